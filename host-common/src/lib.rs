@@ -1,0 +1,9 @@
+//! What crosses between the BPF programs and the host: one definition for both sides.
+//!
+//! Everything here has a fixed size and layout (`repr(C)`, no padding, no `bool`, no `enum`), so that the host reads
+//! it with zerocopy and without `unsafe`, and so that no byte of kernel memory leaves by a hole.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod loss;
+pub mod record;

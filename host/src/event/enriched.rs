@@ -1,0 +1,92 @@
+//! An event with what the tracer knows besides: wall clock, executable, container.
+
+use std::sync::Arc;
+
+use super::{Arguments, Comm, OpenedFile, ProcessKey};
+
+/// Microseconds since 1970, UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// What is known of the process behind an event, as it was at that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessFacts {
+    /// Which process.
+    pub key: ProcessKey,
+    /// Which of its program images.
+    pub exec_id: u64,
+    /// Which thread.
+    pub tid: u32,
+    /// Its parent.
+    pub ppid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// Name of the thread group's leader.
+    pub comm: Comm,
+    /// The executable's path. None when it could not be known any more.
+    pub exe: Option<Arc<[u8]>>,
+    /// Inode number of the mount namespace.
+    pub mount_ns: u32,
+    /// Device and inode number of the root directory.
+    pub root: (u32, u64),
+    /// Id of the cgroup.
+    pub cgroup_id: u64,
+    /// Path of the cgroup, where known.
+    pub cgroup: Option<Arc<str>>,
+    /// Container id from the cgroup; None on the host itself.
+    pub container: Option<Arc<str>>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnrichedWhat {
+    /// A file was opened.
+    FileOpen {
+        /// The file.
+        file: OpenedFile,
+        /// Flags as the caller gave them.
+        flags: u32,
+    },
+    /// A library's code was mapped.
+    LibLoad {
+        /// The file.
+        file: OpenedFile,
+        /// Its name without version, as in `libssl`.
+        library_name: Vec<u8>,
+    },
+    /// Another program runs.
+    Exec {
+        /// The command line.
+        arguments: Arguments,
+    },
+    /// The process ended.
+    Exit {
+        /// Exit status; 128 + N when signal N killed it.
+        exit_code: i32,
+        /// The signal that killed it.
+        signal: Option<u8>,
+    },
+}
+
+/// An event that the host's own filters can judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrichedEvent {
+    /// When.
+    pub timestamp: Timestamp,
+    /// Who.
+    pub process: ProcessFacts,
+    /// What.
+    pub what: EnrichedWhat,
+}
+
+impl EnrichedEvent {
+    /// The documented name of this kind of event.
+    pub fn event_type(&self) -> &'static str {
+        match self.what {
+            EnrichedWhat::FileOpen { .. } => "file_open",
+            EnrichedWhat::LibLoad { .. } => "lib_load",
+            EnrichedWhat::Exec { .. } => "process_exec",
+            EnrichedWhat::Exit { .. } => "process_exit",
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What travels between the steps: one type for each arrow of the pipeline, and no step's logic.
+//!
+//! ```text
+//! kernel ─► RawRecord ─► KernelEvent ─► EnrichedEvent ─► ClassifiedEvent ─► RedactedEvent ─► output
+//!        ring       decode        enrich  (select)     classify  (filter)    redact
+//! ```
+
+mod classified;
+mod enriched;
+mod kernel;
+mod redacted;
+mod text;
+
+pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};
+pub use enriched::{EnrichedEvent, EnrichedWhat, ProcessFacts, Timestamp};
+pub use kernel::{
+    Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
+    RawRecord,
+};
+pub use redacted::{RedactedEvent, RedactedWhat};
+pub use text::{Field, Redact, Shown};
