@@ -134,9 +134,8 @@ impl LoudnessArgs {
 
 fn nonempty() -> impl clap::builder::TypedValueParser<Value = OsString> {
     use clap::builder::TypedValueParser;
-    clap::builder::OsStringValueParser::new().try_map(|text| {
-        if text.is_empty() { Err("an empty text says nothing") } else { Ok(text) }
-    })
+    clap::builder::OsStringValueParser::new()
+        .try_map(|text| if text.is_empty() { Err("an empty text says nothing") } else { Ok(text) })
 }
 
 fn glob(text: &str) -> Result<Glob, String> {
@@ -184,7 +183,7 @@ pub fn compact(error: &clap::Error) -> String {
         message.push_str(if message.ends_with(':') { " " } else { "; " });
         message.push_str(line);
     }
-    crate::error::printable(&message)
+    crate::printable::printable(&message)
 }
 
 #[cfg(test)]
@@ -202,7 +201,9 @@ mod tests {
         for (text, seconds) in [("0", 0), ("30", 30), ("30s", 30), ("5m", 300), ("1h", 3600)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "s", "-1", "+1", "1.5", "1d", "m5", "1 s", "99999999999h", "18446744073709551616"] {
+        for text in
+            ["", "s", "-1", "+1", "1.5", "1d", "m5", "1 s", "99999999999h", "18446744073709551616"]
+        {
             assert!(duration(text).is_err(), "{text}");
         }
     }

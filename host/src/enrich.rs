@@ -88,7 +88,8 @@ impl Enrich {
         self.meet(&event);
         if let KernelWhat::Exec { exe, .. } = &event.what {
             let cgroup = self.processes.get(&key).and_then(|known| known.cgroup.clone());
-            self.processes.insert(key, Known { exe: Some(exe.path.bytes.as_slice().into()), cgroup });
+            self.processes
+                .insert(key, Known { exe: Some(exe.path.bytes.as_slice().into()), cgroup });
         }
         let known = match event.what {
             KernelWhat::Exit { .. } => self.processes.remove(&key),
@@ -308,9 +309,13 @@ mod tests {
 
     #[test]
     fn wait_status_is_told_as_shells_do() {
-        for (status, code, signal) in
-            [(0, 0, None), (0x0100, 1, None), (0xff00, 255, None), (9, 137, Some(9)), (0x8b, 139, Some(11))]
-        {
+        for (status, code, signal) in [
+            (0, 0, None),
+            (0x0100, 1, None),
+            (0xff00, 255, None),
+            (9, 137, Some(9)),
+            (0x8b, 139, Some(11)),
+        ] {
             assert_eq!(exit(status), EnrichedWhat::Exit { exit_code: code, signal }, "{status:#x}");
         }
     }

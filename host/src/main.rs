@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use crypto_tracer::cli::{self, Cli, Command};
 use crypto_tracer::commands;
-use crypto_tracer::error::{Code, printable};
+use crypto_tracer::error::Code;
+use crypto_tracer::printable::printable;
 use crypto_tracer::reader;
 use crypto_tracer::say::{Loudness, Say};
 

@@ -25,7 +25,8 @@ fn process(pid: u32) -> Option<SeenProcess> {
     let (ppid, start_ns) = stat(&text(pid, "stat")?)?;
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
     // A kernel thread has no executable and maps nothing.
-    let mapped = if exe.is_some() { mapped(&text(pid, "maps").unwrap_or_default()) } else { vec![] };
+    let mapped =
+        if exe.is_some() { mapped(&text(pid, "maps").unwrap_or_default()) } else { vec![] };
     Some(SeenProcess {
         pid,
         start_ns,
@@ -132,7 +133,10 @@ mod tests {
     #[test]
     fn this_process_is_found_with_its_code() {
         let own = process(std::process::id()).unwrap();
-        assert_eq!(own.exe, fs::read_link("/proc/self/exe").ok().map(|p| p.into_os_string().into_vec()));
+        assert_eq!(
+            own.exe,
+            fs::read_link("/proc/self/exe").ok().map(|p| p.into_os_string().into_vec())
+        );
         assert!(own.mapped.iter().any(|file| Some(&file.path) == own.exe.as_ref()));
         assert!(scan().iter().any(|seen| seen.pid == own.pid && seen.start_ns == own.start_ns));
     }
