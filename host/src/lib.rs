@@ -18,6 +18,6 @@ pub mod record;
 pub mod say;
 pub mod select;
 pub mod signals;
-//pub mod source;
+pub mod source;
 pub mod stats;
 pub mod stop;
