@@ -84,6 +84,9 @@ pub struct Print {
     /// How events are written
     #[arg(short, long, value_enum, default_value_t)]
     pub format: FormatArg,
+    /// Colours of the table
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorArg,
     /// Show user names in paths and secrets in command lines
     #[arg(long)]
     pub no_redact: bool,
@@ -95,6 +98,24 @@ pub enum FormatArg {
     /// One compact JSON object a line
     #[default]
     JsonStream,
+    /// An array of compact objects
+    JsonArray,
+    /// An array of indented objects
+    JsonPretty,
+    /// Columns for people
+    Table,
+}
+
+/// `--color`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorArg {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
 }
 
 /// Options for plugins.

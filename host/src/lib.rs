@@ -2,7 +2,7 @@
 //! and what starts and ends.
 
 pub mod cli;
-//pub mod commands;
+pub mod commands;
 pub mod decode;
 pub mod enrich;
 pub mod error;
@@ -10,8 +10,8 @@ pub mod event;
 pub mod glob;
 pub mod interest;
 pub mod output;
-//pub mod pipeline;
-//pub mod plugin;
+pub mod pipeline;
+pub mod plugin;
 pub mod printable;
 pub mod reader;
 pub mod record;

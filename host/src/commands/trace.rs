@@ -1,15 +1,16 @@
 //! What all commands share that trace the live system: everything from the arguments to the pipeline.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::io::IsTerminal;
+use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use crate::cli::{FormatArg, PluginArgs, Print, Trace};
+use crate::cli::{ColorArg, FormatArg, PluginArgs, Print, Trace};
 use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
-use crate::output::{Ended, Format, Output, Target};
+use crate::output::{Ended, Format, Look, Output, Target};
 use crate::pipeline::{Line, Live, Outcome, ReaderHeads};
 use crate::plugin::{PluginSource, PluginSpec, Plugins, Setup};
 use crate::reader::{Reader, SeenProcess};
@@ -48,12 +49,12 @@ pub(super) fn stream(
     if let Some(seen) = reader.scan(Instant::now() + SCAN, &stop) {
         remember(&mut enrich, seen, &plugins);
     }
+    let format = format(print);
     let target = match &print.output {
-        Some(path) => Target::append(path).map_err(failed)?,
+        Some(path) => Target::open(path, format.appends()).map_err(failed)?,
         None => Target::standard_output().context("cannot use standard output").map_err(failed)?,
     };
-    let FormatArg::JsonStream = print.format;
-    let output = Output::start(target, Format::JsonStream, trace.extended).map_err(failed)?;
+    let output = Output::start(target, format, trace.extended).map_err(failed)?;
     announce(&source, &plugins, say);
     let heads = Box::new(ReaderHeads { reader, stop: stop.clone() });
     let line = Line {
@@ -108,6 +109,27 @@ fn named(file: &OsString) -> PluginSpec {
     }
 }
 
+fn format(print: &Print) -> Format {
+    match print.format {
+        FormatArg::JsonStream => Format::JsonStream,
+        FormatArg::JsonArray => Format::JsonArray,
+        FormatArg::JsonPretty => Format::JsonPretty,
+        FormatArg::Table => Format::Table(look(print)),
+    }
+}
+
+/// Columns and colours are a terminal's; a file gets neither.
+fn look(print: &Print) -> Look {
+    let terminal = print.output.is_none() && std::io::stdout().is_terminal();
+    let width = terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten();
+    let color = match print.color {
+        ColorArg::Always => true,
+        ColorArg::Never => false,
+        ColorArg::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+    };
+    Look { width: width.map(|size| size.ws_col).filter(|&columns| columns > 0), color }
+}
+
 fn select(kinds: Kinds, trace: &Trace) -> Select {
     let bytes = |texts: &[OsString]| texts.iter().map(|text| text.clone().into_vec()).collect();
     Select {
@@ -120,10 +142,11 @@ fn select(kinds: Kinds, trace: &Trace) -> Select {
 }
 
 fn check_pid(pid: u32) -> Result<(), Failure> {
-    let found = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).is_some_and(|pid| {
-        // Another user's process answers that it may not be signalled: it is there.
-        rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
-    });
+    let found =
+        i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).is_some_and(|pid| {
+            // Another user's process answers that it may not be signalled: it is there.
+            rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+        });
     if found { Ok(()) } else { Err(failed(anyhow!("--pid {pid}: there is no such process"))) }
 }
 
@@ -196,13 +219,14 @@ fn report(outcome: Outcome, say: Say) -> Result<(), Failure> {
     let Ended { not_written, reader_closed, error, target, .. } = output;
     match error {
         _ if reader_closed => Ok(()),
-        Some(error) => Err(failed(
-            anyhow::Error::new(error)
-                .context(format!("cannot write to {target}: {not_written} events were not written")),
-        )),
-        None if not_written > 0 => Err(failed(anyhow!(
-            "{target} took no more: {not_written} events were not written"
-        ))),
+        Some(error) => {
+            Err(failed(anyhow::Error::new(error).context(format!(
+                "cannot write to {target}: {not_written} events were not written"
+            ))))
+        }
+        None if not_written > 0 => {
+            Err(failed(anyhow!("{target} took no more: {not_written} events were not written")))
+        }
         None => Ok(()),
     }
 }

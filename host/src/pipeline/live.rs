@@ -1,7 +1,7 @@
 //! A run on the live system: block on the ring, nap, drain, and again.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::time::{
@@ -65,7 +65,7 @@ impl Live {
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
     pub async fn run(mut self, signals: &Signals, until: Option<Instant>) -> io::Result<Outcome> {
-        let ring = AsyncFd::with_interest(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let ring = watch(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let nap = Nap::new()?;
         let reader = Watched::of(&self.line)?;
         let end = async {
@@ -185,7 +185,7 @@ impl Nap {
     fn new() -> io::Result<Nap> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Nap(AsyncFd::with_interest(timer, Interest::READABLE)?))
+        Ok(Nap(watch(timer, Interest::READABLE)?))
     }
 
     async fn take(&self) -> io::Result<()> {
@@ -206,22 +206,12 @@ impl Nap {
 
 /// The other end of a pipe: it may close while nothing is written.
 #[derive(Debug)]
-struct Watched(Option<AsyncFd<Raw>>);
-
-/// A descriptor that the writer owns.
-#[derive(Debug)]
-struct Raw(RawFd);
-
-impl AsRawFd for Raw {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
-}
+struct Watched(Option<AsyncFd<OwnedFd>>);
 
 impl Watched {
     fn of(line: &Line) -> io::Result<Watched> {
-        let fd = line.output.writer().watched().map(|fd| Raw(fd.as_raw_fd()));
-        Ok(Watched(fd.map(|fd| AsyncFd::with_interest(fd, Interest::ERROR)).transpose()?))
+        let Some(fd) = line.output.writer().watched() else { return Ok(Watched(None)) };
+        Ok(Watched(Some(watch(fd.try_clone_to_owned()?, Interest::ERROR)?)))
     }
 
     async fn gone(&self) {
@@ -232,6 +222,11 @@ impl Watched {
             None => std::future::pending().await,
         }
     }
+}
+
+fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd stays open, and the same, for as long as the AsyncFd that owns it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }
 
 async fn at(moment: Option<Instant>) {

@@ -9,7 +9,7 @@ mod secrets;
 mod serve;
 
 pub use process::Reader;
-pub use protocol::{HeadAnswer, HeadQuestion, MappedFile, SeenProcess};
+pub use protocol::{HeadAnswer, HeadQuestion, MappedFile, Refusal, SeenProcess};
 pub use serve::serve;
 
 /// The hidden first argument that makes this program the reader.
