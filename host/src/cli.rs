@@ -21,6 +21,11 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Print what monitor would have printed for a recorded run
+    ///
+    /// Sends a recording of `--record` through today's plugins and options. Needs no privileges.
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(Replay),
     /// Print all events as a stream
     ///
     /// Prints a JSON object a line for each file_open, lib_load, process_exec and process_exit. Needs privileges.
@@ -32,6 +37,31 @@ const MONITOR_EXAMPLES: &str = "Examples:
   crypto-tracer monitor
   crypto-tracer monitor --duration 30s --name nginx --file '*.pem'
   crypto-tracer monitor --pid 1234 --output events.json";
+
+const REPLAY_EXAMPLES: &str = "Examples:
+  crypto-tracer replay night.rec
+  crypto-tracer replay night.rec --classifier acme.wasm --classifier default
+  crypto-tracer replay night.rec --file '*.key' --format table";
+
+/// `replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub recording: PathBuf,
+    /// What is left of it.
+    #[command(flatten)]
+    pub trace: Trace,
+    /// Where and how it is printed.
+    #[command(flatten)]
+    pub print: Print,
+    /// Which plugins run.
+    #[command(flatten)]
+    pub plugins: PluginArgs,
+    /// How much is said besides.
+    #[command(flatten)]
+    pub loudness: LoudnessArgs,
+}
 
 /// `monitor`
 #[derive(Debug, Args)]
@@ -48,6 +78,9 @@ pub struct Monitor {
     /// How much is said besides.
     #[command(flatten)]
     pub loudness: LoudnessArgs,
+    /// Keep the raw records in FILE, a new one, for `replay`; not redacted, for its owner only
+    #[arg(long, value_name = "FILE", help_heading = "Tracing")]
+    pub record: Option<PathBuf>,
 }
 
 /// Options for tracing.

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Monitor(arguments) => commands::monitor(&arguments),
+        Command::Replay(arguments) => commands::replay(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

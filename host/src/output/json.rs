@@ -288,7 +288,7 @@ impl Serialize for NoticeObject<'_> {
             Notice::EventsLost(_, loss) => {
                 head("events_lost")?;
                 map.serialize_entry("count", &loss.count)?;
-                map.serialize_entry("cause", loss.cause)?;
+                map.serialize_entry("cause", &loss.cause)?;
                 if !loss.exact {
                     map.serialize_entry("exact", &false)?;
                 }

@@ -99,6 +99,11 @@ impl Output {
         }
     }
 
+    /// Starts a writer's thread alone, for bytes that are rendered elsewhere.
+    pub fn raw_writer(target: Target) -> std::io::Result<Writer> {
+        Writer::start(target, chunk::Ends::NONE)
+    }
+
     /// The writer, to watch it.
     pub fn writer(&self) -> &Writer {
         &self.writer

@@ -51,6 +51,18 @@ impl Target {
         Target::of(file.into(), path.display().to_string()).map_err(failed)
     }
 
+    /// Makes a new regular file, for its owner only.
+    pub fn create_new(path: &Path) -> Result<Target, OpenError> {
+        let failed = |source| OpenError { path: path.to_owned(), source };
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(NEW_FILE_MODE)
+            .open(path)
+            .map_err(failed)?;
+        Target::of(file.into(), path.display().to_string()).map_err(failed)
+    }
+
     /// Whether [`Target::open`] can succeed, as far as that is to know without making the file.
     pub fn check(path: &Path) -> Result<(), OpenError> {
         let failed = |source| OpenError { path: path.to_owned(), source };

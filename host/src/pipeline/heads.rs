@@ -1,6 +1,8 @@
 //! The beginnings of files: those of one drain are asked for together, before the classifiers look.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
@@ -49,6 +51,37 @@ pub struct ReaderHeads {
 impl AskHeads for ReaderHeads {
     fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
         self.reader.heads(files, until, &self.stop)
+    }
+}
+
+/// A question and what came back.
+pub type Asked = (HeadQuestion, Option<HeadAnswer>);
+
+/// Keeps what was asked, for a recording.
+#[derive(Debug)]
+pub struct KeptHeads {
+    /// Who reads files.
+    pub inner: Box<dyn AskHeads>,
+    /// What was asked since somebody took it.
+    pub kept: Rc<RefCell<Vec<Asked>>>,
+}
+
+impl AskHeads for KeptHeads {
+    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
+        let answers = self.inner.ask(files, until);
+        self.kept.borrow_mut().extend(files.iter().cloned().zip(answers.iter().cloned()));
+        answers
+    }
+}
+
+/// The heads of a recording.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedHeads(pub Rc<RefCell<HashMap<HeadQuestion, Option<HeadAnswer>>>>);
+
+impl AskHeads for RecordedHeads {
+    fn ask(&mut self, files: &[HeadQuestion], _until: Instant) -> Vec<Option<HeadAnswer>> {
+        let known = self.0.borrow();
+        files.iter().map(|file| known.get(file).cloned().flatten()).collect()
     }
 }
 

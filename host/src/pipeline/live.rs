@@ -11,7 +11,7 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Line, LossTeller};
+use super::{Line, LossTeller, Recorder};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
 use crate::signals::Signals;
@@ -43,6 +43,8 @@ pub struct Outcome {
     pub stats: Stats,
     /// How the output ended.
     pub output: Ended,
+    /// How the recording ended.
+    pub recording: Option<Ended>,
 }
 
 /// A run.
@@ -52,15 +54,16 @@ pub struct Live {
     line: Line,
     losses: LossTeller,
     batch: Vec<KernelEvent>,
+    recorder: Option<Recorder>,
     /// The counters were not looked at since the last drain.
     untold: bool,
 }
 
 impl Live {
     /// Brings the kernel side and the steps together.
-    pub fn new(source: Source, line: Line) -> Live {
+    pub fn new(source: Source, line: Line, recorder: Option<Recorder>) -> Live {
         let batch = Vec::with_capacity(BATCH);
-        Live { source, line, losses: LossTeller::default(), batch, untold: false }
+        Live { source, line, losses: LossTeller::default(), batch, recorder, untold: false }
     }
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
@@ -107,9 +110,9 @@ impl Live {
 
     /// Takes everything that is in the ring.
     async fn drain(&mut self) -> io::Result<()> {
-        self.line.enrich.set_wall_offset_ns(wall_offset_ns());
+        self.set_clock();
         while self.take_batch() > 0 {
-            self.line.process(&mut self.batch).await;
+            self.process().await;
             if self.line.stop.is_asked() {
                 break;
             }
@@ -122,8 +125,28 @@ impl Live {
     }
 
     fn take_batch(&mut self) -> usize {
-        let Live { source, line, batch, .. } = self;
-        source.drain(BATCH, &mut |record| line.decode(record, batch))
+        let Live { source, line, batch, recorder, .. } = self;
+        source.drain(BATCH, &mut |record| {
+            if let Some(recorder) = recorder.as_mut() {
+                recorder.record(record);
+            }
+            line.decode(record, batch);
+        })
+    }
+
+    async fn process(&mut self) {
+        self.line.process(&mut self.batch).await;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.batch_ends().await;
+        }
+    }
+
+    fn set_clock(&mut self) {
+        let offset_ns = wall_offset_ns();
+        self.line.enrich.set_wall_offset_ns(offset_ns);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set_wall_offset_ns(offset_ns);
+        }
     }
 
     /// When there is word to give of what was lost or failed.
@@ -141,7 +164,11 @@ impl Live {
         let at = wall_now();
         let mut total = self.line.stats.clone();
         add_losses(&mut total, &self.source);
-        for loss in self.losses.news(&total.lost, now) {
+        let news = self.losses.news(&total.lost, now);
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| !news.is_empty()) {
+            recorder.lost(at, &news);
+        }
+        for loss in news {
             self.line.output.notice(&Notice::EventsLost(at, loss));
         }
         for failure in self.line.plugins.take_failures() {
@@ -155,10 +182,10 @@ impl Live {
         self.source.detach();
         if why == Why::Asked {
             let until = Instant::now() + LAST_DRAIN;
-            self.line.enrich.set_wall_offset_ns(wall_offset_ns());
+            self.set_clock();
             while Instant::now() < until && self.take_batch() > 0 {
                 let left = until.saturating_duration_since(Instant::now());
-                let _ = tokio::time::timeout(left, self.line.process(&mut self.batch)).await;
+                let _ = tokio::time::timeout(left, self.process()).await;
             }
         }
         let left = self.source.drain(usize::MAX, &mut |_| {}) as u64;
@@ -166,8 +193,10 @@ impl Live {
         self.line.stats.lose("ended_before", left);
         self.tell(true);
         add_losses(&mut self.line.stats, &self.source);
-        let output = self.line.output.finish(Instant::now() + LAST_WRITE);
-        Ok(Outcome { stats: self.line.stats, output })
+        let until = Instant::now() + LAST_WRITE;
+        let recording = self.recorder.map(|recorder| recorder.finish(until));
+        let output = self.line.output.finish(until);
+        Ok(Outcome { stats: self.line.stats, output, recording })
     }
 }
 

@@ -3,10 +3,14 @@
 mod heads;
 mod live;
 mod losses;
+mod recorder;
+mod replay;
 
-pub use heads::{AskHeads, ReaderHeads};
+pub use heads::{AskHeads, Asked, KeptHeads, ReaderHeads, RecordedHeads};
 pub use live::{Live, Outcome, Why};
 pub use losses::LossTeller;
+pub use recorder::Recorder;
+pub use replay::{Replayed, replay};
 
 use crate::decode::decode;
 use crate::enrich::Enrich;

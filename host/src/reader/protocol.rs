@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub(super) const MOST_BYTES: usize = 64 << 20;
 
 /// A file whose beginning is wanted.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub struct HeadQuestion {
     /// A process that sees the file under this path.
     pub pid: u32,
