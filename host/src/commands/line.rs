@@ -123,10 +123,7 @@ pub(super) fn remember(enrich: &mut Enrich, seen: &[SeenProcess], interest: &Int
         let libraries = process.mapped.iter().filter(|file| wanted(&file.path));
         let before = Before {
             start_ns: process.start_ns,
-            known: Known {
-                exe: process.exe.as_deref().map(Into::into),
-                cgroup: process.cgroup.as_deref().map(Into::into),
-            },
+            known: Known { exe: process.exe.as_deref().map(Into::into) },
             libraries: libraries.map(|file| (file.dev, file.inode)).collect(),
         };
         enrich.know(process.pid, before);

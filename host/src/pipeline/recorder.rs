@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::heads::Asked;
+use super::heads::Kept;
 use crate::decode::meaningful_len;
 use crate::event::{Loss, RawRecord, Timestamp};
 use crate::output::{Chunk, Ended, Writer};
@@ -16,15 +16,15 @@ pub struct Recorder {
     writer: Writer,
     wall_offset_ns: i64,
     records: Vec<Vec<u8>>,
-    asked: Rc<RefCell<Vec<Asked>>>,
+    kept: Rc<RefCell<Kept>>,
     pending: Vec<u8>,
 }
 
 impl Recorder {
-    /// Begins the recording. `asked` collects the heads that were asked for.
-    pub fn new(writer: Writer, start: Start, asked: Rc<RefCell<Vec<Asked>>>) -> Recorder {
+    /// Begins the recording. `kept` collects what was asked of the reader.
+    pub fn new(writer: Writer, start: Start, kept: Rc<RefCell<Kept>>) -> Recorder {
         let pending = record::header();
-        let mut recorder = Recorder { writer, wall_offset_ns: 0, records: vec![], asked, pending };
+        let mut recorder = Recorder { writer, wall_offset_ns: 0, records: vec![], kept, pending };
         recorder.add(&Frame::Start(Box::new(start)));
         recorder
     }
@@ -43,9 +43,12 @@ impl Recorder {
     pub(super) async fn batch_ends(&mut self) {
         let records = std::mem::take(&mut self.records);
         self.add(&Frame::Records { wall_offset_ns: self.wall_offset_ns, records });
-        let asked = self.asked.take();
-        if !asked.is_empty() {
-            self.add(&Frame::Heads(asked));
+        let Kept { heads, cgroups } = self.kept.take();
+        if !cgroups.is_empty() {
+            self.add(&Frame::Cgroups(cgroups));
+        }
+        if !heads.is_empty() {
+            self.add(&Frame::Heads(heads));
         }
         let place = self.writer.reserve().await;
         place.send(Chunk::raw(std::mem::take(&mut self.pending)));

@@ -40,6 +40,11 @@ pub async fn replay<R: Read>(
                 process(held.replace(Held { wall_offset_ns, records }), line, heads).await;
             }
             Ok(Frame::Heads(asked)) => heads.0.borrow_mut().extend(asked),
+            Ok(Frame::Cgroups(cgroups)) => {
+                for (id, path) in cgroups {
+                    line.enrich.know_cgroup(id, path.as_deref());
+                }
+            }
             Ok(Frame::Lost { at_us, losses }) => {
                 process(held.take(), line, heads).await;
                 for (cause, count, exact) in losses {

@@ -32,7 +32,7 @@ fn process(pid: u32) -> Option<SeenProcess> {
         start_ns,
         ppid,
         exe: exe.map(|exe| exe.into_os_string().into_vec()),
-        cgroup: text(pid, "cgroup").and_then(|text| cgroup(&text)),
+        cgroup: cgroup_of(pid),
         mapped,
     })
 }
@@ -58,6 +58,11 @@ fn stat(stat: &[u8]) -> Option<(u32, u64)> {
     let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
     let ticks: u64 = fields.get(START)?.parse().ok()?;
     Some((fields.get(PPID)?.parse().ok()?, ticks.checked_mul(TICK_NS)?))
+}
+
+/// The path of a process's cgroup.
+pub(super) fn cgroup_of(pid: u32) -> Option<String> {
+    text(pid, "cgroup").and_then(|text| cgroup(&text))
 }
 
 /// The path in the unified hierarchy, else in the first one that names more than the root.
