@@ -1,0 +1,6 @@
+//! One file a command.
+
+mod monitor;
+mod trace;
+
+pub use monitor::monitor;
