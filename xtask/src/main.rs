@@ -1,1 +1,51 @@
-fn main() {}
+//! Builds, checks and measures what plain cargo cannot. `cargo xtask --help` lists it.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for the terminal: what it prints is its result"
+)]
+
+mod artifacts;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, checks and measures what plain cargo cannot.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Rebuild artifacts/ from source, or prove that it belongs to the sources.
+    Artifacts(artifacts::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Artifacts(options) => artifacts::run(&workspace(), &options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace.
+///
+/// Cargo says where the crate is that it runs; the path known while compiling is another one's where a target
+/// directory was copied.
+fn workspace() -> PathBuf {
+    let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    crate_dir.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
