@@ -4,6 +4,7 @@
 //! Tests that need privileges begin with [`needs_bpf!`].
 #![expect(clippy::panic, clippy::expect_used, reason = "a broken expectation is a failed test")]
 
+mod actor;
 mod event;
 mod gate;
 mod material;
@@ -11,6 +12,7 @@ mod program;
 mod tracer;
 mod wait;
 
+pub use actor::{Actor, run};
 pub use event::{Event, KEYS_EXEC, KEYS_EXIT, KEYS_LOAD, KEYS_OPEN};
 pub use gate::why_not_bpf;
 pub use material::{HomeDir, Material, temp_dir};

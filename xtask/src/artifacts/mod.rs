@@ -44,7 +44,7 @@ struct Guest {
     precompiled: Option<&'static str>,
 }
 
-const GUESTS: [Guest; 2] = [
+const GUESTS: [Guest; 3] = [
     Guest {
         package: "classify-default",
         folder: "plugins/classify-default",
@@ -56,6 +56,12 @@ const GUESTS: [Guest; 2] = [
         folder: "plugins/redact-default",
         component: "artifacts/redact-default.wasm",
         precompiled: Some("artifacts/redact-default.cwasm"),
+    },
+    Guest {
+        package: "site-classifier",
+        folder: "tests/fixtures/site-classifier",
+        component: "tests/fixtures/plugins/site-classifier.wasm",
+        precompiled: None,
     },
 ];
 
