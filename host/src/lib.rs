@@ -3,4 +3,5 @@
 
 pub mod event;
 pub mod interest;
+pub mod source;
 pub mod stop;
