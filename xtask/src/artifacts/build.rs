@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::toolchain::Toolchain;
+use super::toolchain::{BPF, Toolchain};
 use crate::run::{cargo_home, run};
 
 /// Where crates are compiled, and into what.
@@ -41,7 +41,7 @@ pub(crate) fn compile(
     }
     if tools.build_std {
         // Arguments only: nothing but the standard library's own crates is built with them.
-        let parts = if tools.linker.is_some() { "core" } else { "std,panic_abort" };
+        let parts = if tools.target == BPF { "core" } else { "std,panic_abort" };
         command.args(["-Z", &format!("build-std={parts}")]);
     }
     let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
@@ -94,6 +94,16 @@ fn remaps(sources: &Path, sysroot: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(flags)
+}
+
+/// Takes the DWARF out of an object. `.BTF` and `.BTF.ext` stay: the kernel needs them to load the programs, and to
+/// show source lines in its verifier's log.
+pub(crate) fn strip(tools: &Toolchain, from: &Path, to: &Path) -> Result<()> {
+    let program = tools.strip.as_ref().context("no llvm-strip")?;
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    run(Command::new(program).args(["--strip-debug", "-o"]).arg(to).arg(from))
 }
 
 /// Makes a component of a core module.

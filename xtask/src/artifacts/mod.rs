@@ -91,7 +91,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 fn build_all(place: &Place<'_>, bpf: &Toolchain, wasm: &Toolchain, stage: &Path) -> Result<()> {
     let flags = ["-C", "link-arg=--btf"];
     let built = build::compile(place, bpf, "bpf", &["crypto-tracer-ebpf"], &flags)?;
-    copy(&built.join("crypto-tracer-ebpf"), &stage.join(BPF_OBJECT))?;
+    build::strip(bpf, &built.join("crypto-tracer-ebpf"), &stage.join(BPF_OBJECT))?;
 
     let packages: Vec<&str> = GUESTS.iter().map(|guest| guest.package).collect();
     let built = build::compile(place, wasm, "plugin", &packages, &[])?;

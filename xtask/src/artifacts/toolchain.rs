@@ -32,8 +32,10 @@ pub(crate) struct Toolchain {
     pub(crate) build_std: bool,
     /// What it consists of; equal tools make equal bytes.
     pub(crate) versions: Versions,
-    /// Only for BPF.
+    /// bpf-linker; only for BPF.
     pub(crate) linker: Option<PathBuf>,
+    /// llvm-strip; only for BPF.
+    pub(crate) strip: Option<PathBuf>,
 }
 
 impl Toolchain {
@@ -115,15 +117,16 @@ fn probe(sysroot: PathBuf, target: &'static str) -> Option<Toolchain> {
         return None;
     }
     let mut versions = Versions::from([("rustc".into(), rustc), ("cargo".into(), cargo)]);
-    let mut linker = None;
+    let (mut linker, mut strip) = (None, None);
     if target == BPF {
         linker = Some(find_program("bpf-linker")?);
         versions.insert("bpf-linker".into(), version(linker.as_ref()?)?);
-        versions.insert("llvm".into(), llvm_version());
+        strip = Some(llvm_strip()?);
+        versions.insert("llvm".into(), llvm_version(strip.as_ref()?)?);
     }
     let standard = if has_std { "with the compiler" } else { "built" };
     versions.insert("standard library".into(), standard.into());
-    Some(Toolchain { sysroot, target, build_std: !has_std, versions, linker })
+    Some(Toolchain { sysroot, target, build_std: !has_std, versions, linker, strip })
 }
 
 /// Edition 2024 and the stable features that the workspace uses.
@@ -137,10 +140,17 @@ fn version(program: &Path) -> Option<String> {
     program.is_file().then(|| capture(Command::new(program).arg("--version")).ok())?
 }
 
-/// bpf-linker does not tell its LLVM, and loads the distribution's.
-fn llvm_version() -> String {
-    version(&Path::new(LLVM_PREFIX).join("bin/llvm-config"))
-        .unwrap_or_else(|| "as bpf-linker brings it".to_owned())
+/// The one that belongs to bpf-linker's LLVM, else any.
+fn llvm_strip() -> Option<PathBuf> {
+    let own = Path::new(LLVM_PREFIX).join("bin/llvm-strip");
+    if own.is_file() { Some(own) } else { find_program("llvm-strip") }
+}
+
+/// bpf-linker does not tell its LLVM. Debian's is built against the shared library that these tools use too.
+fn llvm_version(strip: &Path) -> Option<String> {
+    let text = capture(Command::new(strip).arg("--version")).ok()?;
+    let line = text.lines().find(|line| line.contains("version"))?;
+    Some(line.rsplit(' ').next()?.to_owned())
 }
 
 /// What one would type.
