@@ -6,6 +6,8 @@
 )]
 
 mod artifacts;
+mod bench;
+mod opener;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -25,11 +27,21 @@ struct Cli {
 enum Command {
     /// Rebuild artifacts/ from source, or prove that it belongs to the sources.
     Artifacts(artifacts::Options),
+    /// Run clippy over what builds for its own target only: the BPF programs and the plugins.
+    Lint,
+    /// Measure what the tracer costs and what it can take. Needs root.
+    Bench(bench::Options),
+    /// Make system calls in a loop, for the benchmark.
+    #[command(hide = true)]
+    Opener(opener::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Artifacts(options) => artifacts::run(&workspace(), &options),
+        Command::Lint => artifacts::lint::run(&workspace()),
+        Command::Bench(options) => bench::run(&workspace(), &options),
+        Command::Opener(options) => opener::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -30,34 +30,39 @@ pub(crate) fn compile(
     flags: &[&str],
 ) -> Result<PathBuf> {
     // Where crates are unpacked is known once they are there.
-    run(clean(tools)
-        .args(["fetch", "--locked", "--target", tools.target])
-        .current_dir(place.sources))?;
-    let mut command = clean(tools);
-    command.args(["build", "--locked", "--profile", profile, "--target", tools.target]);
-    command.arg("--target-dir").arg(place.target);
+    let fetch = ["fetch", "--locked", "--target", tools.target];
+    run(clean(tools)?.args(fetch).current_dir(place.sources))?;
+    let mut command = cargo(place, tools, "build", packages)?;
+    command.args(["--profile", profile]);
+    let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+    all.extend(remaps(place.sources, &tools.sysroot)?);
+    command.env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"));
+    run(&mut command)?;
+    Ok(place.target.join(tools.target).join(profile))
+}
+
+/// Runs clippy over workspace members; a warning is an error.
+pub(crate) fn clippy(place: &Place<'_>, tools: &Toolchain, packages: &[&str]) -> Result<()> {
+    run(cargo(place, tools, "clippy", packages)?.args(["--", "-D", "warnings"]))
+}
+
+/// A cargo command over workspace members.
+fn cargo(place: &Place<'_>, tools: &Toolchain, verb: &str, packages: &[&str]) -> Result<Command> {
+    let mut command = clean(tools)?;
+    command.current_dir(place.sources);
+    command.args([verb, "--locked", "--target", tools.target, "--target-dir"]).arg(place.target);
     for package in packages {
         command.args(["--package", package]);
     }
     if tools.build_std {
-        // Arguments only: nothing but the standard library's own crates is built with them.
         let parts = if tools.target == BPF { "core" } else { "std,panic_abort" };
         command.args(["-Z", &format!("build-std={parts}")]);
     }
-    let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-    all.extend(remaps(place.sources, &tools.sysroot)?);
-    command.env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"));
-    if let Some(dir) = tools.linker.as_deref().and_then(Path::parent) {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let dirs = std::iter::once(dir.to_path_buf()).chain(std::env::split_paths(&path));
-        command.env("PATH", std::env::join_paths(dirs)?);
-    }
-    run(command.current_dir(place.sources))?;
-    Ok(place.target.join(tools.target).join(profile))
+    Ok(command)
 }
 
 /// Cargo without what our own cargo, or the caller, put into the environment.
-fn clean(tools: &Toolchain) -> Command {
+fn clean(tools: &Toolchain) -> Result<Command> {
     let mut command = Command::new(tools.cargo());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -71,7 +76,13 @@ fn clean(tools: &Toolchain) -> Command {
     }
     // Unstable features for BPF and for building the standard library, also with a stable compiler.
     command.env("RUSTC", tools.rustc()).env("RUSTC_BOOTSTRAP", "1");
-    command
+    // The linker, and the parts of the toolchain that cargo looks for by name.
+    let linker = tools.linker.as_deref().and_then(Path::parent);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = [Some(tools.sysroot.join("bin")), linker.map(Path::to_path_buf)];
+    let dirs = dirs.into_iter().flatten().chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(dirs)?);
+    Ok(command)
 }
 
 /// Replaces the folders of this machine by names that are the same everywhere.

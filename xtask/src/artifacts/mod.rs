@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod compare;
+pub(crate) mod lint;
 mod manifest;
 mod sources;
 mod toolchain;

@@ -165,9 +165,10 @@ pub(crate) fn commands(target: &str) -> String {
     format!("what it needs:\n{}", if target == BPF { bpf } else { plugins })
 }
 
-const DEBIAN_BPF: [&str; 6] = [
+const DEBIAN_BPF: [&str; 7] = [
     "rustc-web",
     "cargo-web",
+    "rust-web-clippy",
     "rust-web-src",
     "libstd-rust-web-dev-bpf",
     "llvm-22-dev",
@@ -176,7 +177,8 @@ const DEBIAN_BPF: [&str; 6] = [
 const LINKER_COMMAND: &str = "LLVM_PREFIX={prefix} cargo install bpf-linker --version {version} --locked \
      --no-default-features --features llvm-22";
 
-fn install(target: &'static str, recorded: Option<&Versions>) -> Result<()> {
+/// Installs what is missing for a target.
+pub(crate) fn install(target: &'static str, recorded: Option<&Versions>) -> Result<()> {
     if target == WASM { install_wasm(recorded) } else { install_bpf() }
         .with_context(|| commands(target))
 }
@@ -198,14 +200,16 @@ fn install_wasm(recorded: Option<&Versions>) -> Result<()> {
 
 /// Debian's packages: they change the machine, so only as root.
 fn install_bpf() -> Result<()> {
-    // SAFETY-free on purpose: `id` instead of libc's geteuid.
     if capture(Command::new("id").arg("-u"))? != "0" {
         bail!("only root installs packages");
     }
     if find_program("apt-get").is_none() {
         bail!("there is no apt-get");
     }
-    if probe_std(Path::new("/usr")).is_none() || !Path::new(LLVM_PREFIX).is_dir() {
+    let there = |path: &str| Path::new(path).exists();
+    let compiler =
+        there("/usr/lib/rustlib/bpfel-unknown-none/lib") && there("/usr/bin/clippy-driver");
+    if !compiler || !there(LLVM_PREFIX) {
         run(Command::new("apt-get").arg("update"))?;
         run(Command::new("apt-get")
             .args(["install", "-y", "--no-install-recommends"])
@@ -220,10 +224,4 @@ fn install_bpf() -> Result<()> {
             .current_dir(cargo_home()))?;
     }
     Ok(())
-}
-
-/// Debian's standard library for BPF.
-fn probe_std(sysroot: &Path) -> Option<()> {
-    let lib = sysroot.join("lib/rustlib").join(BPF).join("lib");
-    fs::read_dir(lib).ok()?.next().map(|_| ())
 }
