@@ -8,6 +8,7 @@
 mod classified;
 mod enriched;
 mod kernel;
+mod notice;
 mod redacted;
 mod text;
 
@@ -17,5 +18,6 @@ pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
     RawRecord,
 };
+pub use notice::{Loss, Notice, PluginFailure};
 pub use redacted::{RedactedEvent, RedactedWhat};
 pub use text::{Field, Redact, Shown};
