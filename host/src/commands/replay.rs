@@ -27,11 +27,11 @@ const LAST_WRITE_ASKED: Duration = Duration::from_millis(40);
 pub fn replay(arguments: &cli::Replay) -> Result<(), Failure> {
     let say = arguments.loudness.say();
     let stop = Stop::default();
+    let signals =
+        Signals::start(stop.clone()).map_err(|error| Failure::new(Code::Failed, error))?;
     let plugins = line::plugins(&arguments.plugins, &stop)?;
     let (frames, start) = open(arguments)?;
     name_uncovered(plugins.interest(), &start, say);
-    let signals =
-        Signals::start(stop.clone()).map_err(|error| Failure::new(Code::Failed, error))?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &start.processes, plugins.interest());
     let output = line::output(&arguments.print, arguments.trace.extended)?;

@@ -11,7 +11,8 @@ const WORD: usize = 64;
 
 /// A plugin's own word for a file's type.
 pub(super) fn word(text: &str) -> Result<Arc<str>, String> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
     if (1..=WORD).contains(&text.len()) && text.bytes().all(plain) {
         return Ok(text.into());
     }
@@ -31,7 +32,10 @@ pub(super) fn labels(given: Vec<(String, String)>) -> Result<Vec<Label>, String>
             return Err(format!("the label {name:?} is not 1 to {LABEL_NAME} of a-z, 0-9, `_`"));
         }
         if value.len() > LABEL_VALUE {
-            return Err(format!("the label {name} has {} bytes, at most {LABEL_VALUE} are allowed", value.len()));
+            return Err(format!(
+                "the label {name} has {} bytes, at most {LABEL_VALUE} are allowed",
+                value.len()
+            ));
         }
         if labels.iter().all(|label| *label.name != *name) {
             labels.push(Label { name: name.into(), value: value.into() });
@@ -65,7 +69,9 @@ mod tests {
     #[test]
     fn labels_have_bounds() {
         assert!(pairs(&[("a_1", ""), ("b", &"v".repeat(256))]).is_ok());
-        for bad in [("", "v"), ("A", "v"), ("a-b", "v"), ("a", &"v".repeat(257)), (&*"n".repeat(65), "v")] {
+        for bad in
+            [("", "v"), ("A", "v"), ("a-b", "v"), ("a", &"v".repeat(257)), (&*"n".repeat(65), "v")]
+        {
             assert!(pairs(&[bad]).is_err(), "{bad:?}");
         }
         assert!(pairs(&[("a", "v"); 16]).is_ok());

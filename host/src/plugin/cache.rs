@@ -66,7 +66,8 @@ impl<V> Cache<V> {
         }
         let clock = self.clock;
         let set = self.set(key);
-        let same = set.iter().position(|entry| entry.as_ref().is_some_and(|entry| entry.key == key));
+        let same =
+            set.iter().position(|entry| entry.as_ref().is_some_and(|entry| entry.key == key));
         let oldest = || {
             let age = |entry: &Option<Entry<V>>| {
                 entry.as_ref().map_or(u32::MAX, |entry| clock.wrapping_sub(entry.used))

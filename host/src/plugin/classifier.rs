@@ -215,4 +215,3 @@ fn ending(name: &[u8]) -> &[u8] {
     let dot = name.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
     name.get(dot..).unwrap_or_default()
 }
-

@@ -133,7 +133,8 @@ impl Code {
                 return check_version(interface).map(|_| ());
             }
         }
-        let exports: Vec<String> = self.exports.iter().take(8).map(|name| printable(name)).collect();
+        let exports: Vec<String> =
+            self.exports.iter().take(8).map(|name| printable(name)).collect();
         let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
         Err(Problem::OtherWorld { wanted, exports })
     }
@@ -219,7 +220,11 @@ mod tests {
     #[test]
     fn another_version_tells_both_and_the_remedy() {
         let told = check_version("events@0.2.0").unwrap_err().to_string();
-        assert!(told.contains("0.2.0") && told.contains("0.1.0") && told.contains("update crypto-tracer"));
+        assert!(
+            told.contains("0.2.0")
+                && told.contains("0.1.0")
+                && told.contains("update crypto-tracer")
+        );
         let told = check_version("events@0.0.9").unwrap_err().to_string();
         assert!(told.contains("build the plugin again"), "{told}");
         assert_eq!(check_version("events@0.1.9").unwrap(), Version::parse("0.1.9"));

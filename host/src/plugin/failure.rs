@@ -60,7 +60,9 @@ pub enum Problem {
     )]
     Foreign(String),
     /// Another version of the contract.
-    #[error("is built for version {theirs} of the plugin contract, this program has {ours}: {remedy}")]
+    #[error(
+        "is built for version {theirs} of the plugin contract, this program has {ours}: {remedy}"
+    )]
     Version {
         /// The plugin's.
         theirs: String,

@@ -73,7 +73,11 @@ pub(super) struct Member<K: Kind> {
 
 impl<K: Kind> Member<K> {
     /// Links, instantiates and configures.
-    pub(super) fn start(runtime: &Rc<Runtime>, code: &Code, config: String) -> Result<Self, Problem> {
+    pub(super) fn start(
+        runtime: &Rc<Runtime>,
+        code: &Code,
+        config: String,
+    ) -> Result<Self, Problem> {
         code.check_export(K::NAME)?;
         let pre = link(&runtime.engine, code).and_then(K::pre);
         let pre = pre.map_err(|error| Problem::Unfit(one_line(&error.root_cause().to_string())))?;
@@ -200,8 +204,10 @@ impl std::fmt::Display for Trouble {
 
 fn reason(error: &Error) -> String {
     let known = error.downcast_ref::<Overrun>().map(ToString::to_string);
-    let known = known.or_else(|| error.downcast_ref::<super::limits::Exceeded>().map(ToString::to_string));
-    let known = known.or_else(|| error.downcast_ref::<super::state::Misuse>().map(ToString::to_string));
+    let known =
+        known.or_else(|| error.downcast_ref::<super::limits::Exceeded>().map(ToString::to_string));
+    let known =
+        known.or_else(|| error.downcast_ref::<super::state::Misuse>().map(ToString::to_string));
     known.unwrap_or_else(|| error.root_cause().to_string())
 }
 

@@ -146,7 +146,10 @@ pub struct Running {
 impl fmt::Display for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Running { kind, order, name, version, source, sha256, contract, .. } = self;
-        write!(f, "{kind} {order}: {name}@{version} from {source}, sha256 {sha256}, contract {contract}")
+        write!(
+            f,
+            "{kind} {order}: {name}@{version} from {source}, sha256 {sha256}, contract {contract}"
+        )
     }
 }
 

@@ -272,10 +272,12 @@ fn field<'a>(event: &'a ClassifiedEvent, name: &str) -> Option<Cow<'a, str>> {
         | (EnrichedWhat::LibLoad { file, .. }, "library") => {
             Some(String::from_utf8_lossy(&file.path.bytes))
         }
-        (EnrichedWhat::FileOpen { .. }, "file_type") => {
-            Some(event.verdict.as_ref().map_or("unknown", |verdict| verdict.file_type.as_str()).into())
+        (EnrichedWhat::FileOpen { .. }, "file_type") => Some(
+            event.verdict.as_ref().map_or("unknown", |verdict| verdict.file_type.as_str()).into(),
+        ),
+        (EnrichedWhat::FileOpen { flags, .. }, "flags") => {
+            Some(OpenFlags(*flags).to_string().into())
         }
-        (EnrichedWhat::FileOpen { flags, .. }, "flags") => Some(OpenFlags(*flags).to_string().into()),
         (EnrichedWhat::LibLoad { library_name, .. }, "library_name") => {
             Some(String::from_utf8_lossy(library_name))
         }
