@@ -7,6 +7,7 @@
 
 mod classified;
 mod enriched;
+mod flags;
 mod kernel;
 mod notice;
 mod redacted;
@@ -14,6 +15,7 @@ mod text;
 
 pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};
 pub use enriched::{EnrichedEvent, EnrichedWhat, ProcessFacts, Timestamp};
+pub use flags::OpenFlags;
 pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
     RawRecord,

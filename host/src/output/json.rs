@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::event::{Notice, RedactedEvent, RedactedWhat, Shown, Timestamp};
+use crate::event::{Notice, OpenFlags, RedactedEvent, RedactedWhat, Shown, Timestamp};
 
 /// Renders objects.
 #[derive(Debug)]
@@ -183,34 +183,6 @@ impl Serialize for Labels<'_> {
             }
         }
         map.end()
-    }
-}
-
-/// Access mode, then what was asked besides, joined by `|`.
-struct OpenFlags(u32);
-
-impl Serialize for OpenFlags {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl std::fmt::Display for OpenFlags {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // x86-64's values: this program runs nowhere else.
-        const BESIDES: [(u32, &str); 4] =
-            [(0o100, "O_CREAT"), (0o200, "O_EXCL"), (0o1000, "O_TRUNC"), (0o2000, "O_APPEND")];
-        f.write_str(match self.0 & 3 {
-            0 => "O_RDONLY",
-            1 => "O_WRONLY",
-            _ => "O_RDWR",
-        })?;
-        for (bit, name) in BESIDES {
-            if self.0 & bit != 0 {
-                write!(f, "|{name}")?;
-            }
-        }
-        Ok(())
     }
 }
 

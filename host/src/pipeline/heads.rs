@@ -106,17 +106,27 @@ impl crate::plugin::Heads for HeadOf<'_, '_> {
         if is_remote(self.file) {
             return (&[], HeadOutcome::Remote);
         }
-        let Heads { from, until, fetched } = self.heads;
-        let answer = fetched.entry(self.at).or_insert_with(|| {
-            // Nobody expected this plugin to ask.
-            from.ask(&[question(self.process, self.file)], *until).pop().flatten()
-        });
-        match answer.as_ref().map(|answer| &answer.head) {
+        match self.answer().map(|answer| &answer.head) {
             Some(Ok(head)) => (head, HeadOutcome::Read),
             Some(Err(Refusal::Gone)) => (&[], HeadOutcome::Gone),
             Some(Err(Refusal::Denied)) => (&[], HeadOutcome::Denied),
             None => (&[], HeadOutcome::Late),
         }
+    }
+
+    fn size(&mut self) -> Option<u64> {
+        if is_remote(self.file) { None } else { self.answer()?.size }
+    }
+}
+
+impl HeadOf<'_, '_> {
+    fn answer(&mut self) -> Option<&HeadAnswer> {
+        let Heads { from, until, fetched } = self.heads;
+        let answer = fetched.entry(self.at).or_insert_with(|| {
+            // Nobody expected this plugin to ask.
+            from.ask(&[question(self.process, self.file)], *until).pop().flatten()
+        });
+        answer.as_ref()
     }
 }
 

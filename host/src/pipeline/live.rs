@@ -65,7 +65,8 @@ impl Live {
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
     pub async fn run(mut self, signals: &Signals, until: Option<Instant>) -> io::Result<Outcome> {
-        let ring = AsyncFd::with_interest(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let ring =
+            AsyncFd::with_interest(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let nap = Nap::new()?;
         let reader = Watched::of(&self.line)?;
         let end = async {

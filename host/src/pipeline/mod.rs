@@ -123,9 +123,9 @@ fn judge(
     at: usize,
 ) -> Option<ClassifiedEvent> {
     let verdict = match &event.what {
-        EnrichedWhat::FileOpen { file, .. } => {
+        EnrichedWhat::FileOpen { file, flags } => {
             let mut head = heads.of(at, &event.process, file);
-            Some(plugins.classify(event.process.uid, file, &mut head))
+            Some(plugins.classify(event.process.uid, file, *flags, &mut head))
         }
         _ => None,
     };
