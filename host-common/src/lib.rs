@@ -5,5 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod filter;
+pub mod fixed;
 pub mod loss;
 pub mod record;

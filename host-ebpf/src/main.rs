@@ -1,5 +1,37 @@
+//! The BPF programs: one file for each hook below `hook`, the rest is shared.
+//!
+//! Built by
+//! `RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C link-arg=--btf -C debuginfo=2" cargo build -p crypto-tracer-ebpf --profile bpf
+//! --target bpfel-unknown-none` with a nightly rustc or Debian's `rustc-web`; see README.md beside Cargo.toml.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
+#![expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "to rustc every access to kernel memory is unsafe; the verifier proves each one at load"
+)]
+#![expect(
+    unused_unsafe,
+    reason = "the macros that read the programs' own statics are used in both kinds of code"
+)]
+
+mod fill;
+mod fixed;
+mod hook;
+mod kernel;
+mod maps;
+mod name;
+mod send;
+mod walk;
+mod who;
+
+/// What could panic is refused by the verifier: this loop has no end.
 #[cfg(not(test))]
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -21,6 +21,11 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Print what monitor would have printed for a recorded run
+    ///
+    /// Sends a recording of `--record` through today's plugins and options. Needs no privileges.
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(Replay),
     /// Print all events as a stream
     ///
     /// Prints a JSON object a line for each file_open, lib_load, process_exec and process_exit. Needs privileges.
@@ -32,6 +37,31 @@ const MONITOR_EXAMPLES: &str = "Examples:
   crypto-tracer monitor
   crypto-tracer monitor --duration 30s --name nginx --file '*.pem'
   crypto-tracer monitor --pid 1234 --output events.json";
+
+const REPLAY_EXAMPLES: &str = "Examples:
+  crypto-tracer replay night.rec
+  crypto-tracer replay night.rec --classifier acme.wasm --classifier default
+  crypto-tracer replay night.rec --file '*.key' --format table";
+
+/// `replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub recording: PathBuf,
+    /// What is left of it.
+    #[command(flatten)]
+    pub trace: Trace,
+    /// Where and how it is printed.
+    #[command(flatten)]
+    pub print: Print,
+    /// Which plugins run.
+    #[command(flatten)]
+    pub plugins: PluginArgs,
+    /// How much is said besides.
+    #[command(flatten)]
+    pub loudness: LoudnessArgs,
+}
 
 /// `monitor`
 #[derive(Debug, Args)]
@@ -48,6 +78,9 @@ pub struct Monitor {
     /// How much is said besides.
     #[command(flatten)]
     pub loudness: LoudnessArgs,
+    /// Keep the raw records in FILE, a new one, for `replay`; not redacted, for its owner only
+    #[arg(long, value_name = "FILE", help_heading = "Tracing")]
+    pub record: Option<PathBuf>,
 }
 
 /// Options for tracing.
@@ -84,6 +117,9 @@ pub struct Print {
     /// How events are written
     #[arg(short, long, value_enum, default_value_t)]
     pub format: FormatArg,
+    /// Colours of the table
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorArg,
     /// Show user names in paths and secrets in command lines
     #[arg(long)]
     pub no_redact: bool,
@@ -95,6 +131,24 @@ pub enum FormatArg {
     /// One compact JSON object a line
     #[default]
     JsonStream,
+    /// An array of compact objects
+    JsonArray,
+    /// An array of indented objects
+    JsonPretty,
+    /// Columns for people
+    Table,
+}
+
+/// `--color`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorArg {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
 }
 
 /// Options for plugins.
@@ -134,9 +188,8 @@ impl LoudnessArgs {
 
 fn nonempty() -> impl clap::builder::TypedValueParser<Value = OsString> {
     use clap::builder::TypedValueParser;
-    clap::builder::OsStringValueParser::new().try_map(|text| {
-        if text.is_empty() { Err("an empty text says nothing") } else { Ok(text) }
-    })
+    clap::builder::OsStringValueParser::new()
+        .try_map(|text| if text.is_empty() { Err("an empty text says nothing") } else { Ok(text) })
 }
 
 fn glob(text: &str) -> Result<Glob, String> {
@@ -184,7 +237,7 @@ pub fn compact(error: &clap::Error) -> String {
         message.push_str(if message.ends_with(':') { " " } else { "; " });
         message.push_str(line);
     }
-    crate::error::printable(&message)
+    crate::printable::printable(&message)
 }
 
 #[cfg(test)]
@@ -202,7 +255,9 @@ mod tests {
         for (text, seconds) in [("0", 0), ("30", 30), ("30s", 30), ("5m", 300), ("1h", 3600)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "s", "-1", "+1", "1.5", "1d", "m5", "1 s", "99999999999h", "18446744073709551616"] {
+        for text in
+            ["", "s", "-1", "+1", "1.5", "1d", "m5", "1 s", "99999999999h", "18446744073709551616"]
+        {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -148,7 +148,10 @@ mod tests {
     #[test]
     fn a_path_without_its_beginning_is_marked() {
         let path = opened(flag::PATH_TRUNCATED, b"a.pem\0b\0");
-        assert_eq!((path.bytes.as_slice(), path.state), ("…/b/a.pem".as_bytes(), PathState::Truncated));
+        assert_eq!(
+            (path.bytes.as_slice(), path.state),
+            ("…/b/a.pem".as_bytes(), PathState::Truncated)
+        );
         assert_eq!(opened(flag::PATH_UNREADABLE, b"a\0").state, PathState::Unreadable);
         assert!(opened(flag::PATH_UNREACHABLE, b"a\0").unreachable);
         assert!(opened(flag::PATH_DELETED, b"a\0").deleted);

@@ -14,13 +14,16 @@ const MOST_PROCESSES: usize = 16_384;
 /// Library loads that are remembered. When there are more, an old one may be told twice.
 const MOST_LOADS: usize = 16_384;
 
+/// Cgroups that are remembered.
+const MOST_CGROUPS: usize = 4096;
+/// The id of the unified hierarchy's root.
+const ROOT_CGROUP: u64 = 1;
+
 /// What is remembered of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// The executable's path.
     pub exe: Option<Arc<[u8]>>,
-    /// The path of its cgroup.
-    pub cgroup: Option<Arc<str>>,
 }
 
 /// A process that was there before the tracer, as `/proc` shows it.
@@ -55,15 +58,20 @@ pub struct Enrich {
     /// By pid. Each moves to `processes` with its first event, which tells its exact start time.
     before: HashMap<u32, Before>,
     loads: LinkedHashSet<Load>,
+    /// Paths by id; None: it could not be found.
+    cgroups: LruCache<u64, Option<Arc<str>>>,
 }
 
 impl Default for Enrich {
     fn default() -> Self {
+        let mut cgroups = LruCache::new(MOST_CGROUPS);
+        cgroups.insert(ROOT_CGROUP, Some("/".into()));
         Enrich {
             wall_offset_ns: 0,
             processes: LruCache::new(MOST_PROCESSES),
             before: HashMap::new(),
             loads: LinkedHashSet::new(),
+            cgroups,
         }
     }
 }
@@ -87,8 +95,7 @@ impl Enrich {
         let key = event.process;
         self.meet(&event);
         if let KernelWhat::Exec { exe, .. } = &event.what {
-            let cgroup = self.processes.get(&key).and_then(|known| known.cgroup.clone());
-            self.processes.insert(key, Known { exe: Some(exe.path.bytes.as_slice().into()), cgroup });
+            self.processes.insert(key, Known { exe: Some(exe.path.bytes.as_slice().into()) });
         }
         let known = match event.what {
             KernelWhat::Exit { .. } => self.processes.remove(&key),
@@ -110,7 +117,8 @@ impl Enrich {
             KernelWhat::Exit { wait_status } => exit(wait_status),
             KernelWhat::Fork => return None,
         };
-        let container = known.cgroup.as_deref().and_then(container).map(Arc::from);
+        let cgroup = self.cgroups.get(&event.cgroup_id).cloned().flatten();
+        let container = cgroup.as_deref().and_then(container).map(Arc::from);
         let process = ProcessFacts {
             key,
             exec_id: event.exec_id,
@@ -122,10 +130,27 @@ impl Enrich {
             mount_ns: event.mount_ns,
             root: event.root,
             cgroup_id: event.cgroup_id,
-            cgroup: known.cgroup,
+            cgroup,
             container,
         };
         Some(EnrichedEvent { timestamp: self.timestamp(event.ts_ns), process, what })
+    }
+
+    /// Cgroups of these events that are not known yet, each with a process that is in it.
+    pub fn unknown_cgroups(&self, events: &[KernelEvent]) -> Vec<(u64, u32)> {
+        let mut unknown: Vec<(u64, u32)> = Vec::new();
+        for event in events {
+            let id = event.cgroup_id;
+            if self.cgroups.peek(&id).is_none() && unknown.iter().all(|&(known, _)| known != id) {
+                unknown.push((id, event.process.tgid));
+            }
+        }
+        unknown
+    }
+
+    /// Takes in the path of a cgroup; None: it is not to be found, and not asked for again.
+    pub fn know_cgroup(&mut self, id: u64, path: Option<&str>) {
+        self.cgroups.insert(id, path.map(Arc::from));
     }
 
     /// The first event of a process that was there before.
@@ -260,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_was_there_before_the_start_is_known_with_the_first_event() {
-        let known = Known { exe: Some((*b"/bin/old").into()), cgroup: Some("/a".into()) };
+        let known = Known { exe: Some((*b"/bin/old").into()) };
         let before = Before { start_ns: 3 * TICK_NS, known, libraries: vec![(0, 5)] };
         let start_ns = 3 * TICK_NS + 17;
 
@@ -269,7 +294,6 @@ mod tests {
         assert!(enrich.enrich(event(start_ns, load(5))).is_none(), "mapped before");
         let told = enrich.enrich(event(start_ns, load(6))).unwrap();
         assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/old"[..]));
-        assert_eq!(told.process.cgroup.as_deref(), Some("/a"));
 
         let mut enrich = Enrich::default();
         enrich.know(7, before.clone());
@@ -282,6 +306,19 @@ mod tests {
         let told = enrich.enrich(event(start_ns, exec)).unwrap();
         assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/new"[..]));
         assert!(enrich.enrich(event(start_ns, load(5))).is_some(), "a new image");
+    }
+
+    #[test]
+    fn cgroups_are_asked_for_once() {
+        let mut enrich = Enrich::default();
+        let mut inside = event(1, load(5));
+        inside.cgroup_id = 77;
+        let batch = [inside.clone(), inside.clone(), event(1, load(6))];
+        assert_eq!(enrich.unknown_cgroups(&batch), [(77, 7), (0, 7)]);
+        enrich.know_cgroup(77, Some("/docker/x"));
+        enrich.know_cgroup(0, None);
+        assert_eq!(enrich.unknown_cgroups(&batch), []);
+        assert_eq!(enrich.enrich(inside).unwrap().process.cgroup.as_deref(), Some("/docker/x"));
     }
 
     #[test]
@@ -308,9 +345,13 @@ mod tests {
 
     #[test]
     fn wait_status_is_told_as_shells_do() {
-        for (status, code, signal) in
-            [(0, 0, None), (0x0100, 1, None), (0xff00, 255, None), (9, 137, Some(9)), (0x8b, 139, Some(11))]
-        {
+        for (status, code, signal) in [
+            (0, 0, None),
+            (0x0100, 1, None),
+            (0xff00, 255, None),
+            (9, 137, Some(9)),
+            (0x8b, 139, Some(11)),
+        ] {
             assert_eq!(exit(status), EnrichedWhat::Exit { exit_code: code, signal }, "{status:#x}");
         }
     }

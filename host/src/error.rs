@@ -39,30 +39,3 @@ impl Failure {
         Failure { code, error: error.into() }
     }
 }
-
-/// Text from outside as one line that a terminal shows and does not obey.
-pub fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let plain = !c.is_control() && !is_invisible(c);
-        if plain { out.push(c) } else { out.extend(c.escape_default()) }
-    }
-    out
-}
-
-/// Characters that change how the text around them is shown.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn escape_sequences_and_hidden_characters_become_visible() {
-        assert_eq!(printable("a\u{1b}[2Jb\n"), r"a\u{1b}[2Jb\n");
-        assert_eq!(printable("safe\u{202e}exe"), r"safe\u{202e}exe");
-        assert_eq!(printable("schlüssel.pem"), "schlüssel.pem");
-    }
-}

@@ -12,6 +12,7 @@ pub mod interest;
 pub mod output;
 pub mod pipeline;
 pub mod plugin;
+pub mod printable;
 pub mod reader;
 pub mod record;
 pub mod say;

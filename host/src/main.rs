@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use crypto_tracer::cli::{self, Cli, Command};
 use crypto_tracer::commands;
-use crypto_tracer::error::{Code, printable};
+use crypto_tracer::error::Code;
+use crypto_tracer::printable::printable;
 use crypto_tracer::reader;
 use crypto_tracer::say::{Loudness, Say};
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Monitor(arguments) => commands::monitor(&arguments),
+        Command::Replay(arguments) => commands::replay(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,6 +32,8 @@ pub enum Frame {
     },
     /// Heads that were asked for after the records before.
     Heads(Vec<(HeadQuestion, Option<HeadAnswer>)>),
+    /// Paths of cgroups, by id, that were asked for with the records before.
+    Cgroups(Vec<(u64, Option<String>)>),
     /// What the run said of losses at this point.
     Lost {
         /// When, in microseconds since 1970.

@@ -153,7 +153,10 @@ mod tests {
         for kept in [open("/a/b.pem"), load("/lib/libssl.so.3"), exec()] {
             assert!(select.keeps(&kept, &interest()));
         }
-        assert!(!select.keeps(&open("/a/b.txt"), &interest()), "the kernel's tables are a superset");
+        assert!(
+            !select.keeps(&open("/a/b.txt"), &interest()),
+            "the kernel's tables are a superset"
+        );
         assert!(!select.keeps(&load("/lib/libsslx.so"), &interest()));
     }
 
@@ -162,7 +165,9 @@ mod tests {
         let none = Kinds { open: false, load: false, exec: false, exit: false };
         let files = Select { kinds: Kinds { open: true, ..none }, ..Select::default() };
         assert!(files.keeps(&open("/b.pem"), &interest()));
-        assert!(!files.keeps(&load("/libssl.so"), &interest()) && !files.keeps(&exec(), &interest()));
+        assert!(
+            !files.keeps(&load("/libssl.so"), &interest()) && !files.keeps(&exec(), &interest())
+        );
     }
 
     #[test]
@@ -173,9 +178,13 @@ mod tests {
         assert!(!keeps(&Select { pids: vec![7, 8], ..Select::default() }, exec()));
         let name = |text: &str| Select { names: vec![text.into()], ..Select::default() };
         assert!(keeps(&name("gin"), exec()) && !keeps(&name("Gin"), exec()));
-        assert!(keeps(&name("with-a-long-name"), exec()) && !keeps(&name("with-another-name"), exec()));
+        assert!(
+            keeps(&name("with-a-long-name"), exec()) && !keeps(&name("with-another-name"), exec())
+        );
         let library = Select { libraries: vec![b"lib/libs".to_vec()], ..Select::default() };
-        assert!(keeps(&library, load("/lib/libssl.so.3")) && !keeps(&library, open("/lib/libs.pem")));
+        assert!(
+            keeps(&library, load("/lib/libssl.so.3")) && !keeps(&library, open("/lib/libs.pem"))
+        );
         assert!(!keeps(&library, load("/usr/libssl.so.3")) && !keeps(&library, exec()));
         let files = Select { files: vec![Glob::new("/etc/*").unwrap()], ..Select::default() };
         assert!(keeps(&files, open("/etc/x/a.pem")) && !keeps(&files, open("/opt/a.pem")));

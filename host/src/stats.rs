@@ -1,5 +1,6 @@
 //! What a run counted. Nothing is lost that is not in here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
@@ -22,22 +23,22 @@ pub struct Stats {
     /// Events that the host's filters or the plugins' left out, and library loads that were told before.
     pub filtered: u64,
     /// What is missing, by cause.
-    pub lost: BTreeMap<&'static str, Missing>,
+    pub lost: BTreeMap<Cow<'static, str>, Missing>,
     /// Plugin calls that failed.
     pub plugin_failures: u64,
 }
 
 impl Stats {
     /// Counts events that are missing.
-    pub fn lose(&mut self, cause: &'static str, count: u64) {
+    pub fn lose(&mut self, cause: impl Into<Cow<'static, str>>, count: u64) {
         self.miss(cause, Missing { count, exact: true });
     }
 
     /// Counts what is missing, or may be.
-    pub fn miss(&mut self, cause: &'static str, missing: Missing) {
+    pub fn miss(&mut self, cause: impl Into<Cow<'static, str>>, missing: Missing) {
         if missing.count > 0 {
             let Missing { count, exact } = missing;
-            self.lost.entry(cause).or_insert(Missing { count: 0, exact }).count += count;
+            self.lost.entry(cause.into()).or_insert(Missing { count: 0, exact }).count += count;
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the tracer says of itself in the stream.
 
+use std::borrow::Cow;
+
 use super::Timestamp;
 
 /// Events that are missing from the stream.
@@ -8,7 +10,7 @@ pub struct Loss {
     /// How many since the last word of this cause.
     pub count: u64,
     /// Why.
-    pub cause: &'static str,
+    pub cause: Cow<'static, str>,
     /// False where the kernel only counts misses of any kind.
     pub exact: bool,
 }

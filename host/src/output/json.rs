@@ -6,43 +6,92 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::chunk::Ends;
 use crate::event::{Notice, OpenFlags, RedactedEvent, RedactedWhat, Shown, Timestamp};
 
 /// Renders objects.
 #[derive(Debug)]
 pub(super) struct Json {
     extended: bool,
+    shape: Shape,
     clock: Clock,
 }
 
+/// What stands around the objects.
+#[derive(Debug)]
+enum Shape {
+    Lines,
+    Array {
+        pretty: bool,
+        /// No object came yet.
+        empty: bool,
+    },
+}
+
 impl Json {
-    pub(super) fn new(extended: bool) -> Json {
-        Json { extended, clock: Clock::default() }
+    /// One compact object a line.
+    pub(super) fn lines(extended: bool) -> Json {
+        Json { extended, shape: Shape::Lines, clock: Clock::default() }
     }
 
-    /// One compact object and a line end.
+    /// One array of all objects, compact or indented.
+    pub(super) fn array(extended: bool, pretty: bool) -> Json {
+        let shape = Shape::Array { pretty, empty: true };
+        Json { extended, shape, clock: Clock::default() }
+    }
+
+    /// What makes the objects so far a whole document.
+    pub(super) fn ends(&self) -> Ends {
+        match self.shape {
+            Shape::Lines => Ends::NONE,
+            Shape::Array { .. } => Ends { close: b"\n]\n", empty: b"[]\n" },
+        }
+    }
+
     pub(super) fn event(&mut self, event: &RedactedEvent, out: &mut Vec<u8>) {
         let timestamp = self.clock.text(event.timestamp());
-        line(&EventObject { event, timestamp, extended: self.extended }, out);
+        self.shape.add(&EventObject { event, timestamp, extended: self.extended }, out);
     }
 
-    /// The same for the tracer's own word.
     pub(super) fn notice(&mut self, notice: &Notice, out: &mut Vec<u8>) {
         let at = match notice {
             Notice::EventsLost(at, _) | Notice::PluginFailed(at, _) => *at,
         };
-        line(&NoticeObject { notice, timestamp: self.clock.text(at) }, out);
+        self.shape.add(&NoticeObject { notice, timestamp: self.clock.text(at) }, out);
     }
 }
 
-fn line(object: &impl Serialize, out: &mut Vec<u8>) {
-    let start = out.len();
-    if serde_json::to_writer(&mut *out, object).is_err() {
-        // Writing strings and numbers to memory does not fail; a half object must not stay if it ever does.
-        out.truncate(start);
-        return;
+impl Shape {
+    fn add(&mut self, object: &impl Serialize, out: &mut Vec<u8>) {
+        let start = out.len();
+        let done = match self {
+            Shape::Lines => serde_json::to_writer(&mut *out, object).map(|()| out.push(b'\n')),
+            Shape::Array { pretty, empty } => {
+                out.extend_from_slice(if *empty { b"[\n" } else { b",\n" });
+                let done = if *pretty {
+                    indented(object, out)
+                } else {
+                    serde_json::to_writer(&mut *out, object)
+                };
+                *empty &= done.is_err();
+                done
+            }
+        };
+        if done.is_err() {
+            // Writing strings and numbers to memory does not fail; a half object must not stay if it ever does.
+            out.truncate(start);
+        }
     }
-    out.push(b'\n');
+}
+
+/// As an element of an array: two more spaces in front of each line. No line end stands inside a JSON string.
+fn indented(object: &impl Serialize, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    let text = serde_json::to_string_pretty(object)?;
+    for (at, line) in text.lines().enumerate() {
+        out.extend_from_slice(if at > 0 { b"\n  " } else { b"  " });
+        out.extend_from_slice(line.as_bytes());
+    }
+    Ok(())
 }
 
 /// Renders timestamps; remembers the last second, since most events share it.
@@ -211,7 +260,7 @@ impl Serialize for NoticeObject<'_> {
             Notice::EventsLost(_, loss) => {
                 head("events_lost")?;
                 map.serialize_entry("count", &loss.count)?;
-                map.serialize_entry("cause", loss.cause)?;
+                map.serialize_entry("cause", &loss.cause)?;
                 if !loss.exact {
                     map.serialize_entry("exact", &false)?;
                 }

@@ -35,11 +35,14 @@ impl Target {
         Target::of(std::io::stdout().as_fd().try_clone_to_owned()?, "standard output".to_owned())
     }
 
-    /// Opens a file to append to it; a new one is for its owner only. FIFOs, devices and links are written through.
-    pub fn append(path: &Path) -> Result<Target, OpenError> {
+    /// Opens a file to append to it, or to replace what is in it; a new one is for its owner only. FIFOs, devices and
+    /// links are written through.
+    pub fn open(path: &Path, append: bool) -> Result<Target, OpenError> {
         let failed = |source| OpenError { path: path.to_owned(), source };
         let file = File::options()
-            .append(true)
+            .append(append)
+            .write(true)
+            .truncate(!append)
             .create(true)
             .mode(NEW_FILE_MODE)
             .custom_flags(libc::O_NOCTTY)
@@ -48,7 +51,19 @@ impl Target {
         Target::of(file.into(), path.display().to_string()).map_err(failed)
     }
 
-    /// Whether [`Target::append`] can succeed, as far as that is to know without making the file.
+    /// Makes a new regular file, for its owner only.
+    pub fn create_new(path: &Path) -> Result<Target, OpenError> {
+        let failed = |source| OpenError { path: path.to_owned(), source };
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(NEW_FILE_MODE)
+            .open(path)
+            .map_err(failed)?;
+        Target::of(file.into(), path.display().to_string()).map_err(failed)
+    }
+
+    /// Whether [`Target::open`] can succeed, as far as that is to know without making the file.
     pub fn check(path: &Path) -> Result<(), OpenError> {
         let failed = |source| OpenError { path: path.to_owned(), source };
         match std::fs::metadata(path) {
@@ -57,13 +72,30 @@ impl Target {
             Err(_) => {
                 let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                 let parent = std::fs::metadata(parent.unwrap_or(Path::new("."))).map_err(failed)?;
-                if parent.is_dir() { Ok(()) } else { Err(failed(std::io::ErrorKind::NotADirectory.into())) }
+                if parent.is_dir() {
+                    Ok(())
+                } else {
+                    Err(failed(std::io::ErrorKind::NotADirectory.into()))
+                }
             }
         }
     }
 
+    /// Where a regular file is written next, unless that is always its end.
+    pub(super) fn offset(&self) -> Option<u64> {
+        let flags = rustix::fs::fcntl_getfl(&self.fd).ok()?;
+        let anywhere = self.regular && !flags.contains(rustix::fs::OFlags::APPEND);
+        let here = rustix::fs::SeekFrom::Current(0);
+        anywhere.then(|| rustix::fs::seek(&self.fd, here).ok()).flatten()
+    }
+
     fn of(fd: OwnedFd, name: String) -> std::io::Result<Target> {
         let kind = File::from(fd.try_clone()?).metadata()?.file_type();
-        Ok(Target { fd, regular: kind.is_file(), has_reader: kind.is_fifo() || kind.is_socket(), name })
+        Ok(Target {
+            fd,
+            regular: kind.is_file(),
+            has_reader: kind.is_fifo() || kind.is_socket(),
+            name,
+        })
     }
 }

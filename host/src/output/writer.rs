@@ -10,19 +10,11 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{Notify, mpsc};
 
-use super::Target;
+use super::chunk::Ends;
+use super::{Chunk, Target};
 
-/// Chunks that may wait. With [`super::CHUNK_BYTES`] each, that is 2 MiB.
+/// Chunks that may wait: 2 MiB.
 const CHUNKS: usize = 32;
-
-/// Some whole lines.
-#[derive(Debug, Default)]
-pub struct Chunk {
-    /// The lines.
-    pub bytes: Vec<u8>,
-    /// How many events they tell.
-    pub events: u64,
-}
 
 /// How a stream ended.
 #[derive(Debug)]
@@ -69,7 +61,7 @@ pub struct Place<'a> {
 impl Place<'_> {
     /// Hands a chunk over.
     pub fn send(self, chunk: Chunk) {
-        self.shared.taken.fetch_add(chunk.events, Ordering::Relaxed);
+        self.shared.taken.fetch_add(chunk.events(), Ordering::Relaxed);
         if let Some(permit) = self.permit {
             permit.send(chunk);
         }
@@ -78,7 +70,7 @@ impl Place<'_> {
 
 impl Writer {
     /// Starts the thread.
-    pub fn start(target: Target) -> io::Result<Writer> {
+    pub(super) fn start(target: Target, ends: Ends) -> io::Result<Writer> {
         let (chunks, received) = mpsc::channel(CHUNKS);
         let (ended, result) = std::sync::mpsc::channel();
         let shared = Arc::new(Shared::default());
@@ -86,7 +78,7 @@ impl Writer {
         let name = target.name.clone();
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let outcome = run(&target, received, &theirs);
+            let outcome = run(&target, ends, received, &theirs);
             theirs.ended.store(true, Ordering::Release);
             let _ = ended.send(outcome);
             theirs.end.notify_one();
@@ -116,13 +108,13 @@ impl Writer {
     /// Writes the last chunk and ends; waits until `deadline` at most.
     pub fn finish(self, last: Chunk, deadline: Instant) -> Ended {
         let Writer { chunks, shared, result, target, watched: _ } = self;
-        shared.taken.fetch_add(last.events, Ordering::Relaxed);
+        shared.taken.fetch_add(last.events(), Ordering::Relaxed);
         let mut last = Some(last);
         let outcome = loop {
-            if let Some(chunk) = last.take() {
-                if let Err(mpsc::error::TrySendError::Full(chunk)) = chunks.try_send(chunk) {
-                    last = Some(chunk);
-                }
+            if let Some(Err(mpsc::error::TrySendError::Full(chunk))) =
+                last.take().map(|chunk| chunks.try_send(chunk))
+            {
+                last = Some(chunk);
             }
             if last.is_none() {
                 drop(chunks);
@@ -149,46 +141,99 @@ impl Writer {
     }
 }
 
-fn run(target: &Target, mut chunks: mpsc::Receiver<Chunk>, shared: &Shared) -> io::Result<()> {
+/// Where the next byte goes.
+#[derive(Debug)]
+struct Position<'a> {
+    target: &'a Target,
+    ends: Ends,
+    /// Bytes of items that are out.
+    items: u64,
+    /// Offset of the first item, where the file can be written at any offset.
+    base: Option<u64>,
+}
+
+fn run(
+    target: &Target,
+    ends: Ends,
+    mut chunks: mpsc::Receiver<Chunk>,
+    shared: &Shared,
+) -> io::Result<()> {
+    let base = if ends == Ends::NONE { None } else { target.offset() };
+    let mut position = Position { target, ends, items: 0, base };
+    position.close_meanwhile()?;
     while let Some(chunk) = chunks.blocking_recv() {
-        if let Err((done, error)) = write_all(target.fd.as_fd(), &chunk.bytes) {
-            let (done, _) = chunk.bytes.split_at(done);
-            let lines = done.iter().filter(|&&byte| byte == b'\n').count();
-            let half = done.iter().rev().take_while(|&&byte| byte != b'\n').count();
-            if target.regular {
-                cut_back(target.fd.as_fd(), half);
-            }
-            // A line that is no event makes this one too high at most; never higher than the chunk.
-            shared.written.fetch_add(chunk.events.min(lines as u64), Ordering::Relaxed);
-            return Err(error);
-        }
-        shared.written.fetch_add(chunk.events, Ordering::Relaxed);
+        let (events, outcome) = position.put(&chunk);
+        shared.written.fetch_add(events, Ordering::Relaxed);
+        outcome?;
     }
-    Ok(())
+    position.close()
 }
 
-/// The error comes with the number of bytes that are out.
-fn write_all(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
-    let mut done = 0;
-    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::write(fd, rest) {
-            Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
-            Ok(n) => done += n,
-            Err(rustix::io::Errno::INTR) => {}
-            // Somebody else made the other side of this terminal or pipe non-blocking.
-            Err(rustix::io::Errno::AGAIN) => {
-                let _ = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None);
-            }
-            Err(error) => return Err((done, error.into())),
+impl Position<'_> {
+    /// Writes a chunk; how many of its events are out, whole.
+    fn put(&mut self, chunk: &Chunk) -> (u64, io::Result<()>) {
+        let outcome = self.write(&chunk.bytes, self.items);
+        let (done, outcome) = match outcome {
+            Ok(()) => (chunk.bytes.len(), Ok(())),
+            Err((done, error)) => (done, Err(error)),
+        };
+        let (whole, events) = chunk.whole(done);
+        self.items += whole as u64;
+        if outcome.is_err() {
+            self.cut_back(done - whole);
+            // What is out stays valid, if there is room for that.
+            let _ = self.close_meanwhile();
+            return (events, outcome);
         }
+        (events, self.close_meanwhile())
     }
-    Ok(())
-}
 
-/// Takes the last `half` bytes, an unfinished line, off the end of a regular file.
-fn cut_back(fd: BorrowedFd<'_>, half: usize) {
-    if let Ok(stat) = rustix::fs::fstat(fd) {
-        let len = u64::try_from(stat.st_size).unwrap_or(0).saturating_sub(half as u64);
+    /// In a file that can be written anywhere, the end follows each chunk; the next chunk overwrites it.
+    fn close_meanwhile(&self) -> io::Result<()> {
+        if self.base.is_some() { self.close() } else { Ok(()) }
+    }
+
+    fn close(&self) -> io::Result<()> {
+        let end = self.ends.behind(self.items);
+        self.write(end, self.items).map_err(|(_, error)| error)
+    }
+
+    /// The error comes with the number of bytes that are out. `at` counts from the first item.
+    fn write(&self, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error)> {
+        let fd = self.target.fd.as_fd();
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let written = match self.base {
+                Some(base) => rustix::io::pwrite(fd, rest, base + at + done as u64),
+                None => rustix::io::write(fd, rest),
+            };
+            match written {
+                Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
+                Ok(n) => done += n,
+                Err(rustix::io::Errno::INTR) => {}
+                // Somebody else made the other side of this terminal or pipe non-blocking.
+                Err(rustix::io::Errno::AGAIN) => {
+                    let _ = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None);
+                }
+                Err(error) => return Err((done, error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an unfinished item off the end of a regular file.
+    fn cut_back(&self, unfinished: usize) {
+        let fd = self.target.fd.as_fd();
+        let len = match self.base {
+            Some(base) => base + self.items,
+            None if !self.target.regular => return,
+            None => match rustix::fs::fstat(fd) {
+                Ok(stat) => {
+                    u64::try_from(stat.st_size).unwrap_or(0).saturating_sub(unfinished as u64)
+                }
+                Err(_) => return,
+            },
+        };
         let _ = rustix::fs::ftruncate(fd, len);
     }
 }

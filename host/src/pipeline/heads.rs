@@ -1,6 +1,8 @@
 //! The beginnings of files: those of one drain are asked for together, before the classifiers look.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
@@ -9,7 +11,7 @@ use crate::reader::{HeadAnswer, HeadQuestion, Reader, Refusal};
 use crate::stop::Stop;
 
 /// How long the heads of one drain are waited for, all together.
-const WAIT: Duration = Duration::from_millis(50);
+pub(super) const WAIT: Duration = Duration::from_millis(50);
 
 /// File systems that are never touched: somebody else decides when, and whether, they answer.
 const REMOTE: [u32; 16] = [
@@ -31,10 +33,13 @@ const REMOTE: [u32; 16] = [
     0x2003_0528, // OrangeFS
 ];
 
-/// Who reads files.
+/// Who reads files and `/proc`.
 pub trait AskHeads: std::fmt::Debug {
     /// Answers in order, not later than `until`; None is one that did not come.
     fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>>;
+
+    /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it.
+    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
 }
 
 /// The reader of a live run.
@@ -49,6 +54,63 @@ pub struct ReaderHeads {
 impl AskHeads for ReaderHeads {
     fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
         self.reader.heads(files, until, &self.stop)
+    }
+
+    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
+        self.reader.cgroups(wanted, until, &self.stop)
+    }
+}
+
+/// A question and what came back.
+pub type Asked = (HeadQuestion, Option<HeadAnswer>);
+
+/// Keeps what was asked, for a recording.
+#[derive(Debug)]
+pub struct KeptHeads {
+    /// Who reads files.
+    pub inner: Box<dyn AskHeads>,
+    /// What was asked since somebody took it.
+    pub kept: Rc<RefCell<Kept>>,
+}
+
+/// Questions and answers between two batches.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Heads.
+    pub heads: Vec<Asked>,
+    /// Paths of cgroups.
+    pub cgroups: Vec<(u64, Option<String>)>,
+}
+
+impl AskHeads for KeptHeads {
+    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
+        let answers = self.inner.ask(files, until);
+        let asked = files.iter().cloned().zip(answers.iter().cloned());
+        self.kept.borrow_mut().heads.extend(asked);
+        answers
+    }
+
+    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
+        let paths = self.inner.cgroups(wanted, until);
+        let asked = wanted.iter().map(|(id, _)| *id).zip(paths.iter().cloned());
+        self.kept.borrow_mut().cgroups.extend(asked);
+        paths
+    }
+}
+
+/// The heads of a recording.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedHeads(pub Rc<RefCell<HashMap<HeadQuestion, Option<HeadAnswer>>>>);
+
+impl AskHeads for RecordedHeads {
+    fn ask(&mut self, files: &[HeadQuestion], _until: Instant) -> Vec<Option<HeadAnswer>> {
+        let known = self.0.borrow();
+        files.iter().map(|file| known.get(file).cloned().flatten()).collect()
+    }
+
+    /// The recording says them before the records are processed.
+    fn cgroups(&mut self, wanted: &[(u64, u32)], _until: Instant) -> Vec<Option<String>> {
+        vec![None; wanted.len()]
     }
 }
 

@@ -1,7 +1,7 @@
 //! A run on the live system: block on the ring, nap, drain, and again.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::time::{
@@ -11,7 +11,7 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Line, LossTeller};
+use super::{Line, LossTeller, Recorder};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
 use crate::signals::Signals;
@@ -43,6 +43,8 @@ pub struct Outcome {
     pub stats: Stats,
     /// How the output ended.
     pub output: Ended,
+    /// How the recording ended.
+    pub recording: Option<Ended>,
 }
 
 /// A run.
@@ -52,21 +54,21 @@ pub struct Live {
     line: Line,
     losses: LossTeller,
     batch: Vec<KernelEvent>,
+    recorder: Option<Recorder>,
     /// The counters were not looked at since the last drain.
     untold: bool,
 }
 
 impl Live {
     /// Brings the kernel side and the steps together.
-    pub fn new(source: Source, line: Line) -> Live {
+    pub fn new(source: Source, line: Line, recorder: Option<Recorder>) -> Live {
         let batch = Vec::with_capacity(BATCH);
-        Live { source, line, losses: LossTeller::default(), batch, untold: false }
+        Live { source, line, losses: LossTeller::default(), batch, recorder, untold: false }
     }
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
     pub async fn run(mut self, signals: &Signals, until: Option<Instant>) -> io::Result<Outcome> {
-        let ring =
-            AsyncFd::with_interest(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let ring = watch(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let nap = Nap::new()?;
         let reader = Watched::of(&self.line)?;
         let end = async {
@@ -108,9 +110,9 @@ impl Live {
 
     /// Takes everything that is in the ring.
     async fn drain(&mut self) -> io::Result<()> {
-        self.line.enrich.set_wall_offset_ns(wall_offset_ns());
+        self.set_clock();
         while self.take_batch() > 0 {
-            self.line.process(&mut self.batch).await;
+            self.process().await;
             if self.line.stop.is_asked() {
                 break;
             }
@@ -123,8 +125,28 @@ impl Live {
     }
 
     fn take_batch(&mut self) -> usize {
-        let Live { source, line, batch, .. } = self;
-        source.drain(BATCH, &mut |record| line.decode(record, batch))
+        let Live { source, line, batch, recorder, .. } = self;
+        source.drain(BATCH, &mut |record| {
+            if let Some(recorder) = recorder.as_mut() {
+                recorder.record(record);
+            }
+            line.decode(record, batch);
+        })
+    }
+
+    async fn process(&mut self) {
+        self.line.process(&mut self.batch).await;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.batch_ends().await;
+        }
+    }
+
+    fn set_clock(&mut self) {
+        let offset_ns = wall_offset_ns();
+        self.line.enrich.set_wall_offset_ns(offset_ns);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set_wall_offset_ns(offset_ns);
+        }
     }
 
     /// When there is word to give of what was lost or failed.
@@ -142,7 +164,11 @@ impl Live {
         let at = wall_now();
         let mut total = self.line.stats.clone();
         add_losses(&mut total, &self.source);
-        for loss in self.losses.news(&total.lost, now) {
+        let news = self.losses.news(&total.lost, now);
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| !news.is_empty()) {
+            recorder.lost(at, &news);
+        }
+        for loss in news {
             self.line.output.notice(&Notice::EventsLost(at, loss));
         }
         for failure in self.line.plugins.take_failures() {
@@ -156,10 +182,10 @@ impl Live {
         self.source.detach();
         if why == Why::Asked {
             let until = Instant::now() + LAST_DRAIN;
-            self.line.enrich.set_wall_offset_ns(wall_offset_ns());
+            self.set_clock();
             while Instant::now() < until && self.take_batch() > 0 {
                 let left = until.saturating_duration_since(Instant::now());
-                let _ = tokio::time::timeout(left, self.line.process(&mut self.batch)).await;
+                let _ = tokio::time::timeout(left, self.process()).await;
             }
         }
         let left = self.source.drain(usize::MAX, &mut |_| {}) as u64;
@@ -167,8 +193,10 @@ impl Live {
         self.line.stats.lose("ended_before", left);
         self.tell(true);
         add_losses(&mut self.line.stats, &self.source);
-        let output = self.line.output.finish(Instant::now() + LAST_WRITE);
-        Ok(Outcome { stats: self.line.stats, output })
+        let until = Instant::now() + LAST_WRITE;
+        let recording = self.recorder.map(|recorder| recorder.finish(until));
+        let output = self.line.output.finish(until);
+        Ok(Outcome { stats: self.line.stats, output, recording })
     }
 }
 
@@ -186,7 +214,7 @@ impl Nap {
     fn new() -> io::Result<Nap> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Nap(AsyncFd::with_interest(timer, Interest::READABLE)?))
+        Ok(Nap(watch(timer, Interest::READABLE)?))
     }
 
     async fn take(&self) -> io::Result<()> {
@@ -207,22 +235,12 @@ impl Nap {
 
 /// The other end of a pipe: it may close while nothing is written.
 #[derive(Debug)]
-struct Watched(Option<AsyncFd<Raw>>);
-
-/// A descriptor that the writer owns.
-#[derive(Debug)]
-struct Raw(RawFd);
-
-impl AsRawFd for Raw {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
-}
+struct Watched(Option<AsyncFd<OwnedFd>>);
 
 impl Watched {
     fn of(line: &Line) -> io::Result<Watched> {
-        let fd = line.output.writer().watched().map(|fd| Raw(fd.as_raw_fd()));
-        Ok(Watched(fd.map(|fd| AsyncFd::with_interest(fd, Interest::ERROR)).transpose()?))
+        let Some(fd) = line.output.writer().watched() else { return Ok(Watched(None)) };
+        Ok(Watched(Some(watch(fd.try_clone_to_owned()?, Interest::ERROR)?)))
     }
 
     async fn gone(&self) {
@@ -233,6 +251,11 @@ impl Watched {
             None => std::future::pending().await,
         }
     }
+}
+
+fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd stays open, and the same, for as long as the AsyncFd that owns it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }
 
 async fn at(moment: Option<Instant>) {

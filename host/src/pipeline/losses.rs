@@ -1,5 +1,6 @@
 //! Tells what was lost: in the stream at most once a second, whenever something was.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What was told already.
 #[derive(Debug, Default)]
 pub struct LossTeller {
-    told: BTreeMap<&'static str, u64>,
+    told: BTreeMap<Cow<'static, str>, u64>,
     next: Option<Instant>,
 }
 
@@ -26,11 +27,16 @@ impl LossTeller {
     }
 
     /// What is new since the last word. `total`: all that was lost, by cause.
-    pub fn news(&mut self, total: &BTreeMap<&'static str, Missing>, now: Instant) -> Vec<Loss> {
+    pub fn news(
+        &mut self,
+        total: &BTreeMap<Cow<'static, str>, Missing>,
+        now: Instant,
+    ) -> Vec<Loss> {
         let news: Vec<Loss> = total
             .iter()
-            .filter_map(|(&cause, &Missing { count, exact })| {
-                let told = self.told.insert(cause, count).unwrap_or(0);
+            .filter_map(|(cause, &Missing { count, exact })| {
+                let cause = cause.clone();
+                let told = self.told.insert(cause.clone(), count).unwrap_or(0);
                 let count = count.checked_sub(told).filter(|&count| count > 0)?;
                 Some(Loss { count, cause, exact })
             })
@@ -49,14 +55,14 @@ mod tests {
         let mut teller = LossTeller::default();
         let now = Instant::now();
         let missing = |count| Missing { count, exact: true };
-        let mut total = BTreeMap::from([("ring_full", missing(3))]);
+        let mut total = BTreeMap::from([("ring_full".into(), missing(3))]);
         assert_eq!(teller.next(now), now);
-        let loss = |count| Loss { count, cause: "ring_full", exact: true };
+        let loss = |count| Loss { count, cause: "ring_full".into(), exact: true };
         assert_eq!(teller.news(&total, now), [loss(3)]);
         assert_eq!(teller.next(now), now + EVERY);
         assert_eq!(teller.news(&total, now), []);
         assert_eq!(teller.next(now), now + LOOK);
-        total.insert("ring_full", missing(5));
+        total.insert("ring_full".into(), missing(5));
         assert_eq!(teller.news(&total, now), [loss(2)]);
     }
 }

@@ -3,10 +3,16 @@
 mod heads;
 mod live;
 mod losses;
+mod recorder;
+mod replay;
 
-pub use heads::{AskHeads, ReaderHeads};
+pub use heads::{AskHeads, Asked, Kept, KeptHeads, ReaderHeads, RecordedHeads};
 pub use live::{Live, Outcome, Why};
 pub use losses::LossTeller;
+pub use recorder::Recorder;
+pub use replay::{Replayed, replay};
+
+use std::time::Instant;
 
 use crate::decode::decode;
 use crate::enrich::Enrich;
@@ -73,6 +79,7 @@ impl Line {
     /// Waits where the output is slow. Dropped while it waits, or stopped, it has counted what it did not show.
     pub async fn process(&mut self, batch: &mut Vec<KernelEvent>) {
         batch.sort_by_key(|event| event.ts_ns);
+        self.learn_cgroups(batch);
         let mut selected = Vec::with_capacity(batch.len());
         for event in batch.drain(..) {
             match self.enrich.enrich(event) {
@@ -100,6 +107,19 @@ impl Line {
         }
         drop(unshown);
         self.output.flush().await;
+    }
+}
+
+impl Line {
+    fn learn_cgroups(&mut self, batch: &[KernelEvent]) {
+        let unknown = self.enrich.unknown_cgroups(batch);
+        if unknown.is_empty() {
+            return;
+        }
+        let paths = self.heads.cgroups(&unknown, Instant::now() + heads::WAIT);
+        for (at, (id, _)) in unknown.into_iter().enumerate() {
+            self.enrich.know_cgroup(id, paths.get(at).cloned().flatten().as_deref());
+        }
     }
 }
 

@@ -105,8 +105,8 @@ fn same(file: &OwnedFd, question: &HeadQuestion) -> Option<u64> {
     let stat = fstat(file).ok()?;
     let ctime_ns = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
     let loose = INODE_DIFFERS.contains(&question.sb_magic);
-    let same_file = loose
-        || (stat.st_ino == question.inode && kernel_dev(stat.st_dev) == question.dev);
+    let same_file =
+        loose || (stat.st_ino == question.inode && kernel_dev(stat.st_dev) == question.dev);
     let same_content = question.sb_magic == OVERLAYFS || ctime_ns == question.ctime_ns;
     let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     (regular && same_file && same_content).then(|| u64::try_from(stat.st_size).unwrap_or(0))

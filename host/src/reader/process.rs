@@ -62,7 +62,7 @@ impl Reader {
             let question = Question::Heads { number, files: files.to_vec() };
             let mut answers = match self.ask(number, &question, until, stop) {
                 Some(Answer::Heads { heads, .. }) => heads,
-                Some(Answer::Scan { .. }) | None => Vec::new(),
+                _ => Vec::new(),
             }
             .into_iter();
             heads.extend(files.iter().map(|_| answers.next()));
@@ -75,7 +75,22 @@ impl Reader {
         let number = self.next_number();
         match self.ask(number, &Question::Scan { number }, until, stop)? {
             Answer::Scan { processes, .. } => Some(processes),
-            Answer::Heads { .. } => None,
+            _ => None,
+        }
+    }
+
+    /// Asks for the paths of cgroups, in order; each id comes with a process that was in it.
+    pub fn cgroups(
+        &mut self,
+        wanted: &[(u64, u32)],
+        until: Instant,
+        stop: &Stop,
+    ) -> Vec<Option<String>> {
+        let number = self.next_number();
+        let question = Question::Cgroups { number, wanted: wanted.to_vec() };
+        match self.ask(number, &question, until, stop) {
+            Some(Answer::Cgroups { paths, .. }) => paths,
+            _ => Vec::new(),
         }
     }
 
@@ -161,8 +176,7 @@ impl Running {
     fn answer(&mut self, until: Instant, stop: &Stop) -> io::Result<Option<Answer>> {
         loop {
             while let Some(answer) = self.whole()? {
-                let (Answer::Heads { number, .. } | Answer::Scan { number, .. }) = &answer;
-                if self.owes.is_some_and(|(owed, _)| owed == *number) {
+                if self.owes.is_some_and(|(owed, _)| owed == answer.number()) {
                     self.owes = None;
                     return Ok(Some(answer));
                 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub(super) const MOST_BYTES: usize = 64 << 20;
 
 /// A file whose beginning is wanted.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub struct HeadQuestion {
     /// A process that sees the file under this path.
     pub pid: u32,
@@ -79,8 +79,18 @@ pub struct MappedFile {
 /// What the tracer asks.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Question {
-    Heads { number: u64, files: Vec<HeadQuestion> },
-    Scan { number: u64 },
+    Heads {
+        number: u64,
+        files: Vec<HeadQuestion>,
+    },
+    Scan {
+        number: u64,
+    },
+    /// Ids, each with a process that was in that cgroup.
+    Cgroups {
+        number: u64,
+        wanted: Vec<(u64, u32)>,
+    },
 }
 
 /// What the reader answers; `number` is the question's.
@@ -88,6 +98,17 @@ pub(super) enum Question {
 pub(super) enum Answer {
     Heads { number: u64, heads: Vec<HeadAnswer> },
     Scan { number: u64, processes: Vec<SeenProcess> },
+    Cgroups { number: u64, paths: Vec<Option<String>> },
+}
+
+impl Answer {
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Answer::Heads { number, .. }
+            | Answer::Scan { number, .. }
+            | Answer::Cgroups { number, .. } => *number,
+        }
+    }
 }
 
 pub(super) fn send(mut to: impl Write, message: &impl Serialize) -> io::Result<()> {

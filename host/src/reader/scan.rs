@@ -25,13 +25,14 @@ fn process(pid: u32) -> Option<SeenProcess> {
     let (ppid, start_ns) = stat(&text(pid, "stat")?)?;
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
     // A kernel thread has no executable and maps nothing.
-    let mapped = if exe.is_some() { mapped(&text(pid, "maps").unwrap_or_default()) } else { vec![] };
+    let mapped =
+        if exe.is_some() { mapped(&text(pid, "maps").unwrap_or_default()) } else { vec![] };
     Some(SeenProcess {
         pid,
         start_ns,
         ppid,
         exe: exe.map(|exe| exe.into_os_string().into_vec()),
-        cgroup: text(pid, "cgroup").and_then(|text| cgroup(&text)),
+        cgroup: cgroup_of(pid),
         mapped,
     })
 }
@@ -57,6 +58,11 @@ fn stat(stat: &[u8]) -> Option<(u32, u64)> {
     let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
     let ticks: u64 = fields.get(START)?.parse().ok()?;
     Some((fields.get(PPID)?.parse().ok()?, ticks.checked_mul(TICK_NS)?))
+}
+
+/// The path of a process's cgroup.
+pub(super) fn cgroup_of(pid: u32) -> Option<String> {
+    text(pid, "cgroup").and_then(|text| cgroup(&text))
 }
 
 /// The path in the unified hierarchy, else in the first one that names more than the root.
@@ -132,7 +138,10 @@ mod tests {
     #[test]
     fn this_process_is_found_with_its_code() {
         let own = process(std::process::id()).unwrap();
-        assert_eq!(own.exe, fs::read_link("/proc/self/exe").ok().map(|p| p.into_os_string().into_vec()));
+        assert_eq!(
+            own.exe,
+            fs::read_link("/proc/self/exe").ok().map(|p| p.into_os_string().into_vec())
+        );
         assert!(own.mapped.iter().any(|file| Some(&file.path) == own.exe.as_ref()));
         assert!(scan().iter().any(|seen| seen.pid == own.pid && seen.start_ns == own.start_ns));
     }

@@ -102,9 +102,18 @@ mod tests {
     fn private_bodies_and_everything_around_blocks_stay_out() {
         assert_eq!(seen(KEY), "-----BEGIN PRIVATE KEY-----\n");
         assert_eq!(seen(CERT), CERT);
-        assert_eq!(seen(&format!("secret\n{CERT}secret\n{KEY}{CERT}secret")), format!("{CERT}-----BEGIN PRIVATE KEY-----\n{CERT}"));
-        assert_eq!(seen("\u{feff}-----BEGIN EC PRIVATE KEY-----\r\nx\r\n"), "-----BEGIN EC PRIVATE KEY-----\n");
-        assert_eq!(seen("a: s3cret -----BEGIN CERTIFICATE----- s3cret\n"), "-----BEGIN CERTIFICATE-----\n");
+        assert_eq!(
+            seen(&format!("secret\n{CERT}secret\n{KEY}{CERT}secret")),
+            format!("{CERT}-----BEGIN PRIVATE KEY-----\n{CERT}")
+        );
+        assert_eq!(
+            seen("\u{feff}-----BEGIN EC PRIVATE KEY-----\r\nx\r\n"),
+            "-----BEGIN EC PRIVATE KEY-----\n"
+        );
+        assert_eq!(
+            seen("a: s3cret -----BEGIN CERTIFICATE----- s3cret\n"),
+            "-----BEGIN CERTIFICATE-----\n"
+        );
     }
 
     #[test]
@@ -112,7 +121,10 @@ mod tests {
         let odd = "-----BEGIN CERTIFICATE-----\nQUJD\npassword: hunter2\nQUJD\n";
         assert_eq!(seen(odd), "-----BEGIN CERTIFICATE-----\nQUJD\n");
         let unfinished = format!("-----BEGIN CERTIFICATE-----\nQUJD\n{KEY}");
-        assert_eq!(seen(&unfinished), "-----BEGIN CERTIFICATE-----\nQUJD\n-----BEGIN PRIVATE KEY-----\n");
+        assert_eq!(
+            seen(&unfinished),
+            "-----BEGIN CERTIFICATE-----\nQUJD\n-----BEGIN PRIVATE KEY-----\n"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use super::protocol::{Answer, Question, receive, send};
-use super::{head, scan};
+use super::{cgroup, head, scan};
 
 /// Answers questions until the tracer closes its end. `socket` is standard input.
 pub fn serve() -> io::Result<()> {
@@ -20,6 +20,10 @@ pub fn serve() -> io::Result<()> {
         let answer = match question {
             Question::Heads { number, files } => {
                 Answer::Heads { number, heads: files.iter().map(head::read).collect() }
+            }
+            Question::Cgroups { number, wanted } => {
+                let paths = wanted.iter().map(|&(id, pid)| cgroup::path(id, pid)).collect();
+                Answer::Cgroups { number, paths }
             }
             Question::Scan { number } => Answer::Scan { number, processes: scan::scan() },
         };

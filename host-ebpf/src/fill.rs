@@ -1,0 +1,89 @@
+//! The header of a record. Every byte of it is set, always: the ring's memory holds what was there before.
+
+use core::ptr;
+
+use aya_ebpf::helpers::generated as helper;
+use crypto_tracer_common::record::{Header, flag};
+
+use crate::{
+    fixed::offset,
+    kernel::{Dentry, Path, current, load, read},
+    who::Who,
+};
+
+/// Bit 31 of `i_ctime_nsec`: newer kernels keep a note there.
+const NSEC_MASK: u32 = 0x7fff_ffff;
+
+/// Who and when; nothing about a file, no path, no arguments.
+#[inline(always)]
+pub(crate) unsafe fn process(header: *mut Header, kind: u16, who: Who) {
+    unsafe {
+        let task = current();
+        let leader: *const u8 = load(task, offset!(task_group_leader));
+        let proxy: *const u8 = load(task, offset!(task_nsproxy));
+        let mounts: *const u8 = load(proxy, offset!(nsproxy_mnt_ns));
+        (*header).ts_ns = helper::bpf_ktime_get_boot_ns();
+        (*header).start_ns = load(leader, offset!(task_start_boottime));
+        (*header).exec_id = load(task, offset!(task_self_exec_id));
+        (*header).cgroup_id = helper::bpf_get_current_cgroup_id();
+        (*header).tgid = who.tgid;
+        (*header).tid = who.tid;
+        (*header).ppid = who.ppid;
+        (*header).uid = helper::bpf_get_current_uid_gid() as u32;
+        (*header).mount_ns = load(mounts, offset!(mnt_namespace_inum));
+        (*header).kind = kind;
+        (*header).flags = 0;
+        (*header).path_len = 0;
+        (*header).args_len = 0;
+        (*header).detail = 0;
+        let comm = (&raw mut (*header).comm).cast::<u64>();
+        ptr::write_volatile(comm, load(leader, offset!(task_comm)));
+        ptr::write_volatile(comm.add(1), load(leader, offset!(task_comm) + 8));
+        (*header).inode = 0;
+        (*header).size = 0;
+        (*header).ctime_sec = 0;
+        (*header).ctime_nsec = 0;
+        (*header).dev = 0;
+        (*header).sb_magic = 0;
+        (*header).root_dev = 0;
+        (*header).root_inode = 0;
+    }
+}
+
+/// The file and the process's root; bits of [`flag`].
+#[inline(always)]
+pub(crate) unsafe fn file(header: *mut Header, path: Path) -> u16 {
+    unsafe {
+        let (dentry, readable) = Dentry::read(path.dentry);
+        let inode = dentry.inode;
+        let sb: u64 = read(inode, offset!(inode_sb));
+        (*header).inode = read(inode, offset!(inode_ino));
+        (*header).size = read(inode, offset!(inode_size));
+        (*header).ctime_sec = read(inode, offset!(inode_ctime_sec));
+        (*header).ctime_nsec = read::<u32>(inode, offset!(inode_ctime_nsec)) & NSEC_MASK;
+        (*header).dev = read(sb, offset!(sb_dev));
+        (*header).sb_magic = read(sb, offset!(sb_magic));
+        root(header);
+        let mut flags = 0;
+        let user_ns: u64 = read(sb, offset!(sb_user_ns));
+        if read::<u32>(user_ns, offset!(user_ns_level)) != 0 {
+            flags |= flag::FOREIGN_USER_NS;
+        }
+        if readable && dentry.hash_pprev == 0 && dentry.parent != path.dentry {
+            flags |= flag::PATH_DELETED;
+        }
+        flags
+    }
+}
+
+#[inline(always)]
+unsafe fn root(header: *mut Header) {
+    unsafe {
+        let fs: *const u8 = load(current(), offset!(task_fs));
+        let dentry: *const u8 = load(fs, offset!(fs_root) + offset!(path_dentry));
+        let inode: *const u8 = load(dentry, offset!(dentry_inode));
+        let sb: *const u8 = load(inode, offset!(inode_sb));
+        (*header).root_inode = load(inode, offset!(inode_ino));
+        (*header).root_dev = load(sb, offset!(sb_dev));
+    }
+}

@@ -1,0 +1,47 @@
+//! Opens that a process asks for through io_uring: no system call of theirs ends.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use crypto_tracer_common::{fixed::ABSENT, loss, record::kind};
+
+use crate::{
+    fixed::offset,
+    kernel::{file_of, read},
+    maps::lost,
+    send, who,
+};
+
+const OPENAT: u8 = 18;
+const OPENAT2: u8 = 28;
+
+#[btf_tracepoint(function = "io_uring_complete")]
+pub(crate) fn io_uring_complete(ctx: BtfTracePointContext) -> i32 {
+    unsafe { try_complete(ctx.arg::<*const u8>(1) as u64) };
+    0
+}
+
+#[inline(always)]
+unsafe fn try_complete(request: u64) {
+    unsafe {
+        let opcode: u8 = read(request, offset!(kiocb_opcode));
+        if opcode != OPENAT && opcode != OPENAT2 {
+            return;
+        }
+        let result: i32 = read(request, offset!(kiocb_res));
+        // A file that went into a slot of the ring has no descriptor.
+        let slot: u32 = read(request, offset!(kiocb_file_slot));
+        if result < 0 || slot != 0 || !who::may_be_wanted() {
+            return;
+        }
+        let file = file_of(result as u32);
+        if file == 0 {
+            lost(loss::FILE_GONE);
+            return;
+        }
+        let flags = if offset!(kiocb_how_flags) == ABSENT {
+            read(file, offset!(file_flags))
+        } else {
+            read::<u64>(request, offset!(kiocb_how_flags)) as u32
+        };
+        send::file(kind::FILE_OPEN, file, flags);
+    }
+}

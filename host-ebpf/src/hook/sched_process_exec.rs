@@ -1,0 +1,98 @@
+//! A process executes another program: at this moment its new memory holds the arguments, complete.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    helpers::generated as helper, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
+use crypto_tracer_common::{
+    loss,
+    record::{ARGS_MAX, HEADER, Header, LARGE, MEDIUM, PATH_MAX, flag, kind},
+};
+
+use crate::{
+    fill,
+    fixed::offset,
+    kernel::{Path, current, load, read},
+    maps::lost,
+    send::{discard, reserve, submit},
+    walk,
+    who::{self, Who},
+};
+
+/// The longest path and the longest arguments that a record of [`MEDIUM`] bytes holds together.
+const MEDIUM_PATH: u64 = 0x17f;
+const MEDIUM_ARGS: u64 = 0x1ff;
+const _: () = assert!(HEADER + (MEDIUM_PATH + MEDIUM_ARGS) as usize <= MEDIUM);
+
+/// Where the new program's arguments are in its memory.
+#[derive(Clone, Copy)]
+struct Arguments {
+    at: u64,
+    len: u64,
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub(crate) fn sched_process_exec(_: BtfTracePointContext) -> i32 {
+    unsafe { try_exec() };
+    0
+}
+
+#[inline(always)]
+unsafe fn try_exec() {
+    unsafe {
+        if !who::may_be_wanted() {
+            return;
+        }
+        let Some(who) = who::wanted() else { return };
+        let mm: *const u8 = load(current(), offset!(task_mm));
+        let at: u64 = load(mm, offset!(mm_arg_start));
+        let end: u64 = load(mm, offset!(mm_arg_end));
+        let exe: u64 = load(mm, offset!(mm_exe_file));
+        let path: Path = read(exe, offset!(file_path));
+        let arguments = Arguments { at, len: end.wrapping_sub(at) };
+        if arguments.len > MEDIUM_ARGS || !try_size::<MEDIUM>(path, arguments, who) {
+            try_size::<LARGE>(path, arguments, who);
+        }
+    }
+}
+
+/// False when it does not fit and a larger record could hold it.
+#[inline(always)]
+unsafe fn try_size<const SIZE: usize>(path: Path, arguments: Arguments, who: Who) -> bool {
+    unsafe {
+        let record = reserve::<SIZE>();
+        if record.is_null() {
+            lost(loss::RING_FULL_EXEC);
+            return true;
+        }
+        let (path_len, mut flags) = walk::path::<SIZE>(record, path);
+        let (path_most, args_most) = if SIZE == LARGE {
+            (PATH_MAX as u64, ARGS_MAX as u64)
+        } else {
+            (MEDIUM_PATH, MEDIUM_ARGS)
+        };
+        let fits = path_len <= path_most && (SIZE == LARGE || flags & flag::PATH_TRUNCATED == 0);
+        if !fits {
+            discard(record);
+            return false;
+        }
+        let mut len = arguments.len;
+        if len > args_most {
+            flags |= flag::ARGS_TRUNCATED;
+            len = args_most;
+        }
+        let to = record.add(HEADER + path_len as usize);
+        if helper::bpf_probe_read_user(to.cast(), len as u32, arguments.at as *const c_void) != 0 {
+            flags |= flag::ARGS_UNREADABLE;
+            len = 0;
+        }
+        let header = record.cast::<Header>();
+        fill::process(header, kind::PROCESS_EXEC, who);
+        (*header).flags = flags | fill::file(header, path);
+        (*header).path_len = path_len as u16;
+        (*header).args_len = len as u16;
+        submit(record);
+        true
+    }
+}

@@ -1,0 +1,82 @@
+//! A process ended: told once, when its last thread ends.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use crypto_tracer_common::{
+    loss,
+    record::{Header, SMALL, kind},
+};
+
+use crate::{
+    fill,
+    fixed::{offset, setting},
+    kernel::{current, load},
+    maps::{EXITED, lost},
+    send::{reserve, submit},
+    who,
+};
+
+/// `SIGNAL_GROUP_EXIT`
+const GROUP_EXIT: u32 = 4;
+/// `BPF_NOEXIST`
+const NO_EXIST: u64 = 1;
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let last = if setting!(exit_tells_group_dead) != 0 {
+        ctx.arg::<u64>(1) & 0xff != 0
+    } else {
+        unsafe { is_last() }
+    };
+    if last {
+        unsafe { try_exit() };
+    }
+    0
+}
+
+/// Two threads that end together may both find that none is alive: only the insert decides which one tells it.
+#[inline(always)]
+unsafe fn is_last() -> bool {
+    unsafe {
+        let task = current();
+        let signal: *const u8 = load(task, offset!(task_signal));
+        if load::<u32>(signal, offset!(signal_live)) != 0 {
+            return false;
+        }
+        let leader: *const u8 = load(task, offset!(task_group_leader));
+        let key = [leader as u64, load::<u64>(leader, offset!(task_start_boottime))];
+        EXITED.insert(&key, &0, NO_EXIST).is_ok()
+    }
+}
+
+#[inline(always)]
+unsafe fn try_exit() {
+    unsafe {
+        if !who::may_be_wanted() {
+            return;
+        }
+        let Some(who) = who::wanted() else { return };
+        let record = reserve::<SMALL>();
+        if record.is_null() {
+            lost(loss::RING_FULL_EXIT);
+            return;
+        }
+        let header = record.cast::<Header>();
+        fill::process(header, kind::PROCESS_EXIT, who);
+        (*header).detail = status();
+        submit(record);
+    }
+}
+
+/// The status as `wait` gives it.
+#[inline(always)]
+unsafe fn status() -> u32 {
+    unsafe {
+        let task = current();
+        let signal: *const u8 = load(task, offset!(task_signal));
+        let leader: *const u8 = load(task, offset!(task_group_leader));
+        // Both are read before one is chosen: the 6.1 verifier refuses one read by either of two pointers.
+        let group: u32 = load(signal, offset!(signal_group_exit_code));
+        let own: u32 = load(leader, offset!(task_exit_code));
+        if load::<u32>(signal, offset!(signal_flags)) & GROUP_EXIT != 0 { group } else { own }
+    }
+}

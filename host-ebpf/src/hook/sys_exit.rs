@@ -1,0 +1,118 @@
+//! Opens and library loads by the end of their system call. It runs at the end of every system call there is.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use crypto_tracer_common::{fixed::kinds, loss, record::kind};
+
+use crate::{
+    fixed::{offset, setting},
+    kernel::{current, file_of, load, read_user},
+    maps::lost,
+    send, who,
+};
+
+/// `TS_COMPAT`: this is a 32-bit system call.
+const COMPAT: u32 = 2;
+/// The bit that marks a system call of the x32 ABI; its numbers are those of x86-64 otherwise.
+const X32: u32 = 0x4000_0000;
+/// What creat(2) stands for: `O_CREAT | O_WRONLY | O_TRUNC`.
+const CREAT_FLAGS: u64 = 0o1101;
+const PROT_EXEC: u64 = 4;
+const MAP_ANONYMOUS: u64 = 0x20;
+const MAX_ERRNO: i64 = 4095;
+
+/// What is needed to know about a system call.
+enum Call {
+    Open { flags: u64 },
+    Map { prot: u64, flags: u64, fd: u64 },
+}
+
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    unsafe { try_sys_exit(ctx.arg(0), ctx.arg(1)) };
+    0
+}
+
+#[inline(always)]
+unsafe fn try_sys_exit(regs: *const u8, result: i64) {
+    unsafe {
+        let number = load::<u64>(regs, offset!(regs_orig_ax)) as u32;
+        let compat = load::<u32>(current(), offset!(task_thread_info_status)) & COMPAT != 0;
+        let call = if compat { call_32(regs, number) } else { call_64(regs, number & !X32) };
+        match call {
+            Some(Call::Open { flags }) if setting!(kinds) & kinds::OPEN != 0 => {
+                if result >= 0 && who::may_be_wanted() {
+                    opened(result as u32, flags as u32);
+                }
+            }
+            Some(Call::Map { prot, flags, fd }) if setting!(kinds) & kinds::LOAD != 0 => {
+                let failed = (-MAX_ERRNO..0).contains(&result);
+                let of_file = flags & MAP_ANONYMOUS == 0;
+                if prot & PROT_EXEC != 0 && of_file && !failed && who::may_be_wanted() {
+                    send::file(kind::LIB_LOAD, file_of(fd as u32), 0);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn opened(fd: u32, flags: u32) {
+    unsafe {
+        let file = file_of(fd);
+        if file == 0 {
+            // Another thread was faster to close it than the kernel to return.
+            lost(loss::FILE_GONE);
+        } else {
+            send::file(kind::FILE_OPEN, file, flags);
+        }
+    }
+}
+
+/// The system calls of x86-64: arguments in di, si, dx, r10, r8.
+#[inline(always)]
+unsafe fn call_64(regs: *const u8, number: u32) -> Option<Call> {
+    unsafe {
+        Some(match number {
+            2 => Call::Open { flags: load(regs, offset!(regs_si)) },
+            85 => Call::Open { flags: CREAT_FLAGS },
+            257 | 304 => Call::Open { flags: load(regs, offset!(regs_dx)) },
+            // struct open_how begins with its flags.
+            437 => Call::Open { flags: read_user(load(regs, offset!(regs_dx))) },
+            9 => Call::Map {
+                prot: load(regs, offset!(regs_dx)),
+                flags: load(regs, offset!(regs_r10)),
+                fd: load(regs, offset!(regs_r8)),
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// The system calls of i386: arguments in bx, cx, dx, si, di.
+#[inline(always)]
+unsafe fn call_32(regs: *const u8, number: u32) -> Option<Call> {
+    unsafe {
+        Some(match number {
+            5 => Call::Open { flags: load(regs, offset!(regs_cx)) },
+            8 => Call::Open { flags: CREAT_FLAGS },
+            295 | 342 => Call::Open { flags: load(regs, offset!(regs_dx)) },
+            437 => {
+                Call::Open { flags: read_user(load::<u64>(regs, offset!(regs_dx)) & 0xffff_ffff) }
+            }
+            192 => Call::Map {
+                prot: load(regs, offset!(regs_dx)),
+                flags: load(regs, offset!(regs_si)),
+                fd: load(regs, offset!(regs_di)),
+            },
+            // The old mmap has its arguments in memory: address, length, prot, flags, fd, offset.
+            90 => {
+                let at = load::<u64>(regs, offset!(regs_bx)) & 0xffff_ffff;
+                let [_, prot_low, _] = read_user::<[u64; 3]>(at);
+                let fd = read_user::<u32>(at + 16);
+                Call::Map { prot: prot_low & 0xffff_ffff, flags: prot_low >> 32, fd: fd as u64 }
+            }
+            _ => return None,
+        })
+    }
+}

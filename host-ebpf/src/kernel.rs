@@ -1,0 +1,108 @@
+//! Reading kernel memory, and the shapes that the host has verified.
+
+use core::{arch::asm, ffi::c_void, mem::MaybeUninit, ptr};
+
+use aya_ebpf::helpers::generated as helper;
+
+/// Reads through a pointer whose type the verifier knows: no helper call; null reads as zero.
+#[inline(always)]
+pub(crate) unsafe fn load<T: Copy>(base: *const u8, offset: u32) -> T {
+    unsafe { ptr::read_volatile(base.add(offset as usize).cast()) }
+}
+
+/// `value & MASK`, done where the verifier sees it: rustc leaves out a mask of which it knows that it changes nothing,
+/// and the verifier does not know that.
+#[inline(always)]
+pub(crate) fn masked<const MASK: u64>(mut value: u64) -> u64 {
+    unsafe { asm!("{0} &= {1}", inout(reg) value, const MASK) };
+    value
+}
+
+/// Reads the programs' own memory: never what rustc believes to stand there.
+#[inline(always)]
+pub(crate) fn own<T: Copy>(at: *const T) -> T {
+    unsafe { ptr::read_volatile(at) }
+}
+
+/// Reads any kernel address; zeros where it cannot be read.
+#[inline(always)]
+pub(crate) unsafe fn read<T: Copy>(base: u64, offset: u32) -> T {
+    unsafe { try_read(base, offset).0 }
+}
+
+/// Reads any kernel address, and says whether that was possible.
+#[inline(always)]
+pub(crate) unsafe fn try_read<T: Copy>(base: u64, offset: u32) -> (T, bool) {
+    unsafe {
+        let mut value = MaybeUninit::<T>::uninit();
+        let from = base.wrapping_add(offset as u64) as *const c_void;
+        let result =
+            helper::bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from);
+        (value.assume_init(), result == 0)
+    }
+}
+
+/// Reads from the process's memory; zeros where it is not there.
+#[inline(always)]
+pub(crate) unsafe fn read_user<T: Copy>(address: u64) -> T {
+    unsafe {
+        let mut value = MaybeUninit::<T>::uninit();
+        let from = address as *const c_void;
+        helper::bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, from);
+        value.assume_init()
+    }
+}
+
+/// The running thread, as a pointer whose type the verifier knows.
+#[inline(always)]
+pub(crate) fn current() -> *const u8 {
+    unsafe { helper::bpf_get_current_task_btf() as *const u8 }
+}
+
+/// `struct path`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Path {
+    pub(crate) mnt: u64,
+    pub(crate) dentry: u64,
+}
+
+/// `struct dentry` from `d_hash.pprev` to `d_inode`: read at once because the five stand side by side.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Dentry {
+    pub(crate) hash_pprev: u64,
+    pub(crate) parent: u64,
+    /// The hash in the lower half, the length of the name in the upper one.
+    pub(crate) hash_len: u64,
+    pub(crate) name: u64,
+    pub(crate) inode: u64,
+}
+
+impl Dentry {
+    #[inline(always)]
+    pub(crate) unsafe fn read(dentry: u64) -> (Dentry, bool) {
+        unsafe { try_read(dentry, crate::fixed::offset!(dentry_hash_pprev)) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn name_len(&self) -> u64 {
+        self.hash_len >> 32
+    }
+}
+
+/// The file behind a descriptor of the running thread; 0: none.
+#[inline(always)]
+pub(crate) unsafe fn file_of(fd: u32) -> u64 {
+    use crate::fixed::offset;
+    unsafe {
+        let files: *const u8 = load(current(), offset!(task_files));
+        let table: *const u8 = load(files, offset!(files_fdt));
+        let most: u32 = load(table, offset!(fdtable_max_fds));
+        if fd >= most {
+            return 0;
+        }
+        let array: u64 = load(table, offset!(fdtable_fd));
+        read(array + 8 * fd as u64, 0)
+    }
+}

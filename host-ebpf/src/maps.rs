@@ -1,0 +1,57 @@
+//! The maps and what the host changes while the programs run.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    macros::map,
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use crypto_tracer_common::{
+    filter::{Control, LIBRARY_ROOM, NAME_ROOM, SUFFIX_ROOM},
+    loss::CAUSES,
+};
+
+/// The events. The host sets the size.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Endings of file names, each with its generation.
+#[map]
+pub(crate) static SUFFIXES: HashMap<[u64; 2], u8> = HashMap::with_max_entries(SUFFIX_ROOM, 0);
+
+/// Whole file names.
+#[map]
+pub(crate) static NAMES: HashMap<[u64; 4], u8> = HashMap::with_max_entries(NAME_ROOM, 0);
+
+/// Libraries up to their version.
+#[map]
+pub(crate) static LIBRARIES: HashMap<[u64; 4], u8> = HashMap::with_max_entries(LIBRARY_ROOM, 0);
+
+/// Processes of which the exit was told, by leader and start time.
+#[map]
+pub(crate) static EXITED: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(1024, 0);
+
+/// Events that could not be handed over, by cause.
+#[map]
+pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(CAUSES as u32, 0);
+
+/// In `.bss`, so that the programs reach it without a look-up.
+#[unsafe(no_mangle)]
+pub(crate) static mut CONTROL: Control = Control::EMPTY;
+
+/// Reads a part of [`CONTROL`].
+macro_rules! control {
+    ($($field:tt)+) => {
+        $crate::kernel::own(unsafe { &raw const $crate::maps::CONTROL.$($field)+ })
+    };
+}
+pub(crate) use control;
+
+/// Counts an event that is lost. Atomic: some hooks can be preempted by others on the same CPU.
+#[inline(always)]
+pub(crate) fn lost(cause: u32) {
+    if let Some(count) = LOSSES.get_ptr_mut(cause) {
+        // core has no atomic addition for this target.
+        unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) count, in(reg) 1_u64) };
+    }
+}

@@ -1,0 +1,112 @@
+//! Records into the ring. They are written straight into its memory: a program that is preempted can never find its
+//! scratch memory overwritten by another one on the same CPU.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated as helper;
+use crypto_tracer_common::{
+    loss,
+    record::{Header, LARGE, MEDIUM, SMALL, flag, kind},
+};
+
+use crate::{
+    fill,
+    fixed::offset,
+    kernel::{Dentry, Path, read},
+    maps::{EVENTS, lost},
+    name::Name,
+    walk,
+    who::{self, Who},
+};
+
+/// `O_PATH`: no access to the content.
+const O_PATH: u32 = 0o10_000_000;
+/// `__O_TMPFILE`: no name.
+const O_TMPFILE: u32 = 0o20_000_000;
+const S_IFMT: u16 = 0o170_000;
+const S_IFDIR: u16 = 0o040_000;
+
+/// Room in the ring; null when there is none. The caller must give it back by [`submit`] or [`discard`].
+#[inline(always)]
+pub(crate) unsafe fn reserve<const SIZE: usize>() -> *mut u8 {
+    let ring = (&raw const EVENTS).cast_mut().cast::<c_void>();
+    unsafe { helper::bpf_ringbuf_reserve(ring, SIZE as u64, 0).cast() }
+}
+
+/// Hands a record over.
+#[inline(always)]
+pub(crate) unsafe fn submit(record: *mut u8) {
+    unsafe { helper::bpf_ringbuf_submit(record.cast(), 0) }
+}
+
+/// Takes a record back.
+#[inline(always)]
+pub(crate) unsafe fn discard(record: *mut u8) {
+    unsafe { helper::bpf_ringbuf_discard(record.cast(), 0) }
+}
+
+/// Filters what was opened (`kind::FILE_OPEN`) or mapped (`kind::LIB_LOAD`), and sends it.
+#[inline(always)]
+pub(crate) unsafe fn file(kind: u16, file: u64, detail: u32) {
+    unsafe {
+        let path: Path = read(file, offset!(file_path));
+        let name = Name::visible(path);
+        let wanted = match kind {
+            kind::LIB_LOAD => name.is_wanted_library(),
+            _ => name.is_wanted_file(),
+        };
+        if !wanted {
+            return;
+        }
+        if kind == kind::FILE_OPEN {
+            let flags: u32 = read(file, offset!(file_flags));
+            let (dentry, _) = Dentry::read(path.dentry);
+            let mode: u16 = read(dentry.inode, offset!(inode_mode));
+            if (flags | detail) & O_PATH != 0
+                || (flags | detail) & O_TMPFILE != 0
+                || mode & S_IFMT == S_IFDIR
+            {
+                return;
+            }
+        }
+        if let Some(who) = who::wanted() {
+            sized(kind, path, detail, who);
+        }
+    }
+}
+
+/// Sends the smallest record that the path fits in.
+#[inline(always)]
+unsafe fn sized(kind: u16, path: Path, detail: u32, who: Who) {
+    unsafe {
+        if !(try_size::<SMALL>(kind, path, detail, who)
+            || try_size::<MEDIUM>(kind, path, detail, who))
+        {
+            try_size::<LARGE>(kind, path, detail, who);
+        }
+    }
+}
+
+/// False when the path does not fit and a larger record could hold it.
+#[inline(always)]
+unsafe fn try_size<const SIZE: usize>(kind: u16, path: Path, detail: u32, who: Who) -> bool {
+    unsafe {
+        let record = reserve::<SIZE>();
+        if record.is_null() {
+            lost(if kind == kind::LIB_LOAD { loss::RING_FULL_LOAD } else { loss::RING_FULL_OPEN });
+            return true;
+        }
+        let (len, flags) = walk::path::<SIZE>(record, path);
+        if SIZE != LARGE && flags & flag::PATH_TRUNCATED != 0 {
+            discard(record);
+            return false;
+        }
+        let header = record.cast::<Header>();
+        fill::process(header, kind, who);
+        (*header).flags = flags | fill::file(header, path);
+        (*header).path_len = len as u16;
+        (*header).detail = detail;
+        submit(record);
+        true
+    }
+}

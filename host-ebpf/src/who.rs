@@ -1,0 +1,134 @@
+//! Which process it is, and whether it is wanted.
+
+use aya_ebpf::helpers::generated as helper;
+use crypto_tracer_common::filter::OWN_MAX;
+
+use crate::{
+    fixed::{offset, setting},
+    kernel::{current, load, read},
+    maps::control,
+};
+
+/// `PF_KTHREAD`
+const KERNEL_THREAD: u32 = 0x0020_0000;
+/// pid namespaces inside each other at most: the kernel's `MAX_PID_NS_LEVEL`.
+const PID_NS_LEVELS: u32 = 32;
+
+/// Numbers of the tracer's pid namespace.
+#[derive(Clone, Copy)]
+pub(crate) struct Who {
+    pub(crate) tgid: u32,
+    pub(crate) tid: u32,
+    pub(crate) ppid: u32,
+}
+
+/// The number of a `struct pid` in the tracer's pid namespace; 0: it is outside.
+#[inline(never)]
+unsafe extern "C" fn number(pid: u64) -> u32 {
+    unsafe {
+        let level: u32 = read(pid, offset!(pid_level));
+        for at in 0..=PID_NS_LEVELS {
+            if at > level {
+                break;
+            }
+            let upid = pid + offset!(pid_numbers) as u64 + 16 * at as u64;
+            let namespace: u64 = read(upid, offset!(upid_ns));
+            if read::<u32>(namespace, offset!(pid_namespace_inum)) == setting!(pid_ns) {
+                return read(upid, offset!(upid_nr));
+            }
+        }
+        0
+    }
+}
+
+/// What can be told before the file's name is looked at, as far as that is cheap.
+#[inline(always)]
+pub(crate) unsafe fn may_be_wanted() -> bool {
+    unsafe {
+        let pid = setting!(pid);
+        if setting!(pid_ns) == 0 && pid != 0 && setting!(follow) == 0 {
+            let tgid = (helper::bpf_get_current_pid_tgid() >> 32) as u32;
+            if tgid != pid {
+                return false;
+            }
+        }
+        has_name()
+    }
+}
+
+/// Whether the leader's name contains the wanted one.
+#[inline(always)]
+unsafe fn has_name() -> bool {
+    let (mask_low, mask_high) = (setting!(comm_mask[0]), setting!(comm_mask[1]));
+    if mask_low == 0 {
+        return true;
+    }
+    let (want_low, want_high) = (setting!(comm_pattern[0]), setting!(comm_pattern[1]));
+    let leader: *const u8 = unsafe { load(current(), offset!(task_group_leader)) };
+    let low: u64 = unsafe { load(leader, offset!(task_comm)) };
+    let high: u64 = unsafe { load(leader, offset!(task_comm) + 8) };
+    macro_rules! try_places {
+        ($($at:literal)*) => { $(
+            let shift = 8 * ($at % 8);
+            let (first, second) = if $at == 0 {
+                (low, high)
+            } else if $at < 8 {
+                ((low >> shift) | (high << ((64 - shift) & 63)), high >> shift)
+            } else {
+                (high >> shift, 0)
+            };
+            if first & mask_low == want_low && second & mask_high == want_high {
+                return true;
+            }
+        )* };
+    }
+    try_places!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    false
+}
+
+/// The running process, when it is one that is wanted.
+#[inline(always)]
+pub(crate) unsafe fn wanted() -> Option<Who> {
+    unsafe {
+        let task = current();
+        if load::<u32>(task, offset!(task_flags)) & KERNEL_THREAD != 0 {
+            return None;
+        }
+        let parent: *const u8 = load(task, offset!(task_real_parent));
+        let who = if setting!(pid_ns) == 0 {
+            let id = helper::bpf_get_current_pid_tgid();
+            let ppid = load(parent, offset!(task_tgid));
+            Who { tgid: (id >> 32) as u32, tid: id as u32, ppid }
+        } else {
+            let leader: *const u8 = load(task, offset!(task_group_leader));
+            let parent: *const u8 = load(parent, offset!(task_group_leader));
+            Who {
+                tgid: number(load(leader, offset!(task_thread_pid))),
+                tid: number(load(task, offset!(task_thread_pid))),
+                ppid: number(load(parent, offset!(task_thread_pid))),
+            }
+        };
+        if who.tgid == 0 || is_own(who.tgid) {
+            return None;
+        }
+        let pid = setting!(pid);
+        if pid != 0 && setting!(follow) == 0 && pid != who.tgid {
+            return None;
+        }
+        Some(who)
+    }
+}
+
+#[inline(always)]
+fn is_own(tgid: u32) -> bool {
+    const { assert!(OWN_MAX == 8) };
+    macro_rules! try_own {
+        ($($at:literal)*) => { $(
+            if control!(own[$at]) == tgid {
+                return true;
+            }
+        )* };
+    }
+    try_own!(0 1 2 3 4 5 6 7);
+    false
+}

@@ -1,0 +1,200 @@
+//! The kernel side: loads and attaches the BPF programs, fills their tables, hands out their records.
+//!
+//! The only place that knows aya. Nothing is decided here about what a record means.
+
+mod btf;
+mod error;
+mod host_facts;
+mod ladder;
+mod object;
+mod offsets;
+mod tables;
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crypto_tracer_common::{fixed::kinds, loss};
+
+pub use self::error::Error;
+use self::{object::Object, tables::Which};
+use crate::{event::RawRecord, interest::Interest};
+
+/// Which events are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds {
+    /// Opened files.
+    pub open: bool,
+    /// Loaded libraries.
+    pub load: bool,
+    /// Executed programs.
+    pub exec: bool,
+    /// Ended processes.
+    pub exit: bool,
+}
+
+impl Kinds {
+    /// No event.
+    pub const NONE: Kinds = Kinds { open: false, load: false, exec: false, exit: false };
+    /// Every event.
+    pub const ALL: Kinds = Kinds { open: true, load: true, exec: true, exit: true };
+
+    fn meets(self, other: Kinds) -> bool {
+        self.bits() & other.bits() != 0
+    }
+
+    fn bits(self) -> u32 {
+        let bit = |wanted, bit| if wanted { bit } else { 0 };
+        bit(self.open, kinds::OPEN)
+            | bit(self.load, kinds::LOAD)
+            | bit(self.exec, kinds::EXEC)
+            | bit(self.exit, kinds::EXIT)
+    }
+}
+
+/// What to capture.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// Names of files and libraries.
+    pub interest: &'a Interest,
+    /// Events.
+    pub kinds: Kinds,
+    /// Only this process, as this process's pid namespace numbers it.
+    pub pid: Option<u32>,
+    /// Only processes whose name contains this: 1 to 15 bytes.
+    pub comm: Option<Vec<u8>>,
+    /// Size of the ring in bytes: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// The probe for opens and loads; None: the best that works.
+    pub probe: Option<String>,
+    /// Processes that are never reported, at most eight; this process must be among them if its
+    /// own opens are not wanted.
+    pub own: Vec<u32>,
+}
+
+/// A probe that is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Its name, as `--probe` takes it.
+    pub probe: &'static str,
+    /// The kernel's names of where it is attached.
+    pub hook: String,
+    /// What it cannot see.
+    pub cannot_see: Vec<String>,
+    /// The programs that it consists of.
+    pub programs: Vec<&'static str>,
+}
+
+/// Events that the kernel side could not hand over since the start, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Opens for which the ring had no room.
+    pub ring_full_open: u64,
+    /// Library loads for which the ring had no room.
+    pub ring_full_load: u64,
+    /// Execs for which the ring had no room.
+    pub ring_full_exec: u64,
+    /// Exits for which the ring had no room.
+    pub ring_full_exit: u64,
+    /// Forks for which the ring had no room.
+    pub ring_full_fork: u64,
+    /// Opens of files, wanted or not, that were closed before they could be looked at.
+    pub file_gone: u64,
+    /// Times that a probe was not run at all, for events wanted or not: no exact number of lost events.
+    pub probe_missed: u64,
+}
+
+impl Losses {
+    /// Name and number of each cause, with whether the number is exact.
+    pub fn causes(&self) -> [(&'static str, u64, bool); 7] {
+        [
+            ("ring_full_open", self.ring_full_open, true),
+            ("ring_full_load", self.ring_full_load, true),
+            ("ring_full_exec", self.ring_full_exec, true),
+            ("ring_full_exit", self.ring_full_exit, true),
+            ("ring_full_fork", self.ring_full_fork, true),
+            ("file_gone", self.file_gone, false),
+            ("probe_missed", self.probe_missed, false),
+        ]
+    }
+
+    fn from_counts(counts: &[u64; loss::CAUSES]) -> Losses {
+        let count = |cause: u32| counts.get(cause as usize).copied().unwrap_or(0);
+        Losses {
+            ring_full_open: count(loss::RING_FULL_OPEN),
+            ring_full_load: count(loss::RING_FULL_LOAD),
+            ring_full_exec: count(loss::RING_FULL_EXEC),
+            ring_full_exit: count(loss::RING_FULL_EXIT),
+            ring_full_fork: count(loss::RING_FULL_FORK),
+            file_gone: count(loss::FILE_GONE),
+            probe_missed: 0,
+        }
+    }
+}
+
+/// The attached programs and their ring.
+#[derive(Debug)]
+pub struct Source {
+    object: Object,
+    active: Which,
+    attached: Vec<Attached>,
+}
+
+impl Source {
+    /// Loads, fills the tables and attaches.
+    pub fn start(options: &Options<'_>) -> Result<Source, Error> {
+        ladder::check_name(options.probe.as_deref())?;
+        host_facts::check_kernel()?;
+        host_facts::check_privileges()?;
+        let layout = object::read_layout()?;
+        let mut object = Object::load(options, &layout)?;
+        object.set_own(&options.own)?;
+        object.set_interest(options.interest, Which::First)?;
+        let attached = object.attach(&layout, options)?;
+        Ok(Source { object, active: Which::First, attached })
+    }
+
+    /// Hands at most `most` records to `each`; how many it were. Does not wait.
+    pub fn drain(&mut self, most: usize, each: &mut dyn FnMut(RawRecord<'_>)) -> usize {
+        let mut count = 0;
+        while count < most {
+            let Some(record) = self.object.ring.next() else { break };
+            each(RawRecord(&record));
+            count += 1;
+        }
+        count
+    }
+
+    /// Ends the capture. What is in the ring already can still be drained.
+    pub fn detach(&mut self) {
+        self.object.detach();
+    }
+
+    /// What was lost since the start. Counters that cannot be read are told as zero.
+    pub fn losses(&self) -> Losses {
+        self.object.losses()
+    }
+
+    /// What is attached.
+    pub fn attached(&self) -> &[Attached] {
+        &self.attached
+    }
+
+    /// Captures other names from now on, without a moment in which neither the old nor the new ones are captured.
+    pub fn set_interest(&mut self, interest: &Interest) -> Result<(), Error> {
+        let next = self.active.other();
+        self.object.set_interest(interest, next)?;
+        self.active = next;
+        Ok(())
+    }
+
+    /// Replaces the processes that are never reported, at most eight.
+    pub fn set_own(&mut self, own: &[u32]) -> Result<(), Error> {
+        self.object.set_own(own)
+    }
+}
+
+impl AsFd for Source {
+    /// Readable while the ring has records.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.object.ring.as_fd()
+    }
+}

@@ -1,0 +1,213 @@
+//! The BPF object and its maps.
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+};
+use crypto_tracer_common::{
+    filter::{Control, OWN_MAX},
+    fixed::{Fixed, Settings},
+    loss::CAUSES,
+};
+use zerocopy::IntoBytes;
+
+use super::{
+    Attached, Error, Losses, Options,
+    error::chain,
+    host_facts::{self, BTF_PATH},
+    ladder,
+    offsets::Layout,
+    tables::{Tables, Which, comm_pattern},
+};
+use crate::interest::Interest;
+
+/// What `cargo xtask artifacts` made of `host-ebpf`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../artifacts/crypto-tracer.bpf.o");
+
+const CONTROL: usize = size_of::<Control>();
+
+/// Reads where the running kernel keeps what the programs read.
+pub(super) fn read_layout() -> Result<Layout, Error> {
+    let unusable = |why: String| Error::Kernel { lacks: format!("{BTF_PATH}: {why}") };
+    let bytes = std::fs::read(BTF_PATH).map_err(|error| unusable(error.to_string()))?;
+    Layout::of(bytes).map_err(|error| unusable(error.to_string()))
+}
+
+/// The loaded object.
+pub(super) struct Object {
+    /// None when detached.
+    bpf: Option<Ebpf>,
+    pub(super) ring: RingBuf<MapData>,
+    /// What the programs see of it.
+    control: Control,
+    control_map: Array<MapData, [u8; CONTROL]>,
+    suffixes: HashMap<MapData, [u64; 2], u8>,
+    names: HashMap<MapData, [u64; 4], u8>,
+    libraries: HashMap<MapData, [u64; 4], u8>,
+    losses: PerCpuArray<MapData, u64>,
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Object").field("control", &self.control).finish_non_exhaustive()
+    }
+}
+
+impl Object {
+    /// Loads the object and makes its maps; no program yet.
+    pub(super) fn load(options: &Options<'_>, layout: &Layout) -> Result<Object, Error> {
+        let fixed = Fixed { settings: settings(options, layout)?, offsets: layout.offsets };
+        let mut bpf = EbpfLoader::new()
+            // The programs have no relocations against types; without it, aya keeps no second copy of them.
+            .btf(None)
+            .override_global("FIXED", fixed.as_bytes(), true)
+            .map_max_entries("EVENTS", ring_size(options.ring_bytes)?)
+            .load(OBJECT)
+            .map_err(|error| Error::Setup { what: chain(&error) })?;
+        Ok(Object {
+            ring: take(&mut bpf, "EVENTS")?,
+            control: Control::EMPTY,
+            control_map: take(&mut bpf, ".bss")?,
+            suffixes: take(&mut bpf, "SUFFIXES")?,
+            names: take(&mut bpf, "NAMES")?,
+            libraries: take(&mut bpf, "LIBRARIES")?,
+            losses: take(&mut bpf, "LOSSES")?,
+            bpf: Some(bpf),
+        })
+    }
+
+    /// Attaches what the options ask for.
+    pub(super) fn attach(
+        &mut self,
+        layout: &Layout,
+        options: &Options<'_>,
+    ) -> Result<Vec<Attached>, Error> {
+        let btf = Btf::from_sys_fs().map_err(|error| Error::Setup { what: chain(&error) })?;
+        let probe = options.probe.as_deref();
+        let bpf = self.bpf.as_mut().ok_or_else(|| Error::Setup { what: "detached".to_owned() })?;
+        ladder::attach(bpf, &btf, layout, options.kinds, probe)
+    }
+
+    /// Detaches and unloads all programs; the maps stay.
+    pub(super) fn detach(&mut self) {
+        self.bpf = None;
+    }
+
+    /// Replaces the processes that are never reported.
+    pub(super) fn set_own(&mut self, own: &[u32]) -> Result<(), Error> {
+        let mut slots = [0; OWN_MAX];
+        let Some(used) = slots.get_mut(..own.len()) else {
+            let what = format!("{} own processes are more than {OWN_MAX}", own.len());
+            return Err(Error::Setup { what });
+        };
+        used.copy_from_slice(own);
+        self.control.own = slots;
+        self.write_control()
+    }
+
+    /// Fills one generation of the tables, then switches to it.
+    pub(super) fn set_interest(&mut self, interest: &Interest, which: Which) -> Result<(), Error> {
+        let tables = Tables::of(interest, which);
+        replace(&mut self.suffixes, &tables.suffixes, which)?;
+        replace(&mut self.names, &tables.names, which)?;
+        replace(&mut self.libraries, &tables.libraries, which)?;
+        let [first, second] = &mut self.control.generations;
+        match which {
+            Which::First => *first = tables.generation,
+            Which::Second => *second = tables.generation,
+        }
+        // Two writes: the first must be complete before any program uses it.
+        self.write_control()?;
+        self.control.active = u32::from(which.number());
+        self.write_control()
+    }
+
+    fn write_control(&mut self) -> Result<(), Error> {
+        let bytes: [u8; CONTROL] = zerocopy::transmute!(self.control);
+        self.control_map
+            .set(0, bytes, 0)
+            .map_err(|error| Error::Setup { what: format!("map .bss: {}", chain(&error)) })
+    }
+
+    /// Sums the counters of all processors.
+    pub(super) fn losses(&self) -> Losses {
+        let mut counts = [0_u64; CAUSES];
+        for (count, cause) in counts.iter_mut().zip(0_u32..) {
+            if let Ok(values) = self.losses.get(&cause, 0) {
+                *count = values.iter().sum();
+            }
+        }
+        Losses::from_counts(&counts)
+    }
+}
+
+fn settings(options: &Options<'_>, layout: &Layout) -> Result<Settings, Error> {
+    let (comm_pattern, comm_mask) = match options.comm.as_deref() {
+        None => ([0; 2], [0; 2]),
+        Some(text) => comm_pattern(text).filter(|_| !text.is_empty()).ok_or_else(|| {
+            Error::Option(format!("a process name of {} bytes: 1 to 15 are right", text.len()))
+        })?,
+    };
+    Ok(Settings {
+        comm_pattern,
+        comm_mask,
+        kinds: options.kinds.bits(),
+        pid: options.pid.unwrap_or(0),
+        pid_ns: host_facts::pid_namespace()?,
+        exit_tells_group_dead: u32::from(layout.exit_tells_group_dead),
+        follow: 0,
+        reserved: 0,
+    })
+}
+
+/// The kernel takes powers of two from one page on.
+fn ring_size(bytes: u32) -> Result<u32, Error> {
+    let page = rustix::param::page_size();
+    if bytes.is_power_of_two() && bytes as usize >= page {
+        return Ok(bytes);
+    }
+    Err(Error::Option(format!("a ring of {bytes} bytes: powers of two from {page} on are right")))
+}
+
+fn take<T>(bpf: &mut Ebpf, name: &str) -> Result<T, Error>
+where
+    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let problem = |what: String| Error::Setup { what: format!("map {name}: {what}") };
+    let map = bpf.take_map(name).ok_or_else(|| problem("it is not in the object".to_owned()))?;
+    T::try_from(map).map_err(|error| problem(chain(&error)))
+}
+
+/// Puts these keys in the place of all others of this generation, which no program looks up now.
+fn replace<const WORDS: usize>(
+    map: &mut HashMap<MapData, [u64; WORDS], u8>,
+    keys: &[[u64; WORDS]],
+    which: Which,
+) -> Result<(), Error> {
+    let problem = |error: &aya::maps::MapError| Error::Setup {
+        what: format!("a table of names: {}", chain(error)),
+    };
+    let of_this =
+        |key: &[u64; WORDS]| key.last().is_some_and(|word| word >> 56 == u64::from(which.number()));
+    let there: Vec<[u64; WORDS]> = map.keys().filter_map(Result::ok).filter(of_this).collect();
+    for key in there.iter().filter(|key| !keys.contains(key)) {
+        map.remove(key).map_err(|error| problem(&error))?;
+    }
+    for key in keys.iter().filter(|key| !there.contains(key)) {
+        map.insert(key, 1, 0).map_err(|error| problem(&error))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_are_powers_of_two() {
+        assert_eq!(ring_size(8 << 20).unwrap(), 8 << 20);
+        assert_eq!(ring_size(8 << 20 | 1).unwrap_err().exit_code(), 2);
+        assert!(ring_size(0).is_err());
+        assert!(ring_size(16).is_err());
+    }
+}

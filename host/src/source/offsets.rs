@@ -1,0 +1,283 @@
+//! Which fields of the kernel the programs read, and where the running kernel has them.
+
+use crypto_tracer_common::fixed::Offsets;
+
+use super::btf::{Btf, BtfError, Member};
+
+/// What a field is needed for. A probe that needs a group of which a field is missing is not offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Who it is: all programs.
+    Task,
+    /// What file it is and where.
+    File,
+    /// The file behind a descriptor.
+    Descriptor,
+    /// The arguments of system calls.
+    SystemCall,
+    /// Requests of io_uring.
+    Uring,
+    /// The new program.
+    Exec,
+    /// How it ended.
+    Exit,
+    /// Mounts that overlayfs keeps for itself.
+    Overlay,
+    /// The flags that an open was asked for with.
+    OpenFlags,
+}
+
+/// Struct and field, each inside the one before; the offset is their sum.
+type Chain = &'static [(&'static str, &'static str)];
+
+struct Field {
+    group: Group,
+    /// Spellings, newest first: kernels have renamed some.
+    chains: &'static [Chain],
+    /// Bytes that the programs read there.
+    size: Size,
+    place: fn(&mut Offsets) -> &mut u32,
+}
+
+/// The size that a field must have, so that a changed kernel is noticed and not misread.
+#[derive(Clone, Copy)]
+enum Size {
+    Is(u32),
+    /// A struct, or an array, of which the beginning is read.
+    Any,
+}
+use Size::{Any, Is};
+
+macro_rules! fields {
+    ($($group:ident { $($place:ident: $size:expr, $([$($struct:literal.$field:literal)/+])|+;)+ })+) => {
+        const FIELDS: &[Field] = &[$($(Field {
+            group: Group::$group,
+            chains: &[$(&[$(($struct, $field)),+]),+],
+            size: $size,
+            place: |offsets| &mut offsets.$place,
+        },)+)+];
+    };
+}
+
+fields! {
+    Task {
+        task_flags: Is(4), ["task_struct"."flags"];
+        task_group_leader: Is(8), ["task_struct"."group_leader"];
+        task_real_parent: Is(8), ["task_struct"."real_parent"];
+        task_nsproxy: Is(8), ["task_struct"."nsproxy"];
+        task_tgid: Is(4), ["task_struct"."tgid"];
+        task_comm: Is(16), ["task_struct"."comm"];
+        task_start_boottime: Is(8), ["task_struct"."start_boottime"];
+        task_self_exec_id: Is(8), ["task_struct"."self_exec_id"];
+        task_thread_pid: Is(8), ["task_struct"."thread_pid"];
+        pid_level: Is(4), ["pid"."level"];
+        pid_numbers: Any, ["pid"."numbers"];
+        upid_nr: Is(4), ["upid"."nr"];
+        upid_ns: Is(8), ["upid"."ns"];
+        pid_namespace_inum: Is(4), ["pid_namespace"."ns" / "ns_common"."inum"];
+        nsproxy_mnt_ns: Is(8), ["nsproxy"."mnt_ns"];
+        mnt_namespace_inum: Is(4), ["mnt_namespace"."ns" / "ns_common"."inum"];
+    }
+    File {
+        task_fs: Is(8), ["task_struct"."fs"];
+        file_path: Is(16), ["file"."f_path"];
+        file_flags: Is(4), ["file"."f_flags"];
+        path_mnt: Is(8), ["path"."mnt"];
+        path_dentry: Is(8), ["path"."dentry"];
+        dentry_hash_pprev: Is(8), ["dentry"."d_hash" / "hlist_bl_node"."pprev"];
+        dentry_parent: Is(8), ["dentry"."d_parent"];
+        dentry_name: Is(16), ["dentry"."d_name"];
+        dentry_inode: Is(8), ["dentry"."d_inode"];
+        mount_mnt: Any, ["mount"."mnt"];
+        mount_parent: Is(8), ["mount"."mnt_parent"];
+        mount_mountpoint: Is(8), ["mount"."mnt_mountpoint"];
+        vfsmount_root: Is(8), ["vfsmount"."mnt_root"];
+        fs_root: Is(16), ["fs_struct"."root"];
+        inode_mode: Is(2), ["inode"."i_mode"];
+        inode_ino: Is(8), ["inode"."i_ino"];
+        inode_sb: Is(8), ["inode"."i_sb"];
+        inode_size: Is(8), ["inode"."i_size"];
+        inode_ctime_sec: Is(8), ["inode"."i_ctime_sec"] | ["inode"."__i_ctime" / "timespec64"."tv_sec"]
+            | ["inode"."i_ctime" / "timespec64"."tv_sec"];
+        inode_ctime_nsec: Any, ["inode"."i_ctime_nsec"] | ["inode"."__i_ctime" / "timespec64"."tv_nsec"]
+            | ["inode"."i_ctime" / "timespec64"."tv_nsec"];
+        sb_dev: Is(4), ["super_block"."s_dev"];
+        sb_magic: Is(8), ["super_block"."s_magic"];
+        sb_user_ns: Is(8), ["super_block"."s_user_ns"];
+        user_ns_level: Is(4), ["user_namespace"."level"];
+    }
+    Descriptor {
+        task_files: Is(8), ["task_struct"."files"];
+        files_fdt: Is(8), ["files_struct"."fdt"];
+        fdtable_fd: Is(8), ["fdtable"."fd"];
+        fdtable_max_fds: Is(4), ["fdtable"."max_fds"];
+    }
+    SystemCall {
+        task_thread_info_status: Is(4), ["task_struct"."thread_info" / "thread_info"."status"];
+        regs_orig_ax: Is(8), ["pt_regs"."orig_ax"];
+        regs_di: Is(8), ["pt_regs"."di"];
+        regs_si: Is(8), ["pt_regs"."si"];
+        regs_dx: Is(8), ["pt_regs"."dx"];
+        regs_r10: Is(8), ["pt_regs"."r10"];
+        regs_r8: Is(8), ["pt_regs"."r8"];
+        regs_bx: Is(8), ["pt_regs"."bx"];
+        regs_cx: Is(8), ["pt_regs"."cx"];
+    }
+    Uring {
+        kiocb_opcode: Is(1), ["io_kiocb"."opcode"];
+        kiocb_res: Is(4), ["io_kiocb"."cqe" / "io_cqe"."res"] | ["io_kiocb"."result"];
+        kiocb_file_slot: Is(4), ["io_kiocb"."cmd" / "io_open"."file_slot"]
+            | ["io_kiocb"."open" / "io_open"."file_slot"];
+        kiocb_how_flags: Is(8), ["io_kiocb"."cmd" / "io_open"."how" / "open_how"."flags"]
+            | ["io_kiocb"."open" / "io_open"."how" / "open_how"."flags"];
+    }
+    Exec {
+        task_mm: Is(8), ["task_struct"."mm"];
+        mm_arg_start: Is(8), ["mm_struct"."arg_start"];
+        mm_arg_end: Is(8), ["mm_struct"."arg_end"];
+        mm_exe_file: Is(8), ["mm_struct"."exe_file"];
+    }
+    Exit {
+        task_signal: Is(8), ["task_struct"."signal"];
+        task_exit_code: Is(4), ["task_struct"."exit_code"];
+        signal_live: Is(4), ["signal_struct"."live"];
+        signal_flags: Is(4), ["signal_struct"."flags"];
+        signal_group_exit_code: Is(4), ["signal_struct"."group_exit_code"];
+    }
+    Overlay {
+        mount_ns: Is(8), ["mount"."mnt_ns"];
+    }
+    OpenFlags {
+        open_flags_flag: Is(4), ["open_flags"."open_flag"];
+    }
+}
+
+/// Types that the fields do not name.
+const EXIT_TRACEPOINT: &str = "btf_trace_sched_process_exit";
+const URING_TRACEPOINT: &str = "btf_trace_io_uring_complete";
+const QSTR: &str = "qstr";
+
+/// What this kernel lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    group: Group,
+    what: String,
+}
+
+/// What the running kernel's type information gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// Where the fields are.
+    pub(crate) offsets: Offsets,
+    /// Whether `sched_process_exit` tells that the last thread ends.
+    pub(crate) exit_tells_group_dead: bool,
+    missing: Vec<Missing>,
+}
+
+impl Layout {
+    /// Looks up every field.
+    pub(crate) fn of(bytes: Vec<u8>) -> Result<Layout, BtfError> {
+        let mut names: Vec<&'static str> = vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR];
+        for (of, _) in FIELDS.iter().flat_map(|field| field.chains).copied().flatten() {
+            names.push(of);
+        }
+        let btf = Btf::parse(bytes, &names)?;
+        let mut offsets = Offsets::UNKNOWN;
+        let mut missing = Vec::new();
+        for field in FIELDS {
+            match field.chains.iter().find_map(|chain| resolve(&btf, chain, field.size)) {
+                Some(offset) => *(field.place)(&mut offsets) = offset,
+                None => missing.push(Missing { group: field.group, what: field.name() }),
+            }
+        }
+        missing.extend(unexpected(&btf, &offsets));
+        let exit_tells_group_dead = btf.parameters(EXIT_TRACEPOINT).is_some_and(|count| count >= 3);
+        Ok(Layout { offsets, exit_tells_group_dead, missing })
+    }
+
+    /// What is missing for these groups, in words; None: nothing.
+    pub(crate) fn lacks(&self, groups: &[Group]) -> Option<String> {
+        let lacks = self.missing.iter().filter(|missing| groups.contains(&missing.group));
+        let words: Vec<&str> = lacks.map(|missing| missing.what.as_str()).collect();
+        (!words.is_empty()).then(|| format!("this kernel has no {}", words.join(", ")))
+    }
+}
+
+impl Field {
+    fn name(&self) -> String {
+        let newest = self.chains.first().copied().unwrap_or_default();
+        let words: Vec<String> = newest.iter().map(|(of, name)| format!("{of}.{name}")).collect();
+        words.join("/")
+    }
+}
+
+fn resolve(btf: &Btf, chain: Chain, size: Size) -> Option<u32> {
+    let mut offset = 0_u32;
+    let mut last: Option<Member> = None;
+    for (of, name) in chain {
+        let member = btf.member(of, name)?;
+        offset = offset.checked_add(member.offset)?;
+        last = Some(member);
+    }
+    match size {
+        Is(size) if last?.size != Some(size) => None,
+        Is(_) | Any => Some(offset),
+    }
+}
+
+/// The programs read some fields together and so rely on their order.
+fn unexpected(btf: &Btf, offsets: &Offsets) -> Vec<Missing> {
+    let at = |of, name| btf.member(of, name).map(|member| member.offset);
+    let pprev = offsets.dentry_hash_pprev;
+    let follows = |offset: u32, distance: u32| pprev.checked_add(distance) == Some(offset);
+    let dentry = follows(offsets.dentry_parent, 8)
+        && follows(offsets.dentry_name, 16)
+        && follows(offsets.dentry_inode, 32)
+        && at(QSTR, "len") == Some(4)
+        && at(QSTR, "name") == Some(8);
+    let path = offsets.path_mnt == 0 && offsets.path_dentry == 8;
+    let upid = btf.struct_size("upid") == Some(16);
+    // Before 5.17 the request was not among its arguments.
+    let uring = btf.parameters(URING_TRACEPOINT).is_some_and(|count| count >= 4);
+    let checks = [
+        (dentry, Group::File, "struct dentry in the known order"),
+        (path, Group::File, "struct path in the known order"),
+        (upid, Group::Task, "struct upid of the known size"),
+        (uring, Group::Uring, "tracepoint io_uring_complete with a request"),
+    ];
+    let wrong = checks.into_iter().filter(|(right, ..)| !right);
+    wrong.map(|(_, group, what)| Missing { group, what: what.to_owned() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_the_fields_lacks_every_group_and_says_what() {
+        let layout = Layout::of(super::super::btf::tests::sample()).unwrap();
+        let lacks = layout.lacks(&[Group::Exec]).unwrap();
+        assert!(lacks.contains("mm_struct.arg_start"), "{lacks}");
+        assert!(!lacks.contains("pt_regs"), "{lacks}");
+        assert!(layout.lacks(&[]).is_none());
+        assert_eq!(layout.offsets, Offsets::UNKNOWN);
+    }
+
+    #[test]
+    fn the_running_kernel_has_every_field() {
+        let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            println!("skipped: this kernel has no type information");
+            return;
+        };
+        let layout = Layout::of(bytes).unwrap();
+        let all = [
+            Group::Task,
+            Group::File,
+            Group::Descriptor,
+            Group::SystemCall,
+            Group::Exec,
+            Group::Exit,
+        ];
+        assert_eq!(layout.lacks(&all), None);
+    }
+}
