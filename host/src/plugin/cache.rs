@@ -2,7 +2,7 @@
 //!
 //! Keys are 128 bits of keyed hash: nobody outside knows the keys, so nobody can make two questions meet.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 
 /// Entries that a key can be in.
 const WAYS: usize = 4;
@@ -35,11 +35,7 @@ impl<V> Cache<V> {
 
     /// The key of a question.
     pub(super) fn key(&self, question: impl Hash) -> u128 {
-        let [high, low] = self.keys.each_ref().map(|key| {
-            let mut hasher = key.build_hasher();
-            question.hash(&mut hasher);
-            u128::from(hasher.finish())
-        });
+        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(&question)));
         high << 64 | low
     }
 
@@ -107,8 +103,8 @@ mod tests {
     fn answers_come_back_until_others_took_their_place() {
         let mut cache = Cache::new(1, 1000);
         let keys: Vec<u128> = (0..5).map(|n| cache.key(n)).collect();
-        for n in 0..4 {
-            cache.put(keys[n], n, 0);
+        for (n, &key) in keys.iter().take(4).enumerate() {
+            cache.put(key, n, 0);
         }
         assert_eq!(cache.get(keys[0]), Some(&0));
         cache.put(keys[4], 4, 0);

@@ -77,7 +77,7 @@ impl Log {
 }
 
 fn escaped(c: char) -> impl Iterator<Item = char> {
-    let harmless = c == ' ' || c == '"' || c == '\'' || !c.escape_debug().nth(1).is_some();
+    let harmless = c == ' ' || c == '"' || c == '\'' || c.escape_debug().nth(1).is_none();
     let (plain, odd) = if harmless { (Some(c), None) } else { (None, Some(c.escape_debug())) };
     plain.into_iter().chain(odd.into_iter().flatten())
 }
