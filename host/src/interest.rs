@@ -10,7 +10,7 @@ pub const MOST_NAMES: usize = 256;
 pub const MOST_LIBRARIES: usize = 64;
 
 /// The words of all classifiers together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Interest {
     /// Endings of file names: ASCII in lower case, 3 to 15 bytes.
     pub suffixes: BTreeSet<String>,

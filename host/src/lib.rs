@@ -1,7 +1,23 @@
 //! crypto-tracer: which process opens which certificate, key or keystore, which loads which crypto library,
 //! and what starts and ends.
 
+pub mod cli;
+pub mod commands;
+pub mod decode;
+pub mod enrich;
+pub mod error;
 pub mod event;
+pub mod glob;
 pub mod interest;
+pub mod output;
+pub mod pipeline;
+pub mod plugin;
+pub mod printable;
+pub mod reader;
+pub mod record;
+pub mod say;
+pub mod select;
+pub mod signals;
 pub mod source;
+pub mod stats;
 pub mod stop;

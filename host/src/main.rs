@@ -1,1 +1,45 @@
-fn main() {}
+//! Arguments → command → exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use crypto_tracer::cli::{self, Cli, Command};
+use crypto_tracer::commands;
+use crypto_tracer::error::Code;
+use crypto_tracer::printable::printable;
+use crypto_tracer::reader;
+use crypto_tracer::say::{Loudness, Say};
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == reader::ARGUMENT) {
+        return if reader::serve().is_ok() { ExitCode::SUCCESS } else { Code::Failed.into() };
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    let done = match cli.command {
+        Command::Monitor(arguments) => commands::monitor(&arguments),
+        Command::Replay(arguments) => commands::replay(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            Say(Loudness::Quiet).error(printable(&format!("{:#}", failure.error)));
+            failure.code.into()
+        }
+    }
+}
+
+/// Help and version are asked for; the rest is an error on two lines.
+fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A reader that closed the pipe has seen enough help.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let say = Say(Loudness::Quiet);
+    say.error(cli::compact(error));
+    say.error("try 'crypto-tracer --help' or 'crypto-tracer COMMAND --help'");
+    Code::Usage.into()
+}

@@ -7,15 +7,19 @@
 
 mod classified;
 mod enriched;
+mod flags;
 mod kernel;
+mod notice;
 mod redacted;
 mod text;
 
 pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};
 pub use enriched::{EnrichedEvent, EnrichedWhat, ProcessFacts, Timestamp};
+pub use flags::OpenFlags;
 pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
     RawRecord,
 };
+pub use notice::{Loss, Notice, PluginFailure};
 pub use redacted::{RedactedEvent, RedactedWhat};
 pub use text::{Field, Redact, Shown};

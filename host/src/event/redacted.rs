@@ -102,8 +102,7 @@ impl RedactedEvent {
             .iter()
             .chain(&labels)
             .map(|label| {
-                let shown =
-                    Shown::of(redact, Field::Label(&label.name), label.value.as_bytes());
+                let shown = Shown::of(redact, Field::Label(&label.name), label.value.as_bytes());
                 (label.name.clone(), shown)
             })
             .collect();

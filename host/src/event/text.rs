@@ -52,7 +52,11 @@ impl Shown {
     }
 
     /// Redacts a command line: its arguments, joined by spaces.
-    pub fn of_command_line(redact: &mut dyn Redact, arguments: &[String], truncated: bool) -> Shown {
+    pub fn of_command_line(
+        redact: &mut dyn Redact,
+        arguments: &[String],
+        truncated: bool,
+    ) -> Shown {
         let mut shown =
             Self::of_text(redact, Field::Cmdline, arguments.join(" ").into(), arguments);
         if truncated {

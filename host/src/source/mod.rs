@@ -163,6 +163,11 @@ impl Source {
         count
     }
 
+    /// Ends the capture. What is in the ring already can still be drained.
+    pub fn detach(&mut self) {
+        self.object.detach();
+    }
+
     /// What was lost since the start. Counters that cannot be read are told as zero.
     pub fn losses(&self) -> Losses {
         self.object.losses()

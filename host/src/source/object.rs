@@ -35,7 +35,8 @@ pub(super) fn read_layout() -> Result<Layout, Error> {
 
 /// The loaded object.
 pub(super) struct Object {
-    bpf: Ebpf,
+    /// None when detached.
+    bpf: Option<Ebpf>,
     pub(super) ring: RingBuf<MapData>,
     /// What the programs see of it.
     control: Control,
@@ -71,7 +72,7 @@ impl Object {
             names: take(&mut bpf, "NAMES")?,
             libraries: take(&mut bpf, "LIBRARIES")?,
             losses: take(&mut bpf, "LOSSES")?,
-            bpf,
+            bpf: Some(bpf),
         })
     }
 
@@ -83,7 +84,13 @@ impl Object {
     ) -> Result<Vec<Attached>, Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Setup { what: chain(&error) })?;
         let probe = options.probe.as_deref();
-        ladder::attach(&mut self.bpf, &btf, layout, options.kinds, probe)
+        let bpf = self.bpf.as_mut().ok_or_else(|| Error::Setup { what: "detached".to_owned() })?;
+        ladder::attach(bpf, &btf, layout, options.kinds, probe)
+    }
+
+    /// Detaches and unloads all programs; the maps stay.
+    pub(super) fn detach(&mut self) {
+        self.bpf = None;
     }
 
     /// Replaces the processes that are never reported.

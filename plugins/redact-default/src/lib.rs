@@ -1,1 +1,40 @@
+//! The documented redaction as a plugin. The rules are in [`rules`]; here they meet the contract.
 
+mod json;
+mod paths;
+pub mod rules;
+mod secrets;
+
+#[cfg(target_family = "wasm")]
+mod component {
+    use super::rules::{self, Homes};
+    use crypto_tracer::plugin::events::Text;
+    use exports::crypto_tracer::plugin::redactor::Guest;
+    use std::cell::RefCell;
+
+    wit_bindgen::generate!({ path: "../../wit", world: "redactor-plugin" });
+
+    thread_local! {
+        static HOMES: RefCell<Option<Homes>> = const { RefCell::new(None) };
+    }
+
+    struct Plugin;
+
+    impl Guest for Plugin {
+        fn configure(config: String) -> Result<(), String> {
+            HOMES.set(Some(rules::configure(&config)?));
+            Ok(())
+        }
+
+        fn redact(text: &Text) -> Option<String> {
+            let (field, value, arguments) = (text.field(), text.value(), text.arguments());
+            HOMES.with_borrow(|homes| match homes {
+                Some(homes) => rules::redact(homes, &field, &value, &arguments),
+                // Never without its configuration: what it would show is not known.
+                None => Some("[REDACTED]".to_owned()),
+            })
+        }
+    }
+
+    export!(Plugin);
+}

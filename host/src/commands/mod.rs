@@ -1,0 +1,9 @@
+//! One file a command.
+
+mod line;
+mod monitor;
+mod replay;
+mod trace;
+
+pub use monitor::monitor;
+pub use replay::replay;

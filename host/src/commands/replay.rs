@@ -1,0 +1,104 @@
+//! `replay`: a recorded run, through today's plugins and options.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+
+use super::line;
+use crate::cli;
+use crate::enrich::Enrich;
+use crate::error::{Code, Failure};
+use crate::interest::Interest;
+use crate::pipeline::{RecordedHeads, Replayed, replay as run};
+use crate::record::{Frame, Frames, Start};
+use crate::say::Say;
+use crate::select::Kinds;
+use crate::signals::Signals;
+use crate::stop::Stop;
+
+/// How long the output may take for what is left, when nobody asked for the end.
+const LAST_WRITE: Duration = Duration::from_secs(3600);
+/// How long when somebody did.
+const LAST_WRITE_ASKED: Duration = Duration::from_millis(40);
+
+/// Runs to the recording's end.
+pub fn replay(arguments: &cli::Replay) -> Result<(), Failure> {
+    let say = arguments.loudness.say();
+    let stop = Stop::default();
+    let plugins = line::plugins(&arguments.plugins, &stop)?;
+    let (frames, start) = open(arguments)?;
+    name_uncovered(plugins.interest(), &start, say);
+    let signals =
+        Signals::start(stop.clone()).map_err(|error| Failure::new(Code::Failed, error))?;
+    let mut enrich = Enrich::default();
+    line::remember(&mut enrich, &start.processes, plugins.interest());
+    let output = line::output(&arguments.print, arguments.trace.extended)?;
+    let heads = RecordedHeads::default();
+    let parts = line::Parts {
+        enrich,
+        select: line::select(Kinds::ALL, &arguments.trace),
+        plugins,
+        heads: Box::new(heads.clone()),
+        output,
+        stop: stop.clone(),
+    };
+    let mut line = line::line(parts, &arguments.print, &arguments.trace);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Code::Failed, error))?;
+    let replayed = runtime.block_on(async {
+        tokio::select! {
+            replayed = run(frames, &mut line, &heads) => replayed,
+            () = signals.asked() => Replayed::Whole,
+        }
+    });
+    let patience = if stop.is_asked() { LAST_WRITE_ASKED } else { LAST_WRITE };
+    let ended = line.output.finish(Instant::now() + patience);
+    line::report(&line.stats, ended, say)?;
+    match replayed {
+        Replayed::Whole => Ok(()),
+        Replayed::Damaged(damage) => {
+            let error =
+                anyhow::Error::new(damage).context(arguments.recording.display().to_string());
+            Err(Failure { code: Code::Failed, error })
+        }
+    }
+}
+
+fn open(arguments: &cli::Replay) -> Result<(Frames<BufReader<File>>, Start), Failure> {
+    let path = &arguments.recording;
+    let usage = |error: anyhow::Error| Failure { code: Code::Usage, error };
+    let file = File::open(path)
+        .with_context(|| format!("cannot open the recording {}", path.display()))
+        .map_err(usage)?;
+    let mut frames = Frames::open(BufReader::new(file))
+        .with_context(|| path.display().to_string())
+        .map_err(usage)?;
+    match frames.next_frame() {
+        Ok(Frame::Start(start)) => Ok((frames, *start)),
+        Ok(_) => Err(usage(anyhow!("{}: the recording has no beginning", path.display()))),
+        Err(damage) => Err(Failure {
+            code: Code::Failed,
+            error: anyhow::Error::new(damage).context(path.display().to_string()),
+        }),
+    }
+}
+
+/// What the recorded run did not capture cannot come back.
+fn name_uncovered(today: &Interest, start: &Start, say: Say) {
+    let then = &start.interest;
+    let missing = [
+        today.suffixes.difference(&then.suffixes),
+        today.names.difference(&then.names),
+        today.libraries.difference(&then.libraries),
+    ];
+    let words: Vec<String> =
+        missing.into_iter().flatten().map(|word| format!("{word:?}")).collect();
+    if !words.is_empty() {
+        say.info(format_args!(
+            "the recording did not capture {}: the plugins of that run did not ask for it",
+            words.join(", ")
+        ));
+    }
+}

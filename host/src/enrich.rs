@@ -1,0 +1,378 @@
+//! [`KernelEvent`] → [`EnrichedEvent`]: wall clock, executable, container, the library's name; each library once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hashlink::{LinkedHashSet, LruCache};
+
+use crate::event::{
+    EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, ProcessFacts, ProcessKey, Timestamp,
+};
+
+/// Processes that are remembered. When there are more, the one that was silent longest is forgotten.
+const MOST_PROCESSES: usize = 16_384;
+/// Library loads that are remembered. When there are more, an old one may be told twice.
+const MOST_LOADS: usize = 16_384;
+
+/// Cgroups that are remembered.
+const MOST_CGROUPS: usize = 4096;
+/// The id of the unified hierarchy's root.
+const ROOT_CGROUP: u64 = 1;
+
+/// What is remembered of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The executable's path.
+    pub exe: Option<Arc<[u8]>>,
+}
+
+/// A process that was there before the tracer, as `/proc` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Start time in nanoseconds of the boot clock, rounded down to [`TICK_NS`].
+    pub start_ns: u64,
+    /// What is remembered of it.
+    pub known: Known,
+    /// Device and inode number of each library that it has mapped.
+    pub libraries: Vec<(u32, u64)>,
+}
+
+/// `/proc` counts time in hundredths of a second, on every x86-64 kernel.
+const TICK_NS: u64 = 10_000_000;
+
+/// A file that is mapped into one program image of a process.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+struct Load {
+    process: ProcessKey,
+    exec_id: u64,
+    dev: u32,
+    inode: u64,
+}
+
+/// The step's memory.
+#[derive(Debug)]
+pub struct Enrich {
+    /// CLOCK_REALTIME − CLOCK_BOOTTIME in nanoseconds.
+    wall_offset_ns: i64,
+    processes: LruCache<ProcessKey, Known>,
+    /// By pid. Each moves to `processes` with its first event, which tells its exact start time.
+    before: HashMap<u32, Before>,
+    loads: LinkedHashSet<Load>,
+    /// Paths by id; None: it could not be found.
+    cgroups: LruCache<u64, Option<Arc<str>>>,
+}
+
+impl Default for Enrich {
+    fn default() -> Self {
+        let mut cgroups = LruCache::new(MOST_CGROUPS);
+        cgroups.insert(ROOT_CGROUP, Some("/".into()));
+        Enrich {
+            wall_offset_ns: 0,
+            processes: LruCache::new(MOST_PROCESSES),
+            before: HashMap::new(),
+            loads: LinkedHashSet::new(),
+            cgroups,
+        }
+    }
+}
+
+impl Enrich {
+    /// Sets what is added to the boot clock to get wall clock, in nanoseconds. Sampled anew for every drain,
+    /// because somebody may set the clock.
+    pub fn set_wall_offset_ns(&mut self, wall_offset_ns: i64) {
+        self.wall_offset_ns = wall_offset_ns;
+    }
+
+    /// Takes in a process that ran before the tracer did.
+    pub fn know(&mut self, pid: u32, before: Before) {
+        if self.before.len() < MOST_PROCESSES {
+            self.before.insert(pid, before);
+        }
+    }
+
+    /// Enriches one event. None: it is nothing to tell (a library that this program image has already).
+    pub fn enrich(&mut self, event: KernelEvent) -> Option<EnrichedEvent> {
+        let key = event.process;
+        self.meet(&event);
+        if let KernelWhat::Exec { exe, .. } = &event.what {
+            self.processes.insert(key, Known { exe: Some(exe.path.bytes.as_slice().into()) });
+        }
+        let known = match event.what {
+            KernelWhat::Exit { .. } => self.processes.remove(&key),
+            _ => self.processes.get(&key).cloned(),
+        }
+        .unwrap_or_default();
+        let what = match event.what {
+            KernelWhat::FileOpen { file, flags } => EnrichedWhat::FileOpen { file, flags },
+            KernelWhat::LibLoad { file } => {
+                let (dev, inode) = (file.dev, file.inode);
+                let load = Load { process: key, exec_id: event.exec_id, dev, inode };
+                if !self.first_load(load) {
+                    return None;
+                }
+                let library_name = library_name(file.path.file_name()).to_vec();
+                EnrichedWhat::LibLoad { file, library_name }
+            }
+            KernelWhat::Exec { arguments, .. } => EnrichedWhat::Exec { arguments },
+            KernelWhat::Exit { wait_status } => exit(wait_status),
+            KernelWhat::Fork => return None,
+        };
+        let cgroup = self.cgroups.get(&event.cgroup_id).cloned().flatten();
+        let container = cgroup.as_deref().and_then(container).map(Arc::from);
+        let process = ProcessFacts {
+            key,
+            exec_id: event.exec_id,
+            tid: event.tid,
+            ppid: event.ppid,
+            uid: event.uid,
+            comm: event.comm,
+            exe: known.exe,
+            mount_ns: event.mount_ns,
+            root: event.root,
+            cgroup_id: event.cgroup_id,
+            cgroup,
+            container,
+        };
+        Some(EnrichedEvent { timestamp: self.timestamp(event.ts_ns), process, what })
+    }
+
+    /// Cgroups of these events that are not known yet, each with a process that is in it.
+    pub fn unknown_cgroups(&self, events: &[KernelEvent]) -> Vec<(u64, u32)> {
+        let mut unknown: Vec<(u64, u32)> = Vec::new();
+        for event in events {
+            let id = event.cgroup_id;
+            if self.cgroups.peek(&id).is_none() && unknown.iter().all(|&(known, _)| known != id) {
+                unknown.push((id, event.process.tgid));
+            }
+        }
+        unknown
+    }
+
+    /// Takes in the path of a cgroup; None: it is not to be found, and not asked for again.
+    pub fn know_cgroup(&mut self, id: u64, path: Option<&str>) {
+        self.cgroups.insert(id, path.map(Arc::from));
+    }
+
+    /// The first event of a process that was there before.
+    fn meet(&mut self, event: &KernelEvent) {
+        let key = event.process;
+        let Some(before) = self.before.remove(&key.tgid) else { return };
+        if before.start_ns != key.start_ns / TICK_NS * TICK_NS {
+            return; // That one is gone, and its pid is used again.
+        }
+        self.processes.insert(key, before.known);
+        // An exec has a new image, without the old one's libraries.
+        if !matches!(event.what, KernelWhat::Exec { .. }) {
+            for (dev, inode) in before.libraries {
+                self.first_load(Load { process: key, exec_id: event.exec_id, dev, inode });
+            }
+        }
+    }
+
+    fn first_load(&mut self, load: Load) -> bool {
+        let first = self.loads.insert(load);
+        if self.loads.len() > MOST_LOADS {
+            self.loads.pop_front();
+        }
+        first
+    }
+
+    fn timestamp(&self, ts_ns: u64) -> Timestamp {
+        let boot_ns = i64::try_from(ts_ns).unwrap_or(i64::MAX);
+        Timestamp(boot_ns.saturating_add(self.wall_offset_ns).div_euclid(1000))
+    }
+}
+
+/// The name of a library without its version: up to `.so`, or to a `-` or `.` in front of a digit.
+///
+/// `libssl.so.1.1` and `libssl-3.so` give `libssl`; `libnss3.so` gives `libnss3`.
+pub fn library_name(file_name: &[u8]) -> &[u8] {
+    let ends = |at: &usize| {
+        let rest = file_name.split_at(*at).1;
+        let versioned = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
+        match rest.strip_prefix(b".") {
+            Some(rest) => rest == b"so" || rest.starts_with(b"so.") || versioned(rest),
+            None => rest.strip_prefix(b"-").is_some_and(versioned),
+        }
+    };
+    let end = (1..file_name.len()).find(ends).unwrap_or(file_name.len());
+    file_name.split_at(end).0
+}
+
+fn exit(wait_status: u32) -> EnrichedWhat {
+    // As <sys/wait.h> has it: the low seven bits are the signal, the next byte is the status.
+    match (wait_status & 0x7f) as u8 {
+        0 => EnrichedWhat::Exit { exit_code: ((wait_status >> 8) & 0xff) as i32, signal: None },
+        signal => EnrichedWhat::Exit { exit_code: 128 + i32::from(signal), signal: Some(signal) },
+    }
+}
+
+/// The container id in a cgroup path: 64 hexadecimal digits, alone or between the words of docker, containerd,
+/// CRI-O and podman.
+pub fn container(cgroup: &str) -> Option<&str> {
+    const LEN: usize = 64;
+    cgroup.rsplit('/').find_map(|part| {
+        let part = part.strip_suffix(".scope").unwrap_or(part);
+        let part = part.rsplit(['-', ':']).next().unwrap_or(part);
+        (part.len() == LEN && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+            .then_some(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Arguments, Comm, KernelPath, OpenedFile};
+
+    fn event(start_ns: u64, what: KernelWhat) -> KernelEvent {
+        KernelEvent {
+            ts_ns: 1_500_000,
+            process: ProcessKey { tgid: 7, start_ns },
+            exec_id: 1,
+            tid: 7,
+            ppid: 1,
+            uid: 0,
+            comm: Comm::default(),
+            mount_ns: 0,
+            cgroup_id: 0,
+            root: (0, 0),
+            what,
+        }
+    }
+
+    fn file(path: &str, inode: u64) -> OpenedFile {
+        let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
+        OpenedFile { path, inode, ..OpenedFile::default() }
+    }
+
+    fn load(inode: u64) -> KernelWhat {
+        KernelWhat::LibLoad { file: file("/lib/libssl.so.3", inode) }
+    }
+
+    #[test]
+    fn library_names_lose_their_version() {
+        for (file_name, name) in [
+            ("libssl.so.1.1", "libssl"),
+            ("libssl.so.3", "libssl"),
+            ("libssl-3.so", "libssl"),
+            ("libssl.so", "libssl"),
+            ("libssl", "libssl"),
+            ("libnss3.so", "libnss3"),
+            ("libcrypto.so.1.1", "libcrypto"),
+            ("libmbedtls.so.14", "libmbedtls"),
+            ("libbotan-2.so.19", "libbotan"),
+            ("libaws-lc.so", "libaws-lc"),
+            ("libgnutls.30.dylib", "libgnutls"),
+            ("libcrypto.sox", "libcrypto.sox"),
+            (".so", ".so"),
+            ("", ""),
+        ] {
+            assert_eq!(library_name(file_name.as_bytes()), name.as_bytes(), "{file_name}");
+        }
+    }
+
+    #[test]
+    fn a_library_is_told_once_for_each_program_image() {
+        let mut enrich = Enrich::default();
+        assert!(enrich.enrich(event(1, load(5))).is_some());
+        assert!(enrich.enrich(event(1, load(5))).is_none());
+        assert!(enrich.enrich(event(1, load(6))).is_some());
+        assert!(enrich.enrich(event(2, load(5))).is_some(), "another process with the same pid");
+        let mut after_exec = event(1, load(5));
+        after_exec.exec_id = 2;
+        assert!(enrich.enrich(after_exec).is_some());
+    }
+
+    #[test]
+    fn what_was_there_before_the_start_is_known_with_the_first_event() {
+        let known = Known { exe: Some((*b"/bin/old").into()) };
+        let before = Before { start_ns: 3 * TICK_NS, known, libraries: vec![(0, 5)] };
+        let start_ns = 3 * TICK_NS + 17;
+
+        let mut enrich = Enrich::default();
+        enrich.know(7, before.clone());
+        assert!(enrich.enrich(event(start_ns, load(5))).is_none(), "mapped before");
+        let told = enrich.enrich(event(start_ns, load(6))).unwrap();
+        assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/old"[..]));
+
+        let mut enrich = Enrich::default();
+        enrich.know(7, before.clone());
+        let told = enrich.enrich(event(4 * TICK_NS, load(5))).unwrap();
+        assert_eq!(told.process.exe, None, "the pid is used again");
+
+        let mut enrich = Enrich::default();
+        enrich.know(7, before);
+        let exec = KernelWhat::Exec { exe: file("/bin/new", 1), arguments: Arguments::default() };
+        let told = enrich.enrich(event(start_ns, exec)).unwrap();
+        assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/new"[..]));
+        assert!(enrich.enrich(event(start_ns, load(5))).is_some(), "a new image");
+    }
+
+    #[test]
+    fn cgroups_are_asked_for_once() {
+        let mut enrich = Enrich::default();
+        let mut inside = event(1, load(5));
+        inside.cgroup_id = 77;
+        let batch = [inside.clone(), inside.clone(), event(1, load(6))];
+        assert_eq!(enrich.unknown_cgroups(&batch), [(77, 7), (0, 7)]);
+        enrich.know_cgroup(77, Some("/docker/x"));
+        enrich.know_cgroup(0, None);
+        assert_eq!(enrich.unknown_cgroups(&batch), []);
+        assert_eq!(enrich.enrich(inside).unwrap().process.cgroup.as_deref(), Some("/docker/x"));
+    }
+
+    #[test]
+    fn wall_clock_is_boot_clock_and_offset() {
+        let mut enrich = Enrich::default();
+        enrich.set_wall_offset_ns(1_000_000_000_000_000_999);
+        let event = enrich.enrich(event(1, load(5))).unwrap();
+        assert_eq!(event.timestamp, Timestamp(1_000_000_000_001_500));
+    }
+
+    #[test]
+    fn the_executable_is_remembered_until_the_exit() {
+        let mut enrich = Enrich::default();
+        let exec = KernelWhat::Exec { exe: file("/bin/sh", 1), arguments: Arguments::default() };
+        enrich.enrich(event(1, exec)).unwrap();
+        let opened = || KernelWhat::FileOpen { file: file("/a.pem", 2), flags: 0 };
+        let exe = |event: Option<EnrichedEvent>| event.unwrap().process.exe;
+        assert_eq!(exe(enrich.enrich(event(1, opened()))).as_deref(), Some(&b"/bin/sh"[..]));
+        assert_eq!(exe(enrich.enrich(event(2, opened()))), None, "same pid, another process");
+        let exit = KernelWhat::Exit { wait_status: 0 };
+        assert_eq!(exe(enrich.enrich(event(1, exit))).as_deref(), Some(&b"/bin/sh"[..]));
+        assert_eq!(exe(enrich.enrich(event(1, opened()))), None);
+    }
+
+    #[test]
+    fn wait_status_is_told_as_shells_do() {
+        for (status, code, signal) in [
+            (0, 0, None),
+            (0x0100, 1, None),
+            (0xff00, 255, None),
+            (9, 137, Some(9)),
+            (0x8b, 139, Some(11)),
+        ] {
+            assert_eq!(exit(status), EnrichedWhat::Exit { exit_code: code, signal }, "{status:#x}");
+        }
+    }
+
+    #[test]
+    fn container_ids_of_the_runtimes() {
+        let id = "0123456789abcdef".repeat(4);
+        for cgroup in [
+            format!("/docker/{id}"),
+            format!("/system.slice/docker-{id}.scope"),
+            format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
+            format!("/kubepods/besteffort/pod12/{id}"),
+            format!("/kubepods.slice/crio-{id}.scope"),
+            format!("/machine.slice/libpod-{id}.scope"),
+            format!("/machine.slice/libpod-{id}.scope/container"),
+            format!("/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:{id}"),
+        ] {
+            assert_eq!(container(&cgroup), Some(id.as_str()), "{cgroup}");
+        }
+        for cgroup in ["/", "/user.slice/user-0.slice/session-1.scope", "/docker/0123"] {
+            assert_eq!(container(cgroup), None, "{cgroup}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Open flags as text.
+
+use std::fmt;
+
+/// Flags of an open as the caller gave them; shown as access mode and what was asked besides: `O_RDWR|O_CREAT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFlags(pub u32);
+
+impl OpenFlags {
+    /// The file was emptied.
+    pub const TRUNC: u32 = 0o1000;
+}
+
+impl fmt::Display for OpenFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // x86-64's values: this program runs nowhere else.
+        const BESIDES: [(u32, &str); 4] = [
+            (0o100, "O_CREAT"),
+            (0o200, "O_EXCL"),
+            (OpenFlags::TRUNC, "O_TRUNC"),
+            (0o2000, "O_APPEND"),
+        ];
+        f.write_str(match self.0 & 3 {
+            0 => "O_RDONLY",
+            1 => "O_WRONLY",
+            _ => "O_RDWR",
+        })?;
+        for (bit, name) in BESIDES {
+            if self.0 & bit != 0 {
+                write!(f, "|{name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl serde::Serialize for OpenFlags {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

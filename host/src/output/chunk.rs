@@ -1,0 +1,86 @@
+//! Bytes between the pipeline and the writer, with the places where an item is whole.
+
+/// Bytes gathered before they are handed to the writer.
+const FULL: usize = 64 << 10;
+
+/// Some whole items.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    pub(super) bytes: Vec<u8>,
+    /// Where each item ends, and whether it is an event.
+    ends: Vec<(usize, bool)>,
+}
+
+impl Chunk {
+    /// Adds what `render` appends, if that is anything.
+    pub(super) fn add(&mut self, is_event: bool, render: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        render(&mut self.bytes);
+        if self.bytes.len() > start {
+            self.ends.push((self.bytes.len(), is_event));
+        }
+    }
+
+    /// Bytes that are items of somebody else's making, as one item that is no event.
+    pub fn raw(bytes: Vec<u8>) -> Chunk {
+        Chunk { ends: vec![(bytes.len(), false)], bytes }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= FULL
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// How many events it tells.
+    pub(super) fn events(&self) -> u64 {
+        self.ends.iter().filter(|(_, is_event)| *is_event).count() as u64
+    }
+
+    /// Of the first `written` bytes: how many belong to whole items, and how many events those tell.
+    pub(super) fn whole(&self, written: usize) -> (usize, u64) {
+        let whole = self.ends.iter().take_while(|(end, _)| *end <= written);
+        whole.fold((0, 0), |(_, events), &(end, is_event)| (end, events + u64::from(is_event)))
+    }
+}
+
+/// What makes a file valid behind the items that are in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    /// Behind the last item.
+    pub(super) close: &'static [u8],
+    /// All of it, when there is no item.
+    pub(super) empty: &'static [u8],
+}
+
+impl Ends {
+    /// Lines need nothing.
+    pub(super) const NONE: Ends = Ends { close: b"", empty: b"" };
+
+    /// What comes behind so many bytes of items.
+    pub(super) fn behind(self, items: u64) -> &'static [u8] {
+        if items == 0 { self.empty } else { self.close }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_items_count() {
+        let mut chunk = Chunk::default();
+        chunk.add(true, |out| out.extend(b"abc\n"));
+        chunk.add(false, |out| out.extend(b"note\n"));
+        chunk.add(true, |_| {});
+        chunk.add(true, |out| out.extend(b"de\n"));
+        assert_eq!(chunk.events(), 2);
+        assert_eq!(chunk.whole(3), (0, 0));
+        assert_eq!(chunk.whole(4), (4, 1));
+        assert_eq!(chunk.whole(9), (9, 1));
+        assert_eq!(chunk.whole(11), (9, 1));
+        assert_eq!(chunk.whole(12), (12, 2));
+    }
+}

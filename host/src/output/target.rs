@@ -1,0 +1,101 @@
+//! Where a stream goes.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Permissions of a new output file: it may tell secrets' places.
+const NEW_FILE_MODE: u32 = 0o600;
+
+/// A file, a pipe or a terminal, open for writing.
+#[derive(Debug)]
+pub struct Target {
+    pub(super) fd: OwnedFd,
+    /// A regular file: it can be cut back to its last whole line.
+    pub(super) regular: bool,
+    /// A pipe or a socket: its reader can go away.
+    pub(super) has_reader: bool,
+    pub(super) name: String,
+}
+
+/// The output cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the output file {}", path.display())]
+pub struct OpenError {
+    /// Which file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: std::io::Error,
+}
+
+impl Target {
+    /// Standard output.
+    pub fn standard_output() -> std::io::Result<Target> {
+        Target::of(std::io::stdout().as_fd().try_clone_to_owned()?, "standard output".to_owned())
+    }
+
+    /// Opens a file to append to it, or to replace what is in it; a new one is for its owner only. FIFOs, devices and
+    /// links are written through.
+    pub fn open(path: &Path, append: bool) -> Result<Target, OpenError> {
+        let failed = |source| OpenError { path: path.to_owned(), source };
+        let file = File::options()
+            .append(append)
+            .write(true)
+            .truncate(!append)
+            .create(true)
+            .mode(NEW_FILE_MODE)
+            .custom_flags(libc::O_NOCTTY)
+            .open(path)
+            .map_err(failed)?;
+        Target::of(file.into(), path.display().to_string()).map_err(failed)
+    }
+
+    /// Makes a new regular file, for its owner only.
+    pub fn create_new(path: &Path) -> Result<Target, OpenError> {
+        let failed = |source| OpenError { path: path.to_owned(), source };
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(NEW_FILE_MODE)
+            .open(path)
+            .map_err(failed)?;
+        Target::of(file.into(), path.display().to_string()).map_err(failed)
+    }
+
+    /// Whether [`Target::open`] can succeed, as far as that is to know without making the file.
+    pub fn check(path: &Path) -> Result<(), OpenError> {
+        let failed = |source| OpenError { path: path.to_owned(), source };
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(failed(std::io::ErrorKind::IsADirectory.into())),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let parent = std::fs::metadata(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+                if parent.is_dir() {
+                    Ok(())
+                } else {
+                    Err(failed(std::io::ErrorKind::NotADirectory.into()))
+                }
+            }
+        }
+    }
+
+    /// Where a regular file is written next, unless that is always its end.
+    pub(super) fn offset(&self) -> Option<u64> {
+        let flags = rustix::fs::fcntl_getfl(&self.fd).ok()?;
+        let anywhere = self.regular && !flags.contains(rustix::fs::OFlags::APPEND);
+        let here = rustix::fs::SeekFrom::Current(0);
+        anywhere.then(|| rustix::fs::seek(&self.fd, here).ok()).flatten()
+    }
+
+    fn of(fd: OwnedFd, name: String) -> std::io::Result<Target> {
+        let kind = File::from(fd.try_clone()?).metadata()?.file_type();
+        Ok(Target {
+            fd,
+            regular: kind.is_file(),
+            has_reader: kind.is_fifo() || kind.is_socket(),
+            name,
+        })
+    }
+}

@@ -1,0 +1,239 @@
+//! The thread that writes. A slow reader blocks it, its bounded buffer blocks the pipeline, the ring fills, and the
+//! kernel counts what is lost: one place where events are lost.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::{Notify, mpsc};
+
+use super::chunk::Ends;
+use super::{Chunk, Target};
+
+/// Chunks that may wait: 2 MiB.
+const CHUNKS: usize = 32;
+
+/// How a stream ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Events that are out.
+    pub written: u64,
+    /// Events that were given to the writer and are not out.
+    pub not_written: u64,
+    /// The reader closed its end.
+    pub reader_closed: bool,
+    /// What stopped the writer, besides a reader that went away.
+    pub error: Option<io::Error>,
+    /// Name of the target.
+    pub target: String,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Events handed to the writer.
+    taken: AtomicU64,
+    written: AtomicU64,
+    /// The writer's thread has ended: everything is out, or nothing more will be.
+    ended: AtomicBool,
+    end: Notify,
+}
+
+/// The writer's thread, seen from the pipeline.
+#[derive(Debug)]
+pub struct Writer {
+    chunks: mpsc::Sender<Chunk>,
+    shared: Arc<Shared>,
+    result: std::sync::mpsc::Receiver<io::Result<()>>,
+    watched: Option<OwnedFd>,
+    target: String,
+}
+
+/// A place in the writer's buffer.
+#[derive(Debug)]
+pub struct Place<'a> {
+    permit: Option<mpsc::Permit<'a, Chunk>>,
+    shared: &'a Shared,
+}
+
+impl Place<'_> {
+    /// Hands a chunk over.
+    pub fn send(self, chunk: Chunk) {
+        self.shared.taken.fetch_add(chunk.events(), Ordering::Relaxed);
+        if let Some(permit) = self.permit {
+            permit.send(chunk);
+        }
+    }
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(target: Target, ends: Ends) -> io::Result<Writer> {
+        let (chunks, received) = mpsc::channel(CHUNKS);
+        let (ended, result) = std::sync::mpsc::channel();
+        let shared = Arc::new(Shared::default());
+        let watched = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
+        let name = target.name.clone();
+        let theirs = Arc::clone(&shared);
+        std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            let outcome = run(&target, ends, received, &theirs);
+            theirs.ended.store(true, Ordering::Release);
+            let _ = ended.send(outcome);
+            theirs.end.notify_one();
+        })?;
+        Ok(Writer { chunks, shared, result, watched, target: name })
+    }
+
+    /// Waits for room in the buffer.
+    pub async fn reserve(&self) -> Place<'_> {
+        // Closed: the thread has ended, and what comes now counts as not written.
+        let permit = self.chunks.reserve().await.ok();
+        Place { permit, shared: &self.shared }
+    }
+
+    /// Comes back when the writer can write no more.
+    pub async fn ended(&self) {
+        while !self.shared.ended.load(Ordering::Acquire) {
+            self.shared.end.notified().await;
+        }
+    }
+
+    /// The pipe or socket whose reader can go away while nothing is written.
+    pub fn watched(&self) -> Option<BorrowedFd<'_>> {
+        self.watched.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Writes the last chunk and ends; waits until `deadline` at most.
+    pub fn finish(self, last: Chunk, deadline: Instant) -> Ended {
+        let Writer { chunks, shared, result, target, watched: _ } = self;
+        shared.taken.fetch_add(last.events(), Ordering::Relaxed);
+        let mut last = Some(last);
+        let outcome = loop {
+            if let Some(Err(mpsc::error::TrySendError::Full(chunk))) =
+                last.take().map(|chunk| chunks.try_send(chunk))
+            {
+                last = Some(chunk);
+            }
+            if last.is_none() {
+                drop(chunks);
+                let left = deadline.saturating_duration_since(Instant::now());
+                break result.recv_timeout(left).ok();
+            }
+            if Instant::now() >= deadline {
+                break None;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        };
+        let error = outcome.and_then(Result::err);
+        let reader_closed =
+            error.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        let written = shared.written.load(Ordering::Relaxed);
+        let taken = shared.taken.load(Ordering::Relaxed);
+        Ended {
+            written,
+            not_written: taken.saturating_sub(written),
+            reader_closed,
+            error: error.filter(|_| !reader_closed),
+            target,
+        }
+    }
+}
+
+/// Where the next byte goes.
+#[derive(Debug)]
+struct Position<'a> {
+    target: &'a Target,
+    ends: Ends,
+    /// Bytes of items that are out.
+    items: u64,
+    /// Offset of the first item, where the file can be written at any offset.
+    base: Option<u64>,
+}
+
+fn run(
+    target: &Target,
+    ends: Ends,
+    mut chunks: mpsc::Receiver<Chunk>,
+    shared: &Shared,
+) -> io::Result<()> {
+    let base = if ends == Ends::NONE { None } else { target.offset() };
+    let mut position = Position { target, ends, items: 0, base };
+    position.close_meanwhile()?;
+    while let Some(chunk) = chunks.blocking_recv() {
+        let (events, outcome) = position.put(&chunk);
+        shared.written.fetch_add(events, Ordering::Relaxed);
+        outcome?;
+    }
+    position.close()
+}
+
+impl Position<'_> {
+    /// Writes a chunk; how many of its events are out, whole.
+    fn put(&mut self, chunk: &Chunk) -> (u64, io::Result<()>) {
+        let outcome = self.write(&chunk.bytes, self.items);
+        let (done, outcome) = match outcome {
+            Ok(()) => (chunk.bytes.len(), Ok(())),
+            Err((done, error)) => (done, Err(error)),
+        };
+        let (whole, events) = chunk.whole(done);
+        self.items += whole as u64;
+        if outcome.is_err() {
+            self.cut_back(done - whole);
+            // What is out stays valid, if there is room for that.
+            let _ = self.close_meanwhile();
+            return (events, outcome);
+        }
+        (events, self.close_meanwhile())
+    }
+
+    /// In a file that can be written anywhere, the end follows each chunk; the next chunk overwrites it.
+    fn close_meanwhile(&self) -> io::Result<()> {
+        if self.base.is_some() { self.close() } else { Ok(()) }
+    }
+
+    fn close(&self) -> io::Result<()> {
+        let end = self.ends.behind(self.items);
+        self.write(end, self.items).map_err(|(_, error)| error)
+    }
+
+    /// The error comes with the number of bytes that are out. `at` counts from the first item.
+    fn write(&self, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error)> {
+        let fd = self.target.fd.as_fd();
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let written = match self.base {
+                Some(base) => rustix::io::pwrite(fd, rest, base + at + done as u64),
+                None => rustix::io::write(fd, rest),
+            };
+            match written {
+                Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
+                Ok(n) => done += n,
+                Err(rustix::io::Errno::INTR) => {}
+                // Somebody else made the other side of this terminal or pipe non-blocking.
+                Err(rustix::io::Errno::AGAIN) => {
+                    let _ = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None);
+                }
+                Err(error) => return Err((done, error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an unfinished item off the end of a regular file.
+    fn cut_back(&self, unfinished: usize) {
+        let fd = self.target.fd.as_fd();
+        let len = match self.base {
+            Some(base) => base + self.items,
+            None if !self.target.regular => return,
+            None => match rustix::fs::fstat(fd) {
+                Ok(stat) => {
+                    u64::try_from(stat.st_size).unwrap_or(0).saturating_sub(unfinished as u64)
+                }
+                Err(_) => return,
+            },
+        };
+        let _ = rustix::fs::ftruncate(fd, len);
+    }
+}

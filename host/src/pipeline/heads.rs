@@ -1,0 +1,211 @@
+//! The beginnings of files: those of one drain are asked for together, before the classifiers look.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
+use crate::plugin::Plugins;
+use crate::reader::{HeadAnswer, HeadQuestion, Reader, Refusal};
+use crate::stop::Stop;
+
+/// How long the heads of one drain are waited for, all together.
+pub(super) const WAIT: Duration = Duration::from_millis(50);
+
+/// File systems that are never touched: somebody else decides when, and whether, they answer.
+const REMOTE: [u32; 16] = [
+    0x6573_5546, // FUSE
+    0x6969,      // NFS
+    0x517b,      // SMB
+    0xff53_4d42, // CIFS
+    0xfe53_4d42, // SMB2
+    0x00c3_6400, // Ceph
+    0x5346_414f, // AFS (OpenAFS)
+    0x6b41_4653, // AFS (kAFS)
+    0x7375_7245, // Coda
+    0x0102_1997, // 9P
+    0x0bd0_0bd0, // Lustre
+    0x1980_0202, // MQUEUE, no files
+    0x0187,      // autofs
+    0x0116_1970, // GFS2
+    0x7461_636f, // OCFS2
+    0x2003_0528, // OrangeFS
+];
+
+/// Who reads files and `/proc`.
+pub trait AskHeads: std::fmt::Debug {
+    /// Answers in order, not later than `until`; None is one that did not come.
+    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>>;
+
+    /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it.
+    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
+}
+
+/// The reader of a live run.
+#[derive(Debug)]
+pub struct ReaderHeads {
+    /// The process.
+    pub reader: Reader,
+    /// Ends the waiting.
+    pub stop: Stop,
+}
+
+impl AskHeads for ReaderHeads {
+    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
+        self.reader.heads(files, until, &self.stop)
+    }
+
+    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
+        self.reader.cgroups(wanted, until, &self.stop)
+    }
+}
+
+/// A question and what came back.
+pub type Asked = (HeadQuestion, Option<HeadAnswer>);
+
+/// Keeps what was asked, for a recording.
+#[derive(Debug)]
+pub struct KeptHeads {
+    /// Who reads files.
+    pub inner: Box<dyn AskHeads>,
+    /// What was asked since somebody took it.
+    pub kept: Rc<RefCell<Kept>>,
+}
+
+/// Questions and answers between two batches.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Heads.
+    pub heads: Vec<Asked>,
+    /// Paths of cgroups.
+    pub cgroups: Vec<(u64, Option<String>)>,
+}
+
+impl AskHeads for KeptHeads {
+    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
+        let answers = self.inner.ask(files, until);
+        let asked = files.iter().cloned().zip(answers.iter().cloned());
+        self.kept.borrow_mut().heads.extend(asked);
+        answers
+    }
+
+    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
+        let paths = self.inner.cgroups(wanted, until);
+        let asked = wanted.iter().map(|(id, _)| *id).zip(paths.iter().cloned());
+        self.kept.borrow_mut().cgroups.extend(asked);
+        paths
+    }
+}
+
+/// The heads of a recording.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedHeads(pub Rc<RefCell<HashMap<HeadQuestion, Option<HeadAnswer>>>>);
+
+impl AskHeads for RecordedHeads {
+    fn ask(&mut self, files: &[HeadQuestion], _until: Instant) -> Vec<Option<HeadAnswer>> {
+        let known = self.0.borrow();
+        files.iter().map(|file| known.get(file).cloned().flatten()).collect()
+    }
+
+    /// The recording says them before the records are processed.
+    fn cgroups(&mut self, wanted: &[(u64, u32)], _until: Instant) -> Vec<Option<String>> {
+        vec![None; wanted.len()]
+    }
+}
+
+/// The heads of one drain.
+#[derive(Debug)]
+pub(super) struct Heads<'a> {
+    from: &'a mut dyn AskHeads,
+    until: Instant,
+    /// What came back, by the event's place in the drain.
+    fetched: HashMap<usize, Option<HeadAnswer>>,
+}
+
+impl<'a> Heads<'a> {
+    /// Asks for all heads that the classifiers will likely want.
+    pub(super) fn fetch(
+        from: &'a mut dyn AskHeads,
+        plugins: &Plugins,
+        events: &[EnrichedEvent],
+    ) -> Heads<'a> {
+        let until = Instant::now() + WAIT;
+        let wanted = events.iter().enumerate().filter_map(|(at, event)| match &event.what {
+            EnrichedWhat::FileOpen { file, .. } => {
+                let wanted = plugins.wants_head(file) && !is_remote(file);
+                wanted.then(|| (at, question(&event.process, file)))
+            }
+            _ => None,
+        });
+        let (places, questions): (Vec<usize>, Vec<HeadQuestion>) = wanted.unzip();
+        let answers = if questions.is_empty() { Vec::new() } else { from.ask(&questions, until) };
+        Heads { from, until, fetched: places.into_iter().zip(answers).collect() }
+    }
+
+    /// The head of the event at this place.
+    pub(super) fn of<'b>(
+        &'b mut self,
+        at: usize,
+        process: &'b ProcessFacts,
+        file: &'b OpenedFile,
+    ) -> HeadOf<'a, 'b> {
+        HeadOf { heads: self, at, process, file }
+    }
+}
+
+/// The head of one file, for the classifiers.
+#[derive(Debug)]
+pub(super) struct HeadOf<'a, 'b> {
+    heads: &'b mut Heads<'a>,
+    at: usize,
+    process: &'b ProcessFacts,
+    file: &'b OpenedFile,
+}
+
+impl crate::plugin::Heads for HeadOf<'_, '_> {
+    fn head(&mut self) -> (&[u8], HeadOutcome) {
+        if is_remote(self.file) {
+            return (&[], HeadOutcome::Remote);
+        }
+        match self.answer().map(|answer| &answer.head) {
+            Some(Ok(head)) => (head, HeadOutcome::Read),
+            Some(Err(Refusal::Gone)) => (&[], HeadOutcome::Gone),
+            Some(Err(Refusal::Denied)) => (&[], HeadOutcome::Denied),
+            None => (&[], HeadOutcome::Late),
+        }
+    }
+
+    fn size(&mut self) -> Option<u64> {
+        if is_remote(self.file) { None } else { self.answer()?.size }
+    }
+}
+
+impl HeadOf<'_, '_> {
+    fn answer(&mut self) -> Option<&HeadAnswer> {
+        let Heads { from, until, fetched } = self.heads;
+        let answer = fetched.entry(self.at).or_insert_with(|| {
+            // Nobody expected this plugin to ask.
+            from.ask(&[question(self.process, self.file)], *until).pop().flatten()
+        });
+        answer.as_ref()
+    }
+}
+
+fn is_remote(file: &OpenedFile) -> bool {
+    file.foreign_user_ns || REMOTE.contains(&file.sb_magic)
+}
+
+fn question(process: &ProcessFacts, file: &OpenedFile) -> HeadQuestion {
+    HeadQuestion {
+        pid: process.key.tgid,
+        nameless: file.path.deleted || file.path.unreachable || file.path.pseudo,
+        mount_ns: process.mount_ns,
+        root: process.root,
+        path: file.path.bytes.clone(),
+        dev: file.dev,
+        inode: file.inode,
+        ctime_ns: file.ctime_ns,
+        sb_magic: file.sb_magic,
+    }
+}

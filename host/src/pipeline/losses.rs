@@ -1,0 +1,68 @@
+//! Tells what was lost: in the stream at most once a second, whenever something was.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::event::Loss;
+use crate::stats::Missing;
+
+/// How often each cause is told at most.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How often the counters are looked at while there is nothing to tell: a look costs system calls.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What was told already.
+#[derive(Debug, Default)]
+pub struct LossTeller {
+    told: BTreeMap<Cow<'static, str>, u64>,
+    next: Option<Instant>,
+}
+
+impl LossTeller {
+    /// When the counters are worth a look again.
+    pub fn next(&self, now: Instant) -> Instant {
+        self.next.unwrap_or(now)
+    }
+
+    /// What is new since the last word. `total`: all that was lost, by cause.
+    pub fn news(
+        &mut self,
+        total: &BTreeMap<Cow<'static, str>, Missing>,
+        now: Instant,
+    ) -> Vec<Loss> {
+        let news: Vec<Loss> = total
+            .iter()
+            .filter_map(|(cause, &Missing { count, exact })| {
+                let cause = cause.clone();
+                let told = self.told.insert(cause.clone(), count).unwrap_or(0);
+                let count = count.checked_sub(told).filter(|&count| count > 0)?;
+                Some(Loss { count, cause, exact })
+            })
+            .collect();
+        self.next = Some(now + if news.is_empty() { LOOK } else { EVERY });
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_new_is_told() {
+        let mut teller = LossTeller::default();
+        let now = Instant::now();
+        let missing = |count| Missing { count, exact: true };
+        let mut total = BTreeMap::from([("ring_full".into(), missing(3))]);
+        assert_eq!(teller.next(now), now);
+        let loss = |count| Loss { count, cause: "ring_full".into(), exact: true };
+        assert_eq!(teller.news(&total, now), [loss(3)]);
+        assert_eq!(teller.next(now), now + EVERY);
+        assert_eq!(teller.news(&total, now), []);
+        assert_eq!(teller.next(now), now + LOOK);
+        total.insert("ring_full".into(), missing(5));
+        assert_eq!(teller.news(&total, now), [loss(2)]);
+    }
+}

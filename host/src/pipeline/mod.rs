@@ -1,0 +1,174 @@
+//! The only place that knows all steps, and the order they come in.
+
+mod heads;
+mod live;
+mod losses;
+mod recorder;
+mod replay;
+
+pub use heads::{AskHeads, Asked, Kept, KeptHeads, ReaderHeads, RecordedHeads};
+pub use live::{Live, Outcome, Why};
+pub use losses::LossTeller;
+pub use recorder::Recorder;
+pub use replay::{Replayed, replay};
+
+use std::time::Instant;
+
+use crate::decode::decode;
+use crate::enrich::Enrich;
+use crate::event::{
+    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, RawRecord, Redact,
+    RedactedEvent,
+};
+use crate::output::Output;
+use crate::plugin::{Decision, Plugins};
+use crate::select::Select;
+use crate::stats::Stats;
+use crate::stop::Stop;
+use heads::Heads;
+
+/// Shows every text as it is: `--no-redact`.
+struct ShowAll;
+
+impl Redact for ShowAll {
+    fn redact(&mut self, _: Field<'_>, _: &str, _: &[String]) -> Option<String> {
+        None
+    }
+}
+
+/// The steps behind the kernel, for live records and recorded ones alike.
+pub struct Line {
+    /// What is remembered of processes.
+    pub enrich: Enrich,
+    /// The host's filters.
+    pub select: Select,
+    /// Classifiers, redactors, filters.
+    pub plugins: Plugins,
+    /// Who reads the beginnings of files.
+    pub heads: Box<dyn AskHeads>,
+    /// Where events go.
+    pub output: Output,
+    /// What was counted.
+    pub stats: Stats,
+    /// False with `--no-redact`.
+    pub redact: bool,
+    /// With the fields of `--extended`.
+    pub extended: bool,
+    /// The wish to end.
+    pub stop: Stop,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// Decodes a record into `batch`; one that is none is counted.
+    pub fn decode(&mut self, record: RawRecord<'_>, batch: &mut Vec<KernelEvent>) {
+        self.stats.received += 1;
+        match decode(record) {
+            Ok(event) => batch.push(event),
+            Err(_) => self.stats.lose("malformed_record", 1),
+        }
+    }
+
+    /// Sends the events of one drain through all steps, in the order of their time.
+    ///
+    /// Waits where the output is slow. Dropped while it waits, or stopped, it has counted what it did not show.
+    pub async fn process(&mut self, batch: &mut Vec<KernelEvent>) {
+        batch.sort_by_key(|event| event.ts_ns);
+        self.learn_cgroups(batch);
+        let mut selected = Vec::with_capacity(batch.len());
+        for event in batch.drain(..) {
+            match self.enrich.enrich(event) {
+                Some(event) if self.select.keeps(&event, self.plugins.interest()) => {
+                    selected.push(event);
+                }
+                Some(_) | None => self.stats.filtered += 1,
+            }
+        }
+        let mut heads = Heads::fetch(&mut *self.heads, &self.plugins, &selected);
+        let mut unshown = Unshown { left: selected.len() as u64, stats: &mut self.stats };
+        for (at, event) in selected.into_iter().enumerate() {
+            match judge(&mut self.plugins, event, &mut heads, at) {
+                Some(event) => {
+                    let event = hide(&mut self.plugins, event, self.redact, self.extended);
+                    self.output.event(&event);
+                    unshown.stats.shown += 1;
+                }
+                None => unshown.stats.filtered += 1,
+            }
+            unshown.left -= 1;
+            if self.output.is_full() {
+                self.output.flush().await;
+            }
+        }
+        drop(unshown);
+        self.output.flush().await;
+    }
+}
+
+impl Line {
+    fn learn_cgroups(&mut self, batch: &[KernelEvent]) {
+        let unknown = self.enrich.unknown_cgroups(batch);
+        if unknown.is_empty() {
+            return;
+        }
+        let paths = self.heads.cgroups(&unknown, Instant::now() + heads::WAIT);
+        for (at, (id, _)) in unknown.into_iter().enumerate() {
+            self.enrich.know_cgroup(id, paths.get(at).cloned().flatten().as_deref());
+        }
+    }
+}
+
+/// Events of a drain that did not reach the output: counted when the run ends in the middle.
+struct Unshown<'a> {
+    left: u64,
+    stats: &'a mut Stats,
+}
+
+impl Drop for Unshown<'_> {
+    fn drop(&mut self) {
+        self.stats.lose("output_stalled", self.left);
+    }
+}
+
+/// Classify and filter. None: a plugin's filter dropped it.
+fn judge(
+    plugins: &mut Plugins,
+    event: EnrichedEvent,
+    heads: &mut Heads<'_>,
+    at: usize,
+) -> Option<ClassifiedEvent> {
+    let verdict = match &event.what {
+        EnrichedWhat::FileOpen { file, flags } => {
+            let mut head = heads.of(at, &event.process, file);
+            Some(plugins.classify(event.process.uid, file, *flags, &mut head))
+        }
+        _ => None,
+    };
+    let mut event = ClassifiedEvent { event, verdict, labels: Vec::new() };
+    match plugins.decide(&event) {
+        Decision::Keep => Some(event),
+        Decision::Label(labels) => {
+            event.labels = labels;
+            Some(event)
+        }
+        Decision::Drop => None,
+    }
+}
+
+fn hide(
+    plugins: &mut Plugins,
+    event: ClassifiedEvent,
+    redact: bool,
+    extended: bool,
+) -> RedactedEvent {
+    if !redact {
+        return RedactedEvent::new(event, &mut ShowAll, extended);
+    }
+    let uid = event.event.process.uid;
+    RedactedEvent::new(event, &mut plugins.redactor(uid), extended)
+}

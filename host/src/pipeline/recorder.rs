@@ -1,0 +1,74 @@
+//! Writes a recording beside a live run.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::heads::Kept;
+use crate::decode::meaningful_len;
+use crate::event::{Loss, RawRecord, Timestamp};
+use crate::output::{Chunk, Ended, Writer};
+use crate::record::{self, Frame, Start};
+
+/// A recording that is being written. Its writer is as patient as the output's: when the disk is slow, the ring fills.
+#[derive(Debug)]
+pub struct Recorder {
+    writer: Writer,
+    wall_offset_ns: i64,
+    records: Vec<Vec<u8>>,
+    kept: Rc<RefCell<Kept>>,
+    pending: Vec<u8>,
+}
+
+impl Recorder {
+    /// Begins the recording. `kept` collects what was asked of the reader.
+    pub fn new(writer: Writer, start: Start, kept: Rc<RefCell<Kept>>) -> Recorder {
+        let pending = record::header();
+        let mut recorder = Recorder { writer, wall_offset_ns: 0, records: vec![], kept, pending };
+        recorder.add(&Frame::Start(Box::new(start)));
+        recorder
+    }
+
+    pub(super) fn set_wall_offset_ns(&mut self, wall_offset_ns: i64) {
+        self.wall_offset_ns = wall_offset_ns;
+    }
+
+    /// Keeps a record, without the padding behind it. One that is none is kept as it is.
+    pub(super) fn record(&mut self, record: RawRecord<'_>) {
+        let len = meaningful_len(record).unwrap_or(record.0.len());
+        self.records.push(record.0.get(..len).unwrap_or(record.0).to_vec());
+    }
+
+    /// Everything about the records since the last call is known.
+    pub(super) async fn batch_ends(&mut self) {
+        let records = std::mem::take(&mut self.records);
+        self.add(&Frame::Records { wall_offset_ns: self.wall_offset_ns, records });
+        let Kept { heads, cgroups } = self.kept.take();
+        if !cgroups.is_empty() {
+            self.add(&Frame::Cgroups(cgroups));
+        }
+        if !heads.is_empty() {
+            self.add(&Frame::Heads(heads));
+        }
+        let place = self.writer.reserve().await;
+        place.send(Chunk::raw(std::mem::take(&mut self.pending)));
+    }
+
+    /// What the run said of losses.
+    pub(super) fn lost(&mut self, at: Timestamp, losses: &[Loss]) {
+        let losses =
+            losses.iter().map(|loss| (loss.cause.to_string(), loss.count, loss.exact)).collect();
+        self.add(&Frame::Lost { at_us: at.0, losses });
+    }
+
+    /// Ends the recording; what is pending is written until `deadline`.
+    pub(super) fn finish(mut self, deadline: Instant) -> Ended {
+        self.add(&Frame::End);
+        self.writer.finish(Chunk::raw(self.pending), deadline)
+    }
+
+    fn add(&mut self, frame: &Frame) {
+        // Encoding to memory fails for no frame that this program makes.
+        let _ = record::write(frame, &mut self.pending);
+    }
+}

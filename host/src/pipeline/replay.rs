@@ -1,0 +1,77 @@
+//! Sends a recording through the steps behind the kernel.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use super::{Line, RecordedHeads};
+use crate::event::{Loss, Notice, RawRecord, Timestamp};
+use crate::record::{Damage, Frame, Frames};
+use crate::stats::Missing;
+
+/// How far a replay came.
+#[derive(Debug)]
+pub enum Replayed {
+    /// To the recording's end, or to where it was asked to stop.
+    Whole,
+    /// To the damage; all before it was replayed.
+    Damaged(Damage),
+}
+
+/// Records that wait for the heads that follow them.
+#[derive(Debug, Default)]
+struct Held {
+    wall_offset_ns: i64,
+    records: Vec<Vec<u8>>,
+}
+
+/// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`.
+pub async fn replay<R: Read>(
+    mut frames: Frames<R>,
+    line: &mut Line,
+    heads: &RecordedHeads,
+) -> Replayed {
+    let mut held = None;
+    let replayed = loop {
+        if line.stop.is_asked() {
+            break Replayed::Whole;
+        }
+        match frames.next_frame() {
+            Ok(Frame::Records { wall_offset_ns, records }) => {
+                process(held.replace(Held { wall_offset_ns, records }), line, heads).await;
+            }
+            Ok(Frame::Heads(asked)) => heads.0.borrow_mut().extend(asked),
+            Ok(Frame::Cgroups(cgroups)) => {
+                for (id, path) in cgroups {
+                    line.enrich.know_cgroup(id, path.as_deref());
+                }
+            }
+            Ok(Frame::Lost { at_us, losses }) => {
+                process(held.take(), line, heads).await;
+                for (cause, count, exact) in losses {
+                    let cause = Cow::Owned(cause);
+                    line.stats.miss(Cow::clone(&cause), Missing { count, exact });
+                    let loss = Loss { count, cause, exact };
+                    line.output.notice(&Notice::EventsLost(Timestamp(at_us), loss));
+                }
+            }
+            // A second start has nothing to say.
+            Ok(Frame::Start(_)) => {}
+            Ok(Frame::End) => break Replayed::Whole,
+            Err(damage) => break Replayed::Damaged(damage),
+        }
+    };
+    process(held, line, heads).await;
+    line.output.flush().await;
+    replayed
+}
+
+async fn process(held: Option<Held>, line: &mut Line, heads: &RecordedHeads) {
+    let Some(Held { wall_offset_ns, records }) = held else { return };
+    line.enrich.set_wall_offset_ns(wall_offset_ns);
+    let mut batch = Vec::with_capacity(records.len());
+    for record in &records {
+        line.decode(RawRecord(record), &mut batch);
+    }
+    line.process(&mut batch).await;
+    heads.0.borrow_mut().clear();
+}

@@ -1,0 +1,141 @@
+//! Answers that are remembered. All memory for the entries is taken at the start; what hangs on them is bounded.
+//!
+//! Keys are 128 bits of keyed hash: nobody outside knows the keys, so nobody can make two questions meet.
+
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+
+/// Entries that a key can be in.
+const WAYS: usize = 4;
+
+#[derive(Debug)]
+struct Entry<V> {
+    key: u128,
+    used: u32,
+    bytes: usize,
+    value: V,
+}
+
+/// Remembers the last answers.
+#[derive(Debug)]
+pub(super) struct Cache<V> {
+    keys: [RandomState; 2],
+    entries: Vec<Option<Entry<V>>>,
+    clock: u32,
+    bytes: usize,
+    most_bytes: usize,
+}
+
+impl<V> Cache<V> {
+    /// `sets`: a power of two; four times as many entries. `most_bytes`: of what hangs on the entries.
+    pub(super) fn new(sets: usize, most_bytes: usize) -> Cache<V> {
+        let entries = (0..sets.next_power_of_two() * WAYS).map(|_| None).collect();
+        let keys = [RandomState::new(), RandomState::new()];
+        Cache { keys, entries, clock: 0, bytes: 0, most_bytes }
+    }
+
+    /// The key of a question.
+    pub(super) fn key(&self, question: impl Hash) -> u128 {
+        let [high, low] = self.keys.each_ref().map(|key| {
+            let mut hasher = key.build_hasher();
+            question.hash(&mut hasher);
+            u128::from(hasher.finish())
+        });
+        high << 64 | low
+    }
+
+    /// The answer, if it is remembered.
+    pub(super) fn get(&mut self, key: u128) -> Option<&V> {
+        self.clock = self.clock.wrapping_add(1);
+        let clock = self.clock;
+        let entry = self.set(key).iter_mut().flatten().find(|entry| entry.key == key)?;
+        entry.used = clock;
+        Some(&entry.value)
+    }
+
+    /// Whether the answer is remembered.
+    pub(super) fn peek(&self, key: u128) -> bool {
+        let at = self.place(key);
+        let set = self.entries.get(at..at + WAYS).unwrap_or_default();
+        set.iter().flatten().any(|entry| entry.key == key)
+    }
+
+    /// Remembers an answer that holds so many `bytes` on the heap.
+    pub(super) fn put(&mut self, key: u128, value: V, bytes: usize) {
+        if self.bytes + bytes > self.most_bytes {
+            self.clear();
+        }
+        let clock = self.clock;
+        let set = self.set(key);
+        let same = set.iter().position(|entry| entry.as_ref().is_some_and(|entry| entry.key == key));
+        let oldest = || {
+            let age = |entry: &Option<Entry<V>>| {
+                entry.as_ref().map_or(u32::MAX, |entry| clock.wrapping_sub(entry.used))
+            };
+            set.iter().enumerate().max_by_key(|(_, entry)| age(entry)).map(|(at, _)| at)
+        };
+        let place = same.or_else(oldest).and_then(|at| set.get_mut(at));
+        if let Some(place) = place {
+            let before = place.replace(Entry { key, used: clock, bytes, value });
+            self.bytes = self.bytes + bytes - before.map_or(0, |entry| entry.bytes);
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.entries.iter_mut().for_each(|entry| *entry = None);
+        self.bytes = 0;
+    }
+
+    fn place(&self, key: u128) -> usize {
+        let sets = (self.entries.len() / WAYS).max(1);
+        // The remainder is below the number of sets.
+        usize::try_from(key % sets as u128).unwrap_or_default() * WAYS
+    }
+
+    fn set(&mut self, key: u128) -> &mut [Option<Entry<V>>] {
+        let at = self.place(key);
+        self.entries.get_mut(at..at + WAYS).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_come_back_until_others_took_their_place() {
+        let mut cache = Cache::new(1, 1000);
+        let keys: Vec<u128> = (0..5).map(|n| cache.key(n)).collect();
+        for n in 0..4 {
+            cache.put(keys[n], n, 0);
+        }
+        assert_eq!(cache.get(keys[0]), Some(&0));
+        cache.put(keys[4], 4, 0);
+        assert_eq!(cache.get(keys[0]), Some(&0), "it was used last");
+        assert_eq!(cache.get(keys[4]), Some(&4));
+        let left = keys.iter().filter(|&&key| cache.peek(key)).count();
+        assert_eq!(left, WAYS);
+        cache.put(keys[0], 7, 0);
+        assert_eq!(cache.get(keys[0]), Some(&7));
+        cache.clear();
+        assert_eq!(cache.get(keys[0]), None);
+    }
+
+    #[test]
+    fn what_hangs_on_the_entries_is_bounded() {
+        let mut cache = Cache::new(1024, 1000);
+        for n in 0..100 {
+            let key = cache.key(n);
+            cache.put(key, vec![0u8; 300], 300);
+        }
+        let held: usize = cache.entries.iter().flatten().map(|entry| entry.value.len()).sum();
+        assert!((300..=1000).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn questions_do_not_meet() {
+        let cache = Cache::<()>::new(16, 0);
+        assert_ne!(cache.key(("a", "bc")), cache.key(("ab", "c")));
+        assert_eq!(cache.key(("a", "bc")), cache.key(("a", "bc")));
+    }
+}

@@ -1,0 +1,218 @@
+//! The chain of classifiers: what is this file.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::component::{InstancePre, Resource};
+use wasmtime::{Result, Store};
+
+use super::answer::{labels, word};
+use super::bindings::classifier::exports::crypto_tracer::plugin::classifier as contract;
+use super::bindings::classifier::{ClassifierPlugin, ClassifierPluginPre};
+use super::cache::Cache;
+use super::loan::{Heads, Lent};
+use super::member::{Kind, Member};
+use super::state::State;
+use crate::event::{FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict};
+
+/// Sets of four verdicts: 32 768 in all.
+const SETS: usize = 8192;
+/// Bytes of labels that are remembered.
+const LABEL_BYTES: usize = 2 << 20;
+/// A file that changed so lately may change again without another ctime, in nanoseconds.
+const YOUNG_NS: i128 = 50_000_000;
+
+pub(super) struct Classifier;
+
+impl Kind for Classifier {
+    const NAME: &'static str = "classifier";
+    const ACTION: &'static str = "next_classifier";
+    type Pre = ClassifierPluginPre<State>;
+    type Guest = ClassifierPlugin;
+
+    fn pre(pre: InstancePre<State>) -> Result<Self::Pre> {
+        ClassifierPluginPre::new(pre)
+    }
+
+    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> Result<Self::Guest> {
+        pre.instantiate(store)
+    }
+
+    fn configure(
+        guest: &Self::Guest,
+        store: &mut Store<State>,
+        config: &str,
+    ) -> Result<std::result::Result<(), String>> {
+        let guest = guest.crypto_tracer_plugin_classifier();
+        guest.call_configure(store, config, Resource::new_borrow(0))
+    }
+}
+
+/// All classifiers and their answers.
+pub(super) struct Classifiers {
+    pub(super) members: Vec<Member<Classifier>>,
+    verdicts: Cache<Arc<Verdict>>,
+    /// Verdicts without labels: there are few, and many files share one.
+    plain: Vec<Arc<Verdict>>,
+    prediction: Prediction,
+}
+
+impl Classifiers {
+    pub(super) fn new(members: Vec<Member<Classifier>>, may_ask_for_heads: bool) -> Classifiers {
+        Classifiers {
+            members,
+            verdicts: Cache::new(SETS, LABEL_BYTES),
+            plain: Vec::new(),
+            prediction: Prediction { possible: may_ask_for_heads, seen: HashMap::new() },
+        }
+    }
+
+    /// Whether the classifiers will likely want to see the file's beginning.
+    pub(super) fn wants_head(&self, file: &OpenedFile) -> bool {
+        self.prediction.expects(file.path.file_name()) && !self.verdicts.peek(self.key(file))
+    }
+
+    pub(super) fn classify(
+        &mut self,
+        uid: u32,
+        file: &OpenedFile,
+        flags: u32,
+        heads: &mut dyn Heads,
+    ) -> Verdict {
+        let emptied = flags & OpenFlags::TRUNC != 0;
+        let key = self.key(file);
+        if !emptied && let Some(verdict) = self.verdicts.get(key) {
+            return Verdict::clone(verdict);
+        }
+        let (verdict, sure) = self.ask(uid, file, heads);
+        self.prediction.learn(file.path.file_name(), verdict.head != HeadOutcome::NotNeeded);
+        let came = matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read);
+        if sure && came && !emptied && wall_ns() - file.ctime_ns >= YOUNG_NS {
+            self.remember(key, &verdict);
+        }
+        verdict
+    }
+
+    /// The verdict, and whether every classifier that was asked answered.
+    fn ask(&mut self, uid: u32, file: &OpenedFile, heads: &mut dyn Heads) -> (Verdict, bool) {
+        let mut verdict = Verdict {
+            file_type: FileType::Unknown,
+            labels: Vec::new(),
+            classifier: None,
+            head: HeadOutcome::NotNeeded,
+        };
+        let mut sure = true;
+        let lent = Lent::File(file, RefCell::new(heads));
+        for member in &mut self.members {
+            let answer = member.call(
+                uid,
+                &lent,
+                |guest, store| {
+                    let guest = guest.crypto_tracer_plugin_classifier();
+                    guest.call_classify(store, Resource::new_borrow(0))
+                },
+                |answer, state| Ok((answer.map(judged).transpose()?, state.head)),
+            );
+            let Some((answer, head)) = answer else {
+                sure = false;
+                continue;
+            };
+            verdict.head = head.unwrap_or(verdict.head);
+            let Some((file_type, labels)) = answer else { continue };
+            // An object has each name once: the first plugin's word stays.
+            let known = verdict.labels.len();
+            for label in labels {
+                let names = verdict.labels.get(..known).unwrap_or_default();
+                if names.iter().all(|there| there.name != label.name) {
+                    verdict.labels.push(label);
+                }
+            }
+            if let Some(file_type) = file_type {
+                verdict.file_type = file_type;
+                verdict.classifier = Some(member.name.clone());
+                break;
+            }
+        }
+        (verdict, sure)
+    }
+
+    fn key(&self, file: &OpenedFile) -> u128 {
+        let path = &file.path;
+        let place = (&path.bytes, path.unreachable, path.deleted, path.pseudo);
+        self.verdicts.key((file.dev, file.inode, file.ctime_ns, file.size, place))
+    }
+
+    fn remember(&mut self, key: u128, verdict: &Verdict) {
+        /// Kinds of verdicts without labels: one for each type and plugin, as a rule.
+        const MOST_PLAIN: usize = 256;
+        if !verdict.labels.is_empty() {
+            let label = |label: &Label| label.name.len() + label.value.len() + 64;
+            let bytes = verdict.labels.iter().map(label).sum::<usize>() + 128;
+            return self.verdicts.put(key, Arc::new(verdict.clone()), bytes);
+        }
+        let shared = self.plain.iter().find(|plain| ***plain == *verdict).cloned();
+        let shared = shared.unwrap_or_else(|| {
+            let shared = Arc::new(verdict.clone());
+            if self.plain.len() < MOST_PLAIN {
+                self.plain.push(shared.clone());
+            }
+            shared
+        });
+        self.verdicts.put(key, shared, 0);
+    }
+}
+
+type Judged = (Option<FileType>, Vec<Label>);
+
+fn judged(verdict: contract::Verdict) -> std::result::Result<Judged, String> {
+    let file_type = match verdict.file_type {
+        None => None,
+        Some(contract::FileType::Certificate) => Some(FileType::Certificate),
+        Some(contract::FileType::PrivateKey) => Some(FileType::PrivateKey),
+        Some(contract::FileType::Keystore) => Some(FileType::Keystore),
+        Some(contract::FileType::Unknown) => Some(FileType::Unknown),
+        Some(contract::FileType::Other(text)) => Some(FileType::Other(word(&text)?)),
+    };
+    Ok((file_type, labels(verdict.labels)?))
+}
+
+fn wall_ns() -> i128 {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
+}
+
+/// Which files' beginnings were asked for, by the ending of the name, or the whole name where it has none.
+struct Prediction {
+    /// A classifier imports the question and may ask it.
+    possible: bool,
+    seen: HashMap<Box<[u8]>, bool>,
+}
+
+impl Prediction {
+    /// Endings and names that are remembered: more than the kernel's tables hold.
+    const MOST: usize = 512;
+
+    fn expects(&self, name: &[u8]) -> bool {
+        self.possible && self.seen.get(ending(name)).copied().unwrap_or(true)
+    }
+
+    /// What was asked for once is expected from then on.
+    fn learn(&mut self, name: &[u8], asked: bool) {
+        if !self.possible {
+            return;
+        }
+        if let Some(known) = self.seen.get_mut(ending(name)) {
+            *known |= asked;
+        } else if self.seen.len() < Self::MOST {
+            self.seen.insert(ending(name).into(), asked);
+        }
+    }
+}
+
+fn ending(name: &[u8]) -> &[u8] {
+    let dot = name.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
+    name.get(dot..).unwrap_or_default()
+}
+

@@ -1,0 +1,235 @@
+//! From a source to a component that may be linked: everything that can be said against it is said here.
+
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use super::bundled::Bundled;
+use super::failure::{PluginSource, Problem};
+use super::wasi;
+
+/// Before the name of each interface of ours.
+const OURS: &str = "crypto-tracer:plugin/";
+/// The version of the contract that this program has.
+pub(super) const CONTRACT: Version = Version { major: 0, minor: 1, patch: 0 };
+/// Bytes of a name that are kept.
+const NAME: usize = 64;
+
+/// A version of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version {
+    major: u32,
+    minor: u32,
+    patch: u32,
+}
+
+impl Version {
+    fn parse(text: &str) -> Option<Version> {
+        let mut numbers = text.split('.').map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        let version = Version { major: next()?, minor: next()?, patch: next()? };
+        numbers.next().is_none().then_some(version)
+    }
+
+    /// Whether what was built for one meets the other, as far as numbers tell.
+    fn meets(self, other: Version) -> bool {
+        self.major == other.major && (self.major > 0 || self.minor == other.minor)
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// A component and what it says of itself.
+#[derive(Clone)]
+pub(super) struct Code {
+    pub(super) component: Component,
+    pub(super) name: Arc<str>,
+    pub(super) version: Arc<str>,
+    /// In lower case hexadecimal.
+    pub(super) sha256: Arc<str>,
+    pub(super) contract: Version,
+    /// It can ask for the beginnings of files.
+    pub(super) asks_for_heads: bool,
+    exports: Vec<String>,
+}
+
+impl Code {
+    /// Reads, checks and compiles.
+    pub(super) fn load(
+        engine: &Engine,
+        source: &PluginSource,
+        bundled: Option<&Bundled>,
+        most: usize,
+    ) -> Result<Code, Problem> {
+        match source {
+            PluginSource::Bundled => {
+                let bundled = bundled.ok_or(Problem::NoneBundled)?;
+                let sha256 = sha256(bundled.component);
+                let component = bundled.compiled(engine).map_err(damaged)?;
+                Code::examine(engine, component, bundled.name, env!("CARGO_PKG_VERSION"), sha256)
+            }
+            PluginSource::File(path) => {
+                let bytes = read(path, most)?;
+                let sha256 = sha256(&bytes);
+                let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+                // A file says nothing of its version that could be believed: its content does.
+                let version: String = sha256.chars().take(12).collect();
+                let component = Component::new(engine, &bytes).map_err(damaged)?;
+                Code::examine(engine, component, &name(&stem), &version, sha256)
+            }
+        }
+    }
+
+    fn examine(
+        engine: &Engine,
+        component: Component,
+        name: &str,
+        version: &str,
+        sha256: String,
+    ) -> Result<Code, Problem> {
+        let ty = component.component_type();
+        let mut contract = CONTRACT;
+        let mut asks_for_heads = false;
+        for (import, item) in ty.imports(engine) {
+            let Some(interface) = import.strip_prefix(OURS) else {
+                if wasi::inert(import).is_none() {
+                    return Err(Problem::Foreign(printable(import)));
+                }
+                continue;
+            };
+            contract = check_version(interface)?.unwrap_or(contract);
+            if let ComponentItem::ComponentInstance(instance) = item.ty {
+                asks_for_heads |=
+                    instance.exports(engine).any(|(function, _)| function == "[method]file.head");
+            }
+        }
+        let exports = ty.exports(engine).map(|(export, _)| export.to_owned()).collect();
+        Ok(Code {
+            component,
+            name: name.into(),
+            version: version.into(),
+            sha256: sha256.into(),
+            contract,
+            asks_for_heads,
+            exports,
+        })
+    }
+
+    /// Whether it exports this interface in a version that fits.
+    pub(super) fn check_export(&self, wanted: &'static str) -> Result<(), Problem> {
+        for export in &self.exports {
+            let Some(interface) = export.strip_prefix(OURS) else { continue };
+            if interface.split('@').next() == Some(wanted) {
+                return check_version(interface).map(|_| ());
+            }
+        }
+        let exports: Vec<String> = self.exports.iter().take(8).map(|name| printable(name)).collect();
+        let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+        Err(Problem::OtherWorld { wanted, exports })
+    }
+}
+
+/// The version behind the `@` of `interface`, if it is one that this program meets.
+fn check_version(interface: &str) -> Result<Option<Version>, Problem> {
+    let Some((_, text)) = interface.split_once('@') else { return Ok(None) };
+    let theirs = Version::parse(text);
+    if let Some(theirs) = theirs.filter(|theirs| theirs.meets(CONTRACT)) {
+        return Ok(Some(theirs));
+    }
+    let remedy = match theirs {
+        Some(theirs) if theirs < CONTRACT => "build the plugin again for this version",
+        _ => "update crypto-tracer, or build the plugin for this version",
+    };
+    Err(Problem::Version { theirs: printable(text), ours: CONTRACT.to_string(), remedy })
+}
+
+fn read(path: &Path, most: usize) -> Result<Vec<u8>, Problem> {
+    // A FIFO must not hold up the start.
+    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(Problem::Unreadable)?;
+    let metadata = file.metadata().map_err(Problem::Unreadable)?;
+    if !metadata.is_file() {
+        return Err(Problem::NoFile);
+    }
+    let mut bytes = Vec::new();
+    let within = file.take(most as u64 + 1).read_to_end(&mut bytes);
+    if within.map_err(Problem::Unreadable)? > most {
+        return Err(Problem::TooLarge { most });
+    }
+    match bytes.as_slice() {
+        [] => Err(Problem::Empty),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Problem::CoreModule),
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(bytes),
+        _ => Err(Problem::NoWasm),
+    }
+}
+
+fn damaged(error: wasmtime::Error) -> Problem {
+    Problem::Damaged(one_line(&error.root_cause().to_string()))
+}
+
+/// A name out of a file's: it goes into events and onto terminals.
+fn name(stem: &str) -> String {
+    let plain = |c: char| if c.is_ascii_graphic() && c != '@' { c } else { '_' };
+    let name: String = stem.chars().take(NAME).map(plain).collect();
+    if name.is_empty() { "_".to_owned() } else { name }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().take(128).flat_map(char::escape_debug).collect()
+}
+
+/// The first line of what the engine says, without what a terminal would obey.
+pub(super) fn one_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_meet_within_the_first_number_that_counts() {
+        let version = |text| Version::parse(text).unwrap();
+        assert!(version("0.1.0").meets(version("0.1.7")));
+        assert!(!version("0.1.0").meets(version("0.2.0")));
+        assert!(version("1.2.3").meets(version("1.0.0")));
+        assert!(!version("1.2.3").meets(version("2.2.3")));
+        for odd in ["", "1", "1.2", "1.2.3.4", "1.2.x", "-1.2.3"] {
+            assert_eq!(Version::parse(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn another_version_tells_both_and_the_remedy() {
+        let told = check_version("events@0.2.0").unwrap_err().to_string();
+        assert!(told.contains("0.2.0") && told.contains("0.1.0") && told.contains("update crypto-tracer"));
+        let told = check_version("events@0.0.9").unwrap_err().to_string();
+        assert!(told.contains("build the plugin again"), "{told}");
+        assert_eq!(check_version("events@0.1.9").unwrap(), Version::parse("0.1.9"));
+    }
+
+    #[test]
+    fn names_are_harmless() {
+        assert_eq!(name("acme"), "acme");
+        assert_eq!(name("a\u{1b}[2J@é"), "a_[2J__");
+        assert_eq!(name(""), "_");
+        assert_eq!(name(&"x".repeat(1000)).len(), NAME);
+    }
+}

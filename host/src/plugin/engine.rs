@@ -1,0 +1,50 @@
+//! The engine's configuration: the same for running and for compiling ahead of time, or the one refuses the other.
+//!
+//! Needs nothing else of this program: xtask includes this file, to compile before there is anything to embed.
+
+use wasmtime::{Config, Engine, OptLevel, Result};
+
+/// What the bundled plugins are compiled for: any x86-64.
+const BASELINE: &str = "x86_64-unknown-linux-gnu";
+/// Address space of a memory, in bytes: as much as a plugin has by default, so it never moves.
+const MEMORY_RESERVATION: u64 = 16 << 20;
+
+/// Bytes of stack that a plugin has by default.
+pub const DEFAULT_STACK: usize = 512 << 10;
+
+fn config(stack: usize) -> Config {
+    let mut config = Config::new();
+    // Sync calls only: no fibers, no second stacks.
+    config.concurrency_support(false);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(stack);
+    config.memory_reservation(MEMORY_RESERVATION);
+    config.memory_reservation_for_growth(0);
+    config.memory_guard_size(64 << 10);
+    config.guard_before_linear_memory(false);
+    // Pages of the data segments are copied on write: an instance costs what it touches.
+    config.memory_init_cow(true);
+    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
+    config.native_unwind_info(false);
+    config.generate_address_map(false);
+    config.cranelift_opt_level(OptLevel::Speed);
+    config
+}
+
+/// `stack`: bytes of stack that a plugin may use.
+pub(super) fn engine(stack: usize) -> Result<Engine> {
+    Engine::new(&config(stack))
+}
+
+/// Compiles a component ahead of time, for any x86-64.
+///
+/// # Errors
+/// It is no valid component.
+pub fn precompile(component: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    let mut config = config(DEFAULT_STACK);
+    config
+        .target(BASELINE)
+        .and_then(|config| Engine::new(config))
+        .and_then(|engine| engine.precompile_component(component))
+        .map_err(|error| format!("{error:#}"))
+}

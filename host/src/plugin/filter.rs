@@ -1,0 +1,85 @@
+//! The chain of filters: is this event shown, and is there more to say about it.
+
+use wasmtime::component::{InstancePre, Resource};
+use wasmtime::{Result, Store};
+
+use super::answer::labels;
+use super::bindings::filter::exports::crypto_tracer::plugin::filter as contract;
+use super::bindings::filter::{FilterPlugin, FilterPluginPre};
+use super::loan::Lent;
+use super::member::{Kind, Member};
+use super::state::State;
+use crate::event::{ClassifiedEvent, Label};
+
+/// The filters' word on an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is shown.
+    Keep,
+    /// It is not.
+    Drop,
+    /// It is shown, with these labels besides: none that the event has already.
+    Label(Vec<Label>),
+}
+
+pub(super) struct Filter;
+
+impl Kind for Filter {
+    const NAME: &'static str = "filter";
+    const ACTION: &'static str = "kept";
+    type Pre = FilterPluginPre<State>;
+    type Guest = FilterPlugin;
+
+    fn pre(pre: InstancePre<State>) -> Result<Self::Pre> {
+        FilterPluginPre::new(pre)
+    }
+
+    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> Result<Self::Guest> {
+        pre.instantiate(store)
+    }
+
+    fn configure(
+        guest: &Self::Guest,
+        store: &mut Store<State>,
+        config: &str,
+    ) -> Result<std::result::Result<(), String>> {
+        guest.crypto_tracer_plugin_filter().call_configure(store, config)
+    }
+}
+
+/// All must keep; a filter sees the event as the classifiers left it.
+pub(super) fn decide(members: &mut [Member<Filter>], event: &ClassifiedEvent) -> Decision {
+    let uid = event.event.process.uid;
+    let mut given: Vec<Label> = Vec::new();
+    let lent = Lent::Event(event);
+    for member in members {
+        let answer = member.call(
+            uid,
+            &lent,
+            |guest, store| {
+                let guest = guest.crypto_tracer_plugin_filter();
+                guest.call_decide(store, Resource::new_borrow(0))
+            },
+            |answer, _| match answer {
+                contract::Decision::Keep => Ok(Some(Vec::new())),
+                contract::Decision::Drop => Ok(None),
+                contract::Decision::Label(given) => labels(given).map(Some),
+            },
+        );
+        match answer {
+            // It failed: the event is kept.
+            None => {}
+            Some(None) => return Decision::Drop,
+            Some(Some(labels)) => {
+                let verdict = event.verdict.iter().flat_map(|verdict| &verdict.labels);
+                let known: Vec<&Label> = verdict.chain(&event.labels).chain(&given).collect();
+                let new: Vec<Label> = labels
+                    .into_iter()
+                    .filter(|label| known.iter().all(|there| there.name != label.name))
+                    .collect();
+                given.extend(new);
+            }
+        }
+    }
+    if given.is_empty() { Decision::Keep } else { Decision::Label(given) }
+}

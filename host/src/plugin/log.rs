@@ -1,0 +1,104 @@
+//! What plugins say to the operator: few lines, short ones, nothing that a terminal would obey.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Bytes of a line that are kept.
+const LINE: usize = 1024;
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something is broken.
+    Error,
+    /// Something is odd.
+    Warn,
+    /// Worth knowing.
+    Info,
+    /// For the plugin's author.
+    Debug,
+}
+
+/// A line for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// `name@version` of the plugin that says it.
+    pub plugin: Arc<str>,
+    /// How much it matters.
+    pub level: Level,
+    /// What it says: one line, control characters escaped, at most 1 KiB before that.
+    pub message: String,
+}
+
+/// One plugin's lines of this second, and those nobody took yet.
+#[derive(Debug)]
+pub(super) struct Log {
+    most: u32,
+    second: Instant,
+    lines: u32,
+    dropped: u64,
+    waiting: Vec<(Level, String)>,
+}
+
+impl Log {
+    /// `most`: lines in a second.
+    pub(super) fn new(most: u32) -> Log {
+        Log { most, second: Instant::now(), lines: 0, dropped: 0, waiting: Vec::new() }
+    }
+
+    pub(super) fn line(&mut self, level: Level, message: &str) {
+        if self.second.elapsed() >= Duration::from_secs(1) {
+            self.second = Instant::now();
+            self.lines = 0;
+        }
+        // Also bounded when nobody takes them.
+        if self.lines >= self.most || self.waiting.len() > self.most as usize {
+            self.dropped += 1;
+            return;
+        }
+        self.lines += 1;
+        let end = message.floor_char_boundary(LINE);
+        let kept = message.get(..end).unwrap_or_default();
+        self.waiting.push((level, kept.chars().flat_map(escaped).collect()));
+    }
+
+    pub(super) fn has_lines(&self) -> bool {
+        !self.waiting.is_empty() || self.dropped > 0
+    }
+
+    /// The lines since the last time.
+    pub(super) fn take(&mut self) -> Vec<(Level, String)> {
+        let mut lines = std::mem::take(&mut self.waiting);
+        if std::mem::take(&mut self.dropped) > 0 {
+            lines.push((Level::Warn, format!("says more than {} lines in a second", self.most)));
+        }
+        lines
+    }
+}
+
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    let harmless = c == ' ' || c == '"' || c == '\'' || !c.escape_debug().nth(1).is_some();
+    let (plain, odd) = if harmless { (Some(c), None) } else { (None, Some(c.escape_debug())) };
+    plain.into_iter().chain(odd.into_iter().flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_few_short_and_harmless() {
+        let mut log = Log::new(3);
+        log.line(Level::Info, "it's \u{1b}[2J\n\"é\"");
+        log.line(Level::Info, &"é".repeat(10_000));
+        for _ in 0..10 {
+            log.line(Level::Info, "more");
+        }
+        let lines = log.take();
+        assert_eq!(lines[0].1, "it's \\u{1b}[2J\\n\"é\"");
+        assert_eq!(lines[1].1.len(), 1024);
+        assert_eq!(lines.len(), 4);
+        assert!(lines[3].1.contains("more than 3 lines"));
+        assert!(log.take().is_empty());
+    }
+}

@@ -1,0 +1,171 @@
+//! Plugins: who says what a file is, what must not be shown, and which events are left out.
+//!
+//! The only place that knows wasmtime. A plugin gets nothing but what `wit/plugin.wit` says, for the length of one
+//! call, and whatever it does costs that one call: see [`Limits`]. Nothing here ends the program.
+
+mod answer;
+mod bindings;
+mod bundled;
+mod cache;
+mod classifier;
+mod clock;
+mod component;
+mod engine;
+mod failure;
+mod filter;
+mod limits;
+mod loan;
+mod log;
+mod member;
+mod passwd;
+mod redactor;
+mod rest;
+mod setup;
+mod state;
+#[cfg(test)]
+mod tests;
+mod ticker;
+mod wasi;
+
+use std::rc::Rc;
+
+pub use engine::precompile;
+pub use failure::{Cause, LoadError, PluginSource, Problem};
+pub use filter::Decision;
+pub use limits::Limits;
+pub use loan::Heads;
+pub use log::{Level, LogLine};
+pub use redactor::REDACTED;
+pub use setup::{Grant, OnFailure, PluginSpec, Running, Setup};
+
+use crate::event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
+use crate::interest::Interest;
+use bundled::{CLASSIFIER, REDACTOR};
+use classifier::{Classifier, Classifiers};
+
+use filter::Filter;
+use member::{Kind, Member, TOLD};
+use redactor::{ForUser, Redactor, Redactors};
+
+/// The plugins of a run, in their order.
+pub struct Plugins {
+    classifiers: Classifiers,
+    redactors: Redactors,
+    filters: Vec<Member<Filter>>,
+    interest: Interest,
+    running: Vec<Running>,
+    log: Vec<LogLine>,
+}
+
+impl std::fmt::Debug for Plugins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugins").field("running", &self.running).finish_non_exhaustive()
+    }
+}
+
+impl Plugins {
+    /// Reads, checks, compiles, starts and configures all plugins.
+    ///
+    /// # Errors
+    /// The first plugin that cannot run: which, why, and what is right.
+    pub fn load(setup: &Setup) -> Result<Plugins, LoadError> {
+        let runtime = Rc::new(setup.runtime()?);
+        let mut loader = setup::Loader::new(&runtime);
+        let classifiers = loader.chain::<Classifier>(&setup.classifiers, Some(&CLASSIFIER))?;
+        let redactors = loader.chain::<Redactor>(&setup.redactors, Some(&REDACTOR))?;
+        let filters = loader.chain::<Filter>(&setup.filters, None)?;
+        let interest = setup::interest(&classifiers)?;
+        let may_ask_for_heads = loader.asks_for_heads;
+        Ok(Plugins {
+            classifiers: Classifiers::new(classifiers, may_ask_for_heads),
+            redactors: Redactors::new(redactors, setup.limits.text),
+            filters,
+            interest,
+            running: loader.running,
+            log: Vec::new(),
+        })
+    }
+
+    /// What all classifiers want to see.
+    pub fn interest(&self) -> &Interest {
+        &self.interest
+    }
+
+    /// Whether the classifiers will likely want to see this file's beginning. False when the verdict is remembered.
+    pub fn wants_head(&self, file: &OpenedFile) -> bool {
+        self.classifiers.wants_head(file)
+    }
+
+    /// What a file is. `uid`: whose event it is; `flags`: of the open; `heads`: asked only when a plugin asks.
+    pub fn classify(
+        &mut self,
+        uid: u32,
+        file: &OpenedFile,
+        flags: u32,
+        heads: &mut dyn Heads,
+    ) -> Verdict {
+        self.classifiers.classify(uid, file, flags, heads)
+    }
+
+    /// Whether an event is shown, and what more there is to say about it.
+    pub fn decide(&mut self, event: &ClassifiedEvent) -> Decision {
+        filter::decide(&mut self.filters, event)
+    }
+
+    /// Hides what must not be shown of an event of this user.
+    pub fn redactor(&mut self, uid: u32) -> impl Redact {
+        ForUser { redactors: &mut self.redactors, uid }
+    }
+
+    /// What failed since the last time. Ask at most once a second, and at the end.
+    pub fn take_failures(&mut self) -> Vec<PluginFailure> {
+        let mut told = Vec::new();
+        take(&mut self.classifiers.members, &mut told, &mut self.log);
+        take(&mut self.redactors.members, &mut told, &mut self.log);
+        take(&mut self.filters, &mut told, &mut self.log);
+        told
+    }
+
+    /// What plugins say to the operator, and details of what [`Plugins::take_failures`] told.
+    pub fn take_log(&mut self) -> Vec<LogLine> {
+        let mut lines = std::mem::take(&mut self.log);
+        self.classifiers.members.iter_mut().for_each(|member| lines.extend(member.take_log()));
+        self.redactors.members.iter_mut().for_each(|member| lines.extend(member.take_log()));
+        self.filters.iter_mut().for_each(|member| lines.extend(member.take_log()));
+        lines
+    }
+
+    /// How many calls failed in all.
+    pub fn failures(&self) -> u64 {
+        let classifiers = self.classifiers.members.iter().map(|member| &member.failures);
+        let redactors = self.redactors.members.iter().map(|member| &member.failures);
+        let filters = self.filters.iter().map(|member| &member.failures);
+        let all = classifiers.chain(redactors).chain(filters);
+        all.flat_map(|failures| failures.total().values()).sum()
+    }
+
+    /// What runs, in order.
+    pub fn running(&self) -> &[Running] {
+        &self.running
+    }
+}
+
+fn take<K: Kind>(members: &mut [Member<K>], told: &mut Vec<PluginFailure>, log: &mut Vec<LogLine>) {
+    /// Lines that wait when nobody takes them.
+    const MOST_LINES: usize = 64;
+    for member in members {
+        for (cause, count, detail) in member.failures.take() {
+            if !detail.is_empty() && log.len() < MOST_LINES {
+                let message = format!("failed as a {}: {detail}", K::NAME);
+                log.push(LogLine { plugin: member.name.clone(), level: TOLD, message });
+            }
+            told.push(PluginFailure {
+                plugin: member.name.to_string(),
+                kind: K::NAME,
+                cause: cause.as_str().to_owned(),
+                count,
+                action: K::ACTION,
+            });
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The chain of redactors: what must not be shown of this text.
+
+use wasmtime::component::{InstancePre, Resource};
+use wasmtime::{Result, Store};
+
+use super::bindings::redactor::{RedactorPlugin, RedactorPluginPre};
+use super::cache::Cache;
+use super::loan::Lent;
+use super::member::{Kind, Member};
+use super::state::State;
+use crate::event::{Field, Redact};
+
+/// What is shown where the redactor failed.
+pub const REDACTED: &str = "[REDACTED]";
+/// Sets of four answers: 32 768 in all.
+const SETS: usize = 8192;
+/// Bytes of texts that are remembered.
+const TEXT_BYTES: usize = 2 << 20;
+
+pub(super) struct Redactor;
+
+impl Kind for Redactor {
+    const NAME: &'static str = "redactor";
+    const ACTION: &'static str = "redacted";
+    type Pre = RedactorPluginPre<State>;
+    type Guest = RedactorPlugin;
+
+    fn pre(pre: InstancePre<State>) -> Result<Self::Pre> {
+        RedactorPluginPre::new(pre)
+    }
+
+    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> Result<Self::Guest> {
+        pre.instantiate(store)
+    }
+
+    fn configure(
+        guest: &Self::Guest,
+        store: &mut Store<State>,
+        config: &str,
+    ) -> Result<std::result::Result<(), String>> {
+        guest.crypto_tracer_plugin_redactor().call_configure(store, config)
+    }
+}
+
+/// All redactors and their answers.
+pub(super) struct Redactors {
+    pub(super) members: Vec<Member<Redactor>>,
+    /// None: the text is shown as it is.
+    answers: Cache<Option<Box<str>>>,
+    most_text: usize,
+}
+
+impl Redactors {
+    pub(super) fn new(members: Vec<Member<Redactor>>, most_text: usize) -> Redactors {
+        Redactors { members, answers: Cache::new(SETS, TEXT_BYTES), most_text }
+    }
+
+    fn redact(
+        &mut self,
+        uid: u32,
+        field: Field<'_>,
+        value: &str,
+        arguments: &[String],
+    ) -> Option<String> {
+        let key = self.answers.key((field, value, arguments));
+        if let Some(answer) = self.answers.get(key) {
+            return answer.as_deref().map(str::to_owned);
+        }
+        let Some(answer) = self.ask(uid, field, value, arguments) else {
+            return Some(REDACTED.to_owned());
+        };
+        let bytes = answer.as_ref().map_or(0, |text| text.len() + 16);
+        self.answers.put(key, answer.as_deref().map(Into::into), bytes);
+        answer
+    }
+
+    /// None: one of them failed.
+    #[expect(clippy::option_option, reason = "whether there is an answer, and what it is")]
+    fn ask(
+        &mut self,
+        uid: u32,
+        field: Field<'_>,
+        value: &str,
+        arguments: &[String],
+    ) -> Option<Option<String>> {
+        let most = self.most_text;
+        let mut changed: Option<String> = None;
+        for member in &mut self.members {
+            let lent = match &changed {
+                None => Lent::Text { field, value, arguments },
+                // The arguments are those of the text as it was.
+                Some(value) => Lent::Text { field, value, arguments: &[] },
+            };
+            let answer = member.call(
+                uid,
+                &lent,
+                |guest, store| {
+                    let guest = guest.crypto_tracer_plugin_redactor();
+                    guest.call_redact(store, Resource::new_borrow(0))
+                },
+                |answer, _| match answer {
+                    Some(text) if text.len() > most => {
+                        Err(format!("a text of {} bytes, at most {most} are allowed", text.len()))
+                    }
+                    answer => Ok(answer),
+                },
+            )?;
+            changed = answer.or(changed);
+        }
+        Some(changed)
+    }
+}
+
+/// Redacts the texts of one user's event.
+pub(super) struct ForUser<'a> {
+    pub(super) redactors: &'a mut Redactors,
+    pub(super) uid: u32,
+}
+
+impl Redact for ForUser<'_> {
+    fn redact(&mut self, field: Field<'_>, value: &str, arguments: &[String]) -> Option<String> {
+        self.redactors.redact(self.uid, field, value, arguments)
+    }
+}

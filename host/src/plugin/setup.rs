@@ -1,0 +1,246 @@
+//! Which plugins run, and how they come to.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::bundled::Bundled;
+use super::component::Code;
+use super::engine::engine;
+use super::failure::{LoadError, PluginSource, Problem};
+use super::limits::Limits;
+use super::member::{Kind, Member, Runtime};
+use super::passwd;
+use super::ticker::Ticker;
+use crate::interest::Interest;
+use crate::stop::Stop;
+
+/// What a plugin may ask for that not every plugin may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grant {
+    /// The beginnings of files.
+    FileHead,
+}
+
+impl Grant {
+    /// All there are.
+    pub const ALL: [Grant; 1] = [Grant::FileHead];
+
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Grant::FileHead => "file-head",
+        }
+    }
+}
+
+/// What a failed call does to the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It goes on.
+    #[default]
+    Continue,
+    /// It ends with exit code 1.
+    Stop,
+}
+
+/// One place in a chain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginSpec {
+    /// Where the code comes from.
+    pub source: PluginSource,
+    /// What the file's sha256 has to be, in hexadecimal.
+    pub sha256: Option<String>,
+    /// What it may ask for besides.
+    pub allow: BTreeSet<Grant>,
+    /// Its own part of the configuration: an object.
+    pub config: serde_json::Map<String, serde_json::Value>,
+}
+
+impl PluginSpec {
+    /// The bundled plugin.
+    pub fn bundled() -> PluginSpec {
+        PluginSpec::command_line(PluginSource::Bundled)
+    }
+
+    /// A plugin that the operator named: it may ask for everything.
+    pub fn command_line(source: PluginSource) -> PluginSpec {
+        PluginSpec {
+            source,
+            sha256: None,
+            allow: Grant::ALL.into(),
+            config: serde_json::Map::default(),
+        }
+    }
+}
+
+/// The chains of a run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What is this file: the first that knows.
+    pub classifiers: Vec<PluginSpec>,
+    /// What must not be shown: one after the other.
+    pub redactors: Vec<PluginSpec>,
+    /// Which events are shown: all must keep.
+    pub filters: Vec<PluginSpec>,
+    /// Of every plugin.
+    pub limits: Limits,
+    /// What a failed call does to the run.
+    pub on_failure: OnFailure,
+    /// Ends a running call.
+    pub stop: Stop,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            classifiers: vec![PluginSpec::bundled()],
+            redactors: vec![PluginSpec::bundled()],
+            filters: Vec::new(),
+            limits: Limits::default(),
+            on_failure: OnFailure::default(),
+            stop: Stop::default(),
+        }
+    }
+}
+
+impl Setup {
+    pub(super) fn runtime(&self) -> Result<Runtime, LoadError> {
+        let failed = |error: String| LoadError {
+            kind: "engine",
+            plugin: "wasmtime".to_owned(),
+            problem: Problem::Start(error),
+        };
+        let engine = engine(self.limits.stack).map_err(|error| failed(error.to_string()))?;
+        let ticker = Ticker::start(&engine).map_err(|error| failed(error.to_string()))?;
+        Ok(Runtime { engine, ticker, limits: self.limits.clone(), stop: self.stop.clone() })
+    }
+}
+
+/// A plugin that runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// `classifier`, `redactor` or `filter`.
+    pub kind: &'static str,
+    /// Its place in the chain, from 1.
+    pub order: usize,
+    /// A bundled plugin's own name, else the file's without its ending.
+    pub name: Arc<str>,
+    /// A bundled plugin's is the program's; else the first twelve digits of the file's sha256.
+    pub version: Arc<str>,
+    /// Where the code came from.
+    pub source: PluginSource,
+    /// Of the component, in hexadecimal.
+    pub sha256: Arc<str>,
+    /// The version of the contract that it was built for.
+    pub contract: String,
+    /// What it may ask for besides.
+    pub grants: Vec<Grant>,
+    /// Whether it asks for the beginnings of files.
+    pub asks_for_heads: bool,
+    /// Its own part of the configuration, as it got it.
+    pub config: String,
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Running { kind, order, name, version, source, sha256, contract, .. } = self;
+        write!(f, "{kind} {order}: {name}@{version} from {source}, sha256 {sha256}, contract {contract}")
+    }
+}
+
+/// Brings plugins to life, one chain after the other.
+pub(super) struct Loader<'a> {
+    runtime: &'a Rc<Runtime>,
+    pub(super) running: Vec<Running>,
+    pub(super) asks_for_heads: bool,
+}
+
+impl<'a> Loader<'a> {
+    pub(super) fn new(runtime: &'a Rc<Runtime>) -> Loader<'a> {
+        Loader { runtime, running: Vec::new(), asks_for_heads: false }
+    }
+
+    pub(super) fn chain<K: Kind>(
+        &mut self,
+        specs: &[PluginSpec],
+        bundled: Option<&Bundled>,
+    ) -> Result<Vec<Member<K>>, LoadError> {
+        let member = |(at, spec): (usize, &PluginSpec)| {
+            let earlier = specs.get(..at).unwrap_or_default();
+            let twice = earlier.iter().any(|other| other.source == spec.source);
+            let member = if twice {
+                Err(Problem::Twice(K::NAME))
+            } else {
+                self.member(spec, bundled, at + 1)
+            };
+            member.map_err(|problem| LoadError {
+                kind: K::NAME,
+                plugin: spec.source.to_string(),
+                problem,
+            })
+        };
+        specs.iter().enumerate().map(member).collect()
+    }
+
+    fn member<K: Kind>(
+        &mut self,
+        spec: &PluginSpec,
+        bundled: Option<&Bundled>,
+        order: usize,
+    ) -> Result<Member<K>, Problem> {
+        let Runtime { engine, limits, .. } = &**self.runtime;
+        let code = Code::load(engine, &spec.source, bundled, limits.component)?;
+        if let Some(pinned) = &spec.sha256
+            && !pinned.eq_ignore_ascii_case(&code.sha256)
+        {
+            let found = code.sha256.to_string();
+            return Err(Problem::Pin { found, pinned: pinned.clone() });
+        }
+        if code.asks_for_heads && !spec.allow.contains(&Grant::FileHead) {
+            return Err(Problem::NeedsGrant);
+        }
+        let config = configuration::<K>(spec);
+        let member = Member::start(self.runtime, &code, config.clone())?;
+        self.asks_for_heads |= code.asks_for_heads && K::NAME == "classifier";
+        self.running.push(Running {
+            kind: K::NAME,
+            order,
+            name: code.name,
+            version: code.version,
+            source: spec.source.clone(),
+            sha256: code.sha256,
+            contract: code.contract.to_string(),
+            grants: spec.allow.iter().copied().collect(),
+            asks_for_heads: code.asks_for_heads,
+            config,
+        });
+        Ok(member)
+    }
+}
+
+/// The bundled redactor also hides the homes in passwd: it can look into no file itself.
+fn configuration<K: Kind>(spec: &PluginSpec) -> String {
+    let mut config = spec.config.clone();
+    if spec.source == PluginSource::Bundled && K::NAME == "redactor" {
+        let users = config.entry("users").or_insert_with(|| serde_json::Value::Array(Vec::new()));
+        if let Some(users) = users.as_array_mut() {
+            users.extend(passwd::homes().into_iter().map(serde_json::Value::from));
+        }
+    }
+    serde_json::Value::Object(config).to_string()
+}
+
+/// What all classifiers want, together.
+pub(super) fn interest<K: Kind>(members: &[Member<K>]) -> Result<Interest, LoadError> {
+    let mut all = Interest::default();
+    for member in members {
+        all.add_all(&member.interest).map_err(|refused| LoadError {
+            kind: K::NAME,
+            plugin: member.name.to_string(),
+            problem: Problem::Interest(refused),
+        })?;
+    }
+    Ok(all)
+}

@@ -1,0 +1,289 @@
+//! The host's side of a plugin's calls: what it may ask, and the limits that hold while it runs.
+//!
+//! A resource that a plugin gets is always a borrow made of a constant: what stands behind it is the loan. The plugin
+//! cannot keep it (a borrow left at the end of a call is a trap), so there is no table of handles.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Resource;
+use wasmtime::{Error, Result};
+
+use super::bindings::{events, host};
+use super::clock::Clock;
+use super::limits::{Holds, Limits};
+use super::loan::{Lent, Loan};
+use super::log::{Level, Log};
+use crate::event::{ClassifiedEvent, EnrichedWhat, HeadOutcome, OpenFlags, OpenedFile};
+use crate::interest::{Interest, Refused};
+
+// Public, as bindgen's code asks for it; the module is not.
+
+/// Stands for the file that is lent.
+#[derive(Debug)]
+pub struct File;
+/// Stands for the event that is lent.
+#[derive(Debug)]
+pub struct Event;
+/// Stands for the text that is lent.
+#[derive(Debug)]
+pub struct Text;
+/// Stands for the words of interest that are collected.
+#[derive(Debug)]
+pub struct Wishes;
+
+/// Most bytes of a head.
+const MOST_HEAD: u32 = 64 << 10;
+/// What the host needs for an answer counts as the plugin's, up to this.
+const QUICK: Duration = Duration::from_millis(1);
+
+/// A plugin did what it may not do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Misuse {
+    #[error("{0}")]
+    Interest(#[from] Refused),
+    #[error("ended itself with status {0}")]
+    Exit(u8),
+    #[error("uses `{0}`, which plugins do not get")]
+    NotGranted(String),
+    #[error("asks for what it was not lent")]
+    NotLent,
+    #[error("logs a message of {0} bytes")]
+    LongMessage(usize),
+}
+
+/// What an instance's store holds.
+pub(super) struct State {
+    pub(super) loan: Loan,
+    pub(super) holds: Holds,
+    pub(super) clock: Clock,
+    pub(super) log: Log,
+    pub(super) interest: Interest,
+    /// What became of the head, if it was asked for.
+    pub(super) head: Option<HeadOutcome>,
+    most_text: usize,
+}
+
+impl State {
+    pub(super) fn new(limits: &Limits) -> State {
+        State {
+            loan: Loan::default(),
+            holds: Holds::new(limits),
+            clock: Clock::start(limits.setup, limits.setup),
+            log: Log::new(limits.log_lines),
+            interest: Interest::default(),
+            head: None,
+            most_text: limits.text,
+        }
+    }
+
+    fn file<R>(&self, look: impl FnOnce(&OpenedFile) -> R) -> Result<R> {
+        lent(self.loan.with(|lent| match lent {
+            Lent::File(file, _) => Some(look(file)),
+            _ => None,
+        }))
+    }
+
+    fn event<R>(&self, look: impl FnOnce(&ClassifiedEvent) -> R) -> Result<R> {
+        lent(self.loan.with(|lent| match lent {
+            Lent::Event(event) => Some(look(event)),
+            _ => None,
+        }))
+    }
+
+    fn size_of_file(&mut self) -> Result<Option<u64>> {
+        let asked = Instant::now();
+        let size = lent(self.loan.with(|lent| match lent {
+            Lent::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| heads.size()),
+            _ => None,
+        }))?;
+        self.excuse(asked);
+        Ok(size)
+    }
+
+    fn head_of_file(&mut self, max: u32) -> Result<Vec<u8>> {
+        let asked = Instant::now();
+        let most = max.min(MOST_HEAD) as usize;
+        let (head, outcome) = lent(self.loan.with(|lent| match lent {
+            Lent::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| {
+                let (head, outcome) = heads.head();
+                (head.get(..head.len().min(most)).unwrap_or_default().to_vec(), outcome)
+            }),
+            _ => None,
+        }))?;
+        self.head = Some(outcome);
+        self.excuse(asked);
+        Ok(head)
+    }
+
+    fn excuse(&mut self, since: Instant) {
+        let took = since.elapsed();
+        if took > QUICK {
+            self.clock.excuse(took);
+        }
+    }
+}
+
+fn lent<R>(found: Option<Option<R>>) -> Result<R> {
+    found.flatten().ok_or_else(|| Error::new(Misuse::NotLent))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl host::Host for State {
+    fn log(&mut self, level: host::Level, message: String) -> Result<()> {
+        if message.len() > self.most_text {
+            return Err(Error::new(Misuse::LongMessage(message.len())));
+        }
+        let level = match level {
+            host::Level::Error => Level::Error,
+            host::Level::Warn => Level::Warn,
+            host::Level::Info => Level::Info,
+            host::Level::Debug => Level::Debug,
+        };
+        self.log.line(level, &message);
+        Ok(())
+    }
+}
+
+impl events::Host for State {}
+
+// Only an owned handle is ever dropped on this side, and none is given out: `drop` has nothing to do.
+
+impl events::HostFile for State {
+    fn path(&mut self, _this: Resource<File>) -> Result<String> {
+        self.file(|file| text(&file.path.bytes))
+    }
+
+    fn path_bytes(&mut self, _this: Resource<File>) -> Result<Vec<u8>> {
+        self.file(|file| file.path.bytes.clone())
+    }
+
+    fn size(&mut self, _this: Resource<File>) -> Result<Option<u64>> {
+        self.size_of_file()
+    }
+
+    fn head(&mut self, _this: Resource<File>, max: u32) -> Result<Vec<u8>> {
+        self.head_of_file(max)
+    }
+
+    fn drop(&mut self, _this: Resource<File>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl events::HostEvent for State {
+    fn event_type(&mut self, _this: Resource<Event>) -> Result<String> {
+        self.event(|event| event.event.event_type().to_owned())
+    }
+
+    fn timestamp(&mut self, _this: Resource<Event>) -> Result<u64> {
+        self.event(|event| u64::try_from(event.event.timestamp.0).unwrap_or_default())
+    }
+
+    fn pid(&mut self, _this: Resource<Event>) -> Result<u32> {
+        self.event(|event| event.event.process.key.tgid)
+    }
+
+    fn uid(&mut self, _this: Resource<Event>) -> Result<u32> {
+        self.event(|event| event.event.process.uid)
+    }
+
+    fn process(&mut self, _this: Resource<Event>) -> Result<String> {
+        self.event(|event| text(event.event.process.comm.as_bytes()))
+    }
+
+    fn exe(&mut self, _this: Resource<Event>) -> Result<Option<String>> {
+        self.event(|event| event.event.process.exe.as_deref().map(text))
+    }
+
+    fn container(&mut self, _this: Resource<Event>) -> Result<Option<String>> {
+        self.event(|event| event.event.process.container.as_deref().map(str::to_owned))
+    }
+
+    fn field(&mut self, _this: Resource<Event>, name: String) -> Result<Option<String>> {
+        self.event(|event| field(event, &name).map(Cow::into_owned))
+    }
+
+    fn drop(&mut self, _this: Resource<Event>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl events::HostText for State {
+    fn field(&mut self, _this: Resource<Text>) -> Result<String> {
+        lent(self.loan.with(|lent| match lent {
+            Lent::Text { field, .. } => Some(field.name().into_owned()),
+            _ => None,
+        }))
+    }
+
+    fn value(&mut self, _this: Resource<Text>) -> Result<String> {
+        lent(self.loan.with(|lent| match lent {
+            Lent::Text { value, .. } => Some((*value).to_owned()),
+            _ => None,
+        }))
+    }
+
+    fn arguments(&mut self, _this: Resource<Text>) -> Result<Vec<String>> {
+        lent(self.loan.with(|lent| match lent {
+            Lent::Text { arguments, .. } => Some(arguments.to_vec()),
+            _ => None,
+        }))
+    }
+
+    fn drop(&mut self, _this: Resource<Text>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl events::HostInterest for State {
+    fn file_suffix(&mut self, _this: Resource<Wishes>, suffix: String) -> Result<()> {
+        self.interest.add_suffix(&suffix).map_err(|refused| Error::new(Misuse::Interest(refused)))
+    }
+
+    fn file_name(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {
+        self.interest.add_name(&name).map_err(|refused| Error::new(Misuse::Interest(refused)))
+    }
+
+    fn library(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {
+        self.interest.add_library(&name).map_err(|refused| Error::new(Misuse::Interest(refused)))
+    }
+
+    fn drop(&mut self, _this: Resource<Wishes>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A field by its documented name; None when this event has no such field.
+fn field<'a>(event: &'a ClassifiedEvent, name: &str) -> Option<Cow<'a, str>> {
+    if let Some(label) = name.strip_prefix("labels.") {
+        let verdict = event.verdict.iter().flat_map(|verdict| &verdict.labels);
+        let label = verdict.chain(&event.labels).find(|given| *given.name == *label)?;
+        return Some((&*label.value).into());
+    }
+    if name == "ppid" {
+        return Some(event.event.process.ppid.to_string().into());
+    }
+    match (&event.event.what, name) {
+        (EnrichedWhat::FileOpen { file, .. }, "file")
+        | (EnrichedWhat::LibLoad { file, .. }, "library") => {
+            Some(String::from_utf8_lossy(&file.path.bytes))
+        }
+        (EnrichedWhat::FileOpen { .. }, "file_type") => {
+            Some(event.verdict.as_ref().map_or("unknown", |verdict| verdict.file_type.as_str()).into())
+        }
+        (EnrichedWhat::FileOpen { flags, .. }, "flags") => Some(OpenFlags(*flags).to_string().into()),
+        (EnrichedWhat::LibLoad { library_name, .. }, "library_name") => {
+            Some(String::from_utf8_lossy(library_name))
+        }
+        (EnrichedWhat::Exec { arguments }, "cmdline") => {
+            let words: Vec<Cow<'_, str>> = arguments.iter().map(String::from_utf8_lossy).collect();
+            Some(words.join(" ").into())
+        }
+        (EnrichedWhat::Exit { exit_code, .. }, "exit_code") => Some(exit_code.to_string().into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,46 @@
+//! Text from outside, made harmless for a terminal.
+
+/// The text as one line that a terminal shows and does not obey: control characters, and those that change how the
+/// text around them is shown, become visible escapes.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn escape_sequences_clear_no_screen() {
+        assert_eq!(printable("a\u{1b}[2Jb\n\u{9b}31m"), r"a\u{1b}[2Jb\n\u{9b}31m");
+    }
+
+    #[test]
+    fn right_to_left_override_reverses_no_name() {
+        assert_eq!(printable("safe\u{202e}exe\u{200b}"), r"safe\u{202e}exe\u{200b}");
+    }
+
+    #[test]
+    fn names_in_any_language_stay() {
+        assert_eq!(printable("schlüssel-鍵.pem"), "schlüssel-鍵.pem");
+    }
+}

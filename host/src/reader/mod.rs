@@ -1,0 +1,17 @@
+//! The reader: everything that touches `/proc` or other people's files happens in a second process, which may hang on
+//! somebody's file system and be replaced. It gets questions in batches and has until a deadline.
+
+mod cgroup;
+mod head;
+mod process;
+mod protocol;
+mod scan;
+mod secrets;
+mod serve;
+
+pub use process::Reader;
+pub use protocol::{HeadAnswer, HeadQuestion, MappedFile, Refusal, SeenProcess};
+pub use serve::serve;
+
+/// The hidden first argument that makes this program the reader.
+pub const ARGUMENT: &str = "__reader";

@@ -1,0 +1,131 @@
+//! What goes over the socket between the tracer and its reader: a length of four bytes, then a message.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
+pub(super) const MOST_BYTES: usize = 64 << 20;
+
+/// A file whose beginning is wanted.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
+pub struct HeadQuestion {
+    /// A process that sees the file under this path.
+    pub pid: u32,
+    /// The file has no name any more, or none that is reachable: only the process's descriptor leads to it.
+    pub nameless: bool,
+    /// Mount namespace of that process.
+    pub mount_ns: u32,
+    /// Device and inode number of that process's root.
+    pub root: (u32, u64),
+    /// Absolute path as that process sees it.
+    pub path: Vec<u8>,
+    /// Device: major << 20 | minor.
+    pub dev: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Change time in nanoseconds since 1970.
+    pub ctime_ns: i128,
+    /// Magic number of the superblock.
+    pub sb_magic: u32,
+}
+
+/// The answer, as far as a plugin may see it.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct HeadAnswer {
+    /// The beginning without secrets, or why there is none.
+    pub head: Result<Vec<u8>, Refusal>,
+    /// Size in bytes; None when the file is another one by now.
+    pub size: Option<u64>,
+}
+
+/// Why there is no head.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub enum Refusal {
+    /// The file is gone, or another one.
+    Gone,
+    /// It may not be read.
+    Denied,
+}
+
+/// A process that was there before the tracer.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct SeenProcess {
+    /// Process id.
+    pub pid: u32,
+    /// Start time in nanoseconds of the boot clock, rounded down to `/proc`'s clock tick.
+    pub start_ns: u64,
+    /// Parent.
+    pub ppid: u32,
+    /// Executable's path.
+    pub exe: Option<Vec<u8>>,
+    /// Path of its cgroup.
+    pub cgroup: Option<String>,
+    /// Files of which code is mapped.
+    pub mapped: Vec<MappedFile>,
+}
+
+/// A file of which code is mapped.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct MappedFile {
+    /// Device: major << 20 | minor.
+    pub dev: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Path.
+    pub path: Vec<u8>,
+}
+
+/// What the tracer asks.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Question {
+    Heads {
+        number: u64,
+        files: Vec<HeadQuestion>,
+    },
+    Scan {
+        number: u64,
+    },
+    /// Ids, each with a process that was in that cgroup.
+    Cgroups {
+        number: u64,
+        wanted: Vec<(u64, u32)>,
+    },
+}
+
+/// What the reader answers; `number` is the question's.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    Heads { number: u64, heads: Vec<HeadAnswer> },
+    Scan { number: u64, processes: Vec<SeenProcess> },
+    Cgroups { number: u64, paths: Vec<Option<String>> },
+}
+
+impl Answer {
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Answer::Heads { number, .. }
+            | Answer::Scan { number, .. }
+            | Answer::Cgroups { number, .. } => *number,
+        }
+    }
+}
+
+pub(super) fn send(mut to: impl Write, message: &impl Serialize) -> io::Result<()> {
+    let body = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    let len = u32::try_from(body.len()).map_err(io::Error::other)?;
+    to.write_all(&len.to_le_bytes())?;
+    to.write_all(&body)
+}
+
+pub(super) fn receive<T: DeserializeOwned>(mut from: impl Read) -> io::Result<T> {
+    let mut len = [0; 4];
+    from.read_exact(&mut len)?;
+    let len = u32::from_le_bytes(len) as usize;
+    if len > MOST_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut body = vec![0; len];
+    from.read_exact(&mut body)?;
+    postcard::from_bytes(&body).map_err(io::Error::other)
+}

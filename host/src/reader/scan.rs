@@ -1,0 +1,148 @@
+//! One look at `/proc`: the processes that were there before the tracer.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+
+use super::protocol::{MappedFile, SeenProcess};
+
+/// Bytes of one file below `/proc` that are read: a process may have a million mappings.
+const MOST_BYTES: u64 = 4 << 20;
+/// `/proc` counts time in hundredths of a second, on every x86-64 kernel.
+const TICK_NS: u64 = 10_000_000;
+
+/// All processes that can be seen. One that ends meanwhile is left out.
+pub(super) fn scan() -> Vec<SeenProcess> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(process)
+        .collect()
+}
+
+fn process(pid: u32) -> Option<SeenProcess> {
+    let (ppid, start_ns) = stat(&text(pid, "stat")?)?;
+    let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
+    // A kernel thread has no executable and maps nothing.
+    let mapped =
+        if exe.is_some() { mapped(&text(pid, "maps").unwrap_or_default()) } else { vec![] };
+    Some(SeenProcess {
+        pid,
+        start_ns,
+        ppid,
+        exe: exe.map(|exe| exe.into_os_string().into_vec()),
+        cgroup: cgroup_of(pid),
+        mapped,
+    })
+}
+
+fn text(pid: u32, name: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(format!("/proc/{pid}/{name}"))
+        .ok()?
+        .take(MOST_BYTES)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(bytes)
+}
+
+/// Parent and start time. The name stands in parentheses and may hold any byte, so what counts begins behind the last
+/// one.
+fn stat(stat: &[u8]) -> Option<(u32, u64)> {
+    /// Fields 4 and 22 of proc(5), counted behind the name.
+    const PPID: usize = 1;
+    const START: usize = 19;
+    let at = stat.iter().rposition(|&byte| byte == b')')?;
+    let fields = std::str::from_utf8(stat.get(at + 1..)?).ok()?;
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    let ticks: u64 = fields.get(START)?.parse().ok()?;
+    Some((fields.get(PPID)?.parse().ok()?, ticks.checked_mul(TICK_NS)?))
+}
+
+/// The path of a process's cgroup.
+pub(super) fn cgroup_of(pid: u32) -> Option<String> {
+    text(pid, "cgroup").and_then(|text| cgroup(&text))
+}
+
+/// The path in the unified hierarchy, else in the first one that names more than the root.
+fn cgroup(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let paths = || text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    let unified = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let path = unified.filter(|path| *path != "/").or_else(|| paths().find(|path| *path != "/"));
+    path.or(unified).or_else(|| paths().next()).map(str::to_owned)
+}
+
+/// Each file of which code is mapped, once.
+fn mapped(maps: &[u8]) -> Vec<MappedFile> {
+    let mut files: Vec<MappedFile> = Vec::new();
+    for file in maps.split(|&byte| byte == b'\n').filter_map(mapping) {
+        if !files.iter().any(|known| (known.dev, known.inode) == (file.dev, file.inode)) {
+            files.push(file);
+        }
+    }
+    files
+}
+
+/// `address perms offset major:minor inode path`
+fn mapping(line: &[u8]) -> Option<MappedFile> {
+    let mut fields = line.splitn(6, |&byte| byte == b' ');
+    let permissions = fields.nth(1)?;
+    if permissions.get(2) != Some(&b'x') {
+        return None;
+    }
+    let device = std::str::from_utf8(fields.nth(1)?).ok()?;
+    let (major, minor) = device.split_once(':')?;
+    let dev = u32::from_str_radix(major, 16).ok()? << 20 | u32::from_str_radix(minor, 16).ok()?;
+    let inode = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let path = fields.next()?.trim_ascii_start();
+    (inode != 0).then(|| MappedFile { dev, inode, path: path.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces() {
+        let line = b"12 (a) R 1 (b) S 7 12 12 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 345 6 7";
+        assert_eq!(stat(line), Some((7, 345 * TICK_NS)));
+        assert_eq!(stat(b"12 (a"), None);
+        assert_eq!(stat(b"12 (a) S"), None);
+    }
+
+    #[test]
+    fn mapped_code_once_for_each_file() {
+        let maps = b"7f00-7f01 r--p 00000000 08:01 99                         /lib/libssl.so.3\n\
+            7f01-7f02 r-xp 00001000 08:01 99                         /lib/libssl.so.3\n\
+            7f02-7f03 r-xp 00001000 08:01 99                         /lib/libssl.so.3\n\
+            7f03-7f04 r-xp 00001000 fe:02 5  /a b/libx.so (deleted)\n\
+            7f05-7f06 r-xp 00000000 00:00 0                          [vdso]\n\
+            rubbish\n";
+        let found = mapped(maps);
+        let paths: Vec<_> = found.iter().map(|file| file.path.as_slice()).collect();
+        assert_eq!(paths, [&b"/lib/libssl.so.3"[..], b"/a b/libx.so (deleted)"]);
+        assert_eq!((found[0].dev, found[0].inode), (8 << 20 | 1, 99));
+        assert_eq!(found[1].dev, 0xfe << 20 | 2);
+    }
+
+    #[test]
+    fn the_cgroup_that_tells_most() {
+        assert_eq!(cgroup(b"0::/user.slice\n").as_deref(), Some("/user.slice"));
+        assert_eq!(cgroup(b"5:cpu:/docker/1\n0::/\n").as_deref(), Some("/docker/1"));
+        assert_eq!(cgroup(b"0::/\n").as_deref(), Some("/"));
+        assert_eq!(cgroup(b"").as_deref(), None);
+    }
+
+    #[test]
+    fn this_process_is_found_with_its_code() {
+        let own = process(std::process::id()).unwrap();
+        assert_eq!(
+            own.exe,
+            fs::read_link("/proc/self/exe").ok().map(|p| p.into_os_string().into_vec())
+        );
+        assert!(own.mapped.iter().any(|file| Some(&file.path) == own.exe.as_ref()));
+        assert!(scan().iter().any(|seen| seen.pid == own.pid && seen.start_ns == own.start_ns));
+    }
+}

@@ -1,0 +1,195 @@
+//! The host's own filters: what the command prints, and what `--pid`, `--name`, `--library` and `--file` leave.
+//! They act on the real paths and names, before any plugin and before redaction.
+
+use crate::event::{EnrichedEvent, EnrichedWhat, ProcessFacts};
+use crate::glob::Glob;
+use crate::interest::Interest;
+
+/// A process name in the kernel holds this many bytes.
+pub const COMM_BYTES: usize = 15;
+
+/// Which kinds of events a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds {
+    /// `file_open`
+    pub open: bool,
+    /// `lib_load`
+    pub load: bool,
+    /// `process_exec`
+    pub exec: bool,
+    /// `process_exit`
+    pub exit: bool,
+}
+
+impl Kinds {
+    /// All of them.
+    pub const ALL: Kinds = Kinds { open: true, load: true, exec: true, exit: true };
+}
+
+/// What an event must meet: all of it.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// Kinds that are printed.
+    pub kinds: Kinds,
+    /// `--pid`: the process is each of these.
+    pub pids: Vec<u32>,
+    /// `--name`: the process name has each of these in it.
+    pub names: Vec<Vec<u8>>,
+    /// `--library`: the library's path has each of these in it.
+    pub libraries: Vec<Vec<u8>>,
+    /// `--file`: the file's path matches each of these.
+    pub files: Vec<Glob>,
+}
+
+impl Default for Select {
+    fn default() -> Self {
+        Select {
+            kinds: Kinds::ALL,
+            pids: Vec::new(),
+            names: Vec::new(),
+            libraries: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
+impl Select {
+    /// Whether the event is left. `interest` repeats exactly what the kernel's tables say roughly.
+    pub fn keeps(&self, event: &EnrichedEvent, interest: &Interest) -> bool {
+        self.kind_is_left(event, interest)
+            && self.pids.iter().all(|&pid| event.process.key.tgid == pid)
+            && self.names.iter().all(|text| name_contains(&event.process, text))
+            && self.path_is_left(event)
+    }
+
+    fn kind_is_left(&self, event: &EnrichedEvent, interest: &Interest) -> bool {
+        match &event.what {
+            EnrichedWhat::FileOpen { file, .. } => {
+                self.kinds.open && interest.wants_file(file.path.file_name())
+            }
+            EnrichedWhat::LibLoad { file, .. } => {
+                self.kinds.load && interest.wants_library(file.path.file_name())
+            }
+            EnrichedWhat::Exec { .. } => self.kinds.exec,
+            EnrichedWhat::Exit { .. } => self.kinds.exit,
+        }
+    }
+
+    /// An event without the field that a filter is about does not match it.
+    fn path_is_left(&self, event: &EnrichedEvent) -> bool {
+        let (file, library) = match &event.what {
+            EnrichedWhat::FileOpen { file, .. } => (Some(&file.path.bytes), None),
+            EnrichedWhat::LibLoad { file, .. } => (None, Some(&file.path.bytes)),
+            EnrichedWhat::Exec { .. } | EnrichedWhat::Exit { .. } => (None, None),
+        };
+        self.libraries.iter().all(|text| library.is_some_and(|path| contains(path, text)))
+            && self.files.iter().all(|glob| file.is_some_and(|path| glob.matches(path)))
+    }
+}
+
+/// A text that is longer than the kernel's names is looked for in the executable's file name.
+fn name_contains(process: &ProcessFacts, text: &[u8]) -> bool {
+    if text.len() <= COMM_BYTES {
+        return contains(process.comm.as_bytes(), text);
+    }
+    let exe = process.exe.as_deref().unwrap_or_default();
+    contains(exe.rsplit(|&byte| byte == b'/').next().unwrap_or_default(), text)
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    needle.is_empty() || haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Arguments, Comm, KernelPath, OpenedFile, ProcessKey, Timestamp};
+
+    fn event(what: EnrichedWhat) -> EnrichedEvent {
+        let process = ProcessFacts {
+            key: ProcessKey { tgid: 7, start_ns: 1 },
+            exec_id: 1,
+            tid: 7,
+            ppid: 1,
+            uid: 0,
+            comm: Comm::new(*b"nginx\0\0\0\0\0\0\0\0\0\0\0"),
+            exe: Some((*b"/usr/sbin/nginx-with-a-long-name").into()),
+            mount_ns: 0,
+            root: (0, 0),
+            cgroup_id: 0,
+            cgroup: None,
+            container: None,
+        };
+        EnrichedEvent { timestamp: Timestamp(0), process, what }
+    }
+
+    fn file(path: &str) -> OpenedFile {
+        let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
+        OpenedFile { path, ..OpenedFile::default() }
+    }
+
+    fn open(path: &str) -> EnrichedEvent {
+        event(EnrichedWhat::FileOpen { file: file(path), flags: 0 })
+    }
+
+    fn load(path: &str) -> EnrichedEvent {
+        event(EnrichedWhat::LibLoad { file: file(path), library_name: b"libssl".to_vec() })
+    }
+
+    fn exec() -> EnrichedEvent {
+        event(EnrichedWhat::Exec { arguments: Arguments::default() })
+    }
+
+    fn interest() -> Interest {
+        let mut interest = Interest::default();
+        interest.add_suffix(".pem").unwrap();
+        interest.add_library("libssl").unwrap();
+        interest
+    }
+
+    #[test]
+    fn without_filters_everything_that_is_wanted_is_left() {
+        let select = Select::default();
+        for kept in [open("/a/b.pem"), load("/lib/libssl.so.3"), exec()] {
+            assert!(select.keeps(&kept, &interest()));
+        }
+        assert!(
+            !select.keeps(&open("/a/b.txt"), &interest()),
+            "the kernel's tables are a superset"
+        );
+        assert!(!select.keeps(&load("/lib/libsslx.so"), &interest()));
+    }
+
+    #[test]
+    fn kinds_that_a_command_does_not_print() {
+        let none = Kinds { open: false, load: false, exec: false, exit: false };
+        let files = Select { kinds: Kinds { open: true, ..none }, ..Select::default() };
+        assert!(files.keeps(&open("/b.pem"), &interest()));
+        assert!(
+            !files.keeps(&load("/libssl.so"), &interest()) && !files.keeps(&exec(), &interest())
+        );
+    }
+
+    #[test]
+    fn each_filter_and_all_of_them() {
+        let keeps = |select: &Select, event| select.keeps(&event, &interest());
+        let by_pid = Select { pids: vec![7], ..Select::default() };
+        assert!(keeps(&by_pid, exec()));
+        assert!(!keeps(&Select { pids: vec![7, 8], ..Select::default() }, exec()));
+        let name = |text: &str| Select { names: vec![text.into()], ..Select::default() };
+        assert!(keeps(&name("gin"), exec()) && !keeps(&name("Gin"), exec()));
+        assert!(
+            keeps(&name("with-a-long-name"), exec()) && !keeps(&name("with-another-name"), exec())
+        );
+        let library = Select { libraries: vec![b"lib/libs".to_vec()], ..Select::default() };
+        assert!(
+            keeps(&library, load("/lib/libssl.so.3")) && !keeps(&library, open("/lib/libs.pem"))
+        );
+        assert!(!keeps(&library, load("/usr/libssl.so.3")) && !keeps(&library, exec()));
+        let files = Select { files: vec![Glob::new("/etc/*").unwrap()], ..Select::default() };
+        assert!(keeps(&files, open("/etc/x/a.pem")) && !keeps(&files, open("/opt/a.pem")));
+        assert!(!keeps(&files, load("/etc/libssl.so")) && !keeps(&files, exec()));
+        let both = Select { pids: vec![8], ..files };
+        assert!(!keeps(&both, open("/etc/x/a.pem")));
+    }
+}

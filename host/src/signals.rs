@@ -1,0 +1,57 @@
+//! Signals, taken by a thread of their own: a plugin call or a slow file on the main thread does not delay them.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::stop::Stop;
+
+/// Word of a wish to end, for the pipeline.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    notify: Arc<Notify>,
+    stop: Stop,
+}
+
+impl Signals {
+    /// Blocks SIGINT, SIGTERM and SIGHUP in this and every later thread, and starts the thread that takes them.
+    /// To be called before any other thread is there.
+    pub fn start(stop: Stop) -> io::Result<Signals> {
+        let set = block(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])?;
+        let signals = Signals { notify: Arc::new(Notify::new()), stop };
+        let theirs = signals.clone();
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            loop {
+                let mut signal = 0;
+                // SAFETY: both point to values that live through the call.
+                if unsafe { libc::sigwait(&set, &mut signal) } == 0 {
+                    theirs.stop.ask();
+                    theirs.notify.notify_one();
+                }
+            }
+        })?;
+        Ok(signals)
+    }
+
+    /// Comes back when the run is to end.
+    pub async fn asked(&self) {
+        while !self.stop.is_asked() {
+            self.notify.notified().await;
+        }
+    }
+}
+
+fn block(signals: &[libc::c_int]) -> io::Result<libc::sigset_t> {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set; the rest gets an initialised one.
+    let (set, outcome) = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for &signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        let set = set.assume_init();
+        (set, libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()))
+    };
+    if outcome == 0 { Ok(set) } else { Err(io::Error::from_raw_os_error(outcome)) }
+}

@@ -1,0 +1,122 @@
+//! What a run counted. Nothing is lost that is not in here.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+
+/// What one cause took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// How many.
+    pub count: u64,
+    /// Events, one by one; false where the kernel counts misses of any kind, of events that nobody wanted too.
+    pub exact: bool,
+}
+
+/// Counters of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records that came from the kernel.
+    pub received: u64,
+    /// Events that were given to the output.
+    pub shown: u64,
+    /// Events that the host's filters or the plugins' left out, and library loads that were told before.
+    pub filtered: u64,
+    /// What is missing, by cause.
+    pub lost: BTreeMap<Cow<'static, str>, Missing>,
+    /// Plugin calls that failed.
+    pub plugin_failures: u64,
+}
+
+impl Stats {
+    /// Counts events that are missing.
+    pub fn lose(&mut self, cause: impl Into<Cow<'static, str>>, count: u64) {
+        self.miss(cause, Missing { count, exact: true });
+    }
+
+    /// Counts what is missing, or may be.
+    pub fn miss(&mut self, cause: impl Into<Cow<'static, str>>, missing: Missing) {
+        if missing.count > 0 {
+            let Missing { count, exact } = missing;
+            self.lost.entry(cause.into()).or_insert(Missing { count: 0, exact }).count += count;
+        }
+    }
+
+    /// All events that are missing, as far as they were counted one by one.
+    pub fn lost(&self) -> u64 {
+        self.lost.values().filter(|missing| missing.exact).map(|missing| missing.count).sum()
+    }
+}
+
+impl Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} events shown, {} filtered, {} lost", self.shown, self.filtered, self.lost())?;
+        let mut open = " (";
+        for (cause, missing) in &self.lost {
+            let about = if missing.exact { "" } else { "perhaps " };
+            write!(f, "{open}{cause} {about}{}", missing.count)?;
+            open = ", ";
+        }
+        if !self.lost.is_empty() {
+            f.write_str(")")?;
+        }
+        write!(f, "; {} records received; {} plugin failures", self.received, self.plugin_failures)
+    }
+}
+
+/// Processor time and the most memory that this process used.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// User and system time in seconds.
+    pub cpu_seconds: f64,
+    /// Peak resident set in KiB.
+    pub peak_rss_kib: i64,
+}
+
+impl Usage {
+    /// This process's, up to now.
+    pub fn own() -> Usage {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: getrusage writes the struct it is given; zeroes are a valid one if it does not.
+        let usage = unsafe {
+            libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+        Usage {
+            cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+            peak_rss_kib: usage.ru_maxrss,
+        }
+    }
+}
+
+impl Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peak_mb = self.peak_rss_kib as f64 / 1024.0;
+        write!(f, "{:.2} s of processor time, peak {peak_mb:.0} MiB", self.cpu_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_told_by_cause() {
+        let mut stats = Stats { received: 9, shown: 5, filtered: 2, ..Stats::default() };
+        assert_eq!(
+            stats.to_string(),
+            "5 events shown, 2 filtered, 0 lost; 9 records received; 0 plugin failures"
+        );
+        stats.lose("ring_full", 0);
+        assert!(stats.lost.is_empty());
+        stats.lose("ring_full", 3);
+        stats.lose("ring_full", 1);
+        stats.lose("malformed", 1);
+        stats.miss("probe_missed", Missing { count: 9, exact: false });
+        assert_eq!(
+            stats.to_string(),
+            "5 events shown, 2 filtered, 5 lost (malformed 1, probe_missed perhaps 9, ring_full 4); 9 records received; 0 plugin failures"
+        );
+    }
+}

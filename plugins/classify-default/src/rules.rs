@@ -1,0 +1,252 @@
+//! What a file is: by its name and, for `.pem`, by the first BEGIN line that says it. No bindings, so testable anywhere.
+
+/// What a file is, where the rules know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// X.509 certificates.
+    Certificate,
+    /// A private key.
+    PrivateKey,
+    /// A container of certificates and keys.
+    Keystore,
+}
+
+/// What the name alone tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByName {
+    /// All there is to know.
+    Is(Kind),
+    /// The content decides.
+    LookInside,
+    /// Worth reporting, but of no documented kind; or not asked for at all.
+    NoOpinion,
+}
+
+/// How much of a file is asked for first, in bytes: room for the text that `openssl x509 -text` puts in front.
+pub const HEAD_BYTES: u32 = 8 * 1024;
+/// How much is asked for when that did not decide, in bytes: the most there is.
+pub const MOST_HEAD_BYTES: u32 = 64 * 1024;
+
+/// The endings of file names to report.
+pub const SUFFIXES: &[(&str, ByName)] = &[
+    (".pem", ByName::LookInside),
+    (".crt", ByName::Is(Kind::Certificate)),
+    (".cer", ByName::Is(Kind::Certificate)),
+    (".key", ByName::Is(Kind::PrivateKey)),
+    (".p12", ByName::Is(Kind::Keystore)),
+    (".pfx", ByName::Is(Kind::Keystore)),
+    (".jks", ByName::Is(Kind::Keystore)),
+    (".keystore", ByName::Is(Kind::Keystore)),
+    (".der", ByName::NoOpinion),
+    (".csr", ByName::NoOpinion),
+    (".crl", ByName::NoOpinion),
+    (".p7b", ByName::NoOpinion),
+    (".p7c", ByName::NoOpinion),
+    (".p8", ByName::NoOpinion),
+    (".pub", ByName::NoOpinion),
+    (".asc", ByName::NoOpinion),
+    (".gpg", ByName::NoOpinion),
+    (".jceks", ByName::NoOpinion),
+    (".bks", ByName::NoOpinion),
+    (".kdb", ByName::NoOpinion),
+];
+
+/// File names to report: the private keys of SSH, a user's and a host's.
+pub const NAMES: &[&str] = &[
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ecdsa_sk",
+    "id_ed25519",
+    "id_ed25519_sk",
+    "id_xmss",
+    "ssh_host_rsa_key",
+    "ssh_host_dsa_key",
+    "ssh_host_ecdsa_key",
+    "ssh_host_ed25519_key",
+];
+
+/// Libraries to report: the documented ones first.
+pub const LIBRARIES: &[&str] = &[
+    "libssl",
+    "libcrypto",
+    "libgnutls",
+    "libsodium",
+    "libnss3",
+    "libmbedtls",
+    "libgcrypt",
+    "libnettle",
+    "libhogweed",
+    "libwolfssl",
+    "libbotan",
+    "libmbedcrypto",
+    "libmbedx509",
+    "libcryptopp",
+    "liboqs",
+    "libp11",
+    "libtss2",
+    "libk5crypto",
+    "libsmime3",
+    "libssl3",
+    "libnssutil3",
+    "libsoftokn3",
+    "libfreebl3",
+    "libaws-lc",
+];
+
+/// Judges by what follows the last slash of `path`.
+pub fn by_name(path: &str) -> ByName {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if NAMES.contains(&name) {
+        return ByName::Is(Kind::PrivateKey);
+    }
+    let suffix = name.rfind('.').and_then(|dot| name.get(dot..)).unwrap_or_default();
+    SUFFIXES
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(suffix))
+        .map_or(ByName::NoOpinion, |&(_, by_name)| by_name)
+}
+
+/// The first BEGIN line of a certificate or a private key decides; whatever else stands before it does not.
+pub fn by_head(head: &[u8]) -> Option<Kind> {
+    head.split(|&byte| byte == b'\n' || byte == b'\r').find_map(|line| kind_of(label(line)?))
+}
+
+/// The label of a line that begins a PEM block.
+fn label(line: &[u8]) -> Option<&[u8]> {
+    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii();
+    line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----")
+}
+
+fn kind_of(label: &[u8]) -> Option<Kind> {
+    if label.windows(11).any(|words| words == b"PRIVATE KEY") {
+        return Some(Kind::PrivateKey);
+    }
+    // TRUSTED and X509 stand before the word, REQUEST behind it.
+    label.ends_with(b"CERTIFICATE").then_some(Kind::Certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_decide() {
+        for (path, kind) in [
+            ("/etc/ssl/certs/ca-certificates.crt", Kind::Certificate),
+            ("/etc/ssl/certs/server.cer", Kind::Certificate),
+            ("/etc/ssl/private/server.key", Kind::PrivateKey),
+            ("/home/USER/id_rsa", Kind::PrivateKey),
+            ("/home/USER/.ssh/id_ed25519", Kind::PrivateKey),
+            ("/etc/ssh/ssh_host_ecdsa_key", Kind::PrivateKey),
+            ("/etc/ssl/keystore.p12", Kind::Keystore),
+            ("/home/USER/identity.pfx", Kind::Keystore),
+            ("/opt/app/keystore.jks", Kind::Keystore),
+            ("/opt/app/.keystore", Kind::Keystore),
+            ("/SERVER.CRT", Kind::Certificate),
+            ("/server.KeY", Kind::PrivateKey),
+            ("/a.pem.key", Kind::PrivateKey),
+        ] {
+            assert_eq!(by_name(path), ByName::Is(kind), "{path}");
+        }
+        assert_eq!(by_name("/x.pem"), ByName::LookInside);
+        assert_eq!(by_name("/x.PEM"), ByName::LookInside);
+    }
+
+    #[test]
+    fn names_without_opinion() {
+        for path in [
+            "/etc/ld.so.cache",
+            "/a.crt/x",
+            "/x.der",
+            "/x.csr",
+            "/home/USER/.ssh/id_rsa.pub",
+            "/ID_RSA",
+            "/crt",
+            "/x.crt~",
+            "/x.crt ",
+            "/",
+            "",
+            "…",
+            "/é.ké",
+        ] {
+            assert_eq!(by_name(path), ByName::NoOpinion, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_suffix_and_name_is_within_the_contract() {
+        assert!(SUFFIXES.len() <= 64 && NAMES.len() <= 256 && LIBRARIES.len() <= 64);
+        assert!(SUFFIXES.iter().all(|(suffix, _)| (3..=15).contains(&suffix.len())));
+        assert!(NAMES.iter().all(|name| (1..=31).contains(&name.len())));
+        assert!(LIBRARIES.iter().all(|name| (3..=31).contains(&name.len())));
+    }
+
+    #[test]
+    fn labels_that_decide() {
+        for (label, kind) in [
+            ("CERTIFICATE", Some(Kind::Certificate)),
+            ("TRUSTED CERTIFICATE", Some(Kind::Certificate)),
+            ("X509 CERTIFICATE", Some(Kind::Certificate)),
+            ("CERTIFICATE REQUEST", None),
+            ("NEW CERTIFICATE REQUEST", None),
+            ("PRIVATE KEY", Some(Kind::PrivateKey)),
+            ("RSA PRIVATE KEY", Some(Kind::PrivateKey)),
+            ("EC PRIVATE KEY", Some(Kind::PrivateKey)),
+            ("DSA PRIVATE KEY", Some(Kind::PrivateKey)),
+            ("ENCRYPTED PRIVATE KEY", Some(Kind::PrivateKey)),
+            ("OPENSSH PRIVATE KEY", Some(Kind::PrivateKey)),
+            ("PGP PRIVATE KEY BLOCK", Some(Kind::PrivateKey)),
+            ("PUBLIC KEY", None),
+            ("X509 CRL", None),
+            ("EC PARAMETERS", None),
+            ("PKCS7", None),
+        ] {
+            let head = format!("-----BEGIN {label}-----\nMIIB\n-----END {label}-----\n");
+            assert_eq!(by_head(head.as_bytes()), kind, "{label}");
+        }
+    }
+
+    #[test]
+    fn whatever_stands_before() {
+        let certificate = "-----BEGIN CERTIFICATE-----\nMII";
+        for before in [
+            "",
+            "\u{feff}",
+            "Certificate:\n    Data:\n        Version: 3 (0x2)\n",
+            "# -----BEGIN PRIVATE KEY----- in a comment\n",
+            "-----BEGIN EC PARAMETERS-----\nBggq\n-----END EC PARAMETERS-----\n",
+            "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\r\n",
+            "-----BEGIN CERTIFICATE REQUEST-----\nMII\n-----END CERTIFICATE REQUEST-----\n",
+            "\0\u{1}binary\n",
+            "  ",
+        ] {
+            let head = format!("{before}{certificate}");
+            assert_eq!(by_head(head.as_bytes()), Some(Kind::Certificate), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_one_decides() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n";
+        let certificate = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
+        assert_eq!(by_head(format!("{key}{certificate}").as_bytes()), Some(Kind::PrivateKey));
+        assert_eq!(by_head(format!("{certificate}{key}").as_bytes()), Some(Kind::Certificate));
+    }
+
+    #[test]
+    fn no_begin_line_no_kind() {
+        for head in [
+            &b""[..],
+            b"\n\n",
+            b"MIIB",
+            b"-----BEGIN CERTIFICATE",
+            b"-----END CERTIFICATE-----",
+            b"-----BEGIN -----",
+            b"BEGIN CERTIFICATE",
+            b"\xff\xfe\x00-----BEGIN",
+        ] {
+            assert_eq!(by_head(head), None, "{head:?}");
+        }
+    }
+}

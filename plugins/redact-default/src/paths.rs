@@ -1,0 +1,312 @@
+//! Hides whose home directory a path is in.
+
+use std::borrow::Cow;
+
+/// Stands for a part of a path that is not known to be harmless.
+const ELLIPSIS: &str = "…";
+const USER: &str = "USER";
+/// Where a directory called `home` below the root is somebody's program, never a place of home directories.
+const SYSTEM: &[&str] =
+    &["bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "sys", "usr"];
+
+/// Where home directories are. `/home` and `/root` always are.
+#[derive(Clone, Debug, Default)]
+pub struct Homes {
+    /// Directories whose entries are home directories, split into components.
+    parents: Vec<Vec<String>>,
+    /// Home directories, split into components.
+    users: Vec<Vec<String>>,
+}
+
+impl Homes {
+    /// `parents`: directories of home directories, like `/home`. `users`: home directories.
+    ///
+    /// # Errors
+    /// A path that is not absolute, or is the root: everything would be somebody's home.
+    pub fn new(parents: &[String], users: &[String]) -> Result<Homes, String> {
+        let mut homes =
+            Homes { parents: vec![vec!["home".to_owned()]], users: vec![vec!["root".to_owned()]] };
+        for parent in parents {
+            homes.parents.push(configured(parent)?);
+        }
+        for user in users {
+            homes.users.push(configured(user)?);
+        }
+        Ok(homes)
+    }
+
+    /// Hides the names in the components of a path from the root; true when one was hidden.
+    fn hide(&self, components: &mut Vec<Cow<'_, str>>) -> bool {
+        if self.hide_at(components, 0) {
+            return true;
+        }
+        // A backup, a container's root seen from outside, a home on another disk.
+        if components.first().is_some_and(|first| SYSTEM.contains(&&**first)) {
+            return false;
+        }
+        let inside = (1..components.len().saturating_sub(2))
+            .find(|&at| components.get(at).is_some_and(|name| name == "home"));
+        inside.is_some_and(|at| replace(components, at + 1))
+    }
+
+    /// As [`Homes::hide`] for the part of the path that begins with the component `at`.
+    fn hide_at(&self, components: &mut Vec<Cow<'_, str>>, at: usize) -> bool {
+        let below = |prefix: &[String], components: &[Cow<'_, str>]| {
+            let there = components.get(at..at + prefix.len());
+            there.is_some_and(|there| there.iter().eq(prefix.iter()))
+        };
+        let parent = self.parents.iter().filter(|parent| below(parent, components));
+        // The deepest one: its entries are the names.
+        if let Some(name) = parent.map(|parent| at + parent.len()).max()
+            && name < components.len()
+        {
+            return replace(components, name);
+        }
+        let user = self.users.iter().filter(|user| below(user, components));
+        let Some(name) = user.map(|user| at + user.len() - 1).max() else { return false };
+        if name == at && components.get(at).is_some_and(|only| only == "root") {
+            components.splice(at..=at, ["home".into(), "ROOT".into()]);
+            return true;
+        }
+        replace(components, name)
+    }
+
+    /// A path whose beginning is missing may begin within that of a home directory.
+    fn hide_without_beginning(&self, components: &mut [Cow<'_, str>]) {
+        let parents = self.parents.iter().flat_map(|parent| {
+            (1..parent.len()).filter_map(|cut| parent.get(cut..)).map(|rest| (rest, rest.len()))
+        });
+        let users = self.users.iter().flat_map(|user| {
+            (1..user.len()).filter_map(|cut| user.get(cut..)).map(|rest| (rest, rest.len() - 1))
+        });
+        let names: Vec<usize> = parents
+            .chain(users)
+            .filter(|(rest, _)| {
+                components.get(..rest.len()).is_some_and(|there| there.iter().eq(rest.iter()))
+            })
+            .map(|(_, name)| name)
+            .collect();
+        for name in names {
+            replace(components, name);
+        }
+        if components.len() > 1
+            && let Some(first) = components.first_mut()
+            && first != USER
+        {
+            *first = ELLIPSIS.into();
+        }
+    }
+}
+
+fn replace(components: &mut [Cow<'_, str>], at: usize) -> bool {
+    match components.get_mut(at) {
+        // Its own answer: `/root` was hidden already.
+        Some(name) if name == "ROOT" => true,
+        Some(name) => {
+            *name = USER.into();
+            true
+        }
+        None => false,
+    }
+}
+
+fn configured(path: &str) -> Result<Vec<String>, String> {
+    let components: Vec<String> = resolved(path).iter().map(|name| name.to_string()).collect();
+    if !path.starts_with('/') || components.is_empty() {
+        return Err(format!(
+            "{path:?} is no directory of homes: an absolute path is right, not `/`"
+        ));
+    }
+    Ok(components)
+}
+
+/// The components of an absolute path, with `.`, `..` and empty ones resolved.
+fn resolved(path: &str) -> Vec<Cow<'_, str>> {
+    let mut components: Vec<Cow<'_, str>> = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => drop(components.pop()),
+            name => components.push(name.into()),
+        }
+    }
+    components
+}
+
+/// Hides names in a text that is one path. None: nothing had to be hidden.
+pub(crate) fn path(homes: &Homes, text: &str) -> Option<String> {
+    let shown = if let Some(rest) = text.strip_prefix("…/") {
+        let mut components: Vec<Cow<'_, str>> = rest.split('/').map(Cow::from).collect();
+        homes.hide_without_beginning(&mut components);
+        format!("…/{}", components.join("/"))
+    } else if text.starts_with('/') {
+        let mut components = resolved(text);
+        if !homes.hide(&mut components) {
+            return None;
+        }
+        format!("/{}{}", components.join("/"), trailing(text))
+    } else {
+        return in_text(homes, text);
+    };
+    (shown != text).then_some(shown)
+}
+
+fn trailing(text: &str) -> &'static str {
+    if text.len() > 1 && text.ends_with('/') { "/" } else { "" }
+}
+
+/// Hides names in every path of a text: an argument, a label. None: nothing had to be changed.
+///
+/// A path that is all of the text, or all of what an option is set to, is shown resolved.
+pub(crate) fn in_text(homes: &Homes, text: &str) -> Option<String> {
+    let text = unescaped(text);
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut at = 0;
+    while let Some((start, end)) = next_path(&text, at) {
+        out.push_str(text.get(at..start).unwrap_or_default());
+        let found = text.get(start..end).unwrap_or_default();
+        let whole = end == text.len() && is_value(text.get(..start).unwrap_or_default());
+        out.push_str(&one(homes, &out, found, whole));
+        at = end;
+    }
+    out.push_str(text.get(at..).unwrap_or_default());
+    (matches!(text, Cow::Owned(_)) || out != *text).then_some(out)
+}
+
+/// Whether what follows is one value: nothing stands before it, or an option or variable and `=`.
+fn is_value(before: &str) -> bool {
+    let name = before.strip_suffix('=').unwrap_or(before);
+    before.is_empty() || before.ends_with('=') && !name.contains([' ', '\t', '\n', ',', '='])
+}
+
+/// `%2F` and `\/` are slashes to whoever gets the argument. Only where that makes a home visible.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains("%2F") && !text.contains("%2f") && !text.contains("\\/") {
+        return text.into();
+    }
+    let plain = text.replace("%2F", "/").replace("%2f", "/").replace("\\/", "/");
+    let plain = plain.replace("%3A", ":").replace("%3a", ":");
+    if plain.contains("/home") || plain.contains("/root") { plain.into() } else { text.into() }
+}
+
+/// Ends a word in shell code, lists, URLs, JSON.
+fn separates(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '"' | '\'' | '`' | ';' | '&' | '|' | '<' | '>' | '(' | ')')
+        || matches!(c, '{' | '}' | '[' | ']' | ',' | ':' | '=' | '@' | '?' | '#' | '!' | '*' | '\\')
+}
+
+/// Start and end of the next path in `text` from `at` on: a word with a slash, or one that begins with `~`.
+fn next_path(text: &str, at: usize) -> Option<(usize, usize)> {
+    let mut start = at;
+    let mut from = at;
+    loop {
+        let rest = text.get(from..)?;
+        let (offset, found) =
+            rest.char_indices().find(|&(_, c)| separates(c) || c == '/' || c == '~')?;
+        let here = from + offset;
+        match found {
+            '/' => {
+                // `-I/home/…`, `$X/home/…`: the path begins at the slash.
+                let before = text.get(start..here).unwrap_or_default();
+                let absolute = before.starts_with(['-', '+', '$', '%', '^']);
+                let start = if absolute { here } else { start };
+                return Some((start, path_end(text, start, here)));
+            }
+            '~' if here == start => return Some((here, path_end(text, here, here))),
+            '~' => from = here + 1,
+            separator => {
+                from = here + separator.len_utf8();
+                start = from;
+            }
+        }
+    }
+}
+
+/// Where the path ends that begins at `start` and has its first slash at `slash`.
+fn path_end(text: &str, start: usize, slash: usize) -> usize {
+    let before = text.get(..start).unwrap_or_default();
+    let rest = text.get(slash..).unwrap_or_default();
+    if is_value(before) && rest.starts_with('/') && !rest.contains(char::is_whitespace) {
+        // Names may hold anything: only a list like $PATH goes on behind `:`, only JSON and the like behind `,`.
+        let list = rest.find(|c| matches!(c, ':' | ',' | '"' | '\'' | ';' | '|' | '&'));
+        return list.map_or(text.len(), |offset| slash + offset);
+    }
+    let mut from = slash;
+    while let Some(rest) = text.get(from..) {
+        let Some(offset) = rest.find(separates) else { return text.len() };
+        let here = from + offset;
+        let behind = text.get(here..).unwrap_or_default();
+        // `/home/Jane Doe/x`: a blank within a name, as another slash follows in the next word.
+        let blank = behind.strip_prefix(' ').filter(|word| {
+            let end = word.find(|c| separates(c) || c == '/').unwrap_or(word.len());
+            end > 0
+                && word.get(end..).is_some_and(|rest| rest.starts_with('/'))
+                && !word.starts_with(['-', '~', '.', '$'])
+        });
+        if blank.is_none() {
+            return here;
+        }
+        from = here + 1;
+    }
+    text.len()
+}
+
+/// One path out of a text, `before` which stands something. `whole`: it is shown resolved even when nothing was hidden.
+fn one<'a>(homes: &Homes, before: &str, found: &'a str, whole: bool) -> Cow<'a, str> {
+    if let Some(rest) = found.strip_prefix('~') {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (name, rest) = rest.split_at(end);
+        let shown = match name {
+            "" | "USER" | "ROOT" | "+" | "-" => return found.into(),
+            "root" => "ROOT",
+            _ => USER,
+        };
+        return format!("~{shown}{rest}").into();
+    }
+    if before.ends_with(':')
+        && let Some(behind) = found.strip_prefix("//")
+    {
+        if before.ends_with("http:") || before.ends_with("https:") {
+            return found.into();
+        }
+        let mut components = resolved(found);
+        if homes.hide_at(&mut components, 0) {
+            let slashes = if behind.starts_with('/') { "///" } else { "//" };
+            return format!("{slashes}{}{}", components.join("/"), trailing(found)).into();
+        }
+        let (host, path) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
+        return format!("//{host}{}", absolute(homes, path, false)).into();
+    }
+    if found.starts_with('/') {
+        return absolute(homes, found, whole);
+    }
+    relative(homes, found)
+}
+
+fn absolute<'a>(homes: &Homes, found: &'a str, whole: bool) -> Cow<'a, str> {
+    let mut components = resolved(found);
+    if !homes.hide(&mut components) && !whole {
+        return found.into();
+    }
+    format!("/{}{}", components.join("/"), trailing(found)).into()
+}
+
+/// A relative path may lead through the root, and then it is one from there.
+fn relative<'a>(homes: &Homes, found: &'a str) -> Cow<'a, str> {
+    let mut ups = 0;
+    let mut components: Vec<Cow<'_, str>> = Vec::new();
+    for component in found.split('/') {
+        match component {
+            "" | "." => {}
+            ".." if components.pop().is_none() => ups += 1,
+            ".." => {}
+            name => components.push(name.into()),
+        }
+    }
+    let is_root = components.first().is_some_and(|first| first == "root");
+    if is_root && ups == 0 || !homes.hide_at(&mut components, 0) {
+        return found.into();
+    }
+    format!("{}{}{}", "../".repeat(ups), components.join("/"), trailing(found)).into()
+}

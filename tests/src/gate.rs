@@ -1,0 +1,34 @@
+//! Which tests this machine can run.
+
+use std::fs;
+use std::path::Path;
+
+/// Capabilities as the kernel numbers them.
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_BPF: u32 = 39;
+
+/// Why BPF programs cannot be loaded here; None when they can.
+///
+/// # Panics
+///
+/// Where they cannot, and `CRYPTO_TRACER_REQUIRE_BPF=1` says that they must.
+pub fn why_not_bpf() -> Option<&'static str> {
+    let why = reason()?;
+    let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some_and(|value| value == "1");
+    assert!(!required, "CRYPTO_TRACER_REQUIRE_BPF=1, but {why}");
+    Some(why)
+}
+
+fn reason() -> Option<&'static str> {
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Some("the kernel has no BTF");
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
+        .unwrap_or_default();
+    let has = |capability: u32| effective & (1 << capability) != 0;
+    if has(CAP_SYS_ADMIN) || has(CAP_BPF) { None } else { Some("it needs root") }
+}

@@ -1,0 +1,49 @@
+//! The program under test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    crate_dir.parent().map_or(crate_dir.clone(), Path::to_path_buf)
+}
+
+/// Where the program is; the first call builds it, in the profile that the tests are built in.
+///
+/// `CRYPTO_TRACER_PROGRAM` names one that is built already.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| match std::env::var_os("CRYPTO_TRACER_PROGRAM") {
+        Some(program) => PathBuf::from(program),
+        None => build(),
+    })
+}
+
+/// Builds by `--bin` from the root, not by `--package`: the latter would choose other features for shared crates than
+/// `cargo test` did, and compile wasmtime a second time.
+fn build() -> PathBuf {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(["build", "--bin", "crypto-tracer", "--message-format", "json-render-diagnostics"])
+        .current_dir(workspace())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command.output().expect("cargo can be run");
+    assert!(output.status.success(), "the program does not build");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
+        .find(|path| path.file_name().is_some_and(|name| name == "crypto-tracer"))
+        .expect("cargo names the program that it built")
+}

@@ -1,0 +1,129 @@
+//! Flat-out load: nothing is lost uncounted, and a run ends when it is told to.
+//!
+//! One at a time, and in a binary of its own: cargo runs these one after the other, so that no other test's tracer is
+//! flooded.
+
+use std::fs;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crypto_tracer_tests::{Ended, Material, Tracer, actor, needs_bpf, program, temp_dir, until};
+
+/// Opens of one run: a second or two.
+const OPENS: u64 = 200_000;
+/// More than a run can last: the tracer ends before the opener.
+const ENDLESS: &str = "3000000";
+/// A run has to end within 100 ms; the rest is for a loaded machine.
+const PROMPT: Duration = Duration::from_millis(1500);
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn received_and_lost_are_what_was_sent() {
+    needs_bpf!();
+    let _alone = alone();
+    let dir = temp_dir();
+    let key = dir.path().join("load.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let output = dir.path().join("events.json");
+    let opener = actor!["open", OPENS.to_string().as_str(), &key];
+    let pid = opener.pid().to_string();
+    let tracer = Tracer::monitor(["--pid", &pid, "--output", output.to_str().unwrap()]);
+    assert_eq!(opener.end(), OPENS.to_string());
+    until("the exit, or the end of what comes", || {
+        let text = fs::read(&output).unwrap();
+        let tail = text.get(text.len().saturating_sub(400)..).unwrap_or_default();
+        String::from_utf8_lossy(tail).contains("process_exit").then_some(())
+    });
+    let ended = tracer.finish();
+    let summary = ended.summary();
+    let events = Ended::events_in(&output);
+    let count = |kind: &str| events.iter().filter(|event| event.kind() == kind).count() as u64;
+    let told: i64 = events
+        .iter()
+        .filter(|event| event.kind() == "events_lost")
+        .filter_map(|event| event.number("count"))
+        .sum();
+    assert_eq!(count("file_open") + summary.lost, OPENS, "{:?}", ended.said);
+    assert_eq!(told, i64::try_from(summary.lost).unwrap(), "the stream tells every loss");
+    assert!(
+        events
+            .iter()
+            .all(|event| event.text("file_type") == "private_key" || event.kind() != "file_open")
+    );
+}
+
+#[test]
+fn signals_end_a_run_under_load() {
+    needs_bpf!();
+    let _alone = alone();
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let dir = temp_dir();
+        let key = dir.path().join("load.key");
+        fs::write(&key, "").unwrap();
+        let mut opener = actor!["open", ENDLESS, &key];
+        let tracer = Tracer::monitor(["--pid", &opener.pid().to_string()]);
+        opener.go();
+        tracer.wait_for("the load", |event| event.kind() == "file_open");
+        tracer.signal(signal);
+        let ended = tracer.wait(PROMPT);
+        assert_eq!(ended.status.code(), Some(0), "signal {signal}: {:?}", ended.said);
+        assert_eq!(ended.summary().shown, ended.events.len() as u64);
+    }
+}
+
+#[test]
+fn the_duration_ends_a_run_under_load() {
+    needs_bpf!();
+    let _alone = alone();
+    let dir = temp_dir();
+    let key = dir.path().join("load.key");
+    fs::write(&key, "").unwrap();
+    let mut opener = actor!["open", ENDLESS, &key];
+    let tracer = Tracer::monitor(["--pid", &opener.pid().to_string(), "--duration", "1"]);
+    opener.go();
+    let ended = tracer.wait(Duration::from_secs(1) + PROMPT);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
+    assert!(!ended.events.is_empty());
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_run_under_load() {
+    needs_bpf!();
+    let _alone = alone();
+    let dir = temp_dir();
+    let key = dir.path().join("load.key");
+    fs::write(&key, "").unwrap();
+    let mut opener = actor!["open", ENDLESS, &key];
+    let mut command = Command::new(program());
+    command.args(["monitor", "--pid", &opener.pid().to_string()]);
+    let mut tracer = Tracer::start_unread(command);
+    opener.go();
+    tracer.close_output();
+    assert_eq!(tracer.wait(PROMPT).status.code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_does_not_read_delays_no_signal() {
+    needs_bpf!();
+    let _alone = alone();
+    let dir = temp_dir();
+    let key = dir.path().join("load.key");
+    fs::write(&key, "").unwrap();
+    let mut opener = actor!["open", "400000", &key];
+    let mut command = Command::new(program());
+    command.args(["monitor", "--pid", &opener.pid().to_string()]);
+    let tracer = Tracer::start_unread(command);
+    opener.go();
+    // By its end the pipe, the writer's buffer and the ring are full.
+    opener.end();
+    tracer.signal(libc::SIGTERM);
+    // It cannot deliver what it holds, and says how much that is.
+    let ended = tracer.wait(PROMPT);
+    assert_eq!(ended.status.code(), Some(1), "{:?}", ended.said);
+    assert!(ended.said.iter().any(|line| line.contains("not written")), "{:?}", ended.said);
+}

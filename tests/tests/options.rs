@@ -1,0 +1,230 @@
+//! The options of `monitor`, and how a run ends.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crypto_tracer_tests::{
+    Ended, Event, HomeDir, KEYS_LOAD, KEYS_OPEN, Material, Tracer, actor, needs_bpf, program, run,
+    temp_dir, until,
+};
+
+const NO_OPTIONS: [&str; 0] = [];
+/// A run has to end within 100 ms; the rest is for a loaded machine.
+const PROMPT: Duration = Duration::from_millis(1500);
+
+/// A file that is watched for, in a folder of its own.
+fn key_file() -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = temp_dir();
+    let path = dir.path().join("some.key");
+    fs::write(&path, &Material::get().key).unwrap();
+    (dir, path)
+}
+
+fn cat(path: &Path) -> u32 {
+    run(Command::new("cat").arg(path))
+}
+
+#[test]
+fn home_directories_are_hidden() {
+    needs_bpf!();
+    let home = HomeDir::new();
+    let real = home.write("site.key", &Material::get().key);
+    let tracer = Tracer::monitor(NO_OPTIONS);
+    let pid = cat(&real);
+    let events = tracer.all_of(pid);
+    let texts: Vec<_> =
+        events.iter().map(|e| e.text("file").to_owned() + e.text("cmdline")).collect();
+    assert_eq!(texts, ["cat /home/USER/site.key", "/home/USER/site.key", ""]);
+    let name = home.path().file_name().unwrap().to_str().unwrap();
+    for event in tracer.finish().events {
+        assert!(!event.line().contains(name), "{}", event.line());
+    }
+}
+
+#[test]
+fn nothing_is_hidden_where_that_is_asked_for() {
+    needs_bpf!();
+    let home = HomeDir::new();
+    let real = home.write("site.key", &Material::get().key);
+    let tracer = Tracer::monitor(["--no-redact"]);
+    let pid = cat(&real);
+    let events = tracer.all_of(pid);
+    let path = real.to_str().unwrap();
+    let texts: Vec<_> =
+        events.iter().map(|e| e.text("file").to_owned() + e.text("cmdline")).collect();
+    assert_eq!(texts, [&format!("cat {path}"), path, ""]);
+    tracer.finish();
+}
+
+#[test]
+fn one_process_by_its_pid() {
+    needs_bpf!();
+    let (_dir, path) = key_file();
+    let watched = actor!["open", "3", &path];
+    let pid = watched.pid();
+    let tracer = Tracer::monitor(["--pid", &pid.to_string()]);
+    cat(&path);
+    watched.end();
+    let events = tracer.all_of(pid);
+    let kinds: Vec<_> = events.iter().map(Event::kind).collect();
+    assert_eq!(kinds, ["file_open", "file_open", "file_open", "process_exit"]);
+    let ended = tracer.finish();
+    let others: Vec<_> = ended.events.iter().filter(|event| event.pid() != Some(pid)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+#[test]
+fn processes_by_name() {
+    needs_bpf!();
+    let (dir, path) = key_file();
+    let named = dir.path().join("ct-named-prog");
+    fs::copy(fs::canonicalize("/bin/cat").unwrap(), &named).unwrap();
+    let tracer = Tracer::monitor(["-n", "t-named-p"]);
+    cat(&path);
+    let pid = run(Command::new(&named).arg(&path));
+    let kinds: Vec<_> = tracer.all_of(pid).iter().map(|e| e.kind().to_owned()).collect();
+    assert_eq!(kinds, ["process_exec", "file_open", "process_exit"]);
+    let ended = tracer.finish();
+    let other = ended.events.iter().find(|event| event.text("process") != "ct-named-prog");
+    assert!(other.is_none(), "{other:?}");
+}
+
+#[test]
+fn libraries_by_path() {
+    needs_bpf!();
+    let tracer = Tracer::monitor(["--library", "libssl"]);
+    let pid = run(Command::new("openssl").arg("version"));
+    tracer.wait_for("libssl", |event| event.pid() == Some(pid));
+    // Opened behind it and shown by none.
+    let (_dir, path) = key_file();
+    cat(&path);
+    run(Command::new("openssl").arg("version"));
+    let ended = tracer.finish();
+    for event in &ended.events {
+        event.assert_keys(&KEYS_LOAD);
+        assert_eq!(event.text("library_name"), "libssl", "{}", event.line());
+    }
+}
+
+#[test]
+fn files_by_glob() {
+    needs_bpf!();
+    let (dir, path) = key_file();
+    let other = dir.path().join("other.pem");
+    fs::write(&other, &Material::get().key).unwrap();
+    let globs = [
+        "-F".to_owned(),
+        "*.key".to_owned(),
+        "-F".to_owned(),
+        format!("{}/*", dir.path().display()),
+    ];
+    let tracer = Tracer::monitor(globs);
+    cat(&other);
+    cat(&path);
+    tracer.wait_for("the key", |event| event.text("process") == "cat");
+    let ended = tracer.finish();
+    let files: Vec<_> = ended.events.iter().map(|event| event.text("file")).collect();
+    assert_eq!(files, [path.to_str().unwrap()]);
+    ended.events.first().unwrap().assert_keys(&KEYS_OPEN);
+}
+
+#[test]
+fn the_duration_ends_a_run() {
+    needs_bpf!();
+    let tracer = Tracer::monitor(["--duration", "1"]);
+    let start = Instant::now();
+    let ended = tracer.wait(Duration::from_secs(1) + PROMPT);
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(start.elapsed() > Duration::from_millis(800), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_file_gets_the_events_and_nobody_else_may_read_it() {
+    needs_bpf!();
+    let (dir, path) = key_file();
+    let output = dir.path().join("events.json");
+    for round in 1..=2 {
+        let options: [OsString; 4] =
+            ["-F".into(), "*.key".into(), "-o".into(), output.clone().into()];
+        let tracer = Tracer::monitor(options);
+        cat(&path);
+        until("the event in the file", || {
+            (fs::read_to_string(&output).unwrap().lines().count() >= round).then_some(())
+        });
+        let ended = tracer.finish();
+        assert!(ended.events.is_empty(), "on standard output: {:?}", ended.events);
+    }
+    let events = Ended::events_in(&output);
+    assert_eq!(events.len(), 2, "the second run appends");
+    events.iter().for_each(Event::assert_documented);
+    assert_eq!(fs::metadata(&output).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn quiet_says_nothing() {
+    needs_bpf!();
+    let output = Command::new(program())
+        .args(["monitor", "--quiet", "--duration", "1", "-F", "/nowhere/*"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+}
+
+#[test]
+fn the_last_line_counts() {
+    needs_bpf!();
+    let (_dir, path) = key_file();
+    let watched = actor!["open", "50", &path];
+    let pid = watched.pid();
+    let tracer = Tracer::monitor(["--pid", &pid.to_string()]);
+    watched.end();
+    tracer.all_of(pid);
+    let ended = tracer.finish();
+    let summary = ended.summary();
+    assert_eq!((summary.shown, summary.lost), (51, 0), "{:?}", ended.said);
+    assert_eq!(ended.events.len(), 51);
+}
+
+#[test]
+fn signals_end_an_idle_run() {
+    needs_bpf!();
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let tracer = Tracer::monitor(["-F", "/nowhere/*"]);
+        tracer.signal(signal);
+        assert_eq!(tracer.wait(PROMPT).status.code(), Some(0), "signal {signal}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_an_idle_run() {
+    needs_bpf!();
+    let mut command = Command::new(program());
+    command.args(["monitor", "-F", "/nowhere/*"]);
+    let mut tracer = Tracer::start_unread(command);
+    tracer.close_output();
+    let ended = tracer.wait(PROMPT);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
+}
+
+#[test]
+fn help_and_version_need_no_privileges() {
+    for (arguments, word) in [
+        (&["--help"][..], "monitor"),
+        (&["monitor", "--help"], "--no-redact"),
+        (&["monitor", "-h"], "--classifier"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["-V"], "crypto-tracer"),
+    ] {
+        let output = Command::new(program()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(word), "{arguments:?}: {text}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Bad arguments and machines that lack something: one or two lines that say what is wrong, the documented exit code,
+//! and nothing half-written.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crypto_tracer_tests::{needs_bpf, program, run, temp_dir};
+
+/// `nobody` on every distribution.
+const NOBODY: u32 = 65534;
+
+fn refused(command: &mut Command, code: i32, words: &[&str]) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let said = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(status.code(), Some(code), "{command:?}: {said}");
+    assert!(stdout.is_empty(), "{command:?} printed {}", String::from_utf8_lossy(&stdout));
+    for word in words {
+        assert!(said.contains(word), "{command:?} does not name {word:?}: {said}");
+    }
+    let lines = said.lines().count();
+    assert!((1..=2).contains(&lines), "{lines} lines: {said}");
+    assert!(said.starts_with("crypto-tracer: "), "{said}");
+    said
+}
+
+fn monitor(options: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.arg("monitor").args(options);
+    command
+}
+
+#[test]
+fn arguments_that_mean_nothing() {
+    for (options, words) in [
+        (&["--bogus"][..], &["--bogus"][..]),
+        (&["--pdi", "1"], &["--pdi", "--pid"]),
+        (&["surplus"], &["surplus"]),
+        (&["--pid", "many"], &["--pid", "many"]),
+        (&["--pid", "0"], &["--pid"]),
+        (&["--pid", "-1"], &["-1"]),
+        (&["--duration", "soon"], &["--duration", "soon", "30s"]),
+        (&["--duration", "-1"], &["-1"]),
+        (&["--format", "xml"], &["--format", "xml", "json-stream"]),
+        (&["--name", ""], &["--name"]),
+        (&["--file"], &["--file"]),
+    ] {
+        refused(&mut monitor(options), 2, words);
+    }
+    refused(Command::new(program()).arg("bogus"), 2, &["bogus"]);
+    refused(&mut Command::new(program()), 2, &["--help"]);
+}
+
+#[test]
+fn malformed_globs() {
+    for glob in ["[", "[a", "{a", "[z-a]", ""] {
+        refused(&mut monitor(&["--file", glob]), 2, &["--file"]);
+    }
+}
+
+#[test]
+fn hostile_arguments_do_not_reach_the_terminal_raw() {
+    let said = refused(&mut monitor(&["--\u{1b}[2J\u{202e}"]), 2, &[]);
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+}
+
+#[test]
+fn a_process_that_is_not_there() {
+    // It was there and ended; its number comes again only after all others.
+    let pid = run(&mut Command::new("true")).to_string();
+    refused(&mut monitor(&["--pid", &pid]), 1, &["--pid", &pid]);
+}
+
+#[test]
+fn an_output_in_a_missing_directory() {
+    let dir = temp_dir();
+    let file = dir.path().join("missing/events.json");
+    let file = file.to_str().unwrap();
+    refused(&mut monitor(&["--output", file]), 1, &[file]);
+    let folder = dir.path().to_str().unwrap();
+    refused(&mut monitor(&["--output", folder]), 1, &[folder]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "something was written");
+}
+
+#[test]
+fn plugins_that_are_none() {
+    let dir = temp_dir();
+    let file = |name: &str, bytes: &[u8]| -> PathBuf {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let core_module = b"\0asm\x01\0\0\0";
+    for (path, word) in [
+        (dir.path().join("missing.wasm"), "missing.wasm"),
+        (file("empty.wasm", b""), "empty.wasm"),
+        (file("text.wasm", b"no plugin"), "text.wasm"),
+        (file("core.wasm", core_module), "core.wasm"),
+        (dir.path().to_path_buf(), dir.path().to_str().unwrap()),
+    ] {
+        for option in ["--classifier", "--redactor"] {
+            refused(&mut monitor(&[option, path.to_str().unwrap()]), 2, &[word]);
+        }
+    }
+}
+
+/// A copy of the program that everybody may run; the target folder may be closed to others.
+fn public_copy(dir: &Path) -> PathBuf {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = dir.join("crypto-tracer");
+    fs::copy(program(), &copy).unwrap();
+    copy
+}
+
+fn is_root() -> bool {
+    // SAFETY: no memory is involved.
+    unsafe { libc::geteuid() == 0 }
+}
+
+#[test]
+fn missing_privileges() {
+    let dir = temp_dir();
+    let copy = public_copy(dir.path());
+    let output = dir.path().join("events.json");
+    let mut command = Command::new(&copy);
+    command.args(["monitor", "--output"]).arg(&output).current_dir("/");
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let said = refused(&mut command, 3, &["CAP_BPF", "CAP_PERFMON"]);
+    assert!(said.contains("sudo ") || said.contains("setcap "), "no command that helps: {said}");
+    assert!(!output.exists(), "something was written");
+}
+
+#[test]
+fn a_kernel_without_btf() {
+    needs_bpf!();
+    // In a mount namespace of its own, where nothing is below /sys/kernel.
+    let mut command = Command::new("unshare");
+    command
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            "mount -t tmpfs none /sys/kernel && exec \"$0\" monitor -d 1",
+        ])
+        .arg(program());
+    refused(&mut command, 4, &["BTF", "/sys/kernel/btf/vmlinux"]);
+}

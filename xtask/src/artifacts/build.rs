@@ -1,0 +1,128 @@
+//! Compiles BPF object and plugins.
+//!
+//! The bytes depend on the sources and the tools alone: every path that a compiler could write down is replaced, and
+//! what the environment would add is taken away.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::toolchain::{BPF, Toolchain};
+use crate::run::{cargo_home, run};
+
+/// Where crates are compiled, and into what.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    /// The workspace with the sources.
+    pub(crate) sources: &'a Path,
+    /// Cargo's target folder.
+    pub(crate) target: &'a Path,
+}
+
+/// Builds workspace members; the folder with what came of it.
+pub(crate) fn compile(
+    place: &Place<'_>,
+    tools: &Toolchain,
+    profile: &str,
+    packages: &[&str],
+    flags: &[&str],
+) -> Result<PathBuf> {
+    // Where crates are unpacked is known once they are there.
+    let fetch = ["fetch", "--locked", "--target", tools.target];
+    run(clean(tools)?.args(fetch).current_dir(place.sources))?;
+    let mut command = cargo(place, tools, "build", packages)?;
+    command.args(["--profile", profile]);
+    let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+    all.extend(remaps(place.sources, &tools.sysroot)?);
+    command.env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"));
+    run(&mut command)?;
+    Ok(place.target.join(tools.target).join(profile))
+}
+
+/// Runs clippy over workspace members; a warning is an error.
+pub(crate) fn clippy(place: &Place<'_>, tools: &Toolchain, packages: &[&str]) -> Result<()> {
+    run(cargo(place, tools, "clippy", packages)?.args(["--", "-D", "warnings"]))
+}
+
+/// A cargo command over workspace members.
+fn cargo(place: &Place<'_>, tools: &Toolchain, verb: &str, packages: &[&str]) -> Result<Command> {
+    let mut command = clean(tools)?;
+    command.current_dir(place.sources);
+    command.args([verb, "--locked", "--target", tools.target, "--target-dir"]).arg(place.target);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    if tools.build_std {
+        let parts = if tools.target == BPF { "core" } else { "std,panic_abort" };
+        command.args(["-Z", &format!("build-std={parts}")]);
+    }
+    Ok(command)
+}
+
+/// Cargo without what our own cargo, or the caller, put into the environment.
+fn clean(tools: &Toolchain) -> Result<Command> {
+    let mut command = Command::new(tools.cargo());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let foreign =
+            (text.starts_with("CARGO") && text != "CARGO_HOME" && text != "CARGO_NET_OFFLINE")
+                || text.starts_with("RUST")
+                || text == "SOURCE_DATE_EPOCH";
+        if foreign {
+            command.env_remove(&name);
+        }
+    }
+    // Unstable features for BPF and for building the standard library, also with a stable compiler.
+    command.env("RUSTC", tools.rustc()).env("RUSTC_BOOTSTRAP", "1");
+    // The linker, and the parts of the toolchain that cargo looks for by name.
+    let linker = tools.linker.as_deref().and_then(Path::parent);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = [Some(tools.sysroot.join("bin")), linker.map(Path::to_path_buf)];
+    let dirs = dirs.into_iter().flatten().chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(dirs)?);
+    Ok(command)
+}
+
+/// Replaces the folders of this machine by names that are the same everywhere.
+fn remaps(sources: &Path, sysroot: &Path) -> Result<Vec<String>> {
+    let mut pairs = vec![(sources.to_path_buf(), "/crypto-tracer".to_owned())];
+    let registry = cargo_home().join("registry/src");
+    // The folder's name has the registry's address in it, so a mirror's is another one.
+    let unpacked =
+        fs::read_dir(&registry).with_context(|| format!("cannot list {}", registry.display()))?;
+    for entry in unpacked {
+        pairs.push((entry?.path(), "/cargo".to_owned()));
+    }
+    pairs.push((sysroot.join("lib/rustlib/src/rust"), "/rust".to_owned()));
+    let mut flags = Vec::new();
+    for (from, to) in pairs {
+        let real = fs::canonicalize(&from).unwrap_or_else(|_| from.clone());
+        flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+        if real != from {
+            flags.push(format!("--remap-path-prefix={}={to}", real.display()));
+        }
+    }
+    Ok(flags)
+}
+
+/// Takes the DWARF out of an object. `.BTF` and `.BTF.ext` stay: the kernel needs them to load the programs, and to
+/// show source lines in its verifier's log.
+pub(crate) fn strip(tools: &Toolchain, from: &Path, to: &Path) -> Result<()> {
+    let program = tools.strip.as_ref().context("no llvm-strip")?;
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    run(Command::new(program).args(["--strip-debug", "-o"]).arg(to).arg(from))
+}
+
+/// Makes a component of a core module.
+pub(crate) fn component(core: &Path) -> Result<Vec<u8>> {
+    let module = fs::read(core).with_context(|| format!("cannot read {}", core.display()))?;
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .and_then(|encoder| encoder.encode())
+        .with_context(|| format!("{} is no plugin", core.display()))
+}

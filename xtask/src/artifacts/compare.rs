@@ -1,0 +1,62 @@
+//! Compares two builds by other compilers: not the bytes, but what each offers to the host.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use object::{Object, ObjectSection, ObjectSymbol};
+use wit_component::{DecodedWasm, WitPrinter};
+
+use super::manifest::differences;
+
+/// Differences between the committed file and the rebuilt one, a line each.
+pub(super) fn offers(committed: &Path, rebuilt: &Path) -> Result<Vec<String>> {
+    let describe = |path: &Path| -> Result<BTreeMap<String, String>> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("o") => of_object(&bytes),
+            Some("wasm") => of_component(&bytes),
+            // Compiled ahead of time from the component, which is compared, by the engine of this workspace.
+            _ => Ok(BTreeMap::new()),
+        }
+        .with_context(|| path.display().to_string())
+    };
+    let (old, new) = (describe(committed)?, describe(rebuilt)?);
+    let name = committed.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(differences(&old, &new).into_iter().map(|line| format!("{name}: {line}")).collect())
+}
+
+/// Programs with the sections that say where they attach, maps, and the licence.
+fn of_object(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
+    let file = object::File::parse(bytes)?;
+    let mut offers = BTreeMap::new();
+    for symbol in file.symbols().filter(|symbol| symbol.is_global() && symbol.is_definition()) {
+        let index = symbol.section_index().context("a global symbol without a section")?;
+        let section = file.section_by_index(index)?.name()?.to_owned();
+        let size = if section == "maps" || section == ".maps" { symbol.size() } else { 0 };
+        offers.insert(symbol.name()?.to_owned(), format!("{section} {size}"));
+    }
+    if let Some(section) = file.section_by_name("license") {
+        offers.insert("license".into(), format!("{:?}", section.data()?));
+    }
+    if offers.is_empty() {
+        bail!("neither programs nor maps");
+    }
+    Ok(offers)
+}
+
+/// The contract that a component was built for, as text.
+fn of_component(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(bytes)? else {
+        bail!("no component");
+    };
+    let package = resolve
+        .worlds
+        .get(world)
+        .and_then(|world| world.package)
+        .context("a world without a package")?;
+    let mut printer = WitPrinter::default();
+    printer.print(&resolve, package, &[])?;
+    Ok(BTreeMap::from([("contract".into(), printer.output.to_string())]))
+}

@@ -1,0 +1,24 @@
+//! `cargo xtask lint`: clippy for the members that build for their own targets only.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::GUESTS;
+use super::build::{Place, clippy};
+use super::manifest::Manifest;
+use super::toolchain::{BPF, Toolchain, WASM, install};
+
+/// Fails on any warning.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let recorded = Manifest::read(root).unwrap_or_default();
+    let place = Place { sources: root, target: &root.join("target/xtask/lint") };
+    let bpf = Toolchain::find_or_install(BPF, recorded.tools("bpf"))?;
+    if !bpf.sysroot.join("bin/clippy-driver").is_file() {
+        install(BPF, None)?;
+    }
+    clippy(&place, &bpf, &["crypto-tracer-ebpf"])?;
+    let wasm = Toolchain::find_or_install(WASM, recorded.tools("plugins"))?;
+    let packages: Vec<&str> = GUESTS.iter().map(|guest| guest.package).collect();
+    clippy(&place, &wasm, &packages)
+}

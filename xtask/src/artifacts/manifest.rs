@@ -1,0 +1,103 @@
+//! `artifacts/manifest.json`: from which sources and with which tools the artifacts were built.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::sources::sha256;
+
+/// Where it is, relative to the workspace.
+pub(crate) const PATH: &str = "artifacts/manifest.json";
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Manifest {
+    /// Each step of the build, by name.
+    pub(crate) builds: BTreeMap<String, Build>,
+    /// Each file that came of it, by its path in the workspace.
+    pub(crate) artifacts: BTreeMap<String, Artifact>,
+}
+
+/// One step of the build.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Build {
+    /// Versions, as the tools tell them.
+    pub(crate) tools: BTreeMap<String, String>,
+    /// SHA-256 of each source.
+    pub(crate) sources: BTreeMap<String, String>,
+}
+
+/// One file.
+#[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Artifact {
+    /// The step that made it.
+    pub(crate) build: String,
+    /// Its size in bytes.
+    pub(crate) bytes: u64,
+    /// Its SHA-256.
+    pub(crate) sha256: String,
+}
+
+impl Artifact {
+    /// Describes a file.
+    pub(crate) fn of(root: &Path, path: &str, build: &str) -> Result<Artifact> {
+        let bytes = fs::read(root.join(path)).with_context(|| format!("cannot read {path}"))?;
+        let size = u64::try_from(bytes.len())?;
+        Ok(Artifact { build: build.to_owned(), bytes: size, sha256: sha256(&bytes) })
+    }
+}
+
+impl Manifest {
+    /// Reads the workspace's manifest.
+    pub(crate) fn read(root: &Path) -> Result<Manifest> {
+        let text = fs::read_to_string(root.join(PATH))
+            .with_context(|| format!("cannot read {PATH}; `cargo xtask artifacts` makes it"))?;
+        serde_json::from_str(&text).context(PATH)
+    }
+
+    /// Writes it.
+    pub(crate) fn write(&self, root: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(root.join(PATH), text).with_context(|| format!("cannot write {PATH}"))
+    }
+
+    /// The tools of one step; none when it was never built.
+    pub(crate) fn tools(&self, build: &str) -> Option<&BTreeMap<String, String>> {
+        self.builds.get(build).map(|build| &build.tools)
+    }
+}
+
+/// How two maps differ, a line for each key.
+pub(crate) fn differences<V: PartialEq>(
+    old: &BTreeMap<String, V>,
+    new: &BTreeMap<String, V>,
+) -> Vec<String> {
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    keys.into_iter()
+        .filter_map(|key| match (old.get(key), new.get(key)) {
+            (Some(old), Some(new)) if old == new => None,
+            (Some(_), Some(_)) => Some(format!("{key}: changed")),
+            (None, _) => Some(format!("{key}: new")),
+            (_, None) => Some(format!("{key}: gone")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_name_what_changed_came_and_went() {
+        let map = |pairs: &[(&str, u32)]| -> BTreeMap<String, u32> {
+            pairs.iter().map(|&(key, value)| (key.to_owned(), value)).collect()
+        };
+        let old = map(&[("a", 1), ("b", 1), ("c", 1)]);
+        let new = map(&[("a", 1), ("b", 2), ("d", 1)]);
+        assert_eq!(differences(&old, &new), ["b: changed", "c: gone", "d: new"]);
+        assert!(differences(&old, &old).is_empty());
+    }
+}

