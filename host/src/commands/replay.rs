@@ -43,6 +43,7 @@ pub fn replay(arguments: &cli::Replay) -> Result<(), Failure> {
         heads: Box::new(heads.clone()),
         output,
         stop: stop.clone(),
+        say,
     };
     let mut line = line::line(parts, &arguments.print, &arguments.trace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -61,7 +61,7 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     if let Some(until) = until {
         stop.at(until);
     }
-    let parts = line::Parts { enrich, select, plugins, heads, output, stop };
+    let parts = line::Parts { enrich, select, plugins, heads, output, stop, say: run.say };
     let line = line::line(parts, run.print, run.trace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let live = Live::new(source, line, recorder);
