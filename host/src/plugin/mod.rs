@@ -79,8 +79,8 @@ impl Plugins {
         let interest = setup::interest(&classifiers)?;
         let may_ask_for_heads = loader.asks_for_heads;
         Ok(Plugins {
-            classifiers: Classifiers::new(classifiers, may_ask_for_heads),
-            redactors: Redactors::new(redactors, setup.limits.text),
+            classifiers: Classifiers::new(classifiers, may_ask_for_heads, !setup.every_call),
+            redactors: Redactors::new(redactors, setup.limits.text, !setup.every_call),
             filters,
             interest,
             running: loader.running,
@@ -144,6 +144,13 @@ impl Plugins {
         let filters = self.filters.iter().map(|member| &member.failures);
         let all = classifiers.chain(redactors).chain(filters);
         all.flat_map(|failures| failures.total().values()).sum()
+    }
+
+    /// Bytes of memory that the running instances hold, all together.
+    pub fn memory(&self) -> usize {
+        let classifiers = self.classifiers.members.iter().map(Member::memory);
+        let redactors = self.redactors.members.iter().map(Member::memory);
+        classifiers.chain(redactors).chain(self.filters.iter().map(Member::memory)).sum()
     }
 
     /// What runs, in order.
