@@ -57,6 +57,8 @@ pub(super) struct Code {
     pub(super) version: Arc<str>,
     /// In lower case hexadecimal.
     pub(super) sha256: Arc<str>,
+    /// In bytes.
+    pub(super) size: u64,
     pub(super) contract: Version,
     /// It can ask for the beginnings of files.
     pub(super) asks_for_heads: bool,
@@ -74,9 +76,11 @@ impl Code {
         match source {
             PluginSource::Bundled => {
                 let bundled = bundled.ok_or(Problem::NoneBundled)?;
-                let sha256 = sha256(bundled.component);
+                let (sha256, size) = (sha256(bundled.component), bundled.component.len() as u64);
                 let component = bundled.compiled(engine).map_err(damaged)?;
-                Code::examine(engine, component, bundled.name, env!("CARGO_PKG_VERSION"), sha256)
+                let version = env!("CARGO_PKG_VERSION");
+                let code = Code::examine(engine, component, bundled.name, version, sha256)?;
+                Ok(Code { size, ..code })
             }
             PluginSource::File(path) => {
                 let bytes = read(path, most)?;
@@ -85,7 +89,8 @@ impl Code {
                 // A file says nothing of its version that could be believed: its content does.
                 let version: String = sha256.chars().take(12).collect();
                 let component = Component::new(engine, &bytes).map_err(damaged)?;
-                Code::examine(engine, component, &name(&stem), &version, sha256)
+                let code = Code::examine(engine, component, &name(&stem), &version, sha256)?;
+                Ok(Code { size: bytes.len() as u64, ..code })
             }
         }
     }
@@ -119,10 +124,17 @@ impl Code {
             name: name.into(),
             version: version.into(),
             sha256: sha256.into(),
+            size: 0,
             contract,
             asks_for_heads,
             exports,
         })
+    }
+
+    /// Whether it exports this interface, in whatever version.
+    pub(super) fn exports_kind(&self, wanted: &str) -> bool {
+        let ours = self.exports.iter().filter_map(|export| export.strip_prefix(OURS));
+        ours.into_iter().any(|interface| interface.split('@').next() == Some(wanted))
     }
 
     /// Whether it exports this interface in a version that fits.

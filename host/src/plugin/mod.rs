@@ -13,6 +13,7 @@ mod component;
 mod engine;
 mod failure;
 mod filter;
+mod inspect;
 mod limits;
 mod loan;
 mod log;
@@ -33,6 +34,7 @@ use std::rc::Rc;
 pub use engine::precompile;
 pub use failure::{Cause, LoadError, PluginSource, Problem};
 pub use filter::Decision;
+pub use inspect::{Import, Inspection, KINDS, inspect};
 pub use limits::Limits;
 pub use loan::Heads;
 pub use log::{Level, LogLine};
@@ -78,8 +80,8 @@ impl Plugins {
         let interest = setup::interest(&classifiers)?;
         let may_ask_for_heads = loader.asks_for_heads;
         Ok(Plugins {
-            classifiers: Classifiers::new(classifiers, may_ask_for_heads),
-            redactors: Redactors::new(redactors, setup.limits.text),
+            classifiers: Classifiers::new(classifiers, may_ask_for_heads, !setup.every_call),
+            redactors: Redactors::new(redactors, setup.limits.text, !setup.every_call),
             filters,
             interest,
             running: loader.running,
@@ -143,6 +145,13 @@ impl Plugins {
         let filters = self.filters.iter().map(|member| &member.failures);
         let all = classifiers.chain(redactors).chain(filters);
         all.flat_map(|failures| failures.total().values()).sum()
+    }
+
+    /// Bytes of memory that the running instances hold, all together.
+    pub fn memory(&self) -> usize {
+        let classifiers = self.classifiers.members.iter().map(Member::memory);
+        let redactors = self.redactors.members.iter().map(Member::memory);
+        classifiers.chain(redactors).chain(self.filters.iter().map(Member::memory)).sum()
     }
 
     /// What runs, in order.

@@ -90,6 +90,8 @@ pub struct Setup {
     pub on_failure: OnFailure,
     /// Ends a running call.
     pub stop: Stop,
+    /// Every call is made: no answer is remembered, and no plugin rests after failures. For its author's workbench.
+    pub every_call: bool,
 }
 
 impl Default for Setup {
@@ -101,6 +103,7 @@ impl Default for Setup {
             limits: Limits::default(),
             on_failure: OnFailure::default(),
             stop: Stop::default(),
+            every_call: false,
         }
     }
 }
@@ -114,7 +117,13 @@ impl Setup {
         };
         let engine = engine(self.limits.stack).map_err(|error| failed(error.to_string()))?;
         let ticker = Ticker::start(&engine).map_err(|error| failed(error.to_string()))?;
-        Ok(Runtime { engine, ticker, limits: self.limits.clone(), stop: self.stop.clone() })
+        Ok(Runtime {
+            engine,
+            ticker,
+            limits: self.limits.clone(),
+            stop: self.stop.clone(),
+            every_call: self.every_call,
+        })
     }
 }
 
