@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod confine;
 pub mod decode;
 pub mod enrich;
 pub mod error;
