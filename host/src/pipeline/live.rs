@@ -84,12 +84,15 @@ impl Live {
             }
         };
         tokio::pin!(end);
+        let mut busy = false;
         let why = loop {
             let tick = at(self.next_word());
             tokio::select! {
                 biased;
                 why = &mut end => break why,
                 () = self.line.output.writer().ended() => break Why::Output,
+                // While events come with every nap, waiting for the first one would only be one more wake-up.
+                () = std::future::ready(()), if busy => {}
                 ready = ring.readable() => ready?.clear_ready(),
                 () = tick => {}
             }
@@ -107,16 +110,22 @@ impl Live {
                     }
                     break why;
                 }
-                done = &mut round => done?,
+                done = &mut round => busy = done? > 0,
             }
         };
         self.finish(why).await
     }
 
-    /// Takes everything that is in the ring.
-    async fn drain(&mut self) -> io::Result<()> {
+    /// Takes everything that is in the ring; how many records that was.
+    async fn drain(&mut self) -> io::Result<usize> {
         self.set_clock();
-        while self.take_batch() > 0 {
+        let mut drained = 0;
+        loop {
+            let count = self.take_batch();
+            if count == 0 {
+                break;
+            }
+            drained += count;
             self.process().await;
             if self.line.stop.is_asked() {
                 break;
@@ -126,7 +135,7 @@ impl Live {
         }
         self.tell(false);
         self.line.output.flush().await;
-        Ok(())
+        Ok(drained)
     }
 
     fn take_batch(&mut self) -> usize {
