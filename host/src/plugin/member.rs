@@ -1,15 +1,14 @@
 //! One plugin of a chain: its instance, started anew when it failed, and what is known of its failures.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use wasmtime::component::{HasSelf, InstancePre, Linker};
+use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Engine, Error, Result, Store, UpdateDeadline};
 
-use super::bindings::{events, host};
 use super::clock::{Clock, FIRST_LOOK, Overrun};
 use super::component::{Code, one_line};
+use super::contract::{Configured, Contract, Maker};
 use super::failure::{Cause, Failures, Problem};
 use super::limits::Limits;
 use super::loan::Lent;
@@ -36,29 +35,23 @@ pub(super) trait Kind {
     const NAME: &'static str;
     /// What is done when it fails.
     const ACTION: &'static str;
-    /// Linked, ready to be instantiated.
-    type Pre;
     /// An instance.
-    type Guest;
+    type Guest: ?Sized;
 
-    fn pre(pre: InstancePre<State>) -> Result<Self::Pre>;
-    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> Result<Self::Guest>;
-    fn configure(
-        guest: &Self::Guest,
-        store: &mut Store<State>,
-        config: &str,
-    ) -> Result<std::result::Result<(), String>>;
+    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<Self::Guest>>;
+    fn configure(guest: &Self::Guest, store: &mut Store<State>, config: &str)
+    -> Result<Configured>;
 }
 
 struct Live<K: Kind> {
     store: Store<State>,
-    guest: K::Guest,
+    guest: Box<K::Guest>,
 }
 
 /// A plugin in its place.
 pub(super) struct Member<K: Kind> {
-    runtime: Rc<Runtime>,
-    pre: K::Pre,
+    runtime: Arc<Runtime>,
+    maker: Maker<K::Guest>,
     config: String,
     live: Option<Live<K>>,
     rest: Rest,
@@ -74,16 +67,18 @@ pub(super) struct Member<K: Kind> {
 impl<K: Kind> Member<K> {
     /// Links, instantiates and configures.
     pub(super) fn start(
-        runtime: &Rc<Runtime>,
+        runtime: &Arc<Runtime>,
         code: &Code,
         config: String,
     ) -> Result<Self, Problem> {
         code.check_export(K::NAME)?;
-        let pre = link(&runtime.engine, code).and_then(K::pre);
-        let pre = pre.map_err(|error| Problem::Unfit(one_line(&error.root_cause().to_string())))?;
+        let linked = link(&runtime.engine, code);
+        let maker = linked.and_then(|pre| K::maker(code.contract, pre));
+        let maker =
+            maker.map_err(|error| Problem::Unfit(one_line(&error.root_cause().to_string())))?;
         let mut member = Member {
             runtime: runtime.clone(),
-            pre,
+            maker,
             config,
             live: None,
             rest: Rest::default(),
@@ -110,7 +105,7 @@ impl<K: Kind> Member<K> {
         let Runtime { limits, ticker, .. } = &*self.runtime;
         let mut store = store(&self.runtime);
         let started = ticker.during(|| {
-            let guest = K::instantiate(&self.pre, &mut store)?;
+            let guest = (self.maker)(&mut store)?;
             let configured = K::configure(&guest, &mut store, &self.config)?;
             Ok((guest, configured))
         });
@@ -223,8 +218,7 @@ fn take_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, store: &mut Store<State>
 
 fn link(engine: &Engine, code: &Code) -> Result<InstancePre<State>> {
     let mut linker = Linker::new(engine);
-    host::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    events::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    code.contract.add_to_linker(&mut linker)?;
     wasi::add_to_linker(&mut linker, &code.component)?;
     linker.instantiate_pre(&code.component)
 }
