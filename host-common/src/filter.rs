@@ -54,8 +54,8 @@ impl Generation {
 pub struct Control {
     /// Which generation counts; only the lowest bit is looked at.
     pub active: u32,
-    /// Not used.
-    pub reserved: u32,
+    /// Always 0, but the verifier does not know that.
+    pub zero: u32,
     /// The processes that are never reported, in the tracer's pid namespace; 0: none.
     pub own: [u32; OWN_MAX],
     /// The generations.
@@ -65,7 +65,7 @@ pub struct Control {
 impl Control {
     /// Lets nothing through.
     pub const EMPTY: Control =
-        Control { active: 0, reserved: 0, own: [0; OWN_MAX], generations: [Generation::EMPTY; 2] };
+        Control { active: 0, zero: 0, own: [0; OWN_MAX], generations: [Generation::EMPTY; 2] };
 }
 
 /// The bit for an ending: its last three bytes are the highest three of `tail`, ASCII in lower case, and zero in front

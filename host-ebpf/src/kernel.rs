@@ -18,6 +18,13 @@ pub(crate) fn masked<const MASK: u64>(mut value: u64) -> u64 {
     value
 }
 
+/// The smaller of `value` and `MOST`, done where the verifier sees it, as in [`masked`].
+#[inline(always)]
+pub(crate) fn at_most<const MOST: u64>(mut value: u64) -> u64 {
+    unsafe { asm!("if {0} <= {1} goto +1", "{0} = {1}", inout(reg) value, const MOST) };
+    value
+}
+
 /// Reads the programs' own memory: never what rustc believes to stand there.
 #[inline(always)]
 pub(crate) fn own<T: Copy>(at: *const T) -> T {

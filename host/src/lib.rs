@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod decode;
 pub mod enrich;
 pub mod error;

@@ -37,7 +37,7 @@ fn monitor(options: &[&str]) -> Command {
 fn arguments_that_mean_nothing() {
     for (options, words) in [
         (&["--bogus"][..], &["--bogus"][..]),
-        (&["--pdi", "1"], &["--pdi", "--pid"]),
+        (&["--pidd", "1"], &["--pidd", "--pid"]),
         (&["surplus"], &["surplus"]),
         (&["--pid", "many"], &["--pid", "many"]),
         (&["--pid", "0"], &["--pid"]),

@@ -13,7 +13,7 @@ use crypto_tracer_common::{
 use crate::{
     fill,
     fixed::offset,
-    kernel::{Path, current, load, read},
+    kernel::{Path, at_most, current, load, read},
     maps::lost,
     send::{discard, reserve, submit},
     walk,
@@ -23,6 +23,8 @@ use crate::{
 /// The longest path and the longest arguments that a record of [`MEDIUM`] bytes holds together.
 const MEDIUM_PATH: u64 = 0x17f;
 const MEDIUM_ARGS: u64 = 0x1ff;
+const LARGE_PATH: u64 = PATH_MAX as u64;
+const LARGE_ARGS: u64 = ARGS_MAX as u64;
 const _: () = assert!(HEADER + (MEDIUM_PATH + MEDIUM_ARGS) as usize <= MEDIUM);
 
 /// Where the new program's arguments are in its memory.
@@ -67,31 +69,30 @@ unsafe fn try_size<const SIZE: usize>(path: Path, arguments: Arguments, who: Who
             return true;
         }
         let (path_len, mut flags) = walk::path::<SIZE>(record, path);
-        let (path_most, args_most) = if SIZE == LARGE {
-            (PATH_MAX as u64, ARGS_MAX as u64)
-        } else {
-            (MEDIUM_PATH, MEDIUM_ARGS)
-        };
-        let fits = path_len <= path_most && (SIZE == LARGE || flags & flag::PATH_TRUNCATED == 0);
-        if !fits {
+        let fits = path_len <= MEDIUM_PATH && flags & flag::PATH_TRUNCATED == 0;
+        if SIZE == MEDIUM && !fits {
             discard(record);
             return false;
         }
-        let mut len = arguments.len;
-        if len > args_most {
+        let (at, len) = if SIZE == MEDIUM {
+            (at_most::<MEDIUM_PATH>(path_len), at_most::<MEDIUM_ARGS>(arguments.len))
+        } else {
+            (at_most::<LARGE_PATH>(path_len), at_most::<LARGE_ARGS>(arguments.len))
+        };
+        if len < arguments.len {
             flags |= flag::ARGS_TRUNCATED;
-            len = args_most;
         }
-        let to = record.add(HEADER + path_len as usize);
+        let to = record.add(HEADER + at as usize);
+        let mut args_len = len;
         if helper::bpf_probe_read_user(to.cast(), len as u32, arguments.at as *const c_void) != 0 {
             flags |= flag::ARGS_UNREADABLE;
-            len = 0;
+            args_len = 0;
         }
         let header = record.cast::<Header>();
         fill::process(header, kind::PROCESS_EXEC, who);
         (*header).flags = flags | fill::file(header, path);
         (*header).path_len = path_len as u16;
-        (*header).args_len = len as u16;
+        (*header).args_len = args_len as u16;
         submit(record);
         true
     }

@@ -28,10 +28,11 @@ pub(super) struct Parts {
     pub(super) heads: Box<dyn AskHeads>,
     pub(super) output: Output,
     pub(super) stop: Stop,
+    pub(super) say: Say,
 }
 
 pub(super) fn line(parts: Parts, print: &Print, trace: &Trace) -> Line {
-    let Parts { enrich, select, plugins, heads, output, stop } = parts;
+    let Parts { enrich, select, plugins, heads, output, stop, say } = parts;
     Line {
         enrich,
         select,
@@ -42,6 +43,7 @@ pub(super) fn line(parts: Parts, print: &Print, trace: &Trace) -> Line {
         redact: !print.no_redact,
         extended: trace.extended,
         stop,
+        say,
     }
 }
 

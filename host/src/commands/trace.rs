@@ -39,13 +39,14 @@ pub(super) struct Run<'a> {
 /// Traces and prints a stream.
 pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     let stop = Stop::default();
+    // First: a thread that is there before takes signals as if nobody waited for them.
+    let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
     let plugins = line::plugins(run.plugins, &stop)?;
     if let Some(path) = &run.print.output {
         Target::check(path).map_err(failed)?;
     }
     run.trace.pid.iter().try_for_each(|&pid| check_pid(pid))?;
 
-    let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
     let mut reader = Reader::start().context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
     let source = start_source(&select, &plugins, &reader)?;
@@ -60,7 +61,7 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     if let Some(until) = until {
         stop.at(until);
     }
-    let parts = line::Parts { enrich, select, plugins, heads, output, stop };
+    let parts = line::Parts { enrich, select, plugins, heads, output, stop, say: run.say };
     let line = line::line(parts, run.print, run.trace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let live = Live::new(source, line, recorder);

@@ -11,9 +11,11 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::losses::{EVERY, LOOK};
 use super::{Line, LossTeller, Recorder};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
+use crate::plugin::Level;
 use crate::signals::Signals;
 use crate::source::Source;
 use crate::stats::{Missing, Stats};
@@ -53,6 +55,8 @@ pub struct Live {
     source: Source,
     line: Line,
     losses: LossTeller,
+    /// When plugins may tell of failures again.
+    failures_next: Option<Instant>,
     batch: Vec<KernelEvent>,
     recorder: Option<Recorder>,
     /// The counters were not looked at since the last drain.
@@ -63,7 +67,8 @@ impl Live {
     /// Brings the kernel side and the steps together.
     pub fn new(source: Source, line: Line, recorder: Option<Recorder>) -> Live {
         let batch = Vec::with_capacity(BATCH);
-        Live { source, line, losses: LossTeller::default(), batch, recorder, untold: false }
+        let losses = LossTeller::default();
+        Live { source, line, losses, failures_next: None, batch, recorder, untold: false }
     }
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
@@ -151,17 +156,27 @@ impl Live {
 
     /// When there is word to give of what was lost or failed.
     fn next_word(&self) -> Option<Instant> {
-        self.untold.then(|| self.losses.next(Instant::now()))
+        let now = Instant::now();
+        let failures = self.failures_next.unwrap_or(now);
+        self.untold.then(|| self.losses.next(now).max(failures))
     }
 
     /// Tells in the stream what is missing and what failed.
     fn tell(&mut self, last: bool) {
         let now = Instant::now();
-        self.untold = !last && now < self.losses.next(now);
-        if self.untold {
-            return;
-        }
         let at = wall_now();
+        let losses_wait = !last && now < self.losses.next(now);
+        let failures_wait = !last && self.failures_next.is_some_and(|next| now < next);
+        self.untold = losses_wait || failures_wait;
+        if !losses_wait {
+            self.tell_losses(at, now);
+        }
+        if !failures_wait {
+            self.tell_failures(at, now);
+        }
+    }
+
+    fn tell_losses(&mut self, at: Timestamp, now: Instant) {
         let mut total = self.line.stats.clone();
         add_losses(&mut total, &self.source);
         let news = self.losses.news(&total.lost, now);
@@ -171,9 +186,21 @@ impl Live {
         for loss in news {
             self.line.output.notice(&Notice::EventsLost(at, loss));
         }
-        for failure in self.line.plugins.take_failures() {
-            self.line.stats.plugin_failures += failure.count;
+    }
+
+    fn tell_failures(&mut self, at: Timestamp, now: Instant) {
+        let failures = self.line.plugins.take_failures();
+        self.failures_next = Some(now + if failures.is_empty() { LOOK } else { EVERY });
+        for failure in failures {
             self.line.output.notice(&Notice::PluginFailed(at, failure));
+        }
+        self.line.stats.plugin_failures = self.line.plugins.failures();
+        for line in self.line.plugins.take_log() {
+            let text = format!("plugin {}: {}", line.plugin, line.message);
+            match line.level {
+                Level::Debug => self.line.say.detail(text),
+                Level::Error | Level::Warn | Level::Info => self.line.say.info(text),
+            }
         }
     }
 

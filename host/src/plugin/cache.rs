@@ -33,6 +33,11 @@ impl<V> Cache<V> {
         Cache { keys, entries, clock: 0, bytes: 0, most_bytes }
     }
 
+    /// Remembers nothing.
+    pub(super) fn none() -> Cache<V> {
+        Cache { entries: Vec::new(), ..Cache::new(0, 0) }
+    }
+
     /// The key of a question.
     pub(super) fn key(&self, question: impl Hash) -> u128 {
         let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(&question)));
@@ -127,6 +132,14 @@ mod tests {
         }
         let held: usize = cache.entries.iter().flatten().map(|entry| entry.value.len()).sum();
         assert!((300..=1000).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn none_remembers_nothing() {
+        let mut cache = Cache::none();
+        let key = cache.key(1);
+        cache.put(key, 1, 0);
+        assert_eq!(cache.get(key), None);
     }
 
     #[test]

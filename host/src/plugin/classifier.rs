@@ -53,10 +53,15 @@ pub(super) struct Classifiers {
 }
 
 impl Classifiers {
-    pub(super) fn new(members: Vec<Member<Classifier>>, may_ask_for_heads: bool) -> Classifiers {
+    /// `remember`: whether a verdict holds for as long as the file is unchanged.
+    pub(super) fn new(
+        members: Vec<Member<Classifier>>,
+        may_ask_for_heads: bool,
+        remember: bool,
+    ) -> Classifiers {
         Classifiers {
             members,
-            verdicts: Cache::new(SETS, LABEL_BYTES),
+            verdicts: if remember { Cache::new(SETS, LABEL_BYTES) } else { Cache::none() },
             plain: Vec::new(),
             prediction: Prediction { possible: may_ask_for_heads, seen: HashMap::new() },
         }

@@ -34,7 +34,8 @@ pub(super) struct Code {
     pub(super) contract: &'static dyn Contract,
     /// It can ask for the beginnings of files.
     pub(super) asks_for_heads: bool,
-    pub(super) bytes: u64,
+    /// In bytes.
+    pub(super) size: u64,
     exports: Vec<String>,
 }
 
@@ -49,11 +50,10 @@ impl Code {
         match source {
             PluginSource::Bundled => {
                 let bundled = bundled.ok_or(Problem::NoneBundled)?;
-                let sha256 = sha256(bundled.component);
+                let (sha256, size) = (sha256(bundled.component), bundled.component.len() as u64);
                 let component = bundled.compiled(engine).map_err(damaged)?;
-                let bytes = bundled.component.len() as u64;
                 let version = env!("CARGO_PKG_VERSION");
-                Code::examine(engine, component, (bundled.name, version), (sha256, bytes))
+                Code::examine(engine, component, (bundled.name, version), (sha256, size))
             }
             PluginSource::File(path) => {
                 let bytes = read(path, most)?;
@@ -76,7 +76,7 @@ impl Code {
         engine: &Engine,
         component: Component,
         (name, version): (&str, &str),
-        (sha256, bytes): (String, u64),
+        (sha256, size): (String, u64),
     ) -> Result<Code, Problem> {
         let ty = component.component_type();
         let mut built_for: Option<Version> = None;
@@ -109,15 +109,15 @@ impl Code {
             built_for,
             contract,
             asks_for_heads,
-            bytes,
+            size,
             exports,
         })
     }
 
-    /// Names of what it imports.
-    pub(super) fn imports(&self, engine: &Engine) -> Vec<String> {
-        let ty = self.component.component_type();
-        ty.imports(engine).map(|(import, _)| printable(import)).collect()
+    /// Whether it exports this interface, in whatever version.
+    pub(super) fn exports_kind(&self, wanted: &str) -> bool {
+        let mut ours = self.exports.iter().filter_map(|export| export.strip_prefix(OURS));
+        ours.any(|interface| interface.split('@').next() == Some(wanted))
     }
 
     /// Whether it exports this interface in a version that fits.

@@ -1,82 +1,117 @@
-//! What a plugin is and would ask for, found out without running it in a trace.
+//! A plugin alone, looked at from all sides and started once: what its author wants to know before anybody runs it.
 
-use std::path::Path;
 use std::sync::Arc;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
 
 use super::classifier::Classifier;
 use super::component::Code;
-use super::failure::{LoadError, PluginSource, Problem};
+use super::contract;
+use super::failure::{LoadError, Problem};
 use super::filter::Filter;
+use super::log::LogLine;
 use super::member::{Kind, Member, Runtime};
 use super::redactor::Redactor;
-use super::setup::Setup;
+use super::setup::{PluginSpec, Setup};
 use crate::interest::Interest;
 
-/// What is known of a plugin that would load.
+/// The kinds there are, in the order of the pipeline.
+pub const KINDS: [&str; 3] = [Classifier::NAME, Filter::NAME, Redactor::NAME];
+
+/// An interface that a plugin imports, and what it uses of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// With its version, as in `crypto-tracer:plugin/events@0.1.0`.
+    pub interface: String,
+    /// Names of functions, as in `[method]file.head`.
+    pub functions: Vec<String>,
+}
+
+/// What a plugin is. It was started with its configuration, as every kind that it exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// `name@version` as events and messages call it.
-    pub name: String,
-    /// In hexadecimal.
-    pub sha256: String,
+    /// The file's name without its ending.
+    pub name: Arc<str>,
+    /// Of the component, in hexadecimal.
+    pub sha256: Arc<str>,
     /// Bytes of the component.
-    pub bytes: u64,
+    pub size: u64,
     /// The version of the contract that it was built for.
     pub contract: String,
-    /// `classifier`, `redactor`, `filter`: what it can be used as.
+    /// The version of the contract that this program has.
+    pub contract_here: String,
+    /// What it exports, of [`KINDS`].
     pub kinds: Vec<&'static str>,
-    /// Interfaces that it imports, and so what it may ask.
-    pub imports: Vec<String>,
-    /// It asks for the beginnings of files, which needs the grant `file-head`.
+    /// What it imports.
+    pub imports: Vec<Import>,
+    /// Whether it asks for the beginnings of files, which needs a grant.
     pub asks_for_heads: bool,
     /// What it wants to see as a classifier.
     pub interest: Interest,
+    /// What it said while it was started.
+    pub log: Vec<LogLine>,
 }
 
-/// Loads and configures a plugin as each kind that it is, under the limits of `setup`. `config`: its own, as JSON.
+/// Reads, checks, compiles and starts one plugin as every kind that it exports.
 ///
 /// # Errors
-/// It would not load.
-pub fn inspect(path: &Path, config: &str, setup: &Setup) -> Result<Inspection, LoadError> {
-    let source = PluginSource::File(path.to_owned());
-    let failed = |kind, problem| LoadError { kind, plugin: source.to_string(), problem };
+/// What keeps it from running.
+pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError> {
+    let failed = |kind, problem| LoadError { kind, plugin: spec.source.to_string(), problem };
     let runtime = Arc::new(setup.runtime()?);
-    let code = Code::load(&runtime.engine, &source, None, setup.limits.component)
+    let code = Code::load(&runtime.engine, &spec.source, None, setup.limits.component)
         .map_err(|problem| failed("plugin", problem))?;
-    let mut kinds = Vec::new();
-    let classifier = start::<Classifier>(&runtime, &code, config, &mut kinds)
-        .map_err(|problem| failed(Classifier::NAME, problem))?;
-    start::<Redactor>(&runtime, &code, config, &mut kinds)
-        .map_err(|problem| failed(Redactor::NAME, problem))?;
-    start::<Filter>(&runtime, &code, config, &mut kinds)
-        .map_err(|problem| failed(Filter::NAME, problem))?;
-    if kinds.is_empty() {
-        let problem = code.check_export("classifier, redactor or filter").err();
-        return Err(failed("plugin", problem.unwrap_or(Problem::Unfit("no kind".to_owned()))));
-    }
-    Ok(Inspection {
-        name: format!("{}@{}", code.name, code.version),
-        sha256: code.sha256.to_string(),
-        bytes: code.bytes,
+    let mut inspection = Inspection {
+        name: code.name.clone(),
+        sha256: code.sha256.clone(),
+        size: code.size,
         contract: code.built_for.to_string(),
-        kinds,
-        imports: code.imports(&runtime.engine),
+        contract_here: contract::latest().version().to_string(),
+        kinds: KINDS.into_iter().filter(|kind| code.exports_kind(kind)).collect(),
+        imports: imports(&runtime.engine, &code.component),
         asks_for_heads: code.asks_for_heads,
-        interest: classifier.map(|member| member.interest).unwrap_or_default(),
-    })
+        interest: Interest::default(),
+        log: Vec::new(),
+    };
+    if inspection.kinds.is_empty() {
+        let none = code.check_export("classifier, redactor or filter");
+        return Err(failed("plugin", none.err().unwrap_or(Problem::NoneBundled)));
+    }
+    for kind in inspection.kinds.clone() {
+        let start = match kind {
+            Classifier::NAME => start::<Classifier>,
+            Redactor::NAME => start::<Redactor>,
+            _ => start::<Filter>,
+        };
+        start(&runtime, &code, spec, &mut inspection).map_err(|problem| failed(kind, problem))?;
+    }
+    Ok(inspection)
 }
 
-/// None: it is not of this kind.
 fn start<K: Kind>(
     runtime: &Arc<Runtime>,
     code: &Code,
-    config: &str,
-    kinds: &mut Vec<&'static str>,
-) -> Result<Option<Member<K>>, Problem> {
-    if let Err(Problem::OtherWorld { .. }) = code.check_export(K::NAME) {
-        return Ok(None);
-    }
-    let member = Member::start(runtime, code, config.to_owned())?;
-    kinds.push(K::NAME);
-    Ok(Some(member))
+    spec: &PluginSpec,
+    inspection: &mut Inspection,
+) -> Result<(), Problem> {
+    let config = serde_json::Value::Object(spec.config.clone()).to_string();
+    let mut member = Member::<K>::start(runtime, code, config)?;
+    inspection.interest.add_all(&member.interest).map_err(Problem::Interest)?;
+    inspection.log.extend(member.take_log());
+    Ok(())
+}
+
+fn imports(engine: &Engine, component: &Component) -> Vec<Import> {
+    let ty = component.component_type();
+    let import = |(name, item): (&str, _)| {
+        let ComponentItem::ComponentInstance(instance) = item else { return None };
+        let functions = instance
+            .exports(engine)
+            .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+            .map(|(name, _)| name.to_owned());
+        Some(Import { interface: name.to_owned(), functions: functions.collect() })
+    };
+    ty.imports(engine).filter_map(|(name, item)| import((name, item.ty))).collect()
 }

@@ -27,6 +27,7 @@ pub(super) struct Runtime {
     pub(super) ticker: Ticker,
     pub(super) limits: Limits,
     pub(super) stop: Stop,
+    pub(super) every_call: bool,
 }
 
 /// What makes a classifier differ from a redactor and a filter.
@@ -132,7 +133,7 @@ impl<K: Kind> Member<K> {
             self.failures.note(Cause::Stopped, String::new);
             return None;
         }
-        if self.rest.is_on(uid, Instant::now) {
+        if !self.runtime.every_call && self.rest.is_on(uid, Instant::now) {
             self.failures.note(Cause::Resting, || format!("rests for uid {uid}"));
             return None;
         }
@@ -175,6 +176,11 @@ impl<K: Kind> Member<K> {
         }
         self.failures.note(cause, || one_line(&detail));
         None
+    }
+
+    /// Bytes of memory that its instance holds.
+    pub(super) fn memory(&self) -> usize {
+        self.live.as_ref().map_or(0, |live| live.store.data().holds.memory())
     }
 
     /// Lines for the operator since the last time.

@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub use engine::precompile;
 pub use failure::{Cause, LoadError, PluginSource, Problem};
 pub use filter::Decision;
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Import, Inspection, KINDS, inspect};
 pub use limits::Limits;
 pub use loan::Heads;
 pub use log::{Level, LogLine};
@@ -87,8 +87,8 @@ impl Plugins {
         let interest = setup::interest(&classifiers)?;
         let may_ask_for_heads = loader.asks_for_heads;
         Ok(Plugins {
-            classifiers: Classifiers::new(classifiers, may_ask_for_heads),
-            redactors: Redactors::new(redactors, setup.limits.text),
+            classifiers: Classifiers::new(classifiers, may_ask_for_heads, !setup.every_call),
+            redactors: Redactors::new(redactors, setup.limits.text, !setup.every_call),
             filters,
             interest,
             running: loader.running,
@@ -192,6 +192,13 @@ impl Plugins {
         self.past_failures += past_failures;
         self.log.splice(0..0, log);
         changes
+    }
+
+    /// Bytes of memory that the running instances hold, all together.
+    pub fn memory(&self) -> usize {
+        let classifiers = self.classifiers.members.iter().map(Member::memory);
+        let redactors = self.redactors.members.iter().map(Member::memory);
+        classifiers.chain(redactors).chain(self.filters.iter().map(Member::memory)).sum()
     }
 
     /// What runs, in order.

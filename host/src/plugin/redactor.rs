@@ -42,8 +42,14 @@ pub(super) struct Redactors {
 }
 
 impl Redactors {
-    pub(super) fn new(members: Vec<Member<Redactor>>, most_text: usize) -> Redactors {
-        Redactors { members, answers: Cache::new(SETS, TEXT_BYTES), most_text }
+    /// `remember`: whether the answers are.
+    pub(super) fn new(
+        members: Vec<Member<Redactor>>,
+        most_text: usize,
+        remember: bool,
+    ) -> Redactors {
+        let answers = if remember { Cache::new(SETS, TEXT_BYTES) } else { Cache::none() };
+        Redactors { members, answers, most_text }
     }
 
     fn redact(

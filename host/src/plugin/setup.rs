@@ -101,6 +101,8 @@ pub struct Setup {
     pub stop: Stop,
     /// What the files that hold plugins have to be like.
     pub trust: Trust,
+    /// Every call is made: no answer is remembered, and no plugin rests after failures. For its author's workbench.
+    pub every_call: bool,
 }
 
 impl Default for Setup {
@@ -113,6 +115,7 @@ impl Default for Setup {
             on_failure: OnFailure::default(),
             stop: Stop::default(),
             trust: Trust::of_this_process(),
+            every_call: false,
         }
     }
 }
@@ -126,7 +129,13 @@ impl Setup {
         };
         let engine = engine(self.limits.stack).map_err(|error| failed(error.to_string()))?;
         let ticker = Ticker::start(&engine).map_err(|error| failed(error.to_string()))?;
-        Ok(Runtime { engine, ticker, limits: self.limits.clone(), stop: self.stop.clone() })
+        Ok(Runtime {
+            engine,
+            ticker,
+            limits: self.limits.clone(),
+            stop: self.stop.clone(),
+            every_call: self.every_call,
+        })
     }
 }
 

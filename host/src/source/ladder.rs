@@ -224,7 +224,7 @@ fn refusal(error: &ProgramError) -> String {
     let lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
     let idle = ["processed ", "verification time", "stack depth"];
     let says_why = |line: &&str| !idle.iter().any(|start| line.starts_with(start));
-    match lines.filter(says_why).last() {
+    match lines.rev().find(says_why) {
         Some(line) => format!("the kernel's verifier refused it: {line} ({io_error})"),
         None if io_error.raw_os_error() == Some(libc::EPERM) => {
             "not permitted here (lockdown, or a policy against it)".to_owned()

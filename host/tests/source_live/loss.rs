@@ -1,0 +1,65 @@
+//! What does not fit is counted, to the exact number.
+
+use std::fs;
+use std::process::Command;
+
+use crypto_tracer::source::{Kinds, Options};
+use crypto_tracer_common::record::kind;
+
+use super::{sys, world};
+
+#[test]
+fn received_and_lost_opens_are_those_that_were_done() {
+    let interest = world::interest();
+    let kinds = Kinds { open: true, ..Kinds::NONE };
+    let options = Options {
+        ring_bytes: 64 << 10,
+        pid: Some(std::process::id()),
+        ..world::options(&interest, kinds)
+    };
+    let Some(mut world) = world::start(&options) else { return };
+    let (_keep, dir) = world::directory();
+    let file = dir.join("x.pem");
+    fs::write(dir.join("x"), "").unwrap();
+    fs::rename(dir.join("x"), &file).unwrap();
+    let sent = 4 * 2500;
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let file = file.clone();
+            std::thread::spawn(move || {
+                for _ in 0..2500 {
+                    drop(sys::open(&file, 0).unwrap());
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let got = world.records(0, |record| record.header.kind == kind::FILE_OPEN).len() as u64;
+    let losses = world.source.losses();
+    assert!(losses.ring_full_open > 0 && got > 100, "{got} {losses:?}");
+    assert_eq!(got + losses.ring_full_open, sent);
+    let all: u64 = losses.causes().iter().map(|(_, count, _)| count).sum();
+    assert_eq!(all, losses.ring_full_open);
+}
+
+#[test]
+fn received_and_lost_execs_and_exits_are_those_that_were_done() {
+    let interest = world::interest();
+    let kinds = Kinds { exec: true, exit: true, ..Kinds::NONE };
+    let options = Options {
+        ring_bytes: 16 << 10,
+        comm: Some(b"true".to_vec()),
+        ..world::options(&interest, kinds)
+    };
+    let Some(mut world) = world::start(&options) else { return };
+    let sent = 100;
+    for _ in 0..sent {
+        assert!(Command::new("/bin/true").status().unwrap().success());
+    }
+    let got = world.records(0, |record| record.comm() == b"true");
+    let count = |kind| got.iter().filter(|record| record.header.kind == kind).count() as u64;
+    let losses = world.source.losses();
+    assert!(losses.ring_full_exec > 0, "{losses:?}");
+    assert_eq!(count(kind::PROCESS_EXEC) + losses.ring_full_exec, sent);
+    assert_eq!(count(kind::PROCESS_EXIT) + losses.ring_full_exit, sent);
+}

@@ -1,0 +1,159 @@
+//! Only what is asked for is told.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crypto_tracer::interest::Interest;
+use crypto_tracer::source::{Kinds, Options};
+use crypto_tracer_common::record::kind;
+
+use super::{sys, world};
+
+const OPENS: Kinds = Kinds { open: true, ..Kinds::NONE };
+
+fn file(dir: &Path, name: &str) -> std::path::PathBuf {
+    let file = dir.join(name);
+    fs::write(dir.join("being-made"), "").unwrap();
+    fs::rename(dir.join("being-made"), &file).unwrap();
+    file
+}
+
+/// A program of this name that opens the file, as another process.
+fn cat(dir: &Path, name: &str, file: &Path) -> u32 {
+    let program = dir.join(name);
+    fs::copy("/bin/cat", &program).unwrap();
+    let mut child = Command::new(&program).arg(file).stdout(Stdio::null()).spawn().unwrap();
+    child.wait().unwrap();
+    child.id()
+}
+
+#[test]
+fn one_process() {
+    let interest = world::interest();
+    let me = std::process::id();
+    let options = Options { pid: Some(me), ..world::options(&interest, Kinds::ALL) };
+    let Some(mut world) = world::start(&options) else { return };
+    let (_keep, dir) = world::directory();
+    let file = file(&dir, "x.pem");
+    cat(&dir, "other", &file);
+    drop(sys::open(&file, 0).unwrap());
+    let got = world.records(1, |_| true);
+    assert_eq!(got.len(), 1, "{got:?}");
+    assert_eq!(got[0].header.tgid, me);
+}
+
+#[test]
+fn processes_by_part_of_their_name() {
+    let interest = world::interest();
+    let (_keep, dir) = world::directory();
+    let file = file(&dir, "x.pem");
+    let name = "abcdefghijklmno";
+    for (part, hit) in [
+        ("a", true),
+        ("abc", true),
+        ("hij", true),
+        ("ghi", true),
+        ("defghijkl", true),
+        ("o", true),
+        ("mno", true),
+        (name, true),
+        ("x", false),
+        ("ac", false),
+        ("bcdefghijklmnop", false),
+    ] {
+        let options = Options { comm: Some(part.into()), ..world::options(&interest, OPENS) };
+        let Some(mut world) = world::start(&options) else { return };
+        let child = cat(&dir, name, &file);
+        let got = world.records(hit.into(), |record| record.header.tgid == child);
+        assert_eq!(got.len(), usize::from(hit), "{part}");
+    }
+}
+
+#[test]
+fn never_the_tracers_own() {
+    let interest = world::interest();
+    let me = std::process::id();
+    let options = Options { own: vec![1, me], ..world::options(&interest, OPENS) };
+    let Some(mut world) = world::start(&options) else { return };
+    let (_keep, dir) = world::directory();
+    let file = file(&dir, "x.pem");
+    drop(sys::open(&file, 0).unwrap());
+    let child = cat(&dir, "other", &file);
+    let got = world.records(1, |_| true);
+    let told = |pid| got.iter().filter(|record| record.header.tgid == pid).count();
+    assert_eq!((told(me), told(child)), (0, 1));
+    world.forget();
+    world.source.set_own(&[1, 1, 1, 1, 1, 1, 1, 1]).unwrap();
+    drop(sys::open(&file, 0).unwrap());
+    assert_eq!(world.records(1, |record| record.header.tgid == me).len(), 1);
+    assert!(world.source.set_own(&[1; 9]).is_err());
+}
+
+#[test]
+fn only_the_kinds_that_are_wanted() {
+    let interest = world::interest();
+    let all = [
+        (Kinds { open: true, ..Kinds::NONE }, kind::FILE_OPEN),
+        (Kinds { exec: true, ..Kinds::NONE }, kind::PROCESS_EXEC),
+        (Kinds { exit: true, ..Kinds::NONE }, kind::PROCESS_EXIT),
+    ];
+    for (kinds, only) in all {
+        let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+        let (_keep, dir) = world::directory();
+        let child = cat(&dir, "reader", &file(&dir, "x.pem"));
+        let got = world.records(1, |record| record.header.tgid == child);
+        let kinds: Vec<u16> = got.iter().map(|record| record.header.kind).collect();
+        assert_eq!(kinds, [only]);
+    }
+}
+
+#[test]
+fn interests_change_without_a_gap() {
+    let mut first = Interest::default();
+    first.add_suffix(".pem").unwrap();
+    first.add_suffix(".old").unwrap();
+    let mut second = Interest::default();
+    second.add_suffix(".pem").unwrap();
+    second.add_suffix(".new").unwrap();
+    second.add_name("whole").unwrap();
+    let options = Options { pid: Some(std::process::id()), ..world::options(&first, OPENS) };
+    let Some(mut world) = world::start(&options) else { return };
+    let (_keep, dir) = world::directory();
+    let [pem, old, new, whole] = ["x.pem", "x.old", "x.new", "whole"].map(|name| file(&dir, name));
+    let stop = Arc::new(AtomicBool::new(false));
+    let opener = {
+        let (stop, pem) = (Arc::clone(&stop), pem.clone());
+        std::thread::spawn(move || {
+            let mut count = 0_usize;
+            while !stop.load(Ordering::Relaxed) && count < 20_000 {
+                drop(sys::open(&pem, 0).unwrap());
+                count += 1;
+            }
+            count
+        })
+    };
+    for round in 0..20 {
+        let interest = if round % 2 == 0 { &second } else { &first };
+        world.source.set_interest(interest).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let count = opener.join().unwrap();
+    let is =
+        |name: &'static str| move |record: &world::Record| record.path.ends_with(name.as_bytes());
+    assert_eq!(world.records(count, is("/x.pem")).len(), count);
+    // `first` is in force after an even number of changes.
+    let open_all = || [&old, &new, &whole].map(|at| drop(sys::open(at, 0).unwrap()));
+    world.forget();
+    open_all();
+    assert_eq!(world.records(1, |_| true).len(), 1);
+    assert_eq!(world.records(1, is("/x.old")).len(), 1);
+    world.source.set_interest(&second).unwrap();
+    world.forget();
+    open_all();
+    assert_eq!(world.records(2, |_| true).len(), 2);
+    assert_eq!(world.records(0, is("/x.old")).len(), 0);
+}

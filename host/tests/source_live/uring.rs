@@ -1,0 +1,78 @@
+//! Opens through io_uring, by the bare system calls.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::sys;
+
+/// How the kernel is to do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    Inline,
+    Async,
+    Polled,
+}
+
+const SETUP_SQPOLL: u32 = 2;
+const ENTER_GETEVENTS: usize = 1;
+const ENTER_SQ_WAKEUP: usize = 2;
+const SQE_ASYNC: u8 = 16;
+const OP_OPENAT: u8 = 18;
+const OFF_SQ_RING: i64 = 0;
+const OFF_CQ_RING: i64 = 0x800_0000;
+const OFF_SQES: i64 = 0x1000_0000;
+
+/// Words of struct io_uring_params by their place.
+type Params = [u32; 30];
+
+/// Opens a file through a ring of its own; None where the kernel has no io_uring.
+pub(crate) fn open(path: &std::path::Path, flags: u32, how: How) -> Option<OwnedFd> {
+    let name = sys::path(path);
+    let mut params: Params = [0; 30];
+    if how == How::Polled {
+        params[2] = SETUP_SQPOLL;
+        params[4] = 1000;
+    }
+    let setup =
+        sys::open_call(libc::SYS_io_uring_setup, [4, params.as_mut_ptr() as usize, 0, 0, 0]);
+    let ring = match setup {
+        Ok(ring) => ring,
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => return None,
+        Err(error) => panic!("io_uring_setup: {error}"),
+    };
+    // sq_off: head 10, tail 11, ring_mask 12, entries 13, flags 14, dropped 15, array 16; cq_off: head 20 … cqes 25.
+    let submissions = map(&ring, OFF_SQ_RING, 4096);
+    let completions = map(&ring, OFF_CQ_RING, 4096);
+    let entries = map(&ring, OFF_SQES, 4096);
+    let mut entry = [0_u8; 64];
+    entry[0] = OP_OPENAT;
+    entry[1] = if how == How::Async { SQE_ASYNC } else { 0 };
+    entry[4..8].copy_from_slice(&libc::AT_FDCWD.to_le_bytes());
+    entry[16..24].copy_from_slice(&(name.as_ptr() as u64).to_le_bytes());
+    entry[24..28].copy_from_slice(&0o600_u32.to_le_bytes());
+    entry[28..32].copy_from_slice(&flags.to_le_bytes());
+    // SAFETY: the three mappings are a page each, the places are those that the kernel gave.
+    let result = unsafe {
+        std::ptr::copy_nonoverlapping(entry.as_ptr(), entries, 64);
+        submissions.add(params[16] as usize).cast::<u32>().write(0);
+        let tail = &*submissions.add(params[11] as usize).cast::<AtomicU32>();
+        tail.store(1, Ordering::Release);
+        let wake = if how == How::Polled { ENTER_SQ_WAKEUP } else { 0 };
+        let fd = ring.as_raw_fd() as usize;
+        sys::call(libc::SYS_io_uring_enter, [fd, 1, 1, ENTER_GETEVENTS | wake, 0]).unwrap();
+        completions.add(params[25] as usize + 8).cast::<i32>().read()
+    };
+    assert!(result >= 0, "open by io_uring: {}", io::Error::from_raw_os_error(-result));
+    // SAFETY: the kernel just gave this descriptor to us.
+    Some(unsafe { OwnedFd::from_raw_fd(result) })
+}
+
+fn map(ring: &OwnedFd, at: i64, len: usize) -> *mut u8 {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+    // SAFETY: a new mapping; it stays until the process ends.
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, ring.as_raw_fd(), at) };
+    assert_ne!(page, libc::MAP_FAILED, "{}", io::Error::last_os_error());
+    page.cast()
+}

@@ -1,0 +1,139 @@
+//! What the tests share: a source, its records, and a place for files.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crypto_tracer::interest::Interest;
+use crypto_tracer::source::{Error, Kinds, Options, Source};
+use crypto_tracer_common::record::{Header, flag};
+use zerocopy::FromBytes;
+
+/// One test at a time: they count what a process or a thread does, and rings cost memory.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// A record, taken apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) header: Header,
+    pub(crate) path: Vec<u8>,
+    pub(crate) args: Vec<u8>,
+    /// Size of the whole record in the ring.
+    pub(crate) size: usize,
+}
+
+impl Record {
+    fn of(bytes: &[u8]) -> Record {
+        let (header, rest) = Header::read_from_prefix(bytes).expect("a whole header");
+        let (path, rest) = rest.split_at(header.path_len.into());
+        let args = rest[..header.args_len.into()].to_vec();
+        Record { header, path: joined(path, header.flags), args, size: bytes.len() }
+    }
+
+    pub(crate) fn comm(&self) -> &[u8] {
+        self.header.comm.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.path).into_owned()
+    }
+}
+
+/// Leaf first and NUL after each, to a path as people write it.
+fn joined(raw: &[u8], flags: u16) -> Vec<u8> {
+    let mut path = Vec::new();
+    if let Some(raw) = raw.strip_suffix(b"\0") {
+        for part in raw.rsplit(|&byte| byte == 0) {
+            path.push(b'/');
+            path.extend(part);
+        }
+    }
+    if path.is_empty() && flags & flag::PATH_TRUNCATED == 0 {
+        path.push(b'/');
+    }
+    path
+}
+
+pub(crate) struct World {
+    pub(crate) source: Source,
+    seen: Vec<Record>,
+    _one: MutexGuard<'static, ()>,
+}
+
+pub(crate) fn interest() -> Interest {
+    let mut interest = Interest::default();
+    for suffix in [".pem", ".crt", ".key", ".truststore.bin"] {
+        interest.add_suffix(suffix).unwrap();
+    }
+    for name in ["id_rsa", "k", "an-exact-name-of-31-bytes-12345"] {
+        interest.add_name(name).unwrap();
+    }
+    for library in ["libssl", "libcrypto", "libaws-lc"] {
+        interest.add_library(library).unwrap();
+    }
+    interest
+}
+
+pub(crate) fn options(interest: &Interest, kinds: Kinds) -> Options<'_> {
+    Options {
+        interest,
+        kinds,
+        pid: None,
+        comm: None,
+        ring_bytes: 8 << 20,
+        probe: std::env::var("CRYPTO_TRACER_PROBE").ok(),
+        own: Vec::new(),
+    }
+}
+
+/// A running source; None: not permitted here, and the reason is printed.
+pub(crate) fn start(options: &Options<'_>) -> Option<World> {
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    match Source::start(options) {
+        Ok(source) => Some(World { source, seen: Vec::new(), _one: one }),
+        Err(error) => {
+            let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some();
+            let permitted = !matches!(error, Error::Privileges { .. } | Error::Kernel { .. });
+            assert!(!required && !permitted, "BPF is required here: {error}");
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+impl World {
+    /// All records so far that `wanted` takes, waiting until there are `count` of them, and a moment
+    /// longer, so that one too many is seen too.
+    pub(crate) fn records(
+        &mut self,
+        count: usize,
+        wanted: impl Fn(&Record) -> bool,
+    ) -> Vec<Record> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let seen = &mut self.seen;
+            self.source.drain(usize::MAX, &mut |record| seen.push(Record::of(record.0)));
+            let found = self.seen.iter().filter(|record| wanted(record)).count();
+            if found >= count || Instant::now() > deadline {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        let seen = &mut self.seen;
+        self.source.drain(usize::MAX, &mut |record| seen.push(Record::of(record.0)));
+        self.seen.iter().filter(|record| wanted(record)).cloned().collect()
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.records(0, |_| true);
+        self.seen.clear();
+    }
+}
+
+/// An empty directory on a file system that can do everything, by its real path.
+pub(crate) fn directory() -> (tempfile::TempDir, PathBuf) {
+    let made = tempfile::tempdir().unwrap();
+    let path = made.path().canonicalize().unwrap();
+    (made, path)
+}
