@@ -12,7 +12,7 @@ use super::contract::{Configured, Contract, Maker};
 use super::failure::{Cause, Failures, Problem};
 use super::limits::Limits;
 use super::loan::Lent;
-use super::log::{Level, LogLine};
+use super::log::{Level, Log, LogLine};
 use super::rest::Rest;
 use super::state::State;
 use super::ticker::Ticker;
@@ -58,6 +58,8 @@ pub(super) struct Member<K: Kind> {
     rest: Rest,
     pub(super) failures: Failures,
     log: Vec<LogLine>,
+    /// The log of an instance that is gone.
+    said: Option<Log>,
     /// `name@version`
     pub(super) name: Arc<str>,
     pub(super) interest: Interest,
@@ -85,6 +87,7 @@ impl<K: Kind> Member<K> {
             rest: Rest::default(),
             failures: Failures::default(),
             log: Vec::new(),
+            said: None,
             name: format!("{}@{}", code.name, code.version).into(),
             interest: Interest::default(),
             ended: false,
@@ -105,6 +108,10 @@ impl<K: Kind> Member<K> {
     fn instance(&mut self) -> std::result::Result<Live<K>, Trouble> {
         let Runtime { limits, ticker, .. } = &*self.runtime;
         let mut store = store(&self.runtime);
+        if let Some(said) = self.said.take() {
+            // What it said in this second counts for the new instance, too.
+            store.data_mut().log = said;
+        }
         let started = ticker.during(|| {
             let guest = (self.maker)(&mut store)?;
             let configured = K::configure(&guest, &mut store, &self.config)?;
@@ -115,9 +122,13 @@ impl<K: Kind> Member<K> {
             Ok((guest, Ok(()))) => Ok(Live { store, guest }),
             Ok((_, Err(text))) => {
                 let end = text.floor_char_boundary(limits.text.min(1024));
+                self.said = Some(store.into_data().log);
                 Err(Trouble::Refused(one_line(text.get(..end).unwrap_or_default())))
             }
-            Err(error) => Err(Trouble::Failed(error)),
+            Err(error) => {
+                self.said = Some(store.into_data().log);
+                Err(Trouble::Failed(error))
+            }
         }
     }
 
@@ -141,7 +152,7 @@ impl<K: Kind> Member<K> {
             Some(live) => live,
             None => match self.instance() {
                 Ok(live) => live,
-                Err(trouble) => return self.failed(uid, Cause::Restart, trouble.to_string()),
+                Err(trouble) => return self.failed(uid, trouble.cause(), trouble.to_string()),
             },
         };
         let Runtime { limits, ticker, .. } = &*self.runtime;
@@ -155,15 +166,18 @@ impl<K: Kind> Member<K> {
             take_log(&mut self.log, &self.name, &mut live.store);
         }
         let out = match out {
-            Ok(out) => check(out, live.store.data()),
-            Err(error) => return self.failed(uid, Cause::of(&error), reason(&error)),
+            Ok(out) => check(out, live.store.data()).map_err(|wrong| (Cause::Answer, wrong)),
+            Err(error) => Err((Cause::of(&error), reason(&error))),
         };
         match out {
             Ok(out) => {
                 self.live = Some(live);
                 Some(out)
             }
-            Err(wrong) => self.failed(uid, Cause::Answer, wrong),
+            Err((cause, detail)) => {
+                self.said = Some(live.store.into_data().log);
+                self.failed(uid, cause, detail)
+            }
         }
     }
 
@@ -192,6 +206,15 @@ impl<K: Kind> Member<K> {
 enum Trouble {
     Failed(Error),
     Refused(String),
+}
+
+impl Trouble {
+    fn cause(&self) -> Cause {
+        match self {
+            Trouble::Failed(error) if Cause::of(error) == Cause::Stopped => Cause::Stopped,
+            Trouble::Failed(_) | Trouble::Refused(_) => Cause::Restart,
+        }
+    }
 }
 
 impl std::fmt::Display for Trouble {
