@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod commands;
 pub mod confine;
+pub mod config;
 pub mod decode;
 pub mod enrich;
 pub mod error;
