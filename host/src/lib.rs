@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod confine;
 pub mod decode;
 pub mod enrich;
 pub mod error;

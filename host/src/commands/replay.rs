@@ -34,7 +34,8 @@ pub fn replay(arguments: &cli::Replay) -> Result<(), Failure> {
     name_uncovered(plugins.interest(), &start, say);
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &start.processes, plugins.interest());
-    let output = line::output(&arguments.print, arguments.trace.extended)?;
+    let target = line::target(&arguments.print)?;
+    let output = line::output(target, &arguments.print, arguments.trace.extended)?;
     let heads = RecordedHeads::default();
     let parts = line::Parts {
         enrich,

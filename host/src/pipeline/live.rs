@@ -4,10 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
-};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -74,7 +71,6 @@ impl Live {
     /// Runs until it is asked to end, `until` is reached, or the output ends.
     pub async fn run(mut self, signals: &Signals, until: Option<Instant>) -> io::Result<Outcome> {
         let ring = watch(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-        let nap = Nap::new()?;
         let reader = Watched::of(&self.line)?;
         let end = async {
             tokio::select! {
@@ -84,17 +80,22 @@ impl Live {
             }
         };
         tokio::pin!(end);
+        let mut busy = false;
         let why = loop {
             let tick = at(self.next_word());
             tokio::select! {
                 biased;
                 why = &mut end => break why,
                 () = self.line.output.writer().ended() => break Why::Output,
+                // While events come with every nap, waiting for the first one would only be one more wake-up.
+                () = std::future::ready(()), if busy => {}
                 ready = ring.readable() => ready?.clear_ready(),
                 () = tick => {}
             }
             let round = async {
-                nap.take().await?;
+                // The thread itself sleeps: nothing else waits for it, and a timer of the runtime takes four system
+                // calls and up to twice the time.
+                std::thread::sleep(NAP);
                 self.drain().await
             };
             tokio::pin!(round);
@@ -107,16 +108,22 @@ impl Live {
                     }
                     break why;
                 }
-                done = &mut round => done?,
+                done = &mut round => busy = done? > 0,
             }
         };
         self.finish(why).await
     }
 
-    /// Takes everything that is in the ring.
-    async fn drain(&mut self) -> io::Result<()> {
+    /// Takes everything that is in the ring; how many records that was.
+    async fn drain(&mut self) -> io::Result<usize> {
         self.set_clock();
-        while self.take_batch() > 0 {
+        let mut drained = 0;
+        loop {
+            let count = self.take_batch();
+            if count == 0 {
+                break;
+            }
+            drained += count;
             self.process().await;
             if self.line.stop.is_asked() {
                 break;
@@ -126,7 +133,7 @@ impl Live {
         }
         self.tell(false);
         self.line.output.flush().await;
-        Ok(())
+        Ok(drained)
     }
 
     fn take_batch(&mut self) -> usize {
@@ -230,33 +237,6 @@ impl Live {
 fn add_losses(stats: &mut Stats, source: &Source) {
     for (cause, count, exact) in source.losses().causes() {
         stats.miss(cause, Missing { count, exact });
-    }
-}
-
-/// One millisecond, to the microsecond: tokio's own timer may take two.
-#[derive(Debug)]
-struct Nap(AsyncFd<OwnedFd>);
-
-impl Nap {
-    fn new() -> io::Result<Nap> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Nap(watch(timer, Interest::READABLE)?))
-    }
-
-    async fn take(&self) -> io::Result<()> {
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let nap = Timespec { tv_sec: 0, tv_nsec: i64::from(NAP.subsec_nanos()) };
-        let once = Itimerspec { it_interval: zero, it_value: nap };
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
-        loop {
-            let mut ready = self.0.readable().await?;
-            let taken = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0; 8])?));
-            match taken {
-                Ok(done) => return done.map(|_| ()),
-                Err(_not_yet) => {}
-            }
-        }
     }
 }
 
