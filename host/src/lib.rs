@@ -5,6 +5,8 @@ pub mod cli;
 pub mod commands;
 pub mod confine;
 pub mod config;
+pub mod config;
+pub mod confine;
 pub mod decode;
 pub mod enrich;
 pub mod error;
