@@ -3,8 +3,6 @@
 
 pub mod cli;
 pub mod commands;
-pub mod confine;
-pub mod config;
 pub mod config;
 pub mod confine;
 pub mod decode;
