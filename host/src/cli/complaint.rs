@@ -53,7 +53,7 @@ fn used_command(error: &clap::Error) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-fn takers<'a>(cli: &'a Command, takes: impl Fn(&Command) -> bool) -> Vec<&'a str> {
+fn takers(cli: &Command, takes: impl Fn(&Command) -> bool) -> Vec<&str> {
     let commands = cli.get_subcommands().filter(|command| !command.is_hide_set());
     commands.filter(|command| takes(command)).map(Command::get_name).collect()
 }
