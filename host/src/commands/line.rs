@@ -7,12 +7,13 @@ use std::os::unix::ffi::OsStringExt;
 use anyhow::{Context, anyhow};
 
 use crate::cli::{ColorArg, FormatArg, PluginArgs, Print, Trace};
+use crate::config::Config;
 use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
 use crate::output::{Ended, Format, Look, Output, Target};
 use crate::pipeline::{AskHeads, Line};
-use crate::plugin::{PluginSource, PluginSpec, Plugins, Setup};
+use crate::plugin::{PluginSource, PluginSpec, Plugins, Trust};
 use crate::reader::SeenProcess;
 use crate::say::Say;
 use crate::select::{Kinds, Select};
@@ -47,18 +48,27 @@ pub(super) fn line(parts: Parts, print: &Print, trace: &Trace) -> Line {
     }
 }
 
+/// Reads the configuration; one that is not obeyed is a bad argument.
+pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Failure> {
+    let config = Config::load(arguments.config.as_deref(), trust);
+    config.map_err(|error| Failure::new(Code::Usage, error))
+}
+
 /// Loads the plugins; a bad one is a bad argument.
-pub(super) fn plugins(arguments: &PluginArgs, stop: &Stop) -> Result<Plugins, Failure> {
-    let chain = |files: &[OsString]| match files {
-        [] => vec![PluginSpec::bundled()],
-        files => files.iter().map(named).collect(),
-    };
-    let setup = Setup {
-        classifiers: chain(&arguments.classifier),
-        redactors: chain(&arguments.redactor),
-        stop: stop.clone(),
-        ..Setup::default()
-    };
+pub(super) fn plugins(
+    arguments: &PluginArgs,
+    config: &Config,
+    trust: &Trust,
+    stop: &Stop,
+) -> Result<Plugins, Failure> {
+    let chain = |files: &[OsString]| files.iter().map(named).collect();
+    let setup = config.setup(
+        chain(&arguments.classifier),
+        chain(&arguments.redactor),
+        chain(&arguments.filter),
+        trust,
+        stop,
+    );
     Plugins::load(&setup).map_err(|error| Failure::new(Code::Usage, error))
 }
 

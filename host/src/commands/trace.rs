@@ -7,12 +7,13 @@ use anyhow::{Context, anyhow};
 
 use super::line::{self, report};
 use crate::cli::{PluginArgs, Print, Trace};
+use crate::config::Capture;
 use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::output::{Output, Target};
-use crate::pipeline::{AskHeads, KeptHeads, Live, ReaderHeads, Recorder};
-use crate::plugin::Plugins;
+use crate::pipeline::{AskHeads, Hangup, KeptHeads, Live, ReaderHeads, Recorder, Why};
+use crate::plugin::{Plugins, Trust};
 use crate::reader::{Reader, SeenProcess};
 use crate::record::Start;
 use crate::say::Say;
@@ -42,7 +43,9 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     let stop = Stop::default();
     // First: a thread that is there before takes signals as if nobody waited for them.
     let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
-    let plugins = line::plugins(run.plugins, &stop)?;
+    let trust = Trust::of_this_process();
+    let config = line::config(run.plugins, &trust)?;
+    let plugins = line::plugins(run.plugins, &config, &trust, &stop)?;
     if let Some(path) = &run.print.output {
         Target::check(path).map_err(failed)?;
     }
@@ -50,7 +53,7 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
 
     let mut reader = Reader::start().context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
-    let source = start_source(&select, &plugins, &reader)?;
+    let source = start_source(&select, &plugins, &reader, &config.capture)?;
     let seen = reader.scan(Instant::now() + SCAN, &stop).unwrap_or_default();
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
@@ -66,14 +69,35 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     if let Some(until) = until {
         stop.at(until);
     }
-    let parts = line::Parts { enrich, select, plugins, heads, output, stop, say: run.say };
+    let parts =
+        line::Parts { enrich, select, plugins, heads, output, stop: stop.clone(), say: run.say };
     let line = line::line(parts, run.print, run.trace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let live = Live::new(source, line, recorder);
+    let live = Live::new(source, line, recorder, hangup(run, &trust, &stop));
     let outcome =
         runtime.and_then(|runtime| runtime.block_on(live.run(&signals, until))).map_err(failed)?;
     let recorded = outcome.recording.map_or(Ok(()), line::ended);
-    report(&outcome.stats, outcome.output, run.say).and(recorded)
+    let ended = match outcome.why {
+        Why::Plugin(why) => Err(failed(anyhow!(why))),
+        Why::Asked | Why::Output => Ok(()),
+    };
+    report(&outcome.stats, outcome.output, run.say).and(recorded).and(ended)
+}
+
+/// The same as at the start, once more.
+fn hangup(run: &Run<'_>, trust: &Trust, stop: &Stop) -> Hangup {
+    let print = run.print.clone();
+    let reopen = move || line::target(&print).map_err(|failure| failure.error);
+    let named = run.print.output.is_some();
+    let (arguments, trust, stop) = (run.plugins.clone(), trust.clone(), stop.clone());
+    let reload = move || {
+        let config = line::config(&arguments, &trust)?;
+        line::plugins(&arguments, &config, &trust, &stop)
+    };
+    Hangup {
+        reopen: named.then(|| Box::new(reopen) as Box<dyn FnMut() -> _>),
+        reload: Box::new(move || reload().map_err(|failure: Failure| failure.error)),
+    }
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> Failure {
@@ -90,7 +114,12 @@ fn check_pid(pid: u32) -> Result<(), Failure> {
 }
 
 /// As much of the filters as the kernel can take.
-fn start_source(select: &Select, plugins: &Plugins, reader: &Reader) -> Result<Source, Failure> {
+fn start_source(
+    select: &Select,
+    plugins: &Plugins,
+    reader: &Reader,
+    capture: &Capture,
+) -> Result<Source, Failure> {
     let comm = select.names.iter().find(|name| name.len() <= COMM_BYTES).cloned();
     let options = source::Options {
         interest: plugins.interest(),
@@ -102,8 +131,8 @@ fn start_source(select: &Select, plugins: &Plugins, reader: &Reader) -> Result<S
         },
         pid: select.pids.first().copied(),
         comm,
-        ring_bytes: RING_BYTES,
-        probe: None,
+        ring_bytes: capture.ring_bytes.unwrap_or(RING_BYTES),
+        probe: capture.open_probe.clone(),
         own: reader.pids().into_iter().chain([std::process::id()]).collect(),
     };
     Source::start(&options).map_err(|error| {

@@ -104,6 +104,16 @@ impl Output {
         Writer::start(target, chunk::Ends::NONE)
     }
 
+    /// Ends what was written so far and goes on in another file, from its beginning.
+    pub async fn reopen(&mut self, target: Target) {
+        self.flush().await;
+        match &mut self.render {
+            Render::Json(json) => json.restart(),
+            Render::Table(table) => table.restart(),
+        }
+        self.writer.reserve().await.reopen(target);
+    }
+
     /// The writer, to watch it.
     pub fn writer(&self) -> &Writer {
         &self.writer
