@@ -24,7 +24,7 @@ impl Signals {
         let has_terminal = has_terminal();
         let theirs = signals.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            let _ = crate::confine::thread(&[]);
+            let _ = crate::confine::thread(&[], false);
             loop {
                 let mut signal = 0;
                 // SAFETY: both point to values that live through the call.

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +11,8 @@ use crypto_tracer_tests::{
     Ended, Material, Tracer, actor, needs_bpf, program, run, temp_dir, until, workspace,
 };
 
+/// The group `adm`, on every Debian.
+const ADM: u32 = 4;
 /// Opens under which a run is reloaded.
 const OPENS: u64 = 30_000;
 
@@ -127,6 +129,26 @@ fn the_output_is_opened_anew_for_logrotate() {
     for path in [&output, &rotated] {
         assert!(!Ended::events_in(path).is_empty());
     }
+}
+
+#[test]
+fn new_output_files_are_given_as_the_configuration_says() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let config = dir.path().join("config.toml");
+    let output = dir.path().join("events.json");
+    fs::write(&config, "[output]\nmode = \"0640\"\ngroup = \"adm\"\n").unwrap();
+    let tracer =
+        service(&["--config", config.to_str().unwrap(), "--output", output.to_str().unwrap()]);
+    let given = || {
+        let found = fs::metadata(&output).ok()?;
+        (found.mode() & 0o7777 == 0o640 && found.gid() == ADM).then_some(())
+    };
+    until("the file of the start", given);
+    fs::remove_file(&output).unwrap();
+    tracer.signal(libc::SIGHUP);
+    until("the file after the rotation", given);
+    tracer.finish();
 }
 
 /// What a configuration says is refused before anything starts: exit code 2, and what repairs it.

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
-use crate::output::{Ended, Format, Look, Output, Target};
+use crate::output::{Ended, Format, Look, NewFile, Output, Target};
 use crate::pipeline::{AskHeads, Line};
 use crate::plugin::{PluginSource, PluginSpec, Plugins, Trust};
 use crate::reader::SeenProcess;
@@ -92,10 +92,33 @@ pub(super) fn select(kinds: Kinds, trace: &Trace) -> Select {
     }
 }
 
+/// What a new output file is given; a group that is not there is a bad argument.
+pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
+    let mut new = NewFile::default();
+    if let Some(mode) = config.output.mode {
+        new.mode = mode;
+    }
+    if let Some(group) = &config.output.group {
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        let error = || anyhow!("[output] group: there is no group {group:?} in /etc/group");
+        let gid =
+            gid(&groups, group).ok_or_else(|| Failure { code: Code::Usage, error: error() })?;
+        new.gid = Some(gid);
+    }
+    Ok(new)
+}
+
+fn gid(groups: &str, name: &str) -> Option<u32> {
+    let mut lines = groups.lines().map(|line| line.split(':'));
+    lines.find_map(|mut fields| {
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    })
+}
+
 /// Opens where the output goes.
-pub(super) fn target(print: &Print) -> Result<Target, Failure> {
+pub(super) fn target(print: &Print, new: NewFile) -> Result<Target, Failure> {
     let target = match &print.output {
-        Some(path) => Target::open(path, format(print).appends()).map_err(anyhow::Error::new),
+        Some(path) => Target::open(path, format(print).appends(), new).map_err(anyhow::Error::new),
         None => Target::standard_output().context("cannot use standard output"),
     };
     target.map_err(|error| Failure { code: Code::Failed, error })
@@ -164,4 +187,19 @@ pub(super) fn ended(output: Ended) -> Result<(), Failure> {
         None => return Ok(()),
     };
     Err(Failure { code: Code::Failed, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gid;
+
+    #[test]
+    fn groups_by_their_whole_name() {
+        let groups = "root:x:0:\nadm:x:4:syslog\nadmin:x:99:\nbad\nodd:x:y:\n";
+        assert_eq!(gid(groups, "adm"), Some(4));
+        assert_eq!(gid(groups, "admin"), Some(99));
+        for name in ["ad", "bad", "odd", "syslog", ""] {
+            assert_eq!(gid(groups, name), None, "{name}");
+        }
+    }
 }

@@ -37,7 +37,7 @@ pub fn replay(arguments: &cli::Replay) -> Result<(), Failure> {
     name_uncovered(plugins.interest(), &start, say);
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &start.processes, plugins.interest());
-    let target = line::target(&arguments.print)?;
+    let target = line::target(&arguments.print, line::new_file(&config)?)?;
     let output = line::output(target, &arguments.print, arguments.trace.extended)?;
     let heads = RecordedHeads::default();
     let parts = line::Parts {

@@ -11,7 +11,7 @@ use crate::config::Capture;
 use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
-use crate::output::{Output, Target};
+use crate::output::{NewFile, Output, Target};
 use crate::pipeline::{AskHeads, Hangup, KeptHeads, Live, ReaderHeads, Recorder, Why};
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{Reader, SeenProcess};
@@ -46,6 +46,7 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     let trust = Trust::of_this_process();
     let config = line::config(run.plugins, &trust)?;
     let plugins = line::plugins(run.plugins, &config, &trust, &stop)?;
+    let new = line::new_file(&config)?;
     if let Some(path) = &run.print.output {
         Target::check(path).map_err(failed)?;
     }
@@ -57,9 +58,9 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     let seen = reader.scan(Instant::now() + SCAN, &stop).unwrap_or_default();
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
-    let target = line::target(run.print)?;
+    let target = line::target(run.print, new)?;
     let recording = run.record.map(Target::create_new).transpose().map_err(failed)?;
-    confine(run).map_err(failed)?;
+    confine(run, new).map_err(failed)?;
     let output = line::output(target, run.print, run.trace.extended)?;
     let reader = ReaderHeads { reader, stop: stop.clone() };
     let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
@@ -73,7 +74,7 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
         line::Parts { enrich, select, plugins, heads, output, stop: stop.clone(), say: run.say };
     let line = line::line(parts, run.print, run.trace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let live = Live::new(source, line, recorder, hangup(run, &trust, &stop));
+    let live = Live::new(source, line, recorder, hangup(run, new, &trust, &stop));
     let outcome =
         runtime.and_then(|runtime| runtime.block_on(live.run(&signals, until))).map_err(failed)?;
     let recorded = outcome.recording.map_or(Ok(()), line::ended);
@@ -85,9 +86,9 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
 }
 
 /// The same as at the start, once more.
-fn hangup(run: &Run<'_>, trust: &Trust, stop: &Stop) -> Hangup {
+fn hangup(run: &Run<'_>, new: NewFile, trust: &Trust, stop: &Stop) -> Hangup {
     let print = run.print.clone();
-    let reopen = move || line::target(&print).map_err(|failure| failure.error);
+    let reopen = move || line::target(&print, new).map_err(|failure| failure.error);
     let named = run.print.output.is_some();
     let (arguments, trust, stop) = (run.plugins.clone(), trust.clone(), stop.clone());
     let reload = move || {
@@ -153,13 +154,13 @@ fn give_memory_back() {
 }
 
 /// Everything is attached and open: what is left to do needs no privileges.
-fn confine(run: &Run<'_>) -> anyhow::Result<()> {
+fn confine(run: &Run<'_>, new: NewFile) -> anyhow::Result<()> {
     let output = run.print.output.as_deref();
     let directory = output.map(|path| match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     });
-    confine::thread(directory.as_slice()).context("cannot drop privileges")
+    confine::thread(directory.as_slice(), new.gid.is_some()).context("cannot drop privileges")
 }
 
 /// The recording, if one is wanted, and who answers for heads so that it has them.

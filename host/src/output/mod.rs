@@ -8,7 +8,7 @@ mod writer;
 
 pub use chunk::Chunk;
 pub use table::Look;
-pub use target::{OpenError, Target};
+pub use target::{NewFile, OpenError, Target};
 pub use writer::{Ended, Writer};
 
 use crate::event::{Notice, RedactedEvent};
