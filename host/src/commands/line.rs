@@ -32,7 +32,7 @@ pub(super) struct Parts {
     pub(super) say: Say,
 }
 
-pub(super) fn line(parts: Parts, print: &Print, trace: &Trace) -> Line {
+pub(super) fn line(parts: Parts, print: &Print) -> Line {
     let Parts { enrich, select, plugins, heads, output, stop, say } = parts;
     Line {
         enrich,
@@ -42,7 +42,7 @@ pub(super) fn line(parts: Parts, print: &Print, trace: &Trace) -> Line {
         output,
         stats: Stats::default(),
         redact: !print.no_redact,
-        extended: trace.extended,
+        extended: print.extended,
         stop,
         say,
     }
@@ -85,10 +85,17 @@ pub(super) fn select(kinds: Kinds, trace: &Trace) -> Select {
     let bytes = |texts: &[OsString]| texts.iter().map(|text| text.clone().into_vec()).collect();
     Select {
         kinds,
-        pids: trace.pid.clone(),
-        names: bytes(&trace.name),
-        libraries: bytes(&trace.library),
-        files: trace.file.clone(),
+        pids: trace.processes.pid.clone(),
+        names: bytes(&trace.processes.name),
+        libraries: bytes(&trace.libraries.library),
+        files: trace.files.file.clone(),
+    }
+}
+
+/// Warns of filters that leave nothing.
+pub(super) fn warn(select: &Select, interest: &Interest, say: Say) {
+    for warning in select.unmet(interest) {
+        say.info(format_args!("warning: {warning}"));
     }
 }
 
@@ -125,8 +132,8 @@ pub(super) fn target(print: &Print, new: NewFile) -> Result<Target, Failure> {
 }
 
 /// Starts the output's writer.
-pub(super) fn output(target: Target, print: &Print, extended: bool) -> Result<Output, Failure> {
-    let output = Output::start(target, format(print), extended);
+pub(super) fn output(target: Target, print: &Print) -> Result<Output, Failure> {
+    let output = Output::start(target, format(print), print.extended);
     output.context("cannot start the writer").map_err(|error| Failure { code: Code::Failed, error })
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 
 use super::line::{self, report};
-use crate::cli::{PluginArgs, Print, Trace};
-use crate::config::Capture;
+use crate::cli::{Capture, PluginArgs, Print, Trace};
+use crate::config;
 use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
@@ -34,7 +34,7 @@ pub(super) struct Run<'a> {
     pub(super) trace: &'a Trace,
     pub(super) print: &'a Print,
     pub(super) plugins: &'a PluginArgs,
-    pub(super) record: Option<&'a Path>,
+    pub(super) capture: &'a Capture,
     pub(super) say: Say,
 }
 
@@ -50,29 +50,36 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     if let Some(path) = &run.print.output {
         Target::check(path).map_err(failed)?;
     }
-    run.trace.pid.iter().try_for_each(|&pid| check_pid(pid))?;
+    run.trace.processes.pid.iter().try_for_each(|&pid| check_pid(pid))?;
 
     let mut reader = Reader::start().context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
-    let source = start_source(&select, &plugins, &reader, &config.capture)?;
+    line::warn(&select, plugins.interest(), run.say);
+    let mut capture = config.capture;
+    if run.capture.probe.is_some() {
+        capture.open_probe = run.capture.probe.clone();
+    }
+    let source = start_source(&select, &plugins, &reader, capture)?;
     let seen = reader.scan(Instant::now() + SCAN, &stop).unwrap_or_default();
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
     let target = line::target(run.print, new)?;
-    let recording = run.record.map(Target::create_new).transpose().map_err(failed)?;
+    let recording =
+        run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
     confine(run, new).map_err(failed)?;
-    let output = line::output(target, run.print, run.trace.extended)?;
+    let output = line::output(target, run.print)?;
     let reader = ReaderHeads { reader, stop: stop.clone() };
     let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
     give_memory_back();
     announce(&source, &plugins, run);
-    let until = (!run.trace.duration.is_zero()).then(|| Instant::now() + run.trace.duration);
+    let duration = run.trace.processes.duration;
+    let until = (!duration.is_zero()).then(|| Instant::now() + duration);
     if let Some(until) = until {
         stop.at(until);
     }
     let parts =
         line::Parts { enrich, select, plugins, heads, output, stop: stop.clone(), say: run.say };
-    let line = line::line(parts, run.print, run.trace);
+    let line = line::line(parts, run.print);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let live = Live::new(source, line, recorder, hangup(run, new, &trust, &stop));
     let outcome =
@@ -119,7 +126,7 @@ fn start_source(
     select: &Select,
     plugins: &Plugins,
     reader: &Reader,
-    capture: &Capture,
+    capture: config::Capture,
 ) -> Result<Source, Failure> {
     let comm = select.names.iter().find(|name| name.len() <= COMM_BYTES).cloned();
     let options = source::Options {
@@ -127,13 +134,14 @@ fn start_source(
         kinds: source::Kinds {
             open: select.kinds.open && select.libraries.is_empty(),
             load: select.kinds.load && select.files.is_empty(),
+            // Whatever is printed: an exec tells the executable of what comes behind it.
             exec: true,
-            exit: true,
+            exit: select.kinds.exit,
         },
         pid: select.pids.first().copied(),
         comm,
         ring_bytes: capture.ring_bytes.unwrap_or(RING_BYTES),
-        probe: capture.open_probe.clone(),
+        probe: capture.open_probe,
         own: reader.pids().into_iter().chain([std::process::id()]).collect(),
     };
     Source::start(&options).map_err(|error| {
@@ -171,7 +179,7 @@ fn recorder(
     plugins: &Plugins,
     processes: Vec<SeenProcess>,
 ) -> Result<(Box<dyn AskHeads>, Option<Recorder>), Failure> {
-    let (Some(path), Some(target)) = (run.record, recording) else {
+    let (Some(path), Some(target)) = (&run.capture.record, recording) else {
         return Ok((Box::new(reader), None));
     };
     let start = Start {
