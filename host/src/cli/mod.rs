@@ -233,7 +233,7 @@ pub struct Capture {
 }
 
 /// Options for output.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct Print {
     /// Print to FILE: lines are appended, an array replaces what is in it; a new one is for its owner only
@@ -280,7 +280,7 @@ pub enum ColorArg {
 }
 
 /// Options for plugins.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Plugins")]
 pub struct PluginArgs {
     /// A plugin that says what a file is, instead of the bundled one (`default`)
@@ -289,6 +289,12 @@ pub struct PluginArgs {
     /// A plugin that hides what must not be shown, instead of the bundled one (`default`)
     #[arg(long, value_name = "FILE", value_parser = values::nonempty())]
     pub redactor: Vec<OsString>,
+    /// A plugin that says which events are kept
+    #[arg(long, value_name = "FILE", value_parser = values::nonempty())]
+    pub filter: Vec<OsString>,
+    /// Read this configuration instead of /etc/crypto-tracer/config.toml or the user's
+    #[arg(long, value_name = "FILE", value_parser = values::path())]
+    pub config: Option<PathBuf>,
 }
 
 /// How much is said on standard error.

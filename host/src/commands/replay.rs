@@ -12,6 +12,7 @@ use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
 use crate::pipeline::{RecordedHeads, Replayed, replay as run};
+use crate::plugin::Trust;
 use crate::record::{Frame, Frames, Start};
 use crate::say::Say;
 use crate::select::Kinds;
@@ -28,12 +29,14 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let stop = Stop::default();
     let signals =
         Signals::start(stop.clone()).map_err(|error| Failure::new(Code::Failed, error))?;
-    let plugins = line::plugins(&arguments.plugins, &stop)?;
+    let trust = Trust::of_this_process();
+    let config = line::config(&arguments.plugins, &trust)?;
+    let plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
     let (frames, start) = open(arguments)?;
     name_uncovered(plugins.interest(), &start, say);
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &start.processes, plugins.interest());
-    let target = line::target(&arguments.print)?;
+    let target = line::target(&arguments.print, line::new_file(&config)?)?;
     let output = line::output(target, &arguments.print)?;
     let heads = RecordedHeads::default();
     let select = line::select(Kinds::ALL, &arguments.trace);
