@@ -2,6 +2,7 @@
 //! and what starts and ends.
 
 pub mod cli;
+pub mod closed;
 pub mod commands;
 pub mod config;
 pub mod confine;

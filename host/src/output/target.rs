@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::closed::check_standard_output;
+
 /// Permissions of a new output file: it may tell secrets' places.
 const NEW_FILE_MODE: u32 = 0o600;
 
@@ -57,6 +59,7 @@ pub struct OpenError {
 impl Target {
     /// Standard output.
     pub fn standard_output() -> std::io::Result<Target> {
+        check_standard_output()?;
         Target::of(std::io::stdout().as_fd().try_clone_to_owned()?, "standard output".to_owned())
     }
 
