@@ -31,6 +31,8 @@ pub enum Command {
     /// Prints a JSON object a line for each file_open, lib_load, process_exec and process_exit. Needs privileges.
     #[command(after_help = MONITOR_EXAMPLES)]
     Monitor(Monitor),
+    /// Write, check, test and measure plugins, without tracing
+    Plugin(crate::commands::plugin::Arguments),
 }
 
 const MONITOR_EXAMPLES: &str = "Examples:

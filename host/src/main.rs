@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Monitor(arguments) => commands::monitor(&arguments),
         Command::Replay(arguments) => commands::replay(&arguments),
+        Command::Plugin(arguments) => {
+            commands::plugin::plugin(&arguments, arguments.loudness.say())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,11 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long a line waits for room, in nanoseconds.
+const PATIENCE_NS: i64 = 20_000_000;
+
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loudness {
@@ -41,6 +46,18 @@ impl Say {
 
 fn line(message: &dyn Display) {
     let text = format!("crypto-tracer: {message}\n");
-    // One write, so that lines of several processes stay whole.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let stderr = std::io::stderr();
+    // Whoever stopped reading this misses lines; the trace does not wait for it.
+    let timeout = Timespec { tv_sec: 0, tv_nsec: PATIENCE_NS };
+    let mut watched = [PollFd::new(&stderr, PollFlags::OUT)];
+    if poll(&mut watched, Some(&timeout)) == Ok(0) {
+        return;
+    }
+    // One write of what a pipe takes at once: lines of several processes stay whole, and none blocks.
+    let end = text.floor_char_boundary(libc::PIPE_BUF - 1);
+    let mut line = text.split_at(end).0.to_owned();
+    if !line.ends_with('\n') {
+        line.push('\n');
+    }
+    let _ = stderr.lock().write_all(line.as_bytes());
 }

@@ -22,6 +22,7 @@ impl Signals {
         let signals = Signals { notify: Arc::new(Notify::new()), stop };
         let theirs = signals.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let _ = crate::confine::thread(&[]);
             loop {
                 let mut signal = 0;
                 // SAFETY: both point to values that live through the call.

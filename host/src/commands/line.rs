@@ -28,10 +28,11 @@ pub(super) struct Parts {
     pub(super) heads: Box<dyn AskHeads>,
     pub(super) output: Output,
     pub(super) stop: Stop,
+    pub(super) say: Say,
 }
 
 pub(super) fn line(parts: Parts, print: &Print, trace: &Trace) -> Line {
-    let Parts { enrich, select, plugins, heads, output, stop } = parts;
+    let Parts { enrich, select, plugins, heads, output, stop, say } = parts;
     Line {
         enrich,
         select,
@@ -42,6 +43,7 @@ pub(super) fn line(parts: Parts, print: &Print, trace: &Trace) -> Line {
         redact: !print.no_redact,
         extended: trace.extended,
         stop,
+        say,
     }
 }
 
@@ -80,16 +82,19 @@ pub(super) fn select(kinds: Kinds, trace: &Trace) -> Select {
     }
 }
 
-/// Opens the output and starts its writer.
-pub(super) fn output(print: &Print, extended: bool) -> Result<Output, Failure> {
-    let failed = |error| Failure { code: Code::Failed, error };
-    let format = format(print);
+/// Opens where the output goes.
+pub(super) fn target(print: &Print) -> Result<Target, Failure> {
     let target = match &print.output {
-        Some(path) => Target::open(path, format.appends()).map_err(anyhow::Error::new),
+        Some(path) => Target::open(path, format(print).appends()).map_err(anyhow::Error::new),
         None => Target::standard_output().context("cannot use standard output"),
     };
-    let output = Output::start(target.map_err(failed)?, format, extended);
-    output.context("cannot start the writer").map_err(failed)
+    target.map_err(|error| Failure { code: Code::Failed, error })
+}
+
+/// Starts the output's writer.
+pub(super) fn output(target: Target, print: &Print, extended: bool) -> Result<Output, Failure> {
+    let output = Output::start(target, format(print), extended);
+    output.context("cannot start the writer").map_err(|error| Failure { code: Code::Failed, error })
 }
 
 fn format(print: &Print) -> Format {

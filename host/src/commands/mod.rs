@@ -2,6 +2,7 @@
 
 mod line;
 mod monitor;
+pub mod plugin;
 mod replay;
 mod trace;
 

@@ -27,14 +27,15 @@ const LAST_WRITE_ASKED: Duration = Duration::from_millis(40);
 pub fn replay(arguments: &cli::Replay) -> Result<(), Failure> {
     let say = arguments.loudness.say();
     let stop = Stop::default();
+    let signals =
+        Signals::start(stop.clone()).map_err(|error| Failure::new(Code::Failed, error))?;
     let plugins = line::plugins(&arguments.plugins, &stop)?;
     let (frames, start) = open(arguments)?;
     name_uncovered(plugins.interest(), &start, say);
-    let signals =
-        Signals::start(stop.clone()).map_err(|error| Failure::new(Code::Failed, error))?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &start.processes, plugins.interest());
-    let output = line::output(&arguments.print, arguments.trace.extended)?;
+    let target = line::target(&arguments.print)?;
+    let output = line::output(target, &arguments.print, arguments.trace.extended)?;
     let heads = RecordedHeads::default();
     let parts = line::Parts {
         enrich,
@@ -43,6 +44,7 @@ pub fn replay(arguments: &cli::Replay) -> Result<(), Failure> {
         heads: Box::new(heads.clone()),
         output,
         stop: stop.clone(),
+        say,
     };
     let mut line = line::line(parts, &arguments.print, &arguments.trace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

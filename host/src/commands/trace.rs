@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 
 use super::line::{self, report};
 use crate::cli::{PluginArgs, Print, Trace};
+use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::output::{Output, Target};
@@ -39,28 +40,33 @@ pub(super) struct Run<'a> {
 /// Traces and prints a stream.
 pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     let stop = Stop::default();
+    // First: a thread that is there before takes signals as if nobody waited for them.
+    let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
     let plugins = line::plugins(run.plugins, &stop)?;
     if let Some(path) = &run.print.output {
         Target::check(path).map_err(failed)?;
     }
     run.trace.pid.iter().try_for_each(|&pid| check_pid(pid))?;
 
-    let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
     let mut reader = Reader::start().context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
     let source = start_source(&select, &plugins, &reader)?;
     let seen = reader.scan(Instant::now() + SCAN, &stop).unwrap_or_default();
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
-    let output = line::output(run.print, run.trace.extended)?;
+    let target = line::target(run.print)?;
+    let recording = run.record.map(Target::create_new).transpose().map_err(failed)?;
+    confine(run).map_err(failed)?;
+    let output = line::output(target, run.print, run.trace.extended)?;
     let reader = ReaderHeads { reader, stop: stop.clone() };
-    let (heads, recorder) = recorder(run, reader, &plugins, seen)?;
+    let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
+    give_memory_back();
     announce(&source, &plugins, run);
     let until = (!run.trace.duration.is_zero()).then(|| Instant::now() + run.trace.duration);
     if let Some(until) = until {
         stop.at(until);
     }
-    let parts = line::Parts { enrich, select, plugins, heads, output, stop };
+    let parts = line::Parts { enrich, select, plugins, heads, output, stop, say: run.say };
     let line = line::line(parts, run.print, run.trace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let live = Live::new(source, line, recorder);
@@ -98,7 +104,7 @@ fn start_source(select: &Select, plugins: &Plugins, reader: &Reader) -> Result<S
         comm,
         ring_bytes: RING_BYTES,
         probe: None,
-        own: reader.pid().into_iter().chain([std::process::id()]).collect(),
+        own: reader.pids().into_iter().chain([std::process::id()]).collect(),
     };
     Source::start(&options).map_err(|error| {
         let code = match error.exit_code() {
@@ -111,15 +117,33 @@ fn start_source(select: &Select, plugins: &Plugins, reader: &Reader) -> Result<S
     })
 }
 
+/// Reading the kernel's types took tens of megabytes that nobody needs any more.
+fn give_memory_back() {
+    // SAFETY: gives free pages of the allocator back to the kernel; nothing that is allocated is touched.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Everything is attached and open: what is left to do needs no privileges.
+fn confine(run: &Run<'_>) -> anyhow::Result<()> {
+    let output = run.print.output.as_deref();
+    let directory = output.map(|path| match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    });
+    confine::thread(directory.as_slice()).context("cannot drop privileges")
+}
+
 /// The recording, if one is wanted, and who answers for heads so that it has them.
 fn recorder(
     run: &Run<'_>,
+    recording: Option<Target>,
     reader: ReaderHeads,
     plugins: &Plugins,
     processes: Vec<SeenProcess>,
 ) -> Result<(Box<dyn AskHeads>, Option<Recorder>), Failure> {
-    let Some(path) = run.record else { return Ok((Box::new(reader), None)) };
-    let target = Target::create_new(path).map_err(failed)?;
+    let (Some(path), Some(target)) = (run.record, recording) else {
+        return Ok((Box::new(reader), None));
+    };
     let start = Start {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),

@@ -34,6 +34,20 @@ impl Chunk {
         self.bytes.is_empty()
     }
 
+    /// Ends of the parts that it can be written in: whole items together, up to `most` bytes each.
+    pub(super) fn parts(&self, most: usize) -> impl Iterator<Item = usize> {
+        let mut ends = self.ends.iter().map(|(end, _)| *end).peekable();
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let mut end = ends.next()?;
+            while let Some(next) = ends.next_if(|next| next - start <= most) {
+                end = next;
+            }
+            start = end;
+            Some(end)
+        })
+    }
+
     /// How many events it tells.
     pub(super) fn events(&self) -> u64 {
         self.ends.iter().filter(|(_, is_event)| *is_event).count() as u64
@@ -77,6 +91,9 @@ mod tests {
         chunk.add(true, |_| {});
         chunk.add(true, |out| out.extend(b"de\n"));
         assert_eq!(chunk.events(), 2);
+        assert_eq!(chunk.parts(100).collect::<Vec<_>>(), [12]);
+        assert_eq!(chunk.parts(9).collect::<Vec<_>>(), [9, 12]);
+        assert_eq!(chunk.parts(1).collect::<Vec<_>>(), [4, 9, 12]);
         assert_eq!(chunk.whole(3), (0, 0));
         assert_eq!(chunk.whole(4), (4, 1));
         assert_eq!(chunk.whole(9), (9, 1));

@@ -172,11 +172,7 @@ fn run(
 impl Position<'_> {
     /// Writes a chunk; how many of its events are out, whole.
     fn put(&mut self, chunk: &Chunk) -> (u64, io::Result<()>) {
-        let outcome = self.write(&chunk.bytes, self.items);
-        let (done, outcome) = match outcome {
-            Ok(()) => (chunk.bytes.len(), Ok(())),
-            Err((done, error)) => (done, Err(error)),
-        };
+        let (done, outcome) = self.write_parts(chunk);
         let (whole, events) = chunk.whole(done);
         self.items += whole as u64;
         if outcome.is_err() {
@@ -186,6 +182,20 @@ impl Position<'_> {
             return (events, outcome);
         }
         (events, self.close_meanwhile())
+    }
+
+    /// A pipe takes this much at once or not at all: a run that ends while nobody reads leaves no half line in it.
+    fn write_parts(&self, chunk: &Chunk) -> (usize, io::Result<()>) {
+        let most = if self.target.has_reader { libc::PIPE_BUF } else { usize::MAX };
+        let mut start = 0;
+        for end in chunk.parts(most) {
+            let part = chunk.bytes.get(start..end).unwrap_or_default();
+            if let Err((done, error)) = self.write(part, self.items + start as u64) {
+                return (start + done, Err(error));
+            }
+            start = end;
+        }
+        (start, Ok(()))
     }
 
     /// In a file that can be written anywhere, the end follows each chunk; the next chunk overwrites it.

@@ -4,16 +4,15 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
-};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::losses::{EVERY, LOOK};
 use super::{Line, LossTeller, Recorder};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
+use crate::plugin::Level;
 use crate::signals::Signals;
 use crate::source::Source;
 use crate::stats::{Missing, Stats};
@@ -53,6 +52,8 @@ pub struct Live {
     source: Source,
     line: Line,
     losses: LossTeller,
+    /// When plugins may tell of failures again.
+    failures_next: Option<Instant>,
     batch: Vec<KernelEvent>,
     recorder: Option<Recorder>,
     /// The counters were not looked at since the last drain.
@@ -63,13 +64,13 @@ impl Live {
     /// Brings the kernel side and the steps together.
     pub fn new(source: Source, line: Line, recorder: Option<Recorder>) -> Live {
         let batch = Vec::with_capacity(BATCH);
-        Live { source, line, losses: LossTeller::default(), batch, recorder, untold: false }
+        let losses = LossTeller::default();
+        Live { source, line, losses, failures_next: None, batch, recorder, untold: false }
     }
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
     pub async fn run(mut self, signals: &Signals, until: Option<Instant>) -> io::Result<Outcome> {
         let ring = watch(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-        let nap = Nap::new()?;
         let reader = Watched::of(&self.line)?;
         let end = async {
             tokio::select! {
@@ -79,17 +80,22 @@ impl Live {
             }
         };
         tokio::pin!(end);
+        let mut busy = false;
         let why = loop {
             let tick = at(self.next_word());
             tokio::select! {
                 biased;
                 why = &mut end => break why,
                 () = self.line.output.writer().ended() => break Why::Output,
+                // While events come with every nap, waiting for the first one would only be one more wake-up.
+                () = std::future::ready(()), if busy => {}
                 ready = ring.readable() => ready?.clear_ready(),
                 () = tick => {}
             }
             let round = async {
-                nap.take().await?;
+                // The thread itself sleeps: nothing else waits for it, and a timer of the runtime takes four system
+                // calls and up to twice the time.
+                std::thread::sleep(NAP);
                 self.drain().await
             };
             tokio::pin!(round);
@@ -102,16 +108,22 @@ impl Live {
                     }
                     break why;
                 }
-                done = &mut round => done?,
+                done = &mut round => busy = done? > 0,
             }
         };
         self.finish(why).await
     }
 
-    /// Takes everything that is in the ring.
-    async fn drain(&mut self) -> io::Result<()> {
+    /// Takes everything that is in the ring; how many records that was.
+    async fn drain(&mut self) -> io::Result<usize> {
         self.set_clock();
-        while self.take_batch() > 0 {
+        let mut drained = 0;
+        loop {
+            let count = self.take_batch();
+            if count == 0 {
+                break;
+            }
+            drained += count;
             self.process().await;
             if self.line.stop.is_asked() {
                 break;
@@ -121,7 +133,7 @@ impl Live {
         }
         self.tell(false);
         self.line.output.flush().await;
-        Ok(())
+        Ok(drained)
     }
 
     fn take_batch(&mut self) -> usize {
@@ -151,17 +163,27 @@ impl Live {
 
     /// When there is word to give of what was lost or failed.
     fn next_word(&self) -> Option<Instant> {
-        self.untold.then(|| self.losses.next(Instant::now()))
+        let now = Instant::now();
+        let failures = self.failures_next.unwrap_or(now);
+        self.untold.then(|| self.losses.next(now).max(failures))
     }
 
     /// Tells in the stream what is missing and what failed.
     fn tell(&mut self, last: bool) {
         let now = Instant::now();
-        self.untold = !last && now < self.losses.next(now);
-        if self.untold {
-            return;
-        }
         let at = wall_now();
+        let losses_wait = !last && now < self.losses.next(now);
+        let failures_wait = !last && self.failures_next.is_some_and(|next| now < next);
+        self.untold = losses_wait || failures_wait;
+        if !losses_wait {
+            self.tell_losses(at, now);
+        }
+        if !failures_wait {
+            self.tell_failures(at, now);
+        }
+    }
+
+    fn tell_losses(&mut self, at: Timestamp, now: Instant) {
         let mut total = self.line.stats.clone();
         add_losses(&mut total, &self.source);
         let news = self.losses.news(&total.lost, now);
@@ -171,9 +193,21 @@ impl Live {
         for loss in news {
             self.line.output.notice(&Notice::EventsLost(at, loss));
         }
-        for failure in self.line.plugins.take_failures() {
-            self.line.stats.plugin_failures += failure.count;
+    }
+
+    fn tell_failures(&mut self, at: Timestamp, now: Instant) {
+        let failures = self.line.plugins.take_failures();
+        self.failures_next = Some(now + if failures.is_empty() { LOOK } else { EVERY });
+        for failure in failures {
             self.line.output.notice(&Notice::PluginFailed(at, failure));
+        }
+        self.line.stats.plugin_failures = self.line.plugins.failures();
+        for line in self.line.plugins.take_log() {
+            let text = format!("plugin {}: {}", line.plugin, line.message);
+            match line.level {
+                Level::Debug => self.line.say.detail(text),
+                Level::Error | Level::Warn | Level::Info => self.line.say.info(text),
+            }
         }
     }
 
@@ -203,33 +237,6 @@ impl Live {
 fn add_losses(stats: &mut Stats, source: &Source) {
     for (cause, count, exact) in source.losses().causes() {
         stats.miss(cause, Missing { count, exact });
-    }
-}
-
-/// One millisecond, to the microsecond: tokio's own timer may take two.
-#[derive(Debug)]
-struct Nap(AsyncFd<OwnedFd>);
-
-impl Nap {
-    fn new() -> io::Result<Nap> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Nap(watch(timer, Interest::READABLE)?))
-    }
-
-    async fn take(&self) -> io::Result<()> {
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let nap = Timespec { tv_sec: 0, tv_nsec: i64::from(NAP.subsec_nanos()) };
-        let once = Itimerspec { it_interval: zero, it_value: nap };
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
-        loop {
-            let mut ready = self.0.readable().await?;
-            let taken = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0; 8])?));
-            match taken {
-                Ok(done) => return done.map(|_| ()),
-                Err(_not_yet) => {}
-            }
-        }
     }
 }
 

@@ -8,10 +8,10 @@ use crate::event::Loss;
 use crate::stats::Missing;
 
 /// How often each cause is told at most.
-const EVERY: Duration = Duration::from_secs(1);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 /// How often the counters are looked at while there is nothing to tell: a look costs system calls.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// What was told already.
 #[derive(Debug, Default)]

@@ -22,6 +22,7 @@ use crate::event::{
 };
 use crate::output::Output;
 use crate::plugin::{Decision, Plugins};
+use crate::say::Say;
 use crate::select::Select;
 use crate::stats::Stats;
 use crate::stop::Stop;
@@ -56,6 +57,8 @@ pub struct Line {
     pub extended: bool,
     /// The wish to end.
     pub stop: Stop,
+    /// Where plugins' lines go.
+    pub say: Say,
 }
 
 impl std::fmt::Debug for Line {

@@ -2,7 +2,7 @@
 //!
 //! Keys are 128 bits of keyed hash: nobody outside knows the keys, so nobody can make two questions meet.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 
 /// Entries that a key can be in.
 const WAYS: usize = 4;
@@ -33,13 +33,14 @@ impl<V> Cache<V> {
         Cache { keys, entries, clock: 0, bytes: 0, most_bytes }
     }
 
+    /// Remembers nothing.
+    pub(super) fn none() -> Cache<V> {
+        Cache { entries: Vec::new(), ..Cache::new(0, 0) }
+    }
+
     /// The key of a question.
     pub(super) fn key(&self, question: impl Hash) -> u128 {
-        let [high, low] = self.keys.each_ref().map(|key| {
-            let mut hasher = key.build_hasher();
-            question.hash(&mut hasher);
-            u128::from(hasher.finish())
-        });
+        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(&question)));
         high << 64 | low
     }
 
@@ -66,7 +67,8 @@ impl<V> Cache<V> {
         }
         let clock = self.clock;
         let set = self.set(key);
-        let same = set.iter().position(|entry| entry.as_ref().is_some_and(|entry| entry.key == key));
+        let same =
+            set.iter().position(|entry| entry.as_ref().is_some_and(|entry| entry.key == key));
         let oldest = || {
             let age = |entry: &Option<Entry<V>>| {
                 entry.as_ref().map_or(u32::MAX, |entry| clock.wrapping_sub(entry.used))
@@ -106,8 +108,8 @@ mod tests {
     fn answers_come_back_until_others_took_their_place() {
         let mut cache = Cache::new(1, 1000);
         let keys: Vec<u128> = (0..5).map(|n| cache.key(n)).collect();
-        for n in 0..4 {
-            cache.put(keys[n], n, 0);
+        for (n, &key) in keys.iter().take(4).enumerate() {
+            cache.put(key, n, 0);
         }
         assert_eq!(cache.get(keys[0]), Some(&0));
         cache.put(keys[4], 4, 0);
@@ -130,6 +132,14 @@ mod tests {
         }
         let held: usize = cache.entries.iter().flatten().map(|entry| entry.value.len()).sum();
         assert!((300..=1000).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn none_remembers_nothing() {
+        let mut cache = Cache::none();
+        let key = cache.key(1);
+        cache.put(key, 1, 0);
+        assert_eq!(cache.get(key), None);
     }
 
     #[test]

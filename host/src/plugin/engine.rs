@@ -10,7 +10,7 @@ const BASELINE: &str = "x86_64-unknown-linux-gnu";
 const MEMORY_RESERVATION: u64 = 16 << 20;
 
 /// Bytes of stack that a plugin has by default.
-pub const DEFAULT_STACK: usize = 512 << 10;
+pub(super) const DEFAULT_STACK: usize = 512 << 10;
 
 fn config(stack: usize) -> Config {
     let mut config = Config::new();

@@ -70,6 +70,11 @@ impl Holds {
     pub(super) fn new(limits: &Limits) -> Holds {
         Holds { memory: 0, most_memory: limits.memory, most_entries: limits.table_entries }
     }
+
+    /// Bytes of all memories together.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
 }
 
 // An error and not `Ok(false)`: it comes out as it is, where a guest that gets -1 only traps somehow.

@@ -8,7 +8,8 @@ const MOST_BYTES: u64 = 4 << 20;
 const FIRST_PERSON: u32 = 1000;
 const NOBODY: u32 = 65_534;
 /// What is no home directory, whatever the file says; nor is anything below the second list's.
-const NO_HOME: &[&str] = &["", "home", "media", "mnt", "nonexistent", "opt", "root", "run", "srv", "tmp", "var"];
+const NO_HOME: &[&str] =
+    &["", "home", "media", "mnt", "nonexistent", "opt", "root", "run", "srv", "tmp", "var"];
 const SYSTEM: &[&str] =
     &["bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "proc", "sbin", "sys", "usr"];
 

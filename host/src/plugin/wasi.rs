@@ -124,15 +124,14 @@ fn define(interface: &str, it: &mut LinkerInstance<'_, State>) -> Result<()> {
             it.func_wrap("get-arguments", |_: Store<'_>, ()| Ok((Vec::<String>::new(),)))?;
             it.func_wrap("initial-cwd", |_: Store<'_>, ()| Ok((None::<String>,)))
         }
-        "cli/exit" => it.func_wrap(
-            "exit",
-            |_: Store<'_>, (status,): (std::result::Result<(), ()>,)| {
+        "cli/exit" => {
+            it.func_wrap("exit", |_: Store<'_>, (status,): (std::result::Result<(), ()>,)| {
                 Err::<(), _>(Error::new(Misuse::Exit(status.is_err().into())))
-            },
-        ),
-        "cli/stdin" => it.func_wrap("get-stdin", |_: Store<'_>, ()| {
-            Ok((Resource::<InputStream>::new_own(0),))
-        }),
+            })
+        }
+        "cli/stdin" => {
+            it.func_wrap("get-stdin", |_: Store<'_>, ()| Ok((Resource::<InputStream>::new_own(0),)))
+        }
         "cli/stdout" => it.func_wrap("get-stdout", |_: Store<'_>, ()| {
             Ok((Resource::<OutputStream>::new_own(1),))
         }),
@@ -191,10 +190,9 @@ fn streams(it: &mut LinkerInstance<'_, State>) -> Result<()> {
             |_: Store<'_>, _: (Resource<InputStream>, u64)| Ok((Bytes::Err(StreamError::Closed),)),
         )?;
     }
-    it.func_wrap(
-        "[method]input-stream.subscribe",
-        |_: Store<'_>, _: (Resource<InputStream>,)| Ok((Resource::<Pollable>::new_own(0),)),
-    )?;
+    it.func_wrap("[method]input-stream.subscribe", |_: Store<'_>, _: (Resource<InputStream>,)| {
+        Ok((Resource::<Pollable>::new_own(0),))
+    })?;
     it.func_wrap(
         "[method]output-stream.subscribe",
         |_: Store<'_>, _: (Resource<OutputStream>,)| Ok((Resource::<Pollable>::new_own(0),)),

@@ -2,16 +2,18 @@
 //! somebody's file system and be replaced. It gets questions in batches and has until a deadline.
 
 mod cgroup;
+mod confine;
 mod head;
+mod nursery;
 mod process;
 mod protocol;
 mod scan;
 mod secrets;
 mod serve;
 
+pub use nursery::run as serve;
 pub use process::Reader;
 pub use protocol::{HeadAnswer, HeadQuestion, MappedFile, Refusal, SeenProcess};
-pub use serve::serve;
 
 /// The hidden first argument that makes this program the reader.
 pub const ARGUMENT: &str = "__reader";

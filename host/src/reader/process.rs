@@ -1,6 +1,7 @@
 //! The reader's process, seen from the tracer.
 
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::nursery;
 use super::protocol::{Answer, HeadAnswer, HeadQuestion, MOST_BYTES, Question, SeenProcess, send};
 use crate::stop::Stop;
 
@@ -20,17 +22,28 @@ const HANGS_AFTER: Duration = Duration::from_secs(1);
 /// How often the wish to end is looked at while waiting.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How long the making of a reader may take.
+const BIRTH: Duration = Duration::from_secs(2);
+
 /// A reader that can be asked, or the memory of those that hung.
 #[derive(Debug)]
 pub struct Reader {
+    nursery: Nursery,
     running: Option<Running>,
     number: u64,
     replaced: u32,
 }
 
+/// The process that makes readers.
+#[derive(Debug)]
+struct Nursery {
+    child: Child,
+    control: UnixStream,
+}
+
 #[derive(Debug)]
 struct Running {
-    child: Child,
+    pid: i32,
     socket: UnixStream,
     /// Bytes of an answer that is not whole yet.
     incoming: Vec<u8>,
@@ -41,12 +54,15 @@ struct Running {
 impl Reader {
     /// Starts the process.
     pub fn start() -> io::Result<Reader> {
-        Ok(Reader { running: Some(Running::start()?), number: 0, replaced: 0 })
+        let nursery = Nursery::start()?;
+        let running = Some(nursery.make()?);
+        Ok(Reader { nursery, running, number: 0, replaced: 0 })
     }
 
-    /// The reader's process id; None when there is none any more.
-    pub fn pid(&self) -> Option<u32> {
-        self.running.as_ref().map(|running| running.child.id())
+    /// Process ids of the reader and of the process that makes readers, to be left out of the trace.
+    pub fn pids(&self) -> Vec<u32> {
+        let running = self.running.as_ref().and_then(|running| u32::try_from(running.pid).ok());
+        running.into_iter().chain([self.nursery.child.id()]).collect()
     }
 
     /// Asks for heads, in order. An answer that is not there by `until`, or when `stop` is asked, is None.
@@ -134,29 +150,25 @@ impl Reader {
 
     /// Leaves this reader to itself and starts another one, a few times.
     fn replace(&mut self) {
-        if let Some(mut old) = self.running.take() {
-            // One that waits for a file system does not even die; nobody waits for it.
-            let _ = old.child.kill();
-            let _ = old.child.try_wait();
-        }
+        // It ends when it finds its socket closed. One that waits for a file system would not even die when it
+        // is killed; nobody waits for it.
+        self.running = None;
         if self.replaced < MOST_REPLACED {
             self.replaced += 1;
-            self.running = Running::start().ok();
+            self.running = self.nursery.make().ok();
         }
     }
 }
 
-impl Drop for Reader {
+impl Drop for Nursery {
     fn drop(&mut self) {
-        if let Some(running) = &mut self.running {
-            let _ = running.child.kill();
-            let _ = running.child.try_wait();
-        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-impl Running {
-    fn start() -> io::Result<Running> {
+impl Nursery {
+    fn start() -> io::Result<Nursery> {
         let (ours, theirs) = UnixStream::pair()?;
         let child = Command::new("/proc/self/exe")
             .arg0("crypto-tracer-reader")
@@ -167,11 +179,25 @@ impl Running {
             // Ctrl+C is for the tracer: the reader ends when its socket closes.
             .process_group(0)
             .spawn()?;
-        ours.set_nonblocking(false)?;
-        ours.set_write_timeout(Some(Duration::from_millis(50)))?;
-        Ok(Running { child, socket: ours, incoming: Vec::new(), owes: None })
+        ours.set_read_timeout(Some(BIRTH))?;
+        Ok(Nursery { child, control: ours })
     }
 
+    fn make(&self) -> io::Result<Running> {
+        let (ours, theirs) = UnixStream::pair()?;
+        nursery::ask(self.control.as_fd(), theirs.as_fd())?;
+        let mut pid = [0; 4];
+        (&self.control).read_exact(&mut pid)?;
+        let pid = i32::from_le_bytes(pid);
+        if pid <= 0 {
+            return Err(io::Error::other("no reader could be forked"));
+        }
+        ours.set_write_timeout(Some(Duration::from_millis(50)))?;
+        Ok(Running { pid, socket: ours, incoming: Vec::new(), owes: None })
+    }
+}
+
+impl Running {
     /// The answer that is owed. None: it did not come in time.
     fn answer(&mut self, until: Instant, stop: &Stop) -> io::Result<Option<Answer>> {
         loop {

@@ -6,11 +6,8 @@ use std::os::unix::net::UnixStream;
 use super::protocol::{Answer, Question, receive, send};
 use super::{cgroup, head, scan};
 
-/// Answers questions until the tracer closes its end. `socket` is standard input.
-pub fn serve() -> io::Result<()> {
-    let socket = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?;
-    let socket = UnixStream::from(socket);
-    // The reader ends with its tracer, also when that is killed: the socket closes.
+/// Answers questions until the tracer closes its end, or is gone.
+pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
     loop {
         let question = match receive(&socket) {
             Ok(question) => question,

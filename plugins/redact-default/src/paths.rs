@@ -229,7 +229,7 @@ fn path_end(text: &str, start: usize, slash: usize) -> usize {
     let rest = text.get(slash..).unwrap_or_default();
     if is_value(before) && rest.starts_with('/') && !rest.contains(char::is_whitespace) {
         // Names may hold anything: only a list like $PATH goes on behind `:`, only JSON and the like behind `,`.
-        let list = rest.find(|c| matches!(c, ':' | ',' | '"' | '\'' | ';' | '|' | '&'));
+        let list = rest.find([':', ',', '"', '\'', ';', '|', '&']);
         return list.map_or(text.len(), |offset| slash + offset);
     }
     let mut from = slash;

@@ -74,7 +74,7 @@ enum Gives {
 }
 
 /// What only certain programs mean by an option.
-const PROGRAMS: &[(&[&str], &[(&str, Gives)])] = &[
+const PROGRAMS: &[(&[&str], ProgramOptions)] = &[
     (
         &[
             "mysql",

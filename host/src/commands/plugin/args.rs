@@ -1,0 +1,79 @@
+//! The command line of `plugin`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use crate::cli::{LoudnessArgs, PluginArgs};
+use crate::plugin::{PluginSource, PluginSpec};
+
+/// `plugin`
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = false, subcommand_required = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// How much is said besides.
+    #[command(flatten)]
+    pub loudness: LoudnessArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Tell what a plugin is, what it may ask for, and whether it would load
+    ///
+    /// Ends with 0 when it would load, else with 2 and what is wrong.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Check),
+    /// Print which plugins run with these options
+    ///
+    /// Prints order, kind, source, sha256, contract, grants and configuration of each.
+    #[command(after_help = LIST_EXAMPLES)]
+    List(List),
+}
+
+const CHECK_EXAMPLES: &str = "Examples:
+  crypto-tracer plugin check acme.wasm
+  crypto-tracer plugin check acme.wasm --with '{\"tiers\": [\"gold\"]}'";
+
+const LIST_EXAMPLES: &str = "Examples:
+  crypto-tracer plugin list
+  crypto-tracer plugin list --classifier acme.wasm --classifier default";
+
+/// The plugin that a command is about.
+#[derive(Debug, Args)]
+pub(super) struct Subject {
+    /// The plugin: a .wasm component
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// The plugin's own part of the configuration
+    #[arg(long, value_name = "JSON", value_parser = object, default_value = "{}")]
+    pub(super) with: Map<String, Value>,
+}
+
+impl Subject {
+    /// As a run would take it from the command line.
+    pub(super) fn spec(&self) -> PluginSpec {
+        let source = PluginSource::File(self.file.clone());
+        PluginSpec { config: self.with.clone(), ..PluginSpec::command_line(source) }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) subject: Subject,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    pub(super) plugins: PluginArgs,
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|error| {
+        format!("{error}; write an object, for example '{{\"tiers\": [\"gold\"]}}'")
+    })
+}

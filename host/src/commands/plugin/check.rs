@@ -1,0 +1,91 @@
+//! `plugin check`: would this plugin load, and what is it?
+
+use std::collections::BTreeSet;
+
+use super::args;
+use super::page::{Page, bytes};
+use crate::error::{Code, Failure};
+use crate::interest::Interest;
+use crate::plugin::{Grant, Import, Inspection, Limits, Setup, inspect};
+use crate::printable::printable;
+use crate::say::Say;
+
+/// Prints what there is to know. A plugin that would not load is a bad argument.
+pub(super) fn check(arguments: &args::Check, say: Say) -> Result<(), Failure> {
+    let setup = Setup::default();
+    let subject = &arguments.subject;
+    let found =
+        inspect(&subject.spec(), &setup).map_err(|error| Failure::new(Code::Usage, error))?;
+    for line in &found.log {
+        say.detail(format_args!("{}: {}", line.plugin, line.message));
+    }
+    let mut page = Page::default();
+    page.line(format_args!("{}: would load", printable(&subject.file.display().to_string())));
+    describe(&found, &setup.limits, &mut page);
+    page.print()
+}
+
+fn describe(found: &Inspection, limits: &Limits, page: &mut Page) {
+    page.row("kinds", found.kinds.join(", "));
+    let Inspection { contract, contract_here, .. } = found;
+    page.row("contract", format_args!("{contract} (this program has {contract_here})"));
+    page.row("sha256", &found.sha256);
+    let most = bytes(limits.component as u64);
+    page.row("size", format_args!("{} of at most {most}", bytes(found.size)));
+    page.row("may ask for", may_ask(&found.imports));
+    let inert = inert(&found.imports);
+    if !inert.is_empty() {
+        page.row("inert", format_args!("{inert} (imported, gives nothing)"));
+    }
+    page.row("needs grants", if found.asks_for_heads { Grant::FileHead.as_str() } else { "none" });
+    if found.kinds.contains(&"classifier") {
+        captures(&found.interest, page);
+    }
+    page.rows("limits", &limits_in_words(limits));
+}
+
+/// The functions of ours that it imports: it can call no other.
+fn may_ask(imports: &[Import]) -> String {
+    let ours = imports.iter().filter(|import| import.interface.starts_with("crypto-tracer:"));
+    let words: Vec<&str> = ours
+        .flat_map(|import| &import.functions)
+        .map(|name| name.strip_prefix("[method]").unwrap_or(name))
+        .collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+}
+
+fn inert(imports: &[Import]) -> String {
+    let names = imports.iter().filter_map(|import| {
+        let name = import.interface.strip_prefix("wasi:")?;
+        Some(name.split('@').next().unwrap_or(name))
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// What all of it makes the kernel report.
+pub(super) fn captures(interest: &Interest, page: &mut Page) {
+    let words = |what: &str, words: &BTreeSet<String>| {
+        let listed: Vec<&str> = words.iter().map(String::as_str).collect();
+        (!listed.is_empty()).then(|| format!("{what} {}", listed.join(" ")))
+    };
+    let parts = [
+        words("files ending in", &interest.suffixes),
+        words("files named", &interest.names),
+        words("libraries", &interest.libraries),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        page.row("captures", "nothing");
+    }
+    page.rows("captures", &parts);
+}
+
+fn limits_in_words(limits: &Limits) -> [String; 4] {
+    let Limits { memory, stack, deadline, wall, setup, copied, log_lines, .. } = limits;
+    [
+        format!("memory {}, stack {}", bytes(*memory as u64), bytes(*stack as u64)),
+        format!("a call: {deadline:?} of processor time, {wall:?} in all"),
+        format!("start and configure: {setup:?}"),
+        format!("{} copied a call, {log_lines} log lines a second", bytes(*copied as u64)),
+    ]
+}

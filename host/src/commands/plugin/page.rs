@@ -1,0 +1,74 @@
+//! What a command prints on standard output.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+
+use crate::error::{Code, Failure};
+use crate::printable::printable;
+
+/// Lines for standard output. Texts from outside are made harmless.
+#[derive(Debug, Default)]
+pub(super) struct Page(String);
+
+impl Page {
+    /// A line of this program's own words, with texts in it that went through [`printable`].
+    pub(super) fn line(&mut self, line: impl Display) {
+        self.0.push_str(&format!("{line}\n"));
+    }
+
+    /// A name and what there is to say, in two columns.
+    pub(super) fn row(&mut self, name: &str, value: impl Display) {
+        self.line(format_args!("  {name:<13} {}", printable(&value.to_string())));
+    }
+
+    /// A name once, and several things to say.
+    pub(super) fn rows(&mut self, name: &str, values: &[String]) {
+        for (at, value) in values.iter().enumerate() {
+            self.row(if at == 0 { name } else { "" }, value);
+        }
+    }
+
+    /// Prints everything so far. A reader that closed the pipe has seen enough.
+    pub(super) fn print(&mut self) -> Result<(), Failure> {
+        let text = std::mem::take(&mut self.0);
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                let error = anyhow::Error::new(error).context("cannot write to standard output");
+                Err(Failure { code: Code::Failed, error })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// A number of bytes for people: exact where it is short.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 2] = [(1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(size, _)| bytes >= *size) {
+        Some((size, unit)) if bytes.is_multiple_of(*size) => format!("{} {unit}", bytes / size),
+        Some((size, unit)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_for_people() {
+        for (number, text) in
+            [(0, "0 bytes"), (1023, "1023 bytes"), (4 << 20, "4 MiB"), (1536, "1.5 KiB")]
+        {
+            assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn texts_from_outside_are_harmless() {
+        let mut page = Page::default();
+        page.row("name", "a\u{1b}[2J\nb");
+        assert_eq!(page.0, "  name          a\\u{1b}[2J\\nb\n");
+    }
+}

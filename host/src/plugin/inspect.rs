@@ -1,0 +1,117 @@
+//! A plugin alone, looked at from all sides and started once: what its author wants to know before anybody runs it.
+
+use std::sync::Arc;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use super::classifier::Classifier;
+use super::component::Code;
+use super::contract;
+use super::failure::{LoadError, Problem};
+use super::filter::Filter;
+use super::log::LogLine;
+use super::member::{Kind, Member, Runtime};
+use super::redactor::Redactor;
+use super::setup::{PluginSpec, Setup};
+use crate::interest::Interest;
+
+/// The kinds there are, in the order of the pipeline.
+pub const KINDS: [&str; 3] = [Classifier::NAME, Filter::NAME, Redactor::NAME];
+
+/// An interface that a plugin imports, and what it uses of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// With its version, as in `crypto-tracer:plugin/events@0.1.0`.
+    pub interface: String,
+    /// Names of functions, as in `[method]file.head`.
+    pub functions: Vec<String>,
+}
+
+/// What a plugin is. It was started with its configuration, as every kind that it exports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The file's name without its ending.
+    pub name: Arc<str>,
+    /// Of the component, in hexadecimal.
+    pub sha256: Arc<str>,
+    /// Bytes of the component.
+    pub size: u64,
+    /// The version of the contract that it was built for.
+    pub contract: String,
+    /// The version of the contract that this program has.
+    pub contract_here: String,
+    /// What it exports, of [`KINDS`].
+    pub kinds: Vec<&'static str>,
+    /// What it imports.
+    pub imports: Vec<Import>,
+    /// Whether it asks for the beginnings of files, which needs a grant.
+    pub asks_for_heads: bool,
+    /// What it wants to see as a classifier.
+    pub interest: Interest,
+    /// What it said while it was started.
+    pub log: Vec<LogLine>,
+}
+
+/// Reads, checks, compiles and starts one plugin as every kind that it exports.
+///
+/// # Errors
+/// What keeps it from running.
+pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError> {
+    let failed = |kind, problem| LoadError { kind, plugin: spec.source.to_string(), problem };
+    let runtime = Arc::new(setup.runtime()?);
+    let code = Code::load(&runtime.engine, &spec.source, None, setup.limits.component)
+        .map_err(|problem| failed("plugin", problem))?;
+    let mut inspection = Inspection {
+        name: code.name.clone(),
+        sha256: code.sha256.clone(),
+        size: code.size,
+        contract: code.built_for.to_string(),
+        contract_here: contract::latest().version().to_string(),
+        kinds: KINDS.into_iter().filter(|kind| code.exports_kind(kind)).collect(),
+        imports: imports(&runtime.engine, &code.component),
+        asks_for_heads: code.asks_for_heads,
+        interest: Interest::default(),
+        log: Vec::new(),
+    };
+    if inspection.kinds.is_empty() {
+        let none = code.check_export("classifier, redactor or filter");
+        return Err(failed("plugin", none.err().unwrap_or(Problem::NoneBundled)));
+    }
+    for kind in inspection.kinds.clone() {
+        let start = match kind {
+            Classifier::NAME => start::<Classifier>,
+            Redactor::NAME => start::<Redactor>,
+            _ => start::<Filter>,
+        };
+        start(&runtime, &code, spec, &mut inspection).map_err(|problem| failed(kind, problem))?;
+    }
+    Ok(inspection)
+}
+
+fn start<K: Kind>(
+    runtime: &Arc<Runtime>,
+    code: &Code,
+    spec: &PluginSpec,
+    inspection: &mut Inspection,
+) -> Result<(), Problem> {
+    let config = serde_json::Value::Object(spec.config.clone()).to_string();
+    let mut member = Member::<K>::start(runtime, code, config)?;
+    inspection.interest.add_all(&member.interest).map_err(Problem::Interest)?;
+    inspection.log.extend(member.take_log());
+    Ok(())
+}
+
+fn imports(engine: &Engine, component: &Component) -> Vec<Import> {
+    let ty = component.component_type();
+    let import = |(name, item): (&str, _)| {
+        let ComponentItem::ComponentInstance(instance) = item else { return None };
+        let functions = instance
+            .exports(engine)
+            .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+            .map(|(name, _)| name.to_owned());
+        Some(Import { interface: name.to_owned(), functions: functions.collect() })
+    };
+    ty.imports(engine).filter_map(|(name, item)| import((name, item.ty))).collect()
+}

@@ -1,0 +1,116 @@
+//! The plugin author's commands, as an author calls them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::process::{Command, Output};
+
+use crypto_tracer_tests::{program, temp_dir, workspace};
+
+fn plugin<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    Command::new(program()).arg("plugin").args(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn check_tells_what_a_plugin_is() {
+    let classifier = workspace().join("artifacts/classify-default.wasm");
+    let checked = plugin([OsStr::new("check"), classifier.as_os_str()]);
+    assert_eq!(checked.status.code(), Some(0), "{}", err(&checked));
+    let text = out(&checked);
+    for row in [
+        ": would load\n",
+        "  kinds         classifier\n",
+        "  contract      0.1.0 (this program has 0.1.0)\n",
+        "  may ask for   file.path, file.size, file.head, interest.file-suffix,",
+        "  needs grants  file-head\n",
+        "  captures      files ending in .asc ",
+        "                libraries ",
+        "  limits        memory 16 MiB, stack 512 KiB\n",
+    ] {
+        assert!(text.contains(row), "{row:?} is not in\n{text}");
+    }
+    let redactor = workspace().join("artifacts/redact-default.wasm");
+    let text = out(&plugin([OsStr::new("check"), redactor.as_os_str()]));
+    assert!(text.contains("  kinds         redactor\n"), "{text}");
+    assert!(text.contains("  needs grants  none\n") && !text.contains("captures"), "{text}");
+}
+
+#[test]
+fn check_refuses_what_would_not_load_and_says_what_is_right() {
+    let dir = temp_dir();
+    let file = |name: &str, content: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let whole = fs::read(workspace().join("artifacts/classify-default.wasm")).unwrap();
+    for (path, wanted) in [
+        (dir.path().join("missing.wasm"), "No such file"),
+        (dir.path().to_owned(), "no regular file"),
+        (file("empty.wasm", b""), "is empty: build the plugin again"),
+        (file("text.wasm", b"#!/bin/sh"), "is no WebAssembly: a plugin is a component"),
+        (
+            file("core.wasm", b"\0asm\x01\0\0\0"),
+            "core module, no component: build it for wasm32-wasip2",
+        ),
+        (file("cut.wasm", &whole[..whole.len() / 2]), "damaged or cut short"),
+        (file("large.wasm", &vec![0; 5 << 20]), "4194304 bytes"),
+    ] {
+        let checked = plugin([OsStr::new("check"), path.as_os_str()]);
+        let said = err(&checked);
+        assert_eq!(checked.status.code(), Some(2), "{said}");
+        assert!(out(&checked).is_empty());
+        assert!(said.contains(wanted) && said.contains(&*path.to_string_lossy()), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn check_hands_over_the_configuration() {
+    let classifier = workspace().join("artifacts/classify-default.wasm");
+    let check = |with: &str| {
+        plugin([OsStr::new("check"), classifier.as_os_str(), OsStr::new("--with"), with.as_ref()])
+    };
+    let refused = check(r#"{"tiers": ["gold"]}"#);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(err(&refused).contains("refuses its configuration: "), "{}", err(&refused));
+    let misused = check("[1]");
+    assert_eq!(misused.status.code(), Some(2));
+    assert!(err(&misused).contains("--with"), "{}", err(&misused));
+    assert_eq!(check("{}").status.code(), Some(0));
+}
+
+#[test]
+fn list_tells_what_runs() {
+    let listed = plugin(["list"]);
+    assert_eq!(listed.status.code(), Some(0), "{}", err(&listed));
+    let text = out(&listed);
+    for row in [
+        "classifier 1: classify-default@",
+        "redactor 1: redact-default@",
+        "  source        default\n",
+    ] {
+        assert!(text.contains(row), "{row:?} is not in\n{text}");
+    }
+    let file = workspace().join("artifacts/classify-default.wasm");
+    let listed = plugin([
+        OsStr::new("list"),
+        OsStr::new("--classifier"),
+        file.as_os_str(),
+        OsStr::new("--classifier"),
+        OsStr::new("default"),
+    ]);
+    let text = out(&listed);
+    assert!(text.contains(&format!("  source        {}\n", file.display())), "{text}");
+    assert!(text.contains("classifier 2: classify-default@"), "{text}");
+    let missing = plugin(["list", "--redactor", "missing.wasm"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(err(&missing).contains("missing.wasm"), "{}", err(&missing));
+}
