@@ -51,7 +51,7 @@ pub(crate) unsafe fn file(kind: u16, file: u64, detail: u32) {
     unsafe {
         let path: Path = read(file, offset!(file_path));
         if is_wanted(kind, Name::visible(path)) {
-            named_file(kind, file, path, detail);
+            named_file(kind as u64, file, path.mnt, path.dentry, detail);
         }
     }
 }
@@ -61,11 +61,9 @@ pub(crate) unsafe fn file(kind: u16, file: u64, detail: u32) {
 pub(crate) unsafe fn typed_file(kind: u16, file: *const u8, detail: u32) {
     unsafe {
         if is_wanted(kind, Name::visible_typed(file)) {
-            let path = Path {
-                mnt: load(file, offset!(file_path) + offset!(path_mnt)),
-                dentry: load(file, offset!(file_path) + offset!(path_dentry)),
-            };
-            named_file(kind, file as u64, path, detail);
+            let mnt = load(file, offset!(file_path) + offset!(path_mnt));
+            let dentry = load(file, offset!(file_path) + offset!(path_dentry));
+            named_file(kind as u64, file as u64, mnt, dentry, detail);
         }
     }
 }
@@ -80,10 +78,11 @@ unsafe fn is_wanted(kind: u16, name: Name) -> bool {
     }
 }
 
-/// What has a name that is wanted.
-#[inline(always)]
-unsafe fn named_file(kind: u16, file: u64, path: Path, detail: u32) {
+/// What has a name that is wanted. One function for all hooks: it is most of their code.
+#[inline(never)]
+unsafe extern "C" fn named_file(kind: u64, file: u64, mnt: u64, dentry: u64, detail: u32) {
     unsafe {
+        let (kind, path) = (kind as u16, Path { mnt, dentry });
         if kind == kind::FILE_OPEN {
             let flags = detail | read::<u32>(file, offset!(file_flags));
             let (dentry, _) = Dentry::read(path.dentry);

@@ -20,7 +20,8 @@ pub(crate) fn vm_mmap_pgoff(ctx: FExitContext) -> i32 {
 #[inline(always)]
 unsafe fn try_map(file: *const u8, prot: u64, result: u64) {
     unsafe {
-        if prot & PROT_EXEC != 0 && !file.is_null() && result < FIRST_ERROR && who::may_be_wanted() {
+        if prot & PROT_EXEC != 0 && !file.is_null() && result < FIRST_ERROR && who::may_be_wanted()
+        {
             send::typed_file(kind::LIB_LOAD, file, 0);
         }
     }
