@@ -37,6 +37,7 @@ offsets! {
     task_signal,
     task_mm,
     task_tgid,
+    task_pid,
     task_comm,
     task_start_boottime,
     task_self_exec_id,
@@ -144,6 +145,8 @@ pub struct Fixed {
     pub settings: Settings,
     /// Where the kernel keeps things.
     pub offsets: Offsets,
+    /// Not used.
+    pub reserved: u32,
 }
 
 impl Fixed {
@@ -160,5 +163,6 @@ impl Fixed {
             reserved: 0,
         },
         offsets: Offsets::UNKNOWN,
+        reserved: 0,
     };
 }
