@@ -47,7 +47,10 @@ fn descendants_are_followed_and_nobody_else() {
     let (_keep, dir) = directory();
     let (mut followed, mut other) = (shell(&dir), shell(&dir));
     // A child that is there before the start.
-    tell(&mut followed, "sh -c 'echo $$ > child; while [ ! -e go ]; do sleep 0.01; done; cat x.pem' &");
+    tell(
+        &mut followed,
+        "sh -c 'echo $$ > child; while [ ! -e go ]; do sleep 0.01; done; cat x.pem' &",
+    );
     let child = loop {
         let text = fs::read_to_string(dir.join("child")).unwrap_or_default();
         if let Some(pid) = text.strip_suffix('\n') {
@@ -62,7 +65,9 @@ fn descendants_are_followed_and_nobody_else() {
         ..world::options(&interest, kinds)
     };
     let Some(mut world) = world::start(&options) else {
-        (end(other), followed.kill().unwrap(), followed.wait().unwrap());
+        end(other);
+        followed.kill().unwrap();
+        followed.wait().unwrap();
         return;
     };
     world.source.follow(&[key(followed.id()), key(child)]).unwrap();
@@ -80,7 +85,8 @@ fn descendants_are_followed_and_nobody_else() {
     pids.sort_unstable();
     pids.dedup();
     assert_eq!(pids.len(), 103);
-    let unwanted = world.records(0, |record| ![kind::FILE_OPEN, kind::PROCESS_EXEC].contains(&record.header.kind));
+    let unwanted = world
+        .records(0, |record| ![kind::FILE_OPEN, kind::PROCESS_EXEC].contains(&record.header.kind));
     assert!(unwanted.is_empty(), "{unwanted:?}");
     assert_eq!(world.source.losses().family_full, 0);
 }
