@@ -79,15 +79,14 @@ pub struct Control {
 
 impl Control {
     /// Lets nothing through.
-    pub const EMPTY: Control =
-        Control {
-            active: 0,
-            zero: 0,
-            check: 0,
-            reserved: 0,
-            own: [0; OWN_MAX],
-            generations: [Generation::EMPTY; 2],
-        };
+    pub const EMPTY: Control = Control {
+        active: 0,
+        zero: 0,
+        check: 0,
+        reserved: 0,
+        own: [0; OWN_MAX],
+        generations: [Generation::EMPTY; 2],
+    };
 }
 
 /// The bit for an ending: its last three bytes are the highest three of `tail`, ASCII in lower case, and zero in front

@@ -127,7 +127,7 @@ impl Name {
             }
             let key = self.head::<31>(self.len);
             let key = [key[0], key[1], key[2], key[3] | (active as u64) << 56];
-            NAMES.get_ptr(&key).is_some()
+            NAMES.get_ptr(key).is_some()
         }
     }
 

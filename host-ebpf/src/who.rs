@@ -156,7 +156,7 @@ unsafe fn is_followed(task: *const u8, who: Who) -> bool {
 #[inline(always)]
 pub(crate) unsafe fn follow(task: *const u8, who: Who) {
     let key = unsafe { key(task, who) };
-    if setting!(follow) != 0 && FAMILY.insert(&key, &0, 0).is_err() {
+    if setting!(follow) != 0 && FAMILY.insert(key, 0, 0).is_err() {
         lost(loss::FAMILY_FULL);
     }
 }
@@ -165,7 +165,7 @@ pub(crate) unsafe fn follow(task: *const u8, who: Who) {
 #[inline(always)]
 pub(crate) unsafe fn forget(task: *const u8, who: Who) {
     if setting!(follow) != 0 {
-        let _ = FAMILY.remove(&unsafe { key(task, who) });
+        let _ = FAMILY.remove(unsafe { key(task, who) });
     }
 }
 

@@ -3,8 +3,8 @@
 
 pub mod cli;
 pub mod commands;
-pub mod confine;
 pub mod config;
+pub mod confine;
 pub mod decode;
 pub mod enrich;
 pub mod error;

@@ -45,7 +45,7 @@ unsafe fn is_last() -> bool {
         }
         let leader: *const u8 = load(task, offset!(task_group_leader));
         let key = [leader as u64, load::<u64>(leader, offset!(task_start_boottime))];
-        EXITED.insert(&key, &0, NO_EXIST).is_ok()
+        EXITED.insert(key, 0, NO_EXIST).is_ok()
     }
 }
 

@@ -133,7 +133,7 @@ impl Losses {
             ("ring_full_load", self.ring_full_load, true),
             ("ring_full_exec", self.ring_full_exec, true),
             ("ring_full_exit", self.ring_full_exit, true),
-            ("ring_full_fork", self.ring_full_fork, true),
+            ("ring_full_fork", self.ring_full_fork, false),
             ("family_full", self.family_full, false),
             ("file_gone", self.file_gone, false),
             ("probe_missed", self.probe_missed, false),
