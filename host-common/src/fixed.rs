@@ -78,6 +78,7 @@ offsets! {
     inode_ctime_nsec,
     sb_dev,
     sb_magic,
+    sb_flags,
     sb_user_ns,
     user_ns_level,
     signal_live,
@@ -145,8 +146,6 @@ pub struct Fixed {
     pub settings: Settings,
     /// Where the kernel keeps things.
     pub offsets: Offsets,
-    /// Not used.
-    pub reserved: u32,
 }
 
 impl Fixed {
@@ -163,6 +162,5 @@ impl Fixed {
             reserved: 0,
         },
         offsets: Offsets::UNKNOWN,
-        reserved: 0,
     };
 }

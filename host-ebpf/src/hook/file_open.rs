@@ -14,8 +14,10 @@ use crate::{
 const EXEC: u32 = 0x20;
 /// `FMODE_NONOTIFY` among the flags: overlayfs opens its inner file, up to 6.13.
 const NO_NOTIFY: u32 = 0x400_0000;
-/// `MNT_NS_INTERNAL`, `ERR_PTR(-EINVAL)`: the private mount by which overlayfs reaches its layers.
+/// `MNT_NS_INTERNAL`, `ERR_PTR(-EINVAL)`: a private mount, such as that by which overlayfs reaches its layers.
 const INTERNAL: i64 = -22;
+/// `SB_KERNMOUNT`: the kernel's own file system, such as that of memfd; it has no other mounts.
+const KERNEL_MOUNT: u64 = 1 << 22;
 
 #[lsm(hook = "file_open")]
 pub(crate) fn file_open(ctx: LsmContext) -> i32 {
@@ -36,7 +38,12 @@ unsafe fn try_open(file: *const u8) {
         }
         let mnt: u64 = load(file, offset!(file_path) + offset!(path_mnt));
         if read::<i64>(mnt - offset!(mount_mnt) as u64, offset!(mount_ns)) == INTERNAL {
-            return;
+            let dentry: *const u8 = load(file, offset!(file_path) + offset!(path_dentry));
+            let inode: *const u8 = load(dentry, offset!(dentry_inode));
+            let sb: *const u8 = load(inode, offset!(inode_sb));
+            if load::<u64>(sb, offset!(sb_flags)) & KERNEL_MOUNT == 0 {
+                return;
+            }
         }
         send::typed_file(kind::FILE_OPEN, file, flags);
     }

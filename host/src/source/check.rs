@@ -118,7 +118,8 @@ fn compare_process(header: &Header) -> Result<(), String> {
     }
     let comm = fs::read("/proc/self/comm").unwrap_or_default();
     let told = header.comm.split(|&byte| byte == 0).next().unwrap_or_default();
-    same("the name", told, comm.strip_suffix(b"\n").unwrap_or(&comm))?;
+    let name = comm.strip_suffix(b"\n").unwrap_or(&comm);
+    same("the name", String::from_utf8_lossy(told), String::from_utf8_lossy(name))?;
     if let Some(ticks) = start_ticks() {
         same("the start time", header.start_ns / TICK_NS, ticks)?;
     }
@@ -153,6 +154,7 @@ fn compare_file((header, path): &Told, file: &fs::File) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crypto_tracer_common::fixed::Offsets;
 
     fn of_kind(kind: u16) -> Told {
         let mut header = Header::read_from_bytes(&[0; size_of::<Header>()]).unwrap();
@@ -179,5 +181,50 @@ mod tests {
         let file = fs::File::open(FILE.0).unwrap();
         let error = compare_file(&of_kind(kind::FILE_OPEN), &file).unwrap_err();
         assert!(error.contains("the path"), "{error}");
+    }
+
+    /// Every offset that the check looks at, one after the other moved by a word: never taken for the truth.
+    #[test]
+    fn fields_that_are_elsewhere_are_noticed() {
+        use crate::source::{Options, ladder, machine::Machine, object};
+
+        let moved: [(&str, fn(&mut Offsets) -> &mut u32); 8] = [
+            ("task_tgid", |offsets| &mut offsets.task_tgid),
+            ("task_comm", |offsets| &mut offsets.task_comm),
+            ("task_start_boottime", |offsets| &mut offsets.task_start_boottime),
+            ("mnt_namespace_inum", |offsets| &mut offsets.mnt_namespace_inum),
+            ("path_dentry", |offsets| &mut offsets.path_dentry),
+            ("inode_ino", |offsets| &mut offsets.inode_ino),
+            ("inode_ctime_sec", |offsets| &mut offsets.inode_ctime_sec),
+            ("mount_parent", |offsets| &mut offsets.mount_parent),
+        ];
+        if machine::check_kernel().and_then(|()| machine::check_privileges()).is_err() {
+            assert!(std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_none());
+            println!("skipped: BPF is not permitted here");
+            return;
+        }
+        let kinds = Kinds { open: true, ..Kinds::NONE };
+        let interest = Interest::default();
+        let options = Options {
+            interest: &interest,
+            kinds,
+            pid: None,
+            follow_children: false,
+            comm: None,
+            ring_bytes: 64 << 10,
+            probe: None,
+            own: Vec::new(),
+        };
+        let (types, machine) = (object::kernel_types().unwrap(), Machine::look());
+        for (name, place) in moved {
+            let mut layout = object::read_layout().unwrap();
+            *place(&mut layout.offsets) += 8;
+            let mut object = Object::load(&options, &layout).unwrap();
+            let (btf, layout, machine) = (&types, &layout, &machine);
+            let ground = ladder::Ground { btf, layout, machine, kinds };
+            let error = ladder::attach(&mut object, &ground, None).unwrap_err();
+            assert_eq!(error.exit_code(), 5, "{name}: {error}");
+            println!("{name}: {error}");
+        }
     }
 }

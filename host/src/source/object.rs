@@ -68,8 +68,7 @@ impl std::fmt::Debug for Object {
 impl Object {
     /// Loads the object and makes its maps; no program yet.
     pub(super) fn load(options: &Options<'_>, layout: &Layout) -> Result<Object, Error> {
-        let fixed =
-            Fixed { settings: settings(options, layout)?, offsets: layout.offsets, reserved: 0 };
+        let fixed = Fixed { settings: settings(options, layout)?, offsets: layout.offsets };
         let mut bpf = EbpfLoader::new()
             // The programs have no relocations against types; without it, aya keeps no second copy of them.
             .btf(None)

@@ -147,6 +147,7 @@ fields! {
     }
     Overlay {
         mount_ns: Is(8), ["mount"."mnt_ns"];
+        sb_flags: Is(8), ["super_block"."s_flags"];
     }
     OpenFlags {
         open_flags_flag: Is(4), ["open_flags"."open_flag"];
