@@ -36,7 +36,7 @@ pub struct Target {
 }
 
 impl NewFile {
-    fn give(self, file: &File) -> std::io::Result<()> {
+    pub(super) fn give(self, file: &File) -> std::io::Result<()> {
         if let Some(gid) = self.gid {
             std::os::unix::fs::fchown(file, None, Some(gid))?;
         }
@@ -118,7 +118,7 @@ impl Target {
         anywhere.then(|| rustix::fs::seek(&self.fd, here).ok()).flatten()
     }
 
-    fn of(fd: OwnedFd, name: String) -> std::io::Result<Target> {
+    pub(super) fn of(fd: OwnedFd, name: String) -> std::io::Result<Target> {
         let kind = File::from(fd.try_clone()?).metadata()?.file_type();
         Ok(Target {
             fd,

@@ -4,6 +4,7 @@ mod family;
 mod hangup;
 mod heads;
 mod live;
+mod looked;
 mod losses;
 mod recorder;
 mod replay;
@@ -11,7 +12,8 @@ mod replay;
 pub use family::Family;
 pub use hangup::Hangup;
 pub use heads::{AskHeads, Asked, Kept, KeptHeads, ReaderHeads, RecordedHeads};
-pub use live::{Live, Outcome, Why};
+pub use live::{Live, Outcome, Why, wall_now};
+pub use looked::judge_looked;
 pub use losses::LossTeller;
 pub use recorder::Recorder;
 pub use replay::{Replayed, replay};
@@ -39,6 +41,11 @@ impl Redact for ShowAll {
     fn redact(&mut self, _: Field<'_>, _: &str, _: &[String]) -> Option<String> {
         None
     }
+}
+
+/// Who hides what must not be shown of what belongs to this user; nobody with `--no-redact`.
+pub fn redactor(plugins: &mut Plugins, uid: u32, redact: bool) -> Box<dyn Redact + '_> {
+    if redact { Box::new(plugins.redactor(uid)) } else { Box::new(ShowAll) }
 }
 
 /// The steps behind the kernel, for live records and recorded ones alike.
