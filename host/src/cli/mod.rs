@@ -205,6 +205,9 @@ pub struct Processes {
         allow_negative_numbers = true
     )]
     pub pid: Vec<u32>,
+    /// With --pid: its descendants too
+    #[arg(long, requires = "pid")]
+    pub follow_children: bool,
     /// Only processes with TEXT in their name; over 15 bytes: in their executable's file name
     #[arg(short, long, value_name = "TEXT", value_parser = values::nonempty())]
     pub name: Vec<OsString>,

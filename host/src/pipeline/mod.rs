@@ -1,5 +1,6 @@
 //! The only place that knows all steps, and the order they come in.
 
+mod family;
 mod hangup;
 mod heads;
 mod live;
@@ -8,6 +9,7 @@ mod losses;
 mod recorder;
 mod replay;
 
+pub use family::Family;
 pub use hangup::Hangup;
 pub use heads::{AskHeads, Asked, Kept, KeptHeads, ReaderHeads, RecordedHeads};
 pub use live::{Live, Outcome, Why, wall_now};
@@ -21,8 +23,8 @@ use std::time::Instant;
 use crate::decode::decode;
 use crate::enrich::Enrich;
 use crate::event::{
-    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, RawRecord, Redact,
-    RedactedEvent,
+    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, KernelWhat, RawRecord,
+    Redact, RedactedEvent,
 };
 use crate::output::Output;
 use crate::plugin::{Decision, Plugins};
@@ -52,6 +54,8 @@ pub struct Line {
     pub enrich: Enrich,
     /// The host's filters.
     pub select: Select,
+    /// The process of `--follow-children` and its descendants.
+    pub family: Family,
     /// Classifiers, redactors, filters.
     pub plugins: Plugins,
     /// Who reads the beginnings of files.
@@ -94,8 +98,16 @@ impl Line {
         self.learn_cgroups(batch);
         let mut selected = Vec::with_capacity(batch.len());
         for event in batch.drain(..) {
+            if matches!(event.what, KernelWhat::Fork) {
+                self.family.fork(event.ppid, event.process.tgid);
+                self.enrich.enrich(event);
+                continue;
+            }
             match self.enrich.enrich(event) {
-                Some(event) if self.select.keeps(&event, self.plugins.interest()) => {
+                Some(event)
+                    if self.family.has(event.process.key.tgid)
+                        && self.select.keeps(&event, self.plugins.interest()) =>
+                {
                     selected.push(event);
                 }
                 Some(_) | None => self.stats.filtered += 1,
