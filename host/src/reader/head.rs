@@ -113,7 +113,7 @@ fn same(file: &OwnedFd, question: &HeadQuestion) -> Option<u64> {
 }
 
 /// A device as the kernel keeps it, from the form that it shows to programs.
-fn kernel_dev(dev: u64) -> u32 {
+pub(super) fn kernel_dev(dev: u64) -> u32 {
     rustix::fs::major(dev) << 20 | rustix::fs::minor(dev)
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::bench::Bench;
 use super::new::New;
 use super::test::Test;
-use crate::cli::{LoudnessArgs, PluginArgs};
+use crate::cli::PluginArgs;
 use crate::plugin::{PluginSource, PluginSpec};
 
 /// `plugin`
@@ -17,9 +17,6 @@ use crate::plugin::{PluginSource, PluginSpec};
 pub struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
-    /// How much is said besides.
-    #[command(flatten)]
-    pub loudness: LoudnessArgs,
 }
 
 #[derive(Debug, Subcommand)]
