@@ -12,7 +12,7 @@ use super::protocol::{HeadAnswer, HeadQuestion, Refusal};
 use super::secrets;
 
 /// Bytes that are read at most, as the contract says.
-const HEAD_BYTES: usize = 65_536;
+pub(super) const HEAD_BYTES: usize = 65_536;
 
 /// File systems where the inode that the kernel names is not the one that stat names.
 const INODE_DIFFERS: [u32; 3] = [OVERLAYFS, BTRFS, BCACHEFS];

@@ -18,5 +18,11 @@ pub use protocol::{
     Descriptor, HeadAnswer, HeadQuestion, LookedAt, MappedFile, Refusal, SeenProcess,
 };
 
+/// What a plugin would see of a file that begins with these bytes.
+pub fn visible_head(content: &[u8]) -> Vec<u8> {
+    let beginning = content.get(..head::HEAD_BYTES).unwrap_or(content);
+    secrets::visible(beginning)
+}
+
 /// The hidden first argument that makes this program the reader.
 pub const ARGUMENT: &str = "__reader";
