@@ -16,13 +16,16 @@ use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabiliti
 /// The first kernel where whoever has a map's descriptor may use it without CAP_BPF.
 const MAPS_BY_DESCRIPTOR: (u32, u32) = (5, 19);
 
-/// Gives up every privilege of this thread but writing below `writable`, the directories of output files.
+/// Gives up every privilege of this thread but writing below `writable`, the directories of output files, and, with
+/// `gives_files`, giving a new one to the group that the configuration names.
 ///
 /// # Errors
 /// The capabilities could not be dropped. A kernel without Landlock is no error.
-pub fn thread(writable: &[&Path]) -> io::Result<()> {
+pub fn thread(writable: &[&Path], gives_files: bool) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
-    let kept = if maps_by_descriptor() { CapabilitySet::empty() } else { CapabilitySet::BPF };
+    let mut kept = CapabilitySet::empty();
+    kept.set(CapabilitySet::BPF, !maps_by_descriptor());
+    kept.set(CapabilitySet::CHOWN, gives_files);
     let left = capabilities(None)?.permitted & kept;
     let inheritable = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: left, permitted: left, inheritable })?;

@@ -1,8 +1,11 @@
 //! The program under test.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+
+use crate::wait::until;
 
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
@@ -46,4 +49,38 @@ fn build() -> PathBuf {
         .filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
         .find(|path| path.file_name().is_some_and(|name| name == "crypto-tracer"))
         .expect("cargo names the program that it built")
+}
+
+/// Runs a command to its end and returns what it printed.
+///
+/// # Panics
+///
+/// When it cannot be run, or does not end within [`crate::DEADLINE`]: then it is killed.
+pub fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut child = Killed(child);
+    let all = |pipe: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+            bytes
+        })
+    };
+    let stdout = all(child.0.stdout.take().map(|pipe| Box::new(pipe) as Box<_>));
+    let stderr = all(child.0.stderr.take().map(|pipe| Box::new(pipe) as Box<_>));
+    let status = until(&format!("the end of {command:?}"), || child.0.try_wait().ok().flatten());
+    let join = |reader: std::thread::JoinHandle<Vec<u8>>| reader.join().unwrap_or_default();
+    Output { status, stdout: join(stdout), stderr: join(stderr) }
+}
+
+/// A child that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Ended already: both do nothing.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -30,8 +30,11 @@ fn openssl_reads_a_certificate() {
     let events = tracer.all_of(pid);
     let after = now_us();
 
+    // OpenSSL 3 opens what it is given once or twice, as the version goes; the rest is the same everywhere.
+    let mut once = kinds(&events);
+    once.dedup_by(|this, last| this == last && *this == "file_open");
     let expected = ["process_exec", "lib_load", "lib_load", "file_open", "process_exit"];
-    assert_eq!(kinds(&events), expected, "{events:#?}");
+    assert_eq!(once, expected, "{events:#?}");
     events.iter().for_each(Event::assert_documented);
     assert!(events.iter().all(|event| event.text("process") == "openssl"), "{events:#?}");
 
@@ -42,7 +45,7 @@ fn openssl_reads_a_certificate() {
         "{before} {times:?} {after}"
     );
 
-    let [exec, one, other, open, exit] = events.as_slice() else { unreachable!() };
+    let [exec, one, other, opens @ .., exit] = events.as_slice() else { unreachable!() };
     assert_eq!(exec.number("ppid"), Some(i64::from(std::process::id())));
     assert_eq!(exec.text("cmdline"), format!("openssl x509 -noout -in {bundle}"));
     let mut names = [one.text("library_name"), other.text("library_name")];
@@ -54,10 +57,12 @@ fn openssl_reads_a_certificate() {
         let name = library.file_name().unwrap().to_str().unwrap();
         assert!(name.starts_with(load.text("library_name")), "{name}");
     }
-    assert_eq!(open.text("file"), bundle);
-    assert_eq!(open.text("file_type"), "certificate");
-    assert_eq!(open.text("flags"), "O_RDONLY");
-    assert_eq!(open.number("uid"), Some(0));
+    for open in opens {
+        assert_eq!(open.text("file"), bundle);
+        assert_eq!(open.text("file_type"), "certificate");
+        assert_eq!(open.text("flags"), "O_RDONLY");
+        assert_eq!(open.number("uid"), Some(0));
+    }
     assert_eq!(exit.number("exit_code"), Some(0));
     tracer.finish();
 }

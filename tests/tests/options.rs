@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crypto_tracer_tests::{
-    Ended, Event, HomeDir, KEYS_LOAD, KEYS_OPEN, Material, Tracer, actor, needs_bpf, program, run,
-    temp_dir, until,
+    Ended, Event, HomeDir, KEYS_LOAD, KEYS_OPEN, Material, Tracer, actor, needs_bpf, output,
+    program, run, temp_dir, until,
 };
 
 const NO_OPTIONS: [&str; 0] = [];
@@ -150,7 +150,7 @@ fn a_file_gets_the_events_and_nobody_else_may_read_it() {
     let output = dir.path().join("events.json");
     for round in 1..=2 {
         let options: [OsString; 4] =
-            ["-F".into(), "*.key".into(), "-o".into(), output.clone().into()];
+            ["-F".into(), path.clone().into(), "-o".into(), output.clone().into()];
         let tracer = Tracer::monitor(options);
         cat(&path);
         until("the event in the file", || {
@@ -168,10 +168,8 @@ fn a_file_gets_the_events_and_nobody_else_may_read_it() {
 #[test]
 fn quiet_says_nothing() {
     needs_bpf!();
-    let output = Command::new(program())
-        .args(["monitor", "--quiet", "--duration", "1", "-F", "/nowhere/*"])
-        .output()
-        .unwrap();
+    let quiet = ["monitor", "--quiet", "--duration", "1", "-F", "/nowhere/*"];
+    let output = output(Command::new(program()).args(quiet));
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
@@ -222,7 +220,7 @@ fn help_and_version_need_no_privileges() {
         (&["--version"], env!("CARGO_PKG_VERSION")),
         (&["-V"], "crypto-tracer"),
     ] {
-        let output = Command::new(program()).args(arguments).output().unwrap();
+        let output = output(Command::new(program()).args(arguments));
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains(word), "{arguments:?}: {text}");

@@ -8,13 +8,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{needs_bpf, program, run, temp_dir};
+use crypto_tracer_tests::{needs_bpf, output, program, run, temp_dir};
 
 /// `nobody` on every distribution.
 const NOBODY: u32 = 65534;
 
 fn refused(command: &mut Command, code: i32, words: &[&str]) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    let Output { status, stdout, stderr } = output(command);
     let said = String::from_utf8_lossy(&stderr).into_owned();
     assert_eq!(status.code(), Some(code), "{command:?}: {said}");
     assert!(stdout.is_empty(), "{command:?} printed {}", String::from_utf8_lossy(&stdout));

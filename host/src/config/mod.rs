@@ -108,7 +108,13 @@ impl Config {
         let mut places = vec![Path::new(SITE).join("config.toml")];
         if !trust.is_elevated() {
             let user = directories::ProjectDirs::from("", "", "crypto-tracer");
-            places.extend(user.map(|user| user.config_dir().join("config.toml")));
+            let user = user.map(|user| user.config_dir().join("config.toml"));
+            // After `sudo -u` and the like HOME may be somebody else's: what cannot even be looked at is not this
+            // user's.
+            let denied = |path: &PathBuf| {
+                path.metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+            };
+            places.extend(user.filter(|path| !denied(path)));
         }
         for path in places {
             match Config::read(&path, trust) {

@@ -8,7 +8,7 @@ mod writer;
 
 pub use chunk::Chunk;
 pub use table::Look;
-pub use target::{OpenError, Target};
+pub use target::{NewFile, OpenError, Target};
 pub use writer::{Ended, Writer};
 
 use crate::event::{Notice, RedactedEvent};
@@ -102,6 +102,16 @@ impl Output {
     /// Starts a writer's thread alone, for bytes that are rendered elsewhere.
     pub fn raw_writer(target: Target) -> std::io::Result<Writer> {
         Writer::start(target, chunk::Ends::NONE)
+    }
+
+    /// Ends what was written so far and goes on in another file, from its beginning.
+    pub async fn reopen(&mut self, target: Target) {
+        self.flush().await;
+        match &mut self.render {
+            Render::Json(json) => json.restart(),
+            Render::Table(table) => table.restart(),
+        }
+        self.writer.reserve().await.reopen(target);
     }
 
     /// The writer, to watch it.

@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::losses::{EVERY, LOOK};
-use super::{Line, LossTeller, Recorder};
+use super::{Hangup, Line, LossTeller, Recorder};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
 use crate::plugin::Level;
@@ -27,12 +27,14 @@ const LAST_DRAIN: Duration = Duration::from_millis(40);
 const LAST_WRITE: Duration = Duration::from_millis(40);
 
 /// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
     /// A signal, or the duration is over.
     Asked,
     /// The reader of the output closed it, or the output cannot be written.
     Output,
+    /// A plugin failed, and that was to end the run.
+    Plugin(String),
 }
 
 /// What a run leaves.
@@ -42,6 +44,8 @@ pub struct Outcome {
     pub stats: Stats,
     /// How the output ended.
     pub output: Ended,
+    /// Why it ended.
+    pub why: Why,
     /// How the recording ended.
     pub recording: Option<Ended>,
 }
@@ -56,16 +60,17 @@ pub struct Live {
     failures_next: Option<Instant>,
     batch: Vec<KernelEvent>,
     recorder: Option<Recorder>,
+    hangup: Hangup,
     /// The counters were not looked at since the last drain.
     untold: bool,
 }
 
 impl Live {
     /// Brings the kernel side and the steps together.
-    pub fn new(source: Source, line: Line, recorder: Option<Recorder>) -> Live {
+    pub fn new(source: Source, line: Line, recorder: Option<Recorder>, hangup: Hangup) -> Live {
         let batch = Vec::with_capacity(BATCH);
         let losses = LossTeller::default();
-        Live { source, line, losses, failures_next: None, batch, recorder, untold: false }
+        Live { source, line, losses, failures_next: None, batch, recorder, hangup, untold: false }
     }
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
@@ -87,28 +92,36 @@ impl Live {
                 biased;
                 why = &mut end => break why,
                 () = self.line.output.writer().ended() => break Why::Output,
+                () = signals.hung_up() => {
+                    self.hangup.take(&mut self.line, &mut self.source).await;
+                }
                 // While events come with every nap, waiting for the first one would only be one more wake-up.
                 () = std::future::ready(()), if busy => {}
                 ready = ring.readable() => ready?.clear_ready(),
                 () = tick => {}
             }
-            let round = async {
-                // The thread itself sleeps: nothing else waits for it, and a timer of the runtime takes four system
-                // calls and up to twice the time.
-                std::thread::sleep(NAP);
-                self.drain().await
-            };
-            tokio::pin!(round);
-            tokio::select! {
-                biased;
-                why = &mut end => {
-                    if why == Why::Asked {
-                        // What is in the middle of the steps may come out.
-                        let _ = tokio::time::timeout(LAST_DRAIN, &mut round).await;
+            {
+                let round = async {
+                    // The thread itself sleeps: nothing else waits for it, and a timer of the runtime takes four system
+                    // calls and up to twice the time.
+                    std::thread::sleep(NAP);
+                    self.drain().await
+                };
+                tokio::pin!(round);
+                tokio::select! {
+                    biased;
+                    why = &mut end => {
+                        if why == Why::Asked {
+                            // What is in the middle of the steps may come out.
+                            let _ = tokio::time::timeout(LAST_DRAIN, &mut round).await;
+                        }
+                        break why;
                     }
-                    break why;
+                    done = &mut round => busy = done? > 0,
                 }
-                done = &mut round => busy = done? > 0,
+            }
+            if let Some(why) = self.line.plugins.must_end() {
+                break Why::Plugin(why);
             }
         };
         self.finish(why).await
@@ -214,7 +227,7 @@ impl Live {
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
     async fn finish(mut self, why: Why) -> io::Result<Outcome> {
         self.source.detach();
-        if why == Why::Asked {
+        if why != Why::Output {
             let until = Instant::now() + LAST_DRAIN;
             self.set_clock();
             while Instant::now() < until && self.take_batch() > 0 {
@@ -230,7 +243,7 @@ impl Live {
         let until = Instant::now() + LAST_WRITE;
         let recording = self.recorder.map(|recorder| recorder.finish(until));
         let output = self.line.output.finish(until);
-        Ok(Outcome { stats: self.line.stats, output, recording })
+        Ok(Outcome { stats: self.line.stats, output, why, recording })
     }
 }
 

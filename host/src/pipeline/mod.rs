@@ -1,11 +1,13 @@
 //! The only place that knows all steps, and the order they come in.
 
+mod hangup;
 mod heads;
 mod live;
 mod losses;
 mod recorder;
 mod replay;
 
+pub use hangup::Hangup;
 pub use heads::{AskHeads, Asked, Kept, KeptHeads, ReaderHeads, RecordedHeads};
 pub use live::{Live, Outcome, Why};
 pub use losses::LossTeller;

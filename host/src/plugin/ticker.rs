@@ -34,7 +34,7 @@ impl Ticker {
         let thread = thread::Builder::new().name("plugin-clock".to_owned()).spawn({
             let (shared, engine) = (shared.clone(), engine.clone());
             move || {
-                let _ = crate::confine::thread(&[]);
+                let _ = crate::confine::thread(&[], false);
                 tick(&shared, &engine);
             }
         })?;

@@ -27,13 +27,14 @@ pub(crate) fn compile(
     tools: &Toolchain,
     profile: &str,
     packages: &[&str],
+    features: &[&str],
     flags: &[&str],
 ) -> Result<PathBuf> {
     // Where crates are unpacked is known once they are there.
     let fetch = ["fetch", "--locked", "--target", tools.target];
     run(clean(tools)?.args(fetch).current_dir(place.sources))?;
     let mut command = cargo(place, tools, "build", packages)?;
-    command.args(["--profile", profile]);
+    command.args(["--profile", profile, "--features", &features.join(",")]);
     let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
     all.extend(remaps(place.sources, &tools.sysroot)?);
     command.env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"));

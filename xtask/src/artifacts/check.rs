@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::build::Place;
+use super::guests::{FROZEN, GUESTS, frozen};
 use super::manifest::{Artifact, Manifest, differences};
 use super::toolchain::{BPF, Toolchain, Versions, WASM, commands};
-use super::{GUESTS, Options, STEPS, build_all, compare, describe, precompile, source_hashes};
+use super::{Options, STEPS, build_all, compare, describe, precompile, source_hashes};
 
 /// Carries out `--check`.
 pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
     let manifest = Manifest::read(root)?;
     let mut wrong = sources(root, &manifest)?;
-    wrong.extend(files(root, &manifest));
+    wrong.extend(files(root, &manifest)?);
     wrong.extend(ahead_of_time(root)?);
     if !wrong.is_empty() {
         bail!(
@@ -53,10 +54,12 @@ fn sources(root: &Path, manifest: &Manifest) -> Result<Vec<String>> {
 }
 
 /// Artifacts that are not those that were built.
-fn files(root: &Path, manifest: &Manifest) -> Vec<String> {
-    let expected = std::iter::once(super::BPF_OBJECT).chain(
-        GUESTS.iter().flat_map(|guest| [Some(guest.component), guest.precompiled]).flatten(),
-    );
+fn files(root: &Path, manifest: &Manifest) -> Result<Vec<String>> {
+    let frozen = frozen(root)?;
+    let built = GUESTS.iter().flat_map(|guest| [Some(guest.component), guest.precompiled]);
+    let expected = std::iter::once(super::BPF_OBJECT)
+        .chain(built.flatten())
+        .chain(frozen.iter().map(String::as_str));
     let mut wrong: Vec<String> = expected
         .filter(|path| !manifest.artifacts.contains_key(*path))
         .map(|path| format!("{path}: not in the manifest"))
@@ -68,7 +71,7 @@ fn files(root: &Path, manifest: &Manifest) -> Vec<String> {
             Err(error) => wrong.push(format!("{error:#}")),
         }
     }
-    wrong
+    Ok(wrong)
 }
 
 /// Plugins that this workspace's engine compiles to other bytes.
@@ -114,7 +117,7 @@ fn verdict(
     wasm: &Versions,
 ) -> Result<()> {
     let mut wrong = Vec::new();
-    for (path, recorded) in &manifest.artifacts {
+    for (path, recorded) in manifest.artifacts.iter().filter(|(_, file)| file.build != FROZEN) {
         let rebuilt = Artifact::of(stage, path, &recorded.build)?;
         if rebuilt == *recorded {
             println!("rebuild: {path}: the same bytes");

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::GUESTS;
 use super::build::{Place, clippy};
+use super::guests::packages;
 use super::manifest::Manifest;
 use super::toolchain::{BPF, Toolchain, WASM, install};
 
@@ -19,6 +19,5 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     }
     clippy(&place, &bpf, &["crypto-tracer-ebpf"])?;
     let wasm = Toolchain::find_or_install(WASM, recorded.tools("plugins"))?;
-    let packages: Vec<&str> = GUESTS.iter().map(|guest| guest.package).collect();
-    clippy(&place, &wasm, &packages)
+    clippy(&place, &wasm, &packages())
 }

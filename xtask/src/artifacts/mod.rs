@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod compare;
+mod guests;
 pub(crate) mod lint;
 mod manifest;
 mod sources;
@@ -15,6 +16,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use build::Place;
+use guests::{FROZEN, GUESTS};
 use manifest::{Artifact, Build, Manifest};
 use sources::Inputs;
 use toolchain::{BPF, Toolchain, Versions, WASM};
@@ -36,36 +38,6 @@ pub(crate) struct Options {
 /// The BPF object, in the workspace.
 const BPF_OBJECT: &str = "artifacts/crypto-tracer.bpf.o";
 
-/// A plugin that is committed as a component.
-struct Guest {
-    package: &'static str,
-    folder: &'static str,
-    component: &'static str,
-    /// Where it goes compiled ahead of time, if it does.
-    precompiled: Option<&'static str>,
-}
-
-const GUESTS: [Guest; 3] = [
-    Guest {
-        package: "classify-default",
-        folder: "plugins/classify-default",
-        component: "artifacts/classify-default.wasm",
-        precompiled: Some("artifacts/classify-default.cwasm"),
-    },
-    Guest {
-        package: "redact-default",
-        folder: "plugins/redact-default",
-        component: "artifacts/redact-default.wasm",
-        precompiled: Some("artifacts/redact-default.cwasm"),
-    },
-    Guest {
-        package: "site-classifier",
-        folder: "tests/fixtures/site-classifier",
-        component: "tests/fixtures/plugins/site-classifier.wasm",
-        precompiled: None,
-    },
-];
-
 /// The steps of the build, as the manifest calls them.
 const STEPS: [&str; 3] = ["bpf", "plugins", "precompiled"];
 
@@ -80,9 +52,13 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let bpf = Toolchain::find_or_install(BPF, recorded.tools("bpf"))?;
     let wasm = Toolchain::find_or_install(WASM, recorded.tools("plugins"))?;
     build_all(&place, &bpf, &wasm, &stage)?;
+    guests::build_missing(&place, &wasm)?;
     let manifest = describe(root, &stage, &bpf.versions, &wasm.versions)?;
+    guests::unchanged(&recorded, &manifest)?;
     for (path, artifact) in &manifest.artifacts {
-        copy(&stage.join(path), &root.join(path))?;
+        if artifact.build != FROZEN {
+            copy(&stage.join(path), &root.join(path))?;
+        }
         println!("{path}: {} bytes", artifact.bytes);
     }
     manifest.write(root)
@@ -91,11 +67,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 /// Builds every artifact into the folder `stage`, under its path in the workspace.
 fn build_all(place: &Place<'_>, bpf: &Toolchain, wasm: &Toolchain, stage: &Path) -> Result<()> {
     let flags = ["-C", "link-arg=--btf"];
-    let built = build::compile(place, bpf, "bpf", &["crypto-tracer-ebpf"], &flags)?;
+    let built = build::compile(place, bpf, "bpf", &["crypto-tracer-ebpf"], &[], &flags)?;
     build::strip(bpf, &built.join("crypto-tracer-ebpf"), &stage.join(BPF_OBJECT))?;
 
     let packages: Vec<&str> = GUESTS.iter().map(|guest| guest.package).collect();
-    let built = build::compile(place, wasm, "plugin", &packages, &[])?;
+    let built = build::compile(place, wasm, "plugin", &packages, &[], &[])?;
     for guest in &GUESTS {
         let core = built.join(guest.package.replace('-', "_")).with_extension("wasm");
         let component = build::component(&core)?;
@@ -131,6 +107,10 @@ fn describe(root: &Path, stage: &Path, bpf: &Versions, wasm: &Versions) -> Resul
             add(path, third)?;
         }
     }
+    for path in guests::frozen(root)? {
+        let artifact = Artifact::of(root, &path, FROZEN)?;
+        manifest.artifacts.insert(path, artifact);
+    }
     Ok(manifest)
 }
 
@@ -142,7 +122,9 @@ fn source_hashes(root: &Path) -> Result<[BTreeMap<String, String>; 3]> {
         profile: "bpf",
     };
     let plugins = Inputs {
-        paths: std::iter::once("wit").chain(GUESTS.iter().map(|guest| guest.folder)).collect(),
+        paths: std::iter::once("wit/plugin.wit")
+            .chain(GUESTS.iter().map(|guest| guest.folder))
+            .collect(),
         packages: GUESTS.iter().map(|guest| guest.package).collect(),
         profile: "plugin",
     };

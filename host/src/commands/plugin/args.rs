@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use crate::cli::{LoudnessArgs, PluginArgs};
+use crate::cli::PluginArgs;
 use crate::plugin::{PluginSource, PluginSpec};
 
 /// `plugin`
@@ -14,9 +14,6 @@ use crate::plugin::{PluginSource, PluginSpec};
 pub struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
-    /// How much is said besides.
-    #[command(flatten)]
-    pub loudness: LoudnessArgs,
 }
 
 #[derive(Debug, Subcommand)]

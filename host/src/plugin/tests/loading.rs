@@ -36,7 +36,7 @@ fn files_that_are_no_plugin() {
     let dir = tempfile::tempdir().unwrap();
     let hostile = std::fs::read(copied("hostile.wasm")).unwrap();
     let half = &hostile[..hostile.len() / 2];
-    let noise: Vec<u8> = (0..1000u32).map(|n| (n * 7919 >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..1000u32).map(|n| ((n * 7919) >> 3) as u8).collect();
     for (name, bytes, told) in [
         ("empty", &b""[..], "is empty"),
         ("noise", &noise, "is no WebAssembly"),

@@ -1,0 +1,121 @@
+//! The plugins that are committed as components.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::build::{Place, compile, component};
+use super::manifest::Manifest;
+use super::toolchain::Toolchain;
+use super::write;
+
+/// A plugin that is committed as a component.
+pub(super) struct Guest {
+    pub(super) package: &'static str,
+    pub(super) folder: &'static str,
+    pub(super) component: &'static str,
+    /// Where it goes compiled ahead of time, if it does.
+    pub(super) precompiled: Option<&'static str>,
+}
+
+pub(super) const GUESTS: [Guest; 3] = [
+    Guest {
+        package: "classify-default",
+        folder: "plugins/classify-default",
+        component: "artifacts/classify-default.wasm",
+        precompiled: Some("artifacts/classify-default.cwasm"),
+    },
+    Guest {
+        package: "redact-default",
+        folder: "plugins/redact-default",
+        component: "artifacts/redact-default.wasm",
+        precompiled: Some("artifacts/redact-default.cwasm"),
+    },
+    Guest {
+        package: "site-classifier",
+        folder: "tests/fixtures/site-classifier",
+        component: "tests/fixtures/plugins/site-classifier.wasm",
+        precompiled: None,
+    },
+];
+
+/// What the manifest calls plugins of a released contract: they are kept as they were built, for they must load for
+/// ever.
+pub(super) const FROZEN: &str = "frozen";
+/// Where they are, in a folder for each version of the contract.
+const FROZEN_FOLDER: &str = "tests/fixtures/plugins";
+
+/// One that is built once, while its version is new, and never again.
+struct Once {
+    package: &'static str,
+    features: &'static [&'static str],
+    component: &'static str,
+}
+
+const ONCE: [Once; 2] = [
+    Once {
+        package: "fixture-hostile",
+        features: &[],
+        component: "tests/fixtures/plugins/0.1.0/hostile.wasm",
+    },
+    Once {
+        package: "fixture-hostile",
+        features: &["start"],
+        component: "tests/fixtures/plugins/0.1.0/hostile-start.wasm",
+    },
+];
+
+/// Members that become plugins, for the lints.
+pub(super) fn packages() -> Vec<&'static str> {
+    let mut all: Vec<_> = GUESTS.iter().map(|guest| guest.package).collect();
+    all.extend(ONCE.iter().map(|once| once.package));
+    all.dedup();
+    all
+}
+
+/// Builds those that are kept for ever and not there yet.
+pub(super) fn build_missing(place: &Place<'_>, tools: &Toolchain) -> Result<()> {
+    for once in &ONCE {
+        let path = place.sources.join(once.component);
+        if path.exists() {
+            continue;
+        }
+        let built = compile(place, tools, "plugin", &[once.package], once.features, &[])?;
+        let core = built.join(once.package.replace('-', "_")).with_extension("wasm");
+        write(&path, &component(&core)?)?;
+    }
+    Ok(())
+}
+
+/// The paths of those that are kept for ever.
+pub(super) fn frozen(root: &Path) -> Result<Vec<String>> {
+    let mut paths = Vec::new();
+    let folder = root.join(FROZEN_FOLDER);
+    let listed = || format!("cannot list {}", folder.display());
+    for version in fs::read_dir(&folder).with_context(listed)? {
+        let version = version?.path();
+        if !version.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(&version).with_context(listed)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "wasm") {
+                let path = path.strip_prefix(root)?.to_str().context("a path that is text")?;
+                paths.push(path.to_owned());
+            }
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Fails where one that is kept for ever is another one now.
+pub(super) fn unchanged(recorded: &Manifest, now: &Manifest) -> Result<()> {
+    for (path, artifact) in &recorded.artifacts {
+        if artifact.build == FROZEN && now.artifacts.get(path) != Some(artifact) {
+            bail!("{path} is kept as it was built: `git checkout {path}` brings it back");
+        }
+    }
+    Ok(())
+}
