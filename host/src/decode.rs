@@ -195,10 +195,9 @@ mod tests {
         fn any_header_is_an_event_or_an_error(
             kind in 0u16..8, flags: u16, path in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
-            if let Ok(event) = decode(RawRecord(&record(kind, flags, &path, b""))) {
-                if let KernelWhat::FileOpen { file, .. } = event.what {
-                    prop_assert!(file.path.bytes.contains(&b'/'));
-                }
+            let decoded = decode(RawRecord(&record(kind, flags, &path, b"")));
+            if let Ok(KernelEvent { what: KernelWhat::FileOpen { file, .. }, .. }) = decoded {
+                prop_assert!(file.path.bytes.contains(&b'/'));
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use crypto_tracer::cli::{self, Cli, Command};
+use crypto_tracer::cli::{self, Cli};
 use crypto_tracer::commands;
 use crypto_tracer::error::Code;
 use crypto_tracer::printable::printable;
@@ -18,14 +18,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
-    let done = match cli.command {
-        Command::Monitor(arguments) => commands::monitor(&arguments),
-        Command::Replay(arguments) => commands::replay(&arguments),
-        Command::Plugin(arguments) => {
-            commands::plugin::plugin(&arguments, arguments.loudness.say())
-        }
-    };
-    match done {
+    match commands::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             Say(Loudness::Quiet).error(printable(&format!("{:#}", failure.error)));

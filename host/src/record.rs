@@ -30,9 +30,9 @@ pub enum Frame {
         /// The records.
         records: Vec<Vec<u8>>,
     },
-    /// Heads that were asked for after the records before.
+    /// Heads that were asked for with the records that follow.
     Heads(Vec<(HeadQuestion, Option<HeadAnswer>)>),
-    /// Paths of cgroups, by id, that were asked for with the records before.
+    /// Paths of cgroups, by id, that were asked for with the records that follow.
     Cgroups(Vec<(u64, Option<String>)>),
     /// What the run said of losses at this point.
     Lost {

@@ -11,6 +11,7 @@ use crate::stop::Stop;
 #[derive(Clone, Debug)]
 pub struct Signals {
     notify: Arc<Notify>,
+    hangup: Arc<Notify>,
     stop: Stop,
 }
 
@@ -19,13 +20,20 @@ impl Signals {
     /// To be called before any other thread is there.
     pub fn start(stop: Stop) -> io::Result<Signals> {
         let set = block(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])?;
-        let signals = Signals { notify: Arc::new(Notify::new()), stop };
+        let signals = Signals { notify: Arc::default(), hangup: Arc::default(), stop };
+        let has_terminal = has_terminal();
         let theirs = signals.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let _ = crate::confine::thread(&[], false);
             loop {
                 let mut signal = 0;
                 // SAFETY: both point to values that live through the call.
-                if unsafe { libc::sigwait(&set, &mut signal) } == 0 {
+                if unsafe { libc::sigwait(&set, &mut signal) } != 0 {
+                    continue;
+                }
+                if signal == libc::SIGHUP && !has_terminal {
+                    theirs.hangup.notify_one();
+                } else {
                     theirs.stop.ask();
                     theirs.notify.notify_one();
                 }
@@ -34,12 +42,23 @@ impl Signals {
         Ok(signals)
     }
 
+    /// Comes back when SIGHUP came to a run without a terminal: files are to be opened and read anew.
+    pub async fn hung_up(&self) {
+        self.hangup.notified().await;
+    }
+
     /// Comes back when the run is to end.
     pub async fn asked(&self) {
         while !self.stop.is_asked() {
             self.notify.notified().await;
         }
     }
+}
+
+/// With one, SIGHUP says that it is gone.
+fn has_terminal() -> bool {
+    use rustix::fs::{Mode, OFlags, open};
+    open("/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).is_ok()
 }
 
 fn block(signals: &[libc::c_int]) -> io::Result<libc::sigset_t> {

@@ -71,8 +71,17 @@ impl Tracer {
     ///
     /// When it ends, or is not ready in time.
     pub fn monitor<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Tracer {
+        Tracer::command("monitor", options)
+    }
+
+    /// As [`Tracer::monitor`], with another command.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn command<S: AsRef<OsStr>>(name: &str, options: impl IntoIterator<Item = S>) -> Tracer {
         let mut command = Command::new(program());
-        command.arg("monitor").args(options);
+        command.arg(name).args(options);
         Tracer::start(command)
     }
 

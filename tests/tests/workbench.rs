@@ -1,4 +1,5 @@
 //! The plugin author's commands, as an author calls them.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
 use std::fs;

@@ -7,12 +7,13 @@ use std::os::unix::ffi::OsStringExt;
 use anyhow::{Context, anyhow};
 
 use crate::cli::{ColorArg, FormatArg, PluginArgs, Print, Trace};
+use crate::config::Config;
 use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
-use crate::output::{Ended, Format, Look, Output, Target};
-use crate::pipeline::{AskHeads, Line};
-use crate::plugin::{PluginSource, PluginSpec, Plugins, Setup};
+use crate::output::{Ended, Format, Look, NewFile, Output, Target};
+use crate::pipeline::{AskHeads, Family, Line};
+use crate::plugin::{PluginSource, PluginSpec, Plugins, Trust};
 use crate::reader::SeenProcess;
 use crate::say::Say;
 use crate::select::{Kinds, Select};
@@ -24,6 +25,7 @@ use crate::stop::Stop;
 pub(super) struct Parts {
     pub(super) enrich: Enrich,
     pub(super) select: Select,
+    pub(super) family: Family,
     pub(super) plugins: Plugins,
     pub(super) heads: Box<dyn AskHeads>,
     pub(super) output: Output,
@@ -31,34 +33,44 @@ pub(super) struct Parts {
     pub(super) say: Say,
 }
 
-pub(super) fn line(parts: Parts, print: &Print, trace: &Trace) -> Line {
-    let Parts { enrich, select, plugins, heads, output, stop, say } = parts;
+pub(super) fn line(parts: Parts, print: &Print) -> Line {
+    let Parts { enrich, select, family, plugins, heads, output, stop, say } = parts;
     Line {
         enrich,
         select,
+        family,
         plugins,
         heads,
         output,
         stats: Stats::default(),
         redact: !print.no_redact,
-        extended: trace.extended,
+        extended: print.extended,
         stop,
         say,
     }
 }
 
+/// Reads the configuration; one that is not obeyed is a bad argument.
+pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Failure> {
+    let config = Config::load(arguments.config.as_deref(), trust);
+    config.map_err(|error| Failure::new(Code::Usage, error))
+}
+
 /// Loads the plugins; a bad one is a bad argument.
-pub(super) fn plugins(arguments: &PluginArgs, stop: &Stop) -> Result<Plugins, Failure> {
-    let chain = |files: &[OsString]| match files {
-        [] => vec![PluginSpec::bundled()],
-        files => files.iter().map(named).collect(),
-    };
-    let setup = Setup {
-        classifiers: chain(&arguments.classifier),
-        redactors: chain(&arguments.redactor),
-        stop: stop.clone(),
-        ..Setup::default()
-    };
+pub(super) fn plugins(
+    arguments: &PluginArgs,
+    config: &Config,
+    trust: &Trust,
+    stop: &Stop,
+) -> Result<Plugins, Failure> {
+    let chain = |files: &[OsString]| files.iter().map(named).collect();
+    let setup = config.setup(
+        chain(&arguments.classifier),
+        chain(&arguments.redactor),
+        chain(&arguments.filter),
+        trust,
+        stop,
+    );
     Plugins::load(&setup).map_err(|error| Failure::new(Code::Usage, error))
 }
 
@@ -75,23 +87,57 @@ pub(super) fn select(kinds: Kinds, trace: &Trace) -> Select {
     let bytes = |texts: &[OsString]| texts.iter().map(|text| text.clone().into_vec()).collect();
     Select {
         kinds,
-        pids: trace.pid.clone(),
-        names: bytes(&trace.name),
-        libraries: bytes(&trace.library),
-        files: trace.file.clone(),
+        // The family has the last word on descendants.
+        pids: if trace.processes.follow_children { vec![] } else { trace.processes.pid.clone() },
+        names: bytes(&trace.processes.name),
+        libraries: bytes(&trace.libraries.library),
+        files: trace.files.file.clone(),
     }
 }
 
-/// Opens the output and starts its writer.
-pub(super) fn output(print: &Print, extended: bool) -> Result<Output, Failure> {
-    let failed = |error| Failure { code: Code::Failed, error };
-    let format = format(print);
+/// Warns of filters that leave nothing.
+pub(super) fn warn(select: &Select, interest: &Interest, say: Say) {
+    for warning in select.unmet(interest) {
+        say.info(format_args!("warning: {warning}"));
+    }
+}
+
+/// What a new output file is given; a group that is not there is a bad argument.
+pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
+    let mut new = NewFile::default();
+    if let Some(mode) = config.output.mode {
+        new.mode = mode;
+    }
+    if let Some(group) = &config.output.group {
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        let error = || anyhow!("[output] group: there is no group {group:?} in /etc/group");
+        let gid =
+            gid(&groups, group).ok_or_else(|| Failure { code: Code::Usage, error: error() })?;
+        new.gid = Some(gid);
+    }
+    Ok(new)
+}
+
+fn gid(groups: &str, name: &str) -> Option<u32> {
+    let mut lines = groups.lines().map(|line| line.split(':'));
+    lines.find_map(|mut fields| {
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    })
+}
+
+/// Opens where the output goes.
+pub(super) fn target(print: &Print, new: NewFile) -> Result<Target, Failure> {
     let target = match &print.output {
-        Some(path) => Target::open(path, format.appends()).map_err(anyhow::Error::new),
+        Some(path) => Target::open(path, format(print).appends(), new).map_err(anyhow::Error::new),
         None => Target::standard_output().context("cannot use standard output"),
     };
-    let output = Output::start(target.map_err(failed)?, format, extended);
-    output.context("cannot start the writer").map_err(failed)
+    target.map_err(|error| Failure { code: Code::Failed, error })
+}
+
+/// Starts the output's writer.
+pub(super) fn output(target: Target, print: &Print) -> Result<Output, Failure> {
+    let output = Output::start(target, format(print), print.extended);
+    output.context("cannot start the writer").map_err(|error| Failure { code: Code::Failed, error })
 }
 
 fn format(print: &Print) -> Format {
@@ -151,4 +197,19 @@ pub(super) fn ended(output: Ended) -> Result<(), Failure> {
         None => return Ok(()),
     };
     Err(Failure { code: Code::Failed, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gid;
+
+    #[test]
+    fn groups_by_their_whole_name() {
+        let groups = "root:x:0:\nadm:x:4:syslog\nadmin:x:99:\nbad\nodd:x:y:\n";
+        assert_eq!(gid(groups, "adm"), Some(4));
+        assert_eq!(gid(groups, "admin"), Some(99));
+        for name in ["ad", "bad", "odd", "syslog", ""] {
+            assert_eq!(gid(groups, name), None, "{name}");
+        }
+    }
 }

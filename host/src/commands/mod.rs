@@ -1,10 +1,29 @@
-//! One file a command.
+//! One file a command, or a few that do the same.
 
+mod document;
 mod line;
 mod monitor;
 pub mod plugin;
 mod replay;
+mod snapshot;
+mod text;
 mod trace;
 
-pub use monitor::monitor;
-pub use replay::replay;
+use crate::cli::{Cli, Command};
+use crate::error::Failure;
+
+/// Does what the command line says.
+pub fn run(cli: &Cli) -> Result<(), Failure> {
+    let say = cli.loudness.say();
+    match &cli.command {
+        Command::Monitor(arguments) => monitor::monitor(arguments, say),
+        Command::Files(arguments) => monitor::files(arguments, say),
+        Command::Libs(arguments) => monitor::libs(arguments, say),
+        Command::Replay(arguments) => replay::replay(arguments, say),
+        Command::Snapshot(arguments) => snapshot::snapshot(arguments, say),
+        Command::Plugin(arguments) => plugin::plugin(arguments, say),
+        Command::Completions(arguments) => text::completions(arguments),
+        Command::Help(arguments) => text::help(arguments),
+        Command::Version => text::version(),
+    }
+}

@@ -1,18 +1,32 @@
-//! `monitor`: all event types, as a stream.
+//! `monitor`, `files`, `libs`: what happens, as a stream.
 
 use super::trace::{self, Run};
-use crate::cli;
+use crate::cli::{self, Trace};
 use crate::error::Failure;
+use crate::say::Say;
 use crate::select::Kinds;
 
-/// Runs until Ctrl+C, the duration's end, or the output's.
-pub fn monitor(arguments: &cli::Monitor) -> Result<(), Failure> {
-    trace::stream(&Run {
-        kinds: Kinds::ALL,
-        trace: &arguments.trace,
-        print: &arguments.print,
-        plugins: &arguments.plugins,
-        record: arguments.record.as_deref(),
-        say: arguments.loudness.say(),
-    })
+const NONE: Kinds = Kinds { open: false, load: false, exec: false, exit: false };
+
+/// All event types. Runs until Ctrl+C, the duration's end, or the output's.
+pub(super) fn monitor(arguments: &cli::Monitor, say: Say) -> Result<(), Failure> {
+    let cli::Monitor { trace, capture, print, plugins } = arguments;
+    trace::stream(&Run { kinds: Kinds::ALL, trace, capture, print, plugins, say })
+}
+
+/// Opened files. Runs as long as [`monitor`].
+pub(super) fn files(arguments: &cli::FilesCommand, say: Say) -> Result<(), Failure> {
+    let cli::FilesCommand { processes, files, capture, print, plugins } = arguments;
+    let kinds = Kinds { open: true, ..NONE };
+    let trace = &Trace { processes: processes.clone(), files: files.clone(), ..Trace::default() };
+    trace::stream(&Run { kinds, trace, capture, print, plugins, say })
+}
+
+/// Loaded libraries. Runs as long as [`monitor`].
+pub(super) fn libs(arguments: &cli::LibsCommand, say: Say) -> Result<(), Failure> {
+    let cli::LibsCommand { processes, libraries, capture, print, plugins } = arguments;
+    let kinds = Kinds { load: true, ..NONE };
+    let trace =
+        &Trace { processes: processes.clone(), libraries: libraries.clone(), ..Trace::default() };
+    trace::stream(&Run { kinds, trace, capture, print, plugins, say })
 }

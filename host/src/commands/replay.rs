@@ -11,7 +11,8 @@ use crate::cli;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
-use crate::pipeline::{RecordedHeads, Replayed, replay as run};
+use crate::pipeline::{Family, RecordedHeads, Replayed, replay as run};
+use crate::plugin::Trust;
 use crate::record::{Frame, Frames, Start};
 use crate::say::Say;
 use crate::select::Kinds;
@@ -24,28 +25,43 @@ const LAST_WRITE: Duration = Duration::from_secs(3600);
 const LAST_WRITE_ASKED: Duration = Duration::from_millis(40);
 
 /// Runs to the recording's end.
-pub fn replay(arguments: &cli::Replay) -> Result<(), Failure> {
-    let say = arguments.loudness.say();
+pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let stop = Stop::default();
     let signals =
         Signals::start(stop.clone()).map_err(|error| Failure::new(Code::Failed, error))?;
-    let plugins = line::plugins(&arguments.plugins, &stop)?;
+    let trust = Trust::of_this_process();
+    let config = line::config(&arguments.plugins, &trust)?;
+    let plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
     let (frames, start) = open(arguments)?;
     name_uncovered(plugins.interest(), &start, say);
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &start.processes, plugins.interest());
-    let output = line::output(&arguments.print, arguments.trace.extended)?;
+    let target = line::target(&arguments.print, line::new_file(&config)?)?;
+    let output = line::output(target, &arguments.print)?;
     let heads = RecordedHeads::default();
+    let select = line::select(Kinds::ALL, &arguments.trace);
+    line::warn(&select, plugins.interest(), say);
+    let duration = arguments.trace.processes.duration;
+    if !duration.is_zero() {
+        stop.at(Instant::now() + duration);
+    }
+    let processes = &arguments.trace.processes;
+    let parents = start.processes.iter().map(|process| (process.ppid, process.pid));
+    let family = match processes.pid.as_slice() {
+        pids if processes.follow_children => Family::of(pids, parents.collect()),
+        _ => Family::default(),
+    };
     let parts = line::Parts {
         enrich,
-        select: line::select(Kinds::ALL, &arguments.trace),
+        select,
+        family,
         plugins,
         heads: Box::new(heads.clone()),
         output,
         stop: stop.clone(),
         say,
     };
-    let mut line = line::line(parts, &arguments.print, &arguments.trace);
+    let mut line = line::line(parts, &arguments.print);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Code::Failed, error))?;
     let replayed = runtime.block_on(async {

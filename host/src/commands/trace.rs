@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 
 use super::line::{self, report};
-use crate::cli::{PluginArgs, Print, Trace};
+use crate::cli::{Capture, PluginArgs, Print, Trace};
+use crate::config;
+use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
-use crate::output::{Output, Target};
-use crate::pipeline::{AskHeads, KeptHeads, Live, ReaderHeads, Recorder};
-use crate::plugin::Plugins;
+use crate::output::{NewFile, Output, Target};
+use crate::pipeline::{AskHeads, Family, Hangup, KeptHeads, Live, ReaderHeads, Recorder, Why};
+use crate::plugin::{Plugins, Trust};
 use crate::reader::{Reader, SeenProcess};
 use crate::record::Start;
 use crate::say::Say;
@@ -32,7 +34,7 @@ pub(super) struct Run<'a> {
     pub(super) trace: &'a Trace,
     pub(super) print: &'a Print,
     pub(super) plugins: &'a PluginArgs,
-    pub(super) record: Option<&'a Path>,
+    pub(super) capture: &'a Capture,
     pub(super) say: Say,
 }
 
@@ -41,34 +43,77 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     let stop = Stop::default();
     // First: a thread that is there before takes signals as if nobody waited for them.
     let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
-    let plugins = line::plugins(run.plugins, &stop)?;
+    let trust = Trust::of_this_process();
+    let config = line::config(run.plugins, &trust)?;
+    let plugins = line::plugins(run.plugins, &config, &trust, &stop)?;
+    let new = line::new_file(&config)?;
     if let Some(path) = &run.print.output {
         Target::check(path).map_err(failed)?;
     }
-    run.trace.pid.iter().try_for_each(|&pid| check_pid(pid))?;
+    run.trace.processes.pid.iter().try_for_each(|&pid| check_pid(pid))?;
 
     let mut reader = Reader::start().context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
-    let source = start_source(&select, &plugins, &reader)?;
+    line::warn(&select, plugins.interest(), run.say);
+    let mut capture = config.capture;
+    if run.capture.probe.is_some() {
+        capture.open_probe = run.capture.probe.clone();
+    }
+    let source = start_source(run, &select, &plugins, &reader, capture)?;
     let seen = reader.scan(Instant::now() + SCAN, &stop).unwrap_or_default();
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
-    let output = line::output(run.print, run.trace.extended)?;
+    let target = line::target(run.print, new)?;
+    let recording =
+        run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
+    confine(run, new).map_err(failed)?;
+    let output = line::output(target, run.print)?;
     let reader = ReaderHeads { reader, stop: stop.clone() };
-    let (heads, recorder) = recorder(run, reader, &plugins, seen)?;
+    let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
+    give_memory_back();
     announce(&source, &plugins, run);
-    let until = (!run.trace.duration.is_zero()).then(|| Instant::now() + run.trace.duration);
+    let duration = run.trace.processes.duration;
+    let until = (!duration.is_zero()).then(|| Instant::now() + duration);
     if let Some(until) = until {
         stop.at(until);
     }
-    let parts = line::Parts { enrich, select, plugins, heads, output, stop, say: run.say };
-    let line = line::line(parts, run.print, run.trace);
+    let parts = line::Parts {
+        enrich,
+        select,
+        family: Family::default(),
+        plugins,
+        heads,
+        output,
+        stop: stop.clone(),
+        say: run.say,
+    };
+    let line = line::line(parts, run.print);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let live = Live::new(source, line, recorder);
+    let live = Live::new(source, line, recorder, hangup(run, new, &trust, &stop));
     let outcome =
         runtime.and_then(|runtime| runtime.block_on(live.run(&signals, until))).map_err(failed)?;
     let recorded = outcome.recording.map_or(Ok(()), line::ended);
-    report(&outcome.stats, outcome.output, run.say).and(recorded)
+    let ended = match outcome.why {
+        Why::Plugin(why) => Err(failed(anyhow!(why))),
+        Why::Asked | Why::Output => Ok(()),
+    };
+    report(&outcome.stats, outcome.output, run.say).and(recorded).and(ended)
+}
+
+/// The same as at the start, once more.
+fn hangup(run: &Run<'_>, new: NewFile, trust: &Trust, stop: &Stop) -> Hangup {
+    let print = run.print.clone();
+    let reopen = move || line::target(&print, new).map_err(|failure| failure.error);
+    let named = run.print.output.is_some();
+    let (arguments, trust, stop) = (run.plugins.clone(), trust.clone(), stop.clone());
+    let reload = move || {
+        let config = line::config(&arguments, &trust)?;
+        line::plugins(&arguments, &config, &trust, &stop)
+    };
+    Hangup {
+        reopen: named.then(|| Box::new(reopen) as Box<dyn FnMut() -> _>),
+        reload: Box::new(move || reload().map_err(|failure: Failure| failure.error)),
+    }
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> Failure {
@@ -85,21 +130,31 @@ fn check_pid(pid: u32) -> Result<(), Failure> {
 }
 
 /// As much of the filters as the kernel can take.
-fn start_source(select: &Select, plugins: &Plugins, reader: &Reader) -> Result<Source, Failure> {
+fn start_source(
+    run: &Run<'_>,
+    select: &Select,
+    plugins: &Plugins,
+    reader: &Reader,
+    capture: config::Capture,
+) -> Result<Source, Failure> {
     let comm = select.names.iter().find(|name| name.len() <= COMM_BYTES).cloned();
     let options = source::Options {
         interest: plugins.interest(),
         kinds: source::Kinds {
             open: select.kinds.open && select.libraries.is_empty(),
             load: select.kinds.load && select.files.is_empty(),
+            // Whatever is printed: an exec tells the executable of what comes behind it.
             exec: true,
-            exit: true,
+            exit: select.kinds.exit,
+            // A child that never executes anything has its parent's executable.
+            fork: true,
         },
-        pid: select.pids.first().copied(),
+        pid: run.trace.processes.pid.first().copied(),
+        follow_children: run.trace.processes.follow_children,
         comm,
-        ring_bytes: RING_BYTES,
-        probe: None,
-        own: reader.pid().into_iter().chain([std::process::id()]).collect(),
+        ring_bytes: capture.ring_bytes.unwrap_or(RING_BYTES),
+        probe: capture.open_probe,
+        own: reader.pids().into_iter().chain([std::process::id()]).collect(),
     };
     Source::start(&options).map_err(|error| {
         let code = match error.exit_code() {
@@ -112,15 +167,33 @@ fn start_source(select: &Select, plugins: &Plugins, reader: &Reader) -> Result<S
     })
 }
 
+/// Reading the kernel's types took tens of megabytes that nobody needs any more.
+fn give_memory_back() {
+    // SAFETY: gives free pages of the allocator back to the kernel; nothing that is allocated is touched.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Everything is attached and open: what is left to do needs no privileges.
+fn confine(run: &Run<'_>, new: NewFile) -> anyhow::Result<()> {
+    let output = run.print.output.as_deref();
+    let directory = output.map(|path| match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    });
+    confine::thread(directory.as_slice(), new.gid.is_some()).context("cannot drop privileges")
+}
+
 /// The recording, if one is wanted, and who answers for heads so that it has them.
 fn recorder(
     run: &Run<'_>,
+    recording: Option<Target>,
     reader: ReaderHeads,
     plugins: &Plugins,
     processes: Vec<SeenProcess>,
 ) -> Result<(Box<dyn AskHeads>, Option<Recorder>), Failure> {
-    let Some(path) = run.record else { return Ok((Box::new(reader), None)) };
-    let target = Target::create_new(path).map_err(failed)?;
+    let (Some(path), Some(target)) = (&run.capture.record, recording) else {
+        return Ok((Box::new(reader), None));
+    };
     let start = Start {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),

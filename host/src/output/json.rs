@@ -40,6 +40,13 @@ impl Json {
         Json { extended, shape, clock: Clock::default() }
     }
 
+    /// The next object is the first one of another file.
+    pub(super) fn restart(&mut self) {
+        if let Shape::Array { empty, .. } = &mut self.shape {
+            *empty = true;
+        }
+    }
+
     /// What makes the objects so far a whole document.
     pub(super) fn ends(&self) -> Ends {
         match self.shape {

@@ -1,14 +1,16 @@
 //! [`RedactedEvent`] → bytes in a file or a pipe. Nothing else about a traced process gets out.
 
 mod chunk;
+mod document;
 mod json;
 mod table;
 mod target;
 mod writer;
 
 pub use chunk::Chunk;
+pub use document::{DocumentShape, DocumentTarget, WriteError, json as document_json};
 pub use table::Look;
-pub use target::{OpenError, Target};
+pub use target::{NewFile, OpenError, Target};
 pub use writer::{Ended, Writer};
 
 use crate::event::{Notice, RedactedEvent};
@@ -102,6 +104,16 @@ impl Output {
     /// Starts a writer's thread alone, for bytes that are rendered elsewhere.
     pub fn raw_writer(target: Target) -> std::io::Result<Writer> {
         Writer::start(target, chunk::Ends::NONE)
+    }
+
+    /// Ends what was written so far and goes on in another file, from its beginning.
+    pub async fn reopen(&mut self, target: Target) {
+        self.flush().await;
+        match &mut self.render {
+            Render::Json(json) => json.restart(),
+            Render::Table(table) => table.restart(),
+        }
+        self.writer.reserve().await.reopen(target);
     }
 
     /// The writer, to watch it.

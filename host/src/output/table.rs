@@ -32,6 +32,11 @@ impl Table {
         Table { look, headed: false }
     }
 
+    /// The next line is the first one of another file.
+    pub(super) fn restart(&mut self) {
+        self.headed = false;
+    }
+
     pub(super) fn event(&mut self, event: &RedactedEvent, out: &mut Vec<u8>) {
         let process = event.process();
         let name = printable(&String::from_utf8_lossy(process.comm.as_bytes()));

@@ -2,11 +2,29 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::closed::check_standard_output;
 
 /// Permissions of a new output file: it may tell secrets' places.
 const NEW_FILE_MODE: u32 = 0o600;
+
+/// What a new file is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    /// Permissions, whatever the umask is.
+    pub mode: u32,
+    /// Group; None: the one that new files have.
+    pub gid: Option<u32>,
+}
+
+impl Default for NewFile {
+    /// For its owner only.
+    fn default() -> Self {
+        NewFile { mode: NEW_FILE_MODE, gid: None }
+    }
+}
 
 /// A file, a pipe or a terminal, open for writing.
 #[derive(Debug)]
@@ -17,6 +35,15 @@ pub struct Target {
     /// A pipe or a socket: its reader can go away.
     pub(super) has_reader: bool,
     pub(super) name: String,
+}
+
+impl NewFile {
+    pub(super) fn give(self, file: &File) -> std::io::Result<()> {
+        if let Some(gid) = self.gid {
+            std::os::unix::fs::fchown(file, None, Some(gid))?;
+        }
+        file.set_permissions(std::fs::Permissions::from_mode(self.mode))
+    }
 }
 
 /// The output cannot be opened.
@@ -32,22 +59,27 @@ pub struct OpenError {
 impl Target {
     /// Standard output.
     pub fn standard_output() -> std::io::Result<Target> {
+        check_standard_output()?;
         Target::of(std::io::stdout().as_fd().try_clone_to_owned()?, "standard output".to_owned())
     }
 
-    /// Opens a file to append to it, or to replace what is in it; a new one is for its owner only. FIFOs, devices and
-    /// links are written through.
-    pub fn open(path: &Path, append: bool) -> Result<Target, OpenError> {
+    /// Opens a file to append to it, or to replace what is in it; one that is not there is made as `new` says. FIFOs,
+    /// devices and links are written through.
+    pub fn open(path: &Path, append: bool, new: NewFile) -> Result<Target, OpenError> {
         let failed = |source| OpenError { path: path.to_owned(), source };
-        let file = File::options()
-            .append(append)
-            .write(true)
-            .truncate(!append)
-            .create(true)
-            .mode(NEW_FILE_MODE)
-            .custom_flags(libc::O_NOCTTY)
-            .open(path)
-            .map_err(failed)?;
+        let mut options = File::options();
+        options.append(append).write(true).custom_flags(libc::O_NOCTTY);
+        // For nobody else until it is given away.
+        let made = options.clone().create_new(true).mode(new.mode & NEW_FILE_MODE).open(path);
+        let file = match made {
+            Ok(file) => new.give(&file).map(|()| file),
+            // There already; or behind a link, which nothing is made new through with O_EXCL.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                options.truncate(!append).create(true).mode(NEW_FILE_MODE).open(path)
+            }
+            Err(error) => Err(error),
+        }
+        .map_err(failed)?;
         Target::of(file.into(), path.display().to_string()).map_err(failed)
     }
 
@@ -89,7 +121,7 @@ impl Target {
         anywhere.then(|| rustix::fs::seek(&self.fd, here).ok()).flatten()
     }
 
-    fn of(fd: OwnedFd, name: String) -> std::io::Result<Target> {
+    pub(super) fn of(fd: OwnedFd, name: String) -> std::io::Result<Target> {
         let kind = File::from(fd.try_clone()?).metadata()?.file_type();
         Ok(Target {
             fd,

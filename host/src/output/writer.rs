@@ -31,6 +31,13 @@ pub struct Ended {
     pub target: String,
 }
 
+/// What the thread is told.
+#[derive(Debug)]
+enum Message {
+    Write(Chunk),
+    Reopen(Target),
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     /// Events handed to the writer.
@@ -44,7 +51,7 @@ struct Shared {
 /// The writer's thread, seen from the pipeline.
 #[derive(Debug)]
 pub struct Writer {
-    chunks: mpsc::Sender<Chunk>,
+    messages: mpsc::Sender<Message>,
     shared: Arc<Shared>,
     result: std::sync::mpsc::Receiver<io::Result<()>>,
     watched: Option<OwnedFd>,
@@ -54,7 +61,7 @@ pub struct Writer {
 /// A place in the writer's buffer.
 #[derive(Debug)]
 pub struct Place<'a> {
-    permit: Option<mpsc::Permit<'a, Chunk>>,
+    permit: Option<mpsc::Permit<'a, Message>>,
     shared: &'a Shared,
 }
 
@@ -63,7 +70,14 @@ impl Place<'_> {
     pub fn send(self, chunk: Chunk) {
         self.shared.taken.fetch_add(chunk.events(), Ordering::Relaxed);
         if let Some(permit) = self.permit {
-            permit.send(chunk);
+            permit.send(Message::Write(chunk));
+        }
+    }
+
+    /// What comes next goes elsewhere.
+    pub fn reopen(self, target: Target) {
+        if let Some(permit) = self.permit {
+            permit.send(Message::Reopen(target));
         }
     }
 }
@@ -71,25 +85,25 @@ impl Place<'_> {
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(target: Target, ends: Ends) -> io::Result<Writer> {
-        let (chunks, received) = mpsc::channel(CHUNKS);
+        let (messages, received) = mpsc::channel(CHUNKS);
         let (ended, result) = std::sync::mpsc::channel();
         let shared = Arc::new(Shared::default());
         let watched = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
         let name = target.name.clone();
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let outcome = run(&target, ends, received, &theirs);
+            let outcome = run(target, ends, received, &theirs);
             theirs.ended.store(true, Ordering::Release);
             let _ = ended.send(outcome);
             theirs.end.notify_one();
         })?;
-        Ok(Writer { chunks, shared, result, watched, target: name })
+        Ok(Writer { messages, shared, result, watched, target: name })
     }
 
     /// Waits for room in the buffer.
     pub async fn reserve(&self) -> Place<'_> {
         // Closed: the thread has ended, and what comes now counts as not written.
-        let permit = self.chunks.reserve().await.ok();
+        let permit = self.messages.reserve().await.ok();
         Place { permit, shared: &self.shared }
     }
 
@@ -107,17 +121,16 @@ impl Writer {
 
     /// Writes the last chunk and ends; waits until `deadline` at most.
     pub fn finish(self, last: Chunk, deadline: Instant) -> Ended {
-        let Writer { chunks, shared, result, target, watched: _ } = self;
+        let Writer { messages, shared, result, target, watched: _ } = self;
         shared.taken.fetch_add(last.events(), Ordering::Relaxed);
         let mut last = Some(last);
         let outcome = loop {
-            if let Some(Err(mpsc::error::TrySendError::Full(chunk))) =
-                last.take().map(|chunk| chunks.try_send(chunk))
-            {
+            let sent = last.take().map(|chunk| messages.try_send(Message::Write(chunk)));
+            if let Some(Err(mpsc::error::TrySendError::Full(Message::Write(chunk)))) = sent {
                 last = Some(chunk);
             }
             if last.is_none() {
-                drop(chunks);
+                drop(messages);
                 let left = deadline.saturating_duration_since(Instant::now());
                 break result.recv_timeout(left).ok();
             }
@@ -153,20 +166,38 @@ struct Position<'a> {
 }
 
 fn run(
-    target: &Target,
+    mut target: Target,
     ends: Ends,
-    mut chunks: mpsc::Receiver<Chunk>,
+    mut messages: mpsc::Receiver<Message>,
     shared: &Shared,
 ) -> io::Result<()> {
+    while let Some(next) = fill(&target, ends, &mut messages, shared)? {
+        target = next;
+    }
+    Ok(())
+}
+
+/// Writes to one target; gives the next one, if there is one.
+fn fill(
+    target: &Target,
+    ends: Ends,
+    messages: &mut mpsc::Receiver<Message>,
+    shared: &Shared,
+) -> io::Result<Option<Target>> {
     let base = if ends == Ends::NONE { None } else { target.offset() };
     let mut position = Position { target, ends, items: 0, base };
     position.close_meanwhile()?;
-    while let Some(chunk) = chunks.blocking_recv() {
-        let (events, outcome) = position.put(&chunk);
-        shared.written.fetch_add(events, Ordering::Relaxed);
-        outcome?;
+    loop {
+        match messages.blocking_recv() {
+            Some(Message::Write(chunk)) => {
+                let (events, outcome) = position.put(&chunk);
+                shared.written.fetch_add(events, Ordering::Relaxed);
+                outcome?;
+            }
+            Some(Message::Reopen(next)) => return position.close().map(|()| Some(next)),
+            None => return position.close().map(|()| None),
+        }
     }
-    position.close()
 }
 
 impl Position<'_> {

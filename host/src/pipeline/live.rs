@@ -4,15 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
-};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::losses::{EVERY, LOOK};
-use super::{Line, LossTeller, Recorder};
+use super::{Hangup, Line, LossTeller, Recorder};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
 use crate::plugin::Level;
@@ -30,12 +27,14 @@ const LAST_DRAIN: Duration = Duration::from_millis(40);
 const LAST_WRITE: Duration = Duration::from_millis(40);
 
 /// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
     /// A signal, or the duration is over.
     Asked,
     /// The reader of the output closed it, or the output cannot be written.
     Output,
+    /// A plugin failed, and that was to end the run.
+    Plugin(String),
 }
 
 /// What a run leaves.
@@ -45,6 +44,8 @@ pub struct Outcome {
     pub stats: Stats,
     /// How the output ended.
     pub output: Ended,
+    /// Why it ended.
+    pub why: Why,
     /// How the recording ended.
     pub recording: Option<Ended>,
 }
@@ -59,22 +60,22 @@ pub struct Live {
     failures_next: Option<Instant>,
     batch: Vec<KernelEvent>,
     recorder: Option<Recorder>,
+    hangup: Hangup,
     /// The counters were not looked at since the last drain.
     untold: bool,
 }
 
 impl Live {
     /// Brings the kernel side and the steps together.
-    pub fn new(source: Source, line: Line, recorder: Option<Recorder>) -> Live {
+    pub fn new(source: Source, line: Line, recorder: Option<Recorder>, hangup: Hangup) -> Live {
         let batch = Vec::with_capacity(BATCH);
         let losses = LossTeller::default();
-        Live { source, line, losses, failures_next: None, batch, recorder, untold: false }
+        Live { source, line, losses, failures_next: None, batch, recorder, hangup, untold: false }
     }
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
     pub async fn run(mut self, signals: &Signals, until: Option<Instant>) -> io::Result<Outcome> {
         let ring = watch(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-        let nap = Nap::new()?;
         let reader = Watched::of(&self.line)?;
         let end = async {
             tokio::select! {
@@ -84,39 +85,58 @@ impl Live {
             }
         };
         tokio::pin!(end);
+        let mut busy = false;
         let why = loop {
             let tick = at(self.next_word());
             tokio::select! {
                 biased;
                 why = &mut end => break why,
                 () = self.line.output.writer().ended() => break Why::Output,
+                () = signals.hung_up() => {
+                    self.hangup.take(&mut self.line, &mut self.source).await;
+                }
+                // While events come with every nap, waiting for the first one would only be one more wake-up.
+                () = std::future::ready(()), if busy => {}
                 ready = ring.readable() => ready?.clear_ready(),
                 () = tick => {}
             }
-            let round = async {
-                nap.take().await?;
-                self.drain().await
-            };
-            tokio::pin!(round);
-            tokio::select! {
-                biased;
-                why = &mut end => {
-                    if why == Why::Asked {
-                        // What is in the middle of the steps may come out.
-                        let _ = tokio::time::timeout(LAST_DRAIN, &mut round).await;
+            {
+                let round = async {
+                    // The thread itself sleeps: nothing else waits for it, and a timer of the runtime takes four system
+                    // calls and up to twice the time.
+                    std::thread::sleep(NAP);
+                    self.drain().await
+                };
+                tokio::pin!(round);
+                tokio::select! {
+                    biased;
+                    why = &mut end => {
+                        if why == Why::Asked {
+                            // What is in the middle of the steps may come out.
+                            let _ = tokio::time::timeout(LAST_DRAIN, &mut round).await;
+                        }
+                        break why;
                     }
-                    break why;
+                    done = &mut round => busy = done? > 0,
                 }
-                done = &mut round => done?,
+            }
+            if let Some(why) = self.line.plugins.must_end() {
+                break Why::Plugin(why);
             }
         };
         self.finish(why).await
     }
 
-    /// Takes everything that is in the ring.
-    async fn drain(&mut self) -> io::Result<()> {
+    /// Takes everything that is in the ring; how many records that was.
+    async fn drain(&mut self) -> io::Result<usize> {
         self.set_clock();
-        while self.take_batch() > 0 {
+        let mut drained = 0;
+        loop {
+            let count = self.take_batch();
+            if count == 0 {
+                break;
+            }
+            drained += count;
             self.process().await;
             if self.line.stop.is_asked() {
                 break;
@@ -126,7 +146,7 @@ impl Live {
         }
         self.tell(false);
         self.line.output.flush().await;
-        Ok(())
+        Ok(drained)
     }
 
     fn take_batch(&mut self) -> usize {
@@ -207,7 +227,7 @@ impl Live {
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
     async fn finish(mut self, why: Why) -> io::Result<Outcome> {
         self.source.detach();
-        if why == Why::Asked {
+        if why != Why::Output {
             let until = Instant::now() + LAST_DRAIN;
             self.set_clock();
             while Instant::now() < until && self.take_batch() > 0 {
@@ -223,40 +243,13 @@ impl Live {
         let until = Instant::now() + LAST_WRITE;
         let recording = self.recorder.map(|recorder| recorder.finish(until));
         let output = self.line.output.finish(until);
-        Ok(Outcome { stats: self.line.stats, output, recording })
+        Ok(Outcome { stats: self.line.stats, output, why, recording })
     }
 }
 
 fn add_losses(stats: &mut Stats, source: &Source) {
     for (cause, count, exact) in source.losses().causes() {
         stats.miss(cause, Missing { count, exact });
-    }
-}
-
-/// One millisecond, to the microsecond: tokio's own timer may take two.
-#[derive(Debug)]
-struct Nap(AsyncFd<OwnedFd>);
-
-impl Nap {
-    fn new() -> io::Result<Nap> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Nap(watch(timer, Interest::READABLE)?))
-    }
-
-    async fn take(&self) -> io::Result<()> {
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let nap = Timespec { tv_sec: 0, tv_nsec: i64::from(NAP.subsec_nanos()) };
-        let once = Itimerspec { it_interval: zero, it_value: nap };
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
-        loop {
-            let mut ready = self.0.readable().await?;
-            let taken = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0; 8])?));
-            match taken {
-                Ok(done) => return done.map(|_| ()),
-                Err(_not_yet) => {}
-            }
-        }
     }
 }
 
@@ -302,6 +295,7 @@ fn wall_offset_ns() -> i64 {
     nanoseconds(ClockId::Realtime) - nanoseconds(ClockId::Boottime)
 }
 
-fn wall_now() -> Timestamp {
+/// The time of day.
+pub fn wall_now() -> Timestamp {
     Timestamp(nanoseconds(ClockId::Realtime).div_euclid(1000))
 }

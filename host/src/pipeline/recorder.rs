@@ -41,8 +41,7 @@ impl Recorder {
 
     /// Everything about the records since the last call is known.
     pub(super) async fn batch_ends(&mut self) {
-        let records = std::mem::take(&mut self.records);
-        self.add(&Frame::Records { wall_offset_ns: self.wall_offset_ns, records });
+        // The records last: a recording that ends in the middle has none whose answers are missing.
         let Kept { heads, cgroups } = self.kept.take();
         if !cgroups.is_empty() {
             self.add(&Frame::Cgroups(cgroups));
@@ -50,6 +49,8 @@ impl Recorder {
         if !heads.is_empty() {
             self.add(&Frame::Heads(heads));
         }
+        let records = std::mem::take(&mut self.records);
+        self.add(&Frame::Records { wall_offset_ns: self.wall_offset_ns, records });
         let place = self.writer.reserve().await;
         place.send(Chunk::raw(std::mem::take(&mut self.pending)));
     }

@@ -17,27 +17,19 @@ pub enum Replayed {
     Damaged(Damage),
 }
 
-/// Records that wait for the heads that follow them.
-#[derive(Debug, Default)]
-struct Held {
-    wall_offset_ns: i64,
-    records: Vec<Vec<u8>>,
-}
-
 /// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`.
 pub async fn replay<R: Read>(
     mut frames: Frames<R>,
     line: &mut Line,
     heads: &RecordedHeads,
 ) -> Replayed {
-    let mut held = None;
     let replayed = loop {
         if line.stop.is_asked() {
             break Replayed::Whole;
         }
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
-                process(held.replace(Held { wall_offset_ns, records }), line, heads).await;
+                process(wall_offset_ns, &records, line, heads).await;
             }
             Ok(Frame::Heads(asked)) => heads.0.borrow_mut().extend(asked),
             Ok(Frame::Cgroups(cgroups)) => {
@@ -46,7 +38,6 @@ pub async fn replay<R: Read>(
                 }
             }
             Ok(Frame::Lost { at_us, losses }) => {
-                process(held.take(), line, heads).await;
                 for (cause, count, exact) in losses {
                     let cause = Cow::Owned(cause);
                     line.stats.miss(Cow::clone(&cause), Missing { count, exact });
@@ -60,16 +51,14 @@ pub async fn replay<R: Read>(
             Err(damage) => break Replayed::Damaged(damage),
         }
     };
-    process(held, line, heads).await;
     line.output.flush().await;
     replayed
 }
 
-async fn process(held: Option<Held>, line: &mut Line, heads: &RecordedHeads) {
-    let Some(Held { wall_offset_ns, records }) = held else { return };
+async fn process(wall_offset_ns: i64, records: &[Vec<u8>], line: &mut Line, heads: &RecordedHeads) {
     line.enrich.set_wall_offset_ns(wall_offset_ns);
     let mut batch = Vec::with_capacity(records.len());
-    for record in &records {
+    for record in records {
         line.decode(RawRecord(record), &mut batch);
     }
     line.process(&mut batch).await;

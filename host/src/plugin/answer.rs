@@ -1,7 +1,5 @@
 //! The bounds of what plugins answer.
 
-use std::sync::Arc;
-
 use crate::event::Label;
 
 const MOST_LABELS: usize = 16;
@@ -10,11 +8,11 @@ const LABEL_VALUE: usize = 256;
 const WORD: usize = 64;
 
 /// A plugin's own word for a file's type.
-pub(super) fn word(text: &str) -> Result<Arc<str>, String> {
+pub(super) fn check_word(text: &str) -> Result<(), String> {
     let plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
     if (1..=WORD).contains(&text.len()) && text.bytes().all(plain) {
-        return Ok(text.into());
+        return Ok(());
     }
     Err(format!("the word {:?} is not 1 to {WORD} of a-z, 0-9, `_`, `-`", excerpt(text)))
 }
@@ -59,10 +57,10 @@ mod tests {
     #[test]
     fn words_have_bounds() {
         for good in ["a", "site-key_2", &"x".repeat(64)] {
-            assert!(word(good).is_ok(), "{good}");
+            assert!(check_word(good).is_ok(), "{good}");
         }
         for bad in ["", "A", "a b", "ä", "a\n", &"x".repeat(65)] {
-            assert!(word(bad).is_err(), "{bad}");
+            assert!(check_word(bad).is_err(), "{bad}");
         }
     }
 

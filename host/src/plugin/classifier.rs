@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
-use wasmtime::component::{InstancePre, Resource};
+use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
-use super::answer::{labels, word};
-use super::bindings::classifier::exports::crypto_tracer::plugin::classifier as contract;
-use super::bindings::classifier::{ClassifierPlugin, ClassifierPluginPre};
+use super::answer::{check_word, labels};
 use super::cache::Cache;
+use super::contract::{Classify, Configured, Contract, Judgement, Maker};
 use super::loan::{Heads, Lent};
 use super::member::{Kind, Member};
 use super::state::State;
@@ -29,24 +28,18 @@ pub(super) struct Classifier;
 impl Kind for Classifier {
     const NAME: &'static str = "classifier";
     const ACTION: &'static str = "next_classifier";
-    type Pre = ClassifierPluginPre<State>;
-    type Guest = ClassifierPlugin;
+    type Guest = dyn Classify;
 
-    fn pre(pre: InstancePre<State>) -> Result<Self::Pre> {
-        ClassifierPluginPre::new(pre)
-    }
-
-    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> Result<Self::Guest> {
-        pre.instantiate(store)
+    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<dyn Classify>> {
+        contract.classifier(pre)
     }
 
     fn configure(
-        guest: &Self::Guest,
+        guest: &dyn Classify,
         store: &mut Store<State>,
         config: &str,
-    ) -> Result<std::result::Result<(), String>> {
-        let guest = guest.crypto_tracer_plugin_classifier();
-        guest.call_configure(store, config, Resource::new_borrow(0))
+    ) -> Result<Configured> {
+        guest.configure(store, config)
     }
 }
 
@@ -114,10 +107,7 @@ impl Classifiers {
             let answer = member.call(
                 uid,
                 &lent,
-                |guest, store| {
-                    let guest = guest.crypto_tracer_plugin_classifier();
-                    guest.call_classify(store, Resource::new_borrow(0))
-                },
+                |guest, store| guest.classify(store),
                 |answer, state| Ok((answer.map(judged).transpose()?, state.head)),
             );
             let Some((answer, head)) = answer else {
@@ -171,16 +161,11 @@ impl Classifiers {
 
 type Judged = (Option<FileType>, Vec<Label>);
 
-fn judged(verdict: contract::Verdict) -> std::result::Result<Judged, String> {
-    let file_type = match verdict.file_type {
-        None => None,
-        Some(contract::FileType::Certificate) => Some(FileType::Certificate),
-        Some(contract::FileType::PrivateKey) => Some(FileType::PrivateKey),
-        Some(contract::FileType::Keystore) => Some(FileType::Keystore),
-        Some(contract::FileType::Unknown) => Some(FileType::Unknown),
-        Some(contract::FileType::Other(text)) => Some(FileType::Other(word(&text)?)),
-    };
-    Ok((file_type, labels(verdict.labels)?))
+fn judged(judgement: Judgement) -> std::result::Result<Judged, String> {
+    if let Some(FileType::Other(text)) = &judgement.file_type {
+        check_word(text)?;
+    }
+    Ok((judgement.file_type, labels(judgement.labels)?))
 }
 
 fn wall_ns() -> i128 {

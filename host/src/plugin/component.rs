@@ -11,43 +11,14 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::bundled::Bundled;
+use super::contract::{self, Contract, Version};
 use super::failure::{PluginSource, Problem};
 use super::wasi;
 
 /// Before the name of each interface of ours.
 const OURS: &str = "crypto-tracer:plugin/";
-/// The version of the contract that this program has.
-pub(super) const CONTRACT: Version = Version { major: 0, minor: 1, patch: 0 };
 /// Bytes of a name that are kept.
 const NAME: usize = 64;
-
-/// A version of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version {
-    major: u32,
-    minor: u32,
-    patch: u32,
-}
-
-impl Version {
-    fn parse(text: &str) -> Option<Version> {
-        let mut numbers = text.split('.').map(str::parse);
-        let mut next = || numbers.next()?.ok();
-        let version = Version { major: next()?, minor: next()?, patch: next()? };
-        numbers.next().is_none().then_some(version)
-    }
-
-    /// Whether what was built for one meets the other, as far as numbers tell.
-    fn meets(self, other: Version) -> bool {
-        self.major == other.major && (self.major > 0 || self.minor == other.minor)
-    }
-}
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
-    }
-}
 
 /// A component and what it says of itself.
 #[derive(Clone)]
@@ -57,11 +28,14 @@ pub(super) struct Code {
     pub(super) version: Arc<str>,
     /// In lower case hexadecimal.
     pub(super) sha256: Arc<str>,
-    /// In bytes.
-    pub(super) size: u64,
-    pub(super) contract: Version,
+    /// What it was built for.
+    pub(super) built_for: Version,
+    /// What this program has for that.
+    pub(super) contract: &'static dyn Contract,
     /// It can ask for the beginnings of files.
     pub(super) asks_for_heads: bool,
+    /// In bytes.
+    pub(super) size: u64,
     exports: Vec<String>,
 }
 
@@ -79,8 +53,7 @@ impl Code {
                 let (sha256, size) = (sha256(bundled.component), bundled.component.len() as u64);
                 let component = bundled.compiled(engine).map_err(damaged)?;
                 let version = env!("CARGO_PKG_VERSION");
-                let code = Code::examine(engine, component, bundled.name, version, sha256)?;
-                Ok(Code { size, ..code })
+                Code::examine(engine, component, (bundled.name, version), (sha256, size))
             }
             PluginSource::File(path) => {
                 let bytes = read(path, most)?;
@@ -89,8 +62,12 @@ impl Code {
                 // A file says nothing of its version that could be believed: its content does.
                 let version: String = sha256.chars().take(12).collect();
                 let component = Component::new(engine, &bytes).map_err(damaged)?;
-                let code = Code::examine(engine, component, &name(&stem), &version, sha256)?;
-                Ok(Code { size: bytes.len() as u64, ..code })
+                Code::examine(
+                    engine,
+                    component,
+                    (&name(&stem), &version),
+                    (sha256, bytes.len() as u64),
+                )
             }
         }
     }
@@ -98,12 +75,11 @@ impl Code {
     fn examine(
         engine: &Engine,
         component: Component,
-        name: &str,
-        version: &str,
-        sha256: String,
+        (name, version): (&str, &str),
+        (sha256, size): (String, u64),
     ) -> Result<Code, Problem> {
         let ty = component.component_type();
-        let mut contract = CONTRACT;
+        let mut built_for: Option<Version> = None;
         let mut asks_for_heads = false;
         for (import, item) in ty.imports(engine) {
             let Some(interface) = import.strip_prefix(OURS) else {
@@ -112,29 +88,36 @@ impl Code {
                 }
                 continue;
             };
-            contract = check_version(interface)?.unwrap_or(contract);
+            built_for = check_version(interface)?.max(built_for);
             if let ComponentItem::ComponentInstance(instance) = item.ty {
                 asks_for_heads |=
                     instance.exports(engine).any(|(function, _)| function == "[method]file.head");
             }
         }
-        let exports = ty.exports(engine).map(|(export, _)| export.to_owned()).collect();
+        let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
+        for interface in exports.iter().filter_map(|export| export.strip_prefix(OURS)) {
+            built_for = check_version(interface)?.max(built_for);
+        }
+        // One that has no interface of ours at all is refused when its exports are looked at.
+        let built_for = built_for.unwrap_or(contract::latest().version());
+        let contract = contract::of(built_for).unwrap_or(contract::latest());
         Ok(Code {
             component,
             name: name.into(),
             version: version.into(),
             sha256: sha256.into(),
-            size: 0,
+            built_for,
             contract,
             asks_for_heads,
+            size,
             exports,
         })
     }
 
     /// Whether it exports this interface, in whatever version.
     pub(super) fn exports_kind(&self, wanted: &str) -> bool {
-        let ours = self.exports.iter().filter_map(|export| export.strip_prefix(OURS));
-        ours.into_iter().any(|interface| interface.split('@').next() == Some(wanted))
+        let mut ours = self.exports.iter().filter_map(|export| export.strip_prefix(OURS));
+        ours.any(|interface| interface.split('@').next() == Some(wanted))
     }
 
     /// Whether it exports this interface in a version that fits.
@@ -156,14 +139,15 @@ impl Code {
 fn check_version(interface: &str) -> Result<Option<Version>, Problem> {
     let Some((_, text)) = interface.split_once('@') else { return Ok(None) };
     let theirs = Version::parse(text);
-    if let Some(theirs) = theirs.filter(|theirs| theirs.meets(CONTRACT)) {
-        return Ok(Some(theirs));
+    if theirs.is_some_and(|theirs| contract::of(theirs).is_some()) {
+        return Ok(theirs);
     }
+    let ours = contract::latest().version();
     let remedy = match theirs {
-        Some(theirs) if theirs < CONTRACT => "build the plugin again for this version",
+        Some(theirs) if theirs < ours => "build the plugin again for this version",
         _ => "update crypto-tracer, or build the plugin for this version",
     };
-    Err(Problem::Version { theirs: printable(text), ours: CONTRACT.to_string(), remedy })
+    Err(Problem::Version { theirs: printable(text), ours: ours.to_string(), remedy })
 }
 
 fn read(path: &Path, most: usize) -> Result<Vec<u8>, Problem> {
@@ -216,18 +200,6 @@ fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_meet_within_the_first_number_that_counts() {
-        let version = |text| Version::parse(text).unwrap();
-        assert!(version("0.1.0").meets(version("0.1.7")));
-        assert!(!version("0.1.0").meets(version("0.2.0")));
-        assert!(version("1.2.3").meets(version("1.0.0")));
-        assert!(!version("1.2.3").meets(version("2.2.3")));
-        for odd in ["", "1", "1.2", "1.2.3.4", "1.2.x", "-1.2.3"] {
-            assert_eq!(Version::parse(odd), None, "{odd}");
-        }
-    }
 
     #[test]
     fn another_version_tells_both_and_the_remedy() {

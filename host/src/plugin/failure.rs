@@ -109,7 +109,7 @@ pub enum Problem {
     Twice(&'static str),
     /// Somebody else could change it.
     #[error("{0}")]
-    Untrusted(String),
+    Untrusted(super::trust::Untrusted),
 }
 
 /// Where a plugin's code comes from.
@@ -215,7 +215,13 @@ impl Failures {
         untold.into_iter().map(|(cause, (count, detail))| (cause, count, detail))
     }
 
-    pub(super) fn total(&self) -> &BTreeMap<Cause, u64> {
-        &self.total
+    /// How many in all.
+    pub(super) fn count(&self) -> u64 {
+        self.total.values().sum()
+    }
+
+    /// A cause that is the plugin's own.
+    pub(super) fn first(&self) -> Option<Cause> {
+        self.total.keys().copied().find(|&cause| cause != Cause::Stopped)
     }
 }

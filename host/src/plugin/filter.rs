@@ -1,11 +1,10 @@
 //! The chain of filters: is this event shown, and is there more to say about it.
 
-use wasmtime::component::{InstancePre, Resource};
+use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
 use super::answer::labels;
-use super::bindings::filter::exports::crypto_tracer::plugin::filter as contract;
-use super::bindings::filter::{FilterPlugin, FilterPluginPre};
+use super::contract::{Choice, Configured, Contract, Decide, Maker};
 use super::loan::Lent;
 use super::member::{Kind, Member};
 use super::state::State;
@@ -27,23 +26,14 @@ pub(super) struct Filter;
 impl Kind for Filter {
     const NAME: &'static str = "filter";
     const ACTION: &'static str = "kept";
-    type Pre = FilterPluginPre<State>;
-    type Guest = FilterPlugin;
+    type Guest = dyn Decide;
 
-    fn pre(pre: InstancePre<State>) -> Result<Self::Pre> {
-        FilterPluginPre::new(pre)
+    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<dyn Decide>> {
+        contract.filter(pre)
     }
 
-    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> Result<Self::Guest> {
-        pre.instantiate(store)
-    }
-
-    fn configure(
-        guest: &Self::Guest,
-        store: &mut Store<State>,
-        config: &str,
-    ) -> Result<std::result::Result<(), String>> {
-        guest.crypto_tracer_plugin_filter().call_configure(store, config)
+    fn configure(guest: &dyn Decide, store: &mut Store<State>, config: &str) -> Result<Configured> {
+        guest.configure(store, config)
     }
 }
 
@@ -56,14 +46,11 @@ pub(super) fn decide(members: &mut [Member<Filter>], event: &ClassifiedEvent) ->
         let answer = member.call(
             uid,
             &lent,
-            |guest, store| {
-                let guest = guest.crypto_tracer_plugin_filter();
-                guest.call_decide(store, Resource::new_borrow(0))
-            },
+            |guest, store| guest.decide(store),
             |answer, _| match answer {
-                contract::Decision::Keep => Ok(Some(Vec::new())),
-                contract::Decision::Drop => Ok(None),
-                contract::Decision::Label(given) => labels(given).map(Some),
+                Choice::Keep => Ok(Some(Vec::new())),
+                Choice::Drop => Ok(None),
+                Choice::Label(given) => labels(given).map(Some),
             },
         );
         match answer {

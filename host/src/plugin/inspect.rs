@@ -1,6 +1,5 @@
 //! A plugin alone, looked at from all sides and started once: what its author wants to know before anybody runs it.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use wasmtime::Engine;
@@ -8,7 +7,8 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::classifier::Classifier;
-use super::component::{CONTRACT, Code};
+use super::component::Code;
+use super::contract;
 use super::failure::{LoadError, Problem};
 use super::filter::Filter;
 use super::log::LogLine;
@@ -60,15 +60,15 @@ pub struct Inspection {
 /// What keeps it from running.
 pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError> {
     let failed = |kind, problem| LoadError { kind, plugin: spec.source.to_string(), problem };
-    let runtime = Rc::new(setup.runtime()?);
+    let runtime = Arc::new(setup.runtime()?);
     let code = Code::load(&runtime.engine, &spec.source, None, setup.limits.component)
         .map_err(|problem| failed("plugin", problem))?;
     let mut inspection = Inspection {
         name: code.name.clone(),
         sha256: code.sha256.clone(),
         size: code.size,
-        contract: code.contract.to_string(),
-        contract_here: CONTRACT.to_string(),
+        contract: code.built_for.to_string(),
+        contract_here: contract::latest().version().to_string(),
         kinds: KINDS.into_iter().filter(|kind| code.exports_kind(kind)).collect(),
         imports: imports(&runtime.engine, &code.component),
         asks_for_heads: code.asks_for_heads,
@@ -91,7 +91,7 @@ pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError
 }
 
 fn start<K: Kind>(
-    runtime: &Rc<Runtime>,
+    runtime: &Arc<Runtime>,
     code: &Code,
     spec: &PluginSpec,
     inspection: &mut Inspection,

@@ -1,8 +1,9 @@
 //! What a plugin may look at during a call, and not one moment longer.
 
-use std::cell::{Cell, RefCell};
-use std::ptr::NonNull;
-use std::rc::Rc;
+use std::cell::RefCell;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use crate::event::{ClassifiedEvent, Field, HeadOutcome, OpenedFile};
 
@@ -22,13 +23,16 @@ pub(super) enum Lent<'a> {
 }
 
 /// Where the engine's state finds what is lent. The state has to be `'static`, what is lent is not.
+///
+/// Atomic so that plugins may move between threads; a call and what it looks at stay on one.
 #[derive(Clone, Default)]
-pub(super) struct Loan(Rc<Cell<Option<NonNull<Lent<'static>>>>>);
+pub(super) struct Loan(Arc<AtomicPtr<Lent<'static>>>);
 
 impl Loan {
     /// Lends `lent` for as long as `during` runs.
     pub(super) fn lend<R>(&self, lent: &Lent<'_>, during: impl FnOnce() -> R) -> R {
-        let back = Back(self, self.0.replace(Some(NonNull::from(lent).cast())));
+        let before = self.0.swap(ptr::from_ref(lent).cast_mut().cast(), Relaxed);
+        let back = Back(self, before);
         let out = during();
         drop(back);
         out
@@ -36,19 +40,20 @@ impl Loan {
 
     /// Looks at what is lent right now; None when nothing is.
     pub(super) fn with<R>(&self, look: impl for<'a> FnOnce(&Lent<'a>) -> R) -> Option<R> {
-        let lent = self.0.get()?;
+        let lent = self.0.load(Relaxed);
         // SAFETY: only `lend` sets the pointer, from a reference that outlives `during`, and takes it back before it
-        // returns or unwinds; so it is valid now. It is read as a shared reference, as it was lent; `look` works for
-        // every lifetime, so it can keep nothing of it.
-        Some(look(unsafe { lent.as_ref() }))
+        // returns or unwinds; so it is null or valid now. Whoever calls this is the state of the very call that
+        // `during` makes, on its thread: nobody else has a clone. It is read as a shared reference, as it was lent;
+        // `look` works for every lifetime, so it can keep nothing of it.
+        unsafe { lent.as_ref() }.map(look)
     }
 }
 
-struct Back<'a>(&'a Loan, Option<NonNull<Lent<'static>>>);
+struct Back<'a>(&'a Loan, *mut Lent<'static>);
 
 impl Drop for Back<'_> {
     fn drop(&mut self) {
-        self.0.0.set(self.1);
+        self.0.0.store(self.1, Relaxed);
     }
 }
 

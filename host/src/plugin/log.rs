@@ -36,24 +36,34 @@ pub(super) struct Log {
     most: u32,
     second: Instant,
     lines: u32,
-    dropped: u64,
+    /// There were more, which is told once a second.
+    dropped: bool,
+    told: bool,
     waiting: Vec<(Level, String)>,
 }
 
 impl Log {
     /// `most`: lines in a second.
     pub(super) fn new(most: u32) -> Log {
-        Log { most, second: Instant::now(), lines: 0, dropped: 0, waiting: Vec::new() }
+        Log {
+            most,
+            second: Instant::now(),
+            lines: 0,
+            dropped: false,
+            told: false,
+            waiting: Vec::new(),
+        }
     }
 
     pub(super) fn line(&mut self, level: Level, message: &str) {
         if self.second.elapsed() >= Duration::from_secs(1) {
             self.second = Instant::now();
             self.lines = 0;
+            self.told = false;
         }
         // Also bounded when nobody takes them.
         if self.lines >= self.most || self.waiting.len() > self.most as usize {
-            self.dropped += 1;
+            self.dropped = true;
             return;
         }
         self.lines += 1;
@@ -63,13 +73,13 @@ impl Log {
     }
 
     pub(super) fn has_lines(&self) -> bool {
-        !self.waiting.is_empty() || self.dropped > 0
+        !self.waiting.is_empty() || self.dropped && !self.told
     }
 
     /// The lines since the last time.
     pub(super) fn take(&mut self) -> Vec<(Level, String)> {
         let mut lines = std::mem::take(&mut self.waiting);
-        if std::mem::take(&mut self.dropped) > 0 {
+        if std::mem::take(&mut self.dropped) && !std::mem::replace(&mut self.told, true) {
             lines.push((Level::Warn, format!("says more than {} lines in a second", self.most)));
         }
         lines

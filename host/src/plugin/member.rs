@@ -1,19 +1,18 @@
 //! One plugin of a chain: its instance, started anew when it failed, and what is known of its failures.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use wasmtime::component::{HasSelf, InstancePre, Linker};
+use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Engine, Error, Result, Store, UpdateDeadline};
 
-use super::bindings::{events, host};
 use super::clock::{Clock, FIRST_LOOK, Overrun};
 use super::component::{Code, one_line};
+use super::contract::{Configured, Contract, Maker};
 use super::failure::{Cause, Failures, Problem};
 use super::limits::Limits;
 use super::loan::Lent;
-use super::log::{Level, LogLine};
+use super::log::{Level, Log, LogLine};
 use super::rest::Rest;
 use super::state::State;
 use super::ticker::Ticker;
@@ -37,34 +36,30 @@ pub(super) trait Kind {
     const NAME: &'static str;
     /// What is done when it fails.
     const ACTION: &'static str;
-    /// Linked, ready to be instantiated.
-    type Pre;
     /// An instance.
-    type Guest;
+    type Guest: ?Sized;
 
-    fn pre(pre: InstancePre<State>) -> Result<Self::Pre>;
-    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> Result<Self::Guest>;
-    fn configure(
-        guest: &Self::Guest,
-        store: &mut Store<State>,
-        config: &str,
-    ) -> Result<std::result::Result<(), String>>;
+    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<Self::Guest>>;
+    fn configure(guest: &Self::Guest, store: &mut Store<State>, config: &str)
+    -> Result<Configured>;
 }
 
 struct Live<K: Kind> {
     store: Store<State>,
-    guest: K::Guest,
+    guest: Box<K::Guest>,
 }
 
 /// A plugin in its place.
 pub(super) struct Member<K: Kind> {
-    runtime: Rc<Runtime>,
-    pre: K::Pre,
+    runtime: Arc<Runtime>,
+    maker: Maker<K::Guest>,
     config: String,
     live: Option<Live<K>>,
     rest: Rest,
     pub(super) failures: Failures,
     log: Vec<LogLine>,
+    /// The log of an instance that is gone.
+    said: Option<Log>,
     /// `name@version`
     pub(super) name: Arc<str>,
     pub(super) interest: Interest,
@@ -75,21 +70,24 @@ pub(super) struct Member<K: Kind> {
 impl<K: Kind> Member<K> {
     /// Links, instantiates and configures.
     pub(super) fn start(
-        runtime: &Rc<Runtime>,
+        runtime: &Arc<Runtime>,
         code: &Code,
         config: String,
     ) -> Result<Self, Problem> {
         code.check_export(K::NAME)?;
-        let pre = link(&runtime.engine, code).and_then(K::pre);
-        let pre = pre.map_err(|error| Problem::Unfit(one_line(&error.root_cause().to_string())))?;
+        let linked = link(&runtime.engine, code);
+        let maker = linked.and_then(|pre| K::maker(code.contract, pre));
+        let maker =
+            maker.map_err(|error| Problem::Unfit(one_line(&error.root_cause().to_string())))?;
         let mut member = Member {
             runtime: runtime.clone(),
-            pre,
+            maker,
             config,
             live: None,
             rest: Rest::default(),
             failures: Failures::default(),
             log: Vec::new(),
+            said: None,
             name: format!("{}@{}", code.name, code.version).into(),
             interest: Interest::default(),
             ended: false,
@@ -110,8 +108,12 @@ impl<K: Kind> Member<K> {
     fn instance(&mut self) -> std::result::Result<Live<K>, Trouble> {
         let Runtime { limits, ticker, .. } = &*self.runtime;
         let mut store = store(&self.runtime);
+        if let Some(said) = self.said.take() {
+            // What it said in this second counts for the new instance, too.
+            store.data_mut().log = said;
+        }
         let started = ticker.during(|| {
-            let guest = K::instantiate(&self.pre, &mut store)?;
+            let guest = (self.maker)(&mut store)?;
             let configured = K::configure(&guest, &mut store, &self.config)?;
             Ok((guest, configured))
         });
@@ -120,9 +122,13 @@ impl<K: Kind> Member<K> {
             Ok((guest, Ok(()))) => Ok(Live { store, guest }),
             Ok((_, Err(text))) => {
                 let end = text.floor_char_boundary(limits.text.min(1024));
+                self.said = Some(store.into_data().log);
                 Err(Trouble::Refused(one_line(text.get(..end).unwrap_or_default())))
             }
-            Err(error) => Err(Trouble::Failed(error)),
+            Err(error) => {
+                self.said = Some(store.into_data().log);
+                Err(Trouble::Failed(error))
+            }
         }
     }
 
@@ -146,7 +152,7 @@ impl<K: Kind> Member<K> {
             Some(live) => live,
             None => match self.instance() {
                 Ok(live) => live,
-                Err(trouble) => return self.failed(uid, Cause::Restart, trouble.to_string()),
+                Err(trouble) => return self.failed(uid, trouble.cause(), trouble.to_string()),
             },
         };
         let Runtime { limits, ticker, .. } = &*self.runtime;
@@ -160,15 +166,18 @@ impl<K: Kind> Member<K> {
             take_log(&mut self.log, &self.name, &mut live.store);
         }
         let out = match out {
-            Ok(out) => check(out, live.store.data()),
-            Err(error) => return self.failed(uid, Cause::of(&error), reason(&error)),
+            Ok(out) => check(out, live.store.data()).map_err(|wrong| (Cause::Answer, wrong)),
+            Err(error) => Err((Cause::of(&error), reason(&error))),
         };
         match out {
             Ok(out) => {
                 self.live = Some(live);
                 Some(out)
             }
-            Err(wrong) => self.failed(uid, Cause::Answer, wrong),
+            Err((cause, detail)) => {
+                self.said = Some(live.store.into_data().log);
+                self.failed(uid, cause, detail)
+            }
         }
     }
 
@@ -197,6 +206,15 @@ impl<K: Kind> Member<K> {
 enum Trouble {
     Failed(Error),
     Refused(String),
+}
+
+impl Trouble {
+    fn cause(&self) -> Cause {
+        match self {
+            Trouble::Failed(error) if Cause::of(error) == Cause::Stopped => Cause::Stopped,
+            Trouble::Failed(_) | Trouble::Refused(_) => Cause::Restart,
+        }
+    }
 }
 
 impl std::fmt::Display for Trouble {
@@ -229,8 +247,7 @@ fn take_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, store: &mut Store<State>
 
 fn link(engine: &Engine, code: &Code) -> Result<InstancePre<State>> {
     let mut linker = Linker::new(engine);
-    host::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    events::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    code.contract.add_to_linker(&mut linker)?;
     wasi::add_to_linker(&mut linker, &code.component)?;
     linker.instantiate_pre(&code.component)
 }

@@ -4,12 +4,12 @@
 //! call, and whatever it does costs that one call: see [`Limits`]. Nothing here ends the program.
 
 mod answer;
-mod bindings;
 mod bundled;
 mod cache;
 mod classifier;
 mod clock;
 mod component;
+mod contract;
 mod engine;
 mod failure;
 mod filter;
@@ -27,9 +27,10 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod ticker;
+mod trust;
 mod wasi;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 pub use engine::precompile;
 pub use failure::{Cause, LoadError, PluginSource, Problem};
@@ -40,12 +41,14 @@ pub use loan::Heads;
 pub use log::{Level, LogLine};
 pub use redactor::REDACTED;
 pub use setup::{Grant, OnFailure, PluginSpec, Running, Setup};
+pub use trust::{Origin, SITE, Trust, Untrusted};
 
 use crate::event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
 use crate::interest::Interest;
 use bundled::{CLASSIFIER, REDACTOR};
 use classifier::{Classifier, Classifiers};
 
+use failure::Failures;
 use filter::Filter;
 use member::{Kind, Member, TOLD};
 use redactor::{ForUser, Redactor, Redactors};
@@ -57,7 +60,11 @@ pub struct Plugins {
     filters: Vec<Member<Filter>>,
     interest: Interest,
     running: Vec<Running>,
+    on_failure: OnFailure,
     log: Vec<LogLine>,
+    /// Failures of plugins that a reload took away.
+    past: Vec<PluginFailure>,
+    past_failures: u64,
 }
 
 impl std::fmt::Debug for Plugins {
@@ -72,8 +79,8 @@ impl Plugins {
     /// # Errors
     /// The first plugin that cannot run: which, why, and what is right.
     pub fn load(setup: &Setup) -> Result<Plugins, LoadError> {
-        let runtime = Rc::new(setup.runtime()?);
-        let mut loader = setup::Loader::new(&runtime);
+        let runtime = Arc::new(setup.runtime()?);
+        let mut loader = setup::Loader::new(&runtime, &setup.trust);
         let classifiers = loader.chain::<Classifier>(&setup.classifiers, Some(&CLASSIFIER))?;
         let redactors = loader.chain::<Redactor>(&setup.redactors, Some(&REDACTOR))?;
         let filters = loader.chain::<Filter>(&setup.filters, None)?;
@@ -85,7 +92,10 @@ impl Plugins {
             filters,
             interest,
             running: loader.running,
+            on_failure: setup.on_failure,
             log: Vec::new(),
+            past: Vec::new(),
+            past_failures: 0,
         })
     }
 
@@ -122,7 +132,7 @@ impl Plugins {
 
     /// What failed since the last time. Ask at most once a second, and at the end.
     pub fn take_failures(&mut self) -> Vec<PluginFailure> {
-        let mut told = Vec::new();
+        let mut told = std::mem::take(&mut self.past);
         take(&mut self.classifiers.members, &mut told, &mut self.log);
         take(&mut self.redactors.members, &mut told, &mut self.log);
         take(&mut self.filters, &mut told, &mut self.log);
@@ -140,11 +150,48 @@ impl Plugins {
 
     /// How many calls failed in all.
     pub fn failures(&self) -> u64 {
+        self.past_failures + self.each_failures().map(Failures::count).sum::<u64>()
+    }
+
+    /// Why the run has to end now: with [`OnFailure::Stop`] any failure is a reason.
+    pub fn must_end(&self) -> Option<String> {
+        if self.on_failure == OnFailure::Continue || self.failures() == 0 {
+            return None;
+        }
+        let failed = self.running.iter().zip(self.each_failures());
+        failed.filter_map(|(plugin, failures)| Some((plugin, failures.first()?))).next().map(
+            |(plugin, cause)| {
+                let Running { kind, name, version, .. } = plugin;
+                format!(
+                    "the {kind} {name}@{version} failed ({}), and on_failure is \"stop\"",
+                    cause.as_str()
+                )
+            },
+        )
+    }
+
+    /// In the order of [`Plugins::running`].
+    fn each_failures(&self) -> impl Iterator<Item = &Failures> {
         let classifiers = self.classifiers.members.iter().map(|member| &member.failures);
         let redactors = self.redactors.members.iter().map(|member| &member.failures);
         let filters = self.filters.iter().map(|member| &member.failures);
-        let all = classifiers.chain(redactors).chain(filters);
-        all.flat_map(|failures| failures.total().values()).sum()
+        classifiers.chain(redactors).chain(filters)
+    }
+
+    /// Puts `next` in the place of these, between two events; nothing is remembered of their answers. Failures that
+    /// were not told yet still are. Tells what changed, a line for each.
+    ///
+    /// Loading takes time, this does not: load on another thread.
+    pub fn replace(&mut self, next: Plugins) -> Vec<String> {
+        let changes = setup::changes(self, &next);
+        let past = self.take_failures();
+        let log = self.take_log();
+        let past_failures = self.failures();
+        *self = next;
+        self.past = past;
+        self.past_failures += past_failures;
+        self.log.splice(0..0, log);
+        changes
     }
 
     /// Bytes of memory that the running instances hold, all together.

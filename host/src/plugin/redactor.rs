@@ -1,10 +1,10 @@
 //! The chain of redactors: what must not be shown of this text.
 
-use wasmtime::component::{InstancePre, Resource};
+use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
-use super::bindings::redactor::{RedactorPlugin, RedactorPluginPre};
 use super::cache::Cache;
+use super::contract::{Configured, Contract, Hide, Maker};
 use super::loan::Lent;
 use super::member::{Kind, Member};
 use super::state::State;
@@ -22,23 +22,14 @@ pub(super) struct Redactor;
 impl Kind for Redactor {
     const NAME: &'static str = "redactor";
     const ACTION: &'static str = "redacted";
-    type Pre = RedactorPluginPre<State>;
-    type Guest = RedactorPlugin;
+    type Guest = dyn Hide;
 
-    fn pre(pre: InstancePre<State>) -> Result<Self::Pre> {
-        RedactorPluginPre::new(pre)
+    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<dyn Hide>> {
+        contract.redactor(pre)
     }
 
-    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> Result<Self::Guest> {
-        pre.instantiate(store)
-    }
-
-    fn configure(
-        guest: &Self::Guest,
-        store: &mut Store<State>,
-        config: &str,
-    ) -> Result<std::result::Result<(), String>> {
-        guest.crypto_tracer_plugin_redactor().call_configure(store, config)
+    fn configure(guest: &dyn Hide, store: &mut Store<State>, config: &str) -> Result<Configured> {
+        guest.configure(store, config)
     }
 }
 
@@ -100,10 +91,7 @@ impl Redactors {
             let answer = member.call(
                 uid,
                 &lent,
-                |guest, store| {
-                    let guest = guest.crypto_tracer_plugin_redactor();
-                    guest.call_redact(store, Resource::new_borrow(0))
-                },
+                |guest, store| guest.redact(store),
                 |answer, _| match answer {
                     Some(text) if text.len() > most => {
                         Err(format!("a text of {} bytes, at most {most} are allowed", text.len()))

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::bundled::Bundled;
@@ -13,6 +12,7 @@ use super::limits::Limits;
 use super::member::{Kind, Member, Runtime};
 use super::passwd;
 use super::ticker::Ticker;
+use super::trust::{Origin, Trust};
 use crate::interest::Interest;
 use crate::stop::Stop;
 
@@ -50,6 +50,8 @@ pub enum OnFailure {
 pub struct PluginSpec {
     /// Where the code comes from.
     pub source: PluginSource,
+    /// Where it was named.
+    pub origin: Origin,
     /// What the file's sha256 has to be, in hexadecimal.
     pub sha256: Option<String>,
     /// What it may ask for besides.
@@ -64,10 +66,17 @@ impl PluginSpec {
         PluginSpec::command_line(PluginSource::Bundled)
     }
 
+    /// A plugin of the configuration: it may ask for nothing besides, until that is allowed.
+    pub fn configured(source: PluginSource) -> PluginSpec {
+        let allow = BTreeSet::new();
+        PluginSpec { origin: Origin::Configuration, allow, ..PluginSpec::command_line(source) }
+    }
+
     /// A plugin that the operator named: it may ask for everything.
     pub fn command_line(source: PluginSource) -> PluginSpec {
         PluginSpec {
             source,
+            origin: Origin::CommandLine,
             sha256: None,
             allow: Grant::ALL.into(),
             config: serde_json::Map::default(),
@@ -90,6 +99,8 @@ pub struct Setup {
     pub on_failure: OnFailure,
     /// Ends a running call.
     pub stop: Stop,
+    /// What the files that hold plugins have to be like.
+    pub trust: Trust,
     /// Every call is made: no answer is remembered, and no plugin rests after failures. For its author's workbench.
     pub every_call: bool,
 }
@@ -103,6 +114,7 @@ impl Default for Setup {
             limits: Limits::default(),
             on_failure: OnFailure::default(),
             stop: Stop::default(),
+            trust: Trust::of_this_process(),
             every_call: false,
         }
     }
@@ -164,14 +176,15 @@ impl fmt::Display for Running {
 
 /// Brings plugins to life, one chain after the other.
 pub(super) struct Loader<'a> {
-    runtime: &'a Rc<Runtime>,
+    runtime: &'a Arc<Runtime>,
+    trust: &'a Trust,
     pub(super) running: Vec<Running>,
     pub(super) asks_for_heads: bool,
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(runtime: &'a Rc<Runtime>) -> Loader<'a> {
-        Loader { runtime, running: Vec::new(), asks_for_heads: false }
+    pub(super) fn new(runtime: &'a Arc<Runtime>, trust: &'a Trust) -> Loader<'a> {
+        Loader { runtime, trust, running: Vec::new(), asks_for_heads: false }
     }
 
     pub(super) fn chain<K: Kind>(
@@ -181,7 +194,7 @@ impl<'a> Loader<'a> {
     ) -> Result<Vec<Member<K>>, LoadError> {
         let member = |(at, spec): (usize, &PluginSpec)| {
             let earlier = specs.get(..at).unwrap_or_default();
-            let twice = earlier.iter().any(|other| other.source == spec.source);
+            let twice = earlier.iter().any(|other| same(&other.source, &spec.source));
             let member = if twice {
                 Err(Problem::Twice(K::NAME))
             } else {
@@ -203,6 +216,10 @@ impl<'a> Loader<'a> {
         order: usize,
     ) -> Result<Member<K>, Problem> {
         let Runtime { engine, limits, .. } = &**self.runtime;
+        if let PluginSource::File(path) = &spec.source {
+            let trusted = self.trust.check_plugin(path, spec.origin);
+            trusted.map_err(Problem::Untrusted)?;
+        }
         let code = Code::load(engine, &spec.source, bundled, limits.component)?;
         if let Some(pinned) = &spec.sha256
             && !pinned.eq_ignore_ascii_case(&code.sha256)
@@ -223,12 +240,22 @@ impl<'a> Loader<'a> {
             version: code.version,
             source: spec.source.clone(),
             sha256: code.sha256,
-            contract: code.contract.to_string(),
+            contract: code.built_for.to_string(),
             grants: spec.allow.iter().copied().collect(),
             asks_for_heads: code.asks_for_heads,
             config,
         });
         Ok(member)
+    }
+}
+
+/// Whether both are one plugin, however it is named.
+fn same(a: &PluginSource, b: &PluginSource) -> bool {
+    match (a, b) {
+        (PluginSource::File(a), PluginSource::File(b)) => {
+            a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+        }
+        (a, b) => a == b,
     }
 }
 
@@ -255,4 +282,21 @@ pub(super) fn interest<K: Kind>(members: &[Member<K>]) -> Result<Interest, LoadE
         })?;
     }
     Ok(all)
+}
+
+/// What is another plugin, or asks for something else, a line for each.
+pub(super) fn changes(before: &super::Plugins, after: &super::Plugins) -> Vec<String> {
+    let mut changes = Vec::new();
+    let gone = before.running.iter().filter(|plugin| !after.running.contains(plugin));
+    changes.extend(gone.map(|plugin| format!("no longer {plugin}")));
+    let new = after.running.iter().filter(|plugin| !before.running.contains(plugin));
+    changes.extend(new.map(|plugin| format!("now {plugin}")));
+    if before.interest != after.interest {
+        let Interest { suffixes, names, libraries } = &after.interest;
+        let (suffixes, names, libraries) = (suffixes.len(), names.len(), libraries.len());
+        changes.push(format!(
+            "now {suffixes} suffixes, {names} names and {libraries} libraries are watched"
+        ));
+    }
+    changes
 }

@@ -6,15 +6,13 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::Resource;
 use wasmtime::{Error, Result};
 
-use super::bindings::{events, host};
 use super::clock::Clock;
 use super::limits::{Holds, Limits};
 use super::loan::{Lent, Loan};
 use super::log::{Level, Log};
-use crate::event::{ClassifiedEvent, EnrichedWhat, HeadOutcome, OpenFlags, OpenedFile};
+use crate::event::{ClassifiedEvent, EnrichedWhat, Field, HeadOutcome, OpenFlags};
 use crate::interest::{Interest, Refused};
 
 // Public, as bindgen's code asks for it; the module is not.
@@ -77,21 +75,54 @@ impl State {
         }
     }
 
-    fn file<R>(&self, look: impl FnOnce(&OpenedFile) -> R) -> Result<R> {
+    /// The operator is told.
+    pub(super) fn say(&mut self, level: Level, message: &str) -> Result<()> {
+        if message.len() > self.most_text {
+            return Err(Error::new(Misuse::LongMessage(message.len())));
+        }
+        self.log.line(level, message);
+        Ok(())
+    }
+
+    /// A word of interest.
+    pub(super) fn wish(
+        &mut self,
+        add: impl FnOnce(&mut Interest) -> std::result::Result<(), Refused>,
+    ) -> Result<()> {
+        add(&mut self.interest).map_err(|refused| Error::new(Misuse::Interest(refused)))
+    }
+
+    /// The lent file's path.
+    pub(super) fn file_path(&self) -> Result<Vec<u8>> {
         lent(self.loan.with(|lent| match lent {
-            Lent::File(file, _) => Some(look(file)),
+            Lent::File(file, _) => Some(file.path.bytes.clone()),
             _ => None,
         }))
     }
 
-    fn event<R>(&self, look: impl FnOnce(&ClassifiedEvent) -> R) -> Result<R> {
+    /// Something of the lent event.
+    pub(super) fn event<R>(&self, look: impl FnOnce(&ClassifiedEvent) -> R) -> Result<R> {
         lent(self.loan.with(|lent| match lent {
             Lent::Event(event) => Some(look(event)),
             _ => None,
         }))
     }
 
-    fn size_of_file(&mut self) -> Result<Option<u64>> {
+    /// A field of the lent event by its documented name.
+    pub(super) fn event_field(&self, name: &str) -> Result<Option<String>> {
+        self.event(|event| field(event, name).map(Cow::into_owned))
+    }
+
+    /// Something of the lent text: field, value, arguments.
+    pub(super) fn text<R>(&self, look: impl FnOnce(&Field<'_>, &str, &[String]) -> R) -> Result<R> {
+        lent(self.loan.with(|lent| match lent {
+            Lent::Text { field, value, arguments } => Some(look(field, value, arguments)),
+            _ => None,
+        }))
+    }
+
+    /// The lent file's size when it was looked at.
+    pub(super) fn file_size(&mut self) -> Result<Option<u64>> {
         let asked = Instant::now();
         let size = lent(self.loan.with(|lent| match lent {
             Lent::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| heads.size()),
@@ -101,7 +132,8 @@ impl State {
         Ok(size)
     }
 
-    fn head_of_file(&mut self, max: u32) -> Result<Vec<u8>> {
+    /// The lent file's beginning.
+    pub(super) fn file_head(&mut self, max: u32) -> Result<Vec<u8>> {
         let asked = Instant::now();
         let most = max.min(MOST_HEAD) as usize;
         let (head, outcome) = lent(self.loan.with(|lent| match lent {
@@ -126,135 +158,6 @@ impl State {
 
 fn lent<R>(found: Option<Option<R>>) -> Result<R> {
     found.flatten().ok_or_else(|| Error::new(Misuse::NotLent))
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-impl host::Host for State {
-    fn log(&mut self, level: host::Level, message: String) -> Result<()> {
-        if message.len() > self.most_text {
-            return Err(Error::new(Misuse::LongMessage(message.len())));
-        }
-        let level = match level {
-            host::Level::Error => Level::Error,
-            host::Level::Warn => Level::Warn,
-            host::Level::Info => Level::Info,
-            host::Level::Debug => Level::Debug,
-        };
-        self.log.line(level, &message);
-        Ok(())
-    }
-}
-
-impl events::Host for State {}
-
-// Only an owned handle is ever dropped on this side, and none is given out: `drop` has nothing to do.
-
-impl events::HostFile for State {
-    fn path(&mut self, _this: Resource<File>) -> Result<String> {
-        self.file(|file| text(&file.path.bytes))
-    }
-
-    fn path_bytes(&mut self, _this: Resource<File>) -> Result<Vec<u8>> {
-        self.file(|file| file.path.bytes.clone())
-    }
-
-    fn size(&mut self, _this: Resource<File>) -> Result<Option<u64>> {
-        self.size_of_file()
-    }
-
-    fn head(&mut self, _this: Resource<File>, max: u32) -> Result<Vec<u8>> {
-        self.head_of_file(max)
-    }
-
-    fn drop(&mut self, _this: Resource<File>) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl events::HostEvent for State {
-    fn event_type(&mut self, _this: Resource<Event>) -> Result<String> {
-        self.event(|event| event.event.event_type().to_owned())
-    }
-
-    fn timestamp(&mut self, _this: Resource<Event>) -> Result<u64> {
-        self.event(|event| u64::try_from(event.event.timestamp.0).unwrap_or_default())
-    }
-
-    fn pid(&mut self, _this: Resource<Event>) -> Result<u32> {
-        self.event(|event| event.event.process.key.tgid)
-    }
-
-    fn uid(&mut self, _this: Resource<Event>) -> Result<u32> {
-        self.event(|event| event.event.process.uid)
-    }
-
-    fn process(&mut self, _this: Resource<Event>) -> Result<String> {
-        self.event(|event| text(event.event.process.comm.as_bytes()))
-    }
-
-    fn exe(&mut self, _this: Resource<Event>) -> Result<Option<String>> {
-        self.event(|event| event.event.process.exe.as_deref().map(text))
-    }
-
-    fn container(&mut self, _this: Resource<Event>) -> Result<Option<String>> {
-        self.event(|event| event.event.process.container.as_deref().map(str::to_owned))
-    }
-
-    fn field(&mut self, _this: Resource<Event>, name: String) -> Result<Option<String>> {
-        self.event(|event| field(event, &name).map(Cow::into_owned))
-    }
-
-    fn drop(&mut self, _this: Resource<Event>) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl events::HostText for State {
-    fn field(&mut self, _this: Resource<Text>) -> Result<String> {
-        lent(self.loan.with(|lent| match lent {
-            Lent::Text { field, .. } => Some(field.name().into_owned()),
-            _ => None,
-        }))
-    }
-
-    fn value(&mut self, _this: Resource<Text>) -> Result<String> {
-        lent(self.loan.with(|lent| match lent {
-            Lent::Text { value, .. } => Some((*value).to_owned()),
-            _ => None,
-        }))
-    }
-
-    fn arguments(&mut self, _this: Resource<Text>) -> Result<Vec<String>> {
-        lent(self.loan.with(|lent| match lent {
-            Lent::Text { arguments, .. } => Some(arguments.to_vec()),
-            _ => None,
-        }))
-    }
-
-    fn drop(&mut self, _this: Resource<Text>) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl events::HostInterest for State {
-    fn file_suffix(&mut self, _this: Resource<Wishes>, suffix: String) -> Result<()> {
-        self.interest.add_suffix(&suffix).map_err(|refused| Error::new(Misuse::Interest(refused)))
-    }
-
-    fn file_name(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {
-        self.interest.add_name(&name).map_err(|refused| Error::new(Misuse::Interest(refused)))
-    }
-
-    fn library(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {
-        self.interest.add_library(&name).map_err(|refused| Error::new(Misuse::Interest(refused)))
-    }
-
-    fn drop(&mut self, _this: Resource<Wishes>) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// A field by its documented name; None when this event has no such field.

@@ -33,7 +33,10 @@ impl Ticker {
         let shared = Arc::new(Shared::default());
         let thread = thread::Builder::new().name("plugin-clock".to_owned()).spawn({
             let (shared, engine) = (shared.clone(), engine.clone());
-            move || tick(&shared, &engine)
+            move || {
+                let _ = crate::confine::thread(&[], false);
+                tick(&shared, &engine);
+            }
         })?;
         Ok(Ticker { shared, thread: Some(thread) })
     }

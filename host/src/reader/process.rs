@@ -1,6 +1,7 @@
 //! The reader's process, seen from the tracer.
 
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +9,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::protocol::{Answer, HeadAnswer, HeadQuestion, MOST_BYTES, Question, SeenProcess, send};
+use super::nursery;
+use super::protocol::{
+    Answer, HeadAnswer, HeadQuestion, LookedAt, MOST_BYTES, Question, SeenProcess, send,
+};
+use crate::interest::Interest;
 use crate::stop::Stop;
 
 /// Files in one question. 256 heads of 64 KiB stay below the longest message.
@@ -20,17 +25,28 @@ const HANGS_AFTER: Duration = Duration::from_secs(1);
 /// How often the wish to end is looked at while waiting.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How long the making of a reader may take.
+const BIRTH: Duration = Duration::from_secs(2);
+
 /// A reader that can be asked, or the memory of those that hung.
 #[derive(Debug)]
 pub struct Reader {
+    nursery: Nursery,
     running: Option<Running>,
     number: u64,
     replaced: u32,
 }
 
+/// The process that makes readers.
+#[derive(Debug)]
+struct Nursery {
+    child: Child,
+    control: UnixStream,
+}
+
 #[derive(Debug)]
 struct Running {
-    child: Child,
+    pid: i32,
     socket: UnixStream,
     /// Bytes of an answer that is not whole yet.
     incoming: Vec<u8>,
@@ -41,12 +57,15 @@ struct Running {
 impl Reader {
     /// Starts the process.
     pub fn start() -> io::Result<Reader> {
-        Ok(Reader { running: Some(Running::start()?), number: 0, replaced: 0 })
+        let nursery = Nursery::start()?;
+        let running = Some(nursery.make()?);
+        Ok(Reader { nursery, running, number: 0, replaced: 0 })
     }
 
-    /// The reader's process id; None when there is none any more.
-    pub fn pid(&self) -> Option<u32> {
-        self.running.as_ref().map(|running| running.child.id())
+    /// Process ids of the reader and of the process that makes readers, to be left out of the trace.
+    pub fn pids(&self) -> Vec<u32> {
+        let running = self.running.as_ref().and_then(|running| u32::try_from(running.pid).ok());
+        running.into_iter().chain([self.nursery.child.id()]).collect()
     }
 
     /// Asks for heads, in order. An answer that is not there by `until`, or when `stop` is asked, is None.
@@ -75,6 +94,39 @@ impl Reader {
         let number = self.next_number();
         match self.ask(number, &Question::Scan { number }, until, stop)? {
             Answer::Scan { processes, .. } => Some(processes),
+            _ => None,
+        }
+    }
+
+    /// Looks into at most `most` processes whose ids are above `after`; with them comes where to go on, if there are
+    /// more. None: they did not come by `until`.
+    pub fn page(
+        &mut self,
+        (after, most): (u32, usize),
+        interest: &Interest,
+        until: Instant,
+        stop: &Stop,
+    ) -> Option<(Vec<LookedAt>, Option<u32>)> {
+        let number = self.next_number();
+        let question = Question::Page { number, after, most, interest: interest.clone() };
+        match self.ask(number, &question, until, stop)? {
+            Answer::Looked { processes, next, .. } => Some((processes, next)),
+            _ => None,
+        }
+    }
+
+    /// Looks into these processes. None: they did not come by `until`.
+    pub fn look(
+        &mut self,
+        pids: &[u32],
+        interest: &Interest,
+        until: Instant,
+        stop: &Stop,
+    ) -> Option<Vec<LookedAt>> {
+        let number = self.next_number();
+        let question = Question::Look { number, pids: pids.to_vec(), interest: interest.clone() };
+        match self.ask(number, &question, until, stop)? {
+            Answer::Looked { processes, .. } => Some(processes),
             _ => None,
         }
     }
@@ -134,29 +186,25 @@ impl Reader {
 
     /// Leaves this reader to itself and starts another one, a few times.
     fn replace(&mut self) {
-        if let Some(mut old) = self.running.take() {
-            // One that waits for a file system does not even die; nobody waits for it.
-            let _ = old.child.kill();
-            let _ = old.child.try_wait();
-        }
+        // It ends when it finds its socket closed. One that waits for a file system would not even die when it
+        // is killed; nobody waits for it.
+        self.running = None;
         if self.replaced < MOST_REPLACED {
             self.replaced += 1;
-            self.running = Running::start().ok();
+            self.running = self.nursery.make().ok();
         }
     }
 }
 
-impl Drop for Reader {
+impl Drop for Nursery {
     fn drop(&mut self) {
-        if let Some(running) = &mut self.running {
-            let _ = running.child.kill();
-            let _ = running.child.try_wait();
-        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-impl Running {
-    fn start() -> io::Result<Running> {
+impl Nursery {
+    fn start() -> io::Result<Nursery> {
         let (ours, theirs) = UnixStream::pair()?;
         let child = Command::new("/proc/self/exe")
             .arg0("crypto-tracer-reader")
@@ -167,11 +215,25 @@ impl Running {
             // Ctrl+C is for the tracer: the reader ends when its socket closes.
             .process_group(0)
             .spawn()?;
-        ours.set_nonblocking(false)?;
-        ours.set_write_timeout(Some(Duration::from_millis(50)))?;
-        Ok(Running { child, socket: ours, incoming: Vec::new(), owes: None })
+        ours.set_read_timeout(Some(BIRTH))?;
+        Ok(Nursery { child, control: ours })
     }
 
+    fn make(&self) -> io::Result<Running> {
+        let (ours, theirs) = UnixStream::pair()?;
+        nursery::ask(self.control.as_fd(), theirs.as_fd())?;
+        let mut pid = [0; 4];
+        (&self.control).read_exact(&mut pid)?;
+        let pid = i32::from_le_bytes(pid);
+        if pid <= 0 {
+            return Err(io::Error::other("no reader could be forked"));
+        }
+        ours.set_write_timeout(Some(Duration::from_millis(50)))?;
+        Ok(Running { pid, socket: ours, incoming: Vec::new(), owes: None })
+    }
+}
+
+impl Running {
     /// The answer that is owed. None: it did not come in time.
     fn answer(&mut self, until: Instant, stop: &Stop) -> io::Result<Option<Answer>> {
         loop {

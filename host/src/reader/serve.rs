@@ -4,15 +4,10 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use super::protocol::{Answer, Question, receive, send};
-use super::{cgroup, head, scan};
+use super::{cgroup, head, look, scan};
 
-/// Answers questions until the tracer closes its end. `socket` is standard input.
-pub fn serve() -> io::Result<()> {
-    // Its command line says "exe" otherwise; a name helps whoever looks at it, nothing depends on it.
-    let _ = rustix::thread::set_name(c"crypto-tracer-r");
-    let socket = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?;
-    let socket = UnixStream::from(socket);
-    // The reader ends with its tracer, also when that is killed: the socket closes.
+/// Answers questions until the tracer closes its end, or is gone.
+pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
     loop {
         let question = match receive(&socket) {
             Ok(question) => question,
@@ -26,6 +21,14 @@ pub fn serve() -> io::Result<()> {
             Question::Cgroups { number, wanted } => {
                 let paths = wanted.iter().map(|&(id, pid)| cgroup::path(id, pid)).collect();
                 Answer::Cgroups { number, paths }
+            }
+            Question::Page { number, after, most, interest } => {
+                let (processes, next) = look::page(after, most, &interest);
+                Answer::Looked { number, processes, next }
+            }
+            Question::Look { number, pids, interest } => {
+                let processes = look::these(&pids, &interest);
+                Answer::Looked { number, processes, next: None }
             }
             Question::Scan { number } => Answer::Scan { number, processes: scan::scan() },
         };

@@ -5,14 +5,16 @@ use super::args;
 use super::check::captures;
 use super::page::Page;
 use crate::error::Failure;
-use crate::plugin::{Grant, Running};
+use crate::plugin::{Grant, Running, Trust};
 use crate::printable::printable;
 use crate::say::Say;
 use crate::stop::Stop;
 
 /// Loads the plugins as a run would, and prints them.
 pub(super) fn list(arguments: &args::List, say: Say) -> Result<(), Failure> {
-    let mut plugins = line::plugins(&arguments.plugins, &Stop::default())?;
+    let trust = Trust::of_this_process();
+    let config = line::config(&arguments.plugins, &trust)?;
+    let mut plugins = line::plugins(&arguments.plugins, &config, &trust, &Stop::default())?;
     for line in plugins.take_log() {
         say.detail(format_args!("{}: {}", line.plugin, line.message));
     }

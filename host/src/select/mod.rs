@@ -1,6 +1,8 @@
 //! The host's own filters: what the command prints, and what `--pid`, `--name`, `--library` and `--file` leave.
 //! They act on the real paths and names, before any plugin and before redaction.
 
+mod unmet;
+
 use crate::event::{EnrichedEvent, EnrichedWhat, ProcessFacts};
 use crate::glob::Glob;
 use crate::interest::Interest;

@@ -1,0 +1,49 @@
+//! Examples at the end of each help text. A test parses them all.
+
+pub(super) const ALL: &str = "Examples:
+  sudo crypto-tracer monitor --duration 30s
+  sudo crypto-tracer files --file '/etc/ssl/*' --format table
+  sudo crypto-tracer libs --library libssl --duration 5m
+  crypto-tracer snapshot --format summary
+
+'crypto-tracer help COMMAND' shows the options of a command.";
+
+pub(super) const MONITOR: &str = "Examples:
+  sudo crypto-tracer monitor
+  sudo crypto-tracer monitor --duration 30s --name nginx --file '*.pem'
+  sudo crypto-tracer monitor --pid 1234 --extended --output events.json";
+
+pub(super) const FILES: &str = "Examples:
+  sudo crypto-tracer files --format table
+  sudo crypto-tracer files --file '*.{key,p12,jks}' --duration 1h --output keys.json
+  sudo crypto-tracer files --name nginx --file '/etc/ssl/*' | jq -r .file";
+
+pub(super) const LIBS: &str = "Examples:
+  sudo crypto-tracer libs --format table
+  sudo crypto-tracer libs --library libssl --duration 10m
+  sudo crypto-tracer libs --name python3 --extended | jq -r .exe";
+
+pub(super) const SNAPSHOT: &str = "Examples:
+  sudo crypto-tracer snapshot --output snapshot.json
+  crypto-tracer snapshot --format summary
+  sudo crypto-tracer snapshot | jq '.processes[] | select(.open_crypto_files != [])'";
+
+pub(super) const REPLAY: &str = "Examples:
+  crypto-tracer replay night.rec
+  crypto-tracer replay night.rec --classifier acme.wasm --classifier default
+  crypto-tracer replay night.rec --file '*.key' --format table";
+
+pub(super) const COMPLETIONS: &str = "Examples:
+  crypto-tracer completions bash > /etc/bash_completion.d/crypto-tracer
+  crypto-tracer completions zsh > ~/.zfunc/_crypto-tracer
+  crypto-tracer completions fish > ~/.config/fish/completions/crypto-tracer.fish";
+
+pub(super) const HELP: &str = "Examples:
+  crypto-tracer help
+  crypto-tracer help monitor
+  crypto-tracer help plugin check";
+
+pub(super) const VERSION: &str = "Examples:
+  crypto-tracer version
+  crypto-tracer version | cut -d' ' -f2
+  crypto-tracer version --quiet";

@@ -1,0 +1,397 @@
+//! The command line.
+
+mod complaint;
+mod document;
+mod examples;
+mod values;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::glob::Glob;
+
+pub use complaint::compact;
+pub use document::{DocumentFormat, DocumentPrint, Snapshot};
+
+/// Tells which process opens which certificate, key or keystore, which loads which crypto library, and what starts
+/// and ends.
+#[derive(Debug, Parser)]
+#[command(
+    name = "crypto-tracer",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = examples::ALL
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How much is said besides.
+    #[command(flatten)]
+    pub loudness: LoudnessArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print all events as a stream
+    ///
+    /// Prints each file_open, lib_load, process_exec and process_exit as it happens, until Ctrl+C or for --duration.
+    /// Needs privileges.
+    #[command(after_help = examples::MONITOR)]
+    Monitor(Monitor),
+    /// Print which process opens which certificate, key or keystore
+    ///
+    /// Prints each file_open as it happens, until Ctrl+C or for --duration. Needs privileges.
+    #[command(after_help = examples::FILES)]
+    Files(FilesCommand),
+    /// Print which process loads which crypto library
+    ///
+    /// Prints each lib_load as it happens, until Ctrl+C or for --duration. Needs privileges.
+    #[command(after_help = examples::LIBS)]
+    Libs(LibsCommand),
+    /// Print one document about every running process
+    ///
+    /// Prints which processes have crypto libraries loaded and crypto files open, from /proc. Without privileges it
+    /// sees its own user's processes only, and says so.
+    #[command(after_help = examples::SNAPSHOT)]
+    Snapshot(Snapshot),
+    /// Print what monitor would have printed for a recorded run
+    ///
+    /// Sends a recording of `monitor --record` through today's plugins and options. Needs no privileges.
+    #[command(after_help = examples::REPLAY)]
+    Replay(Replay),
+    /// Write, check, test and measure plugins, without tracing
+    Plugin(crate::commands::plugin::Arguments),
+    /// Print the script that completes commands and options in a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(Completions),
+    /// Print the help of a command
+    #[command(after_help = examples::HELP)]
+    Help(Help),
+    /// Print the version
+    #[command(after_help = examples::VERSION)]
+    Version,
+}
+
+/// `monitor`
+#[derive(Debug, Args)]
+pub struct Monitor {
+    /// What is traced.
+    #[command(flatten)]
+    pub trace: Trace,
+    /// How it is captured.
+    #[command(flatten)]
+    pub capture: Capture,
+    /// Where and how it is printed.
+    #[command(flatten)]
+    pub print: Print,
+    /// Which plugins run.
+    #[command(flatten)]
+    pub plugins: PluginArgs,
+}
+
+/// `files`
+#[derive(Debug, Args)]
+pub struct FilesCommand {
+    /// Of which processes, and how long.
+    #[command(flatten)]
+    pub processes: Processes,
+    /// Which files.
+    #[command(flatten)]
+    pub files: Files,
+    /// How it is captured.
+    #[command(flatten)]
+    pub capture: Capture,
+    /// Where and how it is printed.
+    #[command(flatten)]
+    pub print: Print,
+    /// Which plugins run.
+    #[command(flatten)]
+    pub plugins: PluginArgs,
+}
+
+/// `libs`
+#[derive(Debug, Args)]
+pub struct LibsCommand {
+    /// Of which processes, and how long.
+    #[command(flatten)]
+    pub processes: Processes,
+    /// Which libraries.
+    #[command(flatten)]
+    pub libraries: Libraries,
+    /// How it is captured.
+    #[command(flatten)]
+    pub capture: Capture,
+    /// Where and how it is printed.
+    #[command(flatten)]
+    pub print: Print,
+    /// Which plugins run.
+    #[command(flatten)]
+    pub plugins: PluginArgs,
+}
+
+/// `replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The recording
+    #[arg(value_name = "FILE", value_parser = values::path())]
+    pub recording: PathBuf,
+    /// What is left of it.
+    #[command(flatten)]
+    pub trace: Trace,
+    /// Where and how it is printed.
+    #[command(flatten)]
+    pub print: Print,
+    /// Which plugins run.
+    #[command(flatten)]
+    pub plugins: PluginArgs,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// For which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `help`
+#[derive(Debug, Args)]
+pub struct Help {
+    /// Of which command; without one, of the program
+    #[arg(value_name = "COMMAND")]
+    pub words: Vec<String>,
+}
+
+/// Which events are left.
+#[derive(Debug, Default, Args)]
+pub struct Trace {
+    /// Of which processes, and how long.
+    #[command(flatten)]
+    pub processes: Processes,
+    /// Which libraries.
+    #[command(flatten)]
+    pub libraries: Libraries,
+    /// Which files.
+    #[command(flatten)]
+    pub files: Files,
+}
+
+/// Of which processes, and how long.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Tracing")]
+pub struct Processes {
+    /// How long to run: seconds, or a number with s, m or h; 0 is until the end
+    #[arg(
+        short,
+        long,
+        value_name = "SECONDS",
+        value_parser = values::duration(),
+        default_value = "0",
+        allow_negative_numbers = true
+    )]
+    pub duration: Duration,
+    /// Only this process
+    #[arg(
+        short,
+        long,
+        value_name = "PID",
+        value_parser = values::pid(),
+        allow_negative_numbers = true
+    )]
+    pub pid: Vec<u32>,
+    /// With --pid: its descendants too
+    #[arg(long, requires = "pid")]
+    pub follow_children: bool,
+    /// Only processes with TEXT in their name; over 15 bytes: in their executable's file name
+    #[arg(short, long, value_name = "TEXT", value_parser = values::nonempty())]
+    pub name: Vec<OsString>,
+}
+
+/// Which libraries.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Tracing")]
+pub struct Libraries {
+    /// Only libraries with TEXT in their path
+    #[arg(short, long, value_name = "TEXT", value_parser = values::nonempty())]
+    pub library: Vec<OsString>,
+}
+
+/// Which files.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Tracing")]
+pub struct Files {
+    /// Only files whose path matches GLOB; * also crosses /
+    #[arg(short = 'F', long, value_name = "GLOB", value_parser = values::glob())]
+    pub file: Vec<Glob>,
+}
+
+/// How it is captured.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tracing")]
+pub struct Capture {
+    /// Capture opens and loads with this probe instead of the best one that loads
+    #[arg(long, value_name = "NAME", value_parser = values::name())]
+    pub probe: Option<String>,
+    /// Keep the raw records in FILE, a new one, for `replay`; not redacted, for its owner only
+    #[arg(long, value_name = "FILE", value_parser = values::path())]
+    pub record: Option<PathBuf>,
+}
+
+/// Options for output.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Print {
+    /// Print to FILE: lines are appended, an array replaces what is in it; a new one is for its owner only
+    #[arg(short, long, value_name = "FILE", value_parser = values::path())]
+    pub output: Option<PathBuf>,
+    /// How events are written
+    #[arg(short, long, value_enum, default_value_t)]
+    pub format: FormatArg,
+    /// Colours of the table
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorArg,
+    /// Show user names in paths and secrets in command lines
+    #[arg(long)]
+    pub no_redact: bool,
+    /// Print more fields: exe, container, inode and others
+    #[arg(long)]
+    pub extended: bool,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// One compact JSON object a line
+    #[default]
+    JsonStream,
+    /// An array of compact objects
+    JsonArray,
+    /// An array of indented objects
+    JsonPretty,
+    /// Columns for people
+    Table,
+}
+
+/// `--color`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorArg {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Options for plugins.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Plugins")]
+pub struct PluginArgs {
+    /// A plugin that says what a file is, instead of the bundled one (`default`)
+    #[arg(long, value_name = "FILE", value_parser = values::nonempty())]
+    pub classifier: Vec<OsString>,
+    /// A plugin that hides what must not be shown, instead of the bundled one (`default`)
+    #[arg(long, value_name = "FILE", value_parser = values::nonempty())]
+    pub redactor: Vec<OsString>,
+    /// A plugin that says which events are kept
+    #[arg(long, value_name = "FILE", value_parser = values::nonempty())]
+    pub filter: Vec<OsString>,
+    /// Read this configuration instead of /etc/crypto-tracer/config.toml or the user's
+    #[arg(long, value_name = "FILE", value_parser = values::path())]
+    pub config: Option<PathBuf>,
+}
+
+/// How much is said on standard error.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct LoudnessArgs {
+    /// Say more on standard error
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Say only errors on standard error
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+impl LoudnessArgs {
+    /// As the rest of the program takes it.
+    pub fn say(&self) -> crate::say::Say {
+        use crate::say::{Loudness, Say};
+        Say(match (self.quiet, self.verbose) {
+            (true, _) => Loudness::Quiet,
+            (_, true) => Loudness::Verbose,
+            _ => Loudness::Normal,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// The words of each example, the way a shell splits these simple ones.
+    fn examples(text: &str) -> Vec<Vec<String>> {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.map(|line| line.strip_prefix("sudo ").unwrap_or(line));
+        lines
+            .filter(|line| line.starts_with("crypto-tracer "))
+            .map(|line| {
+                let line = line.split([';', '|', '>', '&']).next().unwrap_or_default();
+                let quoted = line.split('\'').enumerate();
+                quoted
+                    .flat_map(|(at, part)| match at % 2 {
+                        0 => part.split_whitespace().map(str::to_owned).collect(),
+                        _ => vec![part.to_owned()],
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_command_has_three_examples_that_are_right() {
+        let mut cli = Cli::command();
+        for command in cli.get_subcommands_mut().filter(|command| !command.has_subcommands()) {
+            let help = command.render_long_help().to_string();
+            let examples = examples(&help);
+            let name = command.get_name();
+            assert!(examples.len() >= 3, "{name} has {}", examples.len());
+            for example in &examples {
+                let parsed = Cli::try_parse_from(example);
+                assert!(parsed.is_ok(), "{example:?}: {}", parsed.unwrap_err());
+                assert!(example.iter().any(|word| word == name), "{example:?} in {name}");
+            }
+        }
+        let all = examples(examples::ALL);
+        assert!(all.iter().all(|example| Cli::try_parse_from(example).is_ok()) && all.len() >= 3);
+    }
+
+    #[test]
+    fn loudness_stands_before_or_behind_the_command() {
+        for arguments in [["crypto-tracer", "-q", "version"], ["crypto-tracer", "version", "-q"]] {
+            assert!(Cli::try_parse_from(arguments).unwrap().loudness.quiet);
+        }
+    }
+
+    #[test]
+    fn filters_can_be_given_twice() {
+        let arguments = "crypto-tracer monitor -p 1 -p 2 -n a -n b -l x -l y -F *.a -F *.b";
+        let parsed = Cli::try_parse_from(arguments.split(' ')).unwrap();
+        let Command::Monitor(Monitor { trace, .. }) = parsed.command else { panic!() };
+        assert_eq!((trace.processes.pid.len(), trace.processes.name.len()), (2, 2));
+        assert_eq!((trace.libraries.library.len(), trace.files.file.len()), (2, 2));
+    }
+}

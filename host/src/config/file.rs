@@ -1,0 +1,237 @@
+//! The file as it is written: every key, and nothing else.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+use super::units::{Size, Span};
+use super::{Capture, Config, OutputFile};
+use crate::plugin::{Grant, Limits, OnFailure, PluginSource, PluginSpec};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    classifier: Option<Vec<Plugin>>,
+    redactor: Option<Vec<Plugin>>,
+    filter: Option<Vec<Plugin>>,
+    #[serde(default)]
+    plugins: Plugins,
+    #[serde(default)]
+    capture: CaptureTable,
+    #[serde(default)]
+    output: OutputTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, try_from = "PluginTable")]
+struct Plugin(PluginSpec);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PluginTable {
+    path: Option<PathBuf>,
+    #[serde(default)]
+    bundled: bool,
+    sha256: Option<String>,
+    #[serde(default)]
+    allow: BTreeSet<GrantWord>,
+    #[serde(default)]
+    config: toml::Table,
+}
+
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+enum GrantWord {
+    #[serde(rename = "file-head")]
+    FileHead,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OnFailureWord {
+    Continue,
+    Stop,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plugins {
+    memory: Option<Bounded<{ 64 << 10 }, { 1 << 30 }>>,
+    table_entries: Option<Bounded<1, 1_000_000>>,
+    handles: Option<Bounded<1, 65_536>>,
+    stack: Option<Bounded<{ 16 << 10 }, { 1 << 20 }>>,
+    deadline_ms: Option<Bounded<1, 1000>>,
+    wall_ms: Option<Bounded<20, 1000>>,
+    setup_ms: Option<Bounded<10, 60_000>>,
+    copied: Option<Bounded<{ 64 << 10 }, { 64 << 20 }>>,
+    text: Option<Bounded<4096, { 64 << 10 }>>,
+    component: Option<Bounded<4096, { 64 << 20 }>>,
+    log_lines: Option<Bounded<0, 10_000>>,
+    on_failure: Option<OnFailureWord>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaptureTable {
+    ring: Option<RingSize>,
+    open_probe: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputTable {
+    mode: Option<Mode>,
+    group: Option<String>,
+    status_every: Option<Span>,
+}
+
+/// A size, or a plain number, within bounds.
+#[derive(Clone, Copy)]
+struct Bounded<const LEAST: u64, const MOST: u64>(u64);
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Bounded<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Size(value) = Size::deserialize(from)?;
+        if (LEAST..=MOST).contains(&value) {
+            return Ok(Bounded(value));
+        }
+        Err(D::Error::custom(format!("{value} is out of bounds: {LEAST} to {MOST} is right")))
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> Bounded<LEAST, MOST> {
+    fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    fn ms(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+struct RingSize(u32);
+
+impl<'de> Deserialize<'de> for RingSize {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Size(bytes) = Size::deserialize(from)?;
+        let fits = u32::try_from(bytes)
+            .ok()
+            .filter(|bytes| bytes.is_power_of_two() && ((64 << 10)..=(1 << 30)).contains(bytes));
+        fits.map(RingSize).ok_or_else(|| {
+            D::Error::custom("the ring's size is a power of two from \"64KiB\" to \"1GiB\"")
+        })
+    }
+}
+
+struct Mode(u32);
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| octal && *mode <= 0o777);
+        mode.map(Mode).ok_or_else(|| {
+            D::Error::custom(format!("{text:?} is no mode; write for example \"0640\""))
+        })
+    }
+}
+
+impl TryFrom<PluginTable> for Plugin {
+    type Error = String;
+
+    fn try_from(table: PluginTable) -> Result<Plugin, String> {
+        let PluginTable { path, bundled, sha256, allow, config } = table;
+        let mut spec = match (path, bundled) {
+            (Some(path), false) => PluginSpec::configured(PluginSource::File(path)),
+            (None, true) => PluginSpec::bundled(),
+            _ => return Err("a plugin has either `path = \"…\"` or `bundled = true`".to_owned()),
+        };
+        if let Some(pin) = &sha256
+            && !(pin.len() == 64 && pin.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return Err("a sha256 has 64 hexadecimal digits, as `sha256sum` prints them".to_owned());
+        }
+        spec.sha256 = sha256;
+        spec.allow.extend(allow.iter().map(|GrantWord::FileHead| Grant::FileHead));
+        let config = config.into_iter().map(|(key, value)| (key, json(value)));
+        spec.config = config.collect();
+        Ok(Plugin(spec))
+    }
+}
+
+/// TOML has dates, JSON has not: they are texts.
+fn json(value: toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Datetime(moment) => moment.to_string().into(),
+        toml::Value::Array(values) => values.into_iter().map(json).collect(),
+        toml::Value::Table(table) => table
+            .into_iter()
+            .map(|(key, value)| (key, json(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+    }
+}
+
+impl File {
+    /// `folder`: where the file is; paths in it are from there.
+    pub(super) fn into_config(self, folder: &Path) -> Config {
+        let chain = |plugins: Option<Vec<Plugin>>| {
+            let specs = plugins?.into_iter().map(|Plugin(mut spec)| {
+                if let PluginSource::File(path) = &mut spec.source {
+                    *path = folder.join(&*path);
+                }
+                spec
+            });
+            Some(specs.collect())
+        };
+        let OutputTable { mode, group, status_every } = self.output;
+        Config {
+            classifiers: chain(self.classifier),
+            redactors: chain(self.redactor),
+            filters: chain(self.filter),
+            on_failure: match self.plugins.on_failure {
+                Some(OnFailureWord::Stop) => OnFailure::Stop,
+                Some(OnFailureWord::Continue) | None => OnFailure::Continue,
+            },
+            limits: self.plugins.limits(),
+            capture: Capture {
+                ring_bytes: self.capture.ring.map(|RingSize(bytes)| bytes),
+                open_probe: self.capture.open_probe.filter(|probe| probe != "auto"),
+            },
+            output: OutputFile {
+                mode: mode.map(|Mode(mode)| mode),
+                group,
+                status_every: status_every
+                    .map(|Span(every)| every)
+                    .filter(|every| !every.is_zero()),
+            },
+        }
+    }
+}
+
+impl Plugins {
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            memory: self.memory.map_or(default.memory, Bounded::bytes),
+            table_entries: self.table_entries.map_or(default.table_entries, Bounded::bytes),
+            handles: self.handles.map_or(default.handles, Bounded::bytes),
+            stack: self.stack.map_or(default.stack, Bounded::bytes),
+            deadline: self.deadline_ms.map_or(default.deadline, Bounded::ms),
+            wall: self.wall_ms.map_or(default.wall, Bounded::ms),
+            setup: self.setup_ms.map_or(default.setup, Bounded::ms),
+            copied: self.copied.map_or(default.copied, Bounded::bytes),
+            text: self.text.map_or(default.text, Bounded::bytes),
+            component: self.component.map_or(default.component, Bounded::bytes),
+            log_lines: self.log_lines.map_or(default.log_lines, |Bounded(lines)| {
+                u32::try_from(lines).unwrap_or(default.log_lines)
+            }),
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The configuration file: what the command line leaves open.
+
+mod file;
+mod units;
+
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::plugin::{Limits, OnFailure, PluginSpec, SITE, Setup, Trust};
+use crate::stop::Stop;
+
+/// Bytes of a configuration file.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// What the file says; empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// The chain of classifiers. None: the bundled one.
+    pub classifiers: Option<Vec<PluginSpec>>,
+    /// The chain of redactors. None: the bundled one.
+    pub redactors: Option<Vec<PluginSpec>>,
+    /// The chain of filters. None: there are none.
+    pub filters: Option<Vec<PluginSpec>>,
+    /// Of every plugin.
+    pub limits: Limits,
+    /// What a failed call does to the run.
+    pub on_failure: OnFailure,
+    /// `[capture]`
+    pub capture: Capture,
+    /// `[output]`
+    pub output: OutputFile,
+}
+
+/// `[capture]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capture {
+    /// Bytes of the ring buffer: a power of two.
+    pub ring_bytes: Option<u32>,
+    /// The probe to use. None: the best one that loads.
+    pub open_probe: Option<String>,
+}
+
+/// `[output]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutputFile {
+    /// Permissions of a new file.
+    pub mode: Option<u32>,
+    /// Group of a new file, by name.
+    pub group: Option<String>,
+    /// How often `status` comes.
+    pub status_every: Option<Duration>,
+}
+
+/// Why a configuration is not obeyed. Nothing starts.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("the configuration {path}: {error}", path = .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It is no configuration.
+    #[error("the configuration {path}{at}: {problem}", path = .path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Where: `, line N`, or nothing.
+        at: String,
+        /// What is wrong, and what is right.
+        problem: String,
+    },
+    /// Somebody else could have written it.
+    #[error("the configuration {path}: {problem}", path = .path.display())]
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+        /// Why, and the command that repairs it.
+        problem: crate::plugin::Untrusted,
+    },
+}
+
+impl Config {
+    /// Reads the file that is named, else the system's, else the user's; without any, everything is as it is by default.
+    ///
+    /// # Errors
+    /// The file that is named is not there; the one that is there cannot be read, is not trusted, or says what nobody
+    /// understands.
+    pub fn load(named: Option<&Path>, trust: &Trust) -> Result<Config, ConfigError> {
+        Ok(Config::find(named, trust)?.map_or_else(Config::default, |(_, config)| config))
+    }
+
+    /// As [`Config::load`], with the file that it was.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn find(
+        named: Option<&Path>,
+        trust: &Trust,
+    ) -> Result<Option<(PathBuf, Config)>, ConfigError> {
+        if let Some(path) = named {
+            return Config::read(path, trust).map(|config| Some((path.to_owned(), config)));
+        }
+        let mut places = vec![Path::new(SITE).join("config.toml")];
+        if !trust.is_elevated() {
+            let user = directories::ProjectDirs::from("", "", "crypto-tracer");
+            let user = user.map(|user| user.config_dir().join("config.toml"));
+            // After `sudo -u` and the like HOME may be somebody else's: what cannot even be looked at is not this
+            // user's.
+            let denied = |path: &PathBuf| {
+                path.metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+            };
+            places.extend(user.filter(|path| !denied(path)));
+        }
+        for path in places {
+            match Config::read(&path, trust) {
+                Err(ConfigError::Unreadable { error, .. })
+                    if error.kind() == std::io::ErrorKind::NotFound => {}
+                read => return read.map(|config| Some((path, config))),
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(path: &Path, trust: &Trust) -> Result<Config, ConfigError> {
+        let trusted = trust.check_configuration(path);
+        trusted.map_err(|problem| ConfigError::Untrusted { path: path.to_owned(), problem })?;
+        let text =
+            text(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        Config::parse(&text, path)
+    }
+
+    /// `path`: for messages, and where relative paths begin.
+    fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        match toml::from_str::<file::File>(text) {
+            Ok(file) => Ok(file.into_config(folder)),
+            Err(error) => {
+                let before = error.span().and_then(|span| text.get(..span.start));
+                let line = before.map(|before| before.matches('\n').count() + 1);
+                let at = line.map(|line| format!(", line {line}")).unwrap_or_default();
+                let problem = told(error.message());
+                Err(ConfigError::Wrong { path: path.to_owned(), at, problem })
+            }
+        }
+    }
+
+    /// The plugins of a run. A list that the command line gives is the list that runs.
+    pub fn setup(
+        &self,
+        classifiers: Vec<PluginSpec>,
+        redactors: Vec<PluginSpec>,
+        filters: Vec<PluginSpec>,
+        trust: &Trust,
+        stop: &Stop,
+    ) -> Setup {
+        let default = Setup::default();
+        let chain = |named: Vec<PluginSpec>, written: &Option<Vec<PluginSpec>>, default| {
+            if named.is_empty() { written.clone().unwrap_or(default) } else { named }
+        };
+        Setup {
+            classifiers: chain(classifiers, &self.classifiers, default.classifiers),
+            redactors: chain(redactors, &self.redactors, default.redactors),
+            filters: chain(filters, &self.filters, default.filters),
+            limits: self.limits.clone(),
+            on_failure: self.on_failure,
+            stop: stop.clone(),
+            trust: trust.clone(),
+            ..default
+        }
+    }
+}
+
+fn text(path: &Path) -> std::io::Result<String> {
+    // A FIFO must not hold up the start.
+    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let wrong = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
+    if !file.metadata()?.is_file() {
+        return Err(wrong("is no regular file"));
+    }
+    let mut text = Vec::new();
+    if file.take(MOST_BYTES + 1).read_to_end(&mut text)? as u64 > MOST_BYTES {
+        return Err(wrong("is longer than 1 MiB"));
+    }
+    String::from_utf8(text).map_err(|_odd| wrong("is no UTF-8"))
+}
+
+/// What the parser says, on one line, with the nearest of the words that it expects.
+fn told(message: &str) -> String {
+    let message = message.trim().replace('\n', ", ");
+    let mut words = message.split('`').skip(1).step_by(2);
+    let unknown = message.starts_with("unknown ");
+    let Some(odd) = words.next().filter(|_| unknown) else { return message };
+    let key = if message.starts_with("unknown field") { "key" } else { "word" };
+    let expected: Vec<&str> = words.collect();
+    let nearest = expected.iter().min_by_key(|word| distance(odd, word));
+    let near = nearest.filter(|word| distance(odd, word) <= 1 + odd.chars().count() / 3);
+    match near {
+        Some(near) => format!("unknown {key} `{odd}`; `{near}` is near"),
+        None => format!("unknown {key} `{odd}`; there are {}", expected.join(", ")),
+    }
+}
+
+/// How many letters have to change to make one word the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (to, &above) in b.iter().zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(from != *to)).min(above + 1).min(left + 1);
+            diagonal = above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::{Grant, Origin, PluginSource};
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("/etc/crypto-tracer/config.toml"))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_the_design_shows_is_understood() {
+        let pin = "ab".repeat(32);
+        let config = parse(&format!(
+            r#"
+            [[classifier]]
+            path = "plugins/acme.wasm"
+            sha256 = "{pin}"
+            allow = ["file-head"]
+            config = {{ tiers = ["gold"], since = 2024-01-02 }}
+            [[classifier]]
+            bundled = true
+            [[redactor]]
+            bundled = true
+            config = {{ homes = ["/srv/people"] }}
+            [plugins]
+            memory = "32MiB"
+            deadline_ms = 30
+            on_failure = "stop"
+            [capture]
+            ring = "8MiB"
+            open_probe = "auto"
+            [output]
+            mode = "0640"
+            group = "adm"
+            status_every = "60s"
+            "#
+        ))
+        .unwrap();
+        let [acme, bundled] = config.classifiers.as_deref().unwrap() else { panic!("two") };
+        let path = PathBuf::from("/etc/crypto-tracer/plugins/acme.wasm");
+        assert_eq!((&acme.source, acme.origin), (&PluginSource::File(path), Origin::Configuration));
+        assert_eq!(acme.sha256, Some(pin));
+        assert_eq!(acme.allow, [Grant::FileHead].into());
+        let text = serde_json::to_string(&acme.config).unwrap();
+        assert_eq!(text, r#"{"since":"2024-01-02","tiers":["gold"]}"#);
+        assert_eq!(bundled.source, PluginSource::Bundled);
+        assert_eq!(config.filters, None);
+        assert_eq!((config.limits.memory, config.limits.deadline.as_millis()), (32 << 20, 30));
+        assert_eq!(config.limits.wall, Limits::default().wall);
+        assert_eq!(config.on_failure, OnFailure::Stop);
+        assert_eq!(config.capture, Capture { ring_bytes: Some(8 << 20), open_probe: None });
+        let output = OutputFile {
+            mode: Some(0o640),
+            group: Some("adm".to_owned()),
+            status_every: Some(Duration::from_secs(60)),
+        };
+        assert_eq!(config.output, output);
+        assert_eq!(parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        for (text, told) in [
+            (
+                "[[clasifier]]\nbundled = true",
+                ", line 1: unknown key `clasifier`; `classifier` is near",
+            ),
+            ("\n[plugins]\nmemry = 1", ", line 3: unknown key `memry`; `memory` is near"),
+            ("[capture]\nzzz = 1", ", line 2: unknown key `zzz`; there are ring, open_probe"),
+            ("[plugins]\non_failure = \"halt\"", "unknown word `halt`; there are continue, stop"),
+            (
+                "[plugins]\nmemory = \"16MB\"",
+                "line 2: \"16MB\" is no size; write for example \"8MiB\"",
+            ),
+            ("[plugins]\nmemory = 1", "out of bounds"),
+            ("[plugins]\nmemory = [1]", "a number, or a text"),
+            ("[[classifier]]\nsha256 = \"ab\"\nbundled = true", "64 hexadecimal digits"),
+            ("[[classifier]]\n", "either `path"),
+            ("[[classifier]]\npath = \"a\"\nbundled = true", "either `path"),
+            (
+                "[[classifier]]\npath = \"a\"\nallow = [\"file-heads\"]",
+                "unknown word `file-heads`; `file-head` is near",
+            ),
+            ("[[classifier]]\npath = 7", "line 2"),
+            ("[classifier]\npath = \"a\"", "line 1"),
+            ("[capture]\nring = \"3MiB\"", "power of two"),
+            ("[output]\nmode = \"0999\"", "is no mode"),
+            ("[output]\nmode = \"7777\"", "is no mode"),
+            ("[output]\nstatus_every = \"1d\"", "no length of time"),
+            ("[output\n", "line 1"),
+            ("output = 1", "line 1"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+            assert!(
+                error.starts_with("the configuration /etc/crypto-tracer/config.toml"),
+                "{error}"
+            );
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let config =
+            parse("[[classifier]]\npath = \"/a.wasm\"\n[[filter]]\npath = \"/b.wasm\"").unwrap();
+        let (trust, stop) = (Trust::of_this_process(), Stop::default());
+        let setup = config.setup(vec![], vec![], vec![], &trust, &stop);
+        assert_eq!(setup.classifiers, config.classifiers.clone().unwrap());
+        assert_eq!(setup.redactors, [PluginSpec::bundled()]);
+        assert_eq!(setup.filters.len(), 1);
+        let setup = config.setup(vec![PluginSpec::bundled()], vec![], vec![], &trust, &stop);
+        assert_eq!(setup.classifiers, [PluginSpec::bundled()]);
+    }
+
+    #[test]
+    fn a_named_file_has_to_be_there() {
+        let trust = Trust::of_this_process();
+        let missing = Path::new("/nonexistent/config.toml");
+        let told = Config::load(Some(missing), &trust).unwrap_err().to_string();
+        assert!(told.contains("/nonexistent/config.toml"), "{told}");
+        let told = Config::load(Some(Path::new("/")), &trust).unwrap_err().to_string();
+        assert!(told.contains("no regular file"), "{told}");
+    }
+
+    #[test]
+    fn words_that_are_near() {
+        assert_eq!(distance("memry", "memory"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

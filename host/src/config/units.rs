@@ -1,0 +1,100 @@
+//! Values that people write with a unit.
+
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error};
+
+/// Bytes: `4096`, or a text like `"8MiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(pub(super) u64);
+
+/// A length of time: seconds, or a text like `"60s"`, `"5m"`, `"1h"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+#[derive(serde::Deserialize)]
+#[serde(untagged, expecting = "a number, or a text of a number and a unit, is right")]
+enum Written {
+    Number(u64),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
+        match Written::deserialize(from)? {
+            Written::Number(bytes) => Ok(Size(bytes)),
+            Written::Text(text) => size(&text).map(Size).ok_or_else(|| {
+                D::Error::custom(format!("{text:?} is no size; write for example \"8MiB\""))
+            }),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Span, D::Error> {
+        match Written::deserialize(from)? {
+            Written::Number(seconds) => Ok(Span(Duration::from_secs(seconds))),
+            Written::Text(text) => span(&text).map(Span).ok_or_else(|| {
+                D::Error::custom(format!(
+                    "{text:?} is no length of time; write for example \"60s\""
+                ))
+            }),
+        }
+    }
+}
+
+fn size(text: &str) -> Option<u64> {
+    let (number, unit) = split(text)?;
+    let bytes = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(bytes)
+}
+
+fn span(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in
+            [("16MiB", 16 << 20), ("4 KiB", 4096), ("7", 7), ("1GiB", 1 << 30), ("9B", 9)]
+        {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MiB", "1MB", "1.5MiB", "-1", "99999999999GiB"] {
+            assert_eq!(size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time() {
+        for (text, seconds) in [("60s", 60), ("5m", 300), ("1h", 3600), ("7", 7)] {
+            assert_eq!(span(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "s", "1d", "1.5h"] {
+            assert_eq!(span(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The versions of the contract that this program meets: one file for each breaking one.
+//!
+//! The rest of the plugin host knows only what is here. A new breaking version gets a file of its own and converts
+//! what changed; its predecessor stays.
+
+mod v0_1;
+
+use std::fmt;
+
+use wasmtime::component::{InstancePre, Linker};
+use wasmtime::{Result, Store};
+
+use super::state::State;
+use crate::event::FileType;
+
+/// A version of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version {
+    pub(super) major: u32,
+    pub(super) minor: u32,
+    pub(super) patch: u32,
+}
+
+impl Version {
+    pub(super) fn parse(text: &str) -> Option<Version> {
+        let mut numbers = text.split('.').map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        let version = Version { major: next()?, minor: next()?, patch: next()? };
+        numbers.next().is_none().then_some(version)
+    }
+
+    /// Whether what was built for one meets the other, as far as numbers tell.
+    fn meets(self, other: Version) -> bool {
+        self.major == other.major && (self.major > 0 || self.minor == other.minor)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// A classifier's word, before anybody looked whether it is within its bounds.
+pub(super) struct Judgement {
+    pub(super) file_type: Option<FileType>,
+    pub(super) labels: Vec<(String, String)>,
+}
+
+/// A filter's word, likewise.
+pub(super) enum Choice {
+    Keep,
+    Drop,
+    Label(Vec<(String, String)>),
+}
+
+/// What `configure` says.
+pub(super) type Configured = std::result::Result<(), String>;
+
+/// An instance that classifies the file that is lent.
+pub(super) trait Classify: Send {
+    fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
+    fn classify(&self, store: &mut Store<State>) -> Result<Option<Judgement>>;
+}
+
+/// An instance that redacts the text that is lent.
+pub(super) trait Hide: Send {
+    fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
+    fn redact(&self, store: &mut Store<State>) -> Result<Option<String>>;
+}
+
+/// An instance that decides about the event that is lent.
+pub(super) trait Decide: Send {
+    fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
+    fn decide(&self, store: &mut Store<State>) -> Result<Choice>;
+}
+
+/// Makes instances.
+pub(super) type Maker<I> = Box<dyn Fn(&mut Store<State>) -> Result<Box<I>> + Send>;
+
+/// One breaking version.
+pub(super) trait Contract: Sync {
+    /// The latest that this program has of it.
+    fn version(&self) -> Version;
+    /// What plugins of this version may import.
+    fn add_to_linker(&self, linker: &mut Linker<State>) -> Result<()>;
+    fn classifier(&self, pre: InstancePre<State>) -> Result<Maker<dyn Classify>>;
+    fn redactor(&self, pre: InstancePre<State>) -> Result<Maker<dyn Hide>>;
+    fn filter(&self, pre: InstancePre<State>) -> Result<Maker<dyn Decide>>;
+}
+
+/// All that this program meets, the latest first.
+const VERSIONS: [&dyn Contract; 1] = [&v0_1::V0_1];
+
+/// The one that is meant for plugins of this version.
+pub(super) fn of(version: Version) -> Option<&'static dyn Contract> {
+    VERSIONS.into_iter().find(|contract| contract.version().meets(version))
+}
+
+/// The latest.
+pub(super) fn latest() -> &'static dyn Contract {
+    let [latest, ..] = VERSIONS;
+    latest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_meet_within_the_first_number_that_counts() {
+        let version = |text| Version::parse(text).unwrap();
+        assert!(version("0.1.0").meets(version("0.1.7")));
+        assert!(!version("0.1.0").meets(version("0.2.0")));
+        assert!(version("1.2.3").meets(version("1.0.0")));
+        assert!(!version("1.2.3").meets(version("2.2.3")));
+        for odd in ["", "1", "1.2", "1.2.3.4", "1.2.x", "-1.2.3"] {
+            assert_eq!(Version::parse(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_latest_is_what_the_contract_says() {
+        let wit = include_str!("../../../../wit/plugin.wit");
+        let package = format!("package crypto-tracer:plugin@{};", latest().version());
+        assert!(wit.contains(&package));
+        assert!(of(latest().version()).is_some());
+    }
+}

@@ -1,0 +1,253 @@
+//! Version 0.1: `wit/plugin.wit` as Rust, and nothing that is not the same in every version.
+
+use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
+use wasmtime::{Result, Store};
+
+use super::{Choice, Classify, Configured, Contract, Decide, Hide, Judgement, Maker, Version};
+use crate::event::FileType;
+use crate::plugin::log::Level;
+use crate::plugin::state::{Event, File, State, Text, Wishes};
+use bindings::classifier::exports::crypto_tracer::plugin::classifier as classifying;
+use bindings::classifier::{ClassifierPlugin, ClassifierPluginPre};
+use bindings::filter::exports::crypto_tracer::plugin::filter as filtering;
+use bindings::filter::{FilterPlugin, FilterPluginPre};
+use bindings::redactor::{RedactorPlugin, RedactorPluginPre};
+use bindings::{events, host};
+
+/// The three worlds share one set of imports.
+mod bindings {
+    pub(super) mod classifier {
+        wasmtime::component::bindgen!({
+            path: "../wit",
+            world: "classifier-plugin",
+            imports: { default: trappable },
+            with: {
+                "crypto-tracer:plugin/events.file": crate::plugin::state::File,
+                "crypto-tracer:plugin/events.event": crate::plugin::state::Event,
+                "crypto-tracer:plugin/events.text": crate::plugin::state::Text,
+                "crypto-tracer:plugin/events.interest": crate::plugin::state::Wishes,
+            },
+        });
+    }
+
+    pub(super) mod redactor {
+        wasmtime::component::bindgen!({
+            path: "../wit",
+            world: "redactor-plugin",
+            imports: { default: trappable },
+            with: {
+                "crypto-tracer:plugin/host": crate::plugin::contract::v0_1::bindings::classifier::crypto_tracer::plugin::host,
+                "crypto-tracer:plugin/events": crate::plugin::contract::v0_1::bindings::classifier::crypto_tracer::plugin::events,
+            },
+        });
+    }
+
+    pub(super) mod filter {
+        wasmtime::component::bindgen!({
+            path: "../wit",
+            world: "filter-plugin",
+            imports: { default: trappable },
+            with: {
+                "crypto-tracer:plugin/host": crate::plugin::contract::v0_1::bindings::classifier::crypto_tracer::plugin::host,
+                "crypto-tracer:plugin/events": crate::plugin::contract::v0_1::bindings::classifier::crypto_tracer::plugin::events,
+            },
+        });
+    }
+
+    pub(super) use classifier::crypto_tracer::plugin::{events, host};
+}
+
+/// This version.
+pub(super) struct V0_1;
+
+impl Contract for V0_1 {
+    fn version(&self) -> Version {
+        Version { major: 0, minor: 1, patch: 0 }
+    }
+
+    fn add_to_linker(&self, linker: &mut Linker<State>) -> Result<()> {
+        host::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+        events::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    }
+
+    fn classifier(&self, pre: InstancePre<State>) -> Result<Maker<dyn Classify>> {
+        let pre = ClassifierPluginPre::new(pre)?;
+        Ok(Box::new(move |store| Ok(Box::new(pre.instantiate(store)?))))
+    }
+
+    fn redactor(&self, pre: InstancePre<State>) -> Result<Maker<dyn Hide>> {
+        let pre = RedactorPluginPre::new(pre)?;
+        Ok(Box::new(move |store| Ok(Box::new(pre.instantiate(store)?))))
+    }
+
+    fn filter(&self, pre: InstancePre<State>) -> Result<Maker<dyn Decide>> {
+        let pre = FilterPluginPre::new(pre)?;
+        Ok(Box::new(move |store| Ok(Box::new(pre.instantiate(store)?))))
+    }
+}
+
+// What is lent has no number: the loan tells what it is.
+const LENT: u32 = 0;
+
+impl Classify for ClassifierPlugin {
+    fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured> {
+        let guest = self.crypto_tracer_plugin_classifier();
+        guest.call_configure(store, config, Resource::new_borrow(LENT))
+    }
+
+    fn classify(&self, store: &mut Store<State>) -> Result<Option<Judgement>> {
+        let guest = self.crypto_tracer_plugin_classifier();
+        let verdict = guest.call_classify(store, Resource::new_borrow(LENT))?;
+        Ok(verdict.map(|verdict| Judgement {
+            file_type: verdict.file_type.map(|file_type| match file_type {
+                classifying::FileType::Certificate => FileType::Certificate,
+                classifying::FileType::PrivateKey => FileType::PrivateKey,
+                classifying::FileType::Keystore => FileType::Keystore,
+                classifying::FileType::Unknown => FileType::Unknown,
+                classifying::FileType::Other(word) => FileType::Other(word.into()),
+            }),
+            labels: verdict.labels,
+        }))
+    }
+}
+
+impl Hide for RedactorPlugin {
+    fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured> {
+        self.crypto_tracer_plugin_redactor().call_configure(store, config)
+    }
+
+    fn redact(&self, store: &mut Store<State>) -> Result<Option<String>> {
+        let guest = self.crypto_tracer_plugin_redactor();
+        guest.call_redact(store, Resource::new_borrow(LENT))
+    }
+}
+
+impl Decide for FilterPlugin {
+    fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured> {
+        self.crypto_tracer_plugin_filter().call_configure(store, config)
+    }
+
+    fn decide(&self, store: &mut Store<State>) -> Result<Choice> {
+        let guest = self.crypto_tracer_plugin_filter();
+        Ok(match guest.call_decide(store, Resource::new_borrow(LENT))? {
+            filtering::Decision::Keep => Choice::Keep,
+            filtering::Decision::Drop => Choice::Drop,
+            filtering::Decision::Label(labels) => Choice::Label(labels),
+        })
+    }
+}
+
+impl host::Host for State {
+    fn log(&mut self, level: host::Level, message: String) -> Result<()> {
+        self.say(
+            match level {
+                host::Level::Error => Level::Error,
+                host::Level::Warn => Level::Warn,
+                host::Level::Info => Level::Info,
+                host::Level::Debug => Level::Debug,
+            },
+            &message,
+        )
+    }
+}
+
+impl events::Host for State {}
+
+// Only an owned handle is ever dropped on this side, and none is given out: `drop` has nothing to do.
+
+impl events::HostFile for State {
+    fn path(&mut self, _this: Resource<File>) -> Result<String> {
+        self.file_path().map(|path| String::from_utf8_lossy(&path).into_owned())
+    }
+
+    fn path_bytes(&mut self, _this: Resource<File>) -> Result<Vec<u8>> {
+        self.file_path()
+    }
+
+    fn size(&mut self, _this: Resource<File>) -> Result<Option<u64>> {
+        self.file_size()
+    }
+
+    fn head(&mut self, _this: Resource<File>, max: u32) -> Result<Vec<u8>> {
+        self.file_head(max)
+    }
+
+    fn drop(&mut self, _this: Resource<File>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl events::HostEvent for State {
+    fn event_type(&mut self, _this: Resource<Event>) -> Result<String> {
+        self.event(|event| event.event.event_type().to_owned())
+    }
+
+    fn timestamp(&mut self, _this: Resource<Event>) -> Result<u64> {
+        self.event(|event| u64::try_from(event.event.timestamp.0).unwrap_or_default())
+    }
+
+    fn pid(&mut self, _this: Resource<Event>) -> Result<u32> {
+        self.event(|event| event.event.process.key.tgid)
+    }
+
+    fn uid(&mut self, _this: Resource<Event>) -> Result<u32> {
+        self.event(|event| event.event.process.uid)
+    }
+
+    fn process(&mut self, _this: Resource<Event>) -> Result<String> {
+        self.event(|event| String::from_utf8_lossy(event.event.process.comm.as_bytes()).into())
+    }
+
+    fn exe(&mut self, _this: Resource<Event>) -> Result<Option<String>> {
+        let text = |exe: &[u8]| String::from_utf8_lossy(exe).into_owned();
+        self.event(|event| event.event.process.exe.as_deref().map(text))
+    }
+
+    fn container(&mut self, _this: Resource<Event>) -> Result<Option<String>> {
+        self.event(|event| event.event.process.container.as_deref().map(str::to_owned))
+    }
+
+    fn field(&mut self, _this: Resource<Event>, name: String) -> Result<Option<String>> {
+        self.event_field(&name)
+    }
+
+    fn drop(&mut self, _this: Resource<Event>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl events::HostText for State {
+    fn field(&mut self, _this: Resource<Text>) -> Result<String> {
+        self.text(|field, _, _| field.name().into_owned())
+    }
+
+    fn value(&mut self, _this: Resource<Text>) -> Result<String> {
+        self.text(|_, value, _| value.to_owned())
+    }
+
+    fn arguments(&mut self, _this: Resource<Text>) -> Result<Vec<String>> {
+        self.text(|_, _, arguments| arguments.to_vec())
+    }
+
+    fn drop(&mut self, _this: Resource<Text>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl events::HostInterest for State {
+    fn file_suffix(&mut self, _this: Resource<Wishes>, suffix: String) -> Result<()> {
+        self.wish(|interest| interest.add_suffix(&suffix))
+    }
+
+    fn file_name(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {
+        self.wish(|interest| interest.add_name(&name))
+    }
+
+    fn library(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {
+        self.wish(|interest| interest.add_library(&name))
+    }
+
+    fn drop(&mut self, _this: Resource<Wishes>) -> Result<()> {
+        Ok(())
+    }
+}

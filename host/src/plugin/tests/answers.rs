@@ -1,0 +1,224 @@
+//! What plugins are asked, what is made of their answers, and what is remembered.
+
+use super::*;
+
+fn labels(verdict: &Verdict) -> Vec<(&str, &str)> {
+    verdict.labels.iter().map(|label| (&*label.name, &*label.value)).collect()
+}
+
+#[test]
+fn the_first_type_wins_and_labels_before_it_stay() {
+    let mut plugins = classifiers(vec![hostile("label"), PluginSpec::bundled()]);
+    let verdict = classify(&mut plugins, "/x.crt");
+    assert_eq!(verdict.file_type, FileType::Certificate);
+    assert_eq!(labels(&verdict), [("owner", "of /home/alice/x, password=hunter2")]);
+    assert!(verdict.classifier.unwrap().starts_with("classify-default@"));
+
+    let mut plugins = classifiers(vec![PluginSpec::bundled(), hostile("labels-16")]);
+    assert_eq!(labels(&classify(&mut plugins, "/x.crt")), []);
+    // The bundled one has no opinion.
+    let verdict = classify(&mut plugins, "/x.der");
+    assert_eq!((verdict.file_type, verdict.labels.len()), (FileType::Unknown, 16));
+    assert!(verdict.classifier.unwrap().starts_with("hostile@"));
+    assert_eq!(classifiers(vec![]).interest(), &Interest::default());
+}
+
+#[test]
+fn interests_are_united() {
+    let plugins = classifiers(vec![hostile("good"), PluginSpec::bundled()]);
+    assert!(plugins.interest().wants_file(b"x.HOSTILE") && plugins.interest().wants_file(b"x.pem"));
+    let plugins = classifiers(vec![hostile("good")]);
+    assert!(!plugins.interest().wants_file(b"x.pem"));
+}
+
+#[test]
+fn redactors_see_what_the_one_before_left() {
+    let mut plugins = redactors(vec![PluginSpec::bundled(), hostile("upper")]);
+    assert_eq!(redact(&mut plugins, "/home/alice/x").as_deref(), Some("/HOME/USER/X"));
+    let arguments = ["tool".to_owned(), "a b".to_owned()];
+    let line =
+        |plugins: &mut Plugins| plugins.redactor(1).redact(Field::Cmdline, "tool a b", &arguments);
+    let mut plugins = redactors(vec![hostile("arguments")]);
+    assert_eq!(line(&mut plugins).as_deref(), Some("cmdline [\"tool\", \"a b\"]"));
+    let label = plugins.redactor(1).redact(Field::Label("owner"), "x", &[]);
+    assert_eq!(label.as_deref(), Some("labels.owner []"));
+    assert_eq!(redactors(vec![]).redactor(1).redact(Field::File, "/home/a", &[]), None);
+}
+
+#[test]
+fn filters_see_the_documented_fields() {
+    let mut plugins = filters(vec![hostile("fields")]);
+    let mut ask = |event: &ClassifiedEvent| match plugins.decide(event) {
+        Decision::Label(labels) => {
+            labels.iter().map(|label| format!("{}={}", label.name, label.value)).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        ask(&event(1000)),
+        [
+            "cmdline=nginx -t",
+            "ppid=1",
+            "all=process_exec 5 7 1000 nginx Some(\"/usr/sbin/nginx\") None",
+        ]
+    );
+    let mut open = event(1000);
+    open.event.what = EnrichedWhat::FileOpen { file: file("/x.crt"), flags: 0o101 };
+    open.verdict = Some(Verdict {
+        file_type: FileType::Other("site".into()),
+        labels: vec![Label { name: "owner".into(), value: "me".into() }],
+        classifier: None,
+        head: HeadOutcome::NotNeeded,
+    });
+    assert_eq!(
+        ask(&open),
+        [
+            "file=/x.crt",
+            "file_type=site",
+            "flags=O_WRONLY|O_CREAT",
+            "ppid=1",
+            "labels_owner=me",
+            "all=file_open 5 7 1000 nginx Some(\"/usr/sbin/nginx\") None",
+        ]
+    );
+    open.event.what =
+        EnrichedWhat::LibLoad { file: file("/l/libssl.so.3"), library_name: b"libssl".to_vec() };
+    assert_eq!(ask(&open)[..2], ["library=/l/libssl.so.3", "library_name=libssl"]);
+    open.event.what = EnrichedWhat::Exit { exit_code: 137, signal: Some(9) };
+    assert_eq!(ask(&open)[1], "exit_code=137");
+}
+
+#[test]
+fn all_filters_must_keep_and_labels_add_up() {
+    let mut plugins = filters(vec![hostile("label")]);
+    let mut labelled = event(1);
+    labelled.labels = vec![Label { name: "owner".into(), value: "first".into() }];
+    // An event has each name once, and the first word stays.
+    assert_eq!(plugins.decide(&labelled), Decision::Keep);
+    let mut dropping = hostile("drop");
+    dropping.source = fixture("hostile-wasi.wasm");
+    let mut plugins = filters(vec![hostile("label"), dropping]);
+    assert_eq!(plugins.decide(&event(1)), Decision::Drop);
+}
+
+#[test]
+fn a_verdict_is_remembered_while_the_file_is_unchanged() {
+    let mut plugins = classifiers(vec![hostile("counts")]);
+    let mut word = |file: &OpenedFile, flags: u32| {
+        plugins.classify(1, file, flags, &mut certificate()).file_type.as_str().to_owned()
+    };
+    let first = file("/x");
+    assert_eq!(word(&first, 0), "call-1");
+    assert_eq!(word(&first, 0), "call-1");
+    let changes: [fn(&mut OpenedFile); 6] = [
+        |file| file.inode += 1,
+        |file| file.dev += 1,
+        |file| file.ctime_ns += 1,
+        |file| file.size += 1,
+        |file| file.path.bytes.push(b'y'),
+        |file| file.path.unreachable = true,
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        let mut other = first.clone();
+        change(&mut other);
+        assert_eq!(word(&other, 0), format!("call-{}", n + 2));
+    }
+    assert_eq!(word(&first, 0), "call-1");
+    // An open that empties the file is judged anew each time, and not remembered.
+    assert_eq!(word(&first, 0o1000), "call-8");
+    assert_eq!(word(&first, 0o1000), "call-9");
+    assert_eq!(word(&first, 0), "call-1");
+    // A file that just changed may change again within the clock's grain.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let mut young = first.clone();
+    young.ctime_ns = i128::try_from(now.as_nanos()).unwrap() + 1_000_000_000;
+    assert_eq!(word(&young, 0), "call-10");
+    assert_eq!(word(&young, 0), "call-11");
+}
+
+#[test]
+fn a_verdict_without_its_head_is_not_remembered() {
+    for outcome in [HeadOutcome::Gone, HeadOutcome::Denied, HeadOutcome::Late, HeadOutcome::Remote]
+    {
+        let mut plugins = load(&Setup::default());
+        let file = file("/x.pem");
+        let mut none = Head(b"", outcome, 0);
+        for round in 1..=2 {
+            let verdict = plugins.classify(1, &file, 0, &mut none);
+            assert_eq!((verdict.file_type, verdict.head), (FileType::Unknown, outcome));
+            // Size and one or two looks: asked again in the second round.
+            assert!(none.2 >= round, "{outcome:?}");
+        }
+        assert!(plugins.wants_head(&file));
+        assert_eq!(classify(&mut plugins, "/x.pem").file_type, FileType::Certificate);
+        assert!(!plugins.wants_head(&file), "the verdict is remembered");
+    }
+}
+
+#[test]
+fn an_answer_of_a_chain_that_failed_is_not_remembered() {
+    let mut plugins = load(&Setup {
+        classifiers: vec![hostile("only-panic"), PluginSpec::bundled()],
+        every_call: false,
+        ..Setup::default()
+    });
+    for count in 1..=3 {
+        assert_eq!(classify(&mut plugins, "/evil.crt").file_type, FileType::Certificate);
+        assert_eq!(plugins.failures(), count);
+    }
+}
+
+#[test]
+fn heads_are_expected_where_they_were_asked_for() {
+    let mut plugins = load(&Setup::default());
+    let mut head = certificate();
+    let crt = file("/x.crt");
+    assert!(plugins.wants_head(&crt), "nothing is known yet");
+    plugins.classify(1, &crt, 0, &mut head);
+    assert_eq!(head.2, 0);
+    assert!(!plugins.wants_head(&file("/other.crt")));
+    plugins.classify(1, &file("/x.pem"), 0, &mut head);
+    assert_eq!(head.2, 1);
+    assert!(plugins.wants_head(&file("/other.pem")));
+    assert!(!classifiers(vec![]).wants_head(&crt), "nobody can ask");
+}
+
+#[test]
+fn a_redaction_is_remembered_by_field_text_and_arguments() {
+    let mut plugins = redactors(vec![hostile("arguments")]);
+    let mut ask = |field: Field<'_>, value: &str, arguments: &[&str]| {
+        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        plugins.redactor(1).redact(field, value, &arguments).unwrap()
+    };
+    assert_eq!(ask(Field::Cmdline, "a b c", &["a", "b c"]), "cmdline [\"a\", \"b c\"]");
+    assert_eq!(ask(Field::Cmdline, "a b c", &["a b", "c"]), "cmdline [\"a b\", \"c\"]");
+    assert_eq!(ask(Field::Cmdline, "a b c", &["a", "b c"]), "cmdline [\"a\", \"b c\"]");
+    assert_eq!(ask(Field::File, "a b c", &[]), "file []");
+    assert_eq!(ask(Field::Label("x"), "a b c", &[]), "labels.x []");
+    assert_eq!(ask(Field::Label("y"), "a b c", &[]), "labels.y []");
+}
+
+#[test]
+fn a_million_paths_keep_memory_flat() {
+    let mut plugins = load(&Setup::default());
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4
+    };
+    let mut round = |from: u32, to: u32| {
+        for n in from..to {
+            let path = format!("/home/user{n}/certificates/of/some/length/x{n}.crt");
+            let mut file = file(&path);
+            file.inode = n.into();
+            plugins.classify(1, &file, 0, &mut certificate());
+            redact(&mut plugins, &path);
+        }
+    };
+    round(0, 100_000);
+    let before = resident();
+    round(100_000, 1_000_000);
+    let grown = resident().saturating_sub(before);
+    // Other tests run beside this one; a million paths of 60 bytes would be over 100 MB.
+    assert!(grown < 40 << 10, "{grown} kB");
+    assert_eq!(plugins.failures(), 0);
+}

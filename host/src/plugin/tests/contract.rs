@@ -1,0 +1,50 @@
+//! Plugins as they were built when a version of the contract was released: they run for ever.
+
+use sha2::{Digest, Sha256};
+
+use super::*;
+
+/// `sha256sum *.wasm > SHA256SUMS` in the folder of a version, once, when it is released.
+const SUMS: &str = include_str!("../../../../tests/fixtures/plugins/0.1.0/SHA256SUMS");
+/// The contract as it was released, likewise.
+const RELEASED: &str = include_str!("../../../../wit/released/SHA256SUMS");
+
+fn check(sums: &str, folder: &std::path::Path) -> usize {
+    for line in sums.lines() {
+        let (sum, name) = line.split_once("  ").unwrap();
+        let bytes = std::fs::read(folder.join(name)).unwrap();
+        let found: String =
+            Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, sum, "{name}: what was released does not change");
+    }
+    sums.lines().count()
+}
+
+#[test]
+fn what_was_released_is_as_it_was() {
+    assert!(check(SUMS, FIXTURES.as_ref()) >= 6);
+    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/released");
+    assert!(check(RELEASED, wit.as_ref()) >= 1);
+}
+
+#[test]
+fn plugins_of_0_1_0_still_do_what_they_did() {
+    let setup = Setup {
+        classifiers: vec![PluginSpec::command_line(fixture("classify-default.wasm"))],
+        redactors: vec![PluginSpec::command_line(fixture("redact-default.wasm"))],
+        filters: vec![hostile("label")],
+        ..Setup::default()
+    };
+    let mut plugins = load(&setup);
+    assert_eq!(classify(&mut plugins, "/x.pem").file_type, FileType::Certificate);
+    assert_eq!(classify(&mut plugins, "/x.key").file_type, FileType::PrivateKey);
+    assert_eq!(redact(&mut plugins, "/home/alice/x").as_deref(), Some("/home/USER/x"));
+    assert!(matches!(plugins.decide(&event(1)), Decision::Label(labels) if labels.len() == 1));
+    for plugin in plugins.running() {
+        assert_eq!(plugin.contract, "0.1.0");
+    }
+    let mut wasi = hostile("word");
+    wasi.source = fixture("hostile-wasi.wasm");
+    assert_eq!(classify(&mut classifiers(vec![wasi]), "/x").file_type.as_str(), "site-key_1");
+    assert_eq!(plugins.failures(), 0);
+}

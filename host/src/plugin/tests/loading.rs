@@ -1,0 +1,200 @@
+//! Plugins that do not run: each is told which, why, and what is right; nothing starts.
+
+use std::path::Path;
+
+use super::*;
+
+fn refused(spec: PluginSpec) -> String {
+    let setup = Setup { classifiers: vec![spec], ..Setup::default() };
+    let told = Plugins::load(&setup).unwrap_err().to_string();
+    assert!(told.starts_with("the classifier ") && !told.contains('\n'), "{told}");
+    told
+}
+
+fn refused_file(dir: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let told = refused(PluginSpec::command_line(PluginSource::File(path.clone())));
+    assert!(told.contains(&path.display().to_string()), "{told}");
+    told
+}
+
+/// A component that imports one interface without anything in it, and exports nothing.
+fn importing(name: &str) -> Vec<u8> {
+    let length = u8::try_from(name.len()).unwrap();
+    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+    bytes.extend([7, 3, 1, 0x42, 0]); // types: an instance
+    bytes.extend([10, length + 5, 1, 0, length]); // imports: a name
+    bytes.extend(name.as_bytes());
+    bytes.extend([5, 0]); // and its type
+    bytes
+}
+
+#[test]
+fn files_that_are_no_plugin() {
+    let dir = tempfile::tempdir().unwrap();
+    let hostile = std::fs::read(copied("hostile.wasm")).unwrap();
+    let half = &hostile[..hostile.len() / 2];
+    let noise: Vec<u8> = (0..1000u32).map(|n| ((n * 7919) >> 3) as u8).collect();
+    for (name, bytes, told) in [
+        ("empty", &b""[..], "is empty"),
+        ("noise", &noise, "is no WebAssembly"),
+        ("text", b"#!/bin/sh\n", "is no WebAssembly"),
+        ("core", b"\0asm\x01\0\0\0", "is a core module"),
+        ("cut", half, "is damaged or cut short"),
+        ("nothing", b"\0asm\x0d\0\x01\0", "exports no classifier: it exports nothing"),
+    ] {
+        let error = refused_file(dir.path(), name, bytes);
+        assert!(error.contains(told), "{name}: {error}");
+    }
+    let missing = PluginSource::File(dir.path().join("missing"));
+    assert!(refused(PluginSpec::command_line(missing)).contains("cannot be read: No such file"));
+    let folder = PluginSource::File(dir.path().to_owned());
+    assert!(refused(PluginSpec::command_line(folder)).contains("is no regular file"));
+    let large = dir.path().join("large");
+    std::fs::File::create(&large).unwrap().set_len(200 << 20).unwrap();
+    let started = Instant::now();
+    let error = refused(PluginSpec::command_line(PluginSource::File(large)));
+    assert!(error.contains("more than 4194304 bytes"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_fifo_does_not_hold_up_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    assert!(
+        refused(PluginSpec::command_line(PluginSource::File(fifo))).contains("no regular file")
+    );
+}
+
+#[test]
+fn imports_that_nobody_gets_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for import in ["wasi:sockets/tcp@0.2.0", "wasi:http/outgoing-handler@0.2.0", "acme:host/shell"]
+    {
+        let error = refused_file(dir.path(), "x", &importing(import));
+        assert!(error.contains(&format!("imports `{import}`")), "{error}");
+    }
+    let error = refused(PluginSpec::command_line(fixture("hostile-network.wasm")));
+    assert!(error.contains("imports `wasi:sockets/"), "{error}");
+}
+
+#[test]
+fn another_version_of_the_contract_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = refused_file(dir.path(), "new", &importing("crypto-tracer:plugin/events@0.2.0"));
+    assert!(error.contains("version 0.2.0") && error.contains("has 0.1.0"), "{error}");
+    assert!(error.contains("update crypto-tracer"), "{error}");
+    let error = refused_file(dir.path(), "old", &importing("crypto-tracer:plugin/events@0.0.3"));
+    assert!(error.contains("build the plugin again"), "{error}");
+    let error = refused_file(dir.path(), "odd", &importing("crypto-tracer:plugin/secrets@0.1.0"));
+    assert!(error.contains("exports no classifier"), "{error}");
+}
+
+#[test]
+fn a_plugin_of_another_kind() {
+    let spec = PluginSpec::command_line(fixture("redact-default.wasm"));
+    let error = refused(spec);
+    assert!(
+        error.contains("exports no classifier: it exports crypto-tracer:plugin/redactor@0.1.0"),
+        "{error}"
+    );
+    let setup = Setup { filters: vec![PluginSpec::bundled()], ..Setup::default() };
+    let error = Plugins::load(&setup).unwrap_err().to_string();
+    assert_eq!(error, "the filter default: there is none in the program: name a file");
+}
+
+#[test]
+fn a_start_that_fails() {
+    for (way, told) in [
+        ("configure-spin", "cannot be started: ran for more than 1s"),
+        ("configure-trap", "cannot be started: wasm"),
+        ("configure-error", "refuses its configuration: not"),
+        ("configure-long-error", "cannot be started: "),
+        ("configure-alloc", "bytes of memory, 16777216 are allowed"),
+        ("interest-flood", "more than 64 suffixes"),
+        ("interest-long", "is not 3 to 15 bytes"),
+        ("interest-bad", "the file name \"a/b\""),
+    ] {
+        let error = refused(hostile(way));
+        assert!(error.contains(told), "{way}: {error}");
+        assert!(!error.contains('\u{1b}') && error.len() < 600, "{way}: {error}");
+    }
+    let started = Instant::now();
+    let error = refused(PluginSpec::command_line(fixture("hostile-start.wasm")));
+    assert!(error.contains("ran for more than 1s"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn bundled_plugins_check_their_configuration() {
+    let mut spec = PluginSpec::bundled();
+    spec.config.insert("homes".to_owned(), json!(["relative"]));
+    let setup = Setup { redactors: vec![spec.clone()], ..Setup::default() };
+    let error = Plugins::load(&setup).unwrap_err().to_string();
+    assert!(error.contains("the redactor default: refuses its configuration"), "{error}");
+    assert!(refused(spec.clone()).contains("refuses its configuration"));
+    spec.config.insert("homes".to_owned(), json!(["/srv/people"]));
+    let mut plugins = redactors(vec![spec]);
+    assert_eq!(redact(&mut plugins, "/srv/people/eve/x").as_deref(), Some("/srv/people/USER/x"));
+}
+
+#[test]
+fn pins_and_grants_and_duplicates() {
+    let mut pinned = hostile("good");
+    pinned.sha256 = Some("ab".repeat(32));
+    let error = refused(pinned.clone());
+    let found = load(&Setup { classifiers: vec![hostile("good")], ..Setup::default() });
+    let sha256 = found.running()[0].sha256.to_string();
+    assert!(error.contains(&sha256) && error.contains(&"ab".repeat(32)), "{error}");
+    pinned.sha256 = Some(sha256.to_uppercase());
+    classifiers(vec![pinned]);
+
+    let mut without = hostile("good");
+    without.allow.clear();
+    assert!(refused(without).contains("allow = [\"file-head\"]"));
+
+    let setup = Setup { classifiers: vec![hostile("good"), hostile("spin")], ..Setup::default() };
+    let error = Plugins::load(&setup).unwrap_err().to_string();
+    assert!(error.contains("is named twice as a classifier"), "{error}");
+    // One component may be of several kinds.
+    let setup = Setup {
+        classifiers: vec![hostile("good")],
+        redactors: vec![hostile("good")],
+        filters: vec![hostile("good")],
+        ..Setup::default()
+    };
+    let kinds: Vec<_> = load(&setup).running().iter().map(|plugin| plugin.kind).collect();
+    assert_eq!(kinds, ["classifier", "redactor", "filter"]);
+}
+
+#[test]
+fn together_they_may_not_want_too_much() {
+    let mut other = hostile("suffixes-50");
+    other.source = fixture("hostile-wasi.wasm");
+    let setup = Setup { classifiers: vec![hostile("suffixes-50"), other], ..Setup::default() };
+    load(&setup);
+    let specs = vec![hostile("suffixes-50"), PluginSpec::bundled()];
+    let error = Plugins::load(&Setup { classifiers: specs, ..Setup::default() }).unwrap_err();
+    assert!(error.to_string().contains("more than 64 suffixes"), "{error}");
+}
+
+#[test]
+fn what_others_can_write_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.wasm");
+    std::fs::copy(copied("hostile.wasm"), &path).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    let error = refused(PluginSpec::command_line(PluginSource::File(path.clone())));
+    assert!(error.contains(&format!("chmod go-w {}", path.display())), "{error}");
+}

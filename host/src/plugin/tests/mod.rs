@@ -1,0 +1,141 @@
+//! Plugins that behave, and one that does not in each way there is.
+
+mod answers;
+mod contract;
+mod hostile;
+mod loading;
+mod policy;
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::*;
+use crate::event::{
+    Arguments, Comm, EnrichedEvent, EnrichedWhat, Field, FileType, HeadOutcome, KernelPath, Label,
+    ProcessFacts, ProcessKey, Timestamp,
+};
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/plugins/0.1.0");
+
+/// A copy that only its owner can write, whatever the checkout's umask was.
+fn copied(name: &str) -> PathBuf {
+    static PLACE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let place = PLACE.get_or_init(|| tempfile::tempdir().unwrap()).path().join(name);
+    if !place.exists() {
+        let part = place.with_extension(format!("{:?}", std::thread::current().id()));
+        std::fs::copy(PathBuf::from(FIXTURES).join(name), &part).unwrap();
+        std::fs::set_permissions(&part, Permissions::from_mode(0o600)).unwrap();
+        std::fs::rename(&part, &place).unwrap();
+    }
+    place
+}
+
+fn fixture(name: &str) -> PluginSource {
+    PluginSource::File(copied(name))
+}
+
+/// The fixture that misbehaves in this way.
+fn hostile(way: &str) -> PluginSpec {
+    let mut spec = PluginSpec::command_line(fixture("hostile.wasm"));
+    spec.config.insert("way".to_owned(), json!(way));
+    spec
+}
+
+fn load(setup: &Setup) -> Plugins {
+    Plugins::load(setup).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn classifiers(specs: Vec<PluginSpec>) -> Plugins {
+    load(&Setup { classifiers: specs, ..Setup::default() })
+}
+
+fn redactors(specs: Vec<PluginSpec>) -> Plugins {
+    load(&Setup { redactors: specs, ..Setup::default() })
+}
+
+fn filters(specs: Vec<PluginSpec>) -> Plugins {
+    load(&Setup { filters: specs, ..Setup::default() })
+}
+
+fn file(path: &str) -> OpenedFile {
+    let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
+    OpenedFile { path, dev: 1, inode: 2, size: 3, ctime_ns: 4, ..OpenedFile::default() }
+}
+
+/// A head that is there, and how often it was asked for.
+struct Head(&'static [u8], HeadOutcome, u32);
+
+impl Heads for Head {
+    fn head(&mut self) -> (&[u8], HeadOutcome) {
+        self.2 += 1;
+        (self.0, self.1)
+    }
+
+    fn size(&mut self) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
+}
+
+fn certificate() -> Head {
+    Head(b"-----BEGIN CERTIFICATE-----\nMII", HeadOutcome::Read, 0)
+}
+
+fn classify(plugins: &mut Plugins, path: &str) -> Verdict {
+    plugins.classify(1000, &file(path), 0, &mut certificate())
+}
+
+fn redact(plugins: &mut Plugins, value: &str) -> Option<String> {
+    plugins.redactor(1000).redact(Field::File, value, &[])
+}
+
+fn event(uid: u32) -> ClassifiedEvent {
+    let process = ProcessFacts {
+        key: ProcessKey { tgid: 7, start_ns: 1 },
+        exec_id: 1,
+        tid: 7,
+        ppid: 1,
+        uid,
+        comm: Comm::new(*b"nginx\0\0\0\0\0\0\0\0\0\0\0"),
+        exe: Some(b"/usr/sbin/nginx"[..].into()),
+        mount_ns: 1,
+        root: (1, 1),
+        cgroup_id: 1,
+        cgroup: None,
+        container: None,
+    };
+    let what = EnrichedWhat::Exec {
+        arguments: Arguments { bytes: b"nginx\0-t\0".to_vec(), truncated: false },
+    };
+    let event = EnrichedEvent { timestamp: Timestamp(5), process, what };
+    ClassifiedEvent { event, verdict: None, labels: Vec::new() }
+}
+
+/// Cause and count of everything that failed.
+fn failures(plugins: &mut Plugins) -> Vec<(String, u64)> {
+    plugins.take_failures().into_iter().map(|failure| (failure.cause, failure.count)).collect()
+}
+
+#[test]
+fn the_bundled_plugins_do_what_is_documented() {
+    let mut plugins = load(&Setup::default());
+    assert!(plugins.interest().wants_file(b"server.PEM"));
+    assert!(plugins.interest().wants_library(b"libssl.so.3"));
+    let verdict = classify(&mut plugins, "/etc/ssl/server.pem");
+    assert_eq!(verdict.file_type, FileType::Certificate);
+    assert_eq!(verdict.head, HeadOutcome::Read);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(verdict.classifier.as_deref(), Some(&*format!("classify-default@{version}")));
+    let verdict = classify(&mut plugins, "/etc/ssl/server.key");
+    assert_eq!(verdict.file_type, FileType::PrivateKey);
+    assert_eq!(verdict.head, HeadOutcome::NotNeeded);
+    assert_eq!(classify(&mut plugins, "/x.der").file_type, FileType::Unknown);
+    assert_eq!(redact(&mut plugins, "/home/alice/x").as_deref(), Some("/home/USER/x"));
+    assert_eq!(redact(&mut plugins, "/etc/x"), None);
+    assert_eq!(plugins.decide(&event(1000)), Decision::Keep);
+    assert_eq!(plugins.failures(), 0);
+}

@@ -1,0 +1,142 @@
+//! What follows from a failure.
+
+use super::*;
+
+#[test]
+fn a_redactor_that_fails_shows_nothing() {
+    for way in ["spin", "panic", "alloc", "recurse", "text-long", "text-huge", "text-not-utf8"] {
+        for chain in
+            [vec![hostile(way), PluginSpec::bundled()], vec![PluginSpec::bundled(), hostile(way)]]
+        {
+            let mut plugins = redactors(chain);
+            for round in 0..7 {
+                let shown = redact(&mut plugins, "/home/alice/x");
+                assert_eq!(shown.as_deref(), Some("[REDACTED]"), "{way} {round}");
+            }
+            // It rests by now, which is no reason to show more.
+            let told = failures(&mut plugins);
+            assert!(told.contains(&("resting".to_owned(), 2)), "{way}: {told:?}");
+        }
+    }
+    let mut plugins = redactors(vec![hostile("text-64k")]);
+    assert_eq!(redact(&mut plugins, "x").map(|text| text.len()), Some(64 << 10));
+}
+
+#[test]
+fn a_filter_that_fails_keeps() {
+    for way in ["spin", "panic", "labels-17"] {
+        let mut plugins = filters(vec![hostile(way)]);
+        assert_eq!(plugins.decide(&event(1000)), Decision::Keep, "{way}");
+        assert_eq!(plugins.failures(), 1);
+    }
+    assert_eq!(filters(vec![hostile("drop")]).decide(&event(1000)), Decision::Drop);
+    let labelled = filters(vec![hostile("label")]).decide(&event(1000));
+    let label = Label { name: "owner".into(), value: "nginx".into() };
+    assert_eq!(labelled, Decision::Label(vec![label]));
+}
+
+#[test]
+fn a_run_that_ends_ends_the_call() {
+    let setup = Setup { classifiers: vec![hostile("spin")], ..Setup::default() };
+    let mut plugins = load(&setup);
+    setup.stop.ask();
+    let start = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(classify(&mut plugins, "/x").file_type, FileType::Unknown);
+    }
+    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    assert_eq!(failures(&mut plugins), [("stopped".to_owned(), 100)]);
+}
+#[test]
+fn one_users_failures_are_not_anothers() {
+    let setup = Setup {
+        classifiers: vec![hostile("only-panic"), PluginSpec::bundled()],
+        redactors: vec![hostile("only-panic"), PluginSpec::bundled()],
+        ..Setup::default()
+    };
+    let mut plugins = load(&setup);
+    for n in 0..10 {
+        plugins.classify(1, &file(&format!("/evil/{n}")), 0, &mut certificate());
+        plugins.redactor(1).redact(Field::File, &format!("/evil/{n}"), &[]);
+    }
+    let told: Vec<_> = plugins
+        .take_failures()
+        .into_iter()
+        .map(|failure| (failure.kind, failure.cause, failure.count, failure.action))
+        .collect();
+    let resting = |kind, action| {
+        [(kind, "panic".to_owned(), 5, action), (kind, "resting".to_owned(), 5, action)]
+    };
+    let expected =
+        [resting("classifier", "next_classifier"), resting("redactor", "redacted")].concat();
+    assert_eq!(told, expected);
+    // The plugin rests for user 1, whatever the file: the next classifier is asked, the redactor says nothing.
+    let verdict = plugins.classify(1, &file("/good.crt"), 0, &mut certificate());
+    assert_eq!(verdict.file_type, FileType::Certificate);
+    assert_eq!(
+        plugins.redactor(1).redact(Field::File, "/home/a/x", &[]).as_deref(),
+        Some(REDACTED)
+    );
+    plugins.take_failures();
+    // For user 2 nothing is different.
+    plugins.classify(2, &file("/other.crt"), 0, &mut certificate());
+    let shown = plugins.redactor(2).redact(Field::File, "/home/b/x", &[]);
+    assert_eq!(shown.as_deref(), Some("/home/USER/x"));
+    assert_eq!(failures(&mut plugins), []);
+}
+
+#[test]
+fn an_instance_that_failed_is_gone() {
+    let mut plugins = classifiers(vec![hostile("counts")]);
+    let words: Vec<String> = (0..3)
+        .map(|n| classify(&mut plugins, &format!("/{n}")).file_type.as_str().to_owned())
+        .collect();
+    assert_eq!(words, ["call-1", "call-2", "call-3"]);
+
+    let mut plugins = classifiers(vec![hostile("counts-only-evil")]);
+    let word =
+        |plugins: &mut Plugins, path: &str| classify(plugins, path).file_type.as_str().to_owned();
+    assert_eq!(word(&mut plugins, "/1"), "call-1");
+    assert_eq!(word(&mut plugins, "/2"), "call-2");
+    assert_eq!(word(&mut plugins, "/evil"), "unknown");
+    assert_eq!(word(&mut plugins, "/3"), "call-1", "it was started anew");
+    assert_eq!(failures(&mut plugins), [("panic".to_owned(), 1)]);
+}
+
+#[test]
+fn a_failure_can_end_the_run() {
+    let mut setup = Setup { filters: vec![hostile("panic")], ..Setup::default() };
+    let mut plugins = load(&setup);
+    plugins.decide(&event(1));
+    assert_eq!(plugins.must_end(), None);
+    setup.on_failure = OnFailure::Stop;
+    let mut plugins = load(&setup);
+    assert_eq!(plugins.must_end(), None);
+    plugins.decide(&event(1));
+    let why = plugins.must_end().unwrap();
+    assert!(why.starts_with("the filter hostile@") && why.contains("panic"), "{why}");
+}
+
+#[test]
+fn another_set_takes_over_between_two_events() {
+    fn is_send<T: Send>(it: T) -> T {
+        it
+    }
+    let mut plugins = classifiers(vec![hostile("panic")]);
+    classify(&mut plugins, "/x");
+    let next =
+        std::thread::spawn(|| is_send(classifiers(vec![hostile("word"), PluginSpec::bundled()])));
+    let changes = plugins.replace(next.join().unwrap());
+    assert!(
+        changes.iter().any(|line| line.starts_with("now classifier 2: classify-default@")),
+        "{changes:?}"
+    );
+    assert!(changes.iter().any(|line| line.contains("suffixes")), "{changes:?}");
+    // What failed before is still told, and still counts.
+    assert_eq!(plugins.failures(), 1);
+    assert_eq!(failures(&mut plugins), [("panic".to_owned(), 1)]);
+    assert_eq!(plugins.failures(), 1);
+    assert_eq!(classify(&mut plugins, "/x").file_type.as_str(), "site-key_1");
+    let same = classifiers(vec![hostile("word"), PluginSpec::bundled()]);
+    assert_eq!(plugins.replace(same), [""; 0]);
+}

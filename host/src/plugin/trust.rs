@@ -1,0 +1,268 @@
+//! Who could have written what the program is about to obey: a configuration, or a plugin.
+
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// The only place for plugins and configuration of a program that has more rights than who starts it.
+pub const SITE: &str = "/etc/crypto-tracer";
+
+/// Write permission for the group and for everybody.
+const OTHERS_WRITE: u32 = 0o022;
+/// Symbolic links on one path.
+const MOST_LINKS: usize = 40;
+
+/// Why a file is not obeyed, and the command that repairs it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Untrusted(String);
+
+/// Where a plugin was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator's own choice, now.
+    CommandLine,
+    /// A file that was written some time.
+    Configuration,
+}
+
+/// What this process could be misused for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// It may do more than any user's program.
+    privileged: bool,
+    /// It may do more than who starts it (AT_SECURE): file capabilities, set-user-id.
+    elevated: bool,
+    /// Who may own what it obeys.
+    owner: u32,
+    /// Directories above this one are not looked at. The root, but for tests.
+    above: PathBuf,
+}
+
+impl Trust {
+    /// As this process is.
+    pub fn of_this_process() -> Trust {
+        let capable =
+            rustix::thread::capabilities(None).is_ok_and(|sets| !sets.permitted.is_empty());
+        // SAFETY: getauxval reads a value that the kernel gave at the start, and has no preconditions.
+        let elevated = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+        let privileged = capable || elevated || rustix::process::geteuid().is_root();
+        Trust { privileged, elevated, owner: 0, above: "/".into() }
+    }
+
+    /// Whether plugins and configuration come from [`SITE`] alone, never from the command line or the user's files.
+    pub fn is_elevated(&self) -> bool {
+        self.elevated
+    }
+
+    /// Whether a configuration may be obeyed.
+    ///
+    /// # Errors
+    /// Somebody else than root could have written it.
+    pub fn check_configuration(&self, path: &Path) -> Result<(), Untrusted> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let plain = absolute.components().all(|part| part != Component::ParentDir);
+        if self.elevated && !(plain && absolute.starts_with(SITE)) {
+            return Err(Untrusted(format!(
+                "{} is not below {SITE}: a program with file capabilities obeys nothing else",
+                path.display()
+            )));
+        }
+        if self.privileged { self.walk(&absolute) } else { Ok(()) }
+    }
+
+    /// Whether a plugin may be run.
+    ///
+    /// # Errors
+    /// Somebody could have changed it who is not to.
+    pub fn check_plugin(&self, path: &Path, origin: Origin) -> Result<(), Untrusted> {
+        match origin {
+            Origin::Configuration => self.check_configuration(path),
+            Origin::CommandLine if self.elevated => Err(Untrusted(format!(
+                "a program with file capabilities takes no plugin from the command line: name it in {SITE}/config.toml"
+            ))),
+            Origin::CommandLine => match std::fs::metadata(path) {
+                Ok(found) if found.is_file() && found.mode() & OTHERS_WRITE != 0 => {
+                    let path = quoted(path);
+                    Err(Untrusted(format!(
+                        "others than its owner can write it: repair with `chmod go-w {path}`"
+                    )))
+                }
+                // That it cannot be read is told when it is read.
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Every directory on the way, every link, and the file itself.
+    fn walk(&self, path: &Path) -> Result<(), Untrusted> {
+        let mut left: Vec<OsString> = parts(path);
+        let mut here = PathBuf::from("/");
+        let mut links = 0;
+        self.check(&here)?;
+        while let Some(part) = left.pop() {
+            if part == ".." {
+                here.pop();
+                continue;
+            }
+            here.push(&part);
+            let Some(found) = self.check(&here)? else { return Ok(()) };
+            if found.is_symlink() {
+                links += 1;
+                let target = std::fs::read_link(&here).ok().filter(|_| links <= MOST_LINKS);
+                let Some(target) = target else { return Ok(()) };
+                here.pop();
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                left.extend(parts(&target));
+            }
+        }
+        Ok(())
+    }
+
+    /// One file or directory. None: it is not there, which is told when it is read.
+    fn check(&self, path: &Path) -> Result<Option<Metadata>, Untrusted> {
+        let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(None) };
+        if self.above.starts_with(path) {
+            return Ok(Some(found));
+        }
+        let what = if found.is_dir() { "the directory" } else { "the file" };
+        let (path, repair) = (path.display(), quoted(path));
+        if found.uid() != self.owner {
+            return Err(Untrusted(format!(
+                "{what} {path} belongs to uid {}, not to root: repair with `chown -h root:root {repair}`",
+                found.uid()
+            )));
+        }
+        // Whoever may write a link's directory was looked at already.
+        if !found.is_symlink() && found.mode() & OTHERS_WRITE != 0 {
+            return Err(Untrusted(format!(
+                "others than root can write {what} {path}: repair with `chmod go-w {repair}`"
+            )));
+        }
+        Ok(Some(found))
+    }
+}
+
+/// The parts of a path, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    });
+    parts.collect()
+}
+
+/// As a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, Trust) {
+        let dir = tempfile::tempdir().unwrap();
+        let above = dir.path().canonicalize().unwrap();
+        fs::create_dir(above.join("etc")).unwrap();
+        fs::write(above.join("etc/a.wasm"), "").unwrap();
+        for (path, mode) in [("", 0o755), ("etc", 0o755), ("etc/a.wasm", 0o644)] {
+            chmod(&above.join(path), mode);
+        }
+        let owner = rustix::process::geteuid().as_raw();
+        (dir, Trust { privileged: true, elevated: false, owner, above })
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn told(result: Result<(), Untrusted>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_others_can_write_is_not_obeyed() {
+        let (_dir, trust) = place();
+        let file = trust.above.join("etc/a.wasm");
+        let check = || trust.check_plugin(&file, Origin::Configuration);
+        assert_eq!(check(), Ok(()));
+        for mode in [0o664, 0o646] {
+            chmod(&file, mode);
+            let told = told(check());
+            assert!(
+                told.contains("the file")
+                    && told.contains(&format!("`chmod go-w {}`", file.display()))
+            );
+        }
+        chmod(&file, 0o644);
+        chmod(&trust.above.join("etc"), 0o1777);
+        assert!(told(check()).contains("the directory"));
+        // Where nothing is at stake, neither is trust.
+        let plain = Trust { privileged: false, ..trust.clone() };
+        assert_eq!(plain.check_plugin(&file, Origin::Configuration), Ok(()));
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_not_obeyed() {
+        let (_dir, trust) = place();
+        let file = trust.above.join("etc/a.wasm");
+        let trust = Trust { owner: trust.owner + 1, ..trust };
+        let told = told(trust.check_configuration(&file));
+        assert!(told.contains("`chown -h root:root"), "{told}");
+    }
+
+    #[test]
+    fn a_link_leads_to_where_it_leads() {
+        let (_dir, trust) = place();
+        let other = trust.above.join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("b.wasm"), "").unwrap();
+        chmod(&other, 0o777);
+        symlink("../other/b.wasm", trust.above.join("etc/link")).unwrap();
+        symlink(&other, trust.above.join("etc/dir")).unwrap();
+        symlink("loop", trust.above.join("etc/loop")).unwrap();
+        for name in ["link", "dir/b.wasm"] {
+            let told = told(trust.check_configuration(&trust.above.join("etc").join(name)));
+            assert!(told.contains("the directory") && told.contains("other"), "{told}");
+        }
+        assert_eq!(trust.check_configuration(&trust.above.join("etc/loop")), Ok(()));
+        assert_eq!(trust.check_configuration(&trust.above.join("etc/missing")), Ok(()));
+    }
+
+    #[test]
+    fn on_the_command_line_only_others_matter() {
+        let (_dir, trust) = place();
+        let trust = Trust { owner: trust.owner + 1, ..trust };
+        let file = trust.above.join("etc/a.wasm");
+        assert_eq!(trust.check_plugin(&file, Origin::CommandLine), Ok(()));
+        chmod(&file, 0o664);
+        assert!(told(trust.check_plugin(&file, Origin::CommandLine)).contains("chmod go-w"));
+    }
+
+    #[test]
+    fn with_file_capabilities_only_the_sites_directory_counts() {
+        let (_dir, trust) = place();
+        let file = trust.above.join("etc/a.wasm");
+        let trust = Trust { elevated: true, ..trust };
+        assert!(told(trust.check_plugin(&file, Origin::CommandLine)).contains(SITE));
+        assert!(told(trust.check_configuration(&file)).contains(SITE));
+        let around = Path::new("/etc/crypto-tracer/../../tmp/a.wasm");
+        assert!(told(trust.check_configuration(around)).contains(SITE));
+    }
+
+    #[test]
+    fn commands_survive_odd_names() {
+        assert_eq!(quoted(Path::new("/a/b-c.wasm")), "/a/b-c.wasm");
+        assert_eq!(quoted(Path::new("/a b/it's")), "'/a b/it'\\''s'");
+    }
+}

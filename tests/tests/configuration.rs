@@ -1,0 +1,187 @@
+//! The configuration file, and what SIGHUP does to a run.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crypto_tracer_tests::{
+    Ended, Material, Tracer, actor, needs_bpf, program, run, temp_dir, until, workspace,
+};
+
+/// The group `adm`, on every Debian.
+const ADM: u32 = 4;
+/// Opens under which a run is reloaded.
+const OPENS: u64 = 30_000;
+
+/// A folder where only root can write, as everything above it: what a privileged tracer obeys.
+fn trusted_dir() -> tempfile::TempDir {
+    let dir = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib");
+    dir.unwrap()
+}
+
+/// The site's classifier where a configuration may name it.
+fn installed(dir: &Path) -> PathBuf {
+    let to = dir.join("site.wasm");
+    fs::copy(workspace().join("tests/fixtures/plugins/site-classifier.wasm"), &to).unwrap();
+    fs::set_permissions(&to, fs::Permissions::from_mode(0o644)).unwrap();
+    to
+}
+
+/// A tracer without a controlling terminal, as a service has none.
+fn service(options: &[&str]) -> Tracer {
+    let mut command = Command::new(program());
+    command.arg("monitor").args(options);
+    // SAFETY: setsid is a system call alone, which may stand between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            Ok(())
+        });
+    }
+    Tracer::start(command)
+}
+
+fn says(tracer: &Tracer, text: &str) {
+    until(text, || tracer.said().iter().any(|line| line.contains(text)).then_some(()));
+}
+
+#[test]
+fn a_reload_changes_what_runs() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    installed(dir.path());
+    let config = dir.path().join("config.toml");
+    fs::write(&config, "").unwrap();
+    let files = temp_dir();
+    let file = files.path().join("c.site");
+    fs::write(&file, "").unwrap();
+    let seen = |tracer: &Tracer| {
+        let pid = run(Command::new("cat").arg(&file));
+        tracer.all_of(pid).iter().any(|event| event.kind() == "file_open")
+    };
+
+    let tracer = service(&["--config", config.to_str().unwrap()]);
+    assert!(!seen(&tracer), "the bundled classifier asks for no .site");
+    fs::write(&config, "[[classifier]]\npath = \"site.wasm\"\n[[classifier]]\nbundled = true\n")
+        .unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: ");
+    assert!(seen(&tracer), "the site's classifier does: {:?}", tracer.said());
+
+    fs::write(&config, "[[classifier]]\npath = \"gone.wasm\"\n").unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "the plugins stay as they are");
+    assert!(seen(&tracer), "{:?}", tracer.said());
+    tracer.finish();
+}
+
+#[test]
+fn a_reload_under_load_loses_nothing() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    installed(dir.path());
+    let config = dir.path().join("config.toml");
+    let one = "[[classifier]]\nbundled = true\n";
+    let both = "[[classifier]]\npath = \"site.wasm\"\n[[classifier]]\nbundled = true\n";
+    fs::write(&config, one).unwrap();
+    let files = temp_dir();
+    let key = files.path().join("load.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let opener = actor!["open", OPENS.to_string().as_str(), &key];
+    let pid = opener.pid();
+    let tracer = service(&["--config", config.to_str().unwrap(), "--pid", &pid.to_string()]);
+    let opening = std::thread::spawn(move || opener.end());
+    for text in [both, one, both] {
+        fs::write(&config, text).unwrap();
+        let before = tracer.said().len();
+        tracer.signal(libc::SIGHUP);
+        until("a reload", || (tracer.said().len() > before).then_some(()));
+    }
+    assert_eq!(opening.join().unwrap(), OPENS.to_string());
+    let events = tracer.all_of(pid);
+    let opens = events.iter().filter(|event| event.kind() == "file_open").count() as u64;
+    let ended = tracer.finish();
+    assert_eq!((opens, ended.summary().lost), (OPENS, 0), "{:?}", ended.said);
+}
+
+#[test]
+fn the_output_is_opened_anew_for_logrotate() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let output = dir.path().join("events.json");
+    let rotated = dir.path().join("events.json.1");
+    let tracer = service(&["--output", output.to_str().unwrap()]);
+    let first = run(&mut Command::new("true"));
+    let told = |path: &Path, pid: u32| {
+        fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("\"pid\":{pid},")))
+    };
+    until("the first process", || told(&output, first).then_some(()));
+    fs::rename(&output, &rotated).unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: nothing changed");
+    let second = run(&mut Command::new("true"));
+    until("the second process in the new file", || told(&output, second).then_some(()));
+    tracer.finish();
+    assert!(told(&rotated, first) && !told(&output, first) && !told(&rotated, second));
+    for path in [&output, &rotated] {
+        assert!(!Ended::events_in(path).is_empty());
+    }
+}
+
+#[test]
+fn new_output_files_are_given_as_the_configuration_says() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let config = dir.path().join("config.toml");
+    let output = dir.path().join("events.json");
+    fs::write(&config, "[output]\nmode = \"0640\"\ngroup = \"adm\"\n").unwrap();
+    let tracer =
+        service(&["--config", config.to_str().unwrap(), "--output", output.to_str().unwrap()]);
+    let given = || {
+        let found = fs::metadata(&output).ok()?;
+        (found.mode() & 0o7777 == 0o640 && found.gid() == ADM).then_some(())
+    };
+    until("the file of the start", given);
+    fs::remove_file(&output).unwrap();
+    tracer.signal(libc::SIGHUP);
+    until("the file after the rotation", given);
+    tracer.finish();
+}
+
+/// What a configuration says is refused before anything starts: exit code 2, and what repairs it.
+#[test]
+fn configurations_that_are_not_obeyed() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let plugin = installed(dir.path());
+    let config = dir.path().join("config.toml");
+    let refused = |words: &[&str]| {
+        let output = Command::new(program())
+            .args(["monitor", "--duration", "1", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "{word}: {said}"));
+    };
+    refused(&["config.toml", "No such file"]);
+    fs::write(&config, "[[clasifier]]\n").unwrap();
+    refused(&["line 1", "`classifier` is near"]);
+    let pin = "0".repeat(64);
+    fs::write(&config, format!("[[classifier]]\npath = \"site.wasm\"\nsha256 = \"{pin}\"\n"))
+        .unwrap();
+    refused(&["site.wasm", "sha256"]);
+    fs::write(&config, "[[classifier]]\npath = \"site.wasm\"\n").unwrap();
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o666)).unwrap();
+    refused(&["site.wasm", "chmod"]);
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o666)).unwrap();
+    refused(&["config.toml", "chmod"]);
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+    std::os::unix::fs::chown(&config, Some(65534), None).unwrap();
+    refused(&["config.toml", "chown"]);
+}
