@@ -9,6 +9,7 @@ mod artifacts;
 mod bench;
 mod opener;
 mod run;
+mod vm;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Lint,
     /// Measure what the tracer costs and what it can take. Needs root.
     Bench(bench::Options),
+    /// Run the capture tests on other kernels, under QEMU.
+    Vm(vm::Options),
     /// Make system calls in a loop, for the benchmark.
     #[command(hide = true)]
     Opener(opener::Options),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Artifacts(options) => artifacts::run(&workspace(), &options),
         Command::Lint => artifacts::lint::run(&workspace()),
         Command::Bench(options) => bench::run(&workspace(), &options),
+        Command::Vm(options) => vm::run(&workspace(), &options),
         Command::Opener(options) => opener::run(&options),
     };
     match done {

@@ -114,7 +114,10 @@ pub(super) fn frozen(root: &Path) -> Result<Vec<String>> {
 pub(super) fn unchanged(recorded: &Manifest, now: &Manifest) -> Result<()> {
     for (path, artifact) in &recorded.artifacts {
         if artifact.build == FROZEN && now.artifacts.get(path) != Some(artifact) {
-            bail!("{path} is kept as it was built: `git checkout {path}` brings it back");
+            bail!(
+                "{path} is kept as it was built: `git checkout {path}` brings it back; while its version of the \
+                 contract is not released, take its entry out of artifacts/manifest.json instead"
+            );
         }
     }
     Ok(())

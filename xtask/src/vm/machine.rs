@@ -1,0 +1,175 @@
+//! One run of the tests in one virtual machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::cpio::Archive;
+use super::kernels::Kernel;
+use crate::run::{capture, find_program};
+
+/// Programs that the tests run.
+const PROGRAMS: [&str; 5] = ["true", "cat", "dash", "sleep", "openssl"];
+/// Where the test program is, inside.
+const TESTS: &str = "/usr/bin/tests";
+const MEMORY_MB: &str = "1500";
+
+/// What is run, and on what.
+#[derive(Debug)]
+pub(super) struct Guest<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) append: &'a str,
+    pub(super) rung: &'a str,
+    pub(super) program: &'a Path,
+    pub(super) filter: &'a str,
+}
+
+/// The first process. Two serial lines carry what the tests print, and their exit status.
+/// The tests replace roots and make mounts, so everything moves from the initramfs to a tmpfs, which can be left.
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+mount -t tracefs t /sys/kernel/tracing; mount -t bpf b /sys/fs/bpf
+mount -t securityfs sec /sys/kernel/security; mount -t cgroup2 cg /sys/fs/cgroup
+mkdir -p /dev/shm; ip link set lo up
+for t in ttyS1 ttyS2; do stty -F /dev/$t raw -echo -onlcr; done
+[ -e /overlay.ko.xz ] && unxz /overlay.ko.xz; insmod /overlay.ko
+mkdir /n; mount -t tmpfs t /n
+cp -a /bin /sbin /usr /lib /lib64 /etc /var /boot /root /tests.sh /n/
+mkdir /n/proc /n/sys /n/dev /n/tmp /n/run
+for d in proc sys dev; do mount --move /$d /n/$d; done
+cd /n; mount --move . /
+exec chroot . /bin/busybox sh -c 'cd /; mount -t tmpfs t /tmp
+PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root sh /tests.sh >/dev/ttyS1 2>&1 </dev/null
+echo $? >/dev/ttyS2; sync; poweroff -f'
+"#;
+
+impl Guest<'_> {
+    /// Runs the tests; their exit status and what they printed.
+    pub(super) fn run(&self, limit_seconds: u64) -> Result<(i32, String)> {
+        let work = tempfile::Builder::new().prefix("crypto-tracer-vm-").tempdir()?;
+        let file = |name: &str| work.path().join(name);
+        fs::write(file("initrd"), self.initramfs()?)?;
+        let serial = |name: &str| format!("file:{}", file(name).display());
+        let append = format!("console=ttyS0 quiet panic=-1 rdinit=/init {}", self.append);
+        let child = Command::new("qemu-system-x86_64")
+            .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", MEMORY_MB])
+            .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
+            .arg("-kernel")
+            .arg(&self.kernel.image)
+            .arg("-initrd")
+            .arg(file("initrd"))
+            .args(["-append", &append])
+            .args([
+                "-serial",
+                &serial("console"),
+                "-serial",
+                &serial("out"),
+                "-serial",
+                &serial("status"),
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(file("qemu"))?)
+            .spawn()
+            .context("cannot run qemu-system-x86_64")?;
+        let ended = Machine(child).wait(Duration::from_secs(limit_seconds))?;
+        let text = |name: &str| -> String {
+            String::from_utf8_lossy(&fs::read(file(name)).unwrap_or_default()).into_owned()
+        };
+        let printed = text("out");
+        if !ended {
+            bail!("not done within {limit_seconds} s; the last lines:\n{}", last_lines(&printed));
+        }
+        let Ok(status) = text("status").trim().parse() else {
+            bail!("the machine died:\n{}{}", text("qemu"), last_lines(&text("console")));
+        };
+        Ok((status, printed))
+    }
+
+    fn initramfs(&self) -> Result<Vec<u8>> {
+        let mut archive = Archive::default();
+        for folder in
+            ["bin", "sbin", "usr/bin", "usr/lib", "usr/lib64", "etc", "var", "boot", "root"]
+        {
+            archive.folder(folder)?;
+        }
+        for folder in ["proc", "sys", "dev", "tmp", "run"] {
+            archive.folder(folder)?;
+        }
+        archive.link("lib", "usr/lib")?;
+        archive.link("lib64", "usr/lib64")?;
+        let busybox = find_program("busybox").context("no busybox")?;
+        archive.copy(&busybox, "bin/busybox")?;
+        program(&mut archive, self.program, TESTS)?;
+        for name in PROGRAMS {
+            let from = find_program(name).with_context(|| format!("no program {name}"))?;
+            program(&mut archive, &from, &format!("/usr/bin/{name}"))?;
+        }
+        let name =
+            |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        archive.copy(&self.kernel.overlay, &name(&self.kernel.overlay))?;
+        archive.copy(&self.kernel.config, &format!("boot/{}", name(&self.kernel.config)))?;
+        archive.file("usr/lib/ssl/openssl.cnf", 0o644, b"")?;
+        archive.file("tests.sh", 0o644, self.script().as_bytes())?;
+        archive.file("init", 0o755, INIT.as_bytes())?;
+        archive.finish()
+    }
+
+    fn script(&self) -> String {
+        format!(
+            "for f in true cat sleep; do ln -sf /usr/bin/$f /bin/$f; done; ln -sf /usr/bin/dash /bin/sh\n\
+             export CRYPTO_TRACER_REQUIRE_BPF=1 RUST_BACKTRACE=0 CRYPTO_TRACER_PROBE={}\n\
+             exec {TESTS} --nocapture --test-threads=1 {}\n",
+            self.rung, self.filter
+        )
+    }
+}
+
+/// A program and the shared libraries that it needs, each in its place.
+fn program(archive: &mut Archive, from: &Path, to: &str) -> Result<()> {
+    archive.copy(from, to)?;
+    // A static one has none, and `ldd` fails for it.
+    let listed = capture(Command::new("ldd").arg(from)).unwrap_or_default();
+    for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+        let library = Path::new(library);
+        let folder = fs::canonicalize(library.parent().unwrap_or(Path::new("/")))?;
+        let place: PathBuf = folder.join(library.file_name().unwrap_or_default());
+        archive.copy(library, place.to_str().context("a path that is text")?)?;
+    }
+    Ok(())
+}
+
+fn last_lines(text: &str) -> String {
+    let mut lines: Vec<_> = text.lines().rev().take(30).collect();
+    lines.reverse();
+    lines.join("\n")
+}
+
+/// A machine that does not outlive us.
+struct Machine(Child);
+
+impl Machine {
+    /// Whether it ended within the limit.
+    fn wait(mut self, limit: Duration) -> Result<bool> {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            if self.0.try_wait()?.is_some() {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(false)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Ended already: both do nothing.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,196 @@
+//! `cargo xtask vm`: the capture tests on other kernels, each on every rung of the ladder that the kernel can have.
+//!
+//! Debian's kernels boot under QEMU without KVM from an initramfs made for each run. What the tests say becomes a
+//! table of case × rung × kernel; a full run writes it to `docs/kernels.md`.
+
+mod cpio;
+mod kernels;
+mod machine;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{cargo, find_program, run as run_command};
+use kernels::Kernel;
+use machine::Guest;
+use report::Outcome;
+
+/// Options of `vm`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only kernels with TEXT in their name: 6.1, 6.12, 6.12-preempt-full, 6.12-rt
+    #[arg(long, value_name = "TEXT")]
+    kernel: Option<String>,
+    /// Only this rung: lsm, fexit, tp_btf
+    #[arg(long, value_name = "NAME")]
+    rung: Option<String>,
+    /// Only these columns: KERNEL/RUNG, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// How many machines at once
+    #[arg(long, default_value = "2")]
+    jobs: usize,
+    /// How long one machine may run, in seconds
+    #[arg(long, default_value = "1200")]
+    limit: u64,
+    /// A test program that is built already
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Only tests with TEXT in their name
+    #[arg(long, value_name = "TEXT")]
+    test: Option<String>,
+}
+
+/// A column of the table: this rung on this kernel.
+#[derive(Clone, Debug)]
+struct Column {
+    kernel: &'static str,
+    append: &'static str,
+    rung: &'static str,
+}
+
+/// fexit is not tried where the kernel preempts everywhere: its guard loses events there, so it is no rung.
+const COLUMNS: [Column; 10] = [
+    Column { kernel: "6.1", append: "", rung: "lsm" },
+    Column { kernel: "6.1", append: "", rung: "fexit" },
+    Column { kernel: "6.1", append: "", rung: "tp_btf" },
+    Column { kernel: "6.12", append: "", rung: "lsm" },
+    Column { kernel: "6.12", append: "", rung: "fexit" },
+    Column { kernel: "6.12", append: "", rung: "tp_btf" },
+    Column { kernel: "6.12", append: "preempt=full", rung: "lsm" },
+    Column { kernel: "6.12", append: "preempt=full", rung: "tp_btf" },
+    Column { kernel: "6.12-rt", append: "", rung: "lsm" },
+    Column { kernel: "6.12-rt", append: "", rung: "tp_btf" },
+];
+
+impl Column {
+    fn name(&self) -> String {
+        let append = self.append.replace('=', "-");
+        let dash = if append.is_empty() { "" } else { "-" };
+        format!("{}{dash}{append}/{}", self.kernel, self.rung)
+    }
+
+    fn wanted(&self, options: &Options) -> bool {
+        let name = self.name();
+        let kernel = options.kernel.as_ref().is_none_or(|text| name.contains(text.as_str()));
+        let rung = options.rung.as_ref().is_none_or(|rung| rung == self.rung);
+        kernel && rung && (options.columns.is_empty() || options.columns.contains(&name))
+    }
+}
+
+/// Carries out the command.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    let columns: Vec<Column> =
+        COLUMNS.into_iter().filter(|column| column.wanted(options)).collect();
+    if columns.is_empty() {
+        let all: Vec<_> = COLUMNS.iter().map(Column::name).collect();
+        bail!("no such column; there are {}", all.join(", "));
+    }
+    install()?;
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => build(root)?,
+    };
+    let mut names: Vec<_> = columns.iter().map(|column| column.kernel).collect();
+    names.dedup();
+    let folder = root.join("target/xtask/kernels");
+    let kernels =
+        names.into_iter().map(|name| Kernel::get(&folder, name)).collect::<Result<Vec<_>>>()?;
+    let outcomes = all(&columns, &kernels, &program, options);
+    println!("{}", report::table(&outcomes));
+    let failed: Vec<_> = outcomes.iter().filter_map(Outcome::failure).collect();
+    if options.test.is_none() && columns.len() == COLUMNS.len() {
+        report::write(root, &outcomes)?;
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n  ")) }
+}
+
+/// Runs every column, several at once, each result in its column's place.
+fn all(columns: &[Column], kernels: &[Kernel], program: &Path, options: &Options) -> Vec<Outcome> {
+    let next = Mutex::new(columns.iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let Some((at, column)) = next.lock().ok().and_then(|mut next| next.next())
+                    else {
+                        return;
+                    };
+                    let outcome = one(column, kernels, program, options);
+                    eprintln!("{}: {}", column.name(), outcome.summary());
+                    if let Ok(mut done) = done.lock() {
+                        done.push((at, outcome));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+fn one(column: &Column, kernels: &[Kernel], program: &Path, options: &Options) -> Outcome {
+    let attempt = || -> Result<(String, i32, String)> {
+        let kernel = kernels
+            .iter()
+            .find(|kernel| kernel.name == column.kernel)
+            .context("the kernel was not fetched")?;
+        let filter = options.test.as_deref().unwrap_or_default();
+        let guest = Guest { kernel, append: column.append, rung: column.rung, program, filter };
+        let (code, printed) = guest.run(options.limit)?;
+        Ok((kernel.release.clone(), code, printed))
+    };
+    match attempt() {
+        Ok((release, code, printed)) => Outcome::of(column.name(), release, code, &printed),
+        Err(error) => Outcome::broken(column.name(), &format!("{error:#}")),
+    }
+}
+
+/// What a machine under QEMU needs.
+fn install() -> Result<()> {
+    let needed = [("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static")];
+    let missing: Vec<_> =
+        needed.iter().filter(|(program, _)| find_program(program).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    if crate::run::capture(Command::new("id").arg("-u"))? != "0" {
+        bail!("as root: apt-get update && apt-get install -y {}", packages.join(" "));
+    }
+    run_command(Command::new("apt-get").arg("update"))?;
+    run_command(
+        Command::new("apt-get")
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+/// Builds the capture tests and returns their program.
+fn build(root: &Path) -> Result<PathBuf> {
+    // All default members, as `cargo test` does: nothing is compiled twice.
+    let mut command = Command::new(cargo());
+    command
+        .args(["test", "--no-run", "--test", TESTS, "--message-format", "json-render-diagnostics"])
+        .current_dir(root);
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("the capture tests do not build");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message.pointer("/target/name").is_some_and(|name| name == TESTS))
+        .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
+        .context("cargo does not name the test program")
+}
+
+/// The test program of the package `crypto-tracer` that needs nothing but a kernel.
+const TESTS: &str = "source_live";
