@@ -69,8 +69,8 @@ fn an_endless_loop_ends_soon_also_around_host_calls() {
     for way in ["spin", "spin-size", "spin-head"] {
         let mut plugins = classifiers(vec![hostile(way)]);
         let took = processor(|| classify(&mut plugins, "/x"));
-        // Up to 10 ms until the first look, 20 ms from there, a tick until that is seen, and throwing it away.
-        assert!(took < Duration::from_millis(80), "{way}: {took:?}");
+        // Up to 10 ms until the first look, 20 ms from there, a tick until that is seen; a busy machine ticks late.
+        assert!(took < Duration::from_millis(300), "{way}: {took:?}");
         assert_eq!(failures(&mut plugins), [("deadline".to_owned(), 1)], "{way}");
     }
 }
