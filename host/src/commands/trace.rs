@@ -11,6 +11,7 @@ use crate::config;
 use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
+use crate::event::ProcessKey;
 use crate::output::{NewFile, Output, Target};
 use crate::pipeline::{AskHeads, Family, Hangup, KeptHeads, Live, ReaderHeads, Recorder, Why};
 use crate::plugin::{Plugins, Trust};
@@ -59,8 +60,9 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     if run.capture.probe.is_some() {
         capture.open_probe = run.capture.probe.clone();
     }
-    let source = start_source(run, &select, &plugins, &reader, capture)?;
+    let mut source = start_source(run, &select, &plugins, &reader, capture)?;
     let seen = reader.scan(Instant::now() + SCAN, &stop).unwrap_or_default();
+    follow(run, &mut source, &seen)?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
     let target = line::target(run.print, new)?;
@@ -127,6 +129,21 @@ fn check_pid(pid: u32) -> Result<(), Failure> {
         rustix::process::test_kill_process(raw) != Err(rustix::io::Errno::SRCH)
     });
     if found { Ok(()) } else { Err(failed(anyhow!("--pid {pid}: there is no such process"))) }
+}
+
+/// Names the processes that are there already; those that they make from now on the kernel side finds by itself.
+fn follow(run: &Run<'_>, source: &mut Source, seen: &[SeenProcess]) -> Result<(), Failure> {
+    let processes = &run.trace.processes;
+    if !processes.follow_children {
+        return Ok(());
+    }
+    let parents = seen.iter().map(|process| (process.ppid, process.pid)).collect();
+    let family = Family::of(&processes.pid, parents);
+    let members = seen.iter().filter(|process| family.has(process.pid));
+    let keys: Vec<ProcessKey> = members
+        .map(|process| ProcessKey { tgid: process.pid, start_ns: process.start_ns })
+        .collect();
+    source.follow(&keys).map_err(|error| Failure::new(Code::Probe, error))
 }
 
 /// As much of the filters as the kernel can take.

@@ -43,7 +43,7 @@ impl Family {
     }
 
     /// Whether the process belongs to it.
-    pub(super) fn has(&self, pid: u32) -> bool {
+    pub fn has(&self, pid: u32) -> bool {
         self.0.as_ref().is_none_or(|members| members.contains(&pid))
     }
 }

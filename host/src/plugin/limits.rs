@@ -17,7 +17,8 @@ pub struct Limits {
     pub stack: usize,
     /// Processor time of a call, beyond the 5 to 10 ms until it is looked at for the first time.
     pub deadline: Duration,
-    /// Time on the wall of a call, without what the host itself needs for an answer.
+    /// Time on the wall of a call, without what the host itself needs for an answer, nor what a call needs that only
+    /// waited for a processor.
     pub wall: Duration,
     /// Time to instantiate and configure, both on the wall and of the processor.
     pub setup: Duration,

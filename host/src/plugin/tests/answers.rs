@@ -140,7 +140,7 @@ fn a_verdict_is_remembered_while_the_file_is_unchanged() {
 fn a_verdict_without_its_head_is_not_remembered() {
     for outcome in [HeadOutcome::Gone, HeadOutcome::Denied, HeadOutcome::Late, HeadOutcome::Remote]
     {
-        let mut plugins = load(&Setup::default());
+        let mut plugins = load(&patient());
         let file = file("/x.pem");
         let mut none = Head(b"", outcome, 0);
         for round in 1..=2 {
@@ -160,7 +160,7 @@ fn an_answer_of_a_chain_that_failed_is_not_remembered() {
     let mut plugins = load(&Setup {
         classifiers: vec![hostile("only-panic"), PluginSpec::bundled()],
         every_call: false,
-        ..Setup::default()
+        ..patient()
     });
     for count in 1..=3 {
         assert_eq!(classify(&mut plugins, "/evil.crt").file_type, FileType::Certificate);
@@ -170,7 +170,7 @@ fn an_answer_of_a_chain_that_failed_is_not_remembered() {
 
 #[test]
 fn heads_are_expected_where_they_were_asked_for() {
-    let mut plugins = load(&Setup::default());
+    let mut plugins = load(&patient());
     let mut head = certificate();
     let crt = file("/x.crt");
     assert!(plugins.wants_head(&crt), "nothing is known yet");
@@ -200,7 +200,7 @@ fn a_redaction_is_remembered_by_field_text_and_arguments() {
 
 #[test]
 fn a_million_paths_keep_memory_flat() {
-    let mut plugins = load(&Setup::default());
+    let mut plugins = load(&patient());
     let resident = || {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
         statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4

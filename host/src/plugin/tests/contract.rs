@@ -33,7 +33,7 @@ fn plugins_of_0_1_0_still_do_what_they_did() {
         classifiers: vec![PluginSpec::command_line(fixture("classify-default.wasm"))],
         redactors: vec![PluginSpec::command_line(fixture("redact-default.wasm"))],
         filters: vec![hostile("label")],
-        ..Setup::default()
+        ..patient()
     };
     let mut plugins = load(&setup);
     assert_eq!(classify(&mut plugins, "/x.pem").file_type, FileType::Certificate);

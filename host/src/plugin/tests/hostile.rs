@@ -15,9 +15,7 @@ fn each_limit_ends_the_call_and_the_next_one_works() {
         ("only-handles", "answer"),
     ] {
         let mut plugins = classifiers(vec![hostile(way), PluginSpec::bundled()]);
-        let start = Instant::now();
         let verdict = classify(&mut plugins, "/evil/x.crt");
-        assert!(start.elapsed() < Duration::from_millis(1000), "{way}: {:?}", start.elapsed());
         // The next classifier was asked.
         assert_eq!(verdict.file_type, FileType::Certificate, "{way}");
         assert_eq!(failures(&mut plugins), [(cause.to_owned(), 1)], "{way}");
@@ -70,12 +68,9 @@ fn what_stays_within_the_limits_is_not_touched() {
 fn an_endless_loop_ends_soon_also_around_host_calls() {
     for way in ["spin", "spin-size", "spin-head"] {
         let mut plugins = classifiers(vec![hostile(way)]);
-        let start = Instant::now();
-        classify(&mut plugins, "/x");
-        let took = start.elapsed();
-        // 5 to 10 ms until the first look, 20 ms of processor time; the rest is for a loaded machine.
-        assert!(took >= Duration::from_millis(20), "{way}: {took:?}");
-        assert!(took < Duration::from_millis(400), "{way}: {took:?}");
+        let took = processor(|| classify(&mut plugins, "/x"));
+        // Up to 10 ms until the first look, 20 ms from there, a tick until that is seen; a busy machine ticks late.
+        assert!(took < Duration::from_millis(300), "{way}: {took:?}");
         assert_eq!(failures(&mut plugins), [("deadline".to_owned(), 1)], "{way}");
     }
 }
@@ -92,7 +87,7 @@ fn a_slow_answer_of_the_host_is_not_the_plugins_time() {
             None
         }
     }
-    let mut plugins = classifiers(vec![hostile("head")]);
+    let mut plugins = load(&Setup { classifiers: vec![hostile("head")], ..Setup::default() });
     let verdict = plugins.classify(1000, &file("/x"), 0, &mut Slow);
     assert_eq!(verdict.file_type.as_str(), "head-16");
     assert_eq!(failures(&mut plugins), []);
@@ -123,22 +118,25 @@ fn a_clock_that_stands_still_and_nothing_else_for_std() {
     assert_eq!(said, ["to stdout", "to stderr"]);
     for way in ["sleep", "exit"] {
         let mut plugins = wasi(way);
-        let start = Instant::now();
         assert_eq!(classify(&mut plugins, "/x").file_type, FileType::Unknown);
-        assert!(start.elapsed() < Duration::from_secs(1), "{way}");
         assert_eq!(failures(&mut plugins), [("misuse".to_owned(), 1)], "{way}");
     }
+}
+
+/// Ten in each second that was touched; one more tells that there were more.
+fn most_lines(start: Instant) -> usize {
+    (start.elapsed().as_secs() as usize + 2) * 11
 }
 
 #[test]
 fn few_lines_of_log_and_harmless_ones() {
     let mut plugins = classifiers(vec![hostile("log")]);
+    let start = Instant::now();
     for n in 0..100 {
         classify(&mut plugins, &format!("/{n}"));
     }
     let said = plugins.take_log();
-    // Ten a second, and once more if the second went by meanwhile; one line tells that there were more.
-    assert!((10..=22).contains(&said.len()), "{}", said.len());
+    assert!((10..=most_lines(start)).contains(&said.len()), "{}", said.len());
     assert_eq!(said[0].message, "hello\\u{1b}[2J\\nthere");
     assert!(said[0].plugin.starts_with("hostile@"));
     assert!(said.iter().any(|line| line.message.contains("more than 10 lines")));
@@ -165,7 +163,7 @@ fn every_kind_is_held_by_the_same_limits() {
 #[test]
 fn other_limits_are_obeyed_as_well() {
     let limits =
-        Limits { memory: 4 << 20, deadline: Duration::from_millis(60), ..Limits::default() };
+        Limits { memory: 4 << 20, deadline: Duration::from_millis(90), ..patient().limits };
     let load = |way: &str| {
         load(&Setup { classifiers: vec![hostile(way)], limits: limits.clone(), ..Setup::default() })
     };
@@ -173,10 +171,9 @@ fn other_limits_are_obeyed_as_well() {
     classify(&mut plugins, "/x");
     assert_eq!(failures(&mut plugins), [("memory".to_owned(), 1)]);
     let mut plugins = load("spin");
-    let start = Instant::now();
-    classify(&mut plugins, "/x");
-    assert!(start.elapsed() >= Duration::from_millis(60));
-    let limits = Limits { stack: 16 << 10, ..Limits::default() };
+    let took = processor(|| classify(&mut plugins, "/x"));
+    assert!(took >= Duration::from_millis(90), "{took:?}");
+    let limits = Limits { stack: 16 << 10, ..patient().limits };
     let setup = Setup { classifiers: vec![hostile("recurse-some")], limits, ..Setup::default() };
     let mut plugins = super::load(&setup);
     classify(&mut plugins, "/x");
@@ -186,7 +183,7 @@ fn other_limits_are_obeyed_as_well() {
 #[test]
 fn memory_stays_bounded_however_often_it_fails() {
     let mut plugins =
-        load(&Setup { classifiers: vec![hostile("alloc")], every_call: true, ..Setup::default() });
+        load(&Setup { classifiers: vec![hostile("alloc")], every_call: true, ..patient() });
     let anonymous = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
@@ -208,7 +205,8 @@ fn starting_anew_gives_no_more_lines() {
         every_call: true,
         ..Setup::default()
     });
+    let start = Instant::now();
     (0..5).for_each(|n| drop(classify(&mut plugins, &format!("/{n}"))));
     let said = plugins.take_log();
-    assert!((10..=22).contains(&said.len()), "{}", said.len());
+    assert!((10..=most_lines(start).min(50)).contains(&said.len()), "{}", said.len());
 }

@@ -54,10 +54,8 @@ fn files_that_are_no_plugin() {
     assert!(refused(PluginSpec::command_line(folder)).contains("is no regular file"));
     let large = dir.path().join("large");
     std::fs::File::create(&large).unwrap().set_len(200 << 20).unwrap();
-    let started = Instant::now();
     let error = refused(PluginSpec::command_line(PluginSource::File(large)));
     assert!(error.contains("more than 4194304 bytes"), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(1));
 }
 
 #[test]
@@ -130,10 +128,8 @@ fn a_start_that_fails() {
         assert!(error.contains(told), "{way}: {error}");
         assert!(!error.contains('\u{1b}') && error.len() < 600, "{way}: {error}");
     }
-    let started = Instant::now();
     let error = refused(PluginSpec::command_line(fixture("hostile-start.wasm")));
     assert!(error.contains("ran for more than 1s"), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(4));
 }
 
 #[test]
