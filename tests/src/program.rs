@@ -58,7 +58,11 @@ fn build() -> PathBuf {
 /// When it cannot be run, or does not end within [`crate::DEADLINE`]: then it is killed.
 pub fn output(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // A file that was just written cannot be executed while a child that another test forks still has it open.
+    let child = crate::until("a program that can be executed", || match command.spawn() {
+        Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => None,
+        spawned => Some(spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"))),
+    });
     let mut child = Killed(child);
     let all = |pipe: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
