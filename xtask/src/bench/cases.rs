@@ -185,11 +185,9 @@ fn flat_out(bench: &Bench) -> Result<Vec<Row>> {
         for opener in openers {
             opener.end()?;
         }
-        let opened = start.elapsed();
-        let lines = settled(&out)?;
-        let seconds = start.elapsed().max(opened).as_secs_f64();
+        let (received, last) = settled(&out)?;
+        let seconds = last.duration_since(start).as_secs_f64();
         let lost = tracer.finish().summary().lost;
-        let received = lines;
         ensure!(received + lost == sent, "{received} received + {lost} lost are not {sent} sent");
         rates.push(received as f64 / seconds);
         lost_all += lost;
@@ -207,8 +205,8 @@ fn flat_out(bench: &Bench) -> Result<Vec<Row>> {
     ])
 }
 
-/// The number of `file_open` lines once no more come.
-fn settled(out: &Path) -> Result<u64> {
+/// The number of `file_open` lines once no more come, and when the last one came.
+fn settled(out: &Path) -> Result<(u64, Instant)> {
     let mut last = (0, Instant::now());
     loop {
         let size = fs::metadata(out)?.len();
@@ -224,7 +222,7 @@ fn settled(out: &Path) -> Result<u64> {
     let opens = lines
         .map_while(Result::ok)
         .filter(|line| line.starts_with(b"{\"event_type\":\"file_open\""));
-    Ok(u64::try_from(opens.count())?)
+    Ok((u64::try_from(opens.count())?, last.1))
 }
 
 /// From starting the program to its first event, while something matches every millisecond.
