@@ -59,7 +59,7 @@ fn build() -> PathBuf {
 pub fn output(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A file that was just written cannot be executed while a child that another test forks still has it open.
-    let child = crate::until("a program that can be executed", || match command.spawn() {
+    let child = until("a program that can be executed", || match command.spawn() {
         Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => None,
         spawned => Some(spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"))),
     });
