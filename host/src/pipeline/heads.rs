@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
+use crate::interest::Interest;
 use crate::plugin::Plugins;
-use crate::reader::{HeadAnswer, HeadQuestion, Reader, Refusal};
+use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, Reader, Refusal};
 use crate::stop::Stop;
 
 /// How long the heads of one drain are waited for, all together.
@@ -40,7 +41,16 @@ pub trait AskHeads: std::fmt::Debug {
 
     /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it.
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
+
+    /// Looks into these processes, as far as they are there and it can be done by `until`.
+    fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt>;
+
+    /// Looks into some of all processes: see [`Reader::page`].
+    fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page>;
 }
+
+/// Processes, and where to go on, if there are more.
+pub type Page = (Vec<LookedAt>, Option<u32>);
 
 /// The reader of a live run.
 #[derive(Debug)]
@@ -58,6 +68,14 @@ impl AskHeads for ReaderHeads {
 
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
         self.reader.cgroups(wanted, until, &self.stop)
+    }
+
+    fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt> {
+        self.reader.look(pids, interest, until, &self.stop).unwrap_or_default()
+    }
+
+    fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
+        self.reader.page(from, interest, until, &self.stop)
     }
 }
 
@@ -96,6 +114,15 @@ impl AskHeads for KeptHeads {
         self.kept.borrow_mut().cgroups.extend(asked);
         paths
     }
+
+    /// Not kept: a recording is for streams.
+    fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt> {
+        self.inner.look(pids, interest, until)
+    }
+
+    fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
+        self.inner.page(from, interest, until)
+    }
 }
 
 /// The heads of a recording.
@@ -111,6 +138,15 @@ impl AskHeads for RecordedHeads {
     /// The recording says them before the records are processed.
     fn cgroups(&mut self, wanted: &[(u64, u32)], _until: Instant) -> Vec<Option<String>> {
         vec![None; wanted.len()]
+    }
+
+    /// Nobody is there any more.
+    fn look(&mut self, _: &[u32], _: &Interest, _: Instant) -> Vec<LookedAt> {
+        Vec::new()
+    }
+
+    fn page(&mut self, _: (u32, usize), _: &Interest, _: Instant) -> Option<Page> {
+        None
     }
 }
 

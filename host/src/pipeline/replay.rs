@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::{Line, RecordedHeads};
+use super::{Line, RecordedHeads, Sink};
 use crate::event::{Loss, Notice, RawRecord, Timestamp};
 use crate::record::{Damage, Frame, Frames};
 use crate::stats::Missing;
@@ -20,7 +20,7 @@ pub enum Replayed {
 /// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`.
 pub async fn replay<R: Read>(
     mut frames: Frames<R>,
-    line: &mut Line,
+    line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
 ) -> Replayed {
     let replayed = loop {
@@ -42,7 +42,7 @@ pub async fn replay<R: Read>(
                     let cause = Cow::Owned(cause);
                     line.stats.miss(Cow::clone(&cause), Missing { count, exact });
                     let loss = Loss { count, cause, exact };
-                    line.output.notice(&Notice::EventsLost(Timestamp(at_us), loss));
+                    line.sink.notice(&Notice::EventsLost(Timestamp(at_us), loss));
                 }
             }
             // A second start has nothing to say.
@@ -51,11 +51,16 @@ pub async fn replay<R: Read>(
             Err(damage) => break Replayed::Damaged(damage),
         }
     };
-    line.output.flush().await;
+    line.sink.flush().await;
     replayed
 }
 
-async fn process(wall_offset_ns: i64, records: &[Vec<u8>], line: &mut Line, heads: &RecordedHeads) {
+async fn process(
+    wall_offset_ns: i64,
+    records: &[Vec<u8>],
+    line: &mut Line<impl Sink>,
+    heads: &RecordedHeads,
+) {
     line.enrich.set_wall_offset_ns(wall_offset_ns);
     let mut batch = Vec::with_capacity(records.len());
     for record in records {
