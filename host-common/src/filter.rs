@@ -21,6 +21,16 @@ pub const NAME_ROOM: u32 = 1024;
 /// Room in the table of libraries.
 pub const LIBRARY_ROOM: u32 = 256;
 
+/// Nanoseconds of a tick, in which `/proc` tells when a process started.
+pub const TICK_NS: u64 = 10_000_000;
+
+/// The key of a followed process: its number in the tracer's pid namespace, and when it started, as
+/// exactly as `/proc` tells it. The programs take a process out when it ends.
+#[inline(always)]
+pub fn family_key(tgid: u32, start_ns: u64) -> [u64; 2] {
+    [tgid as u64, start_ns / TICK_NS]
+}
+
 /// One generation.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
@@ -56,6 +66,11 @@ pub struct Control {
     pub active: u32,
     /// Always 0, but the verifier does not know that.
     pub zero: u32,
+    /// While this is not 0, only this process is reported, whatever the settings say: the host checks
+    /// what the programs tell of itself.
+    pub check: u32,
+    /// Not used.
+    pub reserved: u32,
     /// The processes that are never reported, in the tracer's pid namespace; 0: none.
     pub own: [u32; OWN_MAX],
     /// The generations.
@@ -64,8 +79,14 @@ pub struct Control {
 
 impl Control {
     /// Lets nothing through.
-    pub const EMPTY: Control =
-        Control { active: 0, zero: 0, own: [0; OWN_MAX], generations: [Generation::EMPTY; 2] };
+    pub const EMPTY: Control = Control {
+        active: 0,
+        zero: 0,
+        check: 0,
+        reserved: 0,
+        own: [0; OWN_MAX],
+        generations: [Generation::EMPTY; 2],
+    };
 }
 
 /// The bit for an ending: its last three bytes are the highest three of `tail`, ASCII in lower case, and zero in front

@@ -12,6 +12,8 @@ pub const RING_FULL_EXIT: u32 = 3;
 pub const RING_FULL_FORK: u32 = 4;
 /// The file behind a descriptor was gone before it could be looked at (closed by another thread).
 pub const FILE_GONE: u32 = 5;
+/// The table of followed processes is full: a descendant is not followed.
+pub const FAMILY_FULL: u32 = 6;
 
 /// How many causes there are.
-pub const CAUSES: usize = 6;
+pub const CAUSES: usize = 7;

@@ -14,11 +14,10 @@ use crate::{
 /// Bit 31 of `i_ctime_nsec`: newer kernels keep a note there.
 const NSEC_MASK: u32 = 0x7fff_ffff;
 
-/// Who and when; nothing about a file, no path, no arguments.
+/// Who (`task` is one of its threads) and when; nothing about a file, no path, no arguments.
 #[inline(always)]
-pub(crate) unsafe fn process(header: *mut Header, kind: u16, who: Who) {
+pub(crate) unsafe fn process(header: *mut Header, kind: u16, task: *const u8, who: Who) {
     unsafe {
-        let task = current();
         let leader: *const u8 = load(task, offset!(task_group_leader));
         let proxy: *const u8 = load(task, offset!(task_nsproxy));
         let mounts: *const u8 = load(proxy, offset!(nsproxy_mnt_ns));

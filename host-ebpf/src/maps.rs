@@ -31,6 +31,10 @@ pub(crate) static LIBRARIES: HashMap<[u64; 4], u8> = HashMap::with_max_entries(L
 #[map]
 pub(crate) static EXITED: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(1024, 0);
 
+/// The followed process's descendants, by `family_key`. The host sets the room: one, when nothing is followed.
+#[map]
+pub(crate) static FAMILY: HashMap<[u64; 2], u8> = HashMap::with_max_entries(1, 0);
+
 /// Events that could not be handed over, by cause.
 #[map]
 pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(CAUSES as u32, 0);

@@ -12,7 +12,7 @@ use crypto_tracer_common::{
 use crate::{
     fill,
     fixed::offset,
-    kernel::{Dentry, Path, read},
+    kernel::{Dentry, Path, current, load, read},
     maps::{EVENTS, lost},
     name::Name,
     walk,
@@ -50,26 +50,49 @@ pub(crate) unsafe fn discard(record: *mut u8) {
 pub(crate) unsafe fn file(kind: u16, file: u64, detail: u32) {
     unsafe {
         let path: Path = read(file, offset!(file_path));
-        let name = Name::visible(path);
-        let wanted = match kind {
+        if is_wanted(kind, Name::visible(path)) {
+            named_file(kind as u64, file, path.mnt, path.dentry, detail);
+        }
+    }
+}
+
+/// The same for a file whose type the verifier knows: one that nobody wants costs one helper call.
+#[inline(always)]
+pub(crate) unsafe fn typed_file(kind: u16, file: *const u8, detail: u32) {
+    unsafe {
+        if is_wanted(kind, Name::visible_typed(file)) {
+            let mnt = load(file, offset!(file_path) + offset!(path_mnt));
+            let dentry = load(file, offset!(file_path) + offset!(path_dentry));
+            named_file(kind as u64, file as u64, mnt, dentry, detail);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn is_wanted(kind: u16, name: Name) -> bool {
+    unsafe {
+        match kind {
             kind::LIB_LOAD => name.is_wanted_library(),
             _ => name.is_wanted_file(),
-        };
-        if !wanted {
-            return;
         }
+    }
+}
+
+/// What has a name that is wanted. One function for all hooks: it is most of their code.
+#[inline(never)]
+unsafe extern "C" fn named_file(kind: u64, file: u64, mnt: u64, dentry: u64, detail: u32) {
+    unsafe {
+        let (kind, path) = (kind as u16, Path { mnt, dentry });
         if kind == kind::FILE_OPEN {
-            let flags: u32 = read(file, offset!(file_flags));
+            let flags = detail | read::<u32>(file, offset!(file_flags));
             let (dentry, _) = Dentry::read(path.dentry);
             let mode: u16 = read(dentry.inode, offset!(inode_mode));
-            if (flags | detail) & O_PATH != 0
-                || (flags | detail) & O_TMPFILE != 0
-                || mode & S_IFMT == S_IFDIR
-            {
+            if flags & O_PATH != 0 || flags & O_TMPFILE == O_TMPFILE || mode & S_IFMT == S_IFDIR {
                 return;
             }
         }
         if let Some(who) = who::wanted() {
+            let detail = if kind == kind::FILE_OPEN { detail } else { 0 };
             sized(kind, path, detail, who);
         }
     }
@@ -102,7 +125,7 @@ unsafe fn try_size<const SIZE: usize>(kind: u16, path: Path, detail: u32, who: W
             return false;
         }
         let header = record.cast::<Header>();
-        fill::process(header, kind, who);
+        fill::process(header, kind, current(), who);
         (*header).flags = flags | fill::file(header, path);
         (*header).path_len = len as u16;
         (*header).detail = detail;

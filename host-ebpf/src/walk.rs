@@ -54,9 +54,9 @@ unsafe fn append<const SIZE: usize>(walk: &mut Walk, len: u64, name: u64) -> u16
             const { assert!(SMALL - HEADER == 128) };
             if at < 64 && len < 64 {
                 put(walk, masked::<0x3f>(at), masked::<0x3f>(len), name)
-            } else if at >= 64 && at < 96 && len < 32 {
+            } else if (64..96).contains(&at) && len < 32 {
                 put(walk, 64 + (masked::<0x1f>(at)), masked::<0x1f>(len), name)
-            } else if at >= 96 && at < 112 && len < 16 {
+            } else if (96..112).contains(&at) && len < 16 {
                 put(walk, 96 + (masked::<0xf>(at)), masked::<0xf>(len), name)
             } else {
                 return flag::PATH_TRUNCATED;

@@ -1,12 +1,15 @@
 //! Which process it is, and whether it is wanted.
 
 use aya_ebpf::helpers::generated as helper;
-use crypto_tracer_common::filter::OWN_MAX;
+use crypto_tracer_common::{
+    filter::{OWN_MAX, family_key},
+    loss,
+};
 
 use crate::{
     fixed::{offset, setting},
     kernel::{current, load, read},
-    maps::control,
+    maps::{FAMILY, control, lost},
 };
 
 /// `PF_KTHREAD`
@@ -45,6 +48,9 @@ unsafe extern "C" fn number(pid: u64) -> u32 {
 #[inline(always)]
 pub(crate) unsafe fn may_be_wanted() -> bool {
     unsafe {
+        if control!(check) != 0 {
+            return true;
+        }
         let pid = setting!(pid);
         if setting!(pid_ns) == 0 && pid != 0 && setting!(follow) == 0 {
             let tgid = (helper::bpf_get_current_pid_tgid() >> 32) as u32;
@@ -94,28 +100,72 @@ pub(crate) unsafe fn wanted() -> Option<Who> {
         if load::<u32>(task, offset!(task_flags)) & KERNEL_THREAD != 0 {
             return None;
         }
-        let parent: *const u8 = load(task, offset!(task_real_parent));
-        let who = if setting!(pid_ns) == 0 {
-            let id = helper::bpf_get_current_pid_tgid();
-            let ppid = load(parent, offset!(task_tgid));
-            Who { tgid: (id >> 32) as u32, tid: id as u32, ppid }
-        } else {
-            let leader: *const u8 = load(task, offset!(task_group_leader));
-            let parent: *const u8 = load(parent, offset!(task_group_leader));
-            Who {
-                tgid: number(load(leader, offset!(task_thread_pid))),
-                tid: number(load(task, offset!(task_thread_pid))),
-                ppid: number(load(parent, offset!(task_thread_pid))),
-            }
-        };
-        if who.tgid == 0 || is_own(who.tgid) {
+        let who = numbers(task);
+        if who.tgid == 0 {
             return None;
         }
+        let check = control!(check);
+        if check != 0 {
+            return if who.tgid == check { Some(who) } else { None };
+        }
         let pid = setting!(pid);
-        if pid != 0 && setting!(follow) == 0 && pid != who.tgid {
+        if is_own(who.tgid) || (pid != 0 && pid != who.tgid && !is_followed(task, who)) {
             return None;
         }
         Some(who)
+    }
+}
+
+/// The numbers of a thread, its process and its process's parent.
+#[inline(always)]
+pub(crate) unsafe fn numbers(task: *const u8) -> Who {
+    unsafe {
+        let parent: *const u8 = load(task, offset!(task_real_parent));
+        if setting!(pid_ns) == 0 {
+            return Who {
+                tgid: load(task, offset!(task_tgid)),
+                tid: load(task, offset!(task_pid)),
+                ppid: load(parent, offset!(task_tgid)),
+            };
+        }
+        let leader: *const u8 = load(task, offset!(task_group_leader));
+        let parent: *const u8 = load(parent, offset!(task_group_leader));
+        Who {
+            tgid: number(load(leader, offset!(task_thread_pid))),
+            tid: number(load(task, offset!(task_thread_pid))),
+            ppid: number(load(parent, offset!(task_thread_pid))),
+        }
+    }
+}
+
+/// The key of a thread's process among the followed ones.
+#[inline(always)]
+unsafe fn key(task: *const u8, who: Who) -> [u64; 2] {
+    unsafe {
+        let leader: *const u8 = load(task, offset!(task_group_leader));
+        family_key(who.tgid, load(leader, offset!(task_start_boottime)))
+    }
+}
+
+#[inline(always)]
+unsafe fn is_followed(task: *const u8, who: Who) -> bool {
+    setting!(follow) != 0 && FAMILY.get_ptr(unsafe { key(task, who) }).is_some()
+}
+
+/// From now on, this process is wanted too.
+#[inline(always)]
+pub(crate) unsafe fn follow(task: *const u8, who: Who) {
+    let key = unsafe { key(task, who) };
+    if setting!(follow) != 0 && FAMILY.insert(key, 0, 0).is_err() {
+        lost(loss::FAMILY_FULL);
+    }
+}
+
+/// The process is gone.
+#[inline(always)]
+pub(crate) unsafe fn forget(task: *const u8, who: Who) {
+    if setting!(follow) != 0 {
+        let _ = FAMILY.remove(unsafe { key(task, who) });
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Enrich {
     /// CLOCK_REALTIME − CLOCK_BOOTTIME in nanoseconds.
     wall_offset_ns: i64,
     processes: LruCache<ProcessKey, Known>,
+    /// The process that has a pid now, as far as events told.
+    by_pid: LruCache<u32, ProcessKey>,
     /// By pid. Each moves to `processes` with its first event, which tells its exact start time.
     before: HashMap<u32, Before>,
     loads: LinkedHashSet<Load>,
@@ -69,6 +71,7 @@ impl Default for Enrich {
         Enrich {
             wall_offset_ns: 0,
             processes: LruCache::new(MOST_PROCESSES),
+            by_pid: LruCache::new(MOST_PROCESSES),
             before: HashMap::new(),
             loads: LinkedHashSet::new(),
             cgroups,
@@ -94,6 +97,11 @@ impl Enrich {
     pub fn enrich(&mut self, event: KernelEvent) -> Option<EnrichedEvent> {
         let key = event.process;
         self.meet(&event);
+        if matches!(event.what, KernelWhat::Fork) {
+            self.inherit(&event);
+            return None;
+        }
+        self.by_pid.insert(key.tgid, key);
         if let KernelWhat::Exec { exe, .. } = &event.what {
             self.processes.insert(key, Known { exe: Some(exe.path.bytes.as_slice().into()) });
         }
@@ -151,6 +159,16 @@ impl Enrich {
     /// Takes in the path of a cgroup; None: it is not to be found, and not asked for again.
     pub fn know_cgroup(&mut self, id: u64, path: Option<&str>) {
         self.cgroups.insert(id, path.map(Arc::from));
+    }
+
+    /// A child runs what its parent runs, until it executes something else.
+    fn inherit(&mut self, fork: &KernelEvent) {
+        let parent = self.by_pid.get(&fork.ppid).and_then(|key| self.processes.peek(key));
+        let before = || self.before.get(&fork.ppid).map(|before| &before.known);
+        if let Some(known) = parent.or_else(before).cloned() {
+            self.processes.insert(fork.process, known);
+        }
+        self.by_pid.insert(fork.process.tgid, fork.process);
     }
 
     /// The first event of a process that was there before.
@@ -341,6 +359,20 @@ mod tests {
         let exit = KernelWhat::Exit { wait_status: 0 };
         assert_eq!(exe(enrich.enrich(event(1, exit))).as_deref(), Some(&b"/bin/sh"[..]));
         assert_eq!(exe(enrich.enrich(event(1, opened()))), None);
+    }
+
+    #[test]
+    fn a_child_that_executes_nothing_runs_what_its_parent_runs() {
+        let mut enrich = Enrich::default();
+        let exec = KernelWhat::Exec { exe: file("/bin/sh", 1), arguments: Arguments::default() };
+        enrich.enrich(event(1, exec)).unwrap();
+        let child = |what| {
+            let process = ProcessKey { tgid: 8, start_ns: 2 };
+            KernelEvent { process, ppid: 7, ..event(2, what) }
+        };
+        assert!(enrich.enrich(child(KernelWhat::Fork)).is_none(), "nothing to tell");
+        let exit = enrich.enrich(child(KernelWhat::Exit { wait_status: 0 })).unwrap();
+        assert_eq!(exit.process.exe.as_deref(), Some(&b"/bin/sh"[..]));
     }
 
     #[test]

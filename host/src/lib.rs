@@ -2,10 +2,12 @@
 //! and what starts and ends.
 
 pub mod cli;
+pub mod closed;
 pub mod commands;
 pub mod config;
 pub mod confine;
 pub mod decode;
+pub mod document;
 pub mod enrich;
 pub mod error;
 pub mod event;
@@ -23,3 +25,4 @@ pub mod signals;
 pub mod source;
 pub mod stats;
 pub mod stop;
+pub mod users;

@@ -130,6 +130,26 @@ fn version_and_its_option_say_the_same() {
     assert_eq!(text, printed(&["--version"]));
 }
 
+/// Rust's runtime puts /dev/null in the place of a closed standard output; what is printed must not vanish there.
+#[test]
+fn a_standard_output_that_is_closed_is_told() {
+    for arguments in ["version", "completions bash", "snapshot"] {
+        let script = format!("exec \"$0\" {arguments} >&-");
+        let closed = output(Command::new("sh").args(["-c", &script]).arg(program()));
+        let said = String::from_utf8_lossy(&closed.stderr);
+        assert_eq!(closed.status.code(), Some(1), "{arguments}: {said}");
+        assert!(said.contains("standard output") && said.contains("closed"), "{said}");
+    }
+    let dir = temp_dir();
+    let script = format!("exec \"$0\" snapshot -o {}/x.json >&-", dir.path().display());
+    let elsewhere = output(Command::new("sh").args(["-c", &script]).arg(program()));
+    assert_eq!(elsewhere.status.code(), Some(0), "it prints to a file");
+    assert!(dir.path().join("x.json").exists());
+    let null =
+        output(Command::new("sh").args(["-c", "exec \"$0\" version 1<>/dev/null"]).arg(program()));
+    assert_eq!(null.status.code(), Some(0), "somebody wants nothing of it");
+}
+
 #[test]
 fn completions_name_commands_and_options() {
     for shell in ["bash", "zsh", "fish"] {

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use crypto_tracer_tests::workspace;
 
 /// The steps of the pipeline and what serves one of them. None may name another: only the pipeline knows them all.
-const STEPS: [&str; 7] = ["decode", "enrich", "select", "output", "plugin", "reader", "source"];
+const STEPS: [&str; 8] =
+    ["decode", "document", "enrich", "select", "output", "plugin", "reader", "source"];
 /// What may know all steps.
 const KNOW_ALL: [&str; 5] = ["pipeline", "commands", "lib.rs", "main.rs", "cli.rs"];
 

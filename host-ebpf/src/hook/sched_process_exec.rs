@@ -89,7 +89,7 @@ unsafe fn try_size<const SIZE: usize>(path: Path, arguments: Arguments, who: Who
             args_len = 0;
         }
         let header = record.cast::<Header>();
-        fill::process(header, kind::PROCESS_EXEC, who);
+        fill::process(header, kind::PROCESS_EXEC, current(), who);
         (*header).flags = flags | fill::file(header, path);
         (*header).path_len = path_len as u16;
         (*header).args_len = args_len as u16;

@@ -2,6 +2,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crypto_tracer_common::{
+    fixed::kinds,
     loss,
     record::{Header, SMALL, kind},
 };
@@ -44,7 +45,7 @@ unsafe fn is_last() -> bool {
         }
         let leader: *const u8 = load(task, offset!(task_group_leader));
         let key = [leader as u64, load::<u64>(leader, offset!(task_start_boottime))];
-        EXITED.insert(&key, &0, NO_EXIST).is_ok()
+        EXITED.insert(key, 0, NO_EXIST).is_ok()
     }
 }
 
@@ -55,13 +56,17 @@ unsafe fn try_exit() {
             return;
         }
         let Some(who) = who::wanted() else { return };
+        who::forget(current(), who);
+        if setting!(kinds) & kinds::EXIT == 0 {
+            return;
+        }
         let record = reserve::<SMALL>();
         if record.is_null() {
             lost(loss::RING_FULL_EXIT);
             return;
         }
         let header = record.cast::<Header>();
-        fill::process(header, kind::PROCESS_EXIT, who);
+        fill::process(header, kind::PROCESS_EXIT, current(), who);
         (*header).detail = status();
         submit(record);
     }

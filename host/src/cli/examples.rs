@@ -4,6 +4,7 @@ pub(super) const ALL: &str = "Examples:
   sudo crypto-tracer monitor --duration 30s
   sudo crypto-tracer files --file '/etc/ssl/*' --format table
   sudo crypto-tracer libs --library libssl --duration 5m
+  crypto-tracer snapshot --format summary
 
 'crypto-tracer help COMMAND' shows the options of a command.";
 
@@ -21,6 +22,11 @@ pub(super) const LIBS: &str = "Examples:
   sudo crypto-tracer libs --format table
   sudo crypto-tracer libs --library libssl --duration 10m
   sudo crypto-tracer libs --name python3 --extended | jq -r .exe";
+
+pub(super) const SNAPSHOT: &str = "Examples:
+  sudo crypto-tracer snapshot --output snapshot.json
+  crypto-tracer snapshot --format summary
+  sudo crypto-tracer snapshot | jq '.processes[] | select(.open_crypto_files != [])'";
 
 pub(super) const REPLAY: &str = "Examples:
   crypto-tracer replay night.rec

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod complaint;
+mod document;
 mod examples;
 mod values;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::glob::Glob;
 
 pub use complaint::compact;
+pub use document::{DocumentFormat, DocumentPrint, Snapshot};
 
 /// Tells which process opens which certificate, key or keystore, which loads which crypto library, and what starts
 /// and ends.
@@ -52,6 +54,12 @@ pub enum Command {
     /// Prints each lib_load as it happens, until Ctrl+C or for --duration. Needs privileges.
     #[command(after_help = examples::LIBS)]
     Libs(LibsCommand),
+    /// Print one document about every running process
+    ///
+    /// Prints which processes have crypto libraries loaded and crypto files open, from /proc. Without privileges it
+    /// sees its own user's processes only, and says so.
+    #[command(after_help = examples::SNAPSHOT)]
+    Snapshot(Snapshot),
     /// Print what monitor would have printed for a recorded run
     ///
     /// Sends a recording of `monitor --record` through today's plugins and options. Needs no privileges.
@@ -197,6 +205,9 @@ pub struct Processes {
         allow_negative_numbers = true
     )]
     pub pid: Vec<u32>,
+    /// With --pid: its descendants too
+    #[arg(long, requires = "pid")]
+    pub follow_children: bool,
     /// Only processes with TEXT in their name; over 15 bytes: in their executable's file name
     #[arg(short, long, value_name = "TEXT", value_parser = values::nonempty())]
     pub name: Vec<OsString>,

@@ -12,7 +12,7 @@ use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
 use crate::output::{Ended, Format, Look, NewFile, Output, Target};
-use crate::pipeline::{AskHeads, Line};
+use crate::pipeline::{AskHeads, Family, Line};
 use crate::plugin::{PluginSource, PluginSpec, Plugins, Trust};
 use crate::reader::SeenProcess;
 use crate::say::Say;
@@ -25,6 +25,7 @@ use crate::stop::Stop;
 pub(super) struct Parts {
     pub(super) enrich: Enrich,
     pub(super) select: Select,
+    pub(super) family: Family,
     pub(super) plugins: Plugins,
     pub(super) heads: Box<dyn AskHeads>,
     pub(super) output: Output,
@@ -33,10 +34,11 @@ pub(super) struct Parts {
 }
 
 pub(super) fn line(parts: Parts, print: &Print) -> Line {
-    let Parts { enrich, select, plugins, heads, output, stop, say } = parts;
+    let Parts { enrich, select, family, plugins, heads, output, stop, say } = parts;
     Line {
         enrich,
         select,
+        family,
         plugins,
         heads,
         output,
@@ -85,7 +87,8 @@ pub(super) fn select(kinds: Kinds, trace: &Trace) -> Select {
     let bytes = |texts: &[OsString]| texts.iter().map(|text| text.clone().into_vec()).collect();
     Select {
         kinds,
-        pids: trace.processes.pid.clone(),
+        // The family has the last word on descendants.
+        pids: if trace.processes.follow_children { vec![] } else { trace.processes.pid.clone() },
         names: bytes(&trace.processes.name),
         libraries: bytes(&trace.libraries.library),
         files: trace.files.file.clone(),

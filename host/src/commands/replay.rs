@@ -11,7 +11,7 @@ use crate::cli;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
-use crate::pipeline::{RecordedHeads, Replayed, replay as run};
+use crate::pipeline::{Family, RecordedHeads, Replayed, replay as run};
 use crate::plugin::Trust;
 use crate::record::{Frame, Frames, Start};
 use crate::say::Say;
@@ -45,9 +45,16 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     if !duration.is_zero() {
         stop.at(Instant::now() + duration);
     }
+    let processes = &arguments.trace.processes;
+    let parents = start.processes.iter().map(|process| (process.ppid, process.pid));
+    let family = match processes.pid.as_slice() {
+        pids if processes.follow_children => Family::of(pids, parents.collect()),
+        _ => Family::default(),
+    };
     let parts = line::Parts {
         enrich,
         select,
+        family,
         plugins,
         heads: Box::new(heads.clone()),
         output,

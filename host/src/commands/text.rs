@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use clap::CommandFactory;
 
 use crate::cli::{self, Cli};
+use crate::closed::check_standard_output;
 use crate::error::{Code, Failure};
 
 /// The same as `COMMAND --help`.
@@ -45,6 +46,7 @@ pub(super) fn completions(arguments: &cli::Completions) -> Result<(), Failure> {
 
 fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
+    printed(check_standard_output())?;
     printed(out.write_all(text).and_then(|()| out.flush()))
 }
 

@@ -12,7 +12,7 @@ use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::output::{NewFile, Output, Target};
-use crate::pipeline::{AskHeads, Hangup, KeptHeads, Live, ReaderHeads, Recorder, Why};
+use crate::pipeline::{AskHeads, Family, Hangup, KeptHeads, Live, ReaderHeads, Recorder, Why};
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{Reader, SeenProcess};
 use crate::record::Start;
@@ -59,7 +59,7 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     if run.capture.probe.is_some() {
         capture.open_probe = run.capture.probe.clone();
     }
-    let source = start_source(&select, &plugins, &reader, capture)?;
+    let source = start_source(run, &select, &plugins, &reader, capture)?;
     let seen = reader.scan(Instant::now() + SCAN, &stop).unwrap_or_default();
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
@@ -77,8 +77,16 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     if let Some(until) = until {
         stop.at(until);
     }
-    let parts =
-        line::Parts { enrich, select, plugins, heads, output, stop: stop.clone(), say: run.say };
+    let parts = line::Parts {
+        enrich,
+        select,
+        family: Family::default(),
+        plugins,
+        heads,
+        output,
+        stop: stop.clone(),
+        say: run.say,
+    };
     let line = line::line(parts, run.print);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let live = Live::new(source, line, recorder, hangup(run, new, &trust, &stop));
@@ -123,6 +131,7 @@ fn check_pid(pid: u32) -> Result<(), Failure> {
 
 /// As much of the filters as the kernel can take.
 fn start_source(
+    run: &Run<'_>,
     select: &Select,
     plugins: &Plugins,
     reader: &Reader,
@@ -137,8 +146,11 @@ fn start_source(
             // Whatever is printed: an exec tells the executable of what comes behind it.
             exec: true,
             exit: select.kinds.exit,
+            // A child that never executes anything has its parent's executable.
+            fork: true,
         },
-        pid: select.pids.first().copied(),
+        pid: run.trace.processes.pid.first().copied(),
+        follow_children: run.trace.processes.follow_children,
         comm,
         ring_bytes: capture.ring_bytes.unwrap_or(RING_BYTES),
         probe: capture.open_probe,

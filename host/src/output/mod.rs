@@ -1,12 +1,14 @@
 //! [`RedactedEvent`] → bytes in a file or a pipe. Nothing else about a traced process gets out.
 
 mod chunk;
+mod document;
 mod json;
 mod table;
 mod target;
 mod writer;
 
 pub use chunk::Chunk;
+pub use document::{DocumentShape, DocumentTarget, WriteError, json as document_json};
 pub use table::Look;
 pub use target::{NewFile, OpenError, Target};
 pub use writer::{Ended, Writer};

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::closed::check_standard_output;
+
 /// Permissions of a new output file: it may tell secrets' places.
 const NEW_FILE_MODE: u32 = 0o600;
 
@@ -36,7 +38,7 @@ pub struct Target {
 }
 
 impl NewFile {
-    fn give(self, file: &File) -> std::io::Result<()> {
+    pub(super) fn give(self, file: &File) -> std::io::Result<()> {
         if let Some(gid) = self.gid {
             std::os::unix::fs::fchown(file, None, Some(gid))?;
         }
@@ -57,6 +59,7 @@ pub struct OpenError {
 impl Target {
     /// Standard output.
     pub fn standard_output() -> std::io::Result<Target> {
+        check_standard_output()?;
         Target::of(std::io::stdout().as_fd().try_clone_to_owned()?, "standard output".to_owned())
     }
 
@@ -118,7 +121,7 @@ impl Target {
         anywhere.then(|| rustix::fs::seek(&self.fd, here).ok()).flatten()
     }
 
-    fn of(fd: OwnedFd, name: String) -> std::io::Result<Target> {
+    pub(super) fn of(fd: OwnedFd, name: String) -> std::io::Result<Target> {
         let kind = File::from(fd.try_clone()?).metadata()?.file_type();
         Ok(Target {
             fd,

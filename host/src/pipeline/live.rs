@@ -295,6 +295,7 @@ fn wall_offset_ns() -> i64 {
     nanoseconds(ClockId::Realtime) - nanoseconds(ClockId::Boottime)
 }
 
-fn wall_now() -> Timestamp {
+/// The time of day.
+pub fn wall_now() -> Timestamp {
     Timestamp(nanoseconds(ClockId::Realtime).div_euclid(1000))
 }

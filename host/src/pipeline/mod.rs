@@ -1,15 +1,19 @@
 //! The only place that knows all steps, and the order they come in.
 
+mod family;
 mod hangup;
 mod heads;
 mod live;
+mod looked;
 mod losses;
 mod recorder;
 mod replay;
 
+pub use family::Family;
 pub use hangup::Hangup;
 pub use heads::{AskHeads, Asked, Kept, KeptHeads, ReaderHeads, RecordedHeads};
-pub use live::{Live, Outcome, Why};
+pub use live::{Live, Outcome, Why, wall_now};
+pub use looked::judge_looked;
 pub use losses::LossTeller;
 pub use recorder::Recorder;
 pub use replay::{Replayed, replay};
@@ -19,8 +23,8 @@ use std::time::Instant;
 use crate::decode::decode;
 use crate::enrich::Enrich;
 use crate::event::{
-    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, RawRecord, Redact,
-    RedactedEvent,
+    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, KernelWhat, RawRecord,
+    Redact, RedactedEvent,
 };
 use crate::output::Output;
 use crate::plugin::{Decision, Plugins};
@@ -39,12 +43,19 @@ impl Redact for ShowAll {
     }
 }
 
+/// Who hides what must not be shown of what belongs to this user; nobody with `--no-redact`.
+pub fn redactor(plugins: &mut Plugins, uid: u32, redact: bool) -> Box<dyn Redact + '_> {
+    if redact { Box::new(plugins.redactor(uid)) } else { Box::new(ShowAll) }
+}
+
 /// The steps behind the kernel, for live records and recorded ones alike.
 pub struct Line {
     /// What is remembered of processes.
     pub enrich: Enrich,
     /// The host's filters.
     pub select: Select,
+    /// The process of `--follow-children` and its descendants.
+    pub family: Family,
     /// Classifiers, redactors, filters.
     pub plugins: Plugins,
     /// Who reads the beginnings of files.
@@ -87,8 +98,16 @@ impl Line {
         self.learn_cgroups(batch);
         let mut selected = Vec::with_capacity(batch.len());
         for event in batch.drain(..) {
+            if matches!(event.what, KernelWhat::Fork) {
+                self.family.fork(event.ppid, event.process.tgid);
+                self.enrich.enrich(event);
+                continue;
+            }
             match self.enrich.enrich(event) {
-                Some(event) if self.select.keeps(&event, self.plugins.interest()) => {
+                Some(event)
+                    if self.family.has(event.process.key.tgid)
+                        && self.select.keeps(&event, self.plugins.interest()) =>
+                {
                     selected.push(event);
                 }
                 Some(_) | None => self.stats.filtered += 1,

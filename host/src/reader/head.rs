@@ -12,7 +12,7 @@ use super::protocol::{HeadAnswer, HeadQuestion, Refusal};
 use super::secrets;
 
 /// Bytes that are read at most, as the contract says.
-const HEAD_BYTES: usize = 65_536;
+pub(super) const HEAD_BYTES: usize = 65_536;
 
 /// File systems where the inode that the kernel names is not the one that stat names.
 const INODE_DIFFERS: [u32; 3] = [OVERLAYFS, BTRFS, BCACHEFS];
@@ -113,7 +113,7 @@ fn same(file: &OwnedFd, question: &HeadQuestion) -> Option<u64> {
 }
 
 /// A device as the kernel keeps it, from the form that it shows to programs.
-fn kernel_dev(dev: u64) -> u32 {
+pub(super) fn kernel_dev(dev: u64) -> u32 {
     rustix::fs::major(dev) << 20 | rustix::fs::minor(dev)
 }
 

@@ -4,6 +4,7 @@
 mod cgroup;
 mod confine;
 mod head;
+mod look;
 mod nursery;
 mod process;
 mod protocol;
@@ -13,7 +14,15 @@ mod serve;
 
 pub use nursery::run as serve;
 pub use process::Reader;
-pub use protocol::{HeadAnswer, HeadQuestion, MappedFile, Refusal, SeenProcess};
+pub use protocol::{
+    Descriptor, HeadAnswer, HeadQuestion, LookedAt, MappedFile, Refusal, SeenProcess,
+};
+
+/// What a plugin would see of a file that begins with these bytes.
+pub fn visible_head(content: &[u8]) -> Vec<u8> {
+    let beginning = content.get(..head::HEAD_BYTES).unwrap_or(content);
+    secrets::visible(beginning)
+}
 
 /// The hidden first argument that makes this program the reader.
 pub const ARGUMENT: &str = "__reader";

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::nursery;
-use super::protocol::{Answer, HeadAnswer, HeadQuestion, MOST_BYTES, Question, SeenProcess, send};
+use super::protocol::{
+    Answer, HeadAnswer, HeadQuestion, LookedAt, MOST_BYTES, Question, SeenProcess, send,
+};
+use crate::interest::Interest;
 use crate::stop::Stop;
 
 /// Files in one question. 256 heads of 64 KiB stay below the longest message.
@@ -91,6 +94,39 @@ impl Reader {
         let number = self.next_number();
         match self.ask(number, &Question::Scan { number }, until, stop)? {
             Answer::Scan { processes, .. } => Some(processes),
+            _ => None,
+        }
+    }
+
+    /// Looks into at most `most` processes whose ids are above `after`; with them comes where to go on, if there are
+    /// more. None: they did not come by `until`.
+    pub fn page(
+        &mut self,
+        (after, most): (u32, usize),
+        interest: &Interest,
+        until: Instant,
+        stop: &Stop,
+    ) -> Option<(Vec<LookedAt>, Option<u32>)> {
+        let number = self.next_number();
+        let question = Question::Page { number, after, most, interest: interest.clone() };
+        match self.ask(number, &question, until, stop)? {
+            Answer::Looked { processes, next, .. } => Some((processes, next)),
+            _ => None,
+        }
+    }
+
+    /// Looks into these processes. None: they did not come by `until`.
+    pub fn look(
+        &mut self,
+        pids: &[u32],
+        interest: &Interest,
+        until: Instant,
+        stop: &Stop,
+    ) -> Option<Vec<LookedAt>> {
+        let number = self.next_number();
+        let question = Question::Look { number, pids: pids.to_vec(), interest: interest.clone() };
+        match self.ask(number, &question, until, stop)? {
+            Answer::Looked { processes, .. } => Some(processes),
             _ => None,
         }
     }

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::interest::Interest;
+
 /// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
 pub(super) const MOST_BYTES: usize = 64 << 20;
 
@@ -76,6 +78,58 @@ pub struct MappedFile {
     pub path: Vec<u8>,
 }
 
+/// What a look into a running process shows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct LookedAt {
+    /// Process id.
+    pub pid: u32,
+    /// Parent.
+    pub ppid: u32,
+    /// Start time in nanoseconds of the boot clock, rounded down to `/proc`'s clock tick.
+    pub start_ns: u64,
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Name.
+    pub comm: Vec<u8>,
+    /// Executable's path.
+    pub exe: Option<Vec<u8>>,
+    /// The arguments, each followed by a NUL.
+    pub cmdline: Vec<u8>,
+    /// There are more.
+    pub cmdline_truncated: bool,
+    /// Libraries that somebody is interested in.
+    pub libraries: Vec<MappedFile>,
+    /// Open files that somebody is interested in.
+    pub files: Vec<Descriptor>,
+    /// False: it may not be looked into, and what is here is not all.
+    pub readable: bool,
+}
+
+/// A regular file that a process holds open.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Path.
+    pub path: Vec<u8>,
+    /// It has no name any more.
+    pub deleted: bool,
+    /// Flags of the open, as the kernel keeps them.
+    pub flags: u32,
+    /// It lies where nothing is looked at; what follows is zero.
+    pub remote: bool,
+    /// Device: major << 20 | minor.
+    pub dev: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Change time in nanoseconds since 1970.
+    pub ctime_ns: i128,
+    /// Magic number of the superblock.
+    pub sb_magic: u32,
+}
+
 /// What the tracer asks.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Question {
@@ -85,6 +139,19 @@ pub(super) enum Question {
     },
     Scan {
         number: u64,
+    },
+    /// Processes whose ids are above `after`.
+    Page {
+        number: u64,
+        after: u32,
+        most: usize,
+        interest: Interest,
+    },
+    /// These processes.
+    Look {
+        number: u64,
+        pids: Vec<u32>,
+        interest: Interest,
     },
     /// Ids, each with a process that was in that cgroup.
     Cgroups {
@@ -99,6 +166,7 @@ pub(super) enum Answer {
     Heads { number: u64, heads: Vec<HeadAnswer> },
     Scan { number: u64, processes: Vec<SeenProcess> },
     Cgroups { number: u64, paths: Vec<Option<String>> },
+    Looked { number: u64, processes: Vec<LookedAt>, next: Option<u32> },
 }
 
 impl Answer {
@@ -106,6 +174,7 @@ impl Answer {
         match self {
             Answer::Heads { number, .. }
             | Answer::Scan { number, .. }
+            | Answer::Looked { number, .. }
             | Answer::Cgroups { number, .. } => *number,
         }
     }

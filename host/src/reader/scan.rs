@@ -1,7 +1,7 @@
 //! One look at `/proc`: the processes that were there before the tracer.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
 use super::protocol::{MappedFile, SeenProcess};
@@ -37,27 +37,39 @@ fn process(pid: u32) -> Option<SeenProcess> {
     })
 }
 
-fn text(pid: u32, name: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(format!("/proc/{pid}/{name}"))
-        .ok()?
-        .take(MOST_BYTES)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    Some(bytes)
+pub(super) fn text(pid: u32, name: &str) -> Option<Vec<u8>> {
+    read(pid, name).ok()
 }
 
-/// Parent and start time. The name stands in parentheses and may hold any byte, so what counts begins behind the last
-/// one.
-fn stat(stat: &[u8]) -> Option<(u32, u64)> {
+pub(super) fn read(pid: u32, name: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(format!("/proc/{pid}/{name}"))?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Field 9 of proc(5), the flags, counted behind the name.
+pub(super) const FLAGS: usize = 6;
+
+/// Parent and start time.
+pub(super) fn stat(stat: &[u8]) -> Option<(u32, u64)> {
     /// Fields 4 and 22 of proc(5), counted behind the name.
     const PPID: usize = 1;
     const START: usize = 19;
-    let at = stat.iter().rposition(|&byte| byte == b')')?;
-    let fields = std::str::from_utf8(stat.get(at + 1..)?).ok()?;
-    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
-    let ticks: u64 = fields.get(START)?.parse().ok()?;
-    Some((fields.get(PPID)?.parse().ok()?, ticks.checked_mul(TICK_NS)?))
+    let ticks = field(stat, START)?;
+    Some((field(stat, PPID)?.try_into().ok()?, ticks.checked_mul(TICK_NS)?))
+}
+
+/// A field that is a number. The name stands in parentheses and may hold any byte, so what counts begins behind the
+/// last one.
+pub(super) fn field(stat: &[u8], at: usize) -> Option<u64> {
+    let behind = stat.iter().rposition(|&byte| byte == b')')?;
+    let fields = std::str::from_utf8(stat.get(behind + 1..)?).ok()?;
+    fields.split_ascii_whitespace().nth(at)?.parse().ok()
+}
+
+/// What follows the last slash.
+pub(super) fn file_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
 }
 
 /// The path of a process's cgroup.
@@ -75,7 +87,7 @@ fn cgroup(text: &[u8]) -> Option<String> {
 }
 
 /// Each file of which code is mapped, once.
-fn mapped(maps: &[u8]) -> Vec<MappedFile> {
+pub(super) fn mapped(maps: &[u8]) -> Vec<MappedFile> {
     let mut files: Vec<MappedFile> = Vec::new();
     for file in maps.split(|&byte| byte == b'\n').filter_map(mapping) {
         if !files.iter().any(|known| (known.dev, known.inode) == (file.dev, file.inode)) {

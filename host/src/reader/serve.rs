@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use super::protocol::{Answer, Question, receive, send};
-use super::{cgroup, head, scan};
+use super::{cgroup, head, look, scan};
 
 /// Answers questions until the tracer closes its end, or is gone.
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
@@ -21,6 +21,14 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
             Question::Cgroups { number, wanted } => {
                 let paths = wanted.iter().map(|&(id, pid)| cgroup::path(id, pid)).collect();
                 Answer::Cgroups { number, paths }
+            }
+            Question::Page { number, after, most, interest } => {
+                let (processes, next) = look::page(after, most, &interest);
+                Answer::Looked { number, processes, next }
+            }
+            Question::Look { number, pids, interest } => {
+                let processes = look::these(&pids, &interest);
+                Answer::Looked { number, processes, next: None }
             }
             Question::Scan { number } => Answer::Scan { number, processes: scan::scan() },
         };

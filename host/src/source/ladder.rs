@@ -1,122 +1,207 @@
-//! What can be attached for which purpose, best first. A rung is taken when all its needed probes load.
+//! What can be attached for which purpose, best first. A rung is taken when all its needed probes load and, where that
+//! can be tried, tell the truth of what this process does.
 
-use aya::{
-    Btf, Ebpf,
-    programs::{BtfTracePoint, ProgramError},
-};
+use aya::Btf;
 
 use super::{
     Attached, Kinds,
-    error::{Error, chain},
+    check::check,
+    error::Error,
+    machine::{Machine, Preemption},
+    object::Object,
     offsets::{Group, Layout},
+    probe::{Hook, Probe},
 };
-
-/// Where a program is attached.
-#[derive(Clone, Copy, Debug)]
-enum Hook {
-    /// A tracepoint whose arguments have types.
-    TracePoint(&'static str),
-}
-
-/// One program at one hook.
-#[derive(Debug)]
-struct Probe {
-    /// Its name in the object.
-    program: &'static str,
-    hook: Hook,
-    /// Which events it gives.
-    serves: Kinds,
-    needs: &'static [Group],
-    /// Without it, the rung works all the same, but does not see this.
-    optional: Option<&'static str>,
-}
 
 /// Probes that do one thing together.
 #[derive(Debug)]
-struct Rung {
+pub(super) struct Rung {
     /// How `--probe` names it.
-    name: &'static str,
-    probes: &'static [Probe],
+    pub(super) name: &'static str,
+    pub(super) probes: &'static [Probe],
     /// What it cannot see, or sees wrongly.
-    cannot_see: &'static [&'static str],
+    pub(super) cannot_see: &'static [&'static str],
+    /// Why it should not be used on this machine although it may load, and what would help.
+    pub(super) unfit: fn(&Machine) -> Option<Unfit>,
+}
+
+/// Why a rung should not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unfit {
+    pub(super) reason: &'static str,
+    pub(super) remedy: &'static str,
+    /// Whoever names the rung gets it all the same.
+    pub(super) can_be_asked_for: bool,
 }
 
 /// The rungs for one purpose.
 #[derive(Debug)]
-struct Ladder {
-    purpose: &'static str,
+pub(super) struct Ladder {
+    pub(super) purpose: &'static str,
     serves: Kinds,
-    /// Whether `--probe` chooses among its rungs.
-    choosable: bool,
-    rungs: &'static [Rung],
+    /// Whether `--probe` chooses among its rungs, and whether what they tell is checked.
+    pub(super) of_files: bool,
+    pub(super) rungs: &'static [Rung],
 }
 
-const LADDERS: &[Ladder] = &[
+const OPEN: Kinds = Kinds { open: true, ..Kinds::NONE };
+const LOAD: Kinds = Kinds { load: true, ..Kinds::NONE };
+const EXEC: Kinds = Kinds { exec: true, ..Kinds::NONE };
+const EXIT: Kinds = Kinds { exit: true, ..Kinds::NONE };
+const FORK: Kinds = Kinds { fork: true, ..Kinds::NONE };
+const FILES: Kinds = Kinds { open: true, load: true, ..Kinds::NONE };
+
+const fn probe(program: &'static str, hook: Hook, serves: Kinds, needs: &'static [Group]) -> Probe {
+    Probe { program, hook, serves, needs, optional: None }
+}
+
+const LSM: Rung = Rung {
+    name: "lsm",
+    probes: &[
+        probe(
+            "file_open",
+            Hook::Security("file_open"),
+            OPEN,
+            &[Group::Task, Group::File, Group::Overlay],
+        ),
+        probe("mmap_file", Hook::Security("mmap_file"), LOAD, &[Group::Task, Group::File]),
+    ],
+    cannot_see: &[
+        "that an open or a mapping was refused after the permission checks (O_DIRECT, lease, driver, IMA): it is told \
+         all the same",
+    ],
+    unfit: |machine| {
+        let modules = machine.security_modules.as_ref()?;
+        (!modules.iter().any(|module| module == "bpf")).then_some(Unfit {
+            reason: "bpf is not among the active security modules",
+            remedy: "add bpf to the list of the boot parameter lsm= (shown in /sys/kernel/security/lsm)",
+            can_be_asked_for: false,
+        })
+    },
+};
+
+const FEXIT: Rung = Rung {
+    name: "fexit",
+    probes: &[
+        probe(
+            "do_filp_open",
+            Hook::Return("do_filp_open", 3),
+            OPEN,
+            &[Group::Task, Group::File, Group::OpenFlags],
+        ),
+        probe(
+            "do_file_open_root",
+            Hook::Return("do_file_open_root", 3),
+            OPEN,
+            &[Group::Task, Group::File, Group::OpenFlags],
+        ),
+        probe("vm_mmap_pgoff", Hook::Return("vm_mmap_pgoff", 6), LOAD, &[Group::Task, Group::File]),
+    ],
+    cannot_see: &[
+        "an open while another one is interrupted on the same processor (counted as missed)",
+    ],
+    unfit: |machine| {
+        (machine.preemption != Preemption::Chosen).then_some(Unfit {
+            reason: "this kernel is fully preemptible, or does not say: many opens would be missed",
+            remedy: "boot with preempt=voluntary",
+            can_be_asked_for: true,
+        })
+    },
+};
+
+const TP_BTF: Rung = Rung {
+    name: "tp_btf",
+    probes: &[
+        probe(
+            "sys_exit",
+            Hook::TracePoint("sys_exit"),
+            FILES,
+            &[Group::Task, Group::File, Group::Descriptor, Group::SystemCall],
+        ),
+        Probe {
+            program: "io_uring_complete",
+            hook: Hook::TracePoint("io_uring_complete"),
+            serves: OPEN,
+            needs: &[Group::Task, Group::File, Group::Descriptor, Group::Uring],
+            optional: Some("opens through io_uring"),
+        },
+    ],
+    cannot_see: &[
+        "opens through io_uring into a direct descriptor",
+        "a file that another thread closes before the open returns (counted as lost)",
+    ],
+    unfit: |_| None,
+};
+
+const fn only(name: &'static str, probes: &'static [Probe]) -> Rung {
+    Rung { name, probes, cannot_see: &[], unfit: |_| None }
+}
+
+/// Every purpose.
+pub(super) const LADDERS: &[Ladder] = &[
     Ladder {
         purpose: "opens and library loads",
-        serves: Kinds { open: true, load: true, exec: false, exit: false },
-        choosable: true,
-        rungs: &[Rung {
-            name: "tp_btf",
-            probes: &[
-                Probe {
-                    program: "sys_exit",
-                    hook: Hook::TracePoint("sys_exit"),
-                    serves: Kinds { open: true, load: true, exec: false, exit: false },
-                    needs: &[Group::Task, Group::File, Group::Descriptor, Group::SystemCall],
-                    optional: None,
-                },
-                Probe {
-                    program: "io_uring_complete",
-                    hook: Hook::TracePoint("io_uring_complete"),
-                    serves: Kinds { open: true, load: false, exec: false, exit: false },
-                    needs: &[Group::Task, Group::File, Group::Descriptor, Group::Uring],
-                    optional: Some("opens through io_uring"),
-                },
-            ],
-            cannot_see: &[
-                "opens through io_uring into a direct descriptor",
-                "a file that another thread closes before the open returns (counted as lost)",
-            ],
-        }],
+        serves: FILES,
+        of_files: true,
+        rungs: &[LSM, FEXIT, TP_BTF],
     },
     Ladder {
         purpose: "execs",
-        serves: Kinds { open: false, load: false, exec: true, exit: false },
-        choosable: false,
-        rungs: &[Rung {
-            name: "exec",
-            probes: &[Probe {
-                program: "sched_process_exec",
-                hook: Hook::TracePoint("sched_process_exec"),
-                serves: Kinds { open: false, load: false, exec: true, exit: false },
-                needs: &[Group::Task, Group::File, Group::Exec],
-                optional: None,
-            }],
-            cannot_see: &[],
-        }],
+        serves: EXEC,
+        of_files: false,
+        rungs: &[only(
+            "exec",
+            &[probe(
+                "sched_process_exec",
+                Hook::TracePoint("sched_process_exec"),
+                EXEC,
+                &[Group::Task, Group::File, Group::Exec],
+            )],
+        )],
     },
     Ladder {
         purpose: "exits",
-        serves: Kinds { open: false, load: false, exec: false, exit: true },
-        choosable: false,
-        rungs: &[Rung {
-            name: "exit",
-            probes: &[Probe {
-                program: "sched_process_exit",
-                hook: Hook::TracePoint("sched_process_exit"),
-                serves: Kinds { open: false, load: false, exec: false, exit: true },
-                needs: &[Group::Task, Group::Exit],
-                optional: None,
-            }],
-            cannot_see: &[],
-        }],
+        serves: EXIT,
+        of_files: false,
+        rungs: &[only(
+            "exit",
+            &[probe(
+                "sched_process_exit",
+                Hook::TracePoint("sched_process_exit"),
+                EXIT,
+                &[Group::Task, Group::Exit],
+            )],
+        )],
+    },
+    Ladder {
+        purpose: "forks",
+        serves: FORK,
+        of_files: false,
+        rungs: &[only(
+            "fork",
+            &[probe(
+                "sched_process_fork",
+                Hook::TracePoint("sched_process_fork"),
+                FORK,
+                &[Group::Task],
+            )],
+        )],
     },
 ];
 
+/// What every rung needs to be tried.
+#[derive(Debug)]
+pub(super) struct Ground<'a> {
+    pub(super) btf: &'a Btf,
+    pub(super) layout: &'a Layout,
+    pub(super) machine: &'a Machine,
+    /// What is to be attached.
+    pub(super) kinds: Kinds,
+}
+
 /// Refuses a name that no rung has.
 pub(super) fn check_name(probe: Option<&str>) -> Result<(), Error> {
-    let rungs = LADDERS.iter().filter(|ladder| ladder.choosable).flat_map(|ladder| ladder.rungs);
+    let rungs = LADDERS.iter().filter(|ladder| ladder.of_files).flat_map(|ladder| ladder.rungs);
     let known: Vec<&str> = rungs.map(|rung| rung.name).collect();
     match probe {
         Some(name) if !known.contains(&name) => {
@@ -126,110 +211,79 @@ pub(super) fn check_name(probe: Option<&str>) -> Result<(), Error> {
     }
 }
 
-/// Attaches what `kinds` needs, the best that works for each purpose.
+/// Attaches what is wanted, the best that works for each purpose.
 pub(super) fn attach(
-    bpf: &mut Ebpf,
-    btf: &Btf,
-    layout: &Layout,
-    kinds: Kinds,
-    probe: Option<&str>,
+    object: &mut Object,
+    ground: &Ground<'_>,
+    named: Option<&str>,
 ) -> Result<Vec<Attached>, Error> {
-    let mut attached = Vec::new();
-    for ladder in LADDERS.iter().filter(|ladder| ladder.serves.meets(kinds)) {
+    let wanted = LADDERS.iter().filter(|ladder| ladder.serves.meets(ground.kinds));
+    wanted.map(|ladder| ladder.attach(object, ground, named)).collect()
+}
+
+impl Ladder {
+    fn attach(
+        &self,
+        object: &mut Object,
+        ground: &Ground<'_>,
+        named: Option<&str>,
+    ) -> Result<Attached, Error> {
+        let named = named.filter(|_| self.of_files);
         let mut reasons = Vec::new();
-        let mut rungs = ladder
-            .rungs
-            .iter()
-            .filter(|rung| !ladder.choosable || probe.is_none_or(|name| name == rung.name));
-        let found = rungs.find_map(|rung| match rung.attach(bpf, btf, layout, kinds) {
-            Ok(found) => Some(found),
-            Err(reason) => {
-                reasons.push(format!("{}: {reason}", rung.name));
-                None
+        for rung in self.rungs.iter().filter(|rung| named.is_none_or(|name| name == rung.name)) {
+            let unfit = (rung.unfit)(ground.machine)
+                .filter(|unfit| named.is_none() || !unfit.can_be_asked_for);
+            let tried = match unfit {
+                Some(unfit) => Err(format!("{} ({})", unfit.reason, unfit.remedy)),
+                None => rung.attach(object, ground, self.of_files),
+            };
+            match tried {
+                Ok(attached) => return Ok(attached),
+                Err(reason) => reasons.push(format!("{}: {reason}", rung.name)),
             }
-        });
-        let Some(found) = found else {
-            let reasons = reasons.join("; ");
-            return Err(Error::Probe { purpose: ladder.purpose, reasons });
-        };
-        attached.push(found);
+        }
+        Err(Error::Probe { purpose: self.purpose, reasons: reasons.join("; ") })
     }
-    Ok(attached)
 }
 
 impl Rung {
-    /// Loads all, then attaches all, so that a rung that is refused leaves nothing attached.
-    fn attach(
+    /// Loads all, attaches all, and tries them out; a rung that is refused leaves nothing attached.
+    pub(super) fn attach(
         &self,
-        bpf: &mut Ebpf,
-        btf: &Btf,
-        layout: &Layout,
-        kinds: Kinds,
+        object: &mut Object,
+        ground: &Ground<'_>,
+        of_files: bool,
     ) -> Result<Attached, String> {
+        let attached = self.try_attach(object, ground).and_then(|attached| {
+            if of_files {
+                check(object, ground.kinds)?;
+            }
+            Ok(attached)
+        });
+        if attached.is_err() {
+            let bpf = object.bpf()?;
+            self.probes.iter().for_each(|probe| probe.unload(bpf));
+        }
+        attached
+    }
+
+    fn try_attach(&self, object: &mut Object, ground: &Ground<'_>) -> Result<Attached, String> {
+        let bpf = object.bpf()?;
         let mut cannot_see: Vec<String> = self.cannot_see.iter().map(|&text| text.into()).collect();
         let mut loaded = Vec::new();
-        for probe in self.probes.iter().filter(|probe| probe.serves.meets(kinds)) {
-            match (probe.load(bpf, btf, layout), probe.optional) {
+        for probe in self.probes.iter().filter(|probe| probe.serves.meets(ground.kinds)) {
+            match (probe.load(bpf, ground.btf, ground.layout), probe.optional) {
                 (Ok(()), _) => loaded.push(probe),
                 (Err(reason), Some(unseen)) => cannot_see.push(format!("{unseen} ({reason})")),
-                (Err(reason), None) => return Err(reason),
+                (Err(reason), None) => return Err(format!("{}: {reason}", probe.hook.name())),
             }
         }
         for probe in &loaded {
-            probe.attach(bpf)?;
+            probe.attach(bpf).map_err(|reason| format!("{}: {reason}", probe.hook.name()))?;
         }
-        let hooks: Vec<&str> = loaded.iter().map(|probe| probe.hook.name()).collect();
+        let hooks: Vec<String> = loaded.iter().map(|probe| probe.hook.name()).collect();
         let programs = loaded.iter().map(|probe| probe.program).collect();
         Ok(Attached { probe: self.name, hook: hooks.join(", "), cannot_see, programs })
-    }
-}
-
-impl Hook {
-    fn name(self) -> &'static str {
-        match self {
-            Hook::TracePoint(name) => name,
-        }
-    }
-}
-
-impl Probe {
-    fn load(&self, bpf: &mut Ebpf, btf: &Btf, layout: &Layout) -> Result<(), String> {
-        if let Some(lacks) = layout.lacks(self.needs) {
-            return Err(lacks);
-        }
-        let Hook::TracePoint(name) = self.hook;
-        match self.program(bpf)?.load(name, btf) {
-            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-            Err(error) => Err(refusal(&error)),
-        }
-    }
-
-    fn attach(&self, bpf: &mut Ebpf) -> Result<(), String> {
-        match self.program(bpf)?.attach() {
-            Ok(_) | Err(ProgramError::AlreadyAttached) => Ok(()),
-            Err(error) => Err(refusal(&error)),
-        }
-    }
-
-    fn program<'a>(&self, bpf: &'a mut Ebpf) -> Result<&'a mut BtfTracePoint, String> {
-        let program = bpf.program_mut(self.program).ok_or("it is not in the BPF object")?;
-        program.try_into().map_err(|error: ProgramError| chain(&error))
-    }
-}
-
-/// What the kernel said, in few words: of the verifier's log, the last line that has a reason.
-fn refusal(error: &ProgramError) -> String {
-    let ProgramError::LoadError { io_error, verifier_log } = error else { return chain(error) };
-    let log = verifier_log.to_string();
-    let lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
-    let idle = ["processed ", "verification time", "stack depth"];
-    let says_why = |line: &&str| !idle.iter().any(|start| line.starts_with(start));
-    match lines.rev().find(says_why) {
-        Some(line) => format!("the kernel's verifier refused it: {line} ({io_error})"),
-        None if io_error.raw_os_error() == Some(libc::EPERM) => {
-            "not permitted here (lockdown, or a policy against it)".to_owned()
-        }
-        None => io_error.to_string(),
     }
 }
 
@@ -237,15 +291,18 @@ fn refusal(error: &ProgramError) -> String {
 mod tests {
     use super::*;
 
+    fn machine() -> Machine {
+        Machine {
+            release: "6.1.0".to_owned(),
+            preemption: Preemption::Chosen,
+            security_modules: None,
+            lockdown: None,
+        }
+    }
+
     #[test]
-    fn every_program_is_in_the_object_and_every_kind_has_a_ladder() {
-        let all = [
-            Kinds { open: true, ..Kinds::NONE },
-            Kinds { load: true, ..Kinds::NONE },
-            Kinds { exec: true, ..Kinds::NONE },
-            Kinds { exit: true, ..Kinds::NONE },
-        ];
-        for kinds in all {
+    fn every_kind_has_a_ladder_and_every_rung_serves_it() {
+        for kinds in [OPEN, LOAD, EXEC, EXIT, FORK] {
             let ladders: Vec<_> = LADDERS.iter().filter(|l| l.serves.meets(kinds)).collect();
             assert_eq!(ladders.len(), 1, "{kinds:?}");
             for rung in ladders[0].rungs {
@@ -257,9 +314,29 @@ mod tests {
     #[test]
     fn only_known_probes_can_be_asked_for() {
         assert!(check_name(None).is_ok());
-        assert!(check_name(Some("tp_btf")).is_ok());
-        let error = check_name(Some("magic")).unwrap_err();
-        assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("tp_btf"), "{error}");
+        for rung in ["lsm", "fexit", "tp_btf"] {
+            assert!(check_name(Some(rung)).is_ok());
+        }
+        for other in ["magic", "exec"] {
+            let error = check_name(Some(other)).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("tp_btf"), "{error}");
+        }
+    }
+
+    #[test]
+    fn rungs_that_would_be_blind_or_deaf_are_unfit() {
+        let with = |modules: &str| Machine {
+            security_modules: Some(modules.split(',').map(str::to_owned).collect()),
+            ..machine()
+        };
+        assert_eq!((LSM.unfit)(&machine()), None);
+        assert_eq!((LSM.unfit)(&with("lockdown,bpf")), None);
+        assert!(!(LSM.unfit)(&with("lockdown,yama")).unwrap().can_be_asked_for);
+        assert_eq!((FEXIT.unfit)(&machine()), None);
+        for preemption in [Preemption::Full, Preemption::Unknown] {
+            let machine = Machine { preemption, ..machine() };
+            assert!((FEXIT.unfit)(&machine).unwrap().can_be_asked_for);
+        }
     }
 }

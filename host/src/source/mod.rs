@@ -3,20 +3,34 @@
 //! The only place that knows aya. Nothing is decided here about what a record means.
 
 mod btf;
+mod check;
 mod error;
-mod host_facts;
 mod ladder;
+mod machine;
 mod object;
 mod offsets;
+mod probe;
+mod survey;
 mod tables;
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crypto_tracer_common::{fixed::kinds, loss};
 
-pub use self::error::Error;
-use self::{object::Object, tables::Which};
-use crate::{event::RawRecord, interest::Interest};
+pub use self::{
+    error::Error,
+    machine::Preemption,
+    survey::{RungSurvey, Survey, survey},
+};
+use self::{
+    ladder::Ground,
+    machine::Machine,
+    object::{Object, kernel_types},
+};
+use crate::{
+    event::{ProcessKey, RawRecord},
+    interest::Interest,
+};
 
 /// Which events are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +43,16 @@ pub struct Kinds {
     pub exec: bool,
     /// Ended processes.
     pub exit: bool,
+    /// Made processes.
+    pub fork: bool,
 }
 
 impl Kinds {
     /// No event.
-    pub const NONE: Kinds = Kinds { open: false, load: false, exec: false, exit: false };
+    pub const NONE: Kinds =
+        Kinds { open: false, load: false, exec: false, exit: false, fork: false };
     /// Every event.
-    pub const ALL: Kinds = Kinds { open: true, load: true, exec: true, exit: true };
+    pub const ALL: Kinds = Kinds { open: true, load: true, exec: true, exit: true, fork: true };
 
     fn meets(self, other: Kinds) -> bool {
         self.bits() & other.bits() != 0
@@ -47,6 +64,7 @@ impl Kinds {
             | bit(self.load, kinds::LOAD)
             | bit(self.exec, kinds::EXEC)
             | bit(self.exit, kinds::EXIT)
+            | bit(self.fork, kinds::FORK)
     }
 }
 
@@ -59,6 +77,9 @@ pub struct Options<'a> {
     pub kinds: Kinds,
     /// Only this process, as this process's pid namespace numbers it.
     pub pid: Option<u32>,
+    /// With `pid`: its descendants too. Those that are made from now on are known to the kernel side;
+    /// tell it the others by [`Source::follow`].
+    pub follow_children: bool,
     /// Only processes whose name contains this: 1 to 15 bytes.
     pub comm: Option<Vec<u8>>,
     /// Size of the ring in bytes: a power of two, at least a page.
@@ -96,6 +117,8 @@ pub struct Losses {
     pub ring_full_exit: u64,
     /// Forks for which the ring had no room.
     pub ring_full_fork: u64,
+    /// Descendants that are not followed because the table of followed processes was full.
+    pub family_full: u64,
     /// Opens of files, wanted or not, that were closed before they could be looked at.
     pub file_gone: u64,
     /// Times that a probe was not run at all, for events wanted or not: no exact number of lost events.
@@ -104,13 +127,14 @@ pub struct Losses {
 
 impl Losses {
     /// Name and number of each cause, with whether the number is exact.
-    pub fn causes(&self) -> [(&'static str, u64, bool); 7] {
+    pub fn causes(&self) -> [(&'static str, u64, bool); 8] {
         [
             ("ring_full_open", self.ring_full_open, true),
             ("ring_full_load", self.ring_full_load, true),
             ("ring_full_exec", self.ring_full_exec, true),
             ("ring_full_exit", self.ring_full_exit, true),
-            ("ring_full_fork", self.ring_full_fork, true),
+            ("ring_full_fork", self.ring_full_fork, false),
+            ("family_full", self.family_full, false),
             ("file_gone", self.file_gone, false),
             ("probe_missed", self.probe_missed, false),
         ]
@@ -124,6 +148,7 @@ impl Losses {
             ring_full_exec: count(loss::RING_FULL_EXEC),
             ring_full_exit: count(loss::RING_FULL_EXIT),
             ring_full_fork: count(loss::RING_FULL_FORK),
+            family_full: count(loss::FAMILY_FULL),
             file_gone: count(loss::FILE_GONE),
             probe_missed: 0,
         }
@@ -134,22 +159,33 @@ impl Losses {
 #[derive(Debug)]
 pub struct Source {
     object: Object,
-    active: Which,
     attached: Vec<Attached>,
 }
 
 impl Source {
-    /// Loads, fills the tables and attaches.
+    /// Loads, attaches, checks against what `/proc` says of this process, and fills the tables.
     pub fn start(options: &Options<'_>) -> Result<Source, Error> {
         ladder::check_name(options.probe.as_deref())?;
-        host_facts::check_kernel()?;
-        host_facts::check_privileges()?;
+        if options.follow_children && options.pid.is_none() {
+            return Err(Error::Option("children of which process are to be followed?".to_owned()));
+        }
+        machine::check_kernel()?;
+        machine::check_privileges()?;
         let layout = object::read_layout()?;
         let mut object = Object::load(options, &layout)?;
+        // What follows must see forks and ends, whether they are wanted or not.
+        let kinds = Kinds {
+            exit: options.kinds.exit || options.follow_children,
+            fork: options.kinds.fork || options.follow_children,
+            ..options.kinds
+        };
+        let types = kernel_types()?;
+        let machine = Machine::look();
+        let ground = Ground { btf: &types, layout: &layout, machine: &machine, kinds };
+        let attached = ladder::attach(&mut object, &ground, options.probe.as_deref())?;
         object.set_own(&options.own)?;
-        object.set_interest(options.interest, Which::First)?;
-        let attached = object.attach(&layout, options)?;
-        Ok(Source { object, active: Which::First, attached })
+        object.set_interest(options.interest)?;
+        Ok(Source { object, attached })
     }
 
     /// Hands at most `most` records to `each`; how many it were. Does not wait.
@@ -180,10 +216,13 @@ impl Source {
 
     /// Captures other names from now on, without a moment in which neither the old nor the new ones are captured.
     pub fn set_interest(&mut self, interest: &Interest) -> Result<(), Error> {
-        let next = self.active.other();
-        self.object.set_interest(interest, next)?;
-        self.active = next;
-        Ok(())
+        self.object.set_interest(interest)
+    }
+
+    /// Follows these processes too, descendants that were there before. Of the start time, the 10 ms count in which
+    /// `/proc` tells it.
+    pub fn follow(&mut self, processes: &[ProcessKey]) -> Result<(), Error> {
+        self.object.follow(processes)
     }
 
     /// Replaces the processes that are never reported, at most eight.

@@ -5,25 +5,27 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
 };
 use crypto_tracer_common::{
-    filter::{Control, OWN_MAX},
+    filter::{Control, OWN_MAX, family_key},
     fixed::{Fixed, Settings},
     loss::CAUSES,
 };
 use zerocopy::IntoBytes;
 
 use super::{
-    Attached, Error, Losses, Options,
+    Error, Losses, Options,
     error::chain,
-    host_facts::{self, BTF_PATH},
-    ladder,
+    machine::{self, BTF_PATH},
     offsets::Layout,
+    probe,
     tables::{Tables, Which, comm_pattern},
 };
-use crate::interest::Interest;
+use crate::{event::ProcessKey, interest::Interest};
 
 /// What `cargo xtask artifacts` made of `host-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../artifacts/crypto-tracer.bpf.o");
 
+/// Descendants that can be followed at a time.
+const FAMILY_ROOM: u32 = 32_768;
 const CONTROL: usize = size_of::<Control>();
 
 /// Reads where the running kernel keeps what the programs read.
@@ -31,6 +33,11 @@ pub(super) fn read_layout() -> Result<Layout, Error> {
     let unusable = |why: String| Error::Kernel { lacks: format!("{BTF_PATH}: {why}") };
     let bytes = std::fs::read(BTF_PATH).map_err(|error| unusable(error.to_string()))?;
     Layout::of(bytes).map_err(|error| unusable(error.to_string()))
+}
+
+/// The kernel's types in the form that attaching needs.
+pub(super) fn kernel_types() -> Result<Btf, Error> {
+    Btf::from_sys_fs().map_err(|error| Error::Setup { what: chain(&error) })
 }
 
 /// The loaded object.
@@ -44,7 +51,12 @@ pub(super) struct Object {
     suffixes: HashMap<MapData, [u64; 2], u8>,
     names: HashMap<MapData, [u64; 4], u8>,
     libraries: HashMap<MapData, [u64; 4], u8>,
+    family: HashMap<MapData, [u64; 2], u8>,
     losses: PerCpuArray<MapData, u64>,
+    /// The generation in use.
+    active: Which,
+    /// How often programs were not run, as it was when they were detached.
+    missed: u64,
 }
 
 impl std::fmt::Debug for Object {
@@ -62,6 +74,7 @@ impl Object {
             .btf(None)
             .override_global("FIXED", fixed.as_bytes(), true)
             .map_max_entries("EVENTS", ring_size(options.ring_bytes)?)
+            .map_max_entries("FAMILY", if options.follow_children { FAMILY_ROOM } else { 1 })
             .load(OBJECT)
             .map_err(|error| Error::Setup { what: chain(&error) })?;
         Ok(Object {
@@ -72,25 +85,39 @@ impl Object {
             names: take(&mut bpf, "NAMES")?,
             libraries: take(&mut bpf, "LIBRARIES")?,
             losses: take(&mut bpf, "LOSSES")?,
+            family: take(&mut bpf, "FAMILY")?,
+            active: Which::Second,
+            missed: 0,
             bpf: Some(bpf),
         })
     }
 
-    /// Attaches what the options ask for.
-    pub(super) fn attach(
-        &mut self,
-        layout: &Layout,
-        options: &Options<'_>,
-    ) -> Result<Vec<Attached>, Error> {
-        let btf = Btf::from_sys_fs().map_err(|error| Error::Setup { what: chain(&error) })?;
-        let probe = options.probe.as_deref();
-        let bpf = self.bpf.as_mut().ok_or_else(|| Error::Setup { what: "detached".to_owned() })?;
-        ladder::attach(bpf, &btf, layout, options.kinds, probe)
+    /// The programs.
+    pub(super) fn bpf(&mut self) -> Result<&mut Ebpf, String> {
+        self.bpf.as_mut().ok_or_else(|| "it is detached".to_owned())
     }
 
     /// Detaches and unloads all programs; the maps stay.
     pub(super) fn detach(&mut self) {
+        self.missed = self.losses().probe_missed;
         self.bpf = None;
+    }
+
+    /// Only this process is told; 0: what the settings say.
+    pub(super) fn set_check(&mut self, process: u32) -> Result<(), Error> {
+        self.control.check = process;
+        self.write_control()
+    }
+
+    /// Adds processes to those that are followed.
+    pub(super) fn follow(&mut self, processes: &[ProcessKey]) -> Result<(), Error> {
+        for process in processes {
+            let key = family_key(process.tgid, process.start_ns);
+            self.family.insert(key, 0, 0).map_err(|error| Error::Setup {
+                what: format!("the table of followed processes: {}", chain(&error)),
+            })?;
+        }
+        Ok(())
     }
 
     /// Replaces the processes that are never reported.
@@ -105,8 +132,9 @@ impl Object {
         self.write_control()
     }
 
-    /// Fills one generation of the tables, then switches to it.
-    pub(super) fn set_interest(&mut self, interest: &Interest, which: Which) -> Result<(), Error> {
+    /// Fills the generation of the tables that is not in use, then switches to it.
+    pub(super) fn set_interest(&mut self, interest: &Interest) -> Result<(), Error> {
+        let which = self.active.other();
         let tables = Tables::of(interest, which);
         replace(&mut self.suffixes, &tables.suffixes, which)?;
         replace(&mut self.names, &tables.names, which)?;
@@ -118,6 +146,7 @@ impl Object {
         }
         // Two writes: the first must be complete before any program uses it.
         self.write_control()?;
+        self.active = which;
         self.control.active = u32::from(which.number());
         self.write_control()
     }
@@ -137,7 +166,8 @@ impl Object {
                 *count = values.iter().sum();
             }
         }
-        Losses::from_counts(&counts)
+        let missed = self.bpf.as_ref().map_or(self.missed, probe::misses);
+        Losses { probe_missed: missed, ..Losses::from_counts(&counts) }
     }
 }
 
@@ -153,9 +183,9 @@ fn settings(options: &Options<'_>, layout: &Layout) -> Result<Settings, Error> {
         comm_mask,
         kinds: options.kinds.bits(),
         pid: options.pid.unwrap_or(0),
-        pid_ns: host_facts::pid_namespace()?,
+        pid_ns: machine::pid_namespace()?,
         exit_tells_group_dead: u32::from(layout.exit_tells_group_dead),
-        follow: 0,
+        follow: options.follow_children.into(),
         reserved: 0,
     })
 }

@@ -66,6 +66,7 @@ fields! {
         task_real_parent: Is(8), ["task_struct"."real_parent"];
         task_nsproxy: Is(8), ["task_struct"."nsproxy"];
         task_tgid: Is(4), ["task_struct"."tgid"];
+        task_pid: Is(4), ["task_struct"."pid"];
         task_comm: Is(16), ["task_struct"."comm"];
         task_start_boottime: Is(8), ["task_struct"."start_boottime"];
         task_self_exec_id: Is(8), ["task_struct"."self_exec_id"];
@@ -146,6 +147,7 @@ fields! {
     }
     Overlay {
         mount_ns: Is(8), ["mount"."mnt_ns"];
+        sb_flags: Is(8), ["super_block"."s_flags"];
     }
     OpenFlags {
         open_flags_flag: Is(4), ["open_flags"."open_flag"];
@@ -156,6 +158,8 @@ fields! {
 const EXIT_TRACEPOINT: &str = "btf_trace_sched_process_exit";
 const URING_TRACEPOINT: &str = "btf_trace_io_uring_complete";
 const QSTR: &str = "qstr";
+/// Functions at whose return programs may be attached.
+const FUNCTIONS: [&str; 3] = ["do_filp_open", "do_file_open_root", "vm_mmap_pgoff"];
 
 /// What this kernel lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,12 +176,15 @@ pub(crate) struct Layout {
     /// Whether `sched_process_exit` tells that the last thread ends.
     pub(crate) exit_tells_group_dead: bool,
     missing: Vec<Missing>,
+    /// How many parameters those of [`FUNCTIONS`] have that there are.
+    functions: Vec<(&'static str, u32)>,
 }
 
 impl Layout {
     /// Looks up every field.
     pub(crate) fn of(bytes: Vec<u8>) -> Result<Layout, BtfError> {
         let mut names: Vec<&'static str> = vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR];
+        names.extend(FUNCTIONS);
         for (of, _) in FIELDS.iter().flat_map(|field| field.chains).copied().flatten() {
             names.push(of);
         }
@@ -192,7 +199,20 @@ impl Layout {
         }
         missing.extend(unexpected(&btf, &offsets));
         let exit_tells_group_dead = btf.parameters(EXIT_TRACEPOINT).is_some_and(|count| count >= 3);
-        Ok(Layout { offsets, exit_tells_group_dead, missing })
+        let functions =
+            FUNCTIONS.into_iter().filter_map(|name| Some((name, btf.parameters(name)?))).collect();
+        Ok(Layout { offsets, exit_tells_group_dead, missing, functions })
+    }
+
+    /// Why a program cannot be attached to this function, if it cannot.
+    pub(crate) fn has_function(&self, name: &str, parameters: u32) -> Result<(), String> {
+        match self.functions.iter().find(|(known, _)| *known == name) {
+            None => Err("this kernel has no such function".to_owned()),
+            Some((_, count)) if *count != parameters => Err(format!(
+                "this kernel's function has {count} parameters instead of {parameters}"
+            )),
+            Some(_) => Ok(()),
+        }
     }
 
     /// What is missing for these groups, in words; None: nothing.
@@ -261,6 +281,7 @@ mod tests {
         assert!(!lacks.contains("pt_regs"), "{lacks}");
         assert!(layout.lacks(&[]).is_none());
         assert_eq!(layout.offsets, Offsets::UNKNOWN);
+        assert!(layout.has_function("do_filp_open", 3).is_err());
     }
 
     #[test]

@@ -42,6 +42,51 @@ fn received_and_lost_opens_are_those_that_were_done() {
     assert_eq!(all, losses.ring_full_open);
 }
 
+/// Programs that preempt each other on one processor must not disturb each other.
+#[test]
+fn many_openers_are_told_each_and_once() {
+    let interest = world::interest();
+    let kinds = Kinds { open: true, ..Kinds::NONE };
+    let options = Options { pid: Some(std::process::id()), ..world::options(&interest, kinds) };
+    let Some(mut world) = world::start(&options) else { return };
+    let (_keep, dir) = world::directory();
+    const OPENERS: usize = 8;
+    const OPENS: usize = 20_000;
+    let files: Vec<_> = (0..OPENERS).map(|index| dir.join(format!("{index}.pem"))).collect();
+    for file in &files {
+        fs::write(dir.join("x"), "").unwrap();
+        fs::rename(dir.join("x"), file).unwrap();
+    }
+    let openers: Vec<_> = files
+        .iter()
+        .cloned()
+        .map(|file| {
+            std::thread::spawn(move || {
+                for _ in 0..OPENS {
+                    drop(sys::open(&file, 0).unwrap());
+                }
+                sys::tid()
+            })
+        })
+        .collect();
+    // The ring must not overflow: this is about what the programs do to each other.
+    while !openers.iter().all(|opener| opener.is_finished()) {
+        world.records(0, |_| false);
+    }
+    let tids: Vec<u32> = openers.into_iter().map(|opener| opener.join().unwrap()).collect();
+    let got = world.records(OPENERS * OPENS, |record| record.header.kind == kind::FILE_OPEN);
+    let losses = world.source.losses();
+    for (tid, file) in tids.into_iter().zip(&files) {
+        let of_thread: Vec<_> = got.iter().filter(|record| record.header.tid == tid).collect();
+        let right = of_thread.iter().filter(|record| record.text() == file.display().to_string());
+        assert_eq!(right.count(), of_thread.len(), "a path of another opener");
+        let in_order = of_thread.windows(2).all(|two| two[0].header.ts_ns <= two[1].header.ts_ns);
+        assert!(in_order);
+    }
+    assert_eq!((got.len() as u64 + losses.ring_full_open) as usize, OPENERS * OPENS, "{losses:?}");
+    assert_eq!(losses.probe_missed, 0);
+}
+
 #[test]
 fn received_and_lost_execs_and_exits_are_those_that_were_done() {
     let interest = world::interest();

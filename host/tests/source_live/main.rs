@@ -11,6 +11,7 @@
     reason = "a test fails by them, and says by printing what it could not try"
 )]
 
+mod family;
 mod loads;
 mod loss;
 mod opens;

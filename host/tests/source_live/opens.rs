@@ -76,6 +76,7 @@ fn open_all(cases: impl FnOnce(&mut Doer) + Send + 'static) {
     });
     let (tid, expected) = thread.join().unwrap();
     let me = std::process::id();
+    let open_rung = world.source.attached()[0].probe;
     let got = world.records(expected.len(), |record| record.header.tgid == me);
     for (expected, got) in expected.iter().zip(&got) {
         let case = expected.case;
@@ -91,13 +92,17 @@ fn open_all(cases: impl FnOnce(&mut Doer) + Send + 'static) {
         let mask = libc::O_ACCMODE | libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_APPEND;
         assert_eq!(header.detail as i32 & mask, expected.open_flags & mask, "{case}: open flags");
         assert_eq!(header.inode, expected.stat.ino(), "{case}: inode");
+        assert_eq!(header.mount_ns, expected.mount_ns, "{case}: mount namespace");
+        // This hook comes before the file is emptied.
+        if open_rung == "lsm" && expected.open_flags & libc::O_TRUNC != 0 {
+            continue;
+        }
         assert_eq!(header.size, expected.stat.size(), "{case}: size");
         let ctime = (expected.stat.ctime(), expected.stat.ctime_nsec());
         // An overlay's inode learns late that its file was copied up.
         if u64::from(header.sb_magic) != OVERLAY {
             assert_eq!((header.ctime_sec, i64::from(header.ctime_nsec)), ctime, "{case}: ctime");
         }
-        assert_eq!(header.mount_ns, expected.mount_ns, "{case}: mount namespace");
     }
     let surplus: Vec<_> = got.iter().skip(expected.len()).map(|record| record.text()).collect();
     assert_eq!(got.len(), expected.len(), "told too often: {surplus:?}");

@@ -79,6 +79,7 @@ pub(crate) fn options(interest: &Interest, kinds: Kinds) -> Options<'_> {
         interest,
         kinds,
         pid: None,
+        follow_children: false,
         comm: None,
         ring_bytes: 8 << 20,
         probe: std::env::var("CRYPTO_TRACER_PROBE").ok(),

@@ -1,6 +1,7 @@
 //! The documented redaction as a plugin. The rules are in [`rules`]; here they meet the contract.
 
 mod json;
+mod names;
 mod paths;
 pub mod rules;
 mod secrets;

@@ -37,16 +37,18 @@ impl Homes {
 
     /// Hides the names in the components of a path from the root; true when one was hidden.
     fn hide(&self, components: &mut Vec<Cow<'_, str>>) -> bool {
-        if self.hide_at(components, 0) {
-            return true;
-        }
+        let mut hidden = self.hide_at(components, 0);
         // A backup, a container's root seen from outside, a home on another disk.
-        if components.first().is_some_and(|first| SYSTEM.contains(&&**first)) {
+        if !hidden && components.first().is_some_and(|first| SYSTEM.contains(&&**first)) {
             return false;
         }
-        let inside = (1..components.len().saturating_sub(2))
-            .find(|&at| components.get(at).is_some_and(|name| name == "home"));
-        inside.is_some_and(|at| replace(components, at + 1))
+        let mut at = 1;
+        while at + 2 < components.len() {
+            let found = components.get(at).is_some_and(|name| name == "home");
+            hidden |= found && replace(components, at + 1);
+            at += if found { 2 } else { 1 };
+        }
+        hidden
     }
 
     /// As [`Homes::hide`] for the part of the path that begins with the component `at`.
@@ -141,9 +143,7 @@ pub(crate) fn path(homes: &Homes, text: &str) -> Option<String> {
         format!("…/{}", components.join("/"))
     } else if text.starts_with('/') {
         let mut components = resolved(text);
-        if !homes.hide(&mut components) {
-            return None;
-        }
+        homes.hide(&mut components);
         format!("/{}{}", components.join("/"), trailing(text))
     } else {
         return in_text(homes, text);
@@ -286,7 +286,8 @@ fn one<'a>(homes: &Homes, before: &str, found: &'a str, whole: bool) -> Cow<'a, 
 
 fn absolute<'a>(homes: &Homes, found: &'a str, whole: bool) -> Cow<'a, str> {
     let mut components = resolved(found);
-    if !homes.hide(&mut components) && !whole {
+    // A name that `..` leads out of is in the text all the same.
+    if !homes.hide(&mut components) && !whole && !found.split('/').any(|name| name == "..") {
         return found.into();
     }
     format!("/{}{}", components.join("/"), trailing(found)).into()
@@ -295,17 +296,19 @@ fn absolute<'a>(homes: &Homes, found: &'a str, whole: bool) -> Cow<'a, str> {
 /// A relative path may lead through the root, and then it is one from there.
 fn relative<'a>(homes: &Homes, found: &'a str) -> Cow<'a, str> {
     let mut ups = 0;
+    let mut led_out = false;
     let mut components: Vec<Cow<'_, str>> = Vec::new();
     for component in found.split('/') {
         match component {
             "" | "." => {}
             ".." if components.pop().is_none() => ups += 1,
-            ".." => {}
+            ".." => led_out = true,
             name => components.push(name.into()),
         }
     }
     let is_root = components.first().is_some_and(|first| first == "root");
-    if is_root && ups == 0 || !homes.hide_at(&mut components, 0) {
+    let hidden = (!is_root || ups > 0) && homes.hide_at(&mut components, 0);
+    if !hidden && !led_out {
         return found.into();
     }
     format!("{}{}{}", "../".repeat(ups), components.join("/"), trailing(found)).into()

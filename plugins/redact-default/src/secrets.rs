@@ -2,137 +2,13 @@
 
 use std::borrow::Cow;
 
+use crate::names::{Gives, ProgramOptions, TOKENS, asks, is_name, is_option, is_secret, program};
+
 /// Stands for a secret.
 const MASK: &str = "***";
 
 /// How often code may hold quoted code that is looked into.
 const MOST_DEPTH: u8 = 4;
-
-/// Endings of names whose value is a secret, in lower case, without `-`, `_`, `.`.
-const SECRET_ENDINGS: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "secret",
-    "token",
-    "apikey",
-    "accesskey",
-    "secretkey",
-    "signingkey",
-    "encryptionkey",
-    "authkey",
-    "credential",
-    "credentials",
-    "pwd",
-    "pass",
-    "passin",
-    "passout",
-    "privatekeydata",
-    "bearer",
-    "hexkey",
-    "cookie",
-    "authorization",
-];
-/// Names that end like one of those and are none.
-const NOT_SECRET: &[&str] = &["pwd", "oldpwd", "bypass", "compass", "multipass", "singlepass"];
-/// Beginnings of options that ask for a secret instead of giving one.
-const ASKING: &[&str] =
-    &["no", "ask", "prompt", "use", "with", "show", "skip", "disable", "enable"];
-/// Tokens that tell what they are.
-const TOKENS: &[&str] = &[
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "ghu_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "xoxa-",
-    "sk_live_",
-    "rk_live_",
-    "sk-ant-",
-    "sk-proj-",
-    "hf_",
-    "npm_",
-    "pypi-",
-    "dop_v1_",
-    "age-secret-key-",
-];
-
-/// How an option of a certain program gives its secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gives {
-    /// As the next argument, or glued to the option.
-    Value,
-    /// Glued to the option only: alone it asks.
-    Glued,
-    /// As the next argument, `user:secret`.
-    UserAnd(char),
-}
-
-/// What only certain programs mean by an option.
-const PROGRAMS: &[(&[&str], ProgramOptions)] = &[
-    (
-        &[
-            "mysql",
-            "mysqldump",
-            "mysqladmin",
-            "mysqlimport",
-            "mysqlshow",
-            "mysqlcheck",
-            "mysqlsh",
-            "mysqlpump",
-            "mariadb",
-            "mariadb-dump",
-            "mariadb-admin",
-            "mariadb-check",
-        ],
-        &[("-p", Gives::Glued)],
-    ),
-    (
-        &["openssl"],
-        &[
-            ("-k", Gives::Value),
-            ("-K", Gives::Value),
-            ("-hmac", Gives::Value),
-            ("-psk", Gives::Value),
-            ("-srppass", Gives::Value),
-            ("-macopt", Gives::UserAnd(':')),
-        ],
-    ),
-    (
-        &["curl", "wget"],
-        &[
-            ("-u", Gives::UserAnd(':')),
-            ("--user", Gives::UserAnd(':')),
-            ("-U", Gives::UserAnd(':')),
-            ("--proxy-user", Gives::UserAnd(':')),
-            ("-b", Gives::Value),
-        ],
-    ),
-    (&["sshpass"], &[("-p", Gives::Value)]),
-    (&["redis-cli"], &[("-a", Gives::Value)]),
-    (
-        &["mongo", "mongosh", "mongodump", "mongorestore", "docker", "podman"],
-        &[("-p", Gives::Value)],
-    ),
-    (&["zip", "unzip", "sqlcmd", "bcp", "isql"], &[("-P", Gives::Value)]),
-    (&["7z", "7za", "7zr", "rar", "unrar"], &[("-p", Gives::Glued)]),
-    (
-        &["ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldapwhoami", "ldappasswd"],
-        &[("-w", Gives::Value), ("-s", Gives::Value), ("-a", Gives::Value)],
-    ),
-    (
-        &["smbclient", "rpcclient", "net", "smbget"],
-        &[("-U", Gives::UserAnd('%')), ("--user", Gives::UserAnd('%'))],
-    ),
-    (&["ipmitool", "xfreerdp", "rdesktop"], &[("-P", Gives::Value), ("-p", Gives::Value)]),
-];
-
-type ProgramOptions = &'static [(&'static str, Gives)];
 
 /// What the words before say of the next one.
 #[derive(Default)]
@@ -155,6 +31,37 @@ pub(crate) fn mask_text(text: &str) -> Option<String> {
 }
 
 fn mask_argument(context: &mut Context, argument: &str) -> Option<String> {
+    match mask_headers(argument) {
+        Some(masked) => mask_parts(context, &masked).or(Some(masked)),
+        None => mask_parts(context, argument),
+    }
+}
+
+/// `Authorization: …` and `Cookie: …` wherever they are: all that follows is the secret, up to a quote or a line's end.
+fn mask_headers(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    let mut out = String::new();
+    let mut at = 0;
+    while let Some(rest) = lower.get(at..) {
+        let found = ["authorization:", "cookie:"]
+            .into_iter()
+            .filter_map(|name| rest.find(name).map(|found| at + found + name.len()))
+            .min();
+        let Some(from) = found else { break };
+        let value = text.get(from..).unwrap_or_default();
+        let end = value.find(['"', '\'', '\n', '\r']).unwrap_or(value.len());
+        out.push_str(text.get(at..from).unwrap_or_default());
+        if !value.get(..end).unwrap_or_default().trim().is_empty() {
+            out.push(' ');
+            out.push_str(MASK);
+        }
+        at = from + end;
+    }
+    out.push_str(text.get(at..).unwrap_or_default());
+    (at > 0 && out != text).then_some(out)
+}
+
+fn mask_parts(context: &mut Context, argument: &str) -> Option<String> {
     if argument.contains("PRIVATE KEY-----") {
         context.expects = None;
         return Some(MASK.to_owned());
@@ -310,7 +217,12 @@ fn mask_program_option(context: &mut Context, word: &str) -> Option<Option<Strin
             context.expects = (gives != Gives::Glued).then_some(gives);
             return Some(None);
         }
-        let short = option.len() == 2;
+        if let (Gives::UserAnd(separator), Some(value)) =
+            (gives, word.strip_prefix(option).and_then(|rest| rest.strip_prefix('=')))
+        {
+            return Some(mask_behind(value, separator).map(|masked| format!("{option}={masked}")));
+        }
+        let short = option.len() == 2 || option.ends_with(':');
         if let Some(glued) = word.strip_prefix(option).filter(|_| short && !word.starts_with("--"))
         {
             // OpenSSL's options are words with one dash: `-key` is no `-k`.
@@ -326,40 +238,6 @@ fn mask_program_option(context: &mut Context, word: &str) -> Option<Option<Strin
         }
     }
     None
-}
-
-fn program(word: &str) -> Option<ProgramOptions> {
-    let name = word.rsplit('/').next().unwrap_or(word);
-    PROGRAMS.iter().find(|(names, _)| names.contains(&name)).map(|&(_, options)| options)
-}
-
-fn is_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
-}
-
-/// `-x` or a dash or two and a word: what no secret looks like.
-fn is_option(word: &str) -> bool {
-    let Some(body) = word.strip_prefix('-') else { return false };
-    let long = body.strip_prefix('-').unwrap_or(body);
-    let name = long.split('=').next().unwrap_or(long);
-    let words =
-        long.len() > 1 && name.chars().all(|c| c.is_ascii_lowercase() || c == '-' || c == '_');
-    body.len() == 1 && body.chars().all(|c| c.is_ascii_alphabetic())
-        || words && name.starts_with(|c: char| c.is_ascii_lowercase())
-        || is_secret(name) && long.len() == name.len()
-}
-
-fn is_secret(name: &str) -> bool {
-    let squeezed: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    !NOT_SECRET.iter().any(|not| squeezed == *not || *not != "pwd" && squeezed.ends_with(not))
-        && SECRET_ENDINGS.iter().any(|ending| squeezed.ends_with(ending))
-}
-
-/// `--ask-pass`, `--no-password`: no value follows.
-fn asks(option: &str) -> bool {
-    let first = option.trim_start_matches('-').split(['-', '_']).next().unwrap_or_default();
-    ASKING.contains(&first)
 }
 
 /// `file:`, `env:`, `fd:` and `stdin` say where OpenSSL finds the secret, and are none.

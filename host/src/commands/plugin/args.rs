@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use super::bench::Bench;
+use super::new::New;
+use super::test::Test;
 use crate::cli::PluginArgs;
 use crate::plugin::{PluginSource, PluginSpec};
 
@@ -28,7 +31,32 @@ pub(super) enum Command {
     /// Prints order, kind, source, sha256, contract, grants and configuration of each.
     #[command(after_help = LIST_EXAMPLES)]
     List(List),
+    /// Write a crate to start a plugin from
+    ///
+    /// Makes the directory NAME with rules, tests, cases and the contract. What is there already is left alone.
+    #[command(after_help = NEW_EXAMPLES)]
+    New(New),
+    /// Ask a plugin questions, and compare its answers
+    ///
+    /// Ends with 0 when all is as it should be, with 1 when an answer is not, with 2 when nothing could be asked.
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(Test),
+    /// Measure what a plugin costs, beside the bundled one
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(Bench),
 }
+
+const NEW_EXAMPLES: &str = "Examples:
+  crypto-tracer plugin new acme-classifier --kind classifier
+  crypto-tracer plugin new acme-filter --kind filter";
+
+const TEST_EXAMPLES: &str = "Examples:
+  crypto-tracer plugin test acme.wasm --cases cases.json
+  crypto-tracer plugin test acme.wasm";
+
+const BENCH_EXAMPLES: &str = "Examples:
+  crypto-tracer plugin bench acme.wasm
+  crypto-tracer plugin bench acme.wasm --cases cases.json";
 
 const CHECK_EXAMPLES: &str = "Examples:
   crypto-tracer plugin check acme.wasm

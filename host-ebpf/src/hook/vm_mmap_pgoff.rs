@@ -1,0 +1,28 @@
+//! Library loads, seen as the kernel's own function for mappings returns.
+
+use aya_ebpf::{macros::fexit, programs::FExitContext};
+use crypto_tracer_common::record::kind;
+
+use crate::{send, who};
+
+const PROT_EXEC: u64 = 4;
+/// From here on, an address is an error number.
+const FIRST_ERROR: u64 = -4095_i64 as u64;
+
+/// `unsigned long vm_mmap_pgoff(struct file *file, unsigned long addr, unsigned long len, unsigned long prot,
+/// unsigned long flag, unsigned long pgoff)`
+#[fexit(function = "vm_mmap_pgoff")]
+pub(crate) fn vm_mmap_pgoff(ctx: FExitContext) -> i32 {
+    unsafe { try_map(ctx.arg(0), ctx.arg(3), ctx.arg(6)) };
+    0
+}
+
+#[inline(always)]
+unsafe fn try_map(file: *const u8, prot: u64, result: u64) {
+    unsafe {
+        if prot & PROT_EXEC != 0 && !file.is_null() && result < FIRST_ERROR && who::may_be_wanted()
+        {
+            send::typed_file(kind::LIB_LOAD, file, 0);
+        }
+    }
+}

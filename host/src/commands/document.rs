@@ -1,0 +1,45 @@
+//! What the commands share that print one document.
+
+use anyhow::Context;
+
+use crate::cli::{DocumentFormat, DocumentPrint};
+use crate::document::Document;
+use crate::error::{Code, Failure};
+use crate::output::{DocumentShape, DocumentTarget, NewFile, Target, document_json as json};
+use crate::stop::Stop;
+
+/// Whether the output can be opened later, as far as that is to know.
+pub(super) fn check(print: &DocumentPrint) -> Result<(), Failure> {
+    print.output.as_deref().map_or(Ok(()), Target::check).map_err(failed)
+}
+
+/// Opens where the document goes.
+pub(super) fn target(print: &DocumentPrint, new: NewFile) -> Result<DocumentTarget, Failure> {
+    match &print.output {
+        Some(path) => DocumentTarget::open(path, new).map_err(failed),
+        None => {
+            let target = DocumentTarget::standard_output();
+            target.context("cannot use standard output").map_err(failed)
+        }
+    }
+}
+
+/// Prints the document.
+pub(super) fn print(
+    document: &impl Document,
+    print: &DocumentPrint,
+    target: DocumentTarget,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let bytes = match print.format {
+        DocumentFormat::JsonPretty => json(document, DocumentShape::Pretty),
+        DocumentFormat::JsonStream => json(document, DocumentShape::Line),
+        DocumentFormat::JsonArray => json(document, DocumentShape::Array),
+        DocumentFormat::Summary => Ok(document.summary().into_bytes()),
+    };
+    target.write(&bytes.map_err(failed)?, stop).map_err(failed)
+}
+
+pub(super) fn failed(error: impl Into<anyhow::Error>) -> Failure {
+    Failure::new(Code::Failed, error)
+}

@@ -1,0 +1,49 @@
+//! One plugin alone in its chain, every call of it made.
+
+use std::time::Duration;
+
+use crate::event::PluginFailure;
+use crate::plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup};
+
+/// The processor time of a call decides as in a run; time on the wall depends on what else the machine does, and the
+/// same questions have to get the same answers.
+const WALL: Duration = Duration::from_secs(10);
+
+/// Loads a plugin as this kind, and no other.
+pub(super) fn load(kind: &str, spec: &PluginSpec) -> Result<Plugins, LoadError> {
+    let only = |this: &str| if this == kind { vec![spec.clone()] } else { Vec::new() };
+    Plugins::load(&Setup {
+        classifiers: only("classifier"),
+        redactors: only("redactor"),
+        filters: only("filter"),
+        every_call: true,
+        limits: Limits { wall: WALL, ..Limits::default() },
+        ..Setup::default()
+    })
+}
+
+/// What failed, and in the plugin's or the engine's own words how.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    pub(super) failures: Vec<PluginFailure>,
+    pub(super) log: Vec<LogLine>,
+}
+
+impl Trouble {
+    /// Of the calls since the last time.
+    pub(super) fn take(plugins: &mut Plugins) -> Trouble {
+        Trouble { failures: plugins.take_failures(), log: plugins.take_log() }
+    }
+
+    /// In one line, if anything failed.
+    pub(super) fn told(&self) -> Option<String> {
+        let first = self.failures.first()?;
+        let detail = self.log.iter().map(|line| line.message.as_str());
+        let detail: Vec<&str> = detail.filter(|line| line.starts_with("failed as a ")).collect();
+        Some(if detail.is_empty() {
+            format!("failed as a {}: {}", first.kind, first.cause)
+        } else {
+            format!("{} ({})", detail.join("; "), first.cause)
+        })
+    }
+}

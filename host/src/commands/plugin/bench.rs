@@ -1,0 +1,221 @@
+//! `plugin bench`: what a plugin costs, beside the bundled one.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::alone::{self, Trouble};
+use super::args::Subject;
+use super::cases;
+use super::event::event;
+use super::page::{Page, bytes};
+use super::question::{FileQuestion, Question, TextQuestion};
+use crate::error::{Code, Failure};
+use crate::plugin::{LoadError, PluginSpec, Plugins, Setup, inspect};
+use crate::say::Say;
+
+/// How long each kind is measured.
+const MEASURE: Duration = Duration::from_millis(600);
+/// Calls between two looks at the clock.
+const ROUND: usize = 128;
+
+/// `plugin bench`
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    #[command(flatten)]
+    subject: Subject,
+    /// Ask the questions of these cases, instead of usual ones
+    #[arg(long, value_name = "FILE")]
+    cases: Option<PathBuf>,
+}
+
+/// What a plugin costs as one kind.
+struct Costs {
+    load: Duration,
+    first: Duration,
+    /// A call, the median of rounds.
+    median: Duration,
+    /// A call, of the slowest round in a hundred.
+    slow: Duration,
+    memory: usize,
+    calls: u64,
+    trouble: Trouble,
+}
+
+/// Prints a table for each kind that the plugin is.
+pub(super) fn bench(arguments: &Bench, say: Say) -> Result<(), Failure> {
+    let Bench { subject, cases } = arguments;
+    let spec = subject.spec();
+    let usage = |error: LoadError| Failure::new(Code::Usage, error);
+    let found = inspect(&spec, &Setup::default()).map_err(usage)?;
+    let asked = match cases {
+        None => usual(),
+        Some(path) => cases::read(path, &subject.with)
+            .map_err(|error| Failure { code: Code::Usage, error })?
+            .into_iter()
+            .filter_map(|case| case.question)
+            .collect(),
+    };
+    let mut page = Page::default();
+    for kind in found.kinds {
+        let asked: Vec<Question> =
+            asked.iter().filter(|question| question.kind() == kind).cloned().collect();
+        if asked.is_empty() {
+            page.line(format_args!("{kind}: no question for it in the cases"));
+            continue;
+        }
+        let own = costs(kind, &spec, &asked).map_err(usage)?;
+        let bundled = match kind {
+            "filter" => None,
+            _ => Some(costs(kind, &PluginSpec::bundled(), &asked).map_err(usage)?),
+        };
+        table(kind, &own, bundled.as_ref(), &mut page);
+        for line in &own.trouble.log {
+            say.detail(format_args!("{}: {}", line.plugin, line.message));
+        }
+        if let Some(told) = own.trouble.told() {
+            page.row("first failure", told);
+        }
+    }
+    page.print()
+}
+
+type Show = fn(&Costs) -> String;
+
+fn table(kind: &str, own: &Costs, bundled: Option<&Costs>, page: &mut Page) {
+    let rows: [(&str, Show); 7] = [
+        ("a call", |costs| time(costs.median)),
+        ("slow rounds", |costs| time(costs.slow)),
+        ("first call", |costs| time(costs.first)),
+        ("load", |costs| time(costs.load)),
+        ("memory", |costs| bytes(costs.memory as u64)),
+        ("calls", |costs| costs.calls.to_string()),
+        ("failed", |costs| costs.failed().to_string()),
+    ];
+    let line = |own: &str, bundled: &str| format!("{own:<16}{bundled}").trim_end().to_owned();
+    let beside = if bundled.is_some() { "the bundled one" } else { "" };
+    page.line(kind);
+    page.row("", line("this plugin", beside));
+    for (name, show) in rows {
+        page.row(name, line(&show(own), &bundled.map(show).unwrap_or_default()));
+    }
+}
+
+impl Costs {
+    fn failed(&self) -> u64 {
+        self.trouble.failures.iter().map(|failure| failure.count).sum()
+    }
+}
+
+fn costs(kind: &str, spec: &PluginSpec, asked: &[Question]) -> Result<Costs, LoadError> {
+    let began = Instant::now();
+    let mut plugins = alone::load(kind, spec)?;
+    let load = began.elapsed();
+    let mut questions = asked.to_vec();
+    let began = Instant::now();
+    if let Some(question) = questions.first_mut() {
+        question.ask(&mut plugins);
+    }
+    let first = began.elapsed();
+    let mut rounds = Vec::new();
+    let mut calls = 1;
+    let end = Instant::now() + MEASURE;
+    while rounds.len() < 3 || Instant::now() < end {
+        rounds.push(round(&mut questions, &mut plugins));
+        calls += ROUND as u64;
+    }
+    rounds.sort_unstable();
+    let at = |part: usize| rounds.get(part).copied().unwrap_or_default();
+    Ok(Costs {
+        load,
+        first,
+        median: at(rounds.len() / 2),
+        slow: at(rounds.len() * 99 / 100),
+        memory: plugins.memory(),
+        calls,
+        trouble: Trouble::take(&mut plugins),
+    })
+}
+
+/// The time of a call, on average over a round.
+fn round(questions: &mut [Question], plugins: &mut Plugins) -> Duration {
+    let began = Instant::now();
+    let count = questions.len().max(1);
+    for at in 0..ROUND {
+        if let Some(question) = questions.get_mut(at % count) {
+            question.ask(plugins);
+        }
+    }
+    began.elapsed() / ROUND as u32
+}
+
+fn time(time: Duration) -> String {
+    match time.as_nanos() {
+        nanos @ 0..10_000 => format!("{nanos} ns"),
+        nanos @ 10_000..10_000_000 => format!("{} µs", nanos / 1000),
+        nanos => format!("{} ms", nanos / 1_000_000),
+    }
+}
+
+/// What a busy machine asks of each kind.
+fn usual() -> Vec<Question> {
+    let certificate = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    let file = |path: &str, content: &[u8]| {
+        Question::File(FileQuestion::new(path.into(), content, Some(content.len() as u64)))
+    };
+    let text = |field: &str, value: &str| {
+        let (field, value) = (field.to_owned(), value.to_owned());
+        Question::Text(TextQuestion { field, value, arguments: Vec::new() })
+    };
+    let command =
+        "nginx -g daemon off; -c /home/alice/nginx.conf -p /srv/www --user alice --token abc";
+    let command = command.split(' ').map(str::to_owned).collect();
+    let mut all = vec![
+        file("/etc/ssl/certs/site.crt", certificate),
+        file("/etc/ssl/private/site.key", b"-----BEGIN PRIVATE KEY-----\n"),
+        file("/etc/ssl/site.pem", certificate),
+        file("/srv/app/store.p12", b"\x30\x82\x0a\x00"),
+        text("file", "/etc/ssl/private/site.key"),
+        text("file", "/home/alice/keys/own.key"),
+        text("exe", "/usr/sbin/nginx"),
+        text("library", "/usr/lib/x86_64-linux-gnu/libssl.so.3"),
+        Question::Text(TextQuestion::command_line(command)),
+    ];
+    let process = json!({"process": "nginx", "exe": "/usr/sbin/nginx", "uid": 33});
+    for fields in [
+        json!({"event_type": "file_open", "file": "/etc/ssl/private/site.key", "file_type": "private_key"}),
+        json!({"event_type": "lib_load", "library": "/usr/lib/libssl.so.3", "library_name": "libssl"}),
+        json!({"event_type": "process_exec", "cmdline": ["nginx", "-t"]}),
+        json!({"event_type": "process_exit", "exit_code": 0}),
+    ] {
+        let fields = [&process, &fields].into_iter().filter_map(Value::as_object);
+        let fields: Map<String, Value> =
+            fields.flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
+        all.extend(event(&fields).ok().map(|event| Question::Event(Box::new(event))));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_asked_something() {
+        for kind in crate::plugin::KINDS {
+            let asked = usual().iter().filter(|question| question.kind() == kind).count();
+            assert!(asked >= 4, "{kind}");
+        }
+    }
+
+    #[test]
+    fn times_for_people() {
+        for (nanos, text) in
+            [(0, "0 ns"), (9999, "9999 ns"), (10_000, "10 µs"), (25_000_000, "25 ms")]
+        {
+            assert_eq!(time(Duration::from_nanos(nanos)), text);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! cases.json: questions to a plugin, and the answers that it has to give.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::question::{FileQuestion, Question, TextQuestion};
+
+/// Most bytes of a file of cases, and of a file that one names.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// One question, and what has to come back.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) name: String,
+    /// The plugin's own part of the configuration.
+    pub(super) config: Map<String, Value>,
+    /// None: only whether it takes its configuration.
+    pub(super) question: Option<Question>,
+    pub(super) expected: Expected,
+}
+
+/// What has to come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// It refuses its configuration, with this in its words.
+    Refused(String),
+    /// It takes its configuration.
+    Accepted,
+    /// Of a classifier. None: no opinion about the type.
+    Verdict { file_type: Option<String>, labels: BTreeMap<String, String> },
+    /// Of a redactor.
+    Text(String),
+    /// Of a filter.
+    Decision { decision: String, labels: BTreeMap<String, String> },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    config: Map<String, Value>,
+    cases: Vec<WrittenCase>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCase {
+    name: String,
+    config: Option<Map<String, Value>>,
+    file: Option<WrittenFile>,
+    text: Option<WrittenText>,
+    event: Option<Map<String, Value>>,
+    expect: WrittenExpect,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenFile {
+    path: String,
+    content: Option<String>,
+    content_base64: Option<String>,
+    content_file: Option<PathBuf>,
+    #[serde(default, deserialize_with = "present")]
+    size: Option<Option<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenText {
+    field: String,
+    value: Option<String>,
+    arguments: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenExpect {
+    #[serde(default, deserialize_with = "present")]
+    file_type: Option<Option<String>>,
+    labels: Option<BTreeMap<String, String>>,
+    text: Option<String>,
+    decision: Option<String>,
+    refused: Option<String>,
+    accepted: Option<bool>,
+}
+
+/// Some(None) where `null` is written.
+#[expect(clippy::option_option, reason = "whether it is written, and what")]
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> std::result::Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// Reads all cases of a file. `config`: for those that name none, where the file names none either.
+pub(super) fn read(path: &Path, config: &Map<String, Value>) -> Result<Vec<Case>> {
+    let name = || path.display().to_string();
+    let text = bounded(path).with_context(name)?;
+    let written: Written = serde_json::from_slice(&text).with_context(name)?;
+    ensure!(!written.cases.is_empty(), "{}: `cases` is empty: write at least one", name());
+    let common = if written.config.is_empty() { config } else { &written.config };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let cases = written.cases.into_iter().enumerate().map(|(at, case)| {
+        let which = format!("{}: case {} ({:?})", name(), at + 1, case.name);
+        checked(case, common, folder).context(which)
+    });
+    cases.collect()
+}
+
+fn bounded(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path)?;
+    ensure!(file.metadata()?.is_file(), "no regular file");
+    let mut bytes = Vec::new();
+    let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    ensure!(read as u64 <= MOST_BYTES, "has more than {MOST_BYTES} bytes");
+    Ok(bytes)
+}
+
+fn checked(case: WrittenCase, common: &Map<String, Value>, folder: &Path) -> Result<Case> {
+    let WrittenCase { name, config, file, text, event, expect } = case;
+    let question = match (file, text, event) {
+        (None, None, None) => None,
+        (Some(file), None, None) => Some(Question::File(file_question(file, folder)?)),
+        (None, Some(text), None) => Some(Question::Text(text_question(text)?)),
+        (None, None, Some(event)) => Some(Question::Event(Box::new(super::event::event(&event)?))),
+        _ => bail!("one of `file`, `text`, `event` is right, not several"),
+    };
+    let expected = expected(expect, question.as_ref()).context("`expect`")?;
+    Ok(Case { name, config: config.unwrap_or_else(|| common.clone()), question, expected })
+}
+
+fn file_question(file: WrittenFile, folder: &Path) -> Result<FileQuestion> {
+    let WrittenFile { path, content, content_base64, content_file, size } = file;
+    let content = match (content, content_base64, content_file) {
+        (None, None, None) => Vec::new(),
+        (Some(text), None, None) => text.into_bytes(),
+        (None, Some(text), None) => {
+            use base64::Engine as _;
+            base64::engine::general_purpose::STANDARD.decode(text).context("`content_base64`")?
+        }
+        (None, None, Some(file)) => {
+            let file = folder.join(file);
+            bounded(&file).with_context(|| format!("`content_file` {}", file.display()))?
+        }
+        _ => bail!("one of `content`, `content_base64`, `content_file` is right, not several"),
+    };
+    let size = size.unwrap_or(Some(content.len() as u64));
+    Ok(FileQuestion::new(path.into_bytes(), &content, size))
+}
+
+fn text_question(text: WrittenText) -> Result<TextQuestion> {
+    let WrittenText { field, value, arguments } = text;
+    let question = match (field.as_str(), value, arguments) {
+        ("cmdline", None, Some(arguments)) => TextQuestion::command_line(arguments),
+        ("cmdline", ..) => bail!("`cmdline` takes `arguments`, a list, and no `value`"),
+        (_, Some(value), None) => TextQuestion { field, value, arguments: Vec::new() },
+        _ => bail!("the field {field:?} takes `value`, and no `arguments`"),
+    };
+    ensure!(
+        question.field().is_some(),
+        "there is no field {:?}: file, library, exe, cmdline or labels.NAME is right",
+        question.field
+    );
+    Ok(question)
+}
+
+fn expected(written: WrittenExpect, question: Option<&Question>) -> Result<Expected> {
+    let WrittenExpect { file_type, labels, text, decision, refused, accepted } = written;
+    let answer = (file_type, labels, text, decision);
+    match (question, answer, refused, accepted) {
+        (_, (None, None, None, None), Some(words), None) => Ok(Expected::Refused(words)),
+        (None, (None, None, None, None), None, Some(true)) => Ok(Expected::Accepted),
+        (None, ..) => Err(anyhow!(
+            "without `file`, `text` or `event`, `refused` (words of the error) or `accepted` (true) is right"
+        )),
+        (Some(Question::File(_)), (Some(file_type), labels, None, None), None, None) => {
+            Ok(Expected::Verdict { file_type, labels: labels.unwrap_or_default() })
+        }
+        (Some(Question::File(_)), ..) => Err(anyhow!(
+            "for a file, `file_type` (a word, or null for no opinion) and `labels` are right"
+        )),
+        (Some(Question::Text(_)), (None, None, Some(text), None), None, None) => {
+            Ok(Expected::Text(text))
+        }
+        (Some(Question::Text(_)), ..) => Err(anyhow!("for a text, `text` alone is right")),
+        (Some(Question::Event(_)), (None, labels, None, Some(decision)), None, None) => {
+            let known = ["keep", "drop", "label"].contains(&decision.as_str());
+            ensure!(known, "the decision {decision:?}: keep, drop or label is right");
+            Ok(Expected::Decision { decision, labels: labels.unwrap_or_default() })
+        }
+        (Some(Question::Event(_)), ..) => {
+            Err(anyhow!("for an event, `decision` (keep, drop or label) and `labels` are right"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cases.json");
+        std::fs::write(&path, text).unwrap();
+        let error = read(&path, &Map::new()).map(|_| ()).unwrap_err();
+        let told = format!("{error:#}");
+        assert!(told.contains("cases.json"), "{told}");
+        told
+    }
+
+    fn case(inside: &str) -> String {
+        format!("{{\"cases\": [{{\"name\": \"n\", {inside}}}]}}")
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, wanted) in [
+            ("", "EOF"),
+            ("[1]", "line 1"),
+            ("{\"cases\": []}", "at least one"),
+            ("{\"case\": []}", "unknown field `case`"),
+            (&*case("\"expect\": {}, \"fil\": {}"), "unknown field `fil`"),
+            (
+                &case("\"file\": {\"path\": \"/a\", \"sice\": 1}, \"expect\": {}"),
+                "unknown field `sice`",
+            ),
+            (
+                &case("\"file\": {\"path\": \"/a\"}, \"expect\": {\"type\": 1}"),
+                "unknown field `type`",
+            ),
+            (&case("\"file\": {\"path\": \"/a\"}, \"expect\": {}"), "`file_type`"),
+            (&case("\"file\": {\"path\": \"/a\"}, \"expect\": {\"text\": \"\"}"), "for a file"),
+            (
+                &case(
+                    "\"text\": {\"field\": \"fiel\", \"value\": \"\"}, \"expect\": {\"text\": \"\"}",
+                ),
+                "no field \"fiel\"",
+            ),
+            (
+                &case(
+                    "\"text\": {\"field\": \"cmdline\", \"value\": \"\"}, \"expect\": {\"text\": \"\"}",
+                ),
+                "`arguments`",
+            ),
+            (
+                &case("\"event\": {\"event_type\": \"x\"}, \"expect\": {\"decision\": \"keep\"}"),
+                "event_type",
+            ),
+            (
+                &case(
+                    "\"event\": {\"event_type\": \"process_exec\", \"cmdline\": \"a\"}, \"expect\": {\"decision\": \"kep\"}",
+                ),
+                "\"kep\"",
+            ),
+            (
+                &case(
+                    "\"file\": {\"path\": \"/a\", \"content_file\": \"none\"}, \"expect\": {\"file_type\": null}",
+                ),
+                "`content_file`",
+            ),
+            (
+                &case(
+                    "\"file\": {\"path\": \"/a\", \"content_base64\": \"?\"}, \"expect\": {\"file_type\": null}",
+                ),
+                "`content_base64`",
+            ),
+            (&case("\"expect\": {\"file_type\": null}"), "without `file`"),
+            (&case("\"config\": [], \"expect\": {\"accepted\": true}"), "line 1"),
+        ] {
+            let told = told(text);
+            assert!(told.contains(wanted), "{text}: {told}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `plugin new`: a crate to start from.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
+
+use super::page::Page;
+use crate::error::{Code, Failure};
+
+/// The contract of this program, as every new crate holds it.
+const CONTRACT: &str = include_str!("../../../../wit/plugin.wit");
+
+/// `plugin new`
+#[derive(Debug, Args)]
+pub(super) struct New {
+    /// The crate's name, and the directory that is made here
+    #[arg(value_name = "NAME", value_parser = crate_name)]
+    name: String,
+    /// What it does
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Kind,
+}
+
+/// What a plugin does.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    /// Says what a file is
+    Classifier,
+    /// Hides what must not be shown
+    Redactor,
+    /// Keeps, drops or labels events
+    Filter,
+}
+
+/// What is different for each kind.
+struct Template {
+    word: &'static str,
+    library: &'static str,
+    rules: &'static str,
+    cases: &'static str,
+    /// How a run takes it, before the file.
+    option: &'static str,
+    /// Behind the file: who is asked next.
+    next: &'static str,
+}
+
+macro_rules! template {
+    ($word:literal, $next:literal) => {
+        Template {
+            word: $word,
+            library: include_str!(concat!("template/", $word, "/lib.rs")),
+            rules: include_str!(concat!("template/", $word, "/rules.rs")),
+            cases: include_str!(concat!("template/", $word, "/cases.json")),
+            option: concat!("--", $word),
+            next: $next,
+        }
+    };
+}
+
+impl Kind {
+    fn template(self) -> Template {
+        match self {
+            Kind::Classifier => template!("classifier", " --classifier default"),
+            Kind::Redactor => template!("redactor", " --redactor default"),
+            Kind::Filter => template!("filter", ""),
+        }
+    }
+}
+
+/// Writes a crate. What is there already stays as it is.
+pub(super) fn new(arguments: &New) -> Result<(), Failure> {
+    let New { name, kind } = arguments;
+    let root = Path::new(name);
+    fs::create_dir(root).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure {
+            code: Code::Usage,
+            error: anyhow!("{name} is there already and stays as it is: take another name"),
+        },
+        _ => failed(name)(error),
+    })?;
+    for (path, text) in files(name, &kind.template()) {
+        let path = root.join(path);
+        write(&path, &text).map_err(failed(&path.display().to_string()))?;
+    }
+    let mut page = Page::default();
+    page.line(format_args!("{name}: a {} to start from; next:", kind.template().word));
+    for command in [
+        format!("cd {name}"),
+        "cargo test".to_owned(),
+        "cargo build --release --target wasm32-wasip2".to_owned(),
+        format!("crypto-tracer plugin test {} --cases cases.json", component(name)),
+    ] {
+        page.line(format_args!("  {command}"));
+    }
+    page.print()
+}
+
+fn failed(what: &str) -> impl FnOnce(std::io::Error) -> Failure {
+    let what = format!("cannot write {what}");
+    |error| Failure { code: Code::Failed, error: anyhow::Error::new(error).context(what) }
+}
+
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    // Never over another file, whoever put it there meanwhile.
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+/// Where cargo puts the component.
+fn component(name: &str) -> String {
+    format!("target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_"))
+}
+
+fn files(name: &str, template: &Template) -> [(&'static str, String); 7] {
+    let Template { word, library, rules, cases, option, next } = template;
+    let fill = |text: &str| {
+        text.replace("{NAME}", name)
+            .replace("{KIND}", word)
+            .replace("{FILE}", &component(name))
+            .replace("{CONTRACT}", contract_version())
+            .replace("{OPTIONS}", &format!("{option} {}{next}", component(name)))
+    };
+    [
+        ("Cargo.toml", fill(include_str!("template/Cargo.toml.in"))),
+        (".gitignore", include_str!("template/gitignore").to_owned()),
+        ("README.md", fill(include_str!("template/README.md.in"))),
+        ("cases.json", (*cases).to_owned()),
+        ("src/lib.rs", (*library).to_owned()),
+        ("src/rules.rs", (*rules).to_owned()),
+        ("wit/plugin.wit", CONTRACT.to_owned()),
+    ]
+}
+
+fn contract_version() -> &'static str {
+    let line = CONTRACT.lines().find_map(|line| line.strip_prefix("package crypto-tracer:plugin@"));
+    line.unwrap_or_default().trim_end_matches(';')
+}
+
+/// A name that cargo takes for a library, and that is no dependency of the template.
+fn crate_name(text: &str) -> Result<String, String> {
+    /// Longest name in bytes that a plugin is told by.
+    const MOST: usize = 64;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    if !begins || !text.bytes().all(plain) || text.len() > MOST {
+        return Err(format!(
+            "no name of a crate: write 1 to {MOST} of a-z, 0-9, `-`, `_`, a letter first, for example acme-classifier"
+        ));
+    }
+    let taken = RESERVED.split_whitespace().any(|word| word == text.replace('-', "_"));
+    if taken {
+        Err(format!("cargo takes no crate of this name: try {text}-plugin"))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// Rust's keywords and own crates, and what the template depends on.
+const RESERVED: &str = "Self abstract alloc as async await become box break const continue core crate do dyn else enum \
+    extern false final fn for gen if impl in let loop macro match mod move mut override priv proc_macro pub ref return \
+    self serde serde_json static std struct super test trait true try type typeof unsafe unsized use virtual where \
+    while wit_bindgen yield";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cargo_takes() {
+        for good in ["a", "acme-classifier", "Acme_2", &"a".repeat(64)] {
+            assert_eq!(crate_name(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "-a",
+            "2a",
+            "_a",
+            "a b",
+            "a/b",
+            "../a",
+            "a.b",
+            "ä",
+            "a\n",
+            &"a".repeat(65),
+            "fn",
+            "serde-json",
+            "std",
+        ] {
+            assert!(crate_name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_to_fill_in() {
+        for kind in [Kind::Classifier, Kind::Redactor, Kind::Filter] {
+            for (path, text) in files("acme-plugin", &kind.template()) {
+                for word in ["{NAME}", "{KIND}", "{FILE}", "{CONTRACT}", "{OPTIONS}", "{BESIDE}"] {
+                    assert!(!text.contains(word), "{path}: {word}");
+                }
+            }
+        }
+        assert_eq!(contract_version().split('.').count(), 3);
+    }
+}

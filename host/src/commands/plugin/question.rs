@@ -1,0 +1,121 @@
+//! A question to a plugin, asked as the tracer asks it.
+
+use crate::event::{
+    ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile, Redact,
+};
+use crate::plugin::{Decision, Heads, Plugins};
+use crate::reader::visible_head;
+
+/// Whose event it is.
+const UID: u32 = 1000;
+
+/// What a plugin is asked.
+#[derive(Clone, Debug)]
+pub(super) enum Question {
+    /// A classifier: what is this file?
+    File(FileQuestion),
+    /// A redactor: what must not be shown of this text?
+    Text(TextQuestion),
+    /// A filter: is this event shown?
+    Event(Box<ClassifiedEvent>),
+}
+
+impl Question {
+    /// The kind of plugin that is asked.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Question::File(_) => "classifier",
+            Question::Text(_) => "redactor",
+            Question::Event(_) => "filter",
+        }
+    }
+
+    /// Asks.
+    pub(super) fn ask(&mut self, plugins: &mut Plugins) -> Answer {
+        match self {
+            Question::File(FileQuestion { file, head }) => {
+                let verdict = plugins.classify(UID, file, 0, head);
+                let known = verdict.classifier.is_some();
+                let file_type = known.then_some(verdict.file_type);
+                Answer::Verdict { file_type, labels: verdict.labels }
+            }
+            Question::Text(text) => {
+                let field = text.field().unwrap_or(Field::File);
+                let hidden = plugins.redactor(UID).redact(field, &text.value, &text.arguments);
+                Answer::Text(hidden.unwrap_or_else(|| text.value.clone()))
+            }
+            Question::Event(event) => Answer::Decision(plugins.decide(event)),
+        }
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// None: no opinion about the type.
+    Verdict { file_type: Option<FileType>, labels: Vec<Label> },
+    /// The text as it is shown.
+    Text(String),
+    /// The event's fate.
+    Decision(Decision),
+}
+
+/// A file that is only told of.
+#[derive(Clone, Debug)]
+pub(super) struct FileQuestion {
+    file: OpenedFile,
+    head: Head,
+}
+
+#[derive(Clone, Debug)]
+struct Head {
+    visible: Vec<u8>,
+    size: Option<u64>,
+}
+
+impl Heads for Head {
+    fn head(&mut self) -> (&[u8], HeadOutcome) {
+        let outcome = if self.size.is_some() { HeadOutcome::Read } else { HeadOutcome::Gone };
+        (&self.visible, outcome)
+    }
+
+    fn size(&mut self) -> Option<u64> {
+        self.size
+    }
+}
+
+impl FileQuestion {
+    /// `size`: in bytes; None when the file is gone, which leaves nothing to look at.
+    pub(super) fn new(path: Vec<u8>, content: &[u8], size: Option<u64>) -> FileQuestion {
+        let path = KernelPath { bytes: path, ..KernelPath::default() };
+        let file = OpenedFile { path, size: size.unwrap_or(0), ..OpenedFile::default() };
+        let visible = if size.is_some() { visible_head(content) } else { Vec::new() };
+        FileQuestion { file, head: Head { visible, size } }
+    }
+}
+
+/// A text that may have to be hidden.
+#[derive(Clone, Debug)]
+pub(super) struct TextQuestion {
+    pub(super) field: String,
+    pub(super) value: String,
+    pub(super) arguments: Vec<String>,
+}
+
+impl TextQuestion {
+    /// A command line, joined as the tracer joins it.
+    pub(super) fn command_line(arguments: Vec<String>) -> TextQuestion {
+        TextQuestion { field: "cmdline".to_owned(), value: arguments.join(" "), arguments }
+    }
+
+    /// None: there is no such field.
+    pub(super) fn field(&self) -> Option<Field<'_>> {
+        Some(match self.field.as_str() {
+            "file" => Field::File,
+            "library" => Field::Library,
+            "exe" => Field::Exe,
+            "cmdline" => Field::Cmdline,
+            other => Field::Label(other.strip_prefix("labels.").filter(|name| !name.is_empty())?),
+        })
+    }
+}

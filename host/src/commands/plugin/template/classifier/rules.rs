@@ -1,0 +1,55 @@
+//! Which files are site keys. No bindings, so `cargo test` runs it as it is.
+
+use serde::Deserialize;
+
+/// The plugin's own part of the configuration.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// Endings of file names, 3 to 15 bytes each.
+    pub suffixes: Vec<String>,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules { suffixes: vec![".sitekey".to_owned()] }
+    }
+}
+
+impl Rules {
+    /// Reads the configuration, a JSON object.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the operator.
+    pub fn read(config: &str) -> Result<Rules, String> {
+        serde_json::from_str(config).map_err(|error| error.to_string())
+    }
+
+    /// The type of a file, where these rules know it.
+    pub fn file_type(&self, path: &str) -> Option<&'static str> {
+        let path = path.to_ascii_lowercase();
+        let ends = |suffix: &String| path.ends_with(&suffix.to_ascii_lowercase());
+        self.suffixes.iter().any(ends).then_some("site_key")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_decide_whatever_their_case() {
+        let rules = Rules::read("{}").unwrap();
+        assert_eq!(rules.file_type("/srv/app/a.sitekey"), Some("site_key"));
+        assert_eq!(rules.file_type("/srv/app/A.SiteKey"), Some("site_key"));
+        assert_eq!(rules.file_type("/srv/app/a.pem"), None);
+    }
+
+    #[test]
+    fn endings_can_be_configured() {
+        let rules = Rules::read(r#"{"suffixes": [".tier1"]}"#).unwrap();
+        assert_eq!(rules.file_type("/srv/app/a.tier1"), Some("site_key"));
+        assert_eq!(rules.file_type("/srv/app/a.sitekey"), None);
+        assert!(Rules::read(r#"{"suffix": ".tier1"}"#).unwrap_err().contains("suffixes"));
+    }
+}

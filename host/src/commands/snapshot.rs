@@ -1,0 +1,125 @@
+//! `snapshot`: one document about every running process.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+
+use super::document::{self, failed};
+use super::line;
+use crate::cli;
+use crate::document::{Coverage, Seen, SnapshotBuilder};
+use crate::error::Failure;
+use crate::pipeline::{ReaderHeads, judge_looked, redactor, wall_now};
+use crate::plugin::{Plugins, Trust};
+use crate::reader::{LookedAt, Reader};
+use crate::say::Say;
+use crate::signals::Signals;
+use crate::stats::Usage;
+use crate::stop::Stop;
+use crate::users::Users;
+
+/// Processes that are held in memory at once.
+const PAGE: usize = 64;
+/// How long the look into so many may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Looks once and prints.
+pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failure> {
+    let stop = Stop::default();
+    let _signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
+    let trust = Trust::of_this_process();
+    let config = line::config(&arguments.plugins, &trust)?;
+    let mut plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
+    let new = line::new_file(&config)?;
+    document::check(&arguments.print)?;
+    let reader = Reader::start().context("cannot start the reader").map_err(failed)?;
+    let redact = !arguments.print.no_redact;
+    let mut look = Look {
+        own: reader.pids().into_iter().chain([std::process::id()]).collect(),
+        reader: ReaderHeads { reader, stop: stop.clone() },
+        users: Users::read(),
+        redact,
+        builder: SnapshotBuilder::default(),
+        coverage: Coverage { complete: true, unreadable_processes: 0 },
+    };
+    look.all(&mut plugins, &stop);
+    let Look { builder, coverage, .. } = look;
+    told(&mut plugins, say);
+    if let Some(why) = plugins.must_end() {
+        return Err(failed(anyhow!(why)));
+    }
+    if !coverage.complete {
+        let more = if rustix::process::geteuid().is_root() { "" } else { "; sudo sees more" };
+        say.info(format_args!(
+            "not complete: {} processes may not be looked into{more}",
+            coverage.unreadable_processes
+        ));
+    }
+    let name = rustix::system::uname();
+    let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    let host = (text(name.nodename()), text(name.release()));
+    let snapshot = builder.finish(wall_now(), host, coverage);
+    let target = document::target(&arguments.print, new)?;
+    document::print(&snapshot, &arguments.print, target, &stop)?;
+    say.detail(Usage::own());
+    Ok(())
+}
+
+/// A look at the whole system.
+struct Look {
+    reader: ReaderHeads,
+    own: Vec<u32>,
+    users: Users,
+    redact: bool,
+    builder: SnapshotBuilder,
+    coverage: Coverage,
+}
+
+impl Look {
+    fn all(&mut self, plugins: &mut Plugins, stop: &Stop) {
+        let mut after = Some(0);
+        while let Some(from) = after {
+            let until = Instant::now() + PATIENCE;
+            let page = self.reader.reader.page((from, PAGE), plugins.interest(), until, stop);
+            let Some((processes, next)) = page else {
+                self.coverage.complete = false;
+                return;
+            };
+            for process in &processes {
+                if !self.own.contains(&process.pid) {
+                    self.one(process, plugins);
+                }
+            }
+            after = next;
+        }
+    }
+
+    fn one(&mut self, process: &LookedAt, plugins: &mut Plugins) {
+        if !process.readable {
+            self.coverage.complete = false;
+            self.coverage.unreadable_processes += 1;
+        }
+        let holds = judge_looked(process, wall_now(), &mut self.reader, plugins);
+        let seen = Seen {
+            pid: process.pid,
+            name: &process.comm,
+            exe: process.exe.as_deref(),
+            running_as: self.users.name(process.uid, self.redact),
+            holds,
+        };
+        self.builder.process(seen, &mut *redactor(plugins, process.uid, self.redact));
+    }
+}
+
+/// What plugins have to say, and what failed.
+pub(super) fn told(plugins: &mut Plugins, say: Say) {
+    for failure in plugins.take_failures() {
+        say.info(format_args!(
+            "plugin {} failed {} times as a {}: {}; {}",
+            failure.plugin, failure.count, failure.kind, failure.cause, failure.action
+        ));
+    }
+    for line in plugins.take_log() {
+        say.info(format_args!("plugin {}: {}", line.plugin, line.message));
+    }
+}

@@ -1,0 +1,60 @@
+//! Documents: many events gathered into one object. Their texts are [`Shown`] ones, redacted before they come here.
+
+mod snapshot;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use serde::{Serialize, Serializer};
+
+use crate::event::{Field, Redact, Shown, Timestamp};
+
+pub use snapshot::{Coverage, Seen, Snapshot, SnapshotBuilder};
+
+/// Something that is printed when it is whole.
+pub trait Document: Serialize {
+    /// As text for people.
+    fn summary(&self) -> String;
+}
+
+/// `YYYY-MM-DDTHH:MM:SS.ffffffZ`
+fn text_of(at: Timestamp) -> String {
+    let time = DateTime::from_timestamp_micros(at.0).unwrap_or_default();
+    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// A text that many places share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shared(Arc<Shown>);
+
+impl Shared {
+    fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl Serialize for Shared {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Redacted paths by the real ones: each is redacted and kept once.
+#[derive(Debug, Default)]
+struct Paths(HashMap<Vec<u8>, Shared>);
+
+impl Paths {
+    fn shown(&mut self, redact: &mut dyn Redact, field: Field<'_>, path: &[u8]) -> Shared {
+        if let Some(shown) = self.0.get(path) {
+            return shown.clone();
+        }
+        let shown = Shared(Arc::new(Shown::of(redact, field, path)));
+        self.0.insert(path.to_vec(), shown.clone());
+        shown
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -1,0 +1,157 @@
+//! `snapshot`: the running processes that have crypto libraries mapped or crypto files open.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Document, Paths, Shared, text_of};
+use crate::event::{ClassifiedEvent, EnrichedWhat, Field, Redact, Shown, Timestamp};
+use crate::printable::printable;
+
+/// The document.
+#[derive(Debug, Serialize)]
+pub struct Snapshot {
+    snapshot_version: &'static str,
+    generated_at: String,
+    hostname: String,
+    kernel: String,
+    processes: Vec<Process>,
+    summary: Summary,
+    coverage: Coverage,
+}
+
+#[derive(Debug, Serialize)]
+struct Process {
+    pid: u32,
+    name: String,
+    exe: Option<Shown>,
+    running_as: String,
+    libraries: Vec<Shared>,
+    open_crypto_files: Vec<Shared>,
+}
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    total_processes: usize,
+    total_libraries: usize,
+    total_files: usize,
+}
+
+/// How much of the system was seen.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Coverage {
+    /// Every process that was there was looked into.
+    pub complete: bool,
+    /// Processes that may not be looked into.
+    pub unreadable_processes: u64,
+}
+
+/// One process.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// Process id.
+    pub pid: u32,
+    /// Name.
+    pub name: &'a [u8],
+    /// Executable's path.
+    pub exe: Option<&'a [u8]>,
+    /// The user's name, as it may be shown.
+    pub running_as: String,
+    /// What it has mapped and holds open.
+    pub holds: Vec<ClassifiedEvent>,
+}
+
+/// Gathers processes.
+#[derive(Debug, Default)]
+pub struct SnapshotBuilder {
+    processes: Vec<Process>,
+    libraries: Paths,
+    files: Paths,
+}
+
+impl SnapshotBuilder {
+    /// Takes a process, if it has anything.
+    pub fn process(&mut self, seen: Seen<'_>, redact: &mut dyn Redact) {
+        let (mut libraries, mut files) = (Vec::new(), Vec::new());
+        for held in seen.holds {
+            let (paths, field, list, path) = match held.event.what {
+                EnrichedWhat::LibLoad { file, .. } => {
+                    (&mut self.libraries, Field::Library, &mut libraries, file.path.bytes)
+                }
+                EnrichedWhat::FileOpen { file, .. } => {
+                    (&mut self.files, Field::File, &mut files, file.path.bytes)
+                }
+                EnrichedWhat::Exec { .. } | EnrichedWhat::Exit { .. } => continue,
+            };
+            let shown = paths.shown(redact, field, &path);
+            // Shown alike does not make them one: two users' keys may both be /home/USER/key.pem.
+            if !list.iter().any(|known: &Shared| std::sync::Arc::ptr_eq(&known.0, &shown.0)) {
+                list.push(shown);
+            }
+        }
+        if libraries.is_empty() && files.is_empty() {
+            return;
+        }
+        self.processes.push(Process {
+            pid: seen.pid,
+            name: String::from_utf8_lossy(seen.name).into_owned(),
+            exe: seen.exe.map(|exe| Shown::of(redact, Field::Exe, exe)),
+            running_as: seen.running_as,
+            libraries,
+            open_crypto_files: files,
+        });
+    }
+
+    /// The whole of it.
+    pub fn finish(
+        self,
+        at: Timestamp,
+        (hostname, kernel): (String, String),
+        coverage: Coverage,
+    ) -> Snapshot {
+        let summary = Summary {
+            total_processes: self.processes.len(),
+            total_libraries: self.libraries.len(),
+            total_files: self.files.len(),
+        };
+        Snapshot {
+            snapshot_version: "1.0",
+            generated_at: text_of(at),
+            hostname,
+            kernel,
+            processes: self.processes,
+            summary,
+            coverage,
+        }
+    }
+}
+
+impl Document for Snapshot {
+    fn summary(&self) -> String {
+        let Summary { total_processes, total_libraries, total_files } = self.summary;
+        let mut text = format!(
+            "{} on {} (Linux {})\n{total_processes} processes with {total_libraries} crypto libraries and {total_files} open crypto files\n",
+            self.generated_at,
+            printable(&self.hostname),
+            printable(&self.kernel),
+        );
+        let Coverage { complete, unreadable_processes } = self.coverage;
+        if !complete {
+            let _ = writeln!(
+                text,
+                "not complete: {unreadable_processes} processes may not be looked into"
+            );
+        }
+        for process in &self.processes {
+            let name = printable(&process.name);
+            let user = printable(&process.running_as);
+            let _ = writeln!(text, "\n{name} (pid {}, {user})", process.pid);
+            let libraries = process.libraries.iter().map(|path| ("library", path));
+            let files = process.open_crypto_files.iter().map(|path| ("file   ", path));
+            for (kind, path) in libraries.chain(files) {
+                let _ = writeln!(text, "  {kind}  {}", printable(path.as_str()));
+            }
+        }
+        text
+    }
+}

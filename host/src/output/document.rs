@@ -1,0 +1,212 @@
+//! One document as bytes, and the bytes in a file, a pipe or a terminal.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
+
+use super::{NewFile, OpenError, Target};
+use crate::stop::Stop;
+
+/// How long a pipe that nobody reads may take when the end was asked for.
+const LAST_WRITE: Duration = Duration::from_millis(80);
+/// How often the wish to end is looked at while waiting.
+const LOOK_NS: i64 = 10_000_000;
+
+/// How a document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentShape {
+    /// Indented.
+    Pretty,
+    /// On one line.
+    Line,
+    /// As the one element of an array.
+    Array,
+}
+
+/// The document as JSON.
+///
+/// # Errors
+/// What it is made of cannot be JSON; no document of ours is.
+pub fn json(document: &impl Serialize, shape: DocumentShape) -> io::Result<Vec<u8>> {
+    let mut bytes = match shape {
+        DocumentShape::Pretty => serde_json::to_vec_pretty(document)?,
+        DocumentShape::Line => serde_json::to_vec(document)?,
+        DocumentShape::Array => {
+            let mut bytes = b"[\n".to_vec();
+            serde_json::to_writer(&mut bytes, document)?;
+            bytes.extend_from_slice(b"\n]");
+            bytes
+        }
+    };
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Where a document goes.
+#[derive(Debug)]
+pub struct DocumentTarget {
+    target: Target,
+    /// The file that it becomes when it is whole, and where it is until then.
+    rename: Option<(PathBuf, PathBuf)>,
+}
+
+/// The document is not out.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the document to {name}")]
+pub struct WriteError {
+    /// Where to.
+    pub name: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl DocumentTarget {
+    /// Standard output.
+    pub fn standard_output() -> io::Result<DocumentTarget> {
+        Ok(DocumentTarget { target: Target::standard_output()?, rename: None })
+    }
+
+    /// A file. A regular one is replaced when the document is whole; FIFOs, devices and links are written through.
+    pub fn open(path: &Path, new: NewFile) -> Result<DocumentTarget, OpenError> {
+        let failed = |source| OpenError { path: path.to_owned(), source };
+        let there = path.symlink_metadata().ok();
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
+            return Ok(DocumentTarget { target: Target::open(path, false, new)?, rename: None });
+        }
+        let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.new", std::process::id()));
+        let part = path.with_file_name(hidden);
+        let file =
+            File::options().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
+        let new = match &there {
+            // The file keeps who may read it.
+            Some(there) => NewFile { mode: there.mode() & 0o777, gid: Some(there.gid()) },
+            None => new,
+        };
+        let given =
+            new.give(&file).and_then(|()| Target::of(file.into(), path.display().to_string()));
+        match given {
+            Ok(target) => Ok(DocumentTarget { target, rename: Some((part, path.to_owned())) }),
+            Err(error) => {
+                let _ = std::fs::remove_file(&part);
+                Err(failed(error))
+            }
+        }
+    }
+
+    /// Writes the document, whole or not at all where that is a file. A reader that went away is no error.
+    ///
+    /// # Errors
+    /// It could not be written, or nobody took it when the end was asked for.
+    pub fn write(mut self, bytes: &[u8], stop: &Stop) -> Result<(), WriteError> {
+        let written = self.put(bytes, stop).and_then(|()| match &self.rename {
+            Some((part, path)) => std::fs::rename(part, path),
+            None => Ok(()),
+        });
+        match written {
+            Err(error) if self.target.has_reader && error.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(())
+            }
+            Err(source) => Err(WriteError { name: self.target.name.clone(), source }),
+            Ok(()) => {
+                self.rename = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn put(&self, bytes: &[u8], stop: &Stop) -> io::Result<()> {
+        let fd = self.target.fd.as_fd();
+        let mut rest = bytes;
+        let mut asked = None;
+        while !rest.is_empty() {
+            if !self.target.regular {
+                let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK_NS };
+                if poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&timeout)) == Ok(0) {
+                    if stop.is_asked() {
+                        let since = *asked.get_or_insert_with(Instant::now);
+                        if since.elapsed() >= LAST_WRITE {
+                            return Err(io::ErrorKind::TimedOut.into());
+                        }
+                    }
+                    continue;
+                }
+            }
+            // A pipe that is ready takes this much without blocking.
+            let most =
+                if self.target.regular { rest.len() } else { rest.len().min(libc::PIPE_BUF) };
+            match rustix::io::write(fd, rest.get(..most).unwrap_or_default()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for DocumentTarget {
+    /// What is not whole does not stay.
+    fn drop(&mut self) {
+        if let Some((part, _)) = &self.rename {
+            let _ = std::fs::remove_file(part);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn shapes_of_a_document() {
+        let document = serde_json::json!({"a": 1});
+        let text = |shape| String::from_utf8(json(&document, shape).unwrap()).unwrap();
+        assert_eq!(text(DocumentShape::Pretty), "{\n  \"a\": 1\n}\n");
+        assert_eq!(text(DocumentShape::Line), "{\"a\":1}\n");
+        assert_eq!(text(DocumentShape::Array), "[\n{\"a\":1}\n]\n");
+    }
+
+    #[test]
+    fn a_file_is_replaced_when_the_document_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.json");
+        let stop = Stop::default();
+        let names = || {
+            let mut names: Vec<_> = std::fs::read_dir(dir.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
+            names.sort();
+            names
+        };
+        DocumentTarget::open(&path, NewFile::default()).unwrap().write(b"one", &stop).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"one".to_vec(), 0o600));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let next = DocumentTarget::open(&path, NewFile::default()).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"one", "until the next one is whole");
+        drop(next);
+        assert_eq!(names(), ["x.json"], "nothing half stays");
+        DocumentTarget::open(&path, NewFile::default()).unwrap().write(b"two", &stop).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o644));
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        DocumentTarget::open(&link, NewFile::default()).unwrap().write(b"3", &stop).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&path).unwrap(), b"3");
+        assert_eq!(names(), ["link", "x.json"]);
+    }
+}

@@ -1,0 +1,218 @@
+//! What this machine and these privileges allow, as far as it can be told before anything is loaded.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use rustix::thread::CapabilitySet;
+
+use super::error::Error;
+
+/// Where the kernel tells its types.
+pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+/// The oldest kernel that has everything, `bpf_loop` above all.
+const OLDEST: (u32, u32) = (5, 17);
+/// The inode number that the first pid namespace has on every kernel (`PROC_PID_INIT_INO`).
+const FIRST_PID_NS: u64 = 0xEFFF_FFFC;
+
+/// Where the kernel tells what watches over it.
+const SECURITY: &str = "/sys/kernel/security";
+/// Where it tells how it is preempted.
+const PREEMPT: &str = "/sys/kernel/debug/sched/preempt";
+
+/// When the kernel lets another thread run in the middle of a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preemption {
+    /// At places that the kernel chose: none, voluntary.
+    Chosen,
+    /// Nearly everywhere: full, lazy, real time.
+    Full,
+    /// It does not say.
+    Unknown,
+}
+
+/// What was found out.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    pub(super) release: String,
+    pub(super) preemption: Preemption,
+    /// The active security modules, if the kernel tells.
+    pub(super) security_modules: Option<Vec<String>>,
+    /// `none`, `integrity` or `confidentiality`, if the kernel tells.
+    pub(super) lockdown: Option<String>,
+}
+
+impl Machine {
+    pub(super) fn look() -> Machine {
+        let name = rustix::system::uname();
+        let release = name.release().to_string_lossy().into_owned();
+        let model = name.version().to_string_lossy().into_owned();
+        let text = |path: String| fs::read_to_string(path).ok();
+        let lockdown = text(format!("{SECURITY}/lockdown"));
+        let security_modules = text(format!("{SECURITY}/lsm"));
+        let preemption = preemption(
+            &model,
+            text(PREEMPT.to_owned()).as_deref(),
+            &text("/proc/cmdline".to_owned()).unwrap_or_default(),
+            text(format!("/boot/config-{release}")).as_deref(),
+        );
+        Machine {
+            preemption,
+            security_modules: security_modules
+                .map(|all| all.trim().split(',').map(str::to_owned).collect()),
+            lockdown: lockdown.as_deref().and_then(chosen).map(str::to_owned),
+            release,
+        }
+    }
+}
+
+/// The word in brackets or parentheses among others.
+fn chosen(words: &str) -> Option<&str> {
+    words.split_whitespace().find_map(|word| {
+        let inside = word.strip_prefix(['[', '('])?;
+        inside.strip_suffix([']', ')'])
+    })
+}
+
+/// From the kernel's build description, what debugfs says, the command line, and the configuration it was built with:
+/// the first that knows decides.
+fn preemption(
+    model: &str,
+    debugfs: Option<&str>,
+    command_line: &str,
+    config: Option<&str>,
+) -> Preemption {
+    let of_word = |word: &str| match word {
+        "none" | "voluntary" => Preemption::Chosen,
+        "full" | "lazy" => Preemption::Full,
+        _ => Preemption::Unknown,
+    };
+    let words: Vec<&str> = model.split_whitespace().collect();
+    if words.contains(&"PREEMPT_RT") || words.contains(&"PREEMPT") {
+        return Preemption::Full;
+    }
+    if !words.contains(&"PREEMPT_DYNAMIC") {
+        return Preemption::Chosen;
+    }
+    let asked =
+        command_line.split_whitespace().rev().find_map(|word| word.strip_prefix("preempt="));
+    let built = config.and_then(|config| {
+        let has = |name: &str| config.lines().any(|line| line == format!("CONFIG_{name}=y"));
+        let names = [("PREEMPT_NONE", "none"), ("PREEMPT_VOLUNTARY", "voluntary")];
+        let more = [("PREEMPT", "full"), ("PREEMPT_LAZY", "lazy")];
+        names.into_iter().chain(more).find(|(name, _)| has(name)).map(|(_, word)| word)
+    });
+    debugfs.and_then(chosen).or(asked).or(built).map_or(Preemption::Unknown, of_word)
+}
+
+/// Refuses a machine that can never be traced.
+pub(super) fn check_kernel() -> Result<(), Error> {
+    if std::env::consts::ARCH != "x86_64" {
+        let lacks = format!("it runs on {}", std::env::consts::ARCH);
+        return Err(Error::Kernel { lacks });
+    }
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    if version(&release).is_some_and(|found| found < OLDEST) {
+        return Err(Error::Kernel { lacks: format!("it is Linux {release}") });
+    }
+    if !std::path::Path::new(BTF_PATH).exists() {
+        let lacks = format!("it is made without BTF ({BTF_PATH} is missing)");
+        return Err(Error::Kernel { lacks });
+    }
+    Ok(())
+}
+
+/// Major and minor number of a release such as `6.1.0-13-amd64`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Refuses a process that may not load programs.
+pub(super) fn check_privileges() -> Result<(), Error> {
+    let held =
+        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let missing = missing(held);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let program = std::env::current_exe().unwrap_or_else(|_unknown| "crypto-tracer".into());
+    Err(Error::Privileges { missing: missing.join(", "), program: program.display().to_string() })
+}
+
+/// Names of the capabilities that loading programs needs and this process has not.
+pub(super) fn missing_capabilities() -> Vec<&'static str> {
+    missing(
+        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective),
+    )
+}
+
+fn missing(held: CapabilitySet) -> Vec<&'static str> {
+    if held.contains(CapabilitySet::SYS_ADMIN) {
+        return Vec::new();
+    }
+    let needed = [(CapabilitySet::BPF, "CAP_BPF"), (CapabilitySet::PERFMON, "CAP_PERFMON")];
+    needed.into_iter().filter(|(one, _)| !held.contains(*one)).map(|(_, name)| name).collect()
+}
+
+/// The inode number of this process's pid namespace; 0 when that is the first one.
+pub(super) fn pid_namespace() -> Result<u32, Error> {
+    let inode = fs::metadata("/proc/self/ns/pid")
+        .map_err(|error| Error::Setup { what: format!("/proc/self/ns/pid: {error}") })?
+        .ino();
+    if inode == FIRST_PID_NS {
+        return Ok(0);
+    }
+    u32::try_from(inode).map_err(|_too_large| Error::Setup {
+        what: format!("the pid namespace has the unexpected number {inode}"),
+    })
+}
+
+/// Whether this process's boot clock is the one that the programs see.
+pub(super) fn in_first_time_namespace() -> bool {
+    let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+    offsets.lines().all(|line| line.split_whitespace().skip(1).all(|number| number == "0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases() {
+        assert_eq!(version("6.1.0-13-amd64"), Some((6, 1)));
+        assert_eq!(version("5.17"), Some((5, 17)));
+        assert_eq!(version("6.18.44-fc-v669"), Some((6, 18)));
+        assert_eq!(version("odd"), None);
+    }
+
+    #[test]
+    fn privileges_are_two_capabilities_or_the_old_one() {
+        assert_eq!(missing(CapabilitySet::empty()), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(missing(CapabilitySet::BPF), ["CAP_PERFMON"]);
+        assert!(missing(CapabilitySet::BPF | CapabilitySet::PERFMON).is_empty());
+        assert!(missing(CapabilitySet::SYS_ADMIN).is_empty());
+    }
+
+    #[test]
+    fn preemption_by_the_first_that_knows() {
+        let dynamic = "#1 SMP PREEMPT_DYNAMIC Debian 6.12.117-1 (2026-11-14)";
+        let config = Some("CONFIG_PREEMPT_BUILD=y\nCONFIG_PREEMPT_VOLUNTARY=y\n");
+        let none = None;
+        assert_eq!(preemption("#1 SMP PREEMPT_RT x", none, "", config), Preemption::Full);
+        assert_eq!(preemption("#1 SMP PREEMPT x", none, "", config), Preemption::Full);
+        assert_eq!(preemption("#1 SMP x", none, "", none), Preemption::Chosen);
+        assert_eq!(preemption(dynamic, none, "", config), Preemption::Chosen);
+        assert_eq!(preemption(dynamic, none, "quiet preempt=full", config), Preemption::Full);
+        assert_eq!(preemption(dynamic, none, "preempt=lazy", none), Preemption::Full);
+        let debugfs = Some("(none) voluntary full\n");
+        assert_eq!(preemption(dynamic, debugfs, "preempt=full", config), Preemption::Chosen);
+        assert_eq!(preemption(dynamic, none, "", none), Preemption::Unknown);
+        assert_eq!(preemption(dynamic, none, "", Some("CONFIG_PREEMPT=y")), Preemption::Full);
+    }
+
+    #[test]
+    fn the_chosen_word_is_in_brackets() {
+        assert_eq!(chosen("none [integrity] confidentiality\n"), Some("integrity"));
+        assert_eq!(chosen("nothing chosen"), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! One BPF program at one hook.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use aya::{
+    Btf, Ebpf,
+    programs::{BtfTracePoint, FExit, Lsm, Program, ProgramError},
+};
+
+use super::{
+    Kinds,
+    error::chain,
+    offsets::{Group, Layout},
+};
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hook {
+    /// A tracepoint whose arguments have types.
+    TracePoint(&'static str),
+    /// A hook for security modules.
+    Security(&'static str),
+    /// The return of a function of the kernel that has this number of parameters.
+    Return(&'static str, u32),
+}
+
+impl Hook {
+    /// How it is shown.
+    pub(super) fn name(self) -> String {
+        match self {
+            Hook::TracePoint(name) => format!("tp_btf {name}"),
+            Hook::Security(name) => format!("lsm {name}"),
+            Hook::Return(name, _) => format!("fexit {name}"),
+        }
+    }
+}
+
+/// One program at one hook.
+#[derive(Debug)]
+pub(super) struct Probe {
+    /// Its name in the object.
+    pub(super) program: &'static str,
+    pub(super) hook: Hook,
+    /// Which events it gives.
+    pub(super) serves: Kinds,
+    pub(super) needs: &'static [Group],
+    /// Without it, its rung works all the same, but does not see this.
+    pub(super) optional: Option<&'static str>,
+}
+
+impl Probe {
+    pub(super) fn load(&self, bpf: &mut Ebpf, btf: &Btf, layout: &Layout) -> Result<(), String> {
+        if let Some(lacks) = layout.lacks(self.needs) {
+            return Err(lacks);
+        }
+        if let Hook::Return(function, parameters) = self.hook {
+            layout.has_function(function, parameters)?;
+        }
+        let loaded = match (self.hook, self.of(bpf)?) {
+            (Hook::TracePoint(name), Program::BtfTracePoint(program)) => program.load(name, btf),
+            (Hook::Security(name), Program::Lsm(program)) => program.load(name, btf),
+            (Hook::Return(name, _), Program::FExit(program)) => program.load(name, btf),
+            _ => Err(ProgramError::UnexpectedProgramType),
+        };
+        match loaded {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    pub(super) fn attach(&self, bpf: &mut Ebpf) -> Result<(), String> {
+        let attached = match self.of(bpf)? {
+            Program::BtfTracePoint(program) => BtfTracePoint::attach(program).map(drop),
+            Program::Lsm(program) => Lsm::attach(program).map(drop),
+            Program::FExit(program) => FExit::attach(program).map(drop),
+            _ => Err(ProgramError::UnexpectedProgramType),
+        };
+        match attached {
+            Ok(()) | Err(ProgramError::AlreadyAttached) => Ok(()),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    /// Detaches and unloads; nothing, if it is not loaded.
+    pub(super) fn unload(&self, bpf: &mut Ebpf) {
+        let _ = match self.of(bpf) {
+            Ok(Program::BtfTracePoint(program)) => program.unload(),
+            Ok(Program::Lsm(program)) => program.unload(),
+            Ok(Program::FExit(program)) => program.unload(),
+            _ => Ok(()),
+        };
+    }
+
+    /// How many instructions the verifier went through; None: the kernel does not tell.
+    pub(super) fn verified(&self, bpf: &mut Ebpf) -> Option<u32> {
+        self.of(bpf).ok()?.info().ok()?.verified_instruction_count()
+    }
+
+    fn of<'a>(&self, bpf: &'a mut Ebpf) -> Result<&'a mut Program, String> {
+        bpf.program_mut(self.program)
+            .ok_or_else(|| format!("the BPF object has no program {}", self.program))
+    }
+}
+
+/// How often programs that are attached were not run because they were running already, on all processors.
+pub(super) fn misses(bpf: &Ebpf) -> u64 {
+    let loaded = bpf.programs().filter_map(|(_, program)| program.fd().ok());
+    loaded.filter_map(|fd| recursion_misses(fd.as_fd().as_raw_fd())).sum()
+}
+
+/// `bpf_prog_info.recursion_misses`, which aya does not know: by the system call itself.
+fn recursion_misses(program: i32) -> Option<u64> {
+    const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+    const INFO: usize = 256;
+    const MISSES: usize = 208;
+    let mut info = [0_u8; INFO];
+    let address = info.as_mut_ptr() as u64;
+    let mut attributes = [0_u8; 16];
+    let (fd, rest) = attributes.split_first_chunk_mut::<4>()?;
+    let (length, rest) = rest.split_first_chunk_mut::<4>()?;
+    *fd = program.to_ne_bytes();
+    *length = u32::try_from(INFO).ok()?.to_ne_bytes();
+    rest.copy_from_slice(&address.to_ne_bytes());
+    // SAFETY: the attributes are those of BPF_OBJ_GET_INFO_BY_FD; the kernel writes at most INFO bytes to `info`,
+    // which nothing else borrows, and the new length into the attributes.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, attributes.as_mut_ptr(), attributes.len())
+    };
+    let count = info.get(MISSES..MISSES + 8)?.try_into().ok()?;
+    (result == 0).then(|| u64::from_ne_bytes(count))
+}
+
+/// What the kernel said, in few words: of the verifier's log, the last line that has a reason.
+fn refusal(error: &ProgramError) -> String {
+    let ProgramError::LoadError { io_error, verifier_log } = error else { return chain(error) };
+    let log = verifier_log.to_string();
+    let idle = ["processed ", "verification time", "stack depth"];
+    let says_why = |line: &&str| !idle.iter().any(|start| line.starts_with(start));
+    let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+    match lines.rfind(says_why) {
+        Some(line) => format!("the kernel's verifier refused it: {line} ({io_error})"),
+        None if io_error.raw_os_error() == Some(libc::EPERM) => {
+            "not permitted here (lockdown, or a policy against it)".to_owned()
+        }
+        None => io_error.to_string(),
+    }
+}

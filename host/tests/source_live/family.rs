@@ -1,0 +1,166 @@
+//! Forks, and one process with its descendants.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crypto_tracer::event::ProcessKey;
+use crypto_tracer::source::{Kinds, Options, Source, survey};
+use crypto_tracer_common::record::kind;
+
+use super::world;
+
+/// A shell that does what it is told, later.
+fn shell(dir: &Path) -> Child {
+    let mut command = Command::new("/bin/sh");
+    command.current_dir(dir).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.spawn().unwrap()
+}
+
+fn tell(shell: &mut Child, line: &str) {
+    writeln!(shell.stdin.as_mut().unwrap(), "{line}").unwrap();
+}
+
+fn end(mut shell: Child) {
+    drop(shell.stdin.take());
+    assert!(shell.wait().unwrap().success());
+}
+
+fn directory() -> (tempfile::TempDir, std::path::PathBuf) {
+    let (keep, dir) = world::directory();
+    fs::write(dir.join("x"), "").unwrap();
+    fs::rename(dir.join("x"), dir.join("x.pem")).unwrap();
+    (keep, dir)
+}
+
+/// As `/proc` tells it: to 10 ms.
+fn key(pid: u32) -> ProcessKey {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let ticks = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap();
+    ProcessKey { tgid: pid, start_ns: ticks.parse::<u64>().unwrap() * 10_000_000 }
+}
+
+#[test]
+fn descendants_are_followed_and_nobody_else() {
+    let interest = world::interest();
+    let (_keep, dir) = directory();
+    let (mut followed, mut other) = (shell(&dir), shell(&dir));
+    // A child that is there before the start.
+    tell(
+        &mut followed,
+        "sh -c 'echo $$ > child; while [ ! -e go ]; do sleep 0.01; done; cat x.pem' &",
+    );
+    let child = loop {
+        let text = fs::read_to_string(dir.join("child")).unwrap_or_default();
+        if let Some(pid) = text.strip_suffix('\n') {
+            break pid.parse().unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    };
+    let kinds = Kinds { open: true, exec: true, ..Kinds::NONE };
+    let options = Options {
+        pid: Some(followed.id()),
+        follow_children: true,
+        ..world::options(&interest, kinds)
+    };
+    let Some(mut world) = world::start(&options) else {
+        end(other);
+        followed.kill().unwrap();
+        followed.wait().unwrap();
+        return;
+    };
+    world.source.follow(&[key(followed.id()), key(child)]).unwrap();
+    tell(&mut other, "cat x.pem; sh -c 'cat x.pem'");
+    end(other);
+    // All in the same milliseconds, and deep, and through one that ends before its child.
+    tell(&mut followed, "i=0; while [ $i -lt 100 ]; do cat x.pem & i=$((i+1)); done");
+    tell(&mut followed, "sh -c \"sh -c 'sh -c \\\"cat x.pem; true\\\"; true'; true\"");
+    tell(&mut followed, "(sh -c 'sleep 0.05; cat x.pem; touch done' &)");
+    tell(&mut followed, "touch go; wait; while [ ! -e done ]; do sleep 0.01; done");
+    end(followed);
+    let opens = world.records(103, |record| record.header.kind == kind::FILE_OPEN);
+    assert_eq!(opens.len(), 103);
+    let mut pids: Vec<u32> = opens.iter().map(|record| record.header.tgid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!(pids.len(), 103);
+    let unwanted = world
+        .records(0, |record| ![kind::FILE_OPEN, kind::PROCESS_EXEC].contains(&record.header.kind));
+    assert!(unwanted.is_empty(), "{unwanted:?}");
+    assert_eq!(world.source.losses().family_full, 0);
+}
+
+#[test]
+fn forks_name_the_child_before_it_does_anything() {
+    let interest = world::interest();
+    let kinds = Kinds { fork: true, exec: true, exit: true, ..Kinds::NONE };
+    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let me = std::process::id();
+    let mut child = Command::new("/bin/true").spawn().unwrap();
+    child.wait().unwrap();
+    let thread = std::thread::spawn(|| ());
+    thread.join().unwrap();
+    let got = world.records(3, |record| record.header.tgid == child.id());
+    let kinds: Vec<u16> = got.iter().map(|record| record.header.kind).collect();
+    assert_eq!(kinds, [kind::PROCESS_FORK, kind::PROCESS_EXEC, kind::PROCESS_EXIT]);
+    let [fork, exec] = [&got[0], &got[1]].map(|record| record.header);
+    assert_eq!((fork.ppid, fork.tid), (me, child.id()));
+    assert_eq!(fork.start_ns, exec.start_ns);
+    assert!(fork.ts_ns < exec.ts_ns);
+    assert_ne!(fork.exec_id, exec.exec_id);
+    assert_eq!(fork.mount_ns, exec.mount_ns);
+    // A thread is no process.
+    assert!(world.records(0, |record| record.header.tgid == me).is_empty());
+}
+
+#[test]
+fn following_needs_somebody_to_follow() {
+    let interest = world::interest();
+    let options = Options { follow_children: true, ..world::options(&interest, Kinds::ALL) };
+    assert_eq!(Source::start(&options).unwrap_err().exit_code(), 2);
+}
+
+#[test]
+fn each_kind_alone_works() {
+    let interest = world::interest();
+    for kinds in [
+        Kinds { open: true, ..Kinds::NONE },
+        Kinds { load: true, ..Kinds::NONE },
+        Kinds { exec: true, ..Kinds::NONE },
+        Kinds { exit: true, ..Kinds::NONE },
+        Kinds { fork: true, ..Kinds::NONE },
+    ] {
+        let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+        assert_eq!(world.source.attached().len(), 1);
+        // The check of the start left nothing in the ring.
+        let me = std::process::id();
+        assert!(world.records(0, |record| record.header.tgid == me).is_empty());
+    }
+}
+
+#[test]
+fn a_survey_tries_every_rung() {
+    let interest = world::interest();
+    let Some(world) = world::start(&world::options(&interest, Kinds::ALL)) else { return };
+    drop(world);
+    let survey = survey();
+    println!(
+        "{} {:?} modules {:?} lockdown {:?}",
+        survey.release, survey.preemption, survey.security_modules, survey.lockdown
+    );
+    assert!(survey.refused.is_none(), "{:?}", survey.refused);
+    for rung in &survey.rungs {
+        let state = rung.refused.as_deref().or(rung.unfit).unwrap_or("works");
+        let best = if rung.best { "*" } else { " " };
+        println!("{best} {} {} ({}): {state}", rung.purpose, rung.name, rung.hooks.join(", "));
+        for (program, verified) in &rung.programs {
+            println!("      {program}: {verified:?} instructions verified");
+        }
+        let far_below = |(_, verified): &(_, Option<u32>)| verified.is_none_or(|n| n < 250_000);
+        assert!(rung.programs.iter().all(far_below));
+    }
+    let best: Vec<_> = survey.rungs.iter().filter(|rung| rung.best).collect();
+    assert_eq!(best.len(), 4, "one for each purpose");
+    assert!(best.iter().all(|rung| rung.refused.is_none()));
+}

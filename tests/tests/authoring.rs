@@ -1,0 +1,190 @@
+//! From nothing to a tested plugin, as an author goes.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crypto_tracer_tests::{output, program, temp_dir, workspace};
+
+const TARGET: &str = "wasm32-wasip2";
+
+fn plugin<S: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator<Item = S>) -> Output {
+    output(Command::new(program()).arg("plugin").args(arguments).current_dir(dir))
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn artifact(name: &str) -> PathBuf {
+    workspace().join("artifacts").join(name)
+}
+
+/// Whether plugins can be built here. In CI they have to be.
+fn can_build() -> bool {
+    let asked =
+        Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
+    let there = asked.is_ok_and(|asked| Path::new(out(&asked).trim()).is_dir());
+    let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_WASI").is_some();
+    assert!(there || !required, "{TARGET} is missing: rustup target add {TARGET}");
+    #[expect(clippy::print_stderr, reason = "whoever runs the test should know")]
+    if !there {
+        eprintln!("skipped: {TARGET} is missing: rustup target add {TARGET}");
+    }
+    there
+}
+
+/// As an author calls it, but with the versions of our own dependencies, which are here already.
+fn cargo(dir: &Path, arguments: &[&str]) {
+    fs::copy(workspace().join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
+    let run = |offline: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(arguments).args(offline).current_dir(dir);
+        command.env("CARGO_TARGET_DIR", workspace().join("target/authoring")).output().unwrap()
+    };
+    let built = run(&["--offline"]);
+    let built = if built.status.success() { built } else { run(&[]) };
+    assert!(built.status.success(), "{}\n{}", out(&built), err(&built));
+}
+
+#[test]
+fn a_new_plugin_of_each_kind_builds_and_passes_its_tests() {
+    if !can_build() {
+        return;
+    }
+    let dir = temp_dir();
+    for kind in ["classifier", "redactor", "filter"] {
+        let name = format!("acme-{kind}");
+        let made = plugin(dir.path(), ["new", &name, "--kind", kind]);
+        assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+        let root = dir.path().join(&name);
+        let contract = fs::read(workspace().join("wit/plugin.wit")).unwrap();
+        assert_eq!(fs::read(root.join("wit/plugin.wit")).unwrap(), contract);
+        cargo(&root, &["test"]);
+        cargo(&root, &["build", "--release", "--target", TARGET]);
+        let built = format!("target/authoring/{TARGET}/release/acme_{kind}.wasm");
+        let built = workspace().join(built);
+        let built = built.as_os_str();
+
+        let checked = out(&plugin(&root, ["check".as_ref(), built]));
+        assert!(checked.contains(&format!("  kinds         {kind}\n")), "{checked}");
+        let test = ["test".as_ref(), built, "--cases".as_ref(), "cases.json".as_ref()];
+        let tested = plugin(&root, test);
+        assert_eq!(tested.status.code(), Some(0), "{}", out(&tested));
+        assert!(out(&tested).contains(" passed, 0 failed\n"), "{}", out(&tested));
+        assert_eq!(out(&plugin(&root, test)), out(&tested), "not the same twice");
+        let odd = plugin(&root, ["test".as_ref(), built]);
+        assert_eq!(odd.status.code(), Some(0), "{}", out(&odd));
+        // An answer that is none of its own.
+        let cases = fs::read_to_string(root.join("cases.json")).unwrap();
+        let wrong = cases.replace("site_key", "other").replace("CUSTOMER/", "NOBODY/");
+        fs::write(root.join("wrong.json"), wrong.replace("\"drop\"", "\"keep\"")).unwrap();
+        let tested =
+            plugin(&root, ["test".as_ref(), built, "--cases".as_ref(), "wrong.json".as_ref()]);
+        assert_eq!(tested.status.code(), Some(1), "{}", out(&tested));
+        assert!(out(&tested).contains("\n  - ") && out(&tested).contains("\n  + "));
+        let measured = plugin(&root, ["bench".as_ref(), built]);
+        let text = out(&measured);
+        assert_eq!(measured.status.code(), Some(0), "{}", err(&measured));
+        for row in ["a call", "first call", "load", "memory"] {
+            assert!(text.contains(&format!("\n  {row:<13} ")), "{row}: {text}");
+        }
+        assert_eq!(text.contains("the bundled one"), kind != "filter", "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_and_names_are_names() {
+    let dir = temp_dir();
+    let root = dir.path().join("acme");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("Cargo.toml"), "mine").unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
+    for name in ["acme", "link"] {
+        let made = plugin(dir.path(), ["new", name, "--kind", "filter"]);
+        assert_eq!(made.status.code(), Some(2), "{}", err(&made));
+        assert!(err(&made).contains("is there already"), "{}", err(&made));
+    }
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+    assert_eq!(fs::read(root.join("Cargo.toml")).unwrap(), b"mine");
+    for name in ["", "..", "a/b", "2a", "a b", "fn", "wit-bindgen"] {
+        let made = plugin(dir.path(), ["new", "--kind", "filter", "--", name]);
+        assert_eq!(made.status.code(), Some(2), "{name:?}: {}", err(&made));
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn the_bundled_plugins_answer_odd_questions() {
+    for name in ["classify-default.wasm", "redact-default.wasm"] {
+        let path = artifact(name);
+        let tested = plugin(&workspace(), ["test".as_ref(), path.as_os_str()]);
+        assert_eq!(tested.status.code(), Some(0), "{}", out(&tested));
+        assert!(out(&tested).contains(" passed, 0 failed\n"));
+    }
+}
+
+#[test]
+fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
+    let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
+    let dir = temp_dir();
+    let cases = dir.path().join("cases.json");
+    fs::write(
+        &cases,
+        r#"{"config": {"mode": "panic"}, "cases": [
+            {"name": "one", "file": {"path": "/a.pem"}, "expect": {"file_type": null}},
+            {"name": "two", "event": {"event_type": "process_exit", "exit_code": 0}, "expect": {"decision": "keep"}}
+        ]}"#,
+    )
+    .unwrap();
+    let test = ["test".as_ref(), hostile.as_os_str(), "--cases".as_ref(), cases.as_os_str()];
+    let tested = plugin(dir.path(), test);
+    let text = out(&tested);
+    assert_eq!(tested.status.code(), Some(1), "{text}{}", err(&tested));
+    assert!(text.contains("FAILED one\n  failed as a classifier: "), "{text}");
+    assert!(text.contains("FAILED two\n  failed as a filter: "), "{text}");
+    assert!(text.ends_with("2 cases: 0 passed, 2 failed\n"), "{text}");
+    let config = r#"{"mode": "panic"}"#;
+    let bench = ["bench".as_ref(), hostile.as_os_str(), "--with".as_ref(), config.as_ref()];
+    let measured = plugin(dir.path(), bench);
+    assert_eq!(measured.status.code(), Some(0), "{}", err(&measured));
+    assert!(out(&measured).contains("  first failure failed as a "), "{}", out(&measured));
+}
+
+#[test]
+fn malformed_cases_are_named() {
+    let classifier = artifact("classify-default.wasm");
+    let dir = temp_dir();
+    let cases = dir.path().join("cases.json");
+    for (text, wanted) in [
+        ("{", "line 1 column 1"),
+        (r#"{"cases": [], "case": 1}"#, "unknown field `case`"),
+        (r#"{"cases": []}"#, "at least one"),
+        (
+            r#"{"cases": [{"name": "a", "file": {"pat": ""}, "expect": {}}]}"#,
+            "unknown field `pat`, expected one of `path`",
+        ),
+        (r#"{"cases": [{"name": "a", "file": {"path": "/a"}, "expect": {}}]}"#, "case 1 (\"a\")"),
+    ] {
+        fs::write(&cases, text).unwrap();
+        for command in ["test", "bench"] {
+            let arguments =
+                [command.as_ref(), classifier.as_os_str(), "--cases".as_ref(), cases.as_os_str()];
+            let tested = plugin(dir.path(), arguments);
+            let said = err(&tested);
+            assert_eq!(tested.status.code(), Some(2), "{said}");
+            assert!(said.contains(wanted) && said.contains("cases.json"), "{said}");
+            assert!(out(&tested).is_empty());
+        }
+    }
+    let missing = ["test".as_ref(), classifier.as_os_str(), "--cases".as_ref(), "none".as_ref()];
+    let tested = plugin(dir.path(), missing);
+    assert_eq!(tested.status.code(), Some(2));
+    assert!(err(&tested).contains("none: No such file"), "{}", err(&tested));
+}

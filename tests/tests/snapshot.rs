@@ -1,0 +1,232 @@
+//! `snapshot`: every running process, with the libraries and files it holds.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crypto_tracer_tests::{HomeDir, Material, output, program, temp_dir, until};
+use serde_json::Value;
+
+/// `nobody` on every distribution.
+const NOBODY: u32 = 65534;
+
+/// A process that holds a file open until it is dropped.
+struct Holder(Child);
+
+impl Holder {
+    fn of(path: &Path, change: impl FnOnce(&mut Command)) -> Holder {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec 7<\"$0\"; exec sleep 600"]).arg(path).stdin(Stdio::null());
+        change(&mut command);
+        let holder = Holder(command.spawn().unwrap());
+        let comm = format!("/proc/{}/comm", holder.0.id());
+        until("sleep", || fs::read_to_string(&comm).ok().filter(|name| name == "sleep\n"));
+        holder
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn snapshot(options: &[&str]) -> String {
+    let output = output(Command::new(program()).arg("snapshot").args(options));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn process(document: &Value, pid: u32) -> &Value {
+    let processes = document["processes"].as_array().unwrap();
+    processes.iter().find(|process| process["pid"] == pid).unwrap()
+}
+
+fn is_root() -> bool {
+    // SAFETY: no memory is involved.
+    unsafe { libc::geteuid() == 0 }
+}
+
+#[test]
+fn open_files_and_mapped_libraries_are_in_the_document() {
+    let home = HomeDir::new();
+    let key = home.write("site.key", &Material::get().key);
+    let holder = Holder::of(&key, |_| {});
+    // Waits for a line on standard input with its libraries mapped.
+    let mut openssl = Command::new("openssl");
+    openssl.args(["enc", "-aes-128-cbc", "-k", "x"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let openssl = Holder(openssl.stderr(Stdio::null()).spawn().unwrap());
+    let maps = format!("/proc/{}/maps", openssl.0.id());
+    until("libcrypto", || fs::read_to_string(&maps).ok().filter(|maps| maps.contains("libcrypto")));
+
+    let text = snapshot(&[]);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let keys = ["snapshot_version", "generated_at", "hostname", "kernel", "processes", "summary"];
+    let at: Vec<_> =
+        keys.iter().map(|key| text.find(&format!("\n  \"{key}\": ")).unwrap()).collect();
+    assert!(at.is_sorted(), "the documented order");
+    assert_eq!(document["snapshot_version"], "1.0");
+    let held = process(&document, holder.0.id());
+    assert_eq!(held["open_crypto_files"][0], "/home/USER/site.key");
+    assert_eq!((&held["name"], held["libraries"].as_array().unwrap().len()), (&"sleep".into(), 0));
+    let mapped = process(&document, openssl.0.id());
+    let libraries = mapped["libraries"].as_array().unwrap();
+    assert!(libraries.iter().any(|path| path.as_str().unwrap().contains("/libcrypto.so")));
+    assert!(mapped["exe"].as_str().unwrap().ends_with("/openssl"));
+    let processes = document["processes"].as_array().unwrap();
+    assert_eq!(document["summary"]["total_processes"], processes.len());
+    let name = home.path().file_name().unwrap().to_str().unwrap();
+    assert!(!text.contains(name), "something was not hidden");
+    if is_root() {
+        // Even root may not look into every process of every container.
+        let unreadable = document["coverage"]["unreadable_processes"].as_u64().unwrap();
+        let mut pids = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+        let refused = pids.any(|pid| {
+            let maps = fs::File::open(format!("/proc/{pid}/maps"));
+            maps.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+        });
+        assert_eq!(unreadable > 0, refused, "{}", document["coverage"]);
+        assert_eq!(document["coverage"]["complete"], unreadable == 0);
+        assert_eq!(held["running_as"], "root");
+    }
+
+    let shown = snapshot(&["--no-redact", "-f", "json-stream"]);
+    assert_eq!(shown.lines().count(), 1);
+    assert!(shown.contains(&format!("\"{}\"", key.display())));
+    let array: Value = serde_json::from_str(&snapshot(&["-f", "json-array"])).unwrap();
+    assert_eq!(array.as_array().unwrap().len(), 1);
+    let summary = snapshot(&["--format", "summary"]);
+    assert!(
+        summary.contains("/home/USER/site.key") && summary.contains("sleep (pid "),
+        "{summary}"
+    );
+}
+
+/// Two that are shown alike are two; one that two processes hold is one.
+#[test]
+fn totals_are_distinct_by_the_real_path() {
+    let homes = [HomeDir::new(), HomeDir::new()];
+    let keys = homes.each_ref().map(|home| home.write("ct-distinct.key", b"x"));
+    let _holders =
+        [Holder::of(&keys[0], |_| {}), Holder::of(&keys[0], |_| {}), Holder::of(&keys[1], |_| {})];
+    let hidden: Value = serde_json::from_str(&snapshot(&[])).unwrap();
+    let shown: Value = serde_json::from_str(&snapshot(&["--no-redact"])).unwrap();
+    let mut paths: Vec<_> = shown["processes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|process| process["open_crypto_files"].as_array().unwrap())
+        .filter_map(Value::as_str)
+        .collect();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(shown["summary"]["total_files"], paths.len());
+    assert!(hidden["summary"]["total_files"].as_u64() >= Some(2));
+}
+
+/// A directory, a FIFO and an O_PATH descriptor of such a name are no files that are open.
+#[test]
+fn only_regular_files_count() {
+    let dir = temp_dir();
+    let folder = dir.path().join("folder.pem");
+    fs::create_dir(&folder).unwrap();
+    let holder = Holder::of(&folder, |_| {});
+    let fifo = dir.path().join("fifo.pem");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let _both = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    let text = snapshot(&[]);
+    assert!(!text.contains("folder.pem") && !text.contains("fifo.pem"), "{text}");
+    drop(holder);
+}
+
+#[test]
+fn an_output_file_is_replaced() {
+    let dir = temp_dir();
+    let file = dir.path().join("out.json");
+    for _ in 0..2 {
+        assert_eq!(snapshot(&["-o", file.to_str().unwrap()]), "");
+        let document: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        assert_eq!(document["snapshot_version"], "1.0");
+    }
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let output = output(Command::new(program()).args(["snapshot", "-o", "/dev/full"]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/dev/full"));
+}
+
+/// Without privileges it sees its own user's processes, and says that there are others.
+#[test]
+fn unprivileged_it_says_what_it_does_not_see() {
+    if !is_root() {
+        return;
+    }
+    let dir = temp_dir();
+    let key = dir.path().join("nobody.key");
+    fs::write(&key, b"x").unwrap();
+    let copy = dir.path().join("crypto-tracer");
+    fs::copy(program(), &copy).unwrap();
+    for path in [dir.path(), &key] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let as_nobody = |command: &mut Command| {
+        command.uid(NOBODY).gid(NOBODY).current_dir("/").env("HOME", "/");
+    };
+    let theirs = Holder::of(&key, as_nobody);
+    let others = Holder::of(&key, |_| {});
+    let mut command = Command::new(&copy);
+    as_nobody(command.arg("snapshot"));
+    let output = output(&mut command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("not complete"), "{said}");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let held = process(&document, theirs.0.id());
+    assert_eq!(held["running_as"], "USER");
+    assert_eq!(held["open_crypto_files"][0], key.to_str().unwrap());
+    let processes = document["processes"].as_array().unwrap();
+    assert!(processes.iter().all(|process| process["pid"] != others.0.id()));
+    assert_eq!(document["coverage"]["complete"], false);
+    assert!(document["coverage"]["unreadable_processes"].as_u64() > Some(0));
+}
+
+/// The contract says half a second; the rest is a debug build's and a loaded machine's.
+#[test]
+fn many_processes_take_no_time() {
+    let dir = temp_dir();
+    let key = dir.path().join("many.key");
+    fs::write(&key, b"x").unwrap();
+    let script = "exec 7<\"$0\"; for i in $(seq 1000); do sleep 600 & done; echo there; cat >/dev/null; kill $(jobs -p)";
+    let mut many = Command::new("bash");
+    many.args(["-c", script]).arg(&key).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut many = many.stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(many.stdout.as_mut().unwrap()),
+        &mut line,
+    )
+    .unwrap();
+    let start = Instant::now();
+    let text = snapshot(&["-f", "json-stream"]);
+    let took = start.elapsed();
+    drop(many.stdin.take());
+    many.wait().unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let held = text.matches("/many.key").count();
+    assert!(held >= 1000, "{held} processes hold it");
+    assert!(document["summary"]["total_processes"].as_u64() >= Some(1000));
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    eprintln!("{took:?}");
+}
