@@ -188,7 +188,8 @@ mod tests {
     fn fields_that_are_elsewhere_are_noticed() {
         use crate::source::{Options, ladder, machine::Machine, object};
 
-        let moved: [(&str, fn(&mut Offsets) -> &mut u32); 8] = [
+        type Field = fn(&mut Offsets) -> &mut u32;
+        let moved: [(&str, Field); 8] = [
             ("task_tgid", |offsets| &mut offsets.task_tgid),
             ("task_comm", |offsets| &mut offsets.task_comm),
             ("task_start_boottime", |offsets| &mut offsets.task_start_boottime),
