@@ -8,6 +8,7 @@
 mod artifacts;
 mod bench;
 mod opener;
+mod reference;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ enum Command {
     Lint,
     /// Measure what the tracer costs and what it can take. Needs root.
     Bench(bench::Options),
+    /// Make the plugin contract's reference of its WIT, or prove that it belongs to it.
+    Reference(reference::Options),
     /// Make system calls in a loop, for the benchmark.
     #[command(hide = true)]
     Opener(opener::Options),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Artifacts(options) => artifacts::run(&workspace(), &options),
         Command::Lint => artifacts::lint::run(&workspace()),
         Command::Bench(options) => bench::run(&workspace(), &options),
+        Command::Reference(options) => reference::run(&workspace(), &options),
         Command::Opener(options) => opener::run(&options),
     };
     match done {
