@@ -54,6 +54,8 @@ pub struct Start {
     pub kernel: String,
     /// What was captured.
     pub interest: Interest,
+    /// Options that left out events before they were recorded, as they were given.
+    pub only: Vec<String>,
     /// Processes that were there before.
     pub processes: Vec<SeenProcess>,
 }

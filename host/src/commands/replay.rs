@@ -13,6 +13,7 @@ use crate::error::{Code, Failure};
 use crate::interest::Interest;
 use crate::pipeline::{Family, RecordedHeads, Replayed, replay as run};
 use crate::plugin::Trust;
+use crate::printable::printable;
 use crate::record::{Frame, Frames, Start};
 use crate::say::Say;
 use crate::select::Kinds;
@@ -110,6 +111,12 @@ fn name_uncovered(today: &Interest, start: &Start, say: Say) {
         today.names.difference(&then.names),
         today.libraries.difference(&then.libraries),
     ];
+    if !start.only.is_empty() {
+        say.info(format_args!(
+            "the recording was made with {}: of the rest only a part is in it, or nothing",
+            printable(&start.only.join(" "))
+        ));
+    }
     let words: Vec<String> =
         missing.into_iter().flatten().map(|word| format!("{word:?}")).collect();
     if !words.is_empty() {
