@@ -20,6 +20,8 @@ use crate::select::Kinds;
 use crate::signals::Signals;
 use crate::stop::Stop;
 
+/// Bytes that are read at once: recordings are long.
+const READ: usize = 256 << 10;
 /// How long the output may take for what is left, when nobody asked for the end.
 const LAST_WRITE: Duration = Duration::from_secs(3600);
 /// How long when somebody did.
@@ -90,7 +92,7 @@ fn open(arguments: &cli::Replay) -> Result<(Frames<BufReader<File>>, Start), Fai
     let file = File::open(path)
         .with_context(|| format!("cannot open the recording {}", path.display()))
         .map_err(usage)?;
-    let mut frames = Frames::open(BufReader::new(file))
+    let mut frames = Frames::open(BufReader::with_capacity(READ, file))
         .with_context(|| path.display().to_string())
         .map_err(usage)?;
     match frames.next_frame() {
