@@ -161,6 +161,7 @@ impl Live {
 
     async fn process(&mut self) {
         self.line.process(&mut self.batch).await;
+        self.line.output.flush().await;
         if let Some(recorder) = &mut self.recorder {
             recorder.batch_ends().await;
         }
