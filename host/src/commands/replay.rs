@@ -13,6 +13,7 @@ use crate::error::{Code, Failure};
 use crate::interest::Interest;
 use crate::pipeline::{Family, Line, RecordedHeads, Replayed, Sink as _, Stream, replay as run};
 use crate::plugin::Trust;
+use crate::printable::printable;
 use crate::record::{Frame, Frames, Start};
 use crate::say::Say;
 use crate::select::Kinds;
@@ -20,6 +21,8 @@ use crate::signals::Signals;
 use crate::stats::Stats;
 use crate::stop::Stop;
 
+/// Bytes that are read at once: recordings are long.
+const READ: usize = 256 << 10;
 /// How long the output may take for what is left, when nobody asked for the end.
 const LAST_WRITE: Duration = Duration::from_secs(3600);
 /// How long when somebody did.
@@ -90,7 +93,7 @@ fn open(arguments: &cli::Replay) -> Result<(Frames<BufReader<File>>, Start), Fai
     let file = File::open(path)
         .with_context(|| format!("cannot open the recording {}", path.display()))
         .map_err(usage)?;
-    let mut frames = Frames::open(BufReader::new(file))
+    let mut frames = Frames::open(BufReader::with_capacity(READ, file))
         .with_context(|| path.display().to_string())
         .map_err(usage)?;
     match frames.next_frame() {
@@ -111,6 +114,12 @@ fn name_uncovered(today: &Interest, start: &Start, say: Say) {
         today.names.difference(&then.names),
         today.libraries.difference(&then.libraries),
     ];
+    if !start.only.is_empty() {
+        say.info(format_args!(
+            "the recording was made with {}: of the rest only a part is in it, or nothing",
+            printable(&start.only.join(" "))
+        ));
+    }
     let words: Vec<String> =
         missing.into_iter().flatten().map(|word| format!("{word:?}")).collect();
     if !words.is_empty() {

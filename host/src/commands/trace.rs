@@ -1,5 +1,6 @@
 //! What all commands share that trace the live system: everything from the arguments to the pipeline.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -299,6 +300,7 @@ fn recorder(
         program: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         interest: plugins.interest().clone(),
+        only: only(run.kinds, run.trace),
         processes,
     };
     run.say.info(format_args!(
@@ -309,6 +311,21 @@ fn recorder(
     let writer = Output::raw_writer(target).map_err(failed)?;
     let recorder = Recorder::new(writer, start, heads.kept.clone());
     Ok((Box::new(heads), Some(recorder)))
+}
+
+/// The filters that the kernel may have applied already.
+fn only(kinds: Kinds, trace: &Trace) -> Vec<String> {
+    let command = match (kinds.open, kinds.load) {
+        (true, false) => Some("files".to_owned()),
+        (false, true) => Some("libs".to_owned()),
+        _ => None,
+    };
+    let text = |option: &str, words: &OsString| format!("{option} {}", words.to_string_lossy());
+    let pids = trace.processes.watched.pid.iter().map(|pid| format!("--pid {pid}"));
+    let names = trace.processes.watched.name.iter().map(|name| text("--name", name));
+    let libraries = trace.libraries.library.iter().map(|library| text("--library", library));
+    let files = trace.files.file.iter().map(|glob| format!("--file {}", glob.as_str()));
+    command.into_iter().chain(pids).chain(names).chain(libraries).chain(files).collect()
 }
 
 fn announce(source: &Source, plugins: &Plugins, run: &Run<'_>) {

@@ -175,6 +175,7 @@ impl<S: Sink> Live<S> {
 
     async fn process(&mut self) {
         self.line.process(&mut self.batch).await;
+        self.line.sink.flush().await;
         if let Some(recorder) = &mut self.recorder {
             recorder.batch_ends().await;
         }
@@ -309,7 +310,19 @@ fn nanoseconds(clock: ClockId) -> i64 {
 
 /// What turns boot clock into wall clock. The clock may be set at any time, so it is read for each drain.
 fn wall_offset_ns() -> i64 {
-    nanoseconds(ClockId::Realtime) - nanoseconds(ClockId::Boottime)
+    // The thread may have to wait between two looks at clocks, and all times of the drain would be wrong by as much:
+    // of a few tries the quickest is taken, and the first quick one will do.
+    let mut best = (i64::MAX, 0);
+    for _ in 0..5 {
+        let before = nanoseconds(ClockId::Boottime);
+        let wall = nanoseconds(ClockId::Realtime);
+        let took = nanoseconds(ClockId::Boottime) - before;
+        best = best.min((took, wall - before - took / 2));
+        if took < 20_000 {
+            break;
+        }
+    }
+    best.1
 }
 
 /// The wall clock at a moment of the boot clock.

@@ -92,7 +92,8 @@ impl<S: Sink> Line<S> {
 
     /// Sends the events of one drain through all steps, in the order of their time.
     ///
-    /// Waits where the output is slow. Dropped while it waits, or stopped, it has counted what it did not show.
+    /// What it shows is pending in the output then. Waits where the output is slow. Dropped while it waits, or stopped,
+    /// it has counted what it did not show.
     pub async fn process(&mut self, batch: &mut Vec<KernelEvent>) {
         batch.sort_by_key(|event| event.ts_ns);
         self.learn_cgroups(batch);
@@ -131,8 +132,6 @@ impl<S: Sink> Line<S> {
                 self.sink.flush().await;
             }
         }
-        drop(unshown);
-        self.sink.flush().await;
     }
 }
 

@@ -31,7 +31,7 @@ pub async fn replay<R: Read>(
             Ok(Frame::Records { wall_offset_ns, records }) => {
                 process(wall_offset_ns, &records, line, heads).await;
             }
-            Ok(Frame::Heads(asked)) => heads.0.borrow_mut().extend(asked),
+            Ok(Frame::Heads(asked)) => heads.add(asked),
             Ok(Frame::Cgroups(cgroups)) => {
                 for (id, path) in cgroups {
                     line.enrich.know_cgroup(id, path.as_deref());
@@ -66,6 +66,10 @@ async fn process(
     for record in records {
         line.decode(RawRecord(record), &mut batch);
     }
+    // Whether a file had just changed when it was judged, is a question about then. A little too early is safe: what is
+    // not remembered for that is asked again.
+    let latest = batch.iter().map(|event| event.ts_ns).max();
+    line.plugins.set_now(latest.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
     line.process(&mut batch).await;
-    heads.0.borrow_mut().clear();
+    heads.batch_ends();
 }
