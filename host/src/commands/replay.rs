@@ -69,8 +69,10 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Code::Failed, error))?;
     let replayed = runtime.block_on(async {
+        // The first one first: asked to end, it has told what failed.
         tokio::select! {
-            replayed = run(frames, &mut line, &heads) => replayed,
+            biased;
+            replayed = run(frames, &mut line, &heads, &signals) => replayed,
             () = signals.asked() => Replayed::Whole,
         }
     });
@@ -79,6 +81,7 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     line::report(&line.stats, ended, say)?;
     match replayed {
         Replayed::Whole => Ok(()),
+        Replayed::Plugin(why) => Err(Failure::new(Code::Failed, anyhow!(why))),
         Replayed::Damaged(damage) => {
             let error =
                 anyhow::Error::new(damage).context(arguments.recording.display().to_string());

@@ -16,12 +16,12 @@ use crate::event::ProcessKey;
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
     AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Sink, Stream,
-    Why,
+    Why, Word,
 };
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{Reader, SeenProcess};
 use crate::record::Start;
-use crate::say::Say;
+use crate::say::{Loudness, Say};
 use crate::select::{COMM_BYTES, Kinds, Select};
 use crate::signals::Signals;
 use crate::source::{self, Source};
@@ -57,6 +57,7 @@ pub(super) struct Begun {
     reader: Reader,
     source: Source,
     enrich: Enrich,
+    status_every: Option<Duration>,
     /// The processes that were there before.
     pub(super) seen: Vec<SeenProcess>,
     /// What the filters leave.
@@ -87,7 +88,20 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     follow(run, &mut source, &seen)?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
-    Ok(Begun { stop, signals, trust, plugins, reader, source, enrich, seen, select, new })
+    let status_every = config.output.status_every;
+    Ok(Begun {
+        stop,
+        signals,
+        trust,
+        status_every,
+        plugins,
+        reader,
+        source,
+        enrich,
+        seen,
+        select,
+        new,
+    })
 }
 
 /// A run that has given up its privileges.
@@ -110,13 +124,14 @@ struct Rest {
     source: Source,
     enrich: Enrich,
     select: Select,
+    status_every: Option<Duration>,
 }
 
 impl Begun {
     /// Opens the recording, if one is wanted, and gives up all privileges; the output is open by now.
     pub(super) fn ready(self, run: &Run<'_>) -> Result<Ready, Failure> {
-        let Begun { stop, signals, trust, plugins, reader, source, enrich, seen, select, .. } =
-            self;
+        let Begun { stop, signals, trust, status_every, select, .. } = self;
+        let Begun { plugins, reader, source, enrich, seen, .. } = self;
         let recording =
             run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
         confine(run, self.new).map_err(failed)?;
@@ -124,7 +139,7 @@ impl Begun {
         let reader = ReaderHeads { reader, stop: stop.clone() };
         let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
         give_memory_back();
-        let begun = Rest { signals, trust, source, enrich, select };
+        let begun = Rest { signals, trust, source, enrich, select, status_every };
         Ok(Ready { begun, recorder, heads, plugins, stop, own })
     }
 }
@@ -138,7 +153,7 @@ impl Ready {
         reopen: Option<Box<dyn FnMut() -> anyhow::Result<Target>>>,
     ) -> Result<Outcome<S::Ended>, Failure> {
         let Ready { begun, recorder, heads, plugins, stop, .. } = self;
-        let Rest { signals, trust, source, enrich, select } = begun;
+        let Rest { signals, trust, source, enrich, select, status_every } = begun;
         announce(&source, &plugins, run);
         let duration = run.trace.processes.duration;
         let until = (!duration.is_zero()).then(|| Instant::now() + duration);
@@ -158,7 +173,8 @@ impl Ready {
             say: run.say,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let live = Live::new(source, line, recorder, hangup);
+        let word = Word::new(status_every, run.say.0 >= Loudness::Verbose);
+        let live = Live::new(source, line, recorder, hangup, word);
         runtime.and_then(|runtime| runtime.block_on(live.run(&signals, until))).map_err(failed)
     }
 }
@@ -320,12 +336,21 @@ fn only(kinds: Kinds, trace: &Trace) -> Vec<String> {
         (false, true) => Some("libs".to_owned()),
         _ => None,
     };
+    let watched = &trace.processes.watched;
+    let follow = watched.follow_children.then(|| "--follow-children".to_owned());
     let text = |option: &str, words: &OsString| format!("{option} {}", words.to_string_lossy());
-    let pids = trace.processes.watched.pid.iter().map(|pid| format!("--pid {pid}"));
-    let names = trace.processes.watched.name.iter().map(|name| text("--name", name));
+    let pids = watched.pid.iter().map(|pid| format!("--pid {pid}"));
+    let names = watched.name.iter().map(|name| text("--name", name));
     let libraries = trace.libraries.library.iter().map(|library| text("--library", library));
     let files = trace.files.file.iter().map(|glob| format!("--file {}", glob.as_str()));
-    command.into_iter().chain(pids).chain(names).chain(libraries).chain(files).collect()
+    command
+        .into_iter()
+        .chain(pids)
+        .chain(follow)
+        .chain(names)
+        .chain(libraries)
+        .chain(files)
+        .collect()
 }
 
 fn announce(source: &Source, plugins: &Plugins, run: &Run<'_>) {

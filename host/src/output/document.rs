@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
+use super::target::OUTPUT;
 use super::{NewFile, OpenError, Target};
 use crate::stop::Stop;
 
@@ -75,7 +76,7 @@ impl DocumentTarget {
 
     /// A file. A regular one is replaced when the document is whole; FIFOs, devices and links are written through.
     pub fn open(path: &Path, new: NewFile) -> Result<DocumentTarget, OpenError> {
-        let failed = |source| OpenError { path: path.to_owned(), source };
+        let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
         let there = path.symlink_metadata().ok();
         if there.as_ref().is_some_and(|there| !there.is_file()) {
             return Ok(DocumentTarget { target: Target::open(path, false, new)?, rename: None });

@@ -62,7 +62,7 @@ impl Json {
 
     pub(super) fn notice(&mut self, notice: &Notice, out: &mut Vec<u8>) {
         let at = match notice {
-            Notice::EventsLost(at, _) | Notice::PluginFailed(at, _) => *at,
+            Notice::EventsLost(at, _) | Notice::PluginFailed(at, _) | Notice::Status(at, _) => *at,
         };
         self.shape.add(&NoticeObject { notice, timestamp: self.clock.text(at) }, out);
     }
@@ -279,6 +279,17 @@ impl Serialize for NoticeObject<'_> {
                 map.serialize_entry("cause", &failure.cause)?;
                 map.serialize_entry("count", &failure.count)?;
                 map.serialize_entry("action", failure.action)?;
+            }
+            Notice::Status(_, status) => {
+                head("status")?;
+                map.serialize_entry("received", &status.received)?;
+                map.serialize_entry("shown", &status.shown)?;
+                map.serialize_entry("filtered", &status.filtered)?;
+                map.serialize_entry("lost", &status.lost)?;
+                map.serialize_entry("lost_by_cause", &status.lost_by_cause)?;
+                map.serialize_entry("plugin_failures", &status.plugin_failures)?;
+                map.serialize_entry("probes", &status.probes)?;
+                map.serialize_entry("plugins", &status.plugins)?;
             }
         }
         map.end()

@@ -10,6 +10,7 @@ mod profiler;
 mod recorder;
 mod replay;
 mod sink;
+mod status;
 
 pub use family::Family;
 pub use hangup::Hangup;
@@ -21,16 +22,17 @@ pub use profiler::Profiler;
 pub use recorder::Recorder;
 pub use replay::{Replayed, replay};
 pub use sink::{Sink, Stream};
+pub use status::Word;
 
 use std::time::Instant;
 
 use crate::decode::decode;
 use crate::enrich::Enrich;
 use crate::event::{
-    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, KernelWhat, RawRecord,
-    Redact, RedactedEvent,
+    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, KernelWhat, Notice,
+    RawRecord, Redact, RedactedEvent, Timestamp,
 };
-use crate::plugin::{Decision, Plugins};
+use crate::plugin::{Decision, Level, Plugins};
 use crate::say::Say;
 use crate::select::Select;
 use crate::stats::Stats;
@@ -145,6 +147,26 @@ impl<S> Line<S> {
         for (at, (id, _)) in unknown.into_iter().enumerate() {
             self.enrich.know_cgroup(id, paths.get(at).cloned().flatten().as_deref());
         }
+    }
+}
+
+impl<S: Sink> Line<S> {
+    /// Tells what failed since the last time, and what plugins have to say; whether anything failed.
+    fn tell_failures(&mut self, at: Timestamp) -> bool {
+        let failures = self.plugins.take_failures();
+        let any = !failures.is_empty();
+        for failure in failures {
+            self.sink.notice(&Notice::PluginFailed(at, failure));
+        }
+        self.stats.plugin_failures = self.plugins.failures();
+        for line in self.plugins.take_log() {
+            let text = format!("plugin {}: {}", line.plugin, line.message);
+            match line.level {
+                Level::Debug => self.say.detail(text),
+                Level::Error | Level::Warn | Level::Info => self.say.info(text),
+            }
+        }
+        any
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::time::Instant;
 
-use super::{Line, RecordedHeads, Sink};
+use super::losses::{EVERY, LOOK};
+use super::status::status;
+use super::{Line, RecordedHeads, Sink, wall_now};
 use crate::event::{Loss, Notice, RawRecord, Timestamp};
 use crate::record::{Damage, Frame, Frames};
+use crate::signals::Signals;
 use crate::stats::Missing;
 
 /// How far a replay came.
@@ -15,6 +19,8 @@ pub enum Replayed {
     Whole,
     /// To the damage; all before it was replayed.
     Damaged(Damage),
+    /// To where a plugin failed, and that was to end the run.
+    Plugin(String),
 }
 
 /// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`.
@@ -22,10 +28,23 @@ pub async fn replay<R: Read>(
     mut frames: Frames<R>,
     line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
+    signals: &Signals,
 ) -> Replayed {
+    let mut failures_next = Instant::now();
     let replayed = loop {
         if line.stop.is_asked() {
             break Replayed::Whole;
+        }
+        if signals.take_status_asked() {
+            line.sink.notice(&status(&line.stats, &line.plugins, &[]));
+        }
+        if let Some(why) = line.plugins.must_end() {
+            break Replayed::Plugin(why);
+        }
+        let now = Instant::now();
+        if now >= failures_next {
+            let any = line.tell_failures(wall_now());
+            failures_next = now + if any { EVERY } else { LOOK };
         }
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
@@ -51,6 +70,7 @@ pub async fn replay<R: Read>(
             Err(damage) => break Replayed::Damaged(damage),
         }
     };
+    line.tell_failures(wall_now());
     line.sink.flush().await;
     replayed
 }
