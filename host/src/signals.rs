@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::confine::Kept;
 use crate::stop::Stop;
 
 /// Word of a wish to end, for the pipeline.
@@ -33,7 +34,7 @@ impl Signals {
         let has_terminal = has_terminal();
         let theirs = signals.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            let _ = crate::confine::thread(&[], false);
+            let _ = crate::confine::thread(&Kept::NOTHING);
             loop {
                 let mut signal = 0;
                 // SAFETY: both point to values that live through the call.

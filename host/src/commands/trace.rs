@@ -9,7 +9,6 @@ use anyhow::{Context, anyhow};
 use super::line;
 use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
-use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::event::ProcessKey;
@@ -134,7 +133,8 @@ impl Begun {
         let Begun { plugins, reader, source, enrich, seen, .. } = self;
         let recording =
             run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
-        confine(run, self.new).map_err(failed)?;
+        // Everything is attached and open: what is left to do needs no privileges.
+        line::confine(run.output, self.new)?;
         let own = reader.pids().into_iter().chain([std::process::id()]).collect();
         let reader = ReaderHeads { reader, stop: stop.clone() };
         let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
@@ -290,15 +290,6 @@ fn start_source(
 fn give_memory_back() {
     // SAFETY: gives free pages of the allocator back to the kernel; nothing that is allocated is touched.
     unsafe { libc::malloc_trim(0) };
-}
-
-/// Everything is attached and open: what is left to do needs no privileges.
-fn confine(run: &Run<'_>, new: NewFile) -> anyhow::Result<()> {
-    let directory = run.output.map(|path| match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    });
-    confine::thread(directory.as_slice(), new.gid.is_some()).context("cannot drop privileges")
 }
 
 /// The recording, if one is wanted, and who answers for heads so that it has them.

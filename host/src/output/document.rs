@@ -93,6 +93,10 @@ impl DocumentTarget {
             Some(there) => NewFile { mode: there.mode() & 0o777, gid: Some(there.gid()) },
             None => new,
         };
+        if let Some(there) = &there {
+            // Whose it was; root can, everybody else has only own ones.
+            let _ = std::os::unix::fs::fchown(&file, Some(there.uid()), None);
+        }
         let given =
             new.give(&file).and_then(|()| Target::of(file.into(), path.display().to_string()));
         match given {
