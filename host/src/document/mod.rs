@@ -1,5 +1,6 @@
 //! Documents: many events gathered into one object. Their texts are [`Shown`] ones, redacted before they come here.
 
+mod doctor;
 mod snapshot;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::event::{Field, Redact, Shown, Timestamp};
 
+pub use doctor::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
 pub use snapshot::{Coverage, Seen, Snapshot, SnapshotBuilder};
 
 /// Something that is printed when it is whole.
