@@ -12,15 +12,29 @@ use super::kernels::Kernel;
 use crate::run::{capture, find_program};
 
 /// Programs that the tests run.
-const PROGRAMS: [&str; 5] = ["true", "cat", "dash", "sleep", "openssl"];
+const PROGRAMS: [&str; 6] = ["true", "cat", "dash", "sleep", "openssl", "taskset"];
 /// Where the tests and the tracer are, inside.
 const TESTS: &str = "/usr/bin/tests";
 const TRACER: &str = "/usr/bin/crypto-tracer";
+/// This program, to measure.
+const BENCH: &str = "/usr/bin/xtask";
+/// What is measured.
+const CASES: &str = "getppid,stat,dropped,matching,mmap,spawn";
 const MEMORY_MB: &str = "1500";
+
+/// What is run inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    /// The capture tests.
+    Tests,
+    /// The benchmark of what a rung costs.
+    Bench,
+}
 
 /// What is run, and on what.
 #[derive(Debug)]
 pub(super) struct Guest<'a> {
+    pub(super) script: Script,
     pub(super) kernel: &'a Kernel,
     pub(super) append: &'a str,
     pub(super) rung: &'a str,
@@ -114,6 +128,9 @@ impl Guest<'_> {
         archive.copy(&busybox, "bin/busybox")?;
         program(&mut archive, self.tests, TESTS)?;
         program(&mut archive, self.program, TRACER)?;
+        if self.script == Script::Bench {
+            program(&mut archive, &std::env::current_exe()?, BENCH)?;
+        }
         for name in PROGRAMS {
             let from = find_program(name).with_context(|| format!("no program {name}"))?;
             program(&mut archive, &from, &format!("/usr/bin/{name}"))?;
@@ -135,8 +152,18 @@ impl Guest<'_> {
             "{cgroups}for f in true cat sleep; do ln -sf /usr/bin/$f /bin/$f; done; ln -sf /usr/bin/dash /bin/sh\n\
              export CRYPTO_TRACER_REQUIRE_BPF=1 RUST_BACKTRACE=0 CRYPTO_TRACER_PROBE={}\n\
              export CRYPTO_TRACER_PROGRAM={TRACER} CRYPTO_TRACER_MAY_SET_CLOCK=1\n\
-             exec {TESTS} --nocapture --test-threads=1 {}\n",
-            self.rung, self.filter
+             {}\n",
+            self.rung,
+            match self.script {
+                Script::Tests => {
+                    format!("exec {TESTS} --nocapture --test-threads=1 {}", self.filter)
+                }
+                Script::Bench => format!(
+                    "exec {BENCH} bench --program {TRACER} --probe {} --only {CASES} --quick \
+                     --rounds 5",
+                    self.rung
+                ),
+            }
         )
     }
 }

@@ -3,6 +3,7 @@
 //! Debian's kernels boot under QEMU without KVM from an initramfs made for each run. What the tests say becomes a
 //! table of case × rung × kernel; a full run writes it to `docs/kernels.md`.
 
+mod bench;
 mod cpio;
 mod kernels;
 mod machine;
@@ -37,6 +38,9 @@ pub(crate) struct Options {
     /// How long one machine may run, in seconds
     #[arg(long, default_value = "1200")]
     limit: u64,
+    /// Measure instead of testing: what each rung costs on each kernel
+    #[arg(long)]
+    bench: bool,
     /// Only tests with TEXT in their name
     #[arg(long, value_name = "TEXT")]
     test: Option<String>,
@@ -95,6 +99,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let kernels =
         names.into_iter().map(|name| Kernel::get(&folder, name)).collect::<Result<Vec<_>>>()?;
     let outcomes = all(&columns, &kernels, &programs, options);
+    if options.bench {
+        return bench::finish(root, &outcomes, columns.len() == COLUMNS.len());
+    }
     println!("{}", report::table(&outcomes));
     let failed: Vec<_> = outcomes.iter().filter_map(Outcome::failure).collect();
     if options.test.is_none() && columns.len() == COLUMNS.len() {
@@ -140,14 +147,25 @@ fn one(column: &Column, kernels: &[Kernel], programs: &Programs, options: &Optio
             .iter()
             .find(|kernel| kernel.name == column.kernel)
             .context("the kernel was not fetched")?;
+        let script = if options.bench { machine::Script::Bench } else { machine::Script::Tests };
         let filter = options.test.as_deref().unwrap_or_default();
         let Programs { tests, tracer: program } = programs;
-        let guest =
-            Guest { kernel, append: column.append, rung: column.rung, tests, program, filter };
+        let guest = Guest {
+            script,
+            kernel,
+            append: column.append,
+            rung: column.rung,
+            tests,
+            program,
+            filter,
+        };
         let (code, printed) = guest.run(options.limit)?;
         Ok((kernel.release.clone(), code, printed))
     };
     match attempt() {
+        Ok((release, code, printed)) if options.bench => {
+            Outcome::measured(column.name(), release, code, &printed)
+        }
         Ok((release, code, printed)) => Outcome::of(column.name(), release, code, &printed),
         Err(error) => Outcome::broken(column.name(), &format!("{error:#}")),
     }

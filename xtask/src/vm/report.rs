@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 /// What one rung did on one kernel.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    column: String,
-    release: String,
+    pub(super) column: String,
+    pub(super) release: String,
     /// Each test with what came of it: `ok`, `FAILED`, or why it was not tried.
     cases: BTreeMap<String, String>,
     /// What was said of each route, in the order of their list; None: nothing yet.
@@ -20,6 +20,8 @@ pub(super) struct Outcome {
     rungs: Vec<(String, String)>,
     /// What the verifier looked at, by program.
     verified: BTreeMap<String, u64>,
+    /// What was measured, by what: the ratio to the same without a tracer.
+    pub(super) measured: Vec<(String, String)>,
     broken: Option<String>,
 }
 
@@ -63,6 +65,23 @@ impl Outcome {
                 "exit status {status}: {}",
                 printed.lines().last().unwrap_or_default()
             ));
+        }
+        outcome
+    }
+
+    /// A run of the benchmark that came to its end.
+    pub(super) fn measured(column: String, release: String, status: i32, printed: &str) -> Outcome {
+        let ratio = |line: &str| {
+            let (before, behind) = line.split_once(" × untraced")?;
+            let (what, ratio) = before.trim_end().rsplit_once(' ')?;
+            let detail = behind.rfind("  ").and_then(|at| behind.get(at..)).unwrap_or_default();
+            Some((what.trim_end().to_owned(), format!("{ratio} ({})", detail.trim())))
+        };
+        let measured: Vec<_> = printed.lines().filter_map(ratio).collect();
+        let mut outcome = Outcome { column, release, measured, ..Outcome::default() };
+        if status != 0 || outcome.measured.is_empty() {
+            let last = printed.lines().last().unwrap_or_default();
+            outcome.broken = Some(format!("exit status {status}: {last}"));
         }
         outcome
     }
