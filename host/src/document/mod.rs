@@ -1,5 +1,6 @@
 //! Documents: many events gathered into one object. Their texts are [`Shown`] ones, redacted before they come here.
 
+mod doctor;
 mod profile;
 mod snapshot;
 
@@ -11,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::event::{Field, Redact, Shown, Timestamp};
 
+pub use doctor::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
 pub use profile::{Met, Profile, ProfileBuilder, Run};
 pub use snapshot::{Coverage, Seen, Snapshot, SnapshotBuilder};
 

@@ -16,9 +16,12 @@ use crate::run::find_program;
 type Case = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All of them, in order.
-pub(super) const ALL: [(&str, Case); 8] = [
+pub(super) const ALL: [(&str, Case); 11] = [
     ("dropped", dropped),
     ("getppid", getppid),
+    ("stat", stat),
+    ("mmap", mmap),
+    ("spawn", spawn),
     ("matching", matching),
     ("bpftrace", bpftrace),
     ("flat-out", flat_out),
@@ -87,10 +90,30 @@ fn getppid(bench: &Bench) -> Result<Vec<Row>> {
     let pairs = traced(bench, "getppid", 400_000, None)?;
     let cost = pairs.with_ns - pairs.without_ns;
     Ok(vec![
+        Row::new("getppid", pairs.ratio, "× untraced").detail(pairs.detail()),
         Row::new("a system call that is no open", cost, "ns more")
             .at_most(90.0)
             .detail(pairs.detail()),
     ])
+}
+
+fn stat(bench: &Bench) -> Result<Vec<Row>> {
+    let file = bench.file("plain.txt")?;
+    let pairs = traced(bench, "stat", 200_000, Some(&file))?;
+    Ok(vec![Row::new("stat", pairs.ratio, "× untraced").detail(pairs.detail())])
+}
+
+fn mmap(bench: &Bench) -> Result<Vec<Row>> {
+    let file = bench.file("plain.txt")?;
+    fs::write(&file, [0; 4096])?;
+    let pairs = traced(bench, "mmap", 100_000, Some(&file))?;
+    let row = Row::new("mmap+munmap of code that is no library", pairs.ratio, "× untraced");
+    Ok(vec![row.detail(pairs.detail())])
+}
+
+fn spawn(bench: &Bench) -> Result<Vec<Row>> {
+    let pairs = traced(bench, "spawn", 500, None)?;
+    Ok(vec![Row::new("spawn of /bin/true", pairs.ratio, "× untraced").detail(pairs.detail())])
 }
 
 fn matching(bench: &Bench) -> Result<Vec<Row>> {
