@@ -70,6 +70,7 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
         run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
     confine(run, new).map_err(failed)?;
     let output = line::output(target, run.print)?;
+    reader.wait_to_be_known();
     let reader = ReaderHeads { reader, stop: stop.clone() };
     let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
     give_memory_back();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
 use crate::plugin::Plugins;
-use crate::reader::{HeadAnswer, HeadQuestion, Reader, Refusal};
+use crate::reader::{HeadAnswer, HeadQuestion, News, Reader, Refusal};
 use crate::stop::Stop;
 
 /// How long the heads of one drain are waited for, all together.
@@ -40,6 +40,11 @@ pub trait AskHeads: std::fmt::Debug {
 
     /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it.
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
+
+    /// What became of the reader since the last time, if anything. A new one is asked nothing until it was told here.
+    fn news(&mut self) -> Option<News> {
+        None
+    }
 }
 
 /// The reader of a live run.
@@ -58,6 +63,10 @@ impl AskHeads for ReaderHeads {
 
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
         self.reader.cgroups(wanted, until, &self.stop)
+    }
+
+    fn news(&mut self) -> Option<News> {
+        self.reader.news()
     }
 }
 
@@ -95,6 +104,10 @@ impl AskHeads for KeptHeads {
         let asked = wanted.iter().map(|(id, _)| *id).zip(paths.iter().cloned());
         self.kept.borrow_mut().cgroups.extend(asked);
         paths
+    }
+
+    fn news(&mut self) -> Option<News> {
+        self.inner.news()
     }
 }
 

@@ -23,13 +23,14 @@ pub async fn replay<R: Read>(
     line: &mut Line,
     heads: &RecordedHeads,
 ) -> Replayed {
+    let mut last = Timestamp::default();
     let replayed = loop {
-        if line.stop.is_asked() {
+        if line.stop.is_asked() || line.plugins.must_end().is_some() {
             break Replayed::Whole;
         }
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
-                process(wall_offset_ns, &records, line, heads).await;
+                last = process(wall_offset_ns, &records, line, heads).await.unwrap_or(last);
             }
             Ok(Frame::Heads(asked)) => heads.0.borrow_mut().extend(asked),
             Ok(Frame::Cgroups(cgroups)) => {
@@ -51,16 +52,27 @@ pub async fn replay<R: Read>(
             Err(damage) => break Replayed::Damaged(damage),
         }
     };
+    // Once, and at the recording's own time: a replay prints the same each time.
+    line.tell_failures(last);
     line.output.flush().await;
     replayed
 }
 
-async fn process(wall_offset_ns: i64, records: &[Vec<u8>], line: &mut Line, heads: &RecordedHeads) {
+/// The time of the last event.
+async fn process(
+    wall_offset_ns: i64,
+    records: &[Vec<u8>],
+    line: &mut Line,
+    heads: &RecordedHeads,
+) -> Option<Timestamp> {
     line.enrich.set_wall_offset_ns(wall_offset_ns);
     let mut batch = Vec::with_capacity(records.len());
     for record in records {
         line.decode(RawRecord(record), &mut batch);
     }
+    let last = batch.iter().map(|event| event.ts_ns).max();
     line.process(&mut batch).await;
     heads.0.borrow_mut().clear();
+    let boot_ns = i64::try_from(last?).unwrap_or(i64::MAX);
+    Some(Timestamp(boot_ns.saturating_add(wall_offset_ns).div_euclid(1000)))
 }
