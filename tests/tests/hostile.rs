@@ -92,7 +92,8 @@ fn under_load(chains: &[(&str, Vec<&str>)]) -> Run {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // Everything above a privileged tracer's configuration has to be root's alone.
-    let dir = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib").unwrap();
+    let dir =
+        tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib").unwrap();
     let config = configuration(dir.path(), chains);
     let files = temp_dir();
     fs::set_permissions(files.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -119,9 +120,12 @@ fn under_load(chains: &[(&str, Vec<&str>)]) -> Run {
     let glob = format!("{}/home/*", files.path().display());
     let tracer = Tracer::command(
         "files",
-        ["--extended", "--config", config.to_str().unwrap()]
-            .into_iter()
-            .chain(["--file", &glob, "--output", output.to_str().unwrap()]),
+        ["--extended", "--config", config.to_str().unwrap()].into_iter().chain([
+            "--file",
+            &glob,
+            "--output",
+            output.to_str().unwrap(),
+        ]),
     );
     let before = anonymous(tracer.pid());
     let mut most = before;

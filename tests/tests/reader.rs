@@ -30,7 +30,8 @@ fn a_home_on_a_mount_that_nobody_sees_is_hidden() {
     needs_bpf!();
     let dir = temp_dir();
     // As `/home` is a mount of its own on many machines: a process that holds it open sees `/alice/key.pem`.
-    let script = "mount -t tmpfs none \"$0\" && cd \"$0\" && mkdir alice && echo x >alice/key.pem &&
+    let script =
+        "mount -t tmpfs none \"$0\" && cd \"$0\" && mkdir alice && echo x >alice/key.pem &&
         umount -l \"$0\" && read go && exec 3<alice/key.pem && echo open && read end";
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script]).arg(dir.path());
@@ -60,6 +61,121 @@ fn a_home_on_a_mount_that_nobody_sees_is_hidden() {
         let processes = document["processes"].as_array().unwrap();
         let process = processes.iter().find(|process| process["pid"] == pid).unwrap();
         assert_eq!(process["open_crypto_files"], serde_json::json!([shown]));
+    }
+}
+
+/// Runs a program that makes a key.
+fn made(program: &str, arguments: &[&str]) -> Vec<u8> {
+    let output = output(Command::new(program).args(arguments));
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    output.stdout
+}
+
+/// Private keys and password files in every usual form. Of each, what must not be seen.
+fn secrets(dir: &Path) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let openssl = |arguments: &[&str]| made("openssl", arguments);
+    let key = |name: &str, bytes: &[u8]| {
+        let path = dir.join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let rsa =
+        key("rsa", &openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]));
+    let curve = ["-pkeyopt", "ec_paramgen_curve:P-256"];
+    let ec = key("ec", &openssl(&[&["genpkey", "-algorithm", "EC"], &curve[..]].concat()));
+    let ed = key("ed", &openssl(&["genpkey", "-algorithm", "ED25519"]));
+    let as_form = |file: &str, form: &str, more: &[&str]| {
+        openssl(&[&["pkey", "-in", file, "-outform", form], more].concat())
+    };
+    let encrypted = ["-aes256", "-passout", "pass:tell-nobody"];
+    let ssh = dir.join("ssh");
+    let word = ["-q", "-t", "ed25519", "-N", "", "-f", ssh.to_str().unwrap()];
+    made("ssh-keygen", &word);
+    let text = |text: &str, secret: &str| (text.as_bytes().to_vec(), secret.as_bytes().to_vec());
+    let base64 = "bm9ib2R5IG1heSBzZWUgdGhpcyBib2R5IG9mIGEga2V5IQ";
+    let block = |label: &str| {
+        text(
+            &format!("-----BEGIN {label}-----\n\n{base64}\n=oLW2\n-----END {label}-----\n"),
+            base64,
+        )
+    };
+    // What follows the first line of PEM, and the later half of DER: what comes first there tells the algorithm.
+    let body = |pem: Vec<u8>| {
+        let at = |bytes: &[u8]| pem.windows(bytes.len()).position(|window| window == bytes);
+        // Of the old encrypted form, headers and an empty line come before.
+        let start = at(b"\n\n").map_or(at(b"\n").unwrap() + 1, |empty| empty + 2);
+        let end = at(b"\n-----END ").unwrap();
+        (pem.clone(), pem[start..end].to_vec())
+    };
+    let half = |der: Vec<u8>| (der.clone(), der[der.len() / 2..].to_vec());
+    let forms = vec![
+        ("rsa-pkcs1", body(as_form(&rsa, "PEM", &["-traditional"]))),
+        ("rsa-pkcs8", body(fs::read(&rsa).unwrap())),
+        ("rsa-encrypted", body(as_form(&rsa, "PEM", &encrypted))),
+        ("rsa-legacy", body(as_form(&rsa, "PEM", &[&encrypted[..], &["-traditional"]].concat()))),
+        ("ec-sec1", body(as_form(&ec, "PEM", &["-traditional"]))),
+        ("ed25519", body(fs::read(&ed).unwrap())),
+        ("openssh", body(fs::read(&ssh).unwrap())),
+        ("rsa-der", half(as_form(&rsa, "DER", &["-traditional"]))),
+        ("rsa-pkcs8-der", half(as_form(&rsa, "DER", &[]))),
+        ("ec-sec1-der", half(as_form(&ec, "DER", &["-traditional"]))),
+        ("ed25519-der", half(as_form(&ed, "DER", &[]))),
+        (
+            "encrypted-der",
+            half(openssl(
+                &[&["pkcs8", "-topk8", "-in", &rsa, "-outform", "DER"], &encrypted[1..]].concat(),
+            )),
+        ),
+        ("pgp", block("PGP PRIVATE KEY BLOCK")),
+        (
+            "putty",
+            text(
+                &format!("PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n{base64}\n"),
+                base64,
+            ),
+        ),
+        ("age", text(&format!("AGE-SECRET-KEY-1{base64}\n"), base64)),
+        ("jwk", text(&format!("{{\"k\":\"{base64}\",\"kty\":\"oct\"}}"), base64)),
+        (
+            "shadow",
+            text("root:$6$rounds$Wq0L5tZx9Yc1:19000:0:99999:7:::\n", "$6$rounds$Wq0L5tZx9Yc1"),
+        ),
+        ("htpasswd", text("a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", "W6ph5Mm5Pz8GgiULbPgzG37mj9g=")),
+        ("password", text("correct-horse-battery", "correct-horse-battery")),
+    ];
+    forms.into_iter().map(|(name, (file, secret))| (name, file, secret)).collect()
+}
+
+/// A plugin gets what the reader answers, and that is what a recording keeps.
+#[test]
+fn no_secret_reaches_a_plugin_or_a_recording() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let recording = dir.path().join("run.rec");
+    let secrets = secrets(dir.path());
+    let certificate = &Material::get().certificate;
+    // The ending for which the classifier asks for the beginning, whatever is in the file.
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(format!("{name}.pem"));
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let tracer = Tracer::monitor(["--extended", "--record", recording.to_str().unwrap()]);
+    let both = [certificate, &secrets[0].1[..]].concat();
+    assert_eq!(opened(&tracer, &write("certificate-and-key", &both)), pair("certificate", "read"));
+    for (name, file, _) in &secrets {
+        assert_eq!(opened(&tracer, &write(name, file)).1, "read", "{name}");
+    }
+    tracer.finish();
+    let recorded = fs::read(&recording).unwrap();
+    let holds = |part: &[u8]| recorded.windows(part.len()).any(|window| window == part);
+    let line = certificate.split(|&byte| byte == b'\n').nth(1).unwrap();
+    assert!(holds(line), "what is public is there");
+    let windows: std::collections::HashSet<&[u8]> = recorded.windows(8).collect();
+    for (name, _, secret) in &secrets {
+        assert!(secret.len() >= 16, "{name}");
+        let seen = secret.windows(8).find(|part| windows.contains(part));
+        assert_eq!(seen, None, "{name}: {:?}", seen.map(String::from_utf8_lossy));
     }
 }
 

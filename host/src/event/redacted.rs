@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ClassifiedEvent, Comm, EnrichedWhat, Field, FileType, HeadOutcome, ProcessFacts, Redact,
-    Shown, Timestamp,
+    ClassifiedEvent, Comm, EnrichedWhat, Field, FileType, HeadOutcome, ProcessFacts, Redact, Shown,
+    Timestamp,
 };
 
 /// What happened, with every text redacted.

@@ -4,8 +4,8 @@ use super::heads::Heads;
 use super::{AskHeads, judge};
 use crate::enrich::library_name;
 use crate::event::{
-    ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile,
-    ProcessFacts, ProcessKey, Timestamp,
+    ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile, ProcessFacts,
+    ProcessKey, Timestamp,
 };
 use crate::plugin::Plugins;
 use crate::reader::LookedAt;

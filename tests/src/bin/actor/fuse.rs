@@ -49,10 +49,8 @@ pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<File> {
     }
     let device = File::options().read(true).write(true).open(device)?;
     let everybody = if mode == "root" { ",allow_other" } else { "" };
-    let options = format!(
-        "fd={},rootmode=40000,user_id=0,group_id=0{everybody}",
-        device.as_raw_fd()
-    );
+    let options =
+        format!("fd={},rootmode=40000,user_id=0,group_id=0{everybody}", device.as_raw_fd());
     mount("hang", &mount_point, "fuse", 0, &options)?;
     let hangs = Arc::new(AtomicBool::new(false));
     let server = Server { device, hangs: hangs.clone() };
@@ -102,13 +100,7 @@ fn mount(what: &str, at: &Path, kind: &str, flags: u64, options: &str) -> io::Re
     let (what, at_text, kind, options) = (what?, at_text?, kind?, options?);
     // SAFETY: four strings that end with NUL and outlive the call.
     let done = unsafe {
-        libc::mount(
-            what.as_ptr(),
-            at_text.as_ptr(),
-            kind.as_ptr(),
-            flags,
-            options.as_ptr().cast(),
-        )
+        libc::mount(what.as_ptr(), at_text.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
     };
     if done == 0 {
         return Ok(());
