@@ -148,7 +148,10 @@ fn configurations_that_are_none() {
         ("[[clasifier]]\n".to_owned(), &["line 1", "clasifier", "`classifier` is near"][..]),
         ("[plugins]\nmemry = \"1MiB\"\n".to_owned(), &["line 2", "`memory` is near"]),
         (format!("{site}sha265 = \"x\"\n"), &["line 3", "`sha256` is near"]),
-        ("[plugins]\ndeadline_ms = \"soon\"\n".to_owned(), &["line 2", "deadline_ms"]),
+        (
+            "[plugins]\ndeadline_ms = \"soon\"\n".to_owned(),
+            &["line 2", "a whole number from 1 to 1000"],
+        ),
         ("[plugins]\non_failure = 1\n".to_owned(), &["line 2"]),
         ("classifier = 1\n".to_owned(), &["line 1"]),
         ("[plugins\n".to_owned(), &["line 1"]),
