@@ -20,6 +20,7 @@ pub mod printable;
 pub mod reader;
 pub mod record;
 pub mod say;
+pub mod schema;
 pub mod select;
 pub mod signals;
 pub mod source;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::DateTime;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::event::{Field, Redact, Shown, Timestamp};
@@ -25,7 +26,8 @@ fn text_of(at: Timestamp) -> String {
 }
 
 /// A text that many places share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(inline)]
 struct Shared(Arc<Shown>);
 
 impl Shared {
