@@ -17,6 +17,7 @@ pub mod output;
 pub mod pipeline;
 pub mod plugin;
 pub mod printable;
+pub mod progress;
 pub mod reader;
 pub mod record;
 pub mod say;

@@ -178,7 +178,10 @@ fn what_is_no_recording_of_ours_is_refused() {
         *version += 1;
     }
     for (at, (bytes, wanted)) in [
-        (&newer[..], "has version 2 of the format, this program reads version 1"),
+        (
+            &newer[..],
+            "has version 3 of the format, this program reads version 2: replay it with the crypto-tracer that made it",
+        ),
         (b"", "no recording of crypto-tracer"),
         (b"CTREC", "no recording of crypto-tracer"),
         (b"{\"event_type\":\"file_open\"}\n", "no recording of crypto-tracer"),

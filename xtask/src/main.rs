@@ -9,6 +9,7 @@ mod artifacts;
 mod bench;
 mod docs;
 mod opener;
+mod reference;
 mod run;
 mod sentences;
 mod vm;
@@ -40,6 +41,8 @@ enum Command {
     Bench(bench::Options),
     /// Run the capture tests on other kernels, under QEMU.
     Vm(vm::Options),
+    /// Make the plugin contract's reference of its WIT, or prove that it belongs to it.
+    Reference(reference::Options),
     /// Make system calls in a loop, for the benchmark.
     #[command(hide = true)]
     Opener(opener::Options),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Sentences(options) => sentences::run(&workspace(), &options),
         Command::Bench(options) => bench::run(&workspace(), &options),
         Command::Vm(options) => vm::run(&workspace(), &options),
+        Command::Reference(options) => reference::run(&workspace(), &options),
         Command::Opener(options) => opener::run(&options),
     };
     match done {

@@ -4,6 +4,7 @@ mod document;
 mod line;
 mod monitor;
 pub mod plugin;
+mod profile;
 mod replay;
 mod snapshot;
 mod text;
@@ -20,6 +21,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Files(arguments) => monitor::files(arguments, say),
         Command::Libs(arguments) => monitor::libs(arguments, say),
         Command::Replay(arguments) => replay::replay(arguments, say),
+        Command::Profile(arguments) => profile::profile(arguments, say),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, say),
         Command::Plugin(arguments) => plugin::plugin(arguments, say),
         Command::Completions(arguments) => text::completions(arguments),

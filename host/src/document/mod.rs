@@ -1,5 +1,6 @@
 //! Documents: many events gathered into one object. Their texts are [`Shown`] ones, redacted before they come here.
 
+mod profile;
 mod snapshot;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::event::{Field, Redact, Shown, Timestamp};
 
+pub use profile::{Met, Profile, ProfileBuilder, Run};
 pub use snapshot::{Coverage, Seen, Snapshot, SnapshotBuilder};
 
 /// Something that is printed when it is whole.

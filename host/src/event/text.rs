@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::Arguments;
+
 /// Which field a text goes into; redactors are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Field<'a> {
@@ -63,6 +65,13 @@ impl Shown {
             shown.text.push_str(" …");
         }
         shown
+    }
+
+    /// Redacts a command line as the kernel keeps it.
+    pub fn of_arguments(redact: &mut dyn Redact, arguments: &Arguments) -> Shown {
+        let words: Vec<String> =
+            arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        Shown::of_command_line(redact, &words, arguments.truncated)
     }
 
     fn of_text(
