@@ -78,7 +78,7 @@ pub fn output(command: &mut Command) -> Output {
     let status = until(&format!("the end of {command:?}"), || child.0.try_wait().ok().flatten());
     let join = |reader: std::thread::JoinHandle<Vec<u8>>| reader.join().unwrap_or_default();
     let (stdout, stderr) = (join(stdout), join(stderr));
-    schema::check_lines(String::from_utf8_lossy(&stdout).lines());
+    schema::check_printed(&String::from_utf8_lossy(&stdout));
     Output { status, stdout, stderr }
 }
 

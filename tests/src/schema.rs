@@ -60,27 +60,48 @@ fn complaints(validator: &Validator, value: &Value) -> Vec<String> {
 ///
 /// Then.
 pub fn check_event(event: &Event) {
-    let line = event.line();
-    let Some(kind) = kinds().get(event.kind()) else {
-        panic!("docs/schema/event.json has no such event: {line}");
-    };
-    let value: Value = serde_json::from_str(line).expect("an event is JSON");
-    let wrong = complaints(&kind.validator, &value);
-    assert!(wrong.is_empty(), "not what docs/schema/event.json says: {wrong:?}\n{line}");
+    let value = serde_json::from_str(event.line()).expect("an event is JSON");
+    let kind = check_value(&value);
     let mut order = kind.order.iter();
     for key in event.keys() {
-        assert!(order.any(|known| known == key), "{key} is not in its place:\n{line}");
+        assert!(order.any(|known| known == key), "{key} is not in its place:\n{}", event.line());
     }
 }
 
-/// Checks each line that is an event, as [`check_event`] does.
+fn check_value(event: &Value) -> &'static Kind {
+    let name = event.get("event_type").and_then(Value::as_str).unwrap_or_default();
+    let Some(kind) = kinds().get(name) else {
+        panic!("docs/schema/event.json has no such event: {event}");
+    };
+    let wrong = complaints(&kind.validator, event);
+    assert!(wrong.is_empty(), "not what docs/schema/event.json says: {wrong:?}\n{event}");
+    kind
+}
+
+/// Checks all events and documents in what the program printed, in whatever format; other text is none of its business.
 ///
 /// # Panics
 ///
-/// As there.
-pub fn check_lines<'a>(lines: impl IntoIterator<Item = &'a str>) {
-    let events = lines.into_iter().filter(|line| line.starts_with("{\"event_type\":"));
-    events.for_each(|line| check_event(&Event::of(line)));
+/// When one is not what docs/schema says.
+pub fn check_printed(text: &str) {
+    let mut events = text.lines().filter(|line| line.starts_with("{\"event_type\":")).peekable();
+    if events.peek().is_some() {
+        events.for_each(|line| check_event(&Event::of(line.trim_end_matches(','))));
+    } else if text.starts_with(['{', '['])
+        && let Ok(whole) = serde_json::from_str::<Value>(text)
+    {
+        let one = std::slice::from_ref(&whole);
+        for value in whole.as_array().map_or(one, Vec::as_slice) {
+            if value.get("event_type").is_some() {
+                check_value(value);
+            }
+            for name in ["profile", "snapshot"] {
+                if value.get(format!("{name}_version")).is_some() {
+                    check_document(name, value);
+                }
+            }
+        }
+    }
 }
 
 /// Fails unless the document is what docs/schema says of those of this name.
@@ -107,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_field_that_nobody_described_is_refused() {
-        check_lines([EXIT, "TIME  WHO"]);
+        check_printed(&format!("{EXIT}\nTIME  WHO"));
+        check_printed(&format!("[\n{EXIT},\n{EXIT}\n]\n"));
         assert!(refused(&EXIT.replace("\"pid\":1", "\"pid\":1,\"new\":1")).contains("new"));
         assert!(refused(&EXIT.replace(",\"exit_code\":0", "")).contains("exit_code"));
         assert!(refused(&EXIT.replace("456789Z", "456Z")).contains("timestamp"));

@@ -240,7 +240,7 @@ impl Tracer {
         self.read();
         self.join();
         if self.described {
-            schema::check_lines(self.shared.lock().lines.iter().map(String::as_str));
+            schema::check_printed(&self.shared.lock().lines.join("\n"));
         }
         Ended { status, events: self.events(), said: self.said() }
     }
@@ -275,7 +275,7 @@ impl Ended {
     pub fn events_in(path: &Path) -> Vec<Event> {
         let text = std::fs::read_to_string(path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        schema::check_lines(text.lines());
+        schema::check_printed(&text);
         text.lines().map(Event::of).collect()
     }
 

@@ -14,7 +14,7 @@ const NOT_RUN: [(&str, &str, &str); 9] = [
     ("README.md", "cargo test", "this is it"),
     ("README.md", "cargo install", "builds everything anew; done by hand for each release"),
     ("CONTRIBUTING.md", "", "works on the sources"),
-    ("docs/plugins.md", "", "tests/tests/authoring.rs goes this way"),
+    ("docs/plugins.md", "", "tests/tests/guide.rs goes this way"),
     ("docs/service.md", "sudo systemd-sysusers", "needs systemd as process 1"),
     ("docs/service.md", "sudo mv /var/log/crypto-tracer/events.json", "needs systemd as process 1"),
     (
@@ -83,15 +83,21 @@ fn blocks(file: &str) -> Vec<Block> {
     while let Some(line) = lines.next() {
         let Some(kind) = line.strip_prefix("```") else { continue };
         let inside: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-        let typed = |line: &&str| line.strip_prefix("$ ").or(line.strip_prefix("# "));
         let text = match kind {
             "sh" | "bash" => inside.join("\n"),
-            "console" => inside.iter().filter_map(typed).collect::<Vec<_>>().join("\n"),
+            "console" => {
+                inside.iter().filter_map(|line| typed(line)).collect::<Vec<_>>().join("\n")
+            }
             _ => continue,
         };
         blocks.push(Block { file: file.to_owned(), text });
     }
     blocks
+}
+
+/// What stands behind a prompt.
+fn typed(line: &str) -> Option<&str> {
+    line.strip_prefix("$ ").or(line.strip_prefix("# "))
 }
 
 fn why_not_run(block: &Block) -> Option<&'static str> {
@@ -145,10 +151,12 @@ fn example_of(page: &str, word: &str) -> String {
 
 #[test]
 fn examples_are_what_the_schemas_say() {
-    let example = example_of("docs/commands.md", "snapshot_version");
-    schema::check_document("snapshot", &serde_json::from_str(&example).unwrap());
+    for name in ["profile", "snapshot"] {
+        let example = example_of("docs/commands.md", &format!("{name}_version"));
+        schema::check_document(name, &serde_json::from_str(&example).unwrap());
+    }
     let example = example_of("README.md", "process_exec");
-    schema::check_lines(example.lines());
+    schema::check_printed(&example);
     assert!(example.lines().count() > 3);
 }
 

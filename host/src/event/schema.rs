@@ -16,6 +16,13 @@ pub fn timestamp(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The same, or null.
+pub fn timestamp_or_null(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = timestamp(generator);
+    schema.insert("type".to_owned(), serde_json::json!(["string", "null"]));
+    schema
+}
+
 /// The documented words, or a site classifier's own.
 pub fn file_type(_: &mut SchemaGenerator) -> Schema {
     let known =
