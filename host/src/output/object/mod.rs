@@ -1,19 +1,16 @@
 //! What a line of a stream is, field by field and in this order. These types are what is serialised, and
 //! docs/schema/event.json is derived from them.
 
+mod make;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::event::{
-    Comm, Facts, FileType, HeadOutcome, Notice, OpenFlags, Place, RedactedEvent, RedactedWhat,
-    Shown, schema,
-};
+use crate::event::{HeadOutcome, OpenFlags, Shown, schema};
 
 /// One object of a stream of crypto-tracer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -264,145 +261,6 @@ fn is_true(exact: &bool) -> bool {
     *exact
 }
 
-impl<'a> Object<'a> {
-    pub(super) fn of_event(event: &'a RedactedEvent, timestamp: &'a str, extended: bool) -> Self {
-        let process = event.process();
-        let name = name(&process.comm);
-        let pid = process.pid;
-        let labels = Labels(event.labels());
-        match event.what() {
-            RedactedWhat::FileOpen { file, file_type, flags, classifier, head, place } => {
-                let more = extended.then(|| FileOpenMore {
-                    tid: process.tid,
-                    ppid: process.ppid,
-                    exe: exe(process),
-                    place: at(place),
-                    context: context(process),
-                    classifier: classifier.as_deref(),
-                    head: *head,
-                    path: path(place),
-                });
-                let (uid, flags) = (process.uid, OpenFlags(*flags));
-                let file_type = FileType::as_str(file_type);
-                let process = name;
-                Object::FileOpen(FileOpen {
-                    timestamp,
-                    pid,
-                    uid,
-                    process,
-                    file,
-                    file_type,
-                    flags,
-                    more,
-                    labels,
-                })
-            }
-            RedactedWhat::LibLoad { library, library_name, place } => {
-                let more = extended.then(|| LibLoadMore {
-                    thread: thread(process),
-                    ppid: process.ppid,
-                    exe: exe(process),
-                    place: at(place),
-                    context: context(process),
-                    path: path(place),
-                });
-                let process = name;
-                Object::LibLoad(LibLoad {
-                    timestamp,
-                    pid,
-                    process,
-                    library,
-                    library_name,
-                    more,
-                    labels,
-                })
-            }
-            RedactedWhat::Exec { cmdline } => {
-                let (thread, exe, context) = (thread(process), exe(process), context(process));
-                let more = extended.then_some(ProcessExecMore { thread, exe, context });
-                let (ppid, process) = (process.ppid, name);
-                Object::ProcessExec(ProcessExec {
-                    timestamp,
-                    pid,
-                    ppid,
-                    process,
-                    cmdline,
-                    more,
-                    labels,
-                })
-            }
-            RedactedWhat::Exit { exit_code, signal } => {
-                let more = extended.then(|| ProcessExitMore {
-                    thread: thread(process),
-                    ppid: process.ppid,
-                    exe: exe(process),
-                    signal: *signal,
-                    context: context(process),
-                });
-                let (process, exit_code) = (name, *exit_code);
-                Object::ProcessExit(ProcessExit {
-                    timestamp,
-                    pid,
-                    process,
-                    exit_code,
-                    more,
-                    labels,
-                })
-            }
-        }
-    }
-
-    pub(super) fn of_notice(notice: &'a Notice, timestamp: &'a str) -> Self {
-        match notice {
-            Notice::EventsLost(_, loss) => Object::EventsLost(EventsLost {
-                timestamp,
-                count: loss.count,
-                cause: &loss.cause,
-                exact: loss.exact,
-            }),
-            Notice::PluginFailed(_, failure) => Object::PluginFailed(PluginFailed {
-                timestamp,
-                plugin: &failure.plugin,
-                kind: failure.kind,
-                cause: &failure.cause,
-                count: failure.count,
-                action: failure.action,
-            }),
-        }
-    }
-}
-
-fn name(comm: &Comm) -> Cow<'_, str> {
-    String::from_utf8_lossy(comm.as_bytes())
-}
-
-fn thread(process: &Facts) -> Thread {
-    Thread { tid: process.tid, uid: process.uid }
-}
-
-fn exe(process: &Facts) -> Exe<'_> {
-    Exe { exe: process.exe.as_ref() }
-}
-
-fn at(place: &Place) -> At {
-    At { dev: Device(place.dev), inode: place.inode }
-}
-
-fn context(process: &Facts) -> Context<'_> {
-    Context {
-        mount_ns: process.mount_ns,
-        container: process.container.as_deref(),
-        cgroup: process.cgroup.as_deref(),
-    }
-}
-
-fn path(place: &Place) -> PathMore {
-    PathMore {
-        unreachable: place.unreachable,
-        file_bytes: place.file_bytes.as_ref().map(|bytes| STANDARD.encode(bytes)),
-    }
-}
-
 /// What plugins added; only there where one gave some.
 #[derive(Debug, JsonSchema)]
 #[schemars(inline)]
@@ -436,3 +294,6 @@ impl Serialize for Device {
         serializer.collect_str(&format_args!("{}:{}", self.0 >> 20, self.0 & 0xf_ffff))
     }
 }
+
+#[cfg(test)]
+mod tests;
