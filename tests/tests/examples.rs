@@ -1,12 +1,13 @@
-//! The example plugins, built as their readers build them, and asked the questions of their cases.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
+//! The example plugins, built as their readers build them, and asked the questions of their cases. `cargo xtask plugins`
+//! does so by `cargo component`, too.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{output, program, temp_dir, why_not_wasi, workspace};
+use crypto_tracer_tests::{output, program, trusted_dir, why_not_wasi, workspace};
 
 const NAMES: [&str; 5] =
     ["key-hygiene", "only-listed", "site-rules", "user-pseudonyms", "x509-details"];
@@ -24,10 +25,10 @@ fn cargo(arguments: &[&str]) {
     };
     let built = run(&["--offline"]);
     let built = if built.status.success() { built } else { run(&[]) };
-    assert!(built.status.success(), "{}", text(&built));
+    assert!(built.status.success(), "{}", text_of(&built));
 }
 
-fn text(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
 }
@@ -35,7 +36,7 @@ fn text(output: &Output) -> String {
 fn test<S: AsRef<OsStr>>(built: &Path, options: impl IntoIterator<Item = S>) {
     let mut command = Command::new(program());
     let tested = output(command.args(["plugin", "test"]).arg(built).args(options));
-    let text = text(&tested);
+    let text = text_of(&tested);
     assert_eq!(tested.status.code(), Some(0), "{}: {text}", built.display());
     assert!(text.contains(" passed, 0 failed\n"), "{}: {text}", built.display());
 }
@@ -65,6 +66,9 @@ fn every_member_is_an_example() {
     let guide = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     for name in NAMES {
         assert!(guide.contains(&format!("plugins/examples/{name}")), "docs/plugins.md: {name}");
+        for file in ["README.md", "cases.json", "src/lib.rs"] {
+            assert!(examples().join(name).join(file).is_file(), "{name}/{file}");
+        }
     }
 }
 
@@ -79,40 +83,33 @@ fn built_by_plain_cargo_they_answer_their_cases() {
         return skip(why);
     }
     cargo(&["build", "--release", "--target", "wasm32-wasip2"]);
-    test_all(&workspace().join("target/authoring/wasm32-wasip2/release"));
+    let built = workspace().join("target/authoring/wasm32-wasip2/release");
+    test_all(&built);
+    their_configurations_load(&built);
 }
 
-/// In a copy, because cargo component writes into the sources.
-#[test]
-fn built_by_cargo_component_they_answer_their_cases() {
-    let here = Command::new("cargo-component").arg("--version").output();
-    if here.is_err() {
-        let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_COMPONENT").is_some();
-        let why =
-            "there is no cargo-component: cargo install cargo-component --version ^0.21 --locked";
-        assert!(!required, "{why}");
-        return skip(why);
+/// Those that are shown in the guide, and in the examples' own pages.
+fn their_configurations_load(built: &Path) {
+    let pages = NAMES.map(|name| examples().join(name).join("README.md"));
+    let dir = trusted_dir();
+    let config = dir.path().join("config.toml");
+    for name in NAMES.map(|name| format!("{}.wasm", name.replace('-', "_"))) {
+        fs::copy(built.join(&name), dir.path().join(&name)).unwrap();
     }
-    let dir = temp_dir();
-    let copy = dir.path().join("plugins/examples");
-    fs::create_dir_all(&copy).unwrap();
-    let copied = output(
-        Command::new("git")
-            .args(["ls-files", "-z", "--", ".", "../../wit"])
-            .current_dir(examples()),
-    );
-    for path in copied.stdout.split(|&byte| byte == 0).filter(|path| !path.is_empty()) {
-        let path = std::str::from_utf8(path).unwrap();
-        let to = copy.join(path);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(examples().join(path), to).unwrap();
+    let mut loaded = 0;
+    for page in pages.into_iter().chain([workspace().join("docs/plugins.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for block in blocks {
+            let here = format!("{}/", dir.path().display());
+            fs::write(&config, block.replace("/etc/crypto-tracer/plugins/", &here)).unwrap();
+            let mut command = Command::new(program());
+            let listed = output(command.args(["plugin", "list", "--config"]).arg(&config));
+            assert_eq!(listed.status.code(), Some(0), "{block}{}", text_of(&listed));
+            loaded += 1;
+        }
     }
-    let mut command = Command::new("cargo-component");
-    command.args(["component", "build", "--release"]).current_dir(&copy);
-    let target = workspace().join("target/authoring");
-    let built = command.env("CARGO_TARGET_DIR", target).output().unwrap();
-    assert!(built.status.success(), "{}", text(&built));
-    test_all(&workspace().join("target/authoring/wasm32-wasip1/release"));
+    assert_eq!(loaded, 2 * NAMES.len());
 }
 
 #[expect(clippy::print_stderr, reason = "whoever runs the test should know")]

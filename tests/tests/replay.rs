@@ -3,12 +3,13 @@
 //! The recordings are made anew, as root, by
 //!
 //! ```console
-//! # tests/fixtures/recordings/record target/debug/crypto-tracer tests/fixtures/plugins/site-classifier.wasm
+//! # tests/fixtures/recordings/record target/debug/crypto-tracer tests/fixtures/plugins/site-classifier.wasm acme.wasm
 //! $ INSTA_UPDATE=always cargo test -p crypto-tracer-tests --test replay
 //! ```
 //!
 //! `every-event.rec` has every kind of event: openssl reads a certificate, cat reads a key and a `.pem` of each kind,
-//! a command fails, another is killed. `small.rec` is one `cat` under the site classifier of the tests.
+//! a command fails, another is killed. `small.rec` is one `cat` under the site classifier of the tests. `hsm-slot.rec` is
+//! the night of the author's guide, docs/plugins.md, under the classifier that is written there.
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
