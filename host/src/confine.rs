@@ -71,10 +71,8 @@ fn restrict_writes(writable: Option<&Path>) -> Result<(), landlock::RulesetError
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(writes)?
         .create()?;
-    if let Some(directory) = writable {
-        if let Ok(fd) = PathFd::new(directory) {
-            ruleset = ruleset.add_rule(PathBeneath::new(fd, writes))?;
-        }
+    if let Some(fd) = writable.and_then(|directory| PathFd::new(directory).ok()) {
+        ruleset = ruleset.add_rule(PathBeneath::new(fd, writes))?;
     }
     ruleset.restrict_self()?;
     Ok(())

@@ -10,6 +10,8 @@ mod gate;
 mod material;
 mod program;
 mod pty;
+pub mod schema;
+pub mod sentences;
 mod tracer;
 mod wait;
 

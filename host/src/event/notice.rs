@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Timestamp;
@@ -41,7 +42,7 @@ impl std::fmt::Display for PluginFailure {
 }
 
 /// A run that tells of itself: one that is quiet can be told from one that is dead.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Status {
     /// Records that came from the kernel.
     pub received: u64,
@@ -62,7 +63,7 @@ pub struct Status {
 }
 
 /// A probe that is attached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StatusProbe {
     /// As `--probe` takes it.
     pub name: &'static str,
@@ -73,7 +74,7 @@ pub struct StatusProbe {
 }
 
 /// A plugin that runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StatusPlugin {
     /// `classifier`, `redactor` or `filter`.
     pub kind: &'static str,

@@ -13,6 +13,7 @@ use super::status::{Word, status};
 use super::{Hangup, Line, LossTeller, Recorder, Sink};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
+use crate::reader::News;
 use crate::signals::Signals;
 use crate::source::Source;
 use crate::stats::{Missing, Stats};
@@ -171,9 +172,28 @@ impl<S: Sink> Live<S> {
             // Lets the signals, the duration and the output have their say at any event rate.
             tokio::task::yield_now().await;
         }
+        self.meet_reader();
         self.tell(false);
         self.line.sink.flush().await;
         Ok(drained)
+    }
+
+    /// A reader that took the place of one that hung is left out of the trace before it opens anything.
+    fn meet_reader(&mut self) {
+        let say = &self.line.say;
+        match self.line.heads.news() {
+            None => {}
+            Some(News::Off) => say.error(format_args!(
+                "the reader hung too often: beginnings of files are not looked at any more"
+            )),
+            Some(News::Replaced(pids)) => {
+                let own: Vec<u32> = pids.into_iter().chain([std::process::id()]).collect();
+                match self.source.set_own(&own) {
+                    Ok(()) => say.info("the reader hung and was replaced"),
+                    Err(error) => say.error(format_args!("the new reader is traced: {error}")),
+                }
+            }
+        }
     }
 
     fn take_batch(&mut self) -> usize {

@@ -137,7 +137,25 @@ impl<S: Sink> Line<S> {
     }
 }
 
-impl<S> Line<S> {
+impl<S: Sink> Line<S> {
+    /// Tells what failed since the last time, and what plugins say; whether anything failed.
+    pub fn tell_failures(&mut self, at: Timestamp) -> bool {
+        let failures = self.plugins.take_failures();
+        let any = !failures.is_empty();
+        for failure in failures {
+            self.stats.blame(&failure);
+            self.sink.notice(&Notice::PluginFailed(at, failure));
+        }
+        for line in self.plugins.take_log() {
+            let text = format!("plugin {}: {}", line.plugin, line.message);
+            match line.level {
+                Level::Debug => self.say.detail(text),
+                Level::Error | Level::Warn | Level::Info => self.say.info(text),
+            }
+        }
+        any
+    }
+
     fn learn_cgroups(&mut self, batch: &[KernelEvent]) {
         let unknown = self.enrich.unknown_cgroups(batch);
         if unknown.is_empty() {
@@ -147,26 +165,6 @@ impl<S> Line<S> {
         for (at, (id, _)) in unknown.into_iter().enumerate() {
             self.enrich.know_cgroup(id, paths.get(at).cloned().flatten().as_deref());
         }
-    }
-}
-
-impl<S: Sink> Line<S> {
-    /// Tells what failed since the last time, and what plugins have to say; whether anything failed.
-    fn tell_failures(&mut self, at: Timestamp) -> bool {
-        let failures = self.plugins.take_failures();
-        let any = !failures.is_empty();
-        for failure in failures {
-            self.sink.notice(&Notice::PluginFailed(at, failure));
-        }
-        self.stats.plugin_failures = self.plugins.failures();
-        for line in self.plugins.take_log() {
-            let text = format!("plugin {}: {}", line.plugin, line.message);
-            match line.level {
-                Level::Debug => self.say.detail(text),
-                Level::Error | Level::Warn | Level::Info => self.say.info(text),
-            }
-        }
-        any
     }
 }
 

@@ -2,11 +2,9 @@
 
 use std::borrow::Cow;
 use std::io::Read;
-use std::time::Instant;
 
-use super::losses::{EVERY, LOOK};
 use super::status::status;
-use super::{Line, RecordedHeads, Sink, wall_now};
+use super::{Line, RecordedHeads, Sink};
 use crate::event::{Loss, Notice, RawRecord, Timestamp};
 use crate::record::{Damage, Frame, Frames};
 use crate::signals::Signals;
@@ -19,8 +17,6 @@ pub enum Replayed {
     Whole,
     /// To the damage; all before it was replayed.
     Damaged(Damage),
-    /// To where a plugin failed, and that was to end the run.
-    Plugin(String),
 }
 
 /// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`.
@@ -30,25 +26,17 @@ pub async fn replay<R: Read>(
     heads: &RecordedHeads,
     signals: &Signals,
 ) -> Replayed {
-    let mut failures_next = Instant::now();
+    let mut last = Timestamp::default();
     let replayed = loop {
-        if line.stop.is_asked() {
+        if line.stop.is_asked() || line.plugins.must_end().is_some() {
             break Replayed::Whole;
         }
         if signals.take_status_asked() {
             line.sink.notice(&status(&line.stats, &line.plugins, &[]));
         }
-        if let Some(why) = line.plugins.must_end() {
-            break Replayed::Plugin(why);
-        }
-        let now = Instant::now();
-        if now >= failures_next {
-            let any = line.tell_failures(wall_now());
-            failures_next = now + if any { EVERY } else { LOOK };
-        }
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
-                process(wall_offset_ns, &records, line, heads).await;
+                last = process(wall_offset_ns, &records, line, heads).await.unwrap_or(last);
             }
             Ok(Frame::Heads(asked)) => heads.add(asked),
             Ok(Frame::Cgroups(cgroups)) => {
@@ -70,17 +58,19 @@ pub async fn replay<R: Read>(
             Err(damage) => break Replayed::Damaged(damage),
         }
     };
-    line.tell_failures(wall_now());
+    // Once, and at the recording's own time: a replay prints the same each time.
+    line.tell_failures(last);
     line.sink.flush().await;
     replayed
 }
 
+/// The time of the last event.
 async fn process(
     wall_offset_ns: i64,
     records: &[Vec<u8>],
     line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
-) {
+) -> Option<Timestamp> {
     line.enrich.set_wall_offset_ns(wall_offset_ns);
     let mut batch = Vec::with_capacity(records.len());
     for record in records {
@@ -88,8 +78,10 @@ async fn process(
     }
     // Whether a file had just changed when it was judged, is a question about then. A little too early is safe: what is
     // not remembered for that is asked again.
-    let latest = batch.iter().map(|event| event.ts_ns).max();
-    line.plugins.set_now(latest.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
+    let last = batch.iter().map(|event| event.ts_ns).max();
+    line.plugins.set_now(last.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
     line.process(&mut batch).await;
     heads.batch_ends();
+    let boot_ns = i64::try_from(last?).unwrap_or(i64::MAX);
+    Some(Timestamp(boot_ns.saturating_add(wall_offset_ns).div_euclid(1000)))
 }

@@ -77,7 +77,7 @@ pub(super) fn status(stats: &Stats, plugins: &Plugins, attached: &[Attached]) ->
     let probes = attached.iter().map(|probe| StatusProbe {
         name: probe.probe,
         hook: probe.hook.clone(),
-        cannot_see: probe.cannot_see.clone(),
+        cannot_see: probe.cannot_see.iter().map(|unseen| unseen.what.to_string()).collect(),
     });
     let plugins = plugins.running().iter().map(|plugin| StatusPlugin {
         kind: plugin.kind,
@@ -92,7 +92,7 @@ pub(super) fn status(stats: &Stats, plugins: &Plugins, attached: &[Attached]) ->
         filtered: stats.filtered,
         lost: stats.lost(),
         lost_by_cause: causes.collect(),
-        plugin_failures: stats.plugin_failures,
+        plugin_failures: stats.plugin_failures.values().sum(),
         probes: probes.collect(),
         plugins: plugins.collect(),
     };
