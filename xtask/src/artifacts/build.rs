@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::toolchain::{BPF, Toolchain};
+use super::toolchain::{BPF, Toolchain, WASM};
 use crate::run::{cargo_home, run};
 
 /// Where crates are compiled, and into what.
@@ -51,6 +51,9 @@ pub(crate) fn clippy(place: &Place<'_>, tools: &Toolchain, packages: &[&str]) ->
 fn cargo(place: &Place<'_>, tools: &Toolchain, verb: &str, packages: &[&str]) -> Result<Command> {
     let mut command = clean(tools)?;
     command.current_dir(place.sources);
+    if let Some(linker) = tools.linker.as_ref().filter(|_| tools.target == WASM) {
+        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+    }
     command.args([verb, "--locked", "--target", tools.target, "--target-dir"]).arg(place.target);
     for package in packages {
         command.args(["--package", package]);

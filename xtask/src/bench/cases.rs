@@ -16,7 +16,7 @@ use crate::run::find_program;
 type Case = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All of them, in order.
-pub(super) const ALL: [(&str, Case); 8] = [
+pub(super) const ALL: [(&str, Case); 9] = [
     ("dropped", dropped),
     ("getppid", getppid),
     ("matching", matching),
@@ -25,6 +25,7 @@ pub(super) const ALL: [(&str, Case); 8] = [
     ("start", start),
     ("paced", paced),
     ("memory", memory),
+    ("workbench", super::workbench::workbench),
 ];
 
 /// Pairs of times without and with a tracer: the median ratio, and the median nanoseconds of each.
