@@ -206,7 +206,8 @@ fn encode(tools: &Toolchain, target: &Path, work: &Path, workspace: &Workspace) 
     }
     let place = Place { sources: &workspace.root, target };
     let packages: Vec<&str> = workspace.crates.iter().map(|it| it.name.as_str()).collect();
-    let built = build::compile(&place, tools, "release", &packages, &[], &[])?;
+    // The same flags for all: the standard library is compiled once.
+    let built = build::compile_as_is(&place, tools, "release", &packages, &[], &[])?;
     let folder = work.join("components");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for it in &workspace.crates {
