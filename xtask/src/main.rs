@@ -8,6 +8,8 @@
 mod artifacts;
 mod bench;
 mod opener;
+mod plugins;
+mod reference;
 mod run;
 mod vm;
 
@@ -34,6 +36,10 @@ enum Command {
     Bench(bench::Options),
     /// Run the capture tests on other kernels, under QEMU.
     Vm(vm::Options),
+    /// Build the plugin template and the example plugins as their authors do, and test them.
+    Plugins(plugins::Options),
+    /// Make the plugin contract's reference of its WIT, or prove that it belongs to it.
+    Reference(reference::Options),
     /// Make system calls in a loop, for the benchmark.
     #[command(hide = true)]
     Opener(opener::Options),
@@ -45,6 +51,8 @@ fn main() -> ExitCode {
         Command::Lint => artifacts::lint::run(&workspace()),
         Command::Bench(options) => bench::run(&workspace(), &options),
         Command::Vm(options) => vm::run(&workspace(), &options),
+        Command::Plugins(options) => plugins::run_all(&workspace(), &options),
+        Command::Reference(options) => reference::run(&workspace(), &options),
         Command::Opener(options) => opener::run(&options),
     };
     match done {

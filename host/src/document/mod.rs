@@ -1,5 +1,7 @@
 //! Documents: many events gathered into one object. Their texts are [`Shown`] ones, redacted before they come here.
 
+mod doctor;
+mod profile;
 mod snapshot;
 
 use std::collections::HashMap;
@@ -10,6 +12,8 @@ use serde::{Serialize, Serializer};
 
 use crate::event::{Field, KernelPath, Redact, Shown, Timestamp};
 
+pub use doctor::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
+pub use profile::{Met, Profile, ProfileBuilder, Run};
 pub use snapshot::{Coverage, Seen, Snapshot, SnapshotBuilder};
 
 /// Something that is printed when it is whole.

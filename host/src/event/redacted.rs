@@ -132,12 +132,7 @@ impl RedactedEvent {
                 }
             }
             EnrichedWhat::Exec { arguments } => {
-                let words: Vec<String> = arguments
-                    .iter()
-                    .map(|word| String::from_utf8_lossy(word).into_owned())
-                    .collect();
-                let cmdline = Shown::of_command_line(redact, &words, arguments.truncated);
-                RedactedWhat::Exec { cmdline }
+                RedactedWhat::Exec { cmdline: Shown::of_arguments(redact, &arguments) }
             }
             EnrichedWhat::Exit { exit_code, signal } => RedactedWhat::Exit { exit_code, signal },
         };

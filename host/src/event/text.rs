@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::KernelPath;
+use super::{Arguments, KernelPath};
 
 /// Stands where the beginning of a path is missing.
 pub(super) const MISSING: &str = "…";
@@ -120,6 +120,13 @@ impl Shown {
             shown.text.push_str(" …");
         }
         shown
+    }
+
+    /// Redacts a command line as the kernel keeps it.
+    pub fn of_arguments(redact: &mut dyn Redact, arguments: &Arguments) -> Shown {
+        let words: Vec<String> =
+            arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        Shown::of_command_line(redact, &words, arguments.truncated)
     }
 
     fn of_text(

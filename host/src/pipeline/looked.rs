@@ -24,7 +24,7 @@ pub fn judge_looked(
 }
 
 fn events(process: &LookedAt, at: Timestamp) -> Vec<EnrichedEvent> {
-    let facts = facts(process);
+    let facts = looked_facts(process);
     let libraries = process.libraries.iter().map(|file| EnrichedWhat::LibLoad {
         library_name: library_name(path(&file.path).file_name()).to_vec(),
         file: OpenedFile {
@@ -59,7 +59,8 @@ fn path(bytes: &[u8]) -> KernelPath {
     KernelPath { bytes: bytes.to_vec(), ..KernelPath::default() }
 }
 
-fn facts(process: &LookedAt) -> ProcessFacts {
+/// Who the process is. What only the kernel tells is zero.
+pub fn looked_facts(process: &LookedAt) -> ProcessFacts {
     let mut comm = [0; 16];
     comm.iter_mut().zip(process.comm.iter().take(15)).for_each(|(to, from)| *to = *from);
     ProcessFacts {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::{Line, RecordedHeads};
+use super::{Line, RecordedHeads, Sink};
 use crate::event::{Loss, Notice, RawRecord, Timestamp};
 use crate::record::{Damage, Frame, Frames};
 use crate::stats::Missing;
@@ -20,7 +20,7 @@ pub enum Replayed {
 /// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`.
 pub async fn replay<R: Read>(
     mut frames: Frames<R>,
-    line: &mut Line,
+    line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
 ) -> Replayed {
     let mut last = Timestamp::default();
@@ -32,7 +32,7 @@ pub async fn replay<R: Read>(
             Ok(Frame::Records { wall_offset_ns, records }) => {
                 last = process(wall_offset_ns, &records, line, heads).await.unwrap_or(last);
             }
-            Ok(Frame::Heads(asked)) => heads.0.borrow_mut().extend(asked),
+            Ok(Frame::Heads(asked)) => heads.add(asked),
             Ok(Frame::Cgroups(cgroups)) => {
                 for (id, path) in cgroups {
                     line.enrich.know_cgroup(id, path.as_deref());
@@ -43,7 +43,7 @@ pub async fn replay<R: Read>(
                     let cause = Cow::Owned(cause);
                     line.stats.miss(Cow::clone(&cause), Missing { count, exact });
                     let loss = Loss { count, cause, exact };
-                    line.output.notice(&Notice::EventsLost(Timestamp(at_us), loss));
+                    line.sink.notice(&Notice::EventsLost(Timestamp(at_us), loss));
                 }
             }
             // A second start has nothing to say.
@@ -54,7 +54,7 @@ pub async fn replay<R: Read>(
     };
     // Once, and at the recording's own time: a replay prints the same each time.
     line.tell_failures(last);
-    line.output.flush().await;
+    line.sink.flush().await;
     replayed
 }
 
@@ -62,7 +62,7 @@ pub async fn replay<R: Read>(
 async fn process(
     wall_offset_ns: i64,
     records: &[Vec<u8>],
-    line: &mut Line,
+    line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
 ) -> Option<Timestamp> {
     line.enrich.set_wall_offset_ns(wall_offset_ns);
@@ -72,7 +72,7 @@ async fn process(
     }
     let last = batch.iter().map(|event| event.ts_ns).max();
     line.process(&mut batch).await;
-    heads.0.borrow_mut().clear();
+    heads.batch_ends();
     let boot_ns = i64::try_from(last?).unwrap_or(i64::MAX);
     Some(Timestamp(boot_ns.saturating_add(wall_offset_ns).div_euclid(1000)))
 }

@@ -16,9 +16,12 @@ use crate::run::{capture, find_program};
 type Case = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All of them, in order.
-pub(super) const ALL: [(&str, Case); 9] = [
+pub(super) const ALL: [(&str, Case); 12] = [
     ("dropped", dropped),
     ("getppid", getppid),
+    ("stat", stat),
+    ("mmap", mmap),
+    ("spawn", spawn),
     ("matching", matching),
     ("bpftrace", bpftrace),
     ("flat-out", flat_out),
@@ -88,10 +91,30 @@ fn getppid(bench: &Bench) -> Result<Vec<Row>> {
     let pairs = traced(bench, "getppid", 400_000, None)?;
     let cost = pairs.with_ns - pairs.without_ns;
     Ok(vec![
+        Row::new("getppid", pairs.ratio, "× untraced").detail(pairs.detail()),
         Row::new("a system call that is no open", cost, "ns more")
             .at_most(90.0)
             .detail(pairs.detail()),
     ])
+}
+
+fn stat(bench: &Bench) -> Result<Vec<Row>> {
+    let file = bench.file("plain.txt")?;
+    let pairs = traced(bench, "stat", 200_000, Some(&file))?;
+    Ok(vec![Row::new("stat", pairs.ratio, "× untraced").detail(pairs.detail())])
+}
+
+fn mmap(bench: &Bench) -> Result<Vec<Row>> {
+    let file = bench.file("plain.txt")?;
+    fs::write(&file, [0; 4096])?;
+    let pairs = traced(bench, "mmap", 100_000, Some(&file))?;
+    let row = Row::new("mmap+munmap of code that is no library", pairs.ratio, "× untraced");
+    Ok(vec![row.detail(pairs.detail())])
+}
+
+fn spawn(bench: &Bench) -> Result<Vec<Row>> {
+    let pairs = traced(bench, "spawn", 500, None)?;
+    Ok(vec![Row::new("spawn of /bin/true", pairs.ratio, "× untraced").detail(pairs.detail())])
 }
 
 fn matching(bench: &Bench) -> Result<Vec<Row>> {
@@ -370,7 +393,7 @@ struct Figure {
     what: String,
     value: f64,
     unit: String,
-    most: f64,
+    most: Option<f64>,
     detail: String,
 }
 
@@ -386,7 +409,11 @@ fn plugins(bench: &Bench) -> Result<Vec<Row>> {
     let figures: Vec<Figure> = serde_json::from_str(&text)?;
     let row = |figure: Figure| {
         let Figure { what, value, unit, most, detail } = figure;
-        Row::new(what, value, &unit).at_most(most).detail(detail)
+        let row = Row::new(what, value, &unit).detail(detail);
+        match most {
+            Some(most) => row.at_most(most),
+            None => row,
+        }
     };
     Ok(figures.into_iter().map(row).collect())
 }
