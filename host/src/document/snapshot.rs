@@ -101,10 +101,10 @@ impl SnapshotBuilder {
         for held in seen.holds {
             let (paths, field, list, path) = match held.event.what {
                 EnrichedWhat::LibLoad { file, .. } => {
-                    (&mut self.libraries, Field::Library, &mut libraries, file.path.bytes)
+                    (&mut self.libraries, Field::Library, &mut libraries, file.path)
                 }
                 EnrichedWhat::FileOpen { file, .. } => {
-                    (&mut self.files, Field::File, &mut files, file.path.bytes)
+                    (&mut self.files, Field::File, &mut files, file.path)
                 }
                 EnrichedWhat::Exec { .. } | EnrichedWhat::Exit { .. } => continue,
             };
