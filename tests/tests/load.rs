@@ -2,6 +2,7 @@
 //!
 //! One at a time, and in a binary of its own: cargo runs these one after the other, so that no other test's tracer is
 //! flooded.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::process::Command;
