@@ -149,7 +149,7 @@ fn one(column: &Column, kernels: &[Kernel], programs: &Programs, options: &Optio
             .context("the kernel was not fetched")?;
         let script = if options.bench { machine::Script::Bench } else { machine::Script::Tests };
         let filter = options.test.as_deref().unwrap_or_default();
-        let Programs { tests, tracer: program } = programs;
+        let Programs { tests, tracer: program, .. } = programs;
         let guest = Guest {
             script,
             kernel,
@@ -197,6 +197,8 @@ fn install() -> Result<()> {
 struct Programs {
     tests: PathBuf,
     tracer: PathBuf,
+    /// Holds copies: whoever builds meanwhile changes nothing.
+    _folder: tempfile::TempDir,
 }
 
 /// Builds the capture tests, and with them the tracer.
@@ -225,7 +227,14 @@ fn build(root: &Path) -> Result<Programs> {
             .map(PathBuf::from)
             .with_context(|| format!("cargo does not name the program {wanted}"))
     };
-    Ok(Programs { tests: program("test", TESTS)?, tracer: program("bin", "crypto-tracer")? })
+    let folder = tempfile::Builder::new().prefix("crypto-tracer-vm-").tempdir()?;
+    let kept = |kind: &str, name: &str| -> Result<PathBuf> {
+        let copy = folder.path().join(name);
+        std::fs::copy(program(kind, name)?, &copy)?;
+        Ok(copy)
+    };
+    let (tests, tracer) = (kept("test", TESTS)?, kept("bin", "crypto-tracer")?);
+    Ok(Programs { tests, tracer, _folder: folder })
 }
 
 /// The test program of the package `crypto-tracer` that needs nothing but a kernel.
