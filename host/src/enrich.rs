@@ -103,7 +103,10 @@ impl Enrich {
         }
         self.by_pid.insert(key.tgid, key);
         if let KernelWhat::Exec { exe, .. } = &event.what {
-            self.processes.insert(key, Known { exe: Some(exe.path.bytes.as_slice().into()) });
+            // Nothing else tells later that its beginning is missing.
+            let marked = exe.path.marked();
+            let path = marked.as_deref().unwrap_or(&exe.path.bytes);
+            self.processes.insert(key, Known { exe: Some(path.into()) });
         }
         let known = match event.what {
             KernelWhat::Exit { .. } => self.processes.remove(&key),

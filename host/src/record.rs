@@ -14,7 +14,7 @@ use crate::reader::{HeadAnswer, HeadQuestion, SeenProcess};
 /// What a recording begins with. The line ends show a transfer that changed them.
 pub const MAGIC: [u8; 8] = *b"CTREC\r\n\x1a";
 /// The version of the format that this program writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest body of a frame in bytes: a drain's records fit.
 const MOST_BODY: usize = 64 << 20;
 
@@ -54,6 +54,8 @@ pub struct Start {
     pub kernel: String,
     /// What was captured.
     pub interest: Interest,
+    /// Options that left out events before they were recorded, as they were given.
+    pub only: Vec<String>,
     /// Processes that were there before.
     pub processes: Vec<SeenProcess>,
 }
@@ -65,7 +67,10 @@ pub enum Damage {
     #[error("this is no recording of crypto-tracer")]
     Foreign,
     /// Of a version that this program does not know.
-    #[error("this recording has version {0} of the format, this program reads version {VERSION}")]
+    #[error(
+        "this recording has version {0} of the format, this program reads version {VERSION}: replay it with the \
+         crypto-tracer that made it"
+    )]
     Version(u32),
     /// It ends in the middle.
     #[error("the recording is cut short at byte {at}: what was before it has been replayed")]

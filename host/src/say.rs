@@ -2,11 +2,22 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// How long a line waits for room, in nanoseconds.
 const PATIENCE_NS: i64 = 20_000_000;
+
+/// A progress bar stands in the last line.
+static BAR: AtomicBool = AtomicBool::new(false);
+/// Takes the bar away; it is drawn again below.
+const CLEAR: &str = "\r\u{1b}[2K";
+
+/// Whether a progress bar is shown.
+pub(crate) fn bar(shown: bool) {
+    BAR.store(shown, Ordering::Relaxed);
+}
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +56,8 @@ impl Say {
 }
 
 fn line(message: &dyn Display) {
-    let text = format!("crypto-tracer: {message}\n");
+    let clear = if BAR.load(Ordering::Relaxed) { CLEAR } else { "" };
+    let text = format!("{clear}crypto-tracer: {message}\n");
     let stderr = std::io::stderr();
     // Whoever stopped reading this misses lines; the trace does not wait for it.
     let timeout = Timespec { tv_sec: 0, tv_nsec: PATIENCE_NS };

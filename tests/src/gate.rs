@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// Capabilities as the kernel numbers them.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -17,6 +18,22 @@ pub fn why_not_bpf() -> Option<&'static str> {
     let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some_and(|value| value == "1");
     assert!(!required, "CRYPTO_TRACER_REQUIRE_BPF=1, but {why}");
     Some(why)
+}
+
+/// Why plugins cannot be built here as their authors build them; None when they can.
+///
+/// # Panics
+///
+/// Where they cannot, and `CRYPTO_TRACER_REQUIRE_WASI=1` says that they must.
+pub fn why_not_wasi() -> Option<&'static str> {
+    let why = "wasm32-wasip2 is missing: rustup target add wasm32-wasip2";
+    let mut command = Command::new("rustc");
+    let asked = command.args(["--print", "target-libdir", "--target", "wasm32-wasip2"]).output();
+    let there =
+        asked.is_ok_and(|asked| Path::new(String::from_utf8_lossy(&asked.stdout).trim()).is_dir());
+    let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_WASI").is_some_and(|value| value == "1");
+    assert!(there || !required, "CRYPTO_TRACER_REQUIRE_WASI=1, but {why}");
+    (!there).then_some(why)
 }
 
 fn reason() -> Option<&'static str> {

@@ -9,13 +9,15 @@ mod event;
 mod gate;
 mod material;
 mod program;
+pub mod schema;
+pub mod sentences;
 mod tracer;
 mod wait;
 
 pub use actor::{Actor, run};
 pub use event::{Event, KEYS_EXEC, KEYS_EXIT, KEYS_LOAD, KEYS_OPEN};
-pub use gate::why_not_bpf;
-pub use material::{HomeDir, Material, temp_dir};
+pub use gate::{why_not_bpf, why_not_wasi};
+pub use material::{HomeDir, Material, temp_dir, trusted_dir};
 pub use program::{output, program, workspace};
 pub use tracer::{Ended, Summary, Tracer};
 pub use wait::{DEADLINE, until};

@@ -52,6 +52,25 @@ pub fn temp_dir() -> TempDir {
     tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir().expect("a temporary folder")
 }
 
+/// As [`temp_dir`], where a privileged tracer obeys a configuration: nobody but root can write there, or above. For
+/// anybody else than root it is any folder.
+///
+/// # Panics
+///
+/// When it cannot be made.
+pub fn trusted_dir() -> TempDir {
+    if !is_root() {
+        return temp_dir();
+    }
+    let made = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib");
+    made.expect("a folder in /var/lib")
+}
+
+fn is_root() -> bool {
+    // SAFETY: it has no preconditions and touches no memory.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// A folder below `/home`, as a user has one; it goes away with the value.
 #[derive(Debug)]
 pub struct HomeDir(TempDir);

@@ -8,19 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crypto_tracer_tests::{
-    Ended, Material, Tracer, actor, needs_bpf, program, run, temp_dir, until, workspace,
+    Ended, Material, Tracer, actor, needs_bpf, program, run, temp_dir, trusted_dir, until,
+    workspace,
 };
 
 /// The group `adm`, on every Debian.
 const ADM: u32 = 4;
 /// Opens under which a run is reloaded.
 const OPENS: u64 = 30_000;
-
-/// A folder where only root can write, as everything above it: what a privileged tracer obeys.
-fn trusted_dir() -> tempfile::TempDir {
-    let dir = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib");
-    dir.unwrap()
-}
 
 /// The site's classifier where a configuration may name it.
 fn installed(dir: &Path) -> PathBuf {

@@ -3,12 +3,13 @@
 //! The recordings are made anew, as root, by
 //!
 //! ```console
-//! # tests/fixtures/recordings/record target/debug/crypto-tracer tests/fixtures/plugins/site-classifier.wasm
+//! # tests/fixtures/recordings/record target/debug/crypto-tracer tests/fixtures/plugins/site-classifier.wasm acme.wasm
 //! $ INSTA_UPDATE=always cargo test -p crypto-tracer-tests --test replay
 //! ```
 //!
 //! `every-event.rec` has every kind of event: openssl reads a certificate, cat reads a key and a `.pem` of each kind,
-//! a command fails, another is killed. `small.rec` is one `cat` under the site classifier of the tests.
+//! a command fails, another is killed. `small.rec` is one `cat` under the site classifier of the tests. `hsm-slot.rec` is
+//! the night of the author's guide, docs/plugins.md, under the classifier that is written there.
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
@@ -178,7 +179,10 @@ fn what_is_no_recording_of_ours_is_refused() {
         *version += 1;
     }
     for (at, (bytes, wanted)) in [
-        (&newer[..], "has version 2 of the format, this program reads version 1"),
+        (
+            &newer[..],
+            "has version 3 of the format, this program reads version 2: replay it with the crypto-tracer that made it",
+        ),
         (b"", "no recording of crypto-tracer"),
         (b"CTREC", "no recording of crypto-tracer"),
         (b"{\"event_type\":\"file_open\"}\n", "no recording of crypto-tracer"),

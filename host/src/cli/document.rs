@@ -1,10 +1,40 @@
 //! The commands that print one document.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{PluginArgs, values};
+use super::{Capture, PluginArgs, Watched, values};
+
+/// `profile`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("whom").args(["pid", "name"]).required(true).multiple(true))]
+pub struct Profile {
+    /// How long to run: seconds, or a number with s, m or h; 0 is until the processes end
+    #[arg(
+        short,
+        long,
+        value_name = "SECONDS",
+        value_parser = values::duration(),
+        default_value = "30s",
+        allow_negative_numbers = true,
+        help_heading = "Tracing"
+    )]
+    pub duration: Duration,
+    /// Of which processes.
+    #[command(flatten)]
+    pub watched: Watched,
+    /// How it is captured.
+    #[command(flatten)]
+    pub capture: Capture,
+    /// Where and how it is printed.
+    #[command(flatten)]
+    pub print: DocumentPrint,
+    /// Which plugins run.
+    #[command(flatten)]
+    pub plugins: PluginArgs,
+}
 
 /// `snapshot`
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ pub(super) const ALL: &str = "Examples:
   sudo crypto-tracer monitor --duration 30s
   sudo crypto-tracer files --file '/etc/ssl/*' --format table
   sudo crypto-tracer libs --library libssl --duration 5m
+  sudo crypto-tracer profile --name nginx
   crypto-tracer snapshot --format summary
 
 'crypto-tracer help COMMAND' shows the options of a command.";
@@ -22,6 +23,11 @@ pub(super) const LIBS: &str = "Examples:
   sudo crypto-tracer libs --format table
   sudo crypto-tracer libs --library libssl --duration 10m
   sudo crypto-tracer libs --name python3 --extended | jq -r .exe";
+
+pub(super) const PROFILE: &str = "Examples:
+  sudo crypto-tracer profile --name nginx
+  sudo crypto-tracer profile --pid 1234 --follow-children --duration 5m --output profile.json
+  sudo crypto-tracer profile --pid 1234 --duration 10s --format summary";
 
 pub(super) const SNAPSHOT: &str = "Examples:
   sudo crypto-tracer snapshot --output snapshot.json

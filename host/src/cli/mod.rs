@@ -16,7 +16,7 @@ use crate::glob::Glob;
 
 pub use complaint::compact;
 pub use doctor::Doctor;
-pub use document::{DocumentFormat, DocumentPrint, Snapshot};
+pub use document::{DocumentFormat, DocumentPrint, Profile, Snapshot};
 
 /// Tells which process opens which certificate, key or keystore, which loads which crypto library, and what starts
 /// and ends.
@@ -56,6 +56,12 @@ pub enum Command {
     /// Prints each lib_load as it happens, until Ctrl+C or for --duration. Needs privileges.
     #[command(after_help = examples::LIBS)]
     Libs(LibsCommand),
+    /// Print one document about some processes
+    ///
+    /// Traces the processes that --pid or --name means for --duration, or until they have ended, then prints which
+    /// libraries they loaded and which files they opened, those from before included. Needs privileges.
+    #[command(after_help = examples::PROFILE)]
+    Profile(Profile),
     /// Print one document about every running process
     ///
     /// Prints which processes have crypto libraries loaded and crypto files open, from /proc. Without privileges it
@@ -204,6 +210,15 @@ pub struct Processes {
         allow_negative_numbers = true
     )]
     pub duration: Duration,
+    /// Which ones.
+    #[command(flatten)]
+    pub watched: Watched,
+}
+
+/// Of which processes.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Tracing")]
+pub struct Watched {
     /// Only this process
     #[arg(
         short,
@@ -399,7 +414,7 @@ mod tests {
         let arguments = "crypto-tracer monitor -p 1 -p 2 -n a -n b -l x -l y -F *.a -F *.b";
         let parsed = Cli::try_parse_from(arguments.split(' ')).unwrap();
         let Command::Monitor(Monitor { trace, .. }) = parsed.command else { panic!() };
-        assert_eq!((trace.processes.pid.len(), trace.processes.name.len()), (2, 2));
+        assert_eq!((trace.processes.watched.pid.len(), trace.processes.watched.name.len()), (2, 2));
         assert_eq!((trace.libraries.library.len(), trace.files.file.len()), (2, 2));
     }
 }

@@ -12,43 +12,12 @@ use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
 use crate::output::{Ended, Format, Look, NewFile, Output, Target};
-use crate::pipeline::{AskHeads, Family, Line};
 use crate::plugin::{PluginSource, PluginSpec, Plugins, Trust};
 use crate::reader::SeenProcess;
 use crate::say::Say;
 use crate::select::{Kinds, Select};
 use crate::stats::{Stats, Usage};
 use crate::stop::Stop;
-
-/// What a line is made of.
-#[derive(Debug)]
-pub(super) struct Parts {
-    pub(super) enrich: Enrich,
-    pub(super) select: Select,
-    pub(super) family: Family,
-    pub(super) plugins: Plugins,
-    pub(super) heads: Box<dyn AskHeads>,
-    pub(super) output: Output,
-    pub(super) stop: Stop,
-    pub(super) say: Say,
-}
-
-pub(super) fn line(parts: Parts, print: &Print) -> Line {
-    let Parts { enrich, select, family, plugins, heads, output, stop, say } = parts;
-    Line {
-        enrich,
-        select,
-        family,
-        plugins,
-        heads,
-        output,
-        stats: Stats::default(),
-        redact: !print.no_redact,
-        extended: print.extended,
-        stop,
-        say,
-    }
-}
 
 /// Reads the configuration; one that is not obeyed is a bad argument.
 pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Failure> {
@@ -85,11 +54,12 @@ fn named(file: &OsString) -> PluginSpec {
 
 pub(super) fn select(kinds: Kinds, trace: &Trace) -> Select {
     let bytes = |texts: &[OsString]| texts.iter().map(|text| text.clone().into_vec()).collect();
+    let watched = &trace.processes.watched;
     Select {
         kinds,
         // The family has the last word on descendants.
-        pids: if trace.processes.follow_children { vec![] } else { trace.processes.pid.clone() },
-        names: bytes(&trace.processes.name),
+        pids: if watched.follow_children { vec![] } else { watched.pid.clone() },
+        names: bytes(&watched.name),
         libraries: bytes(&trace.libraries.library),
         files: trace.files.file.clone(),
     }
@@ -178,8 +148,11 @@ pub(super) fn remember(enrich: &mut Enrich, seen: &[SeenProcess], interest: &Int
     }
 }
 
-/// The last line, and whether everything is out.
+/// What failed, the last line, and whether everything is out.
 pub(super) fn report(stats: &Stats, output: Ended, say: Say) -> Result<(), Failure> {
+    for ((plugin, kind, cause), count) in &stats.plugin_failures {
+        say.info(format_args!("plugin {plugin} failed {count} times as a {kind}: {cause}"));
+    }
     say.info(format_args!("{stats}; {}", Usage::own()));
     ended(output)
 }

@@ -5,6 +5,7 @@ mod document;
 mod line;
 mod monitor;
 pub mod plugin;
+mod profile;
 mod replay;
 mod snapshot;
 mod text;
@@ -21,6 +22,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Files(arguments) => monitor::files(arguments, say),
         Command::Libs(arguments) => monitor::libs(arguments, say),
         Command::Replay(arguments) => replay::replay(arguments, say),
+        Command::Profile(arguments) => profile::profile(arguments, say),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, say),
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Plugin(arguments) => plugin::plugin(arguments, say),

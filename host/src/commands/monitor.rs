@@ -11,7 +11,7 @@ const NONE: Kinds = Kinds { open: false, load: false, exec: false, exit: false }
 /// All event types. Runs until Ctrl+C, the duration's end, or the output's.
 pub(super) fn monitor(arguments: &cli::Monitor, say: Say) -> Result<(), Failure> {
     let cli::Monitor { trace, capture, print, plugins } = arguments;
-    trace::stream(&Run { kinds: Kinds::ALL, trace, capture, print, plugins, say })
+    stream(Kinds::ALL, trace, capture, print, plugins, say)
 }
 
 /// Opened files. Runs as long as [`monitor`].
@@ -19,7 +19,7 @@ pub(super) fn files(arguments: &cli::FilesCommand, say: Say) -> Result<(), Failu
     let cli::FilesCommand { processes, files, capture, print, plugins } = arguments;
     let kinds = Kinds { open: true, ..NONE };
     let trace = &Trace { processes: processes.clone(), files: files.clone(), ..Trace::default() };
-    trace::stream(&Run { kinds, trace, capture, print, plugins, say })
+    stream(kinds, trace, capture, print, plugins, say)
 }
 
 /// Loaded libraries. Runs as long as [`monitor`].
@@ -28,5 +28,19 @@ pub(super) fn libs(arguments: &cli::LibsCommand, say: Say) -> Result<(), Failure
     let kinds = Kinds { load: true, ..NONE };
     let trace =
         &Trace { processes: processes.clone(), libraries: libraries.clone(), ..Trace::default() };
-    trace::stream(&Run { kinds, trace, capture, print, plugins, say })
+    stream(kinds, trace, capture, print, plugins, say)
+}
+
+fn stream(
+    kinds: Kinds,
+    trace: &Trace,
+    capture: &cli::Capture,
+    print: &cli::Print,
+    plugins: &cli::PluginArgs,
+    say: Say,
+) -> Result<(), Failure> {
+    let output = print.output.as_deref();
+    let names_in_kernel = true;
+    let run = Run { kinds, trace, plugins, capture, output, names_in_kernel, say };
+    trace::stream(&run, print)
 }

@@ -6,19 +6,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::line;
+use super::{line, trace};
 use crate::cli;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
-use crate::pipeline::{Family, RecordedHeads, Replayed, replay as run};
+use crate::pipeline::{Family, Line, RecordedHeads, Replayed, Sink as _, Stream, replay as run};
 use crate::plugin::Trust;
+use crate::printable::printable;
 use crate::record::{Frame, Frames, Start};
 use crate::say::Say;
 use crate::select::Kinds;
 use crate::signals::Signals;
+use crate::stats::Stats;
 use crate::stop::Stop;
 
+/// Bytes that are read at once: recordings are long.
+const READ: usize = 256 << 10;
 /// How long the output may take for what is left, when nobody asked for the end.
 const LAST_WRITE: Duration = Duration::from_secs(3600);
 /// How long when somebody did.
@@ -45,23 +49,23 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     if !duration.is_zero() {
         stop.at(Instant::now() + duration);
     }
-    let processes = &arguments.trace.processes;
-    let parents = start.processes.iter().map(|process| (process.ppid, process.pid));
-    let family = match processes.pid.as_slice() {
-        pids if processes.follow_children => Family::of(pids, parents.collect()),
+    let watched = &arguments.trace.processes.watched;
+    let family = match watched.pid.as_slice() {
+        pids if watched.follow_children => trace::family(pids, &start.processes),
         _ => Family::default(),
     };
-    let parts = line::Parts {
+    let print = &arguments.print;
+    let mut line = Line {
         enrich,
         select,
         family,
         plugins,
         heads: Box::new(heads.clone()),
-        output,
+        sink: Stream { output, redact: !print.no_redact, extended: print.extended },
+        stats: Stats::default(),
         stop: stop.clone(),
         say,
     };
-    let mut line = line::line(parts, &arguments.print);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Code::Failed, error))?;
     let replayed = runtime.block_on(async {
@@ -71,8 +75,11 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
         }
     });
     let patience = if stop.is_asked() { LAST_WRITE_ASKED } else { LAST_WRITE };
-    let ended = line.output.finish(Instant::now() + patience);
+    let ended = line.sink.finish(Instant::now() + patience);
     line::report(&line.stats, ended, say)?;
+    if let Some(why) = line.plugins.must_end() {
+        return Err(Failure { code: Code::Failed, error: anyhow!(why) });
+    }
     match replayed {
         Replayed::Whole => Ok(()),
         Replayed::Damaged(damage) => {
@@ -89,7 +96,7 @@ fn open(arguments: &cli::Replay) -> Result<(Frames<BufReader<File>>, Start), Fai
     let file = File::open(path)
         .with_context(|| format!("cannot open the recording {}", path.display()))
         .map_err(usage)?;
-    let mut frames = Frames::open(BufReader::new(file))
+    let mut frames = Frames::open(BufReader::with_capacity(READ, file))
         .with_context(|| path.display().to_string())
         .map_err(usage)?;
     match frames.next_frame() {
@@ -110,6 +117,12 @@ fn name_uncovered(today: &Interest, start: &Start, say: Say) {
         today.names.difference(&then.names),
         today.libraries.difference(&then.libraries),
     ];
+    if !start.only.is_empty() {
+        say.info(format_args!(
+            "the recording was made with {}: of the rest only a part is in it, or nothing",
+            printable(&start.only.join(" "))
+        ));
+    }
     let words: Vec<String> =
         missing.into_iter().flatten().map(|word| format!("{word:?}")).collect();
     if !words.is_empty() {

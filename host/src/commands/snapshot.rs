@@ -114,10 +114,7 @@ impl Look {
 /// What plugins have to say, and what failed.
 pub(super) fn told(plugins: &mut Plugins, say: Say) {
     for failure in plugins.take_failures() {
-        say.info(format_args!(
-            "plugin {} failed {} times as a {}: {}; {}",
-            failure.plugin, failure.count, failure.kind, failure.cause, failure.action
-        ));
+        say.info(failure);
     }
     for line in plugins.take_log() {
         say.info(format_args!("plugin {}: {}", line.plugin, line.message));

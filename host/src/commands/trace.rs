@@ -1,19 +1,23 @@
 //! What all commands share that trace the live system: everything from the arguments to the pipeline.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::line::{self, report};
+use super::line;
 use crate::cli::{Capture, PluginArgs, Print, Trace};
-use crate::config;
+use crate::config::Config;
 use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::event::ProcessKey;
-use crate::output::{NewFile, Output, Target};
-use crate::pipeline::{AskHeads, Family, Hangup, KeptHeads, Live, ReaderHeads, Recorder, Why};
+use crate::output::{Ended, NewFile, Output, Target};
+use crate::pipeline::{
+    AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Sink, Stream,
+    Why,
+};
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{Reader, SeenProcess};
 use crate::record::Start;
@@ -21,6 +25,7 @@ use crate::say::Say;
 use crate::select::{COMM_BYTES, Kinds, Select};
 use crate::signals::Signals;
 use crate::source::{self, Source};
+use crate::stats::Stats;
 use crate::stop::Stop;
 
 /// Size of the ring buffer. It holds over 100 ms of events at full speed.
@@ -33,14 +38,35 @@ const SCAN: Duration = Duration::from_secs(2);
 pub(super) struct Run<'a> {
     pub(super) kinds: Kinds,
     pub(super) trace: &'a Trace,
-    pub(super) print: &'a Print,
     pub(super) plugins: &'a PluginArgs,
     pub(super) capture: &'a Capture,
+    /// The file that is printed to, if it is one.
+    pub(super) output: Option<&'a Path>,
+    /// The kernel side may leave out processes with another name.
+    pub(super) names_in_kernel: bool,
     pub(super) say: Say,
 }
 
-/// Traces and prints a stream.
-pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
+/// A run whose kernel side is attached, with all privileges.
+#[derive(Debug)]
+pub(super) struct Begun {
+    stop: Stop,
+    signals: Signals,
+    trust: Trust,
+    plugins: Plugins,
+    reader: Reader,
+    source: Source,
+    enrich: Enrich,
+    /// The processes that were there before.
+    pub(super) seen: Vec<SeenProcess>,
+    /// What the filters leave.
+    pub(super) select: Select,
+    /// What a new output file is given.
+    pub(super) new: NewFile,
+}
+
+/// From arguments to an attached kernel side.
+pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     let stop = Stop::default();
     // First: a thread that is there before takes signals as if nobody waited for them.
     let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
@@ -48,74 +74,130 @@ pub(super) fn stream(run: &Run<'_>) -> Result<(), Failure> {
     let config = line::config(run.plugins, &trust)?;
     let plugins = line::plugins(run.plugins, &config, &trust, &stop)?;
     let new = line::new_file(&config)?;
-    if let Some(path) = &run.print.output {
+    if let Some(path) = run.output {
         Target::check(path).map_err(failed)?;
     }
-    run.trace.processes.pid.iter().try_for_each(|&pid| check_pid(pid))?;
+    run.trace.processes.watched.pid.iter().try_for_each(|&pid| check_pid(pid))?;
 
     let mut reader = Reader::start().context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
     line::warn(&select, plugins.interest(), run.say);
-    let mut capture = config.capture;
-    if run.capture.probe.is_some() {
-        capture.open_probe = run.capture.probe.clone();
-    }
-    let mut source = start_source(run, &select, &plugins, &reader, capture)?;
+    let mut source = start_source(run, &select, &plugins, &reader, &config)?;
     let seen = reader.scan(Instant::now() + SCAN, &stop).unwrap_or_default();
     follow(run, &mut source, &seen)?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
-    let target = line::target(run.print, new)?;
-    let recording =
-        run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
-    confine(run, new).map_err(failed)?;
-    let output = line::output(target, run.print)?;
-    let reader = ReaderHeads { reader, stop: stop.clone() };
-    let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
-    give_memory_back();
-    announce(&source, &plugins, run);
-    let duration = run.trace.processes.duration;
-    let until = (!duration.is_zero()).then(|| Instant::now() + duration);
-    if let Some(until) = until {
-        stop.at(until);
+    Ok(Begun { stop, signals, trust, plugins, reader, source, enrich, seen, select, new })
+}
+
+/// A run that has given up its privileges.
+#[derive(Debug)]
+pub(super) struct Ready {
+    begun: Rest,
+    recorder: Option<Recorder>,
+    pub(super) heads: Box<dyn AskHeads>,
+    pub(super) plugins: Plugins,
+    pub(super) stop: Stop,
+    /// Processes that are the tracer's own.
+    pub(super) own: Vec<u32>,
+}
+
+/// What only the run itself needs.
+#[derive(Debug)]
+struct Rest {
+    signals: Signals,
+    trust: Trust,
+    source: Source,
+    enrich: Enrich,
+    select: Select,
+}
+
+impl Begun {
+    /// Opens the recording, if one is wanted, and gives up all privileges; the output is open by now.
+    pub(super) fn ready(self, run: &Run<'_>) -> Result<Ready, Failure> {
+        let Begun {
+            stop, signals, trust, plugins, mut reader, source, enrich, seen, select, ..
+        } = self;
+        let recording =
+            run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
+        confine(run, self.new).map_err(failed)?;
+        let own = reader.pids().into_iter().chain([std::process::id()]).collect();
+        reader.wait_to_be_known();
+        let reader = ReaderHeads { reader, stop: stop.clone() };
+        let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
+        give_memory_back();
+        let begun = Rest { signals, trust, source, enrich, select };
+        Ok(Ready { begun, recorder, heads, plugins, stop, own })
     }
-    let parts = line::Parts {
-        enrich,
-        select,
-        family: Family::default(),
-        plugins,
-        heads,
-        output,
-        stop: stop.clone(),
-        say: run.say,
-    };
-    let line = line::line(parts, run.print);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let live = Live::new(source, line, recorder, hangup(run, new, &trust, &stop));
-    let outcome =
-        runtime.and_then(|runtime| runtime.block_on(live.run(&signals, until))).map_err(failed)?;
-    let recorded = outcome.recording.map_or(Ok(()), line::ended);
-    let ended = match outcome.why {
+}
+
+impl Ready {
+    /// Runs to the end. `reopen` opens the output anew; None: it is no file that was named.
+    pub(super) fn live<S: Sink>(
+        self,
+        run: &Run<'_>,
+        sink: S,
+        reopen: Option<Box<dyn FnMut() -> anyhow::Result<Target>>>,
+    ) -> Result<Outcome<S::Ended>, Failure> {
+        let Ready { begun, recorder, heads, plugins, stop, .. } = self;
+        let Rest { signals, trust, source, enrich, select } = begun;
+        announce(&source, &plugins, run);
+        let duration = run.trace.processes.duration;
+        let until = (!duration.is_zero()).then(|| Instant::now() + duration);
+        if let Some(until) = until {
+            stop.at(until);
+        }
+        let hangup = Hangup { reopen, reload: reload(run, trust, &stop) };
+        let line = Line {
+            enrich,
+            select,
+            family: Family::default(),
+            plugins,
+            heads,
+            sink,
+            stats: Stats::default(),
+            stop,
+            say: run.say,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let live = Live::new(source, line, recorder, hangup);
+        runtime.and_then(|runtime| runtime.block_on(live.run(&signals, until))).map_err(failed)
+    }
+}
+
+/// Traces and prints a stream.
+pub(super) fn stream(run: &Run<'_>, print: &Print) -> Result<(), Failure> {
+    let begun = begin(run)?;
+    let new = begun.new;
+    let target = line::target(print, new)?;
+    let ready = begun.ready(run)?;
+    let output = line::output(target, print)?;
+    let sink = Stream { output, redact: !print.no_redact, extended: print.extended };
+    let again = print.clone();
+    let reopen = move || line::target(&again, new).map_err(|failure| failure.error);
+    let reopen = run.output.map(|_| Box::new(reopen) as Box<dyn FnMut() -> _>);
+    let outcome = ready.live(run, sink, reopen)?;
+    let failure = ended(outcome.recording, outcome.why);
+    line::report(&outcome.stats, outcome.output, run.say).and(failure)
+}
+
+/// Whether the recording is whole, and no plugin ended the run.
+pub(super) fn ended(recording: Option<Ended>, why: Why) -> Result<(), Failure> {
+    recording.map_or(Ok(()), line::ended)?;
+    match why {
         Why::Plugin(why) => Err(failed(anyhow!(why))),
-        Why::Asked | Why::Output => Ok(()),
-    };
-    report(&outcome.stats, outcome.output, run.say).and(recorded).and(ended)
+        Why::Asked | Why::Over | Why::Output => Ok(()),
+    }
 }
 
 /// The same as at the start, once more.
-fn hangup(run: &Run<'_>, new: NewFile, trust: &Trust, stop: &Stop) -> Hangup {
-    let print = run.print.clone();
-    let reopen = move || line::target(&print, new).map_err(|failure| failure.error);
-    let named = run.print.output.is_some();
-    let (arguments, trust, stop) = (run.plugins.clone(), trust.clone(), stop.clone());
-    let reload = move || {
+fn reload(run: &Run<'_>, trust: Trust, stop: &Stop) -> Box<dyn FnMut() -> anyhow::Result<Plugins>> {
+    let (arguments, stop) = (run.plugins.clone(), stop.clone());
+    let load = move || {
         let config = line::config(&arguments, &trust)?;
         line::plugins(&arguments, &config, &trust, &stop)
     };
-    Hangup {
-        reopen: named.then(|| Box::new(reopen) as Box<dyn FnMut() -> _>),
-        reload: Box::new(move || reload().map_err(|failure: Failure| failure.error)),
-    }
+    Box::new(move || load().map_err(|failure: Failure| failure.error))
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> Failure {
@@ -131,14 +213,18 @@ fn check_pid(pid: u32) -> Result<(), Failure> {
     if found { Ok(()) } else { Err(failed(anyhow!("--pid {pid}: there is no such process"))) }
 }
 
+/// These processes, and those that descend from them already.
+pub(super) fn family(pids: &[u32], seen: &[SeenProcess]) -> Family {
+    Family::of(pids, seen.iter().map(|process| (process.ppid, process.pid)).collect())
+}
+
 /// Names the processes that are there already; those that they make from now on the kernel side finds by itself.
 fn follow(run: &Run<'_>, source: &mut Source, seen: &[SeenProcess]) -> Result<(), Failure> {
     let processes = &run.trace.processes;
-    if !processes.follow_children {
+    if !processes.watched.follow_children {
         return Ok(());
     }
-    let parents = seen.iter().map(|process| (process.ppid, process.pid)).collect();
-    let family = Family::of(&processes.pid, parents);
+    let family = family(&processes.watched.pid, seen);
     let members = seen.iter().filter(|process| family.has(process.pid));
     let keys: Vec<ProcessKey> = members
         .map(|process| ProcessKey { tgid: process.pid, start_ns: process.start_ns })
@@ -152,9 +238,11 @@ fn start_source(
     select: &Select,
     plugins: &Plugins,
     reader: &Reader,
-    capture: config::Capture,
+    config: &Config,
 ) -> Result<Source, Failure> {
     let comm = select.names.iter().find(|name| name.len() <= COMM_BYTES).cloned();
+    let comm = comm.filter(|_| run.names_in_kernel);
+    let probe = run.capture.probe.clone().or_else(|| config.capture.open_probe.clone());
     let options = source::Options {
         interest: plugins.interest(),
         kinds: source::Kinds {
@@ -166,11 +254,11 @@ fn start_source(
             // A child that never executes anything has its parent's executable.
             fork: true,
         },
-        pid: run.trace.processes.pid.first().copied(),
-        follow_children: run.trace.processes.follow_children,
+        pid: run.trace.processes.watched.pid.first().copied(),
+        follow_children: run.trace.processes.watched.follow_children,
         comm,
-        ring_bytes: capture.ring_bytes.unwrap_or(RING_BYTES),
-        probe: capture.open_probe,
+        ring_bytes: config.capture.ring_bytes.unwrap_or(RING_BYTES),
+        probe,
         own: reader.pids().into_iter().chain([std::process::id()]).collect(),
     };
     Source::start(&options).map_err(refused)
@@ -195,8 +283,7 @@ fn give_memory_back() {
 
 /// Everything is attached and open: what is left to do needs no privileges.
 fn confine(run: &Run<'_>, new: NewFile) -> anyhow::Result<()> {
-    let output = run.print.output.as_deref();
-    let directory = output.map(|path| match path.parent() {
+    let directory = run.output.map(|path| match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     });
@@ -218,6 +305,7 @@ fn recorder(
         program: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         interest: plugins.interest().clone(),
+        only: only(run.kinds, run.trace),
         processes,
     };
     run.say.info(format_args!(
@@ -228,6 +316,21 @@ fn recorder(
     let writer = Output::raw_writer(target).map_err(failed)?;
     let recorder = Recorder::new(writer, start, heads.kept.clone());
     Ok((Box::new(heads), Some(recorder)))
+}
+
+/// The filters that the kernel may have applied already.
+fn only(kinds: Kinds, trace: &Trace) -> Vec<String> {
+    let command = match (kinds.open, kinds.load) {
+        (true, false) => Some("files".to_owned()),
+        (false, true) => Some("libs".to_owned()),
+        _ => None,
+    };
+    let text = |option: &str, words: &OsString| format!("{option} {}", words.to_string_lossy());
+    let pids = trace.processes.watched.pid.iter().map(|pid| format!("--pid {pid}"));
+    let names = trace.processes.watched.name.iter().map(|name| text("--name", name));
+    let libraries = trace.libraries.library.iter().map(|library| text("--library", library));
+    let files = trace.files.file.iter().map(|glob| format!("--file {}", glob.as_str()));
+    command.into_iter().chain(pids).chain(names).chain(libraries).chain(files).collect()
 }
 
 fn announce(source: &Source, plugins: &Plugins, run: &Run<'_>) {

@@ -30,6 +30,13 @@ pub struct PluginFailure {
     pub action: &'static str,
 }
 
+impl std::fmt::Display for PluginFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let PluginFailure { plugin, kind, cause, count, action } = self;
+        write!(f, "plugin {plugin} failed {count} times as a {kind}: {cause}; {action}")
+    }
+}
+
 /// An object in the stream that is no event of a traced process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -101,6 +101,14 @@ impl DocumentTarget {
                 Err(failed(error))
             }
         }
+    }
+
+    /// The pipe or socket whose reader can go away before the document is there.
+    ///
+    /// # Errors
+    /// It cannot be watched.
+    pub fn pipe(&self) -> io::Result<Option<OwnedFd>> {
+        self.target.has_reader.then(|| self.target.fd.try_clone()).transpose()
     }
 
     /// Writes the document, whole or not at all where that is a file. A reader that went away is no error.

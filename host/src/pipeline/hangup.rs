@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Line;
+use super::{Line, Sink};
 use crate::output::Target;
 use crate::plugin::Plugins;
 use crate::source::Source;
@@ -23,10 +23,10 @@ impl fmt::Debug for Hangup {
 
 impl Hangup {
     /// Does both. What fails stays as it was, and is told.
-    pub(super) async fn take(&mut self, line: &mut Line, source: &mut Source) {
+    pub(super) async fn take<S: Sink>(&mut self, line: &mut Line<S>, source: &mut Source) {
         if let Some(reopen) = &mut self.reopen {
             match reopen() {
-                Ok(target) => line.output.reopen(target).await,
+                Ok(target) => line.sink.reopen(target).await,
                 Err(error) => {
                     line.say.error(format_args!("the output stays as it is: {error:#}"));
                 }
@@ -37,7 +37,7 @@ impl Hangup {
         }
     }
 
-    fn reload(&mut self, line: &mut Line, source: &mut Source) -> anyhow::Result<()> {
+    fn reload<S>(&mut self, line: &mut Line<S>, source: &mut Source) -> anyhow::Result<()> {
         let next = (self.reload)()?;
         // The kernel first: what it sends too much is sorted out behind it, what it does not send is missing.
         source.set_interest(next.interest())?;

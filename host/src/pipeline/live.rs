@@ -9,10 +9,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::losses::{EVERY, LOOK};
-use super::{Hangup, Line, LossTeller, Recorder};
+use super::{Hangup, Line, LossTeller, Recorder, Sink};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
-use crate::plugin::Level;
+use crate::reader::News;
 use crate::signals::Signals;
 use crate::source::Source;
 use crate::stats::{Missing, Stats};
@@ -31,6 +31,8 @@ const LAST_WRITE: Duration = Duration::from_millis(40);
 pub enum Why {
     /// A signal, or the duration is over.
     Asked,
+    /// Nothing more will come.
+    Over,
     /// The reader of the output closed it, or the output cannot be written.
     Output,
     /// A plugin failed, and that was to end the run.
@@ -39,11 +41,11 @@ pub enum Why {
 
 /// What a run leaves.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct Outcome<E> {
     /// What was counted.
     pub stats: Stats,
-    /// How the output ended.
-    pub output: Ended,
+    /// What the output left.
+    pub output: E,
     /// Why it ended.
     pub why: Why,
     /// How the recording ended.
@@ -52,9 +54,9 @@ pub struct Outcome {
 
 /// A run.
 #[derive(Debug)]
-pub struct Live {
+pub struct Live<S> {
     source: Source,
-    line: Line,
+    line: Line<S>,
     losses: LossTeller,
     /// When plugins may tell of failures again.
     failures_next: Option<Instant>,
@@ -65,18 +67,27 @@ pub struct Live {
     untold: bool,
 }
 
-impl Live {
+impl<S: Sink> Live<S> {
     /// Brings the kernel side and the steps together.
-    pub fn new(source: Source, line: Line, recorder: Option<Recorder>, hangup: Hangup) -> Live {
+    pub fn new(
+        source: Source,
+        line: Line<S>,
+        recorder: Option<Recorder>,
+        hangup: Hangup,
+    ) -> Live<S> {
         let batch = Vec::with_capacity(BATCH);
         let losses = LossTeller::default();
         Live { source, line, losses, failures_next: None, batch, recorder, hangup, untold: false }
     }
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
-    pub async fn run(mut self, signals: &Signals, until: Option<Instant>) -> io::Result<Outcome> {
+    pub async fn run(
+        mut self,
+        signals: &Signals,
+        until: Option<Instant>,
+    ) -> io::Result<Outcome<S::Ended>> {
         let ring = watch(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-        let reader = Watched::of(&self.line)?;
+        let reader = Watched::of(&self.line.sink)?;
         let end = async {
             tokio::select! {
                 () = signals.asked() => Why::Asked,
@@ -91,7 +102,7 @@ impl Live {
             tokio::select! {
                 biased;
                 why = &mut end => break why,
-                () = self.line.output.writer().ended() => break Why::Output,
+                () = self.line.sink.broken() => break Why::Output,
                 () = signals.hung_up() => {
                     self.hangup.take(&mut self.line, &mut self.source).await;
                 }
@@ -123,6 +134,9 @@ impl Live {
             if let Some(why) = self.line.plugins.must_end() {
                 break Why::Plugin(why);
             }
+            if self.line.sink.is_over() {
+                break Why::Over;
+            }
         };
         self.finish(why).await
     }
@@ -144,9 +158,28 @@ impl Live {
             // Lets the signals, the duration and the output have their say at any event rate.
             tokio::task::yield_now().await;
         }
+        self.meet_reader();
         self.tell(false);
-        self.line.output.flush().await;
+        self.line.sink.flush().await;
         Ok(drained)
+    }
+
+    /// A reader that took the place of one that hung is left out of the trace before it opens anything.
+    fn meet_reader(&mut self) {
+        let say = &self.line.say;
+        match self.line.heads.news() {
+            None => {}
+            Some(News::Off) => say.error(format_args!(
+                "the reader hung too often: beginnings of files are not looked at any more"
+            )),
+            Some(News::Replaced(pids)) => {
+                let own: Vec<u32> = pids.into_iter().chain([std::process::id()]).collect();
+                match self.source.set_own(&own) {
+                    Ok(()) => say.info("the reader hung and was replaced"),
+                    Err(error) => say.error(format_args!("the new reader is traced: {error}")),
+                }
+            }
+        }
     }
 
     fn take_batch(&mut self) -> usize {
@@ -161,6 +194,7 @@ impl Live {
 
     async fn process(&mut self) {
         self.line.process(&mut self.batch).await;
+        self.line.sink.flush().await;
         if let Some(recorder) = &mut self.recorder {
             recorder.batch_ends().await;
         }
@@ -203,29 +237,21 @@ impl Live {
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !news.is_empty()) {
             recorder.lost(at, &news);
         }
+        if !news.is_empty() {
+            self.line.sink.lost();
+        }
         for loss in news {
-            self.line.output.notice(&Notice::EventsLost(at, loss));
+            self.line.sink.notice(&Notice::EventsLost(at, loss));
         }
     }
 
     fn tell_failures(&mut self, at: Timestamp, now: Instant) {
-        let failures = self.line.plugins.take_failures();
-        self.failures_next = Some(now + if failures.is_empty() { LOOK } else { EVERY });
-        for failure in failures {
-            self.line.output.notice(&Notice::PluginFailed(at, failure));
-        }
-        self.line.stats.plugin_failures = self.line.plugins.failures();
-        for line in self.line.plugins.take_log() {
-            let text = format!("plugin {}: {}", line.plugin, line.message);
-            match line.level {
-                Level::Debug => self.line.say.detail(text),
-                Level::Error | Level::Warn | Level::Info => self.line.say.info(text),
-            }
-        }
+        let any = self.line.tell_failures(at);
+        self.failures_next = Some(now + if any { EVERY } else { LOOK });
     }
 
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
-    async fn finish(mut self, why: Why) -> io::Result<Outcome> {
+    async fn finish(mut self, why: Why) -> io::Result<Outcome<S::Ended>> {
         self.source.detach();
         if why != Why::Output {
             let until = Instant::now() + LAST_DRAIN;
@@ -242,7 +268,7 @@ impl Live {
         add_losses(&mut self.line.stats, &self.source);
         let until = Instant::now() + LAST_WRITE;
         let recording = self.recorder.map(|recorder| recorder.finish(until));
-        let output = self.line.output.finish(until);
+        let output = self.line.sink.finish(until);
         Ok(Outcome { stats: self.line.stats, output, why, recording })
     }
 }
@@ -258,8 +284,8 @@ fn add_losses(stats: &mut Stats, source: &Source) {
 struct Watched(Option<AsyncFd<OwnedFd>>);
 
 impl Watched {
-    fn of(line: &Line) -> io::Result<Watched> {
-        let Some(fd) = line.output.writer().watched() else { return Ok(Watched(None)) };
+    fn of(sink: &impl Sink) -> io::Result<Watched> {
+        let Some(fd) = sink.watched() else { return Ok(Watched(None)) };
         Ok(Watched(Some(watch(fd.try_clone_to_owned()?, Interest::ERROR)?)))
     }
 
@@ -292,7 +318,25 @@ fn nanoseconds(clock: ClockId) -> i64 {
 
 /// What turns boot clock into wall clock. The clock may be set at any time, so it is read for each drain.
 fn wall_offset_ns() -> i64 {
-    nanoseconds(ClockId::Realtime) - nanoseconds(ClockId::Boottime)
+    // The thread may have to wait between two looks at clocks, and all times of the drain would be wrong by as much:
+    // of a few tries the quickest is taken, and the first quick one will do.
+    let mut best = (i64::MAX, 0);
+    for _ in 0..5 {
+        let before = nanoseconds(ClockId::Boottime);
+        let wall = nanoseconds(ClockId::Realtime);
+        let took = nanoseconds(ClockId::Boottime) - before;
+        best = best.min((took, wall - before - took / 2));
+        if took < 20_000 {
+            break;
+        }
+    }
+    best.1
+}
+
+/// The wall clock at a moment of the boot clock.
+pub(super) fn wall_of(boot_ns: u64) -> Timestamp {
+    let boot_ns = i64::try_from(boot_ns).unwrap_or(i64::MAX);
+    Timestamp(boot_ns.saturating_add(wall_offset_ns()).div_euclid(1000))
 }
 
 /// The time of day.

@@ -6,33 +6,37 @@ mod heads;
 mod live;
 mod looked;
 mod losses;
+mod profiler;
 mod recorder;
 mod replay;
+mod sink;
 
 pub use family::Family;
 pub use hangup::Hangup;
-pub use heads::{AskHeads, Asked, Kept, KeptHeads, ReaderHeads, RecordedHeads};
+pub use heads::{AskHeads, Asked, Kept, KeptHeads, Page, ReaderHeads, RecordedHeads};
 pub use live::{Live, Outcome, Why, wall_now};
-pub use looked::judge_looked;
+pub use looked::{judge_looked, looked_facts};
 pub use losses::LossTeller;
+pub use profiler::Profiler;
 pub use recorder::Recorder;
 pub use replay::{Replayed, replay};
+pub use sink::{Sink, Stream};
 
 use std::time::Instant;
 
 use crate::decode::decode;
 use crate::enrich::Enrich;
 use crate::event::{
-    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, KernelWhat, RawRecord,
-    Redact, RedactedEvent,
+    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, KernelWhat, Notice,
+    RawRecord, Redact, RedactedEvent, Timestamp,
 };
-use crate::output::Output;
-use crate::plugin::{Decision, Plugins};
+use crate::plugin::{Decision, Level, Plugins};
 use crate::say::Say;
 use crate::select::Select;
 use crate::stats::Stats;
 use crate::stop::Stop;
 use heads::Heads;
+use live::wall_of;
 
 /// Shows every text as it is: `--no-redact`.
 struct ShowAll;
@@ -49,7 +53,7 @@ pub fn redactor(plugins: &mut Plugins, uid: u32, redact: bool) -> Box<dyn Redact
 }
 
 /// The steps behind the kernel, for live records and recorded ones alike.
-pub struct Line {
+pub struct Line<S> {
     /// What is remembered of processes.
     pub enrich: Enrich,
     /// The host's filters.
@@ -61,26 +65,22 @@ pub struct Line {
     /// Who reads the beginnings of files.
     pub heads: Box<dyn AskHeads>,
     /// Where events go.
-    pub output: Output,
+    pub sink: S,
     /// What was counted.
     pub stats: Stats,
-    /// False with `--no-redact`.
-    pub redact: bool,
-    /// With the fields of `--extended`.
-    pub extended: bool,
     /// The wish to end.
     pub stop: Stop,
     /// Where plugins' lines go.
     pub say: Say,
 }
 
-impl std::fmt::Debug for Line {
+impl<S> std::fmt::Debug for Line<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Line").field("stats", &self.stats).finish_non_exhaustive()
     }
 }
 
-impl Line {
+impl<S: Sink> Line<S> {
     /// Decodes a record into `batch`; one that is none is counted.
     pub fn decode(&mut self, record: RawRecord<'_>, batch: &mut Vec<KernelEvent>) {
         self.stats.received += 1;
@@ -92,12 +92,14 @@ impl Line {
 
     /// Sends the events of one drain through all steps, in the order of their time.
     ///
-    /// Waits where the output is slow. Dropped while it waits, or stopped, it has counted what it did not show.
+    /// What it shows is pending in the output then. Waits where the output is slow. Dropped while it waits, or stopped,
+    /// it has counted what it did not show.
     pub async fn process(&mut self, batch: &mut Vec<KernelEvent>) {
         batch.sort_by_key(|event| event.ts_ns);
         self.learn_cgroups(batch);
         let mut selected = Vec::with_capacity(batch.len());
         for event in batch.drain(..) {
+            self.sink.came(&event);
             if matches!(event.what, KernelWhat::Fork) {
                 self.family.fork(event.ppid, event.process.tgid);
                 self.enrich.enrich(event);
@@ -108,33 +110,50 @@ impl Line {
                     if self.family.has(event.process.key.tgid)
                         && self.select.keeps(&event, self.plugins.interest()) =>
                 {
+                    self.sink.selected(&event);
                     selected.push(event);
                 }
                 Some(_) | None => self.stats.filtered += 1,
             }
         }
+        self.sink.all_selected(&mut *self.heads, &mut self.plugins);
         let mut heads = Heads::fetch(&mut *self.heads, &self.plugins, &selected);
         let mut unshown = Unshown { left: selected.len() as u64, stats: &mut self.stats };
         for (at, event) in selected.into_iter().enumerate() {
             match judge(&mut self.plugins, event, &mut heads, at) {
                 Some(event) => {
-                    let event = hide(&mut self.plugins, event, self.redact, self.extended);
-                    self.output.event(&event);
+                    self.sink.event(event, &mut self.plugins);
                     unshown.stats.shown += 1;
                 }
                 None => unshown.stats.filtered += 1,
             }
             unshown.left -= 1;
-            if self.output.is_full() {
-                self.output.flush().await;
+            if self.sink.is_full() {
+                self.sink.flush().await;
             }
         }
-        drop(unshown);
-        self.output.flush().await;
     }
 }
 
-impl Line {
+impl<S: Sink> Line<S> {
+    /// Tells what failed since the last time, and what plugins say; whether anything failed.
+    pub fn tell_failures(&mut self, at: Timestamp) -> bool {
+        let failures = self.plugins.take_failures();
+        let any = !failures.is_empty();
+        for failure in failures {
+            self.stats.blame(&failure);
+            self.sink.notice(&Notice::PluginFailed(at, failure));
+        }
+        for line in self.plugins.take_log() {
+            let text = format!("plugin {}: {}", line.plugin, line.message);
+            match line.level {
+                Level::Debug => self.say.detail(text),
+                Level::Error | Level::Warn | Level::Info => self.say.info(text),
+            }
+        }
+        any
+    }
+
     fn learn_cgroups(&mut self, batch: &[KernelEvent]) {
         let unknown = self.enrich.unknown_cgroups(batch);
         if unknown.is_empty() {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::{Line, RecordedHeads};
+use super::{Line, RecordedHeads, Sink};
 use crate::event::{Loss, Notice, RawRecord, Timestamp};
 use crate::record::{Damage, Frame, Frames};
 use crate::stats::Missing;
@@ -20,18 +20,19 @@ pub enum Replayed {
 /// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`.
 pub async fn replay<R: Read>(
     mut frames: Frames<R>,
-    line: &mut Line,
+    line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
 ) -> Replayed {
+    let mut last = Timestamp::default();
     let replayed = loop {
-        if line.stop.is_asked() {
+        if line.stop.is_asked() || line.plugins.must_end().is_some() {
             break Replayed::Whole;
         }
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
-                process(wall_offset_ns, &records, line, heads).await;
+                last = process(wall_offset_ns, &records, line, heads).await.unwrap_or(last);
             }
-            Ok(Frame::Heads(asked)) => heads.0.borrow_mut().extend(asked),
+            Ok(Frame::Heads(asked)) => heads.add(asked),
             Ok(Frame::Cgroups(cgroups)) => {
                 for (id, path) in cgroups {
                     line.enrich.know_cgroup(id, path.as_deref());
@@ -42,7 +43,7 @@ pub async fn replay<R: Read>(
                     let cause = Cow::Owned(cause);
                     line.stats.miss(Cow::clone(&cause), Missing { count, exact });
                     let loss = Loss { count, cause, exact };
-                    line.output.notice(&Notice::EventsLost(Timestamp(at_us), loss));
+                    line.sink.notice(&Notice::EventsLost(Timestamp(at_us), loss));
                 }
             }
             // A second start has nothing to say.
@@ -51,16 +52,30 @@ pub async fn replay<R: Read>(
             Err(damage) => break Replayed::Damaged(damage),
         }
     };
-    line.output.flush().await;
+    // Once, and at the recording's own time: a replay prints the same each time.
+    line.tell_failures(last);
+    line.sink.flush().await;
     replayed
 }
 
-async fn process(wall_offset_ns: i64, records: &[Vec<u8>], line: &mut Line, heads: &RecordedHeads) {
+/// The time of the last event.
+async fn process(
+    wall_offset_ns: i64,
+    records: &[Vec<u8>],
+    line: &mut Line<impl Sink>,
+    heads: &RecordedHeads,
+) -> Option<Timestamp> {
     line.enrich.set_wall_offset_ns(wall_offset_ns);
     let mut batch = Vec::with_capacity(records.len());
     for record in records {
         line.decode(RawRecord(record), &mut batch);
     }
+    // Whether a file had just changed when it was judged, is a question about then. A little too early is safe: what is
+    // not remembered for that is asked again.
+    let last = batch.iter().map(|event| event.ts_ns).max();
+    line.plugins.set_now(last.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
     line.process(&mut batch).await;
-    heads.0.borrow_mut().clear();
+    heads.batch_ends();
+    let boot_ns = i64::try_from(last?).unwrap_or(i64::MAX);
+    Some(Timestamp(boot_ns.saturating_add(wall_offset_ns).div_euclid(1000)))
 }

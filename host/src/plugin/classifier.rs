@@ -50,6 +50,8 @@ pub(super) struct Classifiers {
     /// Verdicts without labels: there are few, and many files share one.
     plain: Vec<Arc<Verdict>>,
     prediction: Prediction,
+    /// Wall clock of a replay, in nanoseconds; None: the machine's.
+    pub(super) now_ns: Option<i128>,
 }
 
 impl Classifiers {
@@ -64,6 +66,7 @@ impl Classifiers {
             verdicts: if remember { Cache::new(SETS, LABEL_BYTES) } else { Cache::none() },
             plain: Vec::new(),
             prediction: Prediction { possible: may_ask_for_heads, seen: HashMap::new() },
+            now_ns: None,
         }
     }
 
@@ -87,7 +90,8 @@ impl Classifiers {
         let (verdict, sure) = self.ask(uid, file, heads);
         self.prediction.learn(file.path.file_name(), verdict.head != HeadOutcome::NotNeeded);
         let came = matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read);
-        if sure && came && !emptied && wall_ns() - file.ctime_ns >= YOUNG_NS {
+        let now_ns = self.now_ns.unwrap_or_else(wall_ns);
+        if sure && came && !emptied && now_ns - file.ctime_ns >= YOUNG_NS {
             self.remember(key, &verdict);
         }
         verdict

@@ -109,6 +109,12 @@ impl Plugins {
         self.classifiers.wants_head(file)
     }
 
+    /// What time it is in a replay, in nanoseconds since 1970: a verdict about a file that had just changed is not
+    /// remembered. None: what the machine's clock says.
+    pub fn set_now(&mut self, now_ns: Option<i128>) {
+        self.classifiers.now_ns = now_ns;
+    }
+
     /// What a file is. `uid`: whose event it is; `flags`: of the open; `heads`: asked only when a plugin asks.
     pub fn classify(
         &mut self,

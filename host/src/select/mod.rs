@@ -59,9 +59,14 @@ impl Select {
     /// Whether the event is left. `interest` repeats exactly what the kernel's tables say roughly.
     pub fn keeps(&self, event: &EnrichedEvent, interest: &Interest) -> bool {
         self.kind_is_left(event, interest)
-            && self.pids.iter().all(|&pid| event.process.key.tgid == pid)
-            && self.names.iter().all(|text| name_contains(&event.process, text))
+            && self.wants_process(&event.process)
             && self.path_is_left(event)
+    }
+
+    /// Whether events of this process can be left.
+    pub fn wants_process(&self, process: &ProcessFacts) -> bool {
+        self.pids.iter().all(|&pid| process.key.tgid == pid)
+            && self.names.iter().all(|text| name_contains(process, text))
     }
 
     fn kind_is_left(&self, event: &EnrichedEvent, interest: &Interest) -> bool {

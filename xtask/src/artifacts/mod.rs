@@ -1,13 +1,13 @@
 //! `cargo xtask artifacts`: builds what plain cargo cannot, and proves that what is committed belongs to the sources.
 
-mod build;
+pub(crate) mod build;
 mod check;
 mod compare;
 mod guests;
 pub(crate) mod lint;
 mod manifest;
 mod sources;
-mod toolchain;
+pub(crate) mod toolchain;
 
 use std::collections::BTreeMap;
 use std::fs;

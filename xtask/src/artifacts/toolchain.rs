@@ -47,10 +47,14 @@ impl Toolchain {
         self.sysroot.join("bin/rustc")
     }
 
+    /// All of this machine that can build for the target.
+    pub(crate) fn all(target: &'static str) -> Vec<Toolchain> {
+        sysroots().into_iter().filter_map(|sysroot| probe(sysroot, target)).collect()
+    }
+
     /// Looks for the one with the `recorded` versions, then for any.
     pub(crate) fn find(target: &'static str, recorded: Option<&Versions>) -> Option<Toolchain> {
-        let mut usable: Vec<_> =
-            sysroots().into_iter().filter_map(|sysroot| probe(sysroot, target)).collect();
+        let mut usable = Self::all(target);
         let exact = usable.iter().position(|found| Some(&found.versions) == recorded);
         match exact {
             Some(at) => Some(usable.swap_remove(at)),
@@ -107,8 +111,10 @@ fn sysroots() -> Vec<PathBuf> {
 fn probe(sysroot: PathBuf, target: &'static str) -> Option<Toolchain> {
     let rustc = version(&sysroot.join("bin/rustc"))?;
     let cargo = version(&sysroot.join("bin/cargo"))?;
-    let has_std = fs::read_dir(sysroot.join("lib/rustlib").join(target).join("lib"))
-        .ok()?
+    let library = fs::read_dir(sysroot.join("lib/rustlib").join(target).join("lib"));
+    let has_std = library
+        .into_iter()
+        .flatten()
         .flatten()
         .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"));
     let has_source = sysroot.join("lib/rustlib/src/rust/library/core/Cargo.toml").is_file()

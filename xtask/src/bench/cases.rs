@@ -11,12 +11,12 @@ use crypto_tracer_tests::{Ended, Event, Tracer};
 
 use super::Row;
 use super::run::{Bench, Opener, median, percentile, usage};
-use crate::run::find_program;
+use crate::run::{capture, find_program};
 
 type Case = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All of them, in order.
-pub(super) const ALL: [(&str, Case); 11] = [
+pub(super) const ALL: [(&str, Case); 12] = [
     ("dropped", dropped),
     ("getppid", getppid),
     ("stat", stat),
@@ -28,6 +28,7 @@ pub(super) const ALL: [(&str, Case); 11] = [
     ("start", start),
     ("paced", paced),
     ("memory", memory),
+    ("plugins", plugins),
 ];
 
 /// Pairs of times without and with a tracer: the median ratio, and the median nanoseconds of each.
@@ -384,4 +385,31 @@ fn memory(bench: &Bench) -> Result<Vec<Row>> {
     add("after 20 000 distinct files", 45.0, 20.0)?;
     let _: Ended = tracer.finish();
     Ok(rows)
+}
+
+/// What `host/examples/plugin_costs.rs` prints.
+#[derive(serde::Deserialize)]
+struct Figure {
+    what: String,
+    value: f64,
+    unit: String,
+    most: f64,
+    detail: String,
+}
+
+/// Loads, calls, failures and memory of plugins, without a kernel.
+fn plugins(bench: &Bench) -> Result<Vec<Row>> {
+    let folder = bench.program.parent().context("a program is in a folder")?;
+    let costs = folder.join("examples/plugin_costs");
+    if !costs.exists() {
+        eprintln!("{} is not built: not measured", costs.display());
+        return Ok(Vec::new());
+    }
+    let text = capture(Command::new(&costs).arg(bench.root.join("tests/fixtures/plugins")))?;
+    let figures: Vec<Figure> = serde_json::from_str(&text)?;
+    let row = |figure: Figure| {
+        let Figure { what, value, unit, most, detail } = figure;
+        Row::new(what, value, &unit).at_most(most).detail(detail)
+    };
+    Ok(figures.into_iter().map(row).collect())
 }

@@ -46,7 +46,7 @@ pub(crate) struct Row {
     /// The figure.
     value: f64,
     /// Its unit.
-    unit: &'static str,
+    unit: String,
     /// At most (or, where `at_least`, at least) so much is wanted; None: to know only.
     target: Option<f64>,
     at_least: bool,
@@ -55,8 +55,9 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn new(what: impl Into<String>, value: f64, unit: &'static str) -> Row {
+    fn new(what: impl Into<String>, value: f64, unit: &str) -> Row {
         let (target, at_least, detail) = (None, false, String::new());
+        let unit = unit.to_owned();
         Row { what: what.into(), value, unit, target, at_least, detail }
     }
 
@@ -107,7 +108,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 fn build(root: &Path) -> Result<PathBuf> {
     // As the tests do: the default members together, so that nothing is compiled twice.
     let mut command = Command::new(crate::run::cargo());
-    command.args(["build", "--release", "--bin", "crypto-tracer"]).current_dir(root);
+    command.args(["build", "--release", "--bin", "crypto-tracer", "--example", "plugin_costs"]);
+    command.current_dir(root);
     crate::run::run(&mut command)?;
     Ok(root.join("target/release/crypto-tracer"))
 }

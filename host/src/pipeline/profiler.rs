@@ -1,0 +1,231 @@
+//! Gathers a profile, and notices when the processes that it is about have ended.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+use super::heads::WAIT;
+use super::{AskHeads, Sink, judge_looked, looked_facts, redactor, wall_now, wall_of};
+use crate::document::{Met, ProfileBuilder};
+use crate::event::{
+    Arguments, ClassifiedEvent, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice,
+};
+use crate::plugin::Plugins;
+use crate::reader::LookedAt;
+use crate::say::Say;
+use crate::select::Select;
+
+/// Processes met in one drain that are looked into; what is known of the others is what their events tell.
+const MOST_LOOKED: usize = 64;
+
+/// A profile in the making.
+#[derive(Debug)]
+pub struct Profiler {
+    builder: ProfileBuilder,
+    /// Which processes it is about.
+    select: Select,
+    /// A child of theirs is one of them: with `--follow-children`, and with `--name` until it has another one.
+    inherits: bool,
+    /// Those that run.
+    alive: HashSet<u32>,
+    /// Those of this drain that were not met before, and whether they were seen to begin.
+    fresh: Vec<(Met, bool)>,
+    /// The pipe that the document goes to.
+    pipe: Option<OwnedFd>,
+    /// Events so far, for whoever shows progress.
+    count: Arc<AtomicU64>,
+    redact: bool,
+    say: Say,
+}
+
+impl Profiler {
+    /// For the processes that `select` leaves. `pipe`: where the document goes, if that is one.
+    pub fn new(
+        select: Select,
+        follow_children: bool,
+        redact: bool,
+        pipe: Option<OwnedFd>,
+        say: Say,
+    ) -> Profiler {
+        Profiler {
+            builder: ProfileBuilder::default(),
+            inherits: follow_children || select.pids.is_empty(),
+            select,
+            alive: HashSet::new(),
+            fresh: Vec::new(),
+            pipe,
+            count: Arc::default(),
+            redact,
+            say,
+        }
+    }
+
+    /// Whether it is about this process, as far as its name tells.
+    pub fn wants(&self, process: &LookedAt) -> bool {
+        self.select.wants_process(&looked_facts(process))
+    }
+
+    /// Takes in a process that was there before the run, with what it has.
+    pub fn found(&mut self, process: &LookedAt, heads: &mut dyn AskHeads, plugins: &mut Plugins) {
+        self.alive.insert(process.pid);
+        self.take(met(process), Some(process), true, heads, plugins);
+    }
+
+    /// Whether no process was met yet.
+    pub fn is_empty(&self) -> bool {
+        self.builder.is_empty()
+    }
+
+    /// The number of events so far, while it runs.
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.count)
+    }
+
+    /// What was gathered.
+    pub fn into_builder(self) -> ProfileBuilder {
+        self.builder
+    }
+
+    fn take(
+        &mut self,
+        met: Met,
+        process: Option<&LookedAt>,
+        before: bool,
+        heads: &mut dyn AskHeads,
+        plugins: &mut Plugins,
+    ) {
+        let uid = met.uid;
+        let held = process.map(|process| judge_looked(process, wall_now(), heads, plugins));
+        let mut redact = redactor(plugins, uid, self.redact);
+        self.builder.meet(met, &mut *redact);
+        for held in held.into_iter().flatten() {
+            self.builder.had(held, before, &mut *redact);
+        }
+    }
+}
+
+impl Sink for Profiler {
+    type Ended = Profiler;
+
+    fn came(&mut self, event: &KernelEvent) {
+        let pid = event.process.tgid;
+        match event.what {
+            KernelWhat::Fork if self.inherits && self.alive.contains(&event.ppid) => {
+                self.alive.insert(pid);
+            }
+            // With an exec comes another name; if the process is still meant, the event is left, and says so.
+            KernelWhat::Exit { .. } | KernelWhat::Exec { .. } => {
+                self.alive.remove(&pid);
+            }
+            KernelWhat::Fork | KernelWhat::FileOpen { .. } | KernelWhat::LibLoad { .. } => {}
+        }
+    }
+
+    fn selected(&mut self, event: &EnrichedEvent) {
+        let process = &event.process;
+        let (pid, start_ns) = (process.key.tgid, process.key.start_ns);
+        if !matches!(event.what, EnrichedWhat::Exit { .. }) {
+            self.alive.insert(pid);
+        }
+        let fresh = |met: &Met| (met.pid, met.start_ns) == (pid, start_ns);
+        if self.builder.knows(pid, start_ns) || self.fresh.iter().any(|(met, _)| fresh(met)) {
+            return;
+        }
+        let (arguments, begins) = match &event.what {
+            EnrichedWhat::Exec { arguments } => (Some(arguments.clone()), true),
+            _ => (None, false),
+        };
+        let met = Met {
+            pid,
+            start_ns,
+            start_time: wall_of(start_ns),
+            name: process.comm.as_bytes().to_vec(),
+            exe: process.exe.as_deref().map(<[u8]>::to_vec),
+            arguments,
+            uid: process.uid,
+            gid: None,
+        };
+        self.fresh.push((met, begins));
+    }
+
+    fn all_selected(&mut self, heads: &mut dyn AskHeads, plugins: &mut Plugins) {
+        let fresh = std::mem::take(&mut self.fresh);
+        if fresh.is_empty() {
+            return;
+        }
+        let pids: Vec<u32> = fresh.iter().map(|(met, _)| met.pid).take(MOST_LOOKED).collect();
+        let looked = heads.look(&pids, plugins.interest(), Instant::now() + WAIT);
+        for (mut met, begins) in fresh {
+            // The pid of one that ended may be used again.
+            let same = |process: &&LookedAt| {
+                process.pid == met.pid && met.start_ns.abs_diff(process.start_ns) < SAME_NS
+            };
+            let process = looked.iter().find(same);
+            if let Some(process) = process {
+                met.gid = Some(process.gid);
+                met.arguments = met.arguments.or_else(|| Some(arguments(process)));
+                met.exe = met.exe.or_else(|| process.exe.clone());
+            }
+            // What one loads that was seen to begin is told by events.
+            self.take(met, process.filter(|_| !begins), false, heads, plugins);
+        }
+    }
+
+    fn event(&mut self, event: ClassifiedEvent, plugins: &mut Plugins) {
+        let uid = event.event.process.uid;
+        self.builder.event(event, &mut *redactor(plugins, uid, self.redact));
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Losses are in the statistics.
+    fn notice(&mut self, notice: &Notice) {
+        if let Notice::PluginFailed(_, failure) = notice {
+            self.say.info(failure);
+        }
+    }
+
+    fn watched(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    fn is_over(&self) -> bool {
+        !self.builder.is_empty() && self.alive.is_empty()
+    }
+
+    /// The end of a process may be among what was lost.
+    fn lost(&mut self) {
+        self.alive.retain(|&pid| {
+            let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            raw.is_some_and(|raw| test_kill_process(raw) != Err(Errno::SRCH))
+        });
+    }
+
+    fn finish(self, _deadline: Instant) -> Profiler {
+        self
+    }
+}
+
+/// `/proc` rounds start times down to this.
+const SAME_NS: u64 = 10_000_000;
+
+fn met(process: &LookedAt) -> Met {
+    Met {
+        pid: process.pid,
+        start_ns: process.start_ns,
+        start_time: wall_of(process.start_ns),
+        name: process.comm.clone(),
+        exe: process.exe.clone(),
+        arguments: Some(arguments(process)),
+        uid: process.uid,
+        gid: Some(process.gid),
+    }
+}
+
+fn arguments(process: &LookedAt) -> Arguments {
+    Arguments { bytes: process.cmdline.clone(), truncated: process.cmdline_truncated }
+}

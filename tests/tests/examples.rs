@@ -1,0 +1,118 @@
+//! The example plugins, built as their readers build them, and asked the questions of their cases. `cargo xtask plugins`
+//! does so by `cargo component`, too.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crypto_tracer_tests::{output, program, trusted_dir, why_not_wasi, workspace};
+
+const NAMES: [&str; 5] =
+    ["key-hygiene", "only-listed", "site-rules", "user-pseudonyms", "x509-details"];
+
+fn examples() -> PathBuf {
+    workspace().join("plugins/examples")
+}
+
+/// Runs cargo on the examples' workspace: offline where all crates are here already.
+fn cargo(arguments: &[&str]) {
+    let run = |offline: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(arguments).arg("--locked").args(offline).current_dir(examples());
+        command.env("CARGO_TARGET_DIR", workspace().join("target/authoring")).output().unwrap()
+    };
+    let built = run(&["--offline"]);
+    let built = if built.status.success() { built } else { run(&[]) };
+    assert!(built.status.success(), "{}", text_of(&built));
+}
+
+fn text_of(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}
+
+fn test<S: AsRef<OsStr>>(built: &Path, options: impl IntoIterator<Item = S>) {
+    let mut command = Command::new(program());
+    let tested = output(command.args(["plugin", "test"]).arg(built).args(options));
+    let text = text_of(&tested);
+    assert_eq!(tested.status.code(), Some(0), "{}: {text}", built.display());
+    assert!(text.contains(" passed, 0 failed\n"), "{}: {text}", built.display());
+}
+
+/// The configuration that its cases begin with.
+fn config(example: &str) -> String {
+    let cases = fs::read(examples().join(example).join("cases.json")).unwrap();
+    let cases: serde_json::Value = serde_json::from_slice(&cases).unwrap();
+    cases.get("config").map_or_else(|| "{}".to_owned(), ToString::to_string)
+}
+
+/// Its cases, and odd questions.
+fn test_all(folder: &Path) {
+    for example in NAMES {
+        let built = folder.join(format!("{}.wasm", example.replace('-', "_")));
+        let cases = examples().join(example).join("cases.json");
+        test(&built, [OsStr::new("--cases"), cases.as_os_str()]);
+        test(&built, ["--with", &config(example)]);
+    }
+}
+
+#[test]
+fn every_member_is_an_example() {
+    let manifest = fs::read_to_string(examples().join("Cargo.toml")).unwrap();
+    let quoted: Vec<String> = NAMES.iter().map(|name| format!("{name:?}")).collect();
+    assert!(manifest.contains(&format!("members = [{}]", quoted.join(", "))), "{manifest}");
+    let guide = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
+    for name in NAMES {
+        assert!(guide.contains(&format!("plugins/examples/{name}")), "docs/plugins.md: {name}");
+        for file in ["README.md", "cases.json", "src/lib.rs"] {
+            assert!(examples().join(name).join(file).is_file(), "{name}/{file}");
+        }
+    }
+}
+
+#[test]
+fn their_rules_hold_natively() {
+    cargo(&["test", "--quiet"]);
+}
+
+#[test]
+fn built_by_plain_cargo_they_answer_their_cases() {
+    if let Some(why) = why_not_wasi() {
+        return skip(why);
+    }
+    cargo(&["build", "--release", "--target", "wasm32-wasip2"]);
+    let built = workspace().join("target/authoring/wasm32-wasip2/release");
+    test_all(&built);
+    their_configurations_load(&built);
+}
+
+/// Those that are shown in the guide, and in the examples' own pages.
+fn their_configurations_load(built: &Path) {
+    let pages = NAMES.map(|name| examples().join(name).join("README.md"));
+    let dir = trusted_dir();
+    let config = dir.path().join("config.toml");
+    for name in NAMES.map(|name| format!("{}.wasm", name.replace('-', "_"))) {
+        fs::copy(built.join(&name), dir.path().join(&name)).unwrap();
+    }
+    let mut loaded = 0;
+    for page in pages.into_iter().chain([workspace().join("docs/plugins.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for block in blocks {
+            let here = format!("{}/", dir.path().display());
+            fs::write(&config, block.replace("/etc/crypto-tracer/plugins/", &here)).unwrap();
+            let mut command = Command::new(program());
+            let listed = output(command.args(["plugin", "list", "--config"]).arg(&config));
+            assert_eq!(listed.status.code(), Some(0), "{block}{}", text_of(&listed));
+            loaded += 1;
+        }
+    }
+    assert_eq!(loaded, 2 * NAMES.len());
+}
+
+#[expect(clippy::print_stderr, reason = "whoever runs the test should know")]
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
