@@ -14,7 +14,7 @@ pub const DOCTOR_VERSION: &str = "1.0";
 
 /// What this kernel and these privileges allow.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(title = "crypto-tracer: doctor", deny_unknown_fields)]
+#[schemars(title = "crypto-tracer: what doctor says", deny_unknown_fields)]
 pub struct Doctor {
     /// Version of this shape.
     #[schemars(extend("const" = DOCTOR_VERSION))]
@@ -52,11 +52,11 @@ pub struct Kernel {
     pub release: String,
     /// When it is preempted: `chosen`, `full`, or `unknown`.
     pub preemption: &'static str,
-    /// Size in bytes of its type information; None: it has none.
+    /// Size in bytes of its type information; null: it has none.
     pub btf_bytes: Option<u64>,
-    /// `none`, `integrity` or `confidentiality`; None: it does not tell.
+    /// `none`, `integrity` or `confidentiality`; null: it does not tell.
     pub lockdown: Option<String>,
-    /// The active security modules; None: it does not tell.
+    /// The active security modules; null: it does not tell.
     pub security_modules: Option<Vec<String>>,
 }
 
@@ -136,7 +136,7 @@ pub struct Probe {
 pub struct Program {
     /// Its name.
     pub name: &'static str,
-    /// Instructions that the kernel's verifier looked at, of a million that it may; None: it does not tell.
+    /// Instructions that the kernel's verifier looked at, of a million that it may; null: it does not tell.
     pub verified_instructions: Option<u32>,
 }
 
