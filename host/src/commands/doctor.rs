@@ -70,7 +70,7 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> Doctor {
         Capability { name, held, needed_for }
     });
     Doctor {
-        doctor_version: DOCTOR_VERSION,
+        doctor_version: "1.0",
         generated_at: Doctor::made(wall_now()),
         program_version: env!("CARGO_PKG_VERSION"),
         ready: failure.is_none(),
