@@ -7,9 +7,7 @@ use super::line;
 use super::trace::{self, RING_BYTES};
 use crate::cli::{self, DocumentPrint, PluginArgs};
 use crate::config::Config;
-use crate::document::{
-    Capability, DOCTOR_VERSION, Doctor, Kernel, Limits, PidNamespace, Probe, Program,
-};
+use crate::document::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
 use crate::enrich::MOST_PROCESSES;
 use crate::error::Failure;
 use crate::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_SUFFIXES};
