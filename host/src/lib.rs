@@ -22,6 +22,7 @@ pub mod progress;
 pub mod reader;
 pub mod record;
 pub mod say;
+pub mod schema;
 pub mod select;
 pub mod signals;
 pub mod source;

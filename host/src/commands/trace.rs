@@ -115,14 +115,14 @@ struct Rest {
 impl Begun {
     /// Opens the recording, if one is wanted, and gives up all privileges; the output is open by now.
     pub(super) fn ready(self, run: &Run<'_>) -> Result<Ready, Failure> {
-        let Begun { stop, signals, trust, plugins, reader, source, enrich, seen, select, .. } =
-            self;
+        let Begun {
+            stop, signals, trust, plugins, mut reader, source, enrich, seen, select, ..
+        } = self;
         let recording =
             run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
         confine(run, self.new).map_err(failed)?;
-        let mut reader = reader;
-        reader.wait_to_be_known();
         let own = reader.pids().into_iter().chain([std::process::id()]).collect();
+        reader.wait_to_be_known();
         let reader = ReaderHeads { reader, stop: stop.clone() };
         let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
         give_memory_back();

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::DateTime;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::event::{Field, KernelPath, Redact, Shown, Timestamp};
@@ -29,7 +30,8 @@ fn text_of(at: Timestamp) -> String {
 }
 
 /// A text that many places share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(inline)]
 struct Shared(Arc<Shown>);
 
 impl Shared {

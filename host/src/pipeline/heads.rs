@@ -42,16 +42,16 @@ pub trait AskHeads: std::fmt::Debug {
     /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it.
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
 
-    /// What became of the reader since the last time, if anything. A new one is asked nothing until it was told here.
-    fn news(&mut self) -> Option<News> {
-        None
-    }
-
     /// Looks into these processes, as far as they are there and it can be done by `until`.
     fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt>;
 
     /// Looks into some of all processes: see [`Reader::page`].
     fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page>;
+
+    /// What became of the reader since the last time, if anything. A new one is asked nothing until it was told here.
+    fn news(&mut self) -> Option<News> {
+        None
+    }
 }
 
 /// Processes, and where to go on, if there are more.
@@ -75,16 +75,16 @@ impl AskHeads for ReaderHeads {
         self.reader.cgroups(wanted, until, &self.stop)
     }
 
-    fn news(&mut self) -> Option<News> {
-        self.reader.news()
-    }
-
     fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt> {
         self.reader.look(pids, interest, until, &self.stop).unwrap_or_default()
     }
 
     fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
         self.reader.page(from, interest, until, &self.stop)
+    }
+
+    fn news(&mut self) -> Option<News> {
+        self.reader.news()
     }
 }
 
@@ -124,10 +124,6 @@ impl AskHeads for KeptHeads {
         paths
     }
 
-    fn news(&mut self) -> Option<News> {
-        self.inner.news()
-    }
-
     /// Not kept: a recording is for streams.
     fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt> {
         self.inner.look(pids, interest, until)
@@ -135,6 +131,10 @@ impl AskHeads for KeptHeads {
 
     fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
         self.inner.page(from, interest, until)
+    }
+
+    fn news(&mut self) -> Option<News> {
+        self.inner.news()
     }
 }
 

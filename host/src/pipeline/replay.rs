@@ -70,7 +70,10 @@ async fn process(
     for record in records {
         line.decode(RawRecord(record), &mut batch);
     }
+    // Whether a file had just changed when it was judged, is a question about then. A little too early is safe: what is
+    // not remembered for that is asked again.
     let last = batch.iter().map(|event| event.ts_ns).max();
+    line.plugins.set_now(last.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
     line.process(&mut batch).await;
     heads.batch_ends();
     let boot_ns = i64::try_from(last?).unwrap_or(i64::MAX);
