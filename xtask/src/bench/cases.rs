@@ -16,7 +16,7 @@ use crate::run::{capture, find_program};
 type Case = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All of them, in order.
-pub(super) const ALL: [(&str, Case); 12] = [
+pub(super) const ALL: [(&str, Case); 13] = [
     ("dropped", dropped),
     ("getppid", getppid),
     ("stat", stat),
@@ -29,6 +29,7 @@ pub(super) const ALL: [(&str, Case); 12] = [
     ("paced", paced),
     ("memory", memory),
     ("plugins", plugins),
+    ("workbench", super::workbench::workbench),
 ];
 
 /// Pairs of times without and with a tracer: the median ratio, and the median nanoseconds of each.
