@@ -154,16 +154,18 @@ fn loads(place: &Place) -> Result<Vec<Value>> {
     Ok(figures)
 }
 
-/// A call, on average over a round, the median of rounds.
-fn call(mut call: impl FnMut()) -> Duration {
+/// Processor time of a call, on average over a round, the median of rounds.
+fn call(mut call: impl FnMut()) -> Result<Duration> {
     let end = Instant::now() + MEASURE;
     let mut rounds = Vec::new();
     while rounds.len() < 3 || Instant::now() < end {
-        let began = Instant::now();
-        (0..ROUND).for_each(|_| call());
-        rounds.push(began.elapsed() / ROUND);
+        let round = processor(|| {
+            (0..ROUND).for_each(|_| call());
+            Ok(())
+        })?;
+        rounds.push(round / ROUND);
     }
-    median(rounds)
+    Ok(median(rounds))
 }
 
 fn calls(place: &Place) -> Result<Vec<Value>> {
@@ -175,16 +177,16 @@ fn calls(place: &Place) -> Result<Vec<Value>> {
         let pem = file("/etc/ssl/certs/site.pem");
         let classify = call(|| {
             black_box(plugins.classify(UID, &pem, 0, &mut Certificate));
-        });
+        })?;
         let path = "/home/alice/keys/own.key";
         let redact = call(|| {
             black_box(plugins.redactor(UID).redact(Field::File, path, &[]));
-        });
+        })?;
         let line = "nginx -c /home/alice/nginx.conf --user alice --token abc";
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let command_line = call(|| {
             black_box(plugins.redactor(UID).redact(Field::Cmdline, line, &words));
-        });
+        })?;
         ensure!(plugins.failures() == 0, "calls failed");
         for (what, took) in [
             ("classify", classify),
@@ -199,7 +201,7 @@ fn calls(place: &Place) -> Result<Vec<Value>> {
     let event = event();
     let keep = call(|| {
         black_box(plugins.decide(&event));
-    });
+    })?;
     ensure!(plugins.failures() == 0, "calls failed");
     figures.push(figure("keep, called", us(keep), "µs", None, "never remembered"));
     Ok(figures)
@@ -214,11 +216,11 @@ fn failures(place: &Place) -> Result<Vec<Value>> {
     let mut good = load("word")?;
     let well = call(|| {
         black_box(good.classify(UID, &file, 0, &mut Certificate));
-    });
+    })?;
     let mut bad = load("word-empty")?;
     let failing = call(|| {
         black_box(bad.classify(UID, &file, 0, &mut Certificate));
-    });
+    })?;
     ensure!(good.failures() == 0 && bad.failures() > 0, "it failed where it should not");
     let renewal = figure(
         "renewal of a failed instance",
