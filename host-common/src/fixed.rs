@@ -100,6 +100,13 @@ offsets! {
     kiocb_file_slot,
     kiocb_how_flags,
     open_flags_flag,
+    task_cgroups,
+    css_set_subsys,
+    css_cgroup,
+    cgroup_kn,
+    kernfs_node_id,
+    /// Keeps the size a multiple of eight.
+    unused,
 }
 
 /// Bits of [`Settings::kinds`].
@@ -134,8 +141,9 @@ pub struct Settings {
     pub exit_tells_group_dead: u32,
     /// Not 0: descendants of `pid` are wanted too.
     pub follow: u32,
-    /// Not used.
-    pub reserved: u32,
+    /// The controller whose hierarchy (version 1) tells containers, by its place in `css_set.subsys`; [`ABSENT`]: the
+    /// unified hierarchy does.
+    pub controller: u32,
 }
 
 /// All of it.
@@ -159,7 +167,7 @@ impl Fixed {
             pid_ns: 0,
             exit_tells_group_dead: 0,
             follow: 0,
-            reserved: 0,
+            controller: ABSENT,
         },
         offsets: Offsets::UNKNOWN,
     };

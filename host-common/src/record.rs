@@ -67,7 +67,7 @@ pub struct Header {
     pub start_ns: u64,
     /// `task_struct.self_exec_id`: another number after each exec.
     pub exec_id: u64,
-    /// The id of the process's cgroup in the unified hierarchy.
+    /// The id of the process's cgroup in the hierarchy that tells containers: its directory's inode number.
     pub cgroup_id: u64,
     /// The process.
     pub tgid: u32,

@@ -3,10 +3,13 @@
 use core::ptr;
 
 use aya_ebpf::helpers::generated as helper;
-use crypto_tracer_common::record::{Header, flag};
+use crypto_tracer_common::{
+    fixed::ABSENT,
+    record::{Header, flag},
+};
 
 use crate::{
-    fixed::offset,
+    fixed::{offset, setting},
     kernel::{Dentry, Path, current, load, read},
     who::Who,
 };
@@ -24,7 +27,7 @@ pub(crate) unsafe fn process(header: *mut Header, kind: u16, task: *const u8, wh
         (*header).ts_ns = helper::bpf_ktime_get_boot_ns();
         (*header).start_ns = load(leader, offset!(task_start_boottime));
         (*header).exec_id = load(task, offset!(task_self_exec_id));
-        (*header).cgroup_id = helper::bpf_get_current_cgroup_id();
+        (*header).cgroup_id = cgroup();
         (*header).tgid = who.tgid;
         (*header).tid = who.tid;
         (*header).ppid = who.ppid;
@@ -46,6 +49,23 @@ pub(crate) unsafe fn process(header: *mut Header, kind: u16, task: *const u8, wh
         (*header).sb_magic = 0;
         (*header).root_dev = 0;
         (*header).root_inode = 0;
+    }
+}
+
+/// The id of the running process's cgroup.
+#[inline(always)]
+unsafe fn cgroup() -> u64 {
+    unsafe {
+        let controller = setting!(controller);
+        if controller == ABSENT {
+            return helper::bpf_get_current_cgroup_id();
+        }
+        let set: u64 = load(current(), offset!(task_cgroups));
+        let state: u64 =
+            read(set, offset!(css_set_subsys).wrapping_add(controller.wrapping_mul(8)));
+        let group: u64 = read(state, offset!(css_cgroup));
+        let node: u64 = read(group, offset!(cgroup_kn));
+        read(node, offset!(kernfs_node_id))
     }
 }
 

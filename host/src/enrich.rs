@@ -10,13 +10,13 @@ use crate::event::{
 };
 
 /// Processes that are remembered. When there are more, the one that was silent longest is forgotten.
-const MOST_PROCESSES: usize = 16_384;
+pub const MOST_PROCESSES: usize = 16_384;
 /// Library loads that are remembered. When there are more, an old one may be told twice.
 const MOST_LOADS: usize = 16_384;
 
 /// Cgroups that are remembered.
 const MOST_CGROUPS: usize = 4096;
-/// The id of the unified hierarchy's root.
+/// The id of every hierarchy's root.
 const ROOT_CGROUP: u64 = 1;
 
 /// What is remembered of a process.
@@ -103,7 +103,10 @@ impl Enrich {
         }
         self.by_pid.insert(key.tgid, key);
         if let KernelWhat::Exec { exe, .. } = &event.what {
-            self.processes.insert(key, Known { exe: Some(exe.path.bytes.as_slice().into()) });
+            // Nothing else tells later that its beginning is missing.
+            let marked = exe.path.marked();
+            let path = marked.as_deref().unwrap_or(&exe.path.bytes);
+            self.processes.insert(key, Known { exe: Some(path.into()) });
         }
         let known = match event.what {
             KernelWhat::Exit { .. } => self.processes.remove(&key),
@@ -226,11 +229,14 @@ fn exit(wait_status: u32) -> EnrichedWhat {
 }
 
 /// The container id in a cgroup path: 64 hexadecimal digits, alone or between the words of docker, containerd,
-/// CRI-O and podman.
+/// CRI-O and podman. `conmon` is podman's and CRI-O's watcher: it runs on the host.
 pub fn container(cgroup: &str) -> Option<&str> {
     const LEN: usize = 64;
     cgroup.rsplit('/').find_map(|part| {
         let part = part.strip_suffix(".scope").unwrap_or(part);
+        if part.split('-').any(|word| word == "conmon") {
+            return None;
+        }
         let part = part.rsplit(['-', ':']).next().unwrap_or(part);
         (part.len() == LEN && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
             .then_some(part)
@@ -400,10 +406,23 @@ mod tests {
             format!("/machine.slice/libpod-{id}.scope"),
             format!("/machine.slice/libpod-{id}.scope/container"),
             format!("/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:{id}"),
+            // Version 1: containerd, CRI-O and podman with their own driver, docker below another parent.
+            format!("/kubepods/burstable/pod1-2-3/crio-{id}"),
+            format!("/default/{id}"),
+            format!("/libpod_parent/libpod-{id}"),
+            format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{id}.scope"),
+            format!("/actions_job/{id}"),
+            // A container in a container: the inner one.
+            format!("/docker/{}/docker/{id}", "f".repeat(64)),
         ] {
             assert_eq!(container(&cgroup), Some(id.as_str()), "{cgroup}");
         }
-        for cgroup in ["/", "/user.slice/user-0.slice/session-1.scope", "/docker/0123"] {
+        let watchers = [
+            format!("/machine.slice/libpod-conmon-{id}.scope"),
+            format!("/crio-conmon-{id}.scope"),
+        ];
+        let others = ["/", "/user.slice/user-0.slice/session-1.scope", "/docker/0123"];
+        for cgroup in others.into_iter().chain(watchers.iter().map(String::as_str)) {
             assert_eq!(container(cgroup), None, "{cgroup}");
         }
     }

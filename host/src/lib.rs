@@ -1,6 +1,7 @@
 //! crypto-tracer: which process opens which certificate, key or keystore, which loads which crypto library,
 //! and what starts and ends.
 
+pub mod cgroup;
 pub mod cli;
 pub mod closed;
 pub mod commands;
@@ -21,6 +22,7 @@ pub mod progress;
 pub mod reader;
 pub mod record;
 pub mod say;
+pub mod schema;
 pub mod select;
 pub mod signals;
 pub mod source;

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
+use crate::event::PluginFailure;
+
 /// What one cause took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
@@ -24,8 +26,8 @@ pub struct Stats {
     pub filtered: u64,
     /// What is missing, by cause.
     pub lost: BTreeMap<Cow<'static, str>, Missing>,
-    /// Plugin calls that failed.
-    pub plugin_failures: u64,
+    /// Plugin calls that failed, by plugin, kind and cause.
+    pub plugin_failures: BTreeMap<(String, &'static str, String), u64>,
 }
 
 impl Stats {
@@ -40,6 +42,12 @@ impl Stats {
             let Missing { count, exact } = missing;
             self.lost.entry(cause.into()).or_insert(Missing { count: 0, exact }).count += count;
         }
+    }
+
+    /// Counts calls of a plugin that failed.
+    pub fn blame(&mut self, failure: &PluginFailure) {
+        let PluginFailure { plugin, kind, cause, count, .. } = failure;
+        *self.plugin_failures.entry((plugin.clone(), *kind, cause.clone())).or_default() += count;
     }
 
     /// All events that are missing, as far as they were counted one by one.
@@ -60,7 +68,8 @@ impl Display for Stats {
         if !self.lost.is_empty() {
             f.write_str(")")?;
         }
-        write!(f, "; {} records received; {} plugin failures", self.received, self.plugin_failures)
+        let failures: u64 = self.plugin_failures.values().sum();
+        write!(f, "; {} records received; {failures} plugin failures", self.received)
     }
 }
 

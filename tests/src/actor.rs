@@ -18,7 +18,10 @@ pub fn run(command: &mut Command) -> u32 {
 
 /// The program `actor` of this crate, waiting to be let go. Dropped, it ends without doing anything.
 #[derive(Debug)]
-pub struct Actor(Child);
+pub struct Actor {
+    child: Child,
+    waits: bool,
+}
 
 /// Starts the program `actor`; the arguments say what it does once it is let go.
 #[macro_export]
@@ -37,21 +40,23 @@ impl Actor {
     pub fn start(program: &str, arguments: &[&std::ffi::OsStr]) -> Actor {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Actor(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Actor { child, waits: true }
     }
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
-    /// Lets it go; [`Actor::end`] waits for it.
+    /// Lets it go; [`Actor::end`] waits for it. One that stays when it is done stays until then.
     ///
     /// # Panics
     ///
     /// When it is not there any more.
     pub fn go(&mut self) {
-        let mut input = self.0.stdin.take().expect("it is let go once");
+        assert!(std::mem::take(&mut self.waits), "it is let go once");
+        let input = self.child.stdin.as_mut().expect("its standard input is a pipe");
         input.write_all(b"go\n").expect("it waits for this");
     }
 
@@ -61,14 +66,15 @@ impl Actor {
     ///
     /// When it failed.
     pub fn end(mut self) -> String {
-        if self.0.stdin.is_some() {
+        if self.waits {
             self.go();
         }
+        drop(self.child.stdin.take());
         let mut printed = String::new();
-        if let Some(mut output) = self.0.stdout.take() {
+        if let Some(mut output) = self.child.stdout.take() {
             std::io::Read::read_to_string(&mut output, &mut printed).expect("it prints text");
         }
-        let status = self.0.wait().expect("the child is ours");
+        let status = self.child.wait().expect("the child is ours");
         assert!(status.success(), "the actor ended with {status}");
         printed.trim().to_owned()
     }
@@ -77,7 +83,7 @@ impl Actor {
 impl Drop for Actor {
     fn drop(&mut self) {
         // Ended already: both do nothing.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

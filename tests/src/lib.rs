@@ -9,6 +9,8 @@ mod event;
 mod gate;
 mod material;
 mod program;
+pub mod schema;
+pub mod sentences;
 mod tracer;
 mod wait;
 

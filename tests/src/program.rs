@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use crate::schema;
 use crate::wait::until;
 
 /// The root of the workspace.
@@ -55,7 +56,8 @@ fn build() -> PathBuf {
 ///
 /// # Panics
 ///
-/// When it cannot be run, or does not end within [`crate::DEADLINE`]: then it is killed.
+/// When it cannot be run, or does not end within [`crate::DEADLINE`]: then it is killed. When it prints an event that is
+/// not what its schema says.
 pub fn output(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A file that was just written cannot be executed while a child that another test forks still has it open.
@@ -75,7 +77,9 @@ pub fn output(command: &mut Command) -> Output {
     let stderr = all(child.0.stderr.take().map(|pipe| Box::new(pipe) as Box<_>));
     let status = until(&format!("the end of {command:?}"), || child.0.try_wait().ok().flatten());
     let join = |reader: std::thread::JoinHandle<Vec<u8>>| reader.join().unwrap_or_default();
-    Output { status, stdout: join(stdout), stderr: join(stderr) }
+    let (stdout, stderr) = (join(stdout), join(stderr));
+    schema::check_printed(&String::from_utf8_lossy(&stdout));
+    Output { status, stdout, stderr }
 }
 
 /// A child that does not outlive its test.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::Event;
 use crate::program::program;
+use crate::schema;
 use crate::wait::{DEADLINE, until};
 
 /// How long a run may take to end once it is asked to. The contract says 100 ms; the rest is the machine's.
@@ -21,6 +22,8 @@ pub struct Tracer {
     child: Child,
     shared: Arc<Shared>,
     readers: Vec<JoinHandle<()>>,
+    /// It is the program itself, so what it prints is what docs/schema says.
+    described: bool,
     stdout: Option<std::process::ChildStdout>,
 }
 
@@ -103,12 +106,13 @@ impl Tracer {
     /// When it ends, or is not ready in time.
     pub fn start_unread(mut command: Command) -> Tracer {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let described = Path::new(command.get_program()).ends_with("crypto-tracer");
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let shared = Arc::new(Shared::default());
         let stdout = child.stdout.take();
         let errors = child.stderr.take().expect("standard error is a pipe");
         let reader = each_line(errors, &shared, |seen, line| seen.said.push(line));
-        let mut tracer = Tracer { child, shared, readers: vec![reader], stdout };
+        let mut tracer = Tracer { child, shared, readers: vec![reader], described, stdout };
         tracer.wait_for_ready();
         tracer
     }
@@ -222,7 +226,7 @@ impl Tracer {
     ///
     /// # Panics
     ///
-    /// When it does not end within `limit`.
+    /// When it does not end within `limit`, or printed an event that is not what its schema says.
     pub fn wait(mut self, limit: Duration) -> Ended {
         let end = Instant::now() + limit;
         let status = loop {
@@ -235,6 +239,9 @@ impl Tracer {
         };
         self.read();
         self.join();
+        if self.described {
+            schema::check_printed(&self.shared.lock().lines.join("\n"));
+        }
         Ended { status, events: self.events(), said: self.said() }
     }
 
@@ -264,10 +271,11 @@ impl Ended {
     ///
     /// # Panics
     ///
-    /// When the file cannot be read.
+    /// When the file cannot be read, or has an event that is not what its schema says.
     pub fn events_in(path: &Path) -> Vec<Event> {
         let text = std::fs::read_to_string(path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        schema::check_printed(&text);
         text.lines().map(Event::of).collect()
     }
 

@@ -2,12 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crypto_tracer_tests::{Event, Material, Tracer, actor, needs_bpf, run, temp_dir};
+use crypto_tracer_tests::{Event, Material, Tracer, actor, needs_bpf, run, temp_dir, until};
 
 /// Nothing but the tracer's defaults.
 const NO_OPTIONS: [&str; 0] = [];
@@ -313,4 +314,70 @@ fn a_thousand_fresh_pem_files_have_a_thousand_right_types() {
         wrong.first()
     );
     assert_eq!(read.len(), 1000);
+}
+
+/// A kernel thread that begins and ends when the test wants it: the one that serves an entry of a BPF map.
+struct KernelThread {
+    map: OwnedFd,
+    pid: u32,
+}
+
+/// `bpf(2)` with these attributes, as 32-bit words.
+fn bpf(command: u32, words: &[u32]) -> i32 {
+    let mut attributes = [0_u32; 32];
+    attributes.iter_mut().zip(words).for_each(|(to, from)| *to = *from);
+    let size = size_of_val(&attributes);
+    // SAFETY: the attributes are as large as is said; what they point to lives while the call runs.
+    let got = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size) };
+    assert!(got >= 0, "bpf: {}", std::io::Error::last_os_error());
+    got.try_into().unwrap()
+}
+
+fn kernel_threads() -> Vec<(u32, String)> {
+    let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<u32>().ok();
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| pid(entry.ok()?));
+    pids.filter_map(|pid| Some((pid, fs::read_to_string(format!("/proc/{pid}/comm")).ok()?)))
+        .filter(|(_, name)| name.starts_with("cpumap/"))
+        .collect()
+}
+
+impl KernelThread {
+    fn start() -> KernelThread {
+        const CREATE: u32 = 0;
+        const UPDATE: u32 = 2;
+        const CPUMAP: u32 = 16;
+        let before = kernel_threads();
+        let map = bpf(CREATE, &[CPUMAP, 4, 4, 1]);
+        // SAFETY: the kernel gave this descriptor to us alone.
+        let map = unsafe { OwnedFd::from_raw_fd(map) };
+        let (key, length) = (0_u32, 16_u32);
+        let halves = |to: &u32| {
+            let at = std::ptr::from_ref(to).addr() as u64;
+            [at as u32, (at >> 32) as u32]
+        };
+        let (key, length) = (halves(&key), halves(&length));
+        let fd = u32::try_from(map.as_raw_fd()).unwrap();
+        bpf(UPDATE, &[fd, 0, key[0], key[1], length[0], length[1], 0, 0]);
+        let new = kernel_threads().into_iter().find(|thread| !before.contains(thread));
+        KernelThread { map, pid: new.unwrap().0 }
+    }
+
+    fn end(self) {
+        drop(self.map);
+        let there = Path::new("/proc").join(self.pid.to_string());
+        until("the end of the kernel thread", || (!there.exists()).then_some(()));
+    }
+}
+
+#[test]
+fn kernel_threads_are_never_reported() {
+    needs_bpf!();
+    let tracer = Tracer::monitor(NO_OPTIONS);
+    let thread = KernelThread::start();
+    let pid = thread.pid;
+    thread.end();
+    tracer.all_of(run(&mut Command::new("true")));
+    let events = tracer.finish().events;
+    let reported: Vec<_> = events.iter().filter(|event| event.pid() == Some(pid)).collect();
+    assert!(reported.is_empty(), "{reported:?}");
 }

@@ -12,6 +12,8 @@ use crypto_tracer_tests::{Ended, Material, Tracer, actor, needs_bpf, program, te
 
 /// Opens of one run: a second or two.
 const OPENS: u64 = 200_000;
+/// Resident memory at most, as documented.
+const MOST_MIB: u64 = 50;
 /// More than a run can last: the tracer ends before the opener.
 const ENDLESS: &str = "3000000";
 /// A run has to end within 100 ms; the rest is for a loaded machine.
@@ -32,7 +34,7 @@ fn received_and_lost_are_what_was_sent() {
     let output = dir.path().join("events.json");
     let opener = actor!["open", OPENS.to_string().as_str(), &key];
     let pid = opener.pid().to_string();
-    let tracer = Tracer::monitor(["--pid", &pid, "--output", output.to_str().unwrap()]);
+    let tracer = Tracer::monitor(["-v", "--pid", &pid, "--output", output.to_str().unwrap()]);
     assert_eq!(opener.end(), OPENS.to_string());
     until("the exit, or word that it is lost", || {
         let text = fs::read(&output).unwrap();
@@ -42,6 +44,9 @@ fn received_and_lost_are_what_was_sent() {
     });
     let ended = tracer.finish();
     let summary = ended.summary();
+    let peak = ended.said.iter().find_map(|line| line.split("peak ").nth(1)?.split(' ').next());
+    let peak: u64 = peak.and_then(|mib| mib.parse().ok()).expect("the last lines tell the memory");
+    assert!(peak < MOST_MIB, "{peak} MiB");
     let events = Ended::events_in(&output);
     let count = |kind: &str| events.iter().filter(|event| event.kind() == kind).count() as u64;
     let told: i64 = events

@@ -226,3 +226,32 @@ fn help_and_version_need_no_privileges() {
         assert!(text.contains(word), "{arguments:?}: {text}");
     }
 }
+
+#[test]
+fn a_recording_is_a_new_file_for_its_owner() {
+    needs_bpf!();
+    let (dir, path) = key_file();
+    let recording = dir.path().join("new.rec");
+    let options = ["--record", recording.to_str().unwrap()];
+    let tracer = Tracer::monitor(options);
+    let pid = cat(&path);
+    tracer.all_of(pid);
+    let ended = tracer.finish();
+    let told = ended.said.iter().any(|line| line.contains("new.rec") && line.contains("redact"));
+    assert!(told, "that it is raw: {:?}", ended.said);
+    assert_eq!(fs::metadata(&recording).unwrap().permissions().mode() & 0o7777, 0o600);
+    let raw = fs::read(&recording).unwrap();
+    assert!(raw.windows(8).any(|bytes| bytes == b"some.key"), "it has the names");
+    // What is there, or leads elsewhere, is not written to.
+    let link = dir.path().join("link.rec");
+    std::os::unix::fs::symlink(dir.path().join("elsewhere"), &link).unwrap();
+    for there in [&recording, &link] {
+        let mut again = Command::new(program());
+        again.args(["monitor", "--duration", "1", "--record"]).arg(there);
+        let refused = output(&mut again);
+        assert_ne!(refused.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(".rec"));
+    }
+    assert_eq!(fs::read(&recording).unwrap(), raw);
+    assert!(!dir.path().join("elsewhere").exists());
+}

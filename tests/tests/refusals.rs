@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{needs_bpf, output, program, run, temp_dir};
+use crypto_tracer_tests::{needs_bpf, output, program, run, temp_dir, workspace};
 
 /// `nobody` on every distribution.
 const NOBODY: u32 = 65534;
@@ -85,25 +85,88 @@ fn an_output_in_a_missing_directory() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "something was written");
 }
 
+/// Each tells which file, what is wrong and what is right.
 #[test]
 fn plugins_that_are_none() {
     let dir = temp_dir();
     let file = |name: &str, bytes: &[u8]| -> PathBuf {
         let path = dir.path().join(name);
         fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path
     };
-    let core_module = b"\0asm\x01\0\0\0";
-    for (path, word) in [
-        (dir.path().join("missing.wasm"), "missing.wasm"),
-        (file("empty.wasm", b""), "empty.wasm"),
-        (file("text.wasm", b"no plugin"), "text.wasm"),
-        (file("core.wasm", core_module), "core.wasm"),
-        (dir.path().to_path_buf(), dir.path().to_str().unwrap()),
+    let fixture =
+        |name: &str| fs::read(workspace().join("tests/fixtures/plugins/0.1.0").join(name)).unwrap();
+    let hostile = fixture("hostile.wasm");
+    let large = file("large.wasm", b"");
+    fs::File::create(&large).unwrap().set_len(200 << 20).unwrap();
+    let noise: Vec<u8> =
+        (0..5000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let component = "a plugin is a component, as `crypto-tracer plugin new` builds";
+    for (path, words) in [
+        (dir.path().join("missing.wasm"), &["cannot be read", "No such file"][..]),
+        (file("empty.wasm", b""), &["is empty", "build the plugin again"]),
+        (dir.path().to_path_buf(), &["is no regular file", "name the plugin's .wasm file"]),
+        (file("noise.wasm", &noise), &["is no WebAssembly", component]),
+        (file("text.wasm", b"no plugin"), &["is no WebAssembly", component]),
+        (file("core.wasm", b"\0asm\x01\0\0\0"), &["is a core module", "wasm32-wasip2"]),
+        (file("world.wasm", b"\0asm\x0d\0\x01\0"), &["exports no ", "it exports nothing"]),
+        (
+            file("network.wasm", &fixture("hostile-network.wasm")),
+            &["imports `wasi:sockets/", "no network"],
+        ),
+        (large, &["more than 4194304 bytes", "strip it"]),
+        (
+            file("cut.wasm", &hostile[..hostile.len() / 2]),
+            &["is damaged or cut short", "copy or build it again"],
+        ),
     ] {
-        for option in ["--classifier", "--redactor"] {
-            refused(&mut monitor(&[option, path.to_str().unwrap()]), 2, &[word]);
+        let name = path.to_str().unwrap();
+        for kind in ["classifier", "redactor", "filter"] {
+            let said = refused(&mut monitor(&[&format!("--{kind}"), name]), 2, words);
+            assert!(said.contains(&format!("the {kind} {name}")), "{said}");
         }
+    }
+    // One that is for another place.
+    let redactor = file("redactor.wasm", &fixture("redact-default.wasm"));
+    let words = ["exports no classifier", "it exports crypto-tracer:plugin/redactor@0.1.0"];
+    refused(&mut monitor(&["--classifier", redactor.to_str().unwrap()]), 2, &words);
+}
+
+/// Each tells which file, where, what is wrong and what is right.
+#[test]
+fn configurations_that_are_none() {
+    let parent = if is_root() { PathBuf::from("/var/lib") } else { std::env::temp_dir() };
+    let dir = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in(parent).unwrap();
+    let config = dir.path().join("config.toml");
+    let plugin = dir.path().join("site.wasm");
+    fs::copy(workspace().join("tests/fixtures/plugins/site-classifier.wasm"), &plugin).unwrap();
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o644)).unwrap();
+    let pin = "0".repeat(64);
+    let site = "[[classifier]]\npath = \"site.wasm\"\n";
+    for (text, words) in [
+        ("[[clasifier]]\n".to_owned(), &["line 1", "clasifier", "`classifier` is near"][..]),
+        ("[plugins]\nmemry = \"1MiB\"\n".to_owned(), &["line 2", "`memory` is near"]),
+        (format!("{site}sha265 = \"x\"\n"), &["line 3", "`sha256` is near"]),
+        (
+            "[plugins]\ndeadline_ms = \"soon\"\n".to_owned(),
+            &["line 2", "a whole number from 1 to 1000"],
+        ),
+        ("[plugins]\non_failure = 1\n".to_owned(), &["line 2"]),
+        ("classifier = 1\n".to_owned(), &["line 1"]),
+        ("[plugins\n".to_owned(), &["line 1"]),
+        (format!("{site}{site}"), &["site.wasm", "is named twice as a classifier"]),
+        (
+            format!("{site}sha256 = \"{pin}\"\n"),
+            &["site.wasm", "has sha256 ", &pin, "restore the file, or pin what is there"],
+        ),
+        ("[[classifier]]\npath = \"gone.wasm\"\n".to_owned(), &["gone.wasm", "No such file"]),
+        (format!("{site}allow = [\"everything\"]\n"), &["everything", "file-head"]),
+    ] {
+        fs::write(&config, &text).unwrap();
+        fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+        let said = refused(&mut monitor(&["--config", config.to_str().unwrap()]), 2, words);
+        assert!(said.contains(dir.path().to_str().unwrap()), "{text}: {said}");
     }
 }
 

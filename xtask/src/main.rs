@@ -7,10 +7,12 @@
 
 mod artifacts;
 mod bench;
+mod docs;
 mod opener;
 mod plugins;
 mod reference;
 mod run;
+mod sentences;
 mod vm;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +34,10 @@ enum Command {
     Artifacts(artifacts::Options),
     /// Run clippy over what builds for its own target only: the BPF programs and the plugins.
     Lint,
+    /// Write the JSON Schemas and the man pages, or prove that they are what the program says.
+    Docs(docs::Options),
+    /// Check which test holds which sentence of the specification, and that each of these tests passed.
+    Sentences(sentences::Options),
     /// Measure what the tracer costs and what it can take. Needs root.
     Bench(bench::Options),
     /// Run the capture tests on other kernels, under QEMU.
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Artifacts(options) => artifacts::run(&workspace(), &options),
         Command::Lint => artifacts::lint::run(&workspace()),
+        Command::Docs(options) => docs::run(&workspace(), &options),
+        Command::Sentences(options) => sentences::run(&workspace(), &options),
         Command::Bench(options) => bench::run(&workspace(), &options),
         Command::Vm(options) => vm::run(&workspace(), &options),
         Command::Plugins(options) => plugins::run_all(&workspace(), &options),

@@ -2,10 +2,13 @@
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{Mode, OFlags};
+use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::CpuSet;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -31,7 +34,7 @@ pub(crate) struct Options {
     /// Begin when a line comes on standard input
     #[arg(long)]
     wait: bool,
-    /// With `open`: files, in turn
+    /// With `open`, `stat` and `mmap`: files, in turn
     paths: Vec<PathBuf>,
 }
 
@@ -42,6 +45,12 @@ pub(crate) enum Call {
     Open,
     /// getppid: a call that is no open
     Getppid,
+    /// stat: a call that takes a path and is no open
+    Stat,
+    /// mmap and munmap of a file, to be executed
+    Mmap,
+    /// fork, exec and exit of /bin/true
+    Spawn,
 }
 
 /// Times for one repetition, in nanoseconds.
@@ -70,14 +79,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let start = Instant::now();
     let mut done = 0;
     while done < options.count {
-        let before = cpu_ns();
+        let before = cpu_ns(options.call);
         for at in done..done + each {
             once(options, at)?;
             if let Some(rate) = options.rate {
                 pace(start, at + 1, rate);
             }
         }
-        parts.push((cpu_ns() - before) / each as f64);
+        parts.push((cpu_ns(options.call) - before) / each as f64);
         done += each;
     }
     let total_seconds = start.elapsed().as_secs_f64();
@@ -93,12 +102,38 @@ fn once(options: &Options, at: u64) -> Result<()> {
         Call::Getppid => {
             std::hint::black_box(rustix::process::getppid());
         }
-        Call::Open => {
-            let count = u64::try_from(options.paths.len())?;
-            let turn = usize::try_from(at.checked_rem(count).unwrap_or_default())?;
-            let Some(path) = options.paths.get(turn) else { bail!("open needs a path") };
-            open(path)?;
+        Call::Open => open(path(options, at)?)?,
+        Call::Stat => {
+            let path = path(options, at)?;
+            let stat = rustix::fs::stat(path);
+            std::hint::black_box(stat.with_context(|| format!("cannot stat {}", path.display()))?);
         }
+        Call::Mmap => map(path(options, at)?)?,
+        Call::Spawn => {
+            let status = std::process::Command::new("/bin/true").status()?;
+            ensure!(status.success(), "/bin/true ended with {status}");
+        }
+    }
+    Ok(())
+}
+
+fn path(options: &Options, at: u64) -> Result<&Path> {
+    let count = u64::try_from(options.paths.len())?;
+    let turn = usize::try_from(at.checked_rem(count).unwrap_or_default())?;
+    options.paths.get(turn).map(PathBuf::as_path).context("it needs a path")
+}
+
+/// Maps the file's first page as code, and lets go of it. The file is opened once.
+fn map(path: &Path) -> Result<()> {
+    static FILE: OnceLock<Option<std::fs::File>> = OnceLock::new();
+    let file = FILE.get_or_init(|| std::fs::File::open(path).ok()).as_ref();
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    let size = rustix::param::page_size();
+    let prot = ProtFlags::READ | ProtFlags::EXEC;
+    // SAFETY: a new mapping at a place that the kernel chooses; nobody reads or runs it, and it is gone at once.
+    unsafe {
+        let page = rustix::mm::mmap(ptr::null_mut(), size, prot, MapFlags::PRIVATE, file, 0)?;
+        rustix::mm::munmap(page, size)?;
     }
     Ok(())
 }
@@ -120,7 +155,17 @@ fn pace(start: Instant, done: u64, rate: u32) {
     }
 }
 
-fn cpu_ns() -> f64 {
+/// Processor time of this thread, and with `spawn` of the children that ended.
+fn cpu_ns(call: Call) -> f64 {
     let now = clock_gettime(ClockId::ThreadCPUTime);
-    now.tv_sec as f64 * 1e9 + now.tv_nsec as f64
+    let own = now.tv_sec as f64 * 1e9 + now.tv_nsec as f64;
+    if !matches!(call, Call::Spawn) {
+        return own;
+    }
+    // SAFETY: all zeros is a rusage, which the kernel then fills.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: one rusage to write to.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut used) };
+    let ns = |time: libc::timeval| time.tv_sec as f64 * 1e9 + time.tv_usec as f64 * 1e3;
+    own + ns(used.ru_utime) + ns(used.ru_stime)
 }

@@ -39,6 +39,11 @@ pub(super) const REPLAY: &str = "Examples:
   crypto-tracer replay night.rec --classifier acme.wasm --classifier default
   crypto-tracer replay night.rec --file '*.key' --format table";
 
+pub(super) const DOCTOR: &str = "Examples:
+  sudo crypto-tracer doctor
+  sudo crypto-tracer doctor --format json-pretty | jq '.probes[] | select(.chosen)'
+  crypto-tracer doctor --probe lsm --quiet > /dev/null && echo 'lsm works here'";
+
 pub(super) const COMPLETIONS: &str = "Examples:
   crypto-tracer completions bash > /etc/bash_completion.d/crypto-tracer
   crypto-tracer completions zsh > ~/.zfunc/_crypto-tracer

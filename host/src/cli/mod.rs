@@ -1,6 +1,7 @@
 //! The command line.
 
 mod complaint;
+mod doctor;
 mod document;
 mod examples;
 mod values;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::glob::Glob;
 
 pub use complaint::compact;
+pub use doctor::Doctor;
 pub use document::{DocumentFormat, DocumentPrint, Profile, Snapshot};
 
 /// Tells which process opens which certificate, key or keystore, which loads which crypto library, and what starts
@@ -71,6 +73,12 @@ pub enum Command {
     /// Sends a recording of `monitor --record` through today's plugins and options. Needs no privileges.
     #[command(after_help = examples::REPLAY)]
     Replay(Replay),
+    /// Tell what this kernel and these privileges allow, without tracing
+    ///
+    /// Tries every probe and prints whether it works or why not, what would help, and what it cannot see. The exit code
+    /// is 0 if monitor would run, else the one that monitor would give.
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(Doctor),
     /// Write, check, test and measure plugins, without tracing
     Plugin(crate::commands::plugin::Arguments),
     /// Print the script that completes commands and options in a shell

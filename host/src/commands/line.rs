@@ -148,8 +148,11 @@ pub(super) fn remember(enrich: &mut Enrich, seen: &[SeenProcess], interest: &Int
     }
 }
 
-/// The last line, and whether everything is out.
+/// What failed, the last line, and whether everything is out.
 pub(super) fn report(stats: &Stats, output: Ended, say: Say) -> Result<(), Failure> {
+    for ((plugin, kind, cause), count) in &stats.plugin_failures {
+        say.info(format_args!("plugin {plugin} failed {count} times as a {kind}: {cause}"));
+    }
     say.info(format_args!("{stats}; {}", Usage::own()));
     ended(output)
 }

@@ -1,5 +1,6 @@
 //! One file a command, or a few that do the same.
 
+mod doctor;
 mod document;
 mod line;
 mod monitor;
@@ -23,6 +24,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Replay(arguments) => replay::replay(arguments, say),
         Command::Profile(arguments) => profile::profile(arguments, say),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, say),
+        Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Plugin(arguments) => plugin::plugin(arguments, say),
         Command::Completions(arguments) => text::completions(arguments),
         Command::Help(arguments) => text::help(arguments),

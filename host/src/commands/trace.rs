@@ -29,7 +29,7 @@ use crate::stats::Stats;
 use crate::stop::Stop;
 
 /// Size of the ring buffer. It holds over 100 ms of events at full speed.
-const RING_BYTES: u32 = 8 << 20;
+pub(super) const RING_BYTES: u32 = 8 << 20;
 /// How long the look at `/proc` may take before the run starts without it.
 const SCAN: Duration = Duration::from_secs(2);
 
@@ -115,12 +115,14 @@ struct Rest {
 impl Begun {
     /// Opens the recording, if one is wanted, and gives up all privileges; the output is open by now.
     pub(super) fn ready(self, run: &Run<'_>) -> Result<Ready, Failure> {
-        let Begun { stop, signals, trust, plugins, reader, source, enrich, seen, select, .. } =
-            self;
+        let Begun {
+            stop, signals, trust, plugins, mut reader, source, enrich, seen, select, ..
+        } = self;
         let recording =
             run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
         confine(run, self.new).map_err(failed)?;
         let own = reader.pids().into_iter().chain([std::process::id()]).collect();
+        reader.wait_to_be_known();
         let reader = ReaderHeads { reader, stop: stop.clone() };
         let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
         give_memory_back();
@@ -259,15 +261,18 @@ fn start_source(
         probe,
         own: reader.pids().into_iter().chain([std::process::id()]).collect(),
     };
-    Source::start(&options).map_err(|error| {
-        let code = match error.exit_code() {
-            2 => Code::Usage,
-            3 => Code::Privileges,
-            4 => Code::Kernel,
-            _ => Code::Probe,
-        };
-        Failure::new(code, error)
-    })
+    Source::start(&options).map_err(refused)
+}
+
+/// Why nothing is captured, with the code for it.
+pub(super) fn refused(error: source::Error) -> Failure {
+    let code = match error.exit_code() {
+        2 => Code::Usage,
+        3 => Code::Privileges,
+        4 => Code::Kernel,
+        _ => Code::Probe,
+    };
+    Failure::new(code, error)
 }
 
 /// Reading the kernel's types took tens of megabytes that nobody needs any more.
@@ -332,13 +337,14 @@ fn announce(source: &Source, plugins: &Plugins, run: &Run<'_>) {
     for plugin in plugins.running() {
         run.say.detail(format_args!("plugin {plugin}"));
     }
-    let probes: Vec<String> = source
-        .attached()
-        .iter()
-        .map(|probe| match probe.cannot_see.as_slice() {
-            [] => probe.hook.clone(),
-            unseen => format!("{} (cannot see {})", probe.hook, unseen.join(", ")),
-        })
-        .collect();
-    run.say.info(format_args!("ready: {}", probes.join("; ")));
+    let probes = source.attached().iter().map(|probe| {
+        let unseen: Vec<&str> = probe.cannot_see.iter().map(|unseen| &*unseen.what).collect();
+        let unseen = (!unseen.is_empty()).then(|| format!("cannot see {}", unseen.join(", ")));
+        let costs = probe.costs.map(|costs| format!("costs {costs}"));
+        let more: Vec<String> = unseen.into_iter().chain(costs).collect();
+        let hook = &probe.hook;
+        if more.is_empty() { hook.clone() } else { format!("{hook} ({})", more.join("; ")) }
+    });
+    let parts: Vec<String> = probes.chain(source.outside().map(str::to_owned)).collect();
+    run.say.info(format_args!("ready: {}", parts.join("; ")));
 }

@@ -59,16 +59,16 @@ enum OnFailureWord {
 #[serde(deny_unknown_fields)]
 struct Plugins {
     memory: Option<Bounded<{ 64 << 10 }, { 1 << 30 }>>,
-    table_entries: Option<Bounded<1, 1_000_000>>,
-    handles: Option<Bounded<1, 65_536>>,
+    table_entries: Option<Count<1, 1_000_000>>,
+    handles: Option<Count<1, 65_536>>,
     stack: Option<Bounded<{ 16 << 10 }, { 1 << 20 }>>,
-    deadline_ms: Option<Bounded<1, 1000>>,
-    wall_ms: Option<Bounded<20, 1000>>,
-    setup_ms: Option<Bounded<10, 60_000>>,
+    deadline_ms: Option<Count<1, 1000>>,
+    wall_ms: Option<Count<20, 1000>>,
+    setup_ms: Option<Count<10, 60_000>>,
     copied: Option<Bounded<{ 64 << 10 }, { 64 << 20 }>>,
     text: Option<Bounded<4096, { 64 << 10 }>>,
     component: Option<Bounded<4096, { 64 << 20 }>>,
-    log_lines: Option<Bounded<0, 10_000>>,
+    log_lines: Option<Count<0, 10_000>>,
     on_failure: Option<OnFailureWord>,
 }
 
@@ -87,7 +87,7 @@ struct OutputTable {
     status_every: Option<Span>,
 }
 
-/// A size, or a plain number, within bounds.
+/// A size within bounds.
 #[derive(Clone, Copy)]
 struct Bounded<const LEAST: u64, const MOST: u64>(u64);
 
@@ -103,6 +103,26 @@ impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Bounded<LEAST,
 
 impl<const LEAST: u64, const MOST: u64> Bounded<LEAST, MOST> {
     fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// A whole number within bounds: how many, or milliseconds.
+#[derive(Clone, Copy)]
+struct Count<const LEAST: u64, const MOST: u64>(u64);
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Count<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(from)?;
+        let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
+        number.filter(|number| (LEAST..=MOST).contains(number)).map(Count).ok_or_else(|| {
+            D::Error::custom(format!("{value}: a whole number from {LEAST} to {MOST} is right"))
+        })
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> Count<LEAST, MOST> {
+    fn number(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 
@@ -220,16 +240,16 @@ impl Plugins {
         let default = Limits::default();
         Limits {
             memory: self.memory.map_or(default.memory, Bounded::bytes),
-            table_entries: self.table_entries.map_or(default.table_entries, Bounded::bytes),
-            handles: self.handles.map_or(default.handles, Bounded::bytes),
+            table_entries: self.table_entries.map_or(default.table_entries, Count::number),
+            handles: self.handles.map_or(default.handles, Count::number),
             stack: self.stack.map_or(default.stack, Bounded::bytes),
-            deadline: self.deadline_ms.map_or(default.deadline, Bounded::ms),
-            wall: self.wall_ms.map_or(default.wall, Bounded::ms),
-            setup: self.setup_ms.map_or(default.setup, Bounded::ms),
+            deadline: self.deadline_ms.map_or(default.deadline, Count::ms),
+            wall: self.wall_ms.map_or(default.wall, Count::ms),
+            setup: self.setup_ms.map_or(default.setup, Count::ms),
             copied: self.copied.map_or(default.copied, Bounded::bytes),
             text: self.text.map_or(default.text, Bounded::bytes),
             component: self.component.map_or(default.component, Bounded::bytes),
-            log_lines: self.log_lines.map_or(default.log_lines, |Bounded(lines)| {
+            log_lines: self.log_lines.map_or(default.log_lines, |Count(lines)| {
                 u32::try_from(lines).unwrap_or(default.log_lines)
             }),
         }

@@ -1,5 +1,6 @@
 //! Documents: many events gathered into one object. Their texts are [`Shown`] ones, redacted before they come here.
 
+mod doctor;
 mod profile;
 mod snapshot;
 
@@ -7,10 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::DateTime;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::event::{Field, Redact, Shown, Timestamp};
+use crate::event::{Field, KernelPath, Redact, Shown, Timestamp};
 
+pub use doctor::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
 pub use profile::{Met, Profile, ProfileBuilder, Run};
 pub use snapshot::{Coverage, Seen, Snapshot, SnapshotBuilder};
 
@@ -27,7 +30,8 @@ fn text_of(at: Timestamp) -> String {
 }
 
 /// A text that many places share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(inline)]
 struct Shared(Arc<Shown>);
 
 impl Shared {
@@ -47,12 +51,14 @@ impl Serialize for Shared {
 struct Paths(HashMap<Vec<u8>, Shared>);
 
 impl Paths {
-    fn shown(&mut self, redact: &mut dyn Redact, field: Field<'_>, path: &[u8]) -> Shared {
-        if let Some(shown) = self.0.get(path) {
+    fn shown(&mut self, redact: &mut dyn Redact, field: Field<'_>, path: &KernelPath) -> Shared {
+        let marked = path.marked();
+        let key = marked.as_deref().unwrap_or(&path.bytes);
+        if let Some(shown) = self.0.get(key) {
             return shown.clone();
         }
-        let shown = Shared(Arc::new(Shown::of(redact, field, path)));
-        self.0.insert(path.to_vec(), shown.clone());
+        let shown = Shared(Arc::new(Shown::of_path(redact, field, path)));
+        self.0.insert(key.to_vec(), shown.clone());
         shown
     }
 

@@ -6,15 +6,17 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
 use hashlink::LinkedHashMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Document, text_of};
 use crate::event::{
     Arguments, ClassifiedEvent, EnrichedWhat, Field, FileType, OpenedFile, Redact, Shown,
-    Timestamp, Verdict,
+    Timestamp, Verdict, schema,
 };
 use crate::printable::printable;
 
+const VERSION: &str = "1.0";
 /// Files, libraries and processes that are listed, of each.
 const MOST_LISTED: usize = 10_000;
 /// Of those that are not listed, how many can be told apart: 64 bits each.
@@ -22,10 +24,15 @@ const MOST_COUNTED: usize = 1 << 18;
 /// `/proc` tells start times in hundredths of a second.
 const TICK_NS: u64 = 10_000_000;
 
-/// The document.
-#[derive(Debug, Serialize)]
+/// What some processes did in a run, and what they had before it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "crypto-tracer: a profile", deny_unknown_fields)]
 pub struct Profile {
+    /// Version of this shape.
+    #[schemars(extend("const" = VERSION))]
     profile_version: &'static str,
+    /// When the run ended, UTC.
+    #[schemars(schema_with = "schema::timestamp")]
     generated_at: String,
     /// How long the run was, to the millisecond.
     duration_seconds: f64,
@@ -34,12 +41,17 @@ pub struct Profile {
     /// All, where there can be several.
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<Vec<Process>>,
+    /// How many more there were; not there when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     processes_not_listed: usize,
+    /// Crypto libraries that they have loaded, before the run or in it.
     libraries: Vec<Library>,
+    /// How many more there were; not there when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     libraries_not_listed: usize,
+    /// Crypto files that they had open or opened.
     files_accessed: Vec<File>,
+    /// How many more there were; not there when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     files_not_listed: usize,
     statistics: Statistics,
@@ -50,43 +62,75 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// One process.
-#[derive(Clone, Debug, Serialize)]
+/// A process.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct Process {
+    /// Process id.
     pid: u32,
+    /// Name.
     name: String,
+    /// Path of the executable; null when it could not be known any more.
     exe: Option<Shown>,
+    /// The arguments, joined by spaces; null when they could not be known any more.
     cmdline: Option<Shown>,
+    /// Real user id.
     uid: u32,
+    /// Real group id; null when it could not be known any more.
     gid: Option<u32>,
+    /// When it started, UTC.
+    #[schemars(schema_with = "schema::timestamp")]
     start_time: String,
     #[serde(skip)]
     start_ns: u64,
 }
 
 /// A library that was mapped.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 struct Library {
+    /// File name without version.
     name: String,
+    /// Absolute path.
     path: Shown,
-    /// None: before the run.
+    /// When it was mapped, UTC; null: before the run.
+    #[schemars(schema_with = "schema::timestamp_or_null")]
     load_time: Option<String>,
 }
 
 /// A file that was open or was opened.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 struct File {
+    /// Absolute path.
     path: Shown,
+    /// What it is: the documented words, or a site classifier's own.
+    #[schemars(schema_with = "schema::file_type")]
     r#type: String,
     /// Opens in the run; 0: it was open before, and not opened again.
     access_count: u64,
+    /// The first open in the run, UTC.
+    #[schemars(schema_with = "schema::timestamp_or_null")]
     first_access: Option<String>,
+    /// The last open in the run, UTC.
+    #[schemars(schema_with = "schema::timestamp_or_null")]
     last_access: Option<String>,
-    mode: &'static str,
+    /// What the opens asked for, all together.
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Mode {
+    Read,
+    Write,
+    ReadWrite,
 }
 
 /// What was counted.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 struct Statistics {
     /// Events of these processes that were seen in the run.
     total_events: u64,
@@ -312,7 +356,7 @@ impl ProfileBuilder {
         processes.sort_by_key(|process| (process.start_ns, process.pid));
         let first = processes.first().cloned();
         Profile {
-            profile_version: "1.0",
+            profile_version: VERSION,
             generated_at: text_of(run.at),
             duration_seconds: (run.duration.as_secs_f64() * 1e3).round() / 1e3,
             process: first,
@@ -358,10 +402,20 @@ impl Accessed {
             first_access: self.first.map(text_of),
             last_access: self.last.map(text_of),
             mode: match (self.reads, self.writes) {
-                (true, true) => "read_write",
-                (false, true) => "write",
-                _ => "read",
+                (true, true) => Mode::ReadWrite,
+                (false, true) => Mode::Write,
+                _ => Mode::Read,
             },
+        }
+    }
+}
+
+impl Mode {
+    fn word(self) -> &'static str {
+        match self {
+            Mode::Read => "read",
+            Mode::Write => "write",
+            Mode::ReadWrite => "read_write",
         }
     }
 }
@@ -399,7 +453,7 @@ impl Document for Profile {
                 text,
                 "  {:>6}x {:<11}{:<12} {path}",
                 file.access_count,
-                file.mode,
+                file.mode.word(),
                 printable(&file.r#type)
             );
         }

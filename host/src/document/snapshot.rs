@@ -2,43 +2,68 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Document, Paths, Shared, text_of};
-use crate::event::{ClassifiedEvent, EnrichedWhat, Field, Redact, Shown, Timestamp};
+use crate::event::{ClassifiedEvent, EnrichedWhat, Field, Redact, Shown, Timestamp, schema};
 use crate::printable::printable;
 
-/// The document.
-#[derive(Debug, Serialize)]
+const VERSION: &str = "1.0";
+
+/// The running processes that have crypto libraries mapped or crypto files open.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "crypto-tracer: a snapshot", deny_unknown_fields)]
 pub struct Snapshot {
+    /// Version of this shape.
+    #[schemars(extend("const" = VERSION))]
     snapshot_version: &'static str,
+    /// When the look was done, UTC.
+    #[schemars(schema_with = "schema::timestamp")]
     generated_at: String,
+    /// Name of the host.
     hostname: String,
+    /// Release of its kernel.
     kernel: String,
+    /// Those that have any.
     processes: Vec<Process>,
     summary: Summary,
     coverage: Coverage,
 }
 
-#[derive(Debug, Serialize)]
+/// A process.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 struct Process {
+    /// Process id.
     pid: u32,
+    /// Name.
     name: String,
+    /// Path of the executable; null when it may not be read.
     exe: Option<Shown>,
+    /// Name of its user; `USER` for user ids from 1000 on, unless nothing is hidden.
     running_as: String,
+    /// Paths of the crypto libraries that it has mapped.
     libraries: Vec<Shared>,
+    /// Paths of the crypto files that it holds open.
     open_crypto_files: Vec<Shared>,
 }
 
-#[derive(Debug, Serialize)]
+/// What is listed, distinct by real paths.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 struct Summary {
+    /// Processes.
     total_processes: usize,
+    /// Libraries.
     total_libraries: usize,
+    /// Files.
     total_files: usize,
 }
 
 /// How much of the system was seen.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 pub struct Coverage {
     /// Every process that was there was looked into.
     pub complete: bool,
@@ -76,10 +101,10 @@ impl SnapshotBuilder {
         for held in seen.holds {
             let (paths, field, list, path) = match held.event.what {
                 EnrichedWhat::LibLoad { file, .. } => {
-                    (&mut self.libraries, Field::Library, &mut libraries, file.path.bytes)
+                    (&mut self.libraries, Field::Library, &mut libraries, file.path)
                 }
                 EnrichedWhat::FileOpen { file, .. } => {
-                    (&mut self.files, Field::File, &mut files, file.path.bytes)
+                    (&mut self.files, Field::File, &mut files, file.path)
                 }
                 EnrichedWhat::Exec { .. } | EnrichedWhat::Exit { .. } => continue,
             };
@@ -115,7 +140,7 @@ impl SnapshotBuilder {
             total_files: self.files.len(),
         };
         Snapshot {
-            snapshot_version: "1.0",
+            snapshot_version: VERSION,
             generated_at: text_of(at),
             hostname,
             kernel,

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::EnrichedEvent;
 
 /// What a file is.
@@ -42,7 +45,9 @@ pub struct Label {
 }
 
 /// What became of the wish to see a file's beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum HeadOutcome {
     /// No classifier asked.
     #[default]
@@ -57,20 +62,6 @@ pub enum HeadOutcome {
     Late,
     /// It lies on a file system that the tracer never touches: network, FUSE, another user namespace's.
     Remote,
-}
-
-impl HeadOutcome {
-    /// The documented word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HeadOutcome::NotNeeded => "not_needed",
-            HeadOutcome::Read => "read",
-            HeadOutcome::Denied => "denied",
-            HeadOutcome::Gone => "gone",
-            HeadOutcome::Late => "late",
-            HeadOutcome::Remote => "remote",
-        }
-    }
 }
 
 /// The classifiers' answer for one file.

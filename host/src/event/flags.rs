@@ -9,23 +9,23 @@ pub struct OpenFlags(pub u32);
 impl OpenFlags {
     /// The file was emptied.
     pub const TRUNC: u32 = 0o1000;
+
+    // x86-64's values: this program runs nowhere else.
+    pub(super) const ACCESS: [(u32, &str); 3] = [(0, "O_RDONLY"), (1, "O_WRONLY"), (2, "O_RDWR")];
+    pub(super) const BESIDES: [(u32, &str); 4] = [
+        (0o100, "O_CREAT"),
+        (0o200, "O_EXCL"),
+        (OpenFlags::TRUNC, "O_TRUNC"),
+        (0o2000, "O_APPEND"),
+    ];
 }
 
 impl fmt::Display for OpenFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // x86-64's values: this program runs nowhere else.
-        const BESIDES: [(u32, &str); 4] = [
-            (0o100, "O_CREAT"),
-            (0o200, "O_EXCL"),
-            (OpenFlags::TRUNC, "O_TRUNC"),
-            (0o2000, "O_APPEND"),
-        ];
-        f.write_str(match self.0 & 3 {
-            0 => "O_RDONLY",
-            1 => "O_WRONLY",
-            _ => "O_RDWR",
-        })?;
-        for (bit, name) in BESIDES {
+        let access = Self::ACCESS.iter().find(|&&(value, _)| value == self.0 & 3);
+        // The fourth value asks for both as well.
+        f.write_str(access.map_or("O_RDWR", |(_, name)| name))?;
+        for (bit, name) in Self::BESIDES {
             if self.0 & bit != 0 {
                 write!(f, "|{name}")?;
             }

@@ -1,5 +1,7 @@
 //! What the kernel said, decoded. Names are bytes: whoever chose them may be hostile.
 
+use super::text::MISSING;
+
 /// A record as it came from the ring buffer, or from a recording.
 #[derive(Clone, Copy, Debug)]
 pub struct RawRecord<'a>(pub &'a [u8]);
@@ -71,6 +73,12 @@ impl KernelPath {
     /// What follows the last slash.
     pub fn file_name(&self) -> &[u8] {
         self.bytes.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+    }
+
+    /// With `…` in front, where the path does not begin at the process's root and does not say so itself.
+    pub fn marked(&self) -> Option<Vec<u8>> {
+        let says = self.bytes.starts_with(MISSING.as_bytes());
+        (self.unreachable && !says).then(|| [MISSING.as_bytes(), &self.bytes].concat())
     }
 }
 

@@ -11,6 +11,7 @@ mod flags;
 mod kernel;
 mod notice;
 mod redacted;
+pub mod schema;
 mod text;
 
 pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};
@@ -21,5 +22,5 @@ pub use kernel::{
     RawRecord,
 };
 pub use notice::{Loss, Notice, PluginFailure};
-pub use redacted::{RedactedEvent, RedactedWhat};
+pub use redacted::{Facts, Place, RedactedEvent, RedactedWhat};
 pub use text::{Field, Redact, Shown};

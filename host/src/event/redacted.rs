@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ClassifiedEvent, Comm, EnrichedWhat, Field, FileType, HeadOutcome, PathState, ProcessFacts,
-    Redact, Shown, Timestamp,
+    ClassifiedEvent, Comm, EnrichedWhat, Field, FileType, HeadOutcome, ProcessFacts, Redact, Shown,
+    Timestamp,
 };
 
 /// What happened, with every text redacted.
@@ -97,18 +97,25 @@ impl RedactedEvent {
     /// Redacts every text of `event`. `extended`: also those that only `--extended` shows.
     pub fn new(event: ClassifiedEvent, redact: &mut dyn Redact, extended: bool) -> RedactedEvent {
         let ClassifiedEvent { event, verdict, labels } = event;
+        let opened = match &event.what {
+            EnrichedWhat::FileOpen { file, .. } | EnrichedWhat::LibLoad { file, .. } => {
+                Some(&file.path)
+            }
+            EnrichedWhat::Exec { .. } | EnrichedWhat::Exit { .. } => None,
+        };
         let verdict_labels = verdict.as_ref().map_or(&[][..], |verdict| &verdict.labels);
         let labels = verdict_labels
             .iter()
             .chain(&labels)
             .map(|label| {
-                let shown = Shown::of(redact, Field::Label(&label.name), label.value.as_bytes());
+                let field = Field::Label(&label.name);
+                let shown = Shown::of_label(redact, field, &label.value, opened);
                 (label.name.clone(), shown)
             })
             .collect();
         let what = match event.what {
             EnrichedWhat::FileOpen { file, flags } => {
-                let shown = path(redact, Field::File, &file.path.bytes, file.path.state);
+                let shown = Shown::of_path(redact, Field::File, &file.path);
                 let (file_type, classifier, head) = verdict
                     .map_or((FileType::Unknown, None, HeadOutcome::NotNeeded), |verdict| {
                         (verdict.file_type, verdict.classifier, verdict.head)
@@ -117,7 +124,7 @@ impl RedactedEvent {
                 RedactedWhat::FileOpen { file: shown, file_type, flags, classifier, head, place }
             }
             EnrichedWhat::LibLoad { file, library_name } => {
-                let shown = path(redact, Field::Library, &file.path.bytes, file.path.state);
+                let shown = Shown::of_path(redact, Field::Library, &file.path);
                 RedactedWhat::LibLoad {
                     place: place(&file, &shown),
                     library: shown,
@@ -167,13 +174,6 @@ fn facts(process: ProcessFacts, redact: &mut dyn Redact, extended: bool) -> Fact
         cgroup: process.cgroup,
         container: process.container,
     }
-}
-
-/// A path of which the beginning is missing is marked after it was redacted: a mark in front would
-/// hide from the redactor where the path begins.
-fn path(redact: &mut dyn Redact, field: Field<'_>, bytes: &[u8], state: PathState) -> Shown {
-    let _ = state; // decode put the mark into the bytes
-    Shown::of(redact, field, bytes)
 }
 
 fn place(file: &super::OpenedFile, shown: &Shown) -> Place {

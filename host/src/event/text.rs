@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::Arguments;
+use super::{Arguments, KernelPath};
+
+/// Stands where the beginning of a path is missing.
+pub(super) const MISSING: &str = "…";
 
 /// Which field a text goes into; redactors are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +56,58 @@ impl Shown {
         Self::of_text(redact, field, String::from_utf8_lossy(value), &[])
     }
 
+    /// Redacts the path of a file.
+    ///
+    /// One outside of the process's root begins at its mount's root, which may be `/home` or somebody's home directory.
+    /// A redactor that got `/alice/key.pem` would take it for a system path, so it sees `…/alice/key.pem`: a path
+    /// whose beginning is missing.
+    pub fn of_path(redact: &mut dyn Redact, field: Field<'_>, path: &KernelPath) -> Shown {
+        let value = String::from_utf8_lossy(&path.bytes);
+        match path.marked() {
+            None => Self::of_text(redact, field, value, &[]),
+            Some(marked) => {
+                Self::of_marked(redact, field, value, &String::from_utf8_lossy(&marked))
+            }
+        }
+    }
+
+    /// Redacts what a plugin says of a file. Where it names the file's path, the same holds as for the path.
+    pub fn of_label(
+        redact: &mut dyn Redact,
+        field: Field<'_>,
+        value: &str,
+        path: Option<&KernelPath>,
+    ) -> Shown {
+        if let Some(path) = path
+            && let Some(marked) = path.marked()
+        {
+            let path = String::from_utf8_lossy(&path.bytes);
+            let marked = value.replace(&*path, &String::from_utf8_lossy(&marked));
+            return Self::of_marked(redact, field, value.into(), &marked);
+        }
+        Self::of_text(redact, field, value.into(), &[])
+    }
+
+    /// Asks about `marked`, and shows `value` where nothing has to be hidden of it.
+    fn of_marked(
+        redact: &mut dyn Redact,
+        field: Field<'_>,
+        value: Cow<'_, str>,
+        marked: &str,
+    ) -> Shown {
+        match redact.redact(field, marked, &[]) {
+            Some(text) if text != marked => {
+                // The mark was for the redactor; that the path is no whole one is told by `unreachable`.
+                let text = match text.strip_prefix(MISSING) {
+                    Some(rest) if rest.starts_with('/') => rest.to_owned(),
+                    _ => text,
+                };
+                Shown { hidden: true, text }
+            }
+            _ => Shown { text: value.into_owned(), hidden: false },
+        }
+    }
+
     /// Redacts a command line: its arguments, joined by spaces.
     pub fn of_command_line(
         redact: &mut dyn Redact,
@@ -100,5 +155,51 @@ impl Shown {
 impl serde::Serialize for Shown {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows what it is asked, and hides what it is told to.
+    struct Asked(Vec<String>, Option<&'static str>);
+
+    impl Redact for Asked {
+        fn redact(&mut self, _: Field<'_>, value: &str, _: &[String]) -> Option<String> {
+            self.0.push(value.to_owned());
+            self.1.map(str::to_owned)
+        }
+    }
+
+    fn unreachable() -> KernelPath {
+        KernelPath { bytes: b"/alice/k.pem".to_vec(), unreachable: true, ..KernelPath::default() }
+    }
+
+    #[test]
+    fn a_path_from_its_mounts_root_is_marked_for_the_redactor_only() {
+        for (answer, shown, hidden) in [
+            (None, "/alice/k.pem", false),
+            (Some("…/alice/k.pem"), "/alice/k.pem", false),
+            (Some("…/…/k.pem"), "/…/k.pem", true),
+            (Some("[REDACTED]"), "[REDACTED]", true),
+        ] {
+            let mut redact = Asked(Vec::new(), answer);
+            let found = Shown::of_path(&mut redact, Field::File, &unreachable());
+            assert_eq!((found.as_str(), found.hidden()), (shown, hidden));
+            assert_eq!(redact.0, ["…/alice/k.pem"]);
+        }
+        let mut redact = Asked(Vec::new(), None);
+        let path = KernelPath { unreachable: false, ..unreachable() };
+        Shown::of_path(&mut redact, Field::File, &path);
+        assert_eq!(redact.0, ["/alice/k.pem"]);
+    }
+
+    #[test]
+    fn a_label_that_names_such_a_path_is_marked_as_well() {
+        let mut redact = Asked(Vec::new(), None);
+        let value = "owner of /alice/k.pem";
+        let shown = Shown::of_label(&mut redact, Field::Label("x"), value, Some(&unreachable()));
+        assert_eq!((redact.0, shown.as_str()), (vec!["owner of …/alice/k.pem".to_owned()], value));
     }
 }

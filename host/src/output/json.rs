@@ -2,12 +2,11 @@
 
 use std::io::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
 
 use super::chunk::Ends;
-use crate::event::{Notice, OpenFlags, RedactedEvent, RedactedWhat, Shown, Timestamp};
+use super::object::Object;
+use crate::event::{Notice, RedactedEvent, Timestamp};
 
 /// Renders objects.
 #[derive(Debug)]
@@ -57,14 +56,14 @@ impl Json {
 
     pub(super) fn event(&mut self, event: &RedactedEvent, out: &mut Vec<u8>) {
         let timestamp = self.clock.text(event.timestamp());
-        self.shape.add(&EventObject { event, timestamp, extended: self.extended }, out);
+        self.shape.add(&Object::of_event(event, timestamp, self.extended), out);
     }
 
     pub(super) fn notice(&mut self, notice: &Notice, out: &mut Vec<u8>) {
         let at = match notice {
             Notice::EventsLost(at, _) | Notice::PluginFailed(at, _) => *at,
         };
-        self.shape.add(&NoticeObject { notice, timestamp: self.clock.text(at) }, out);
+        self.shape.add(&Object::of_notice(notice, self.clock.text(at)), out);
     }
 }
 
@@ -128,166 +127,10 @@ impl Clock {
     }
 }
 
-struct EventObject<'a> {
-    event: &'a RedactedEvent,
-    timestamp: &'a str,
-    extended: bool,
-}
-
-impl Serialize for EventObject<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.documented(&mut map)?;
-        if self.extended {
-            self.extended(&mut map)?;
-        }
-        if !self.event.labels().is_empty() {
-            map.serialize_entry("labels", &Labels(self.event.labels()))?;
-        }
-        map.end()
-    }
-}
-
-impl EventObject<'_> {
-    fn documented<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let process = self.event.process();
-        let name = String::from_utf8_lossy(process.comm.as_bytes());
-        let head = |map: &mut M, event_type: &str| {
-            map.serialize_entry("event_type", event_type)?;
-            map.serialize_entry("timestamp", self.timestamp)?;
-            map.serialize_entry("pid", &process.pid)
-        };
-        match self.event.what() {
-            RedactedWhat::FileOpen { file, file_type, flags, .. } => {
-                head(map, "file_open")?;
-                map.serialize_entry("uid", &process.uid)?;
-                map.serialize_entry("process", &name)?;
-                map.serialize_entry("file", file)?;
-                map.serialize_entry("file_type", file_type.as_str())?;
-                map.serialize_entry("flags", &OpenFlags(*flags))
-            }
-            RedactedWhat::LibLoad { library, library_name, .. } => {
-                head(map, "lib_load")?;
-                map.serialize_entry("process", &name)?;
-                map.serialize_entry("library", library)?;
-                map.serialize_entry("library_name", library_name)
-            }
-            RedactedWhat::Exec { cmdline } => {
-                head(map, "process_exec")?;
-                map.serialize_entry("ppid", &process.ppid)?;
-                map.serialize_entry("process", &name)?;
-                map.serialize_entry("cmdline", cmdline)
-            }
-            RedactedWhat::Exit { exit_code, .. } => {
-                head(map, "process_exit")?;
-                map.serialize_entry("process", &name)?;
-                map.serialize_entry("exit_code", exit_code)
-            }
-        }
-    }
-
-    fn extended<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let process = self.event.process();
-        let what = self.event.what();
-        map.serialize_entry("tid", &process.tid)?;
-        if !matches!(what, RedactedWhat::FileOpen { .. }) {
-            map.serialize_entry("uid", &process.uid)?;
-        }
-        if !matches!(what, RedactedWhat::Exec { .. }) {
-            map.serialize_entry("ppid", &process.ppid)?;
-        }
-        map.serialize_entry("exe", &process.exe)?;
-        if let RedactedWhat::Exit { signal, .. } = what {
-            map.serialize_entry("signal", signal)?;
-        }
-        let place = match what {
-            RedactedWhat::FileOpen { place, .. } | RedactedWhat::LibLoad { place, .. } => {
-                Some(place)
-            }
-            RedactedWhat::Exec { .. } | RedactedWhat::Exit { .. } => None,
-        };
-        if let Some(place) = place {
-            map.serialize_entry("dev", &Device(place.dev))?;
-            map.serialize_entry("inode", &place.inode)?;
-        }
-        map.serialize_entry("mount_ns", &process.mount_ns)?;
-        map.serialize_entry("container", &process.container.as_deref())?;
-        map.serialize_entry("cgroup", &process.cgroup.as_deref())?;
-        if let RedactedWhat::FileOpen { classifier, head, .. } = what {
-            map.serialize_entry("classifier", &classifier.as_deref())?;
-            map.serialize_entry("head", head.as_str())?;
-        }
-        if let Some(place) = place {
-            map.serialize_entry("unreachable", &place.unreachable)?;
-            if let Some(bytes) = &place.file_bytes {
-                map.serialize_entry("file_bytes", &STANDARD.encode(bytes))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Labels<'a>(&'a [(std::sync::Arc<str>, Shown)]);
-
-impl Serialize for Labels<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // An object has each name once; the first plugin's word stays.
-        let mut map = serializer.serialize_map(None)?;
-        for (at, (name, value)) in self.0.iter().enumerate() {
-            if self.0.iter().take(at).all(|(earlier, _)| earlier != name) {
-                map.serialize_entry(&**name, value)?;
-            }
-        }
-        map.end()
-    }
-}
-
-/// `major:minor`
-struct Device(u32);
-
-impl Serialize for Device {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}:{}", self.0 >> 20, self.0 & 0xf_ffff))
-    }
-}
-
-struct NoticeObject<'a> {
-    notice: &'a Notice,
-    timestamp: &'a str,
-}
-
-impl Serialize for NoticeObject<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        let mut head = |event_type: &str| {
-            map.serialize_entry("event_type", event_type)?;
-            map.serialize_entry("timestamp", self.timestamp)
-        };
-        match self.notice {
-            Notice::EventsLost(_, loss) => {
-                head("events_lost")?;
-                map.serialize_entry("count", &loss.count)?;
-                map.serialize_entry("cause", &loss.cause)?;
-                if !loss.exact {
-                    map.serialize_entry("exact", &false)?;
-                }
-            }
-            Notice::PluginFailed(_, failure) => {
-                head("plugin_failed")?;
-                map.serialize_entry("plugin", &failure.plugin)?;
-                map.serialize_entry("kind", failure.kind)?;
-                map.serialize_entry("cause", &failure.cause)?;
-                map.serialize_entry("count", &failure.count)?;
-                map.serialize_entry("action", failure.action)?;
-            }
-        }
-        map.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::OpenFlags;
 
     #[test]
     fn timestamps_have_microseconds_and_a_z() {

@@ -3,6 +3,7 @@
 mod chunk;
 mod document;
 mod json;
+mod object;
 mod table;
 mod target;
 mod writer;
@@ -12,6 +13,11 @@ pub use document::{DocumentShape, DocumentTarget, WriteError, json as document_j
 pub use table::Look;
 pub use target::{NewFile, OpenError, Target};
 pub use writer::{Ended, Writer};
+
+/// Schema of the objects of a stream.
+pub fn schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
+    generator.into_root_schema_for::<object::Object<'static>>()
+}
 
 use crate::event::{Notice, RedactedEvent};
 

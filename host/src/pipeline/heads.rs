@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
 use crate::interest::Interest;
 use crate::plugin::Plugins;
-use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, Reader, Refusal};
+use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal};
 use crate::stop::Stop;
 
 /// How long the heads of one drain are waited for, all together.
@@ -47,6 +47,11 @@ pub trait AskHeads: std::fmt::Debug {
 
     /// Looks into some of all processes: see [`Reader::page`].
     fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page>;
+
+    /// What became of the reader since the last time, if anything. A new one is asked nothing until it was told here.
+    fn news(&mut self) -> Option<News> {
+        None
+    }
 }
 
 /// Processes, and where to go on, if there are more.
@@ -76,6 +81,10 @@ impl AskHeads for ReaderHeads {
 
     fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
         self.reader.page(from, interest, until, &self.stop)
+    }
+
+    fn news(&mut self) -> Option<News> {
+        self.reader.news()
     }
 }
 
@@ -122,6 +131,10 @@ impl AskHeads for KeptHeads {
 
     fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
         self.inner.page(from, interest, until)
+    }
+
+    fn news(&mut self) -> Option<News> {
+        self.inner.news()
     }
 }
 

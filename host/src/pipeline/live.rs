@@ -12,7 +12,7 @@ use super::losses::{EVERY, LOOK};
 use super::{Hangup, Line, LossTeller, Recorder, Sink};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
-use crate::plugin::Level;
+use crate::reader::News;
 use crate::signals::Signals;
 use crate::source::Source;
 use crate::stats::{Missing, Stats};
@@ -158,9 +158,28 @@ impl<S: Sink> Live<S> {
             // Lets the signals, the duration and the output have their say at any event rate.
             tokio::task::yield_now().await;
         }
+        self.meet_reader();
         self.tell(false);
         self.line.sink.flush().await;
         Ok(drained)
+    }
+
+    /// A reader that took the place of one that hung is left out of the trace before it opens anything.
+    fn meet_reader(&mut self) {
+        let say = &self.line.say;
+        match self.line.heads.news() {
+            None => {}
+            Some(News::Off) => say.error(format_args!(
+                "the reader hung too often: beginnings of files are not looked at any more"
+            )),
+            Some(News::Replaced(pids)) => {
+                let own: Vec<u32> = pids.into_iter().chain([std::process::id()]).collect();
+                match self.source.set_own(&own) {
+                    Ok(()) => say.info("the reader hung and was replaced"),
+                    Err(error) => say.error(format_args!("the new reader is traced: {error}")),
+                }
+            }
+        }
     }
 
     fn take_batch(&mut self) -> usize {
@@ -227,19 +246,8 @@ impl<S: Sink> Live<S> {
     }
 
     fn tell_failures(&mut self, at: Timestamp, now: Instant) {
-        let failures = self.line.plugins.take_failures();
-        self.failures_next = Some(now + if failures.is_empty() { LOOK } else { EVERY });
-        for failure in failures {
-            self.line.sink.notice(&Notice::PluginFailed(at, failure));
-        }
-        self.line.stats.plugin_failures = self.line.plugins.failures();
-        for line in self.line.plugins.take_log() {
-            let text = format!("plugin {}: {}", line.plugin, line.message);
-            match line.level {
-                Level::Debug => self.line.say.detail(text),
-                Level::Error | Level::Warn | Level::Info => self.line.say.info(text),
-            }
-        }
+        let any = self.line.tell_failures(at);
+        self.failures_next = Some(now + if any { EVERY } else { LOOK });
     }
 
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.

@@ -4,8 +4,8 @@ use super::heads::Heads;
 use super::{AskHeads, judge};
 use crate::enrich::library_name;
 use crate::event::{
-    ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile, PathState,
-    ProcessFacts, ProcessKey, Timestamp,
+    ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile, ProcessFacts,
+    ProcessKey, Timestamp,
 };
 use crate::plugin::Plugins;
 use crate::reader::LookedAt;
@@ -26,9 +26,9 @@ pub fn judge_looked(
 fn events(process: &LookedAt, at: Timestamp) -> Vec<EnrichedEvent> {
     let facts = looked_facts(process);
     let libraries = process.libraries.iter().map(|file| EnrichedWhat::LibLoad {
-        library_name: library_name(path(&file.path, false).file_name()).to_vec(),
+        library_name: library_name(path(&file.path).file_name()).to_vec(),
         file: OpenedFile {
-            path: path(&file.path, false),
+            path: path(&file.path),
             dev: file.dev,
             inode: file.inode,
             ..OpenedFile::default()
@@ -37,7 +37,11 @@ fn events(process: &LookedAt, at: Timestamp) -> Vec<EnrichedEvent> {
     let files = process.files.iter().map(|file| EnrichedWhat::FileOpen {
         flags: file.flags,
         file: OpenedFile {
-            path: path(&file.path, file.deleted),
+            path: KernelPath {
+                deleted: file.deleted,
+                unreachable: file.unreachable,
+                ..path(&file.path)
+            },
             dev: file.dev,
             inode: file.inode,
             size: file.size,
@@ -51,9 +55,8 @@ fn events(process: &LookedAt, at: Timestamp) -> Vec<EnrichedEvent> {
     whats.map(|what| EnrichedEvent { timestamp: at, process: facts.clone(), what }).collect()
 }
 
-fn path(bytes: &[u8], deleted: bool) -> KernelPath {
-    let state = PathState::Complete;
-    KernelPath { bytes: bytes.to_vec(), state, deleted, ..KernelPath::default() }
+fn path(bytes: &[u8]) -> KernelPath {
+    KernelPath { bytes: bytes.to_vec(), ..KernelPath::default() }
 }
 
 /// Who the process is. What only the kernel tells is zero.

@@ -27,10 +27,10 @@ use std::time::Instant;
 use crate::decode::decode;
 use crate::enrich::Enrich;
 use crate::event::{
-    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, KernelWhat, RawRecord,
-    Redact, RedactedEvent,
+    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, KernelWhat, Notice,
+    RawRecord, Redact, RedactedEvent, Timestamp,
 };
-use crate::plugin::{Decision, Plugins};
+use crate::plugin::{Decision, Level, Plugins};
 use crate::say::Say;
 use crate::select::Select;
 use crate::stats::Stats;
@@ -135,7 +135,25 @@ impl<S: Sink> Line<S> {
     }
 }
 
-impl<S> Line<S> {
+impl<S: Sink> Line<S> {
+    /// Tells what failed since the last time, and what plugins say; whether anything failed.
+    pub fn tell_failures(&mut self, at: Timestamp) -> bool {
+        let failures = self.plugins.take_failures();
+        let any = !failures.is_empty();
+        for failure in failures {
+            self.stats.blame(&failure);
+            self.sink.notice(&Notice::PluginFailed(at, failure));
+        }
+        for line in self.plugins.take_log() {
+            let text = format!("plugin {}: {}", line.plugin, line.message);
+            match line.level {
+                Level::Debug => self.say.detail(text),
+                Level::Error | Level::Warn | Level::Info => self.say.info(text),
+            }
+        }
+        any
+    }
+
     fn learn_cgroups(&mut self, batch: &[KernelEvent]) {
         let unknown = self.enrich.unknown_cgroups(batch);
         if unknown.is_empty() {

@@ -23,13 +23,14 @@ pub async fn replay<R: Read>(
     line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
 ) -> Replayed {
+    let mut last = Timestamp::default();
     let replayed = loop {
-        if line.stop.is_asked() {
+        if line.stop.is_asked() || line.plugins.must_end().is_some() {
             break Replayed::Whole;
         }
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
-                process(wall_offset_ns, &records, line, heads).await;
+                last = process(wall_offset_ns, &records, line, heads).await.unwrap_or(last);
             }
             Ok(Frame::Heads(asked)) => heads.add(asked),
             Ok(Frame::Cgroups(cgroups)) => {
@@ -51,16 +52,19 @@ pub async fn replay<R: Read>(
             Err(damage) => break Replayed::Damaged(damage),
         }
     };
+    // Once, and at the recording's own time: a replay prints the same each time.
+    line.tell_failures(last);
     line.sink.flush().await;
     replayed
 }
 
+/// The time of the last event.
 async fn process(
     wall_offset_ns: i64,
     records: &[Vec<u8>],
     line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
-) {
+) -> Option<Timestamp> {
     line.enrich.set_wall_offset_ns(wall_offset_ns);
     let mut batch = Vec::with_capacity(records.len());
     for record in records {
@@ -68,8 +72,10 @@ async fn process(
     }
     // Whether a file had just changed when it was judged, is a question about then. A little too early is safe: what is
     // not remembered for that is asked again.
-    let latest = batch.iter().map(|event| event.ts_ns).max();
-    line.plugins.set_now(latest.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
+    let last = batch.iter().map(|event| event.ts_ns).max();
+    line.plugins.set_now(last.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
     line.process(&mut batch).await;
     heads.batch_ends();
+    let boot_ns = i64::try_from(last?).unwrap_or(i64::MAX);
+    Some(Timestamp(boot_ns.saturating_add(wall_offset_ns).div_euclid(1000)))
 }

@@ -1,35 +1,34 @@
 //! Which cgroup has this id: by a process that is in it, else by looking for it below the mounted hierarchy.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::scan;
+use crate::cgroup::Hierarchy;
 
-/// Where hierarchies are mounted.
-const MOUNTS: [&str; 3] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup", "/sys/fs/cgroup/pids"];
 /// Directories that are looked at in one search.
 const MOST: usize = 20_000;
 
 /// The path of the cgroup `id`, as /proc shows it. `pid`: a process that was in it.
 pub(super) fn path(id: u64, pid: u32) -> Option<String> {
-    let of_process = scan::cgroup_of(pid);
-    match of_process {
+    let hierarchy = Hierarchy::of_this_system();
+    let mount = hierarchy.mount();
+    let inode = |path: &str| {
+        let below = path.trim_start_matches('/');
+        Some(fs::metadata(mount.as_deref()?.join(below)).ok()?.ino())
+    };
+    match scan::cgroup_of(pid, hierarchy) {
         // The pid may be used again, so the hierarchy has the last word where it can be seen.
         Some(path) if inode(&path).is_none_or(|inode| inode == id) => Some(path),
-        _ => search(id),
+        _ => search(mount.as_deref()?, id),
     }
 }
 
-fn inode(path: &str) -> Option<u64> {
-    let below = path.trim_start_matches('/');
-    MOUNTS.iter().find_map(|mount| fs::metadata(Path::new(mount).join(below)).ok()).map(|m| m.ino())
-}
-
 /// Breadth first: containers are near the root.
-fn search(id: u64) -> Option<String> {
-    let mount = Path::new("/sys/fs/cgroup");
-    let mut waiting = std::collections::VecDeque::from([PathBuf::new()]);
+fn search(mount: &Path, id: u64) -> Option<String> {
+    let mut waiting = VecDeque::from([PathBuf::new()]);
     let mut looked_at = 0;
     while let Some(below) = waiting.pop_front() {
         let Ok(entries) = fs::read_dir(mount.join(&below)) else { continue };
@@ -49,4 +48,21 @@ fn search(id: u64) -> Option<String> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_found_by_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+        fs::create_dir_all(dir.path().join("d")).unwrap();
+        fs::write(dir.path().join("d/file"), "").unwrap();
+        let inode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().ino();
+        assert_eq!(search(dir.path(), inode("a/b/c")).as_deref(), Some("/a/b/c"));
+        assert_eq!(search(dir.path(), inode("d")).as_deref(), Some("/d"));
+        assert_eq!(search(dir.path(), inode("d/file")), None);
+    }
 }

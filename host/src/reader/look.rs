@@ -179,8 +179,13 @@ fn descriptors(pid: u32, interest: &Interest) -> io::Result<Vec<Descriptor>> {
             continue;
         }
         let mounts = mounts.get_or_insert_with(|| kinds(&mountinfo(pid)));
-        let local = mounts.get(&mount).is_some_and(|kind| !is_remote(kind));
-        let file = Descriptor { path, deleted, flags, remote: !local, ..Descriptor::default() };
+        let kind = mounts.get(&mount);
+        let local = kind.is_some_and(|kind| !is_remote(kind));
+        // mountinfo has the mounts that are below the process's root.
+        let unreachable = kind.is_none();
+        let remote = !local;
+        let file =
+            Descriptor { path, deleted, flags, unreachable, remote, ..Descriptor::default() };
         let Some(file) = (if local { looked_at(&directory, &number, file) } else { Some(file) })
         else {
             continue;

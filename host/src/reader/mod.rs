@@ -13,7 +13,7 @@ mod secrets;
 mod serve;
 
 pub use nursery::run as serve;
-pub use process::Reader;
+pub use process::{News, Reader};
 pub use protocol::{
     Descriptor, HeadAnswer, HeadQuestion, LookedAt, MappedFile, Refusal, SeenProcess,
 };

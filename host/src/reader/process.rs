@@ -35,6 +35,19 @@ pub struct Reader {
     running: Option<Running>,
     number: u64,
     replaced: u32,
+    /// What nobody was told yet.
+    news: Option<News>,
+    /// A new reader is asked only when [`Reader::news`] told of it.
+    shy: bool,
+}
+
+/// What became of a reader that hung.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Another one took its place: what [`Reader::pids`] says now.
+    Replaced(Vec<u32>),
+    /// There is none any more: nothing is looked at from now on.
+    Off,
 }
 
 /// The process that makes readers.
@@ -59,7 +72,17 @@ impl Reader {
     pub fn start() -> io::Result<Reader> {
         let nursery = Nursery::start()?;
         let running = Some(nursery.make()?);
-        Ok(Reader { nursery, running, number: 0, replaced: 0 })
+        Ok(Reader { nursery, running, number: 0, replaced: 0, news: None, shy: false })
+    }
+
+    /// From now on a new reader waits until somebody took the news of it: its own opens shall not be traced.
+    pub fn wait_to_be_known(&mut self) {
+        self.shy = true;
+    }
+
+    /// What became of the reader since the last time, if anything.
+    pub fn news(&mut self) -> Option<News> {
+        self.news.take()
     }
 
     /// Process ids of the reader and of the process that makes readers, to be left out of the trace.
@@ -181,6 +204,9 @@ impl Reader {
                 self.replace();
             }
         }
+        if self.shy && self.news.is_some() {
+            return None;
+        }
         self.running.as_mut().filter(|running| running.owes.is_none())
     }
 
@@ -193,6 +219,10 @@ impl Reader {
             self.replaced += 1;
             self.running = self.nursery.make().ok();
         }
+        self.news = Some(match self.running {
+            Some(_) => News::Replaced(self.pids()),
+            None => News::Off,
+        });
     }
 }
 

@@ -116,6 +116,8 @@ pub struct Descriptor {
     pub deleted: bool,
     /// Flags of the open, as the kernel keeps them.
     pub flags: u32,
+    /// It lies outside of the process's root: the path is that from its mount's root.
+    pub unreachable: bool,
     /// It lies where nothing is looked at; what follows is zero.
     pub remote: bool,
     /// Device: major << 20 | minor.

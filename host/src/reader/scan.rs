@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
 use super::protocol::{MappedFile, SeenProcess};
+use crate::cgroup::Hierarchy;
 
 /// Bytes of one file below `/proc` that are read: a process may have a million mappings.
 const MOST_BYTES: u64 = 4 << 20;
@@ -14,14 +15,15 @@ const TICK_NS: u64 = 10_000_000;
 /// All processes that can be seen. One that ends meanwhile is left out.
 pub(super) fn scan() -> Vec<SeenProcess> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let hierarchy = Hierarchy::of_this_system();
     entries
         .filter_map(Result::ok)
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(process)
+        .filter_map(|pid| process(pid, hierarchy))
         .collect()
 }
 
-fn process(pid: u32) -> Option<SeenProcess> {
+fn process(pid: u32, hierarchy: Hierarchy) -> Option<SeenProcess> {
     let (ppid, start_ns) = stat(&text(pid, "stat")?)?;
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
     // A kernel thread has no executable and maps nothing.
@@ -32,7 +34,7 @@ fn process(pid: u32) -> Option<SeenProcess> {
         start_ns,
         ppid,
         exe: exe.map(|exe| exe.into_os_string().into_vec()),
-        cgroup: cgroup_of(pid),
+        cgroup: cgroup_of(pid, hierarchy),
         mapped,
     })
 }
@@ -73,17 +75,8 @@ pub(super) fn file_name(path: &[u8]) -> &[u8] {
 }
 
 /// The path of a process's cgroup.
-pub(super) fn cgroup_of(pid: u32) -> Option<String> {
-    text(pid, "cgroup").and_then(|text| cgroup(&text))
-}
-
-/// The path in the unified hierarchy, else in the first one that names more than the root.
-fn cgroup(text: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(text);
-    let paths = || text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-    let unified = text.lines().find_map(|line| line.strip_prefix("0::"));
-    let path = unified.filter(|path| *path != "/").or_else(|| paths().find(|path| *path != "/"));
-    path.or(unified).or_else(|| paths().next()).map(str::to_owned)
+pub(super) fn cgroup_of(pid: u32, hierarchy: Hierarchy) -> Option<String> {
+    hierarchy.path(&String::from_utf8_lossy(&text(pid, "cgroup")?))
 }
 
 /// Each file of which code is mapped, once.
@@ -140,16 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn the_cgroup_that_tells_most() {
-        assert_eq!(cgroup(b"0::/user.slice\n").as_deref(), Some("/user.slice"));
-        assert_eq!(cgroup(b"5:cpu:/docker/1\n0::/\n").as_deref(), Some("/docker/1"));
-        assert_eq!(cgroup(b"0::/\n").as_deref(), Some("/"));
-        assert_eq!(cgroup(b"").as_deref(), None);
-    }
-
-    #[test]
     fn this_process_is_found_with_its_code() {
-        let own = process(std::process::id()).unwrap();
+        let own = process(std::process::id(), Hierarchy::of_this_system()).unwrap();
         assert_eq!(
             own.exe,
             fs::read_link("/proc/self/exe").ok().map(|p| p.into_os_string().into_vec())

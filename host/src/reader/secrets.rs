@@ -2,13 +2,34 @@
 //!
 //! - Of PEM: the lines that begin a block, and the blocks that are public (certificates, requests, revocation lists,
 //!   public keys) whole. Nothing that stands around the blocks.
-//! - Of DER: a certificate (SEQUENCE, SEQUENCE, `[0]`) whole, else [`DER_BYTES`].
+//! - Of DER: a certificate (SEQUENCE, SEQUENCE, `[0]`) to its end, else [`DER_BYTES`].
+//! - Of other text: the word that tells its format, if it is one of [`FORMATS`]. A password may be all of a file.
 //! - Of anything else: [`OTHER_BYTES`].
 
 /// Enough to tell what a DER structure is; a key's numbers come later.
 const DER_BYTES: usize = 7;
 /// Enough for magic numbers.
 const OTHER_BYTES: usize = 16;
+
+/// Beginnings of texts that tell what they are, and nothing else.
+const FORMATS: [&[u8]; 16] = [
+    b"PuTTY-User-Key-File-2:",
+    b"PuTTY-User-Key-File-3:",
+    b"AGE-SECRET-KEY-1",
+    b"age-encryption.org/v1",
+    b"# created: ",
+    b"untrusted comment: ",
+    b"ssh-rsa ",
+    b"ssh-dss ",
+    b"ssh-ed25519 ",
+    b"ecdsa-sha2-nistp",
+    b"sk-ssh-ed25519@o",
+    b"sk-ecdsa-sha2-ni",
+    b"---- BEGIN SSH2 ",
+    b"<?xml ",
+    b"{",
+    b"#",
+];
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
@@ -31,11 +52,30 @@ pub(super) fn visible(head: &[u8]) -> Vec<u8> {
         return pem(head);
     }
     let most = match head {
-        _ if is_der_certificate(head) => head.len(),
-        [0x30, ..] => DER_BYTES,
+        _ if is_text(head) => format(head),
+        [0x30, ..] => der_certificate(head).unwrap_or(DER_BYTES),
         _ => OTHER_BYTES,
     };
     head.split_at(most.min(head.len())).0.to_vec()
+}
+
+/// Whether a reader of text would get along with what might be seen of it.
+fn is_text(head: &[u8]) -> bool {
+    let (begin, _) = head.split_at(head.len().min(OTHER_BYTES));
+    let utf16 = begin.starts_with(b"\xff\xfe") || begin.starts_with(b"\xfe\xff");
+    let control = |&byte: &u8| byte < b' ' && !byte.is_ascii_whitespace() || byte == 0x7f;
+    let utf8 = match std::str::from_utf8(begin) {
+        Ok(_) => true,
+        // A character that goes on behind.
+        Err(error) => error.error_len().is_none(),
+    };
+    utf16 || utf8 && !begin.iter().any(control)
+}
+
+/// How much of a text tells its format.
+fn format(head: &[u8]) -> usize {
+    let known = FORMATS.iter().filter(|format| head.starts_with(format));
+    known.map(|format| format.len().min(OTHER_BYTES)).max().unwrap_or(0)
 }
 
 fn pem(head: &[u8]) -> Vec<u8> {
@@ -73,15 +113,20 @@ fn begin(line: &[u8]) -> Option<&[u8]> {
     (!label.is_empty() && label.len() <= 64 && label.iter().all(is_label)).then_some(label)
 }
 
-fn is_der_certificate(head: &[u8]) -> bool {
-    let tbs = sequence(head).and_then(sequence);
-    tbs.is_some_and(|inner| inner.first() == Some(&0xa0))
+/// The length of the certificate that this begins with. What stands behind it may be its key.
+fn der_certificate(head: &[u8]) -> Option<usize> {
+    let (outer, length) = sequence(head)?;
+    let (inner, _) = sequence(outer)?;
+    (inner.first() == Some(&0xa0)).then_some(head.len() - outer.len() + length)
 }
 
-/// What is inside a SEQUENCE that is as long as a certificate may be.
-fn sequence(der: &[u8]) -> Option<&[u8]> {
+/// What is inside a SEQUENCE that is as long as a certificate may be, and how long it says it is.
+fn sequence(der: &[u8]) -> Option<(&[u8], usize)> {
     match der {
-        [0x30, 0x82, _, _, rest @ ..] | [0x30, 0x81, _, rest @ ..] => Some(rest),
+        [0x30, 0x82, high, low, rest @ ..] => {
+            Some((rest, usize::from(*high) << 8 | usize::from(*low)))
+        }
+        [0x30, 0x81, length, rest @ ..] => Some((rest, usize::from(*length))),
         _ => None,
     }
 }
@@ -129,13 +174,41 @@ mod tests {
 
     #[test]
     fn der_and_the_rest() {
-        let certificate = [&[0x30, 0x82, 3, 0, 0x30, 0x82, 2, 0, 0xa0][..], &[7; 700]].concat();
+        // 0x300 bytes behind the four of the outer header.
+        let certificate =
+            [&[0x30, 0x82, 3, 0, 0x30, 0x82, 2, 0, 0xa0][..], &[7; 0x300 - 5]].concat();
         assert_eq!(visible(&certificate), certificate);
+        let with_key = [&certificate[..], b"\x30\x82secret"].concat();
+        assert_eq!(visible(&with_key), certificate);
         let key = [&[0x30, 0x82, 3, 0, 2, 1, 0, 0x30][..], &[7; 700]].concat();
         assert_eq!(visible(&key).len(), DER_BYTES);
-        assert_eq!(visible(&[b'x'; 500]).len(), OTHER_BYTES);
-        assert_eq!(visible(b"PuTTY"), b"PuTTY");
+        assert_eq!(visible(&[0xfe; 500]).len(), OTHER_BYTES);
+        assert_eq!(visible(b"\xfe\xed\xfe\xed\0\0\0\x02"), b"\xfe\xed\xfe\xed\0\0\0\x02");
         assert_eq!(visible(b""), b"");
+    }
+
+    #[test]
+    fn of_text_only_its_format() {
+        for (text, format) in [
+            ("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none", "PuTTY-User-Key-F"),
+            ("AGE-SECRET-KEY-1QQPQYS", "AGE-SECRET-KEY-1"),
+            (
+                "# created: 2024-01-01T00:00:00Z\n# public key: age1x\nAGE-SECRET-KEY-1X",
+                "# created: ",
+            ),
+            ("{\"k\":\"GawgguFyGrWKav7AX4VKUg\",\"kty\":\"oct\"}", "{"),
+            ("root:$6$salt$hash:19000:0:99999:7:::\n", ""),
+            ("alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", ""),
+            ("hunter2\n", ""),
+            ("0123456789abcdef0123456789abcdef", ""),
+            ("\u{feff}s3cret", ""),
+            ("pässwört-und-mehr", ""),
+            ("fifteen bytes..é", ""),
+            ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "ssh-ed25519 "),
+        ] {
+            assert_eq!(seen(text), format, "{text}");
+        }
+        assert_eq!(visible(b"\xff\xfes\03\0c\0r\0e\0t\0"), b"");
     }
 
     proptest! {
@@ -144,6 +217,15 @@ mod tests {
         fn no_private_body_passes(before in "[a-z \n-]{0,40}", label in "(RSA |EC |OPENSSH |ENCRYPTED |)PRIVATE KEY", after in "[a-zA-Z \n-]{0,40}") {
             let file = format!("{before}\n-----BEGIN {label}-----\nS3CR3T/S3CR3T\n-----END {label}-----\n{after}");
             prop_assert!(!seen(&file).contains("S3CR3T"));
+        }
+
+        /// A text without a block shows at most the name of a format.
+        #[test]
+        fn no_text_passes(text in "[ -~\n]{0,80}") {
+            prop_assume!(!text.contains("-----BEGIN "));
+            let shown = seen(&text);
+            let known = FORMATS.iter().any(|format| format.starts_with(shown.as_bytes()));
+            prop_assert!(known, "{shown:?}");
         }
 
         #[test]

@@ -112,7 +112,8 @@ impl Btf {
             let start = u32::try_from(at).map_err(|_too_large| BtfError::Short)?;
             self.starts.push(start);
             let number = u32::try_from(self.starts.len()).map_err(|_too_many| BtfError::Short)?;
-            if matches!(found.kind, kind::STRUCT | kind::UNION | kind::TYPEDEF | kind::FUNC) {
+            let asked_for = [kind::STRUCT, kind::UNION, kind::TYPEDEF, kind::FUNC, kind::ENUM];
+            if asked_for.contains(&found.kind) {
                 let name = string(&self.bytes, self.strings, found.name);
                 if let Some(numbers) = name.and_then(|name| self.named.get_mut(name)) {
                     numbers.push(number);
@@ -221,6 +222,17 @@ impl Btf {
         self.named(name)
             .find(|found| matches!(found.kind, kind::STRUCT | kind::UNION))
             .map(|found| found.size_or_type)
+    }
+
+    /// The value that the enum has for this name.
+    pub(crate) fn enumerator(&self, of: &str, name: &str) -> Option<u32> {
+        self.named(of).filter(|found| found.kind == kind::ENUM).find_map(|found| {
+            (0..found.count).find_map(|index| {
+                let at = found.at.checked_add(12)?.checked_add(usize::try_from(index).ok()? * 8)?;
+                let found = string(&self.bytes, self.strings, word(&self.bytes, at)?)?;
+                (found == name).then(|| word(&self.bytes, at.checked_add(4)?)).flatten()
+            })
+        })
     }
 
     /// How many parameters the function, or the function that the typedef stands for, has.
@@ -365,6 +377,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn values_of_enums() {
+        let mut writer = Writer::default();
+        let tail = [writer.name("first_id"), 0, writer.name("second_id"), 7];
+        writer.add("outer", kind::ENUM, 2, 4, &tail);
+        let btf = Btf::parse(writer.finish(), NAMES).unwrap();
+        assert_eq!(btf.enumerator("outer", "second_id"), Some(7));
+        assert_eq!(btf.enumerator("outer", "third_id"), None);
+        assert_eq!(btf.enumerator("int", "first_id"), None);
+    }
+
+    #[test]
     fn a_struct_that_contains_itself_ends() {
         let mut writer = Writer::default();
         writer.members("outer", kind::STRUCT, 8, &[("", 1, 0); 600]);
@@ -399,6 +422,7 @@ pub(super) mod tests {
                 for name in ["first", "in_union", "list", "nothing"] {
                     let _ = btf.member("outer", name);
                 }
+                let _ = btf.enumerator("outer", "first");
                 let _ = (btf.parameters("do_it"), btf.parameters("hook_t"), btf.struct_size("int"));
             }
         }

@@ -63,6 +63,25 @@ impl Error {
     }
 }
 
+/// Why a probe does not work here, and what would help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) reason: String,
+    pub(super) remedy: &'static str,
+}
+
+impl Refusal {
+    /// Something that should work wherever BPF does.
+    pub(super) fn unexpected(reason: String) -> Refusal {
+        Refusal { reason, remedy: "report this text with the kernel's release" }
+    }
+
+    /// With where it happened in front.
+    pub(super) fn at(self, place: &str) -> Refusal {
+        Refusal { reason: format!("{place}: {}", self.reason), ..self }
+    }
+}
+
 /// An error and what caused it, on one line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = first_line(&error.to_string());

@@ -4,13 +4,14 @@
 use aya::Btf;
 
 use super::{
-    Attached, Kinds,
+    Attached, Kinds, Unseen,
     check::check,
-    error::Error,
+    error::{Error, Refusal},
     machine::{Machine, Preemption},
     object::Object,
     offsets::{Group, Layout},
     probe::{Hook, Probe},
+    unseen::{self, route},
 };
 
 /// Probes that do one thing together.
@@ -20,7 +21,9 @@ pub(super) struct Rung {
     pub(super) name: &'static str,
     pub(super) probes: &'static [Probe],
     /// What it cannot see, or sees wrongly.
-    pub(super) cannot_see: &'static [&'static str],
+    pub(super) cannot_see: &'static [Unseen],
+    /// What it costs others, where that is worth a word.
+    pub(super) costs: Option<&'static str>,
     /// Why it should not be used on this machine although it may load, and what would help.
     pub(super) unfit: fn(&Machine) -> Option<Unfit>,
 }
@@ -66,10 +69,12 @@ const LSM: Rung = Rung {
         ),
         probe("mmap_file", Hook::Security("mmap_file"), LOAD, &[Group::Task, Group::File]),
     ],
-    cannot_see: &[
+    cannot_see: &[unseen::of(
+        route::REFUSED_LATE,
         "that an open or a mapping was refused after the permission checks (O_DIRECT, lease, driver, IMA): it is told \
          all the same",
-    ],
+    )],
+    costs: None,
     unfit: |machine| {
         let modules = machine.security_modules.as_ref()?;
         (!modules.iter().any(|module| module == "bpf")).then_some(Unfit {
@@ -97,9 +102,11 @@ const FEXIT: Rung = Rung {
         ),
         probe("vm_mmap_pgoff", Hook::Return("vm_mmap_pgoff", 6), LOAD, &[Group::Task, Group::File]),
     ],
-    cannot_see: &[
+    cannot_see: &[unseen::of(
+        route::INTERRUPTED,
         "an open while another one is interrupted on the same processor (counted as missed)",
-    ],
+    )],
+    costs: None,
     unfit: |machine| {
         (machine.preemption != Preemption::Chosen).then_some(Unfit {
             reason: "this kernel is fully preemptible, or does not say: many opens would be missed",
@@ -123,18 +130,22 @@ const TP_BTF: Rung = Rung {
             hook: Hook::TracePoint("io_uring_complete"),
             serves: OPEN,
             needs: &[Group::Task, Group::File, Group::Descriptor, Group::Uring],
-            optional: Some("opens through io_uring"),
+            optional: Some((route::URING, "opens through io_uring")),
         },
     ],
     cannot_see: &[
-        "opens through io_uring into a direct descriptor",
-        "a file that another thread closes before the open returns (counted as lost)",
+        unseen::of(route::URING_DIRECT, "opens through io_uring into a direct descriptor"),
+        unseen::of(
+            route::CLOSED_MEANWHILE,
+            "a file that another thread closes before the open returns (counted as lost)",
+        ),
     ],
+    costs: Some("about 0.1 µs on every system call of every process"),
     unfit: |_| None,
 };
 
 const fn only(name: &'static str, probes: &'static [Probe]) -> Rung {
-    Rung { name, probes, cannot_see: &[], unfit: |_| None }
+    Rung { name, probes, cannot_see: &[], costs: None, unfit: |_| None }
 }
 
 /// Every purpose.
@@ -234,15 +245,17 @@ impl Ladder {
             let unfit = (rung.unfit)(ground.machine)
                 .filter(|unfit| named.is_none() || !unfit.can_be_asked_for);
             let tried = match unfit {
-                Some(unfit) => Err(format!("{} ({})", unfit.reason, unfit.remedy)),
-                None => rung.attach(object, ground, self.of_files),
+                Some(unfit) => Err(unfit.reason.to_owned()),
+                None => {
+                    rung.attach(object, ground, self.of_files).map_err(|refusal| refusal.reason)
+                }
             };
             match tried {
                 Ok(attached) => return Ok(attached),
-                Err(reason) => reasons.push(format!("{}: {reason}", rung.name)),
+                Err(reason) => reasons.push((rung.name, reason)),
             }
         }
-        Err(Error::Probe { purpose: self.purpose, reasons: reasons.join("; ") })
+        Err(none_works(self.purpose, &reasons))
     }
 }
 
@@ -253,38 +266,49 @@ impl Rung {
         object: &mut Object,
         ground: &Ground<'_>,
         of_files: bool,
-    ) -> Result<Attached, String> {
+    ) -> Result<Attached, Refusal> {
         let attached = self.try_attach(object, ground).and_then(|attached| {
             if of_files {
-                check(object, ground.kinds)?;
+                check(object, ground.kinds).map_err(Refusal::unexpected)?;
             }
             Ok(attached)
         });
         if attached.is_err() {
-            let bpf = object.bpf()?;
+            let bpf = object.bpf().map_err(Refusal::unexpected)?;
             self.probes.iter().for_each(|probe| probe.unload(bpf));
         }
         attached
     }
 
-    fn try_attach(&self, object: &mut Object, ground: &Ground<'_>) -> Result<Attached, String> {
-        let bpf = object.bpf()?;
-        let mut cannot_see: Vec<String> = self.cannot_see.iter().map(|&text| text.into()).collect();
+    fn try_attach(&self, object: &mut Object, ground: &Ground<'_>) -> Result<Attached, Refusal> {
+        let bpf = object.bpf().map_err(Refusal::unexpected)?;
+        let mut cannot_see = self.cannot_see.to_vec();
         let mut loaded = Vec::new();
         for probe in self.probes.iter().filter(|probe| probe.serves.meets(ground.kinds)) {
             match (probe.load(bpf, ground.btf, ground.layout), probe.optional) {
                 (Ok(()), _) => loaded.push(probe),
-                (Err(reason), Some(unseen)) => cannot_see.push(format!("{unseen} ({reason})")),
-                (Err(reason), None) => return Err(format!("{}: {reason}", probe.hook.name())),
+                (Err(refusal), Some((route, what))) => {
+                    let what = format!("{what} ({})", refusal.reason).into();
+                    cannot_see.push(Unseen { route, what });
+                }
+                (Err(refusal), None) => return Err(refusal.at(&probe.hook.name())),
             }
         }
         for probe in &loaded {
-            probe.attach(bpf).map_err(|reason| format!("{}: {reason}", probe.hook.name()))?;
+            probe.attach(bpf).map_err(|refusal| refusal.at(&probe.hook.name()))?;
         }
         let hooks: Vec<String> = loaded.iter().map(|probe| probe.hook.name()).collect();
         let programs = loaded.iter().map(|probe| probe.program).collect();
-        Ok(Attached { probe: self.name, hook: hooks.join(", "), cannot_see, programs })
+        let (probe, costs) = (self.name, self.costs);
+        Ok(Attached { probe, hook: hooks.join(", "), cannot_see, costs, programs })
     }
+}
+
+/// No rung of a ladder could be taken: each with why.
+pub(super) fn none_works(purpose: &'static str, rungs: &[(&str, String)]) -> Error {
+    let reasons: Vec<String> =
+        rungs.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+    Error::Probe { purpose, reasons: reasons.join("; ") }
 }
 
 #[cfg(test)]

@@ -129,9 +129,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
 
 /// Refuses a process that may not load programs.
 pub(super) fn check_privileges() -> Result<(), Error> {
-    let held =
-        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
-    let missing = missing(held);
+    let missing = missing(held());
     if missing.is_empty() {
         return Ok(());
     }
@@ -139,11 +137,47 @@ pub(super) fn check_privileges() -> Result<(), Error> {
     Err(Error::Privileges { missing: missing.join(", "), program: program.display().to_string() })
 }
 
-/// Names of the capabilities that loading programs needs and this process has not.
-pub(super) fn missing_capabilities() -> Vec<&'static str> {
-    missing(
-        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective),
-    )
+/// A capability that a run makes use of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether this process has it, or one that stands for it.
+    pub held: bool,
+    /// What it is needed for.
+    pub needed_for: &'static str,
+}
+
+/// All that a run makes use of. Without the last two it runs, and sees less.
+pub(super) fn capabilities() -> Vec<Capability> {
+    let held = held();
+    let tracing = "loading the probes: without it nothing runs";
+    let reading = "heads of other users' files, and what /proc tells of their processes";
+    let admin = held.contains(CapabilitySet::SYS_ADMIN);
+    [
+        ("CAP_BPF", admin || held.contains(CapabilitySet::BPF), tracing),
+        ("CAP_PERFMON", admin || held.contains(CapabilitySet::PERFMON), tracing),
+        ("CAP_SYS_PTRACE", held.contains(CapabilitySet::SYS_PTRACE), reading),
+        ("CAP_DAC_READ_SEARCH", held.contains(CapabilitySet::DAC_READ_SEARCH), reading),
+    ]
+    .into_iter()
+    .map(|(name, held, needed_for)| Capability { name, held, needed_for })
+    .collect()
+}
+
+fn held() -> CapabilitySet {
+    rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
+}
+
+/// Which processes are not told, whatever they do.
+pub(super) fn outside() -> Option<&'static str> {
+    let first = pid_namespace().is_ok_and(|number| number == 0);
+    (!first).then_some("processes outside this process's pid namespace are not reported")
+}
+
+/// Size in bytes of the kernel's type information; None: it has none.
+pub(super) fn btf_bytes() -> Option<u64> {
+    fs::metadata(BTF_PATH).ok().map(|found| found.len())
 }
 
 fn missing(held: CapabilitySet) -> Vec<&'static str> {

@@ -12,6 +12,7 @@ mod offsets;
 mod probe;
 mod survey;
 mod tables;
+mod unseen;
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -19,8 +20,9 @@ use crypto_tracer_common::{fixed::kinds, loss};
 
 pub use self::{
     error::Error,
-    machine::Preemption,
-    survey::{RungSurvey, Survey, survey},
+    machine::{Capability, Preemption},
+    survey::{Request, RungSurvey, Survey, survey},
+    unseen::{Unseen, route},
 };
 use self::{
     ladder::Ground,
@@ -31,6 +33,9 @@ use crate::{
     event::{ProcessKey, RawRecord},
     interest::Interest,
 };
+
+/// Descendants that can be followed at a time.
+pub const FAMILY_ROOM: u32 = 32_768;
 
 /// Which events are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +104,9 @@ pub struct Attached {
     /// The kernel's names of where it is attached.
     pub hook: String,
     /// What it cannot see.
-    pub cannot_see: Vec<String>,
+    pub cannot_see: Vec<Unseen>,
+    /// What it costs others, where that is worth a word.
+    pub costs: Option<&'static str>,
     /// The programs that it consists of.
     pub programs: Vec<&'static str>,
 }
@@ -212,6 +219,11 @@ impl Source {
     /// What is attached.
     pub fn attached(&self) -> &[Attached] {
         &self.attached
+    }
+
+    /// Which processes are not told, whatever they do; None: every process is.
+    pub fn outside(&self) -> Option<&'static str> {
+        machine::outside()
     }
 
     /// Captures other names from now on, without a moment in which neither the old nor the new ones are captured.

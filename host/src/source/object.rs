@@ -12,20 +12,18 @@ use crypto_tracer_common::{
 use zerocopy::IntoBytes;
 
 use super::{
-    Error, Losses, Options,
+    Error, FAMILY_ROOM, Losses, Options,
     error::chain,
     machine::{self, BTF_PATH},
     offsets::Layout,
     probe,
     tables::{Tables, Which, comm_pattern},
 };
-use crate::{event::ProcessKey, interest::Interest};
+use crate::{cgroup::Hierarchy, event::ProcessKey, interest::Interest};
 
 /// What `cargo xtask artifacts` made of `host-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../artifacts/crypto-tracer.bpf.o");
 
-/// Descendants that can be followed at a time.
-const FAMILY_ROOM: u32 = 32_768;
 const CONTROL: usize = size_of::<Control>();
 
 /// Reads where the running kernel keeps what the programs read.
@@ -186,7 +184,7 @@ fn settings(options: &Options<'_>, layout: &Layout) -> Result<Settings, Error> {
         pid_ns: machine::pid_namespace()?,
         exit_tells_group_dead: u32::from(layout.exit_tells_group_dead),
         follow: options.follow_children.into(),
-        reserved: 0,
+        controller: layout.controller(Hierarchy::of_this_system()),
     })
 }
 

@@ -1,8 +1,9 @@
 //! Which fields of the kernel the programs read, and where the running kernel has them.
 
-use crypto_tracer_common::fixed::Offsets;
+use crypto_tracer_common::fixed::{ABSENT, Offsets};
 
 use super::btf::{Btf, BtfError, Member};
+use crate::cgroup::{CONTROLLERS, Hierarchy};
 
 /// What a field is needed for. A probe that needs a group of which a field is missing is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) enum Group {
     Overlay,
     /// The flags that an open was asked for with.
     OpenFlags,
+    /// Control groups of version 1. Without it, containers are told by the unified hierarchy alone.
+    Controllers,
 }
 
 /// Struct and field, each inside the one before; the offset is their sum.
@@ -152,12 +155,20 @@ fields! {
     OpenFlags {
         open_flags_flag: Is(4), ["open_flags"."open_flag"];
     }
+    Controllers {
+        task_cgroups: Is(8), ["task_struct"."cgroups"];
+        css_set_subsys: Any, ["css_set"."subsys"];
+        css_cgroup: Is(8), ["cgroup_subsys_state"."cgroup"];
+        cgroup_kn: Is(8), ["cgroup"."kn"];
+        kernfs_node_id: Is(8), ["kernfs_node"."id"];
+    }
 }
 
 /// Types that the fields do not name.
 const EXIT_TRACEPOINT: &str = "btf_trace_sched_process_exit";
 const URING_TRACEPOINT: &str = "btf_trace_io_uring_complete";
 const QSTR: &str = "qstr";
+const CONTROLLER_IDS: &str = "cgroup_subsys_id";
 /// Functions at whose return programs may be attached.
 const FUNCTIONS: [&str; 3] = ["do_filp_open", "do_file_open_root", "vm_mmap_pgoff"];
 
@@ -176,6 +187,8 @@ pub(crate) struct Layout {
     /// Whether `sched_process_exit` tells that the last thread ends.
     pub(crate) exit_tells_group_dead: bool,
     missing: Vec<Missing>,
+    /// The places of controllers in `css_set.subsys`.
+    controllers: Vec<(&'static str, u32)>,
     /// How many parameters those of [`FUNCTIONS`] have that there are.
     functions: Vec<(&'static str, u32)>,
 }
@@ -183,7 +196,8 @@ pub(crate) struct Layout {
 impl Layout {
     /// Looks up every field.
     pub(crate) fn of(bytes: Vec<u8>) -> Result<Layout, BtfError> {
-        let mut names: Vec<&'static str> = vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR];
+        let mut names: Vec<&'static str> =
+            vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR, CONTROLLER_IDS];
         names.extend(FUNCTIONS);
         for (of, _) in FIELDS.iter().flat_map(|field| field.chains).copied().flatten() {
             names.push(of);
@@ -201,7 +215,17 @@ impl Layout {
         let exit_tells_group_dead = btf.parameters(EXIT_TRACEPOINT).is_some_and(|count| count >= 3);
         let functions =
             FUNCTIONS.into_iter().filter_map(|name| Some((name, btf.parameters(name)?))).collect();
-        Ok(Layout { offsets, exit_tells_group_dead, missing, functions })
+        let place =
+            |name| Some((name, btf.enumerator(CONTROLLER_IDS, &format!("{name}_cgrp_id"))?));
+        let controllers = CONTROLLERS.into_iter().filter_map(place).collect();
+        Ok(Layout { offsets, exit_tells_group_dead, missing, controllers, functions })
+    }
+
+    /// What the programs are told of the hierarchy whose ids they tell.
+    pub(crate) fn controller(&self, hierarchy: Hierarchy) -> u32 {
+        let Hierarchy::Controller(name) = hierarchy else { return ABSENT };
+        let place = self.controllers.iter().find(|(known, _)| *known == name);
+        place.filter(|_| self.lacks(&[Group::Controllers]).is_none()).map_or(ABSENT, |(_, at)| *at)
     }
 
     /// Why a program cannot be attached to this function, if it cannot.
@@ -298,7 +322,10 @@ mod tests {
             Group::SystemCall,
             Group::Exec,
             Group::Exit,
+            Group::Controllers,
         ];
         assert_eq!(layout.lacks(&all), None);
+        assert_eq!(layout.controller(Hierarchy::Unified), ABSENT);
+        assert!(layout.controller(Hierarchy::Controller("cpu")) < 32);
     }
 }

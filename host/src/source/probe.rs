@@ -9,7 +9,7 @@ use aya::{
 
 use super::{
     Kinds,
-    error::chain,
+    error::{Refusal, chain},
     offsets::{Group, Layout},
 };
 
@@ -35,6 +35,9 @@ impl Hook {
     }
 }
 
+/// What helps where the kernel's data is not as this program knows it.
+const OTHER_KERNEL: &str = "trace on another kernel, or with a newer crypto-tracer";
+
 /// One program at one hook.
 #[derive(Debug)]
 pub(super) struct Probe {
@@ -44,19 +47,20 @@ pub(super) struct Probe {
     /// Which events it gives.
     pub(super) serves: Kinds,
     pub(super) needs: &'static [Group],
-    /// Without it, its rung works all the same, but does not see this.
-    pub(super) optional: Option<&'static str>,
+    /// Without it, its rung works all the same, but does not see this route: its name, and what it is in words.
+    pub(super) optional: Option<(&'static str, &'static str)>,
 }
 
 impl Probe {
-    pub(super) fn load(&self, bpf: &mut Ebpf, btf: &Btf, layout: &Layout) -> Result<(), String> {
+    pub(super) fn load(&self, bpf: &mut Ebpf, btf: &Btf, layout: &Layout) -> Result<(), Refusal> {
+        let other = |reason| Refusal { reason, remedy: OTHER_KERNEL };
         if let Some(lacks) = layout.lacks(self.needs) {
-            return Err(lacks);
+            return Err(other(lacks));
         }
         if let Hook::Return(function, parameters) = self.hook {
-            layout.has_function(function, parameters)?;
+            layout.has_function(function, parameters).map_err(other)?;
         }
-        let loaded = match (self.hook, self.of(bpf)?) {
+        let loaded = match (self.hook, self.of(bpf).map_err(Refusal::unexpected)?) {
             (Hook::TracePoint(name), Program::BtfTracePoint(program)) => program.load(name, btf),
             (Hook::Security(name), Program::Lsm(program)) => program.load(name, btf),
             (Hook::Return(name, _), Program::FExit(program)) => program.load(name, btf),
@@ -68,8 +72,8 @@ impl Probe {
         }
     }
 
-    pub(super) fn attach(&self, bpf: &mut Ebpf) -> Result<(), String> {
-        let attached = match self.of(bpf)? {
+    pub(super) fn attach(&self, bpf: &mut Ebpf) -> Result<(), Refusal> {
+        let attached = match self.of(bpf).map_err(Refusal::unexpected)? {
             Program::BtfTracePoint(program) => BtfTracePoint::attach(program).map(drop),
             Program::Lsm(program) => Lsm::attach(program).map(drop),
             Program::FExit(program) => FExit::attach(program).map(drop),
@@ -131,17 +135,27 @@ fn recursion_misses(program: i32) -> Option<u64> {
 }
 
 /// What the kernel said, in few words: of the verifier's log, the last line that has a reason.
-fn refusal(error: &ProgramError) -> String {
-    let ProgramError::LoadError { io_error, verifier_log } = error else { return chain(error) };
+fn refusal(error: &ProgramError) -> Refusal {
+    let ProgramError::LoadError { io_error, verifier_log } = error else {
+        let remedy = "a kernel that is built with CONFIG_BPF_LSM and \
+                      CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
+        return Refusal { reason: chain(error), remedy };
+    };
     let log = verifier_log.to_string();
     let idle = ["processed ", "verification time", "stack depth"];
     let says_why = |line: &&str| !idle.iter().any(|start| line.starts_with(start));
     let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
     match lines.rfind(says_why) {
-        Some(line) => format!("the kernel's verifier refused it: {line} ({io_error})"),
-        None if io_error.raw_os_error() == Some(libc::EPERM) => {
-            "not permitted here (lockdown, or a policy against it)".to_owned()
+        Some(line) => {
+            Refusal::unexpected(format!("the kernel's verifier refused it: {line} ({io_error})"))
         }
-        None => io_error.to_string(),
+        None if io_error.raw_os_error() == Some(libc::EPERM) => Refusal {
+            reason: "not permitted here (lockdown, or a policy against it)".to_owned(),
+            remedy: "boot without lockdown=, or lift the policy of the virtual machine or container",
+        },
+        None => Refusal {
+            reason: io_error.to_string(),
+            remedy: "a kernel that is built for it (CONFIG_BPF_LSM, CONFIG_DEBUG_INFO_BTF)",
+        },
     }
 }

@@ -1,16 +1,22 @@
-//! What `doctor` tells: every rung tried, with what it cannot see or why it does not work.
+//! What `doctor` tells: every rung tried, with what it cannot see or why it does not work, and what a run would take.
 
 use super::{
-    Kinds, Options,
-    error::Error,
-    ladder::{Ground, LADDERS, Ladder, Rung},
-    machine::{self, Machine, Preemption},
+    Kinds, Options, Unseen,
+    error::{Error, Refusal},
+    ladder::{self, Ground, LADDERS, Ladder, Rung},
+    machine::{self, Capability, Machine, Preemption},
     object::{Object, kernel_types, read_layout},
 };
 use crate::interest::Interest;
 
-/// Size of the ring while a rung is tried, in bytes.
-const RING_BYTES: u32 = 64 << 10;
+/// What a run would ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Size of the ring in bytes: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// The probe for opens and loads; None: the best that works.
+    pub probe: Option<String>,
+}
 
 /// What this kernel and these privileges allow.
 #[derive(Debug)]
@@ -19,18 +25,20 @@ pub struct Survey {
     pub release: String,
     /// When it is preempted.
     pub preemption: Preemption,
+    /// Size in bytes of its type information; None: it has none.
+    pub btf_bytes: Option<u64>,
     /// The active security modules; None: it does not tell (securityfs is not mounted or not readable).
     pub security_modules: Option<Vec<String>>,
     /// `none`, `integrity` or `confidentiality`; None: it does not tell.
     pub lockdown: Option<String>,
-    /// Names of the capabilities that are missing.
-    pub missing_capabilities: Vec<&'static str>,
-    /// Whether this process is in the first pid namespace: else processes outside its own are not reported.
-    pub first_pid_namespace: bool,
-    /// Why nothing could be tried; None: it could.
-    pub refused: Option<Error>,
-    /// All rungs of all ladders, the best of each purpose first.
+    /// What a run makes use of.
+    pub capabilities: Vec<Capability>,
+    /// Which processes are not told, whatever they do; None: every process is.
+    pub outside: Option<&'static str>,
+    /// All rungs of all ladders, the best of each purpose first; none, where nothing could be tried.
     pub rungs: Vec<RungSurvey>,
+    /// Why a run would not start; None: it would.
+    pub refused: Option<Error>,
 }
 
 /// How one rung fared.
@@ -49,31 +57,37 @@ pub struct RungSurvey {
     /// What would help.
     pub remedy: Option<&'static str>,
     /// Whether a run would take it.
-    pub best: bool,
+    pub chosen: bool,
     /// What it cannot see.
-    pub cannot_see: Vec<String>,
+    pub cannot_see: Vec<Unseen>,
+    /// What it costs others, where that is worth a word.
+    pub costs: Option<&'static str>,
     /// Its programs, with the number of instructions that the verifier went through (at most a million).
     pub programs: Vec<(&'static str, Option<u32>)>,
 }
 
 /// Tries everything. Nothing stays attached.
-pub fn survey() -> Survey {
+pub fn survey(request: &Request) -> Survey {
     let machine = Machine::look();
     let mut rungs = Vec::new();
-    let refused = try_all(&machine, &mut rungs).err();
+    let refused = try_all(&machine, request, &mut rungs).err();
     Survey {
-        missing_capabilities: machine::missing_capabilities(),
-        first_pid_namespace: machine::pid_namespace().is_ok_and(|number| number == 0),
+        btf_bytes: machine::btf_bytes(),
+        capabilities: machine::capabilities(),
+        outside: machine::outside(),
         release: machine.release,
         preemption: machine.preemption,
         security_modules: machine.security_modules,
         lockdown: machine.lockdown,
-        refused,
         rungs,
+        refused,
     }
 }
 
-fn try_all(machine: &Machine, rungs: &mut Vec<RungSurvey>) -> Result<(), Error> {
+/// In the order in which a run would find out.
+fn try_all(machine: &Machine, request: &Request, rungs: &mut Vec<RungSurvey>) -> Result<(), Error> {
+    let named = request.probe.as_deref();
+    ladder::check_name(named)?;
     machine::check_kernel()?;
     machine::check_privileges()?;
     let layout = read_layout()?;
@@ -86,46 +100,107 @@ fn try_all(machine: &Machine, rungs: &mut Vec<RungSurvey>) -> Result<(), Error> 
         pid: None,
         follow_children: false,
         comm: None,
-        ring_bytes: RING_BYTES,
+        ring_bytes: request.ring_bytes,
         probe: None,
         own: Vec::new(),
     };
+    let mut failed = None;
     for ladder in LADDERS {
-        let mut found = false;
+        let before = rungs.len();
         for rung in ladder.rungs {
             let mut object = Object::load(&options, &layout)?;
-            let mut tried = try_rung(ladder, rung, &mut object, &ground);
-            tried.best = !found && tried.refused.is_none() && tried.unfit.is_none();
-            found |= tried.best;
-            rungs.push(tried);
+            rungs.push(try_rung(ladder, rung, &mut object, &ground));
+        }
+        let of_ladder = rungs.get_mut(before..).unwrap_or_default();
+        let chosen = choose(ladder, of_ladder, named.filter(|_| ladder.of_files));
+        failed = failed.or(chosen.err());
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Marks the rung that a run would take.
+fn choose(ladder: &Ladder, rungs: &mut [RungSurvey], named: Option<&str>) -> Result<(), Error> {
+    let mut reasons = Vec::new();
+    for rung in rungs.iter_mut().filter(|rung| named.is_none_or(|name| name == rung.name)) {
+        let unfit = rung.unfit.filter(|_| named.is_none());
+        match unfit.map(str::to_owned).or(rung.refused.clone()) {
+            None => {
+                rung.chosen = true;
+                return Ok(());
+            }
+            Some(reason) => reasons.push((rung.name, reason)),
         }
     }
-    Ok(())
+    Err(ladder::none_works(ladder.purpose, &reasons))
 }
 
 fn try_rung(ladder: &Ladder, rung: &Rung, object: &mut Object, ground: &Ground<'_>) -> RungSurvey {
     let unfit = (rung.unfit)(ground.machine);
     let attached = match unfit {
-        Some(unfit) if !unfit.can_be_asked_for => Err(unfit.reason.to_owned()),
+        Some(unfit) if !unfit.can_be_asked_for => {
+            Err(Refusal { reason: unfit.reason.to_owned(), remedy: unfit.remedy })
+        }
         _ => rung.attach(object, ground, ladder.of_files),
     };
     let programs = object.bpf().map_or_else(
         |_detached| Vec::new(),
         |bpf| rung.probes.iter().map(|probe| (probe.program, probe.verified(bpf))).collect(),
     );
-    let (cannot_see, refused) = match attached {
+    let (cannot_see, refusal) = match attached {
         Ok(attached) => (attached.cannot_see, None),
-        Err(reason) => (Vec::new(), Some(reason)),
+        Err(refusal) => (rung.cannot_see.to_vec(), Some(refusal)),
     };
+    let unfit = unfit.filter(|unfit| unfit.can_be_asked_for);
     RungSurvey {
         purpose: ladder.purpose,
         name: rung.name,
         hooks: rung.probes.iter().map(|probe| probe.hook.name()).collect(),
-        unfit: unfit.filter(|unfit| unfit.can_be_asked_for).map(|unfit| unfit.reason),
-        remedy: unfit.map(|unfit| unfit.remedy),
-        best: false,
-        refused,
+        unfit: unfit.map(|unfit| unfit.reason),
+        remedy: refusal.as_ref().map(|refusal| refusal.remedy).or(unfit.map(|unfit| unfit.remedy)),
+        chosen: false,
+        refused: refusal.map(|refusal| refusal.reason),
         cannot_see,
+        costs: rung.costs,
         programs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rung(name: &'static str) -> RungSurvey {
+        RungSurvey {
+            purpose: "opens",
+            name,
+            hooks: Vec::new(),
+            refused: None,
+            unfit: None,
+            remedy: None,
+            chosen: false,
+            cannot_see: Vec::new(),
+            costs: None,
+            programs: Vec::new(),
+        }
+    }
+
+    fn chosen(mut rungs: Vec<RungSurvey>, named: Option<&str>) -> Result<&'static str, String> {
+        let ladder = LADDERS.first().unwrap();
+        choose(ladder, &mut rungs, named).map_err(|error| error.to_string())?;
+        let chosen: Vec<_> = rungs.iter().filter(|rung| rung.chosen).collect();
+        assert_eq!(chosen.len(), 1);
+        Ok(chosen[0].name)
+    }
+
+    #[test]
+    fn the_first_that_works_is_chosen_or_the_one_that_is_named() {
+        let refused = || RungSurvey { refused: Some("EPERM".into()), ..rung("lsm") };
+        let unfit = || RungSurvey { unfit: Some("misses opens"), ..rung("fexit") };
+        let all = || vec![refused(), unfit(), rung("tp_btf")];
+        assert_eq!(chosen(all(), None), Ok("tp_btf"));
+        assert_eq!(chosen(all(), Some("fexit")), Ok("fexit"));
+        assert!(chosen(all(), Some("lsm")).unwrap_err().contains("lsm: EPERM"));
+        let none = chosen(vec![refused(), unfit()], None).unwrap_err();
+        assert!(none.contains("lsm: EPERM; fexit: misses opens"), "{none}");
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crypto_tracer::event::ProcessKey;
-use crypto_tracer::source::{Kinds, Options, Source, survey};
+use crypto_tracer::source::{Kinds, Options, Request, Source, survey};
 use crypto_tracer_common::record::kind;
 
-use super::world;
+use super::{routes, world};
 
 /// A shell that does what it is told, later.
 fn shell(dir: &Path) -> Child {
@@ -89,6 +89,7 @@ fn descendants_are_followed_and_nobody_else() {
         .records(0, |record| ![kind::FILE_OPEN, kind::PROCESS_EXEC].contains(&record.header.kind));
     assert!(unwanted.is_empty(), "{unwanted:?}");
     assert_eq!(world.source.losses().family_full, 0);
+    routes::ok("descendants, also in the same millisecond");
 }
 
 #[test]
@@ -140,27 +141,41 @@ fn each_kind_alone_works() {
 }
 
 #[test]
-fn a_survey_tries_every_rung() {
+fn a_survey_tries_every_rung_and_tells_what_a_run_does() {
     let interest = world::interest();
-    let Some(world) = world::start(&world::options(&interest, Kinds::ALL)) else { return };
+    let options = world::options(&interest, Kinds::ALL);
+    let Some(world) = world::start(&options) else { return };
+    let attached = world.source.attached().to_vec();
     drop(world);
-    let survey = survey();
+    let survey = survey(&Request { ring_bytes: options.ring_bytes, probe: options.probe });
     println!(
         "{} {:?} modules {:?} lockdown {:?}",
         survey.release, survey.preemption, survey.security_modules, survey.lockdown
     );
     assert!(survey.refused.is_none(), "{:?}", survey.refused);
     for rung in &survey.rungs {
-        let state = rung.refused.as_deref().or(rung.unfit).unwrap_or("works");
-        let best = if rung.best { "*" } else { " " };
-        println!("{best} {} {} ({}): {state}", rung.purpose, rung.name, rung.hooks.join(", "));
+        let state = rung.refused.as_deref().or(rung.unfit);
+        let state = state.map_or("ok".to_owned(), |why| format!("impossible: {why}"));
+        println!("rung {}: {state}", rung.name);
         for (program, verified) in &rung.programs {
             println!("      {program}: {verified:?} instructions verified");
         }
         let far_below = |(_, verified): &(_, Option<u32>)| verified.is_none_or(|n| n < 250_000);
         assert!(rung.programs.iter().all(far_below));
+        assert!(rung.refused.is_none() || rung.remedy.is_some(), "{rung:?}");
     }
-    let best: Vec<_> = survey.rungs.iter().filter(|rung| rung.best).collect();
-    assert_eq!(best.len(), 4, "one for each purpose");
-    assert!(best.iter().all(|rung| rung.refused.is_none()));
+    let chosen: Vec<_> = survey.rungs.iter().filter(|rung| rung.chosen).collect();
+    assert_eq!(chosen.len(), attached.len(), "one for each purpose");
+    for (rung, attached) in chosen.into_iter().zip(&attached) {
+        assert_eq!(rung.refused, None);
+        assert_eq!((rung.name, rung.hooks.join(", ")), (attached.probe, attached.hook.clone()));
+        assert_eq!((&rung.cannot_see, rung.costs), (&attached.cannot_see, attached.costs));
+    }
+    // What a run is refused, doctor is refused.
+    let none = survey_of("no-such-probe");
+    assert_eq!(none.map(|error| error.exit_code()), Some(2));
+}
+
+fn survey_of(probe: &str) -> Option<crypto_tracer::source::Error> {
+    survey(&Request { ring_bytes: 64 << 10, probe: Some(probe.to_owned()) }).refused
 }

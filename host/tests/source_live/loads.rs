@@ -9,9 +9,10 @@ use std::path::Path;
 use crypto_tracer::source::Kinds;
 use crypto_tracer_common::record::kind;
 
-use super::{sys, world};
+use super::processes::{ROLE, myself};
+use super::{routes, sys, world};
 
-fn map(at: &Path, prot: i32) {
+pub(crate) fn map(at: &Path, prot: i32) {
     let file = sys::open(at, 0).unwrap();
     let fd = file.as_raw_fd();
     // SAFETY: a new mapping that nobody uses; it stays until the process ends.
@@ -55,6 +56,7 @@ fn code_that_is_mapped_is_told_and_reading_is_not() {
         assert_eq!(record.header.inode, fs::metadata(dir.join(name)).unwrap().ino());
         assert_eq!(record.header.detail, 0);
     }
+    routes::ok("library only read: not told");
 }
 
 #[test]
@@ -75,4 +77,98 @@ fn a_real_program_loads_its_libraries() {
         .collect();
     names.sort();
     assert_eq!(names, ["libcrypto.so.3", "libssl.so.3"]);
+    routes::ok("DT_NEEDED");
+}
+
+/// The library that `openssl` needs, where the loader of this system finds it.
+fn libcrypto() -> Option<std::path::PathBuf> {
+    let folders = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64"];
+    folders
+        .into_iter()
+        .map(|folder| Path::new(folder).join("libcrypto.so.3"))
+        .find(|at| at.exists())
+}
+
+#[test]
+fn a_library_that_is_forced_upon_a_program() {
+    let interest = world::interest();
+    let kinds = Kinds { load: true, ..Kinds::NONE };
+    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let Some(library) = libcrypto() else {
+        routes::not_tried("LD_PRELOAD", "there is no libcrypto.so.3 here");
+        return;
+    };
+    let mut command = std::process::Command::new("/bin/true");
+    let mut child = command.env("LD_PRELOAD", &library).spawn().unwrap();
+    child.wait().unwrap();
+    let got = world.records(1, |record| record.header.tgid == child.id());
+    assert_eq!(got.len(), 1, "{got:?}");
+    assert_eq!(got[0].header.inode, fs::metadata(&library).unwrap().ino());
+    routes::ok("LD_PRELOAD");
+}
+
+/// Told by the kernel side each time that code is mapped, printed once for each program image.
+#[test]
+fn a_library_is_loaded_by_dlopen_forked_with_and_loaded_again_after_exec() {
+    const ROUTES: [&str; 2] = ["dlopen", "library again after exec, not in a forked child"];
+    let interest = world::interest();
+    let kinds = Kinds { load: true, exec: true, fork: true, ..Kinds::NONE };
+    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let Some(library) = libcrypto() else {
+        ROUTES.iter().for_each(|route| routes::not_tried(route, "there is no libcrypto.so.3 here"));
+        return;
+    };
+    let mut child = myself("loads::role", library.to_str().unwrap()).spawn().unwrap();
+    assert!(child.wait().unwrap().success());
+    let wanted = fs::metadata(&library).unwrap().ino();
+    world.records(4, |record| record.header.tgid == child.id());
+    let mut enrich = crypto_tracer::enrich::Enrich::default();
+    let mut told = Vec::new();
+    for record in world.records(0, |_| true) {
+        let event = crypto_tracer::decode::decode(crypto_tracer::event::RawRecord(&record.raw));
+        let Some(event) = enrich.enrich(event.unwrap()) else { continue };
+        if let crypto_tracer::event::EnrichedWhat::LibLoad { file, .. } = &event.what
+            && file.inode == wanted
+        {
+            told.push((event.process.key.tgid, event.process.exec_id));
+        }
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0].0, child.id());
+    assert_eq!(told[1].0, child.id());
+    assert_ne!(told[0].1, told[1].1, "another program image");
+    ROUTES.iter().for_each(|route| routes::ok(route));
+}
+
+/// Not a test: loads a library twice, forks a child that does the same, and once more after it executed itself.
+#[test]
+#[ignore = "started by the test above"]
+fn role() {
+    let Ok(library) = std::env::var(ROLE) else { return };
+    let (library, again) = match library.strip_prefix("again:") {
+        Some(library) => (library.to_owned(), true),
+        None => (library, false),
+    };
+    let name = sys::path(&library);
+    // SAFETY: a string that ends with NUL; what the library does when it is loaded, it does in every program.
+    let load = || assert!(!unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) }.is_null());
+    load();
+    load();
+    if again {
+        return;
+    }
+    // SAFETY: the child maps and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: as said.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: the kernel writes one int.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    let error = std::os::unix::process::CommandExt::exec(&mut myself(
+        "loads::role",
+        &format!("again:{library}"),
+    ));
+    panic!("{error}");
 }

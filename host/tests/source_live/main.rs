@@ -11,11 +11,16 @@
     reason = "a test fails by them, and says by printing what it could not try"
 )]
 
+mod cgroups;
+mod clock;
+mod elsewhere;
 mod family;
 mod loads;
 mod loss;
 mod opens;
 mod processes;
+mod reuse;
+mod routes;
 mod selection;
 mod sys;
 mod uring;

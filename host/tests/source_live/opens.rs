@@ -6,11 +6,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crypto_tracer::source::Kinds;
+use crypto_tracer::cgroup::Hierarchy;
+use crypto_tracer::source::{Kinds, Options, Unseen, route};
 use crypto_tracer_common::record::{SMALL, flag, kind};
 
 use super::uring::{self, How};
-use super::{sys, world};
+use super::{routes, sys, world};
 
 /// What must be told.
 struct Expected {
@@ -24,6 +25,9 @@ struct Expected {
     own_thread: bool,
 }
 
+const OVERLAY_ROUTES: [&str; 2] =
+    ["overlayfs: lower, copied up, made", "overlayfs's inner opens: not told"];
+
 /// OVERLAYFS_SUPER_MAGIC
 const OVERLAY: u64 = 0x794c_7630;
 
@@ -31,9 +35,23 @@ const OVERLAY: u64 = 0x794c_7630;
 #[derive(Default)]
 struct Doer {
     expected: Vec<Expected>,
+    /// What the probe cannot see.
+    unseen: Vec<Unseen>,
+    /// Routes that were taken, for when all is right.
+    taken: Vec<&'static str>,
 }
 
 impl Doer {
+    /// What follows is this route's: it is ok when all is right. False where the probe cannot see it, which is said.
+    fn takes(&mut self, route: &'static str) -> bool {
+        if let Some(unseen) = self.unseen.iter().find(|unseen| unseen.route == route) {
+            routes::impossible(unseen);
+            return false;
+        }
+        self.taken.push(route);
+        true
+    }
+
     /// A file that must be told under the name that the kernel itself has for it.
     fn opened(&mut self, case: &'static str, open_flags: i32, file: OwnedFd) {
         let path = sys::link_of(&file);
@@ -68,13 +86,14 @@ fn open_all(cases: impl FnOnce(&mut Doer) + Send + 'static) {
     let interest = world::interest();
     let kinds = Kinds { open: true, ..Kinds::NONE };
     let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let unseen = world.source.attached()[0].cannot_see.clone();
     let thread = std::thread::spawn(move || {
-        let mut doer = Doer::default();
+        let mut doer = Doer { unseen, ..Doer::default() };
         sys::own_mounts();
         cases(&mut doer);
-        (sys::tid(), doer.expected)
+        (sys::tid(), doer)
     });
-    let (tid, expected) = thread.join().unwrap();
+    let (tid, Doer { expected, taken, .. }) = thread.join().unwrap();
     let me = std::process::id();
     let open_rung = world.source.attached()[0].probe;
     let got = world.records(expected.len(), |record| record.header.tgid == me);
@@ -107,6 +126,7 @@ fn open_all(cases: impl FnOnce(&mut Doer) + Send + 'static) {
     let surplus: Vec<_> = got.iter().skip(expected.len()).map(|record| record.text()).collect();
     assert_eq!(got.len(), expected.len(), "told too often: {surplus:?}");
     assert_eq!(world.source.losses().causes().iter().map(|cause| cause.1).sum::<u64>(), 0);
+    taken.into_iter().for_each(routes::ok);
 }
 
 #[test]
@@ -114,6 +134,8 @@ fn every_system_call_and_flag() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
         std::env::set_current_dir(&dir).unwrap();
+        doer.taken.extend(["open", "openat", "openat2", "creat", "symlink", "dirfd and .."]);
+        doer.taken.extend(["descriptor over 256", "flags as the caller gave them"]);
         let file = make("rel.pem");
         doer.opened("relative", 0, sys::open("rel.pem", 0).unwrap());
         fs::create_dir_all("d1/d2").unwrap();
@@ -139,22 +161,7 @@ fn every_system_call_and_flag() {
         doer.opened("openat2", how[0] as i32, sys::open_call(libc::SYS_openat2, args).unwrap());
         if let Some(opened) = by_handle(&dir, &file) {
             doer.opened("open_by_handle_at", 0, opened);
-        }
-        let mut name = b"rel.pem".to_vec();
-        name.push(0);
-        let low = sys::low_memory(&name);
-        for (case, number, args) in [
-            ("32-bit open", 5, [low, libc::O_RDWR as u32, 0]),
-            ("32-bit openat", 295, [libc::AT_FDCWD as u32, low, libc::O_RDWR as u32]),
-        ] {
-            let fd = sys::call_32(number, args);
-            if fd == -i64::from(libc::ENOSYS) {
-                println!("not tried: this kernel has no 32-bit system calls");
-                break;
-            }
-            let opened = sys::open_call(libc::SYS_dup, [fd as usize, 0, 0, 0, 0]).unwrap();
-            doer.opened(case, libc::O_RDWR, opened);
-            sys::call(libc::SYS_close, [fd as usize, 0, 0, 0, 0]).unwrap();
+            doer.takes("open_by_handle_at");
         }
         let many: Vec<_> = (0..300).map(|_| sys::open("/dev/null", 0).unwrap()).collect();
         doer.opened("descriptor over 256", 0, sys::open("rel.pem", 0).unwrap());
@@ -163,22 +170,138 @@ fn every_system_call_and_flag() {
 }
 
 #[test]
+fn system_calls_of_32_bits() {
+    let (_keep, dir) = world::directory();
+    open_all(move |doer| {
+        const CASES: &str = "32-bit open, openat, creat";
+        std::env::set_current_dir(&dir).unwrap();
+        make("rel.pem");
+        let mut name = b"rel.pem".to_vec();
+        name.push(0);
+        let low = sys::low_memory(&name);
+        let made = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+        for (case, number, args, flags) in [
+            ("32-bit open", 5, [low, libc::O_RDWR as u32, 0], libc::O_RDWR),
+            ("32-bit openat", 295, [libc::AT_FDCWD as u32, low, libc::O_RDWR as u32], libc::O_RDWR),
+            ("32-bit creat", 8, [low, 0o600, 0], made),
+        ] {
+            let fd = sys::call_32(number, args);
+            if fd == -i64::from(libc::ENOSYS) {
+                routes::not_tried(CASES, "this kernel has no 32-bit system calls");
+                return;
+            }
+            let opened = sys::open_call(libc::SYS_dup, [fd as usize, 0, 0, 0, 0]).unwrap();
+            doer.opened(case, flags, opened);
+            sys::call(libc::SYS_close, [fd as usize, 0, 0, 0, 0]).unwrap();
+        }
+        doer.takes(CASES);
+    });
+}
+
+#[test]
 fn io_uring() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
         let file = make(dir.join("ring.pem"));
-        for (case, how) in [("inline", How::Inline), ("async", How::Async), ("polled", How::Polled)]
-        {
+        for (case, how) in [
+            ("io_uring, inline", How::Inline),
+            ("io_uring, async", How::Async),
+            ("io_uring, SQPOLL", How::Polled),
+        ] {
             let flags = libc::O_RDWR | libc::O_APPEND;
             let Some(opened) = uring::open(&file, flags as u32, how) else {
-                println!("not tried: this kernel has no io_uring");
-                return;
+                routes::not_tried(case, "this kernel has no io_uring");
+                continue;
             };
             doer.opened(case, flags, opened);
+            doer.takes(case);
             // The kernel's worker threads belong to the process too.
             doer.expected.last_mut().unwrap().own_thread = how == How::Inline;
         }
+        let Some(_ring) = uring::open_direct(&file, libc::O_RDWR as u32) else {
+            routes::not_tried(route::URING_DIRECT, "this kernel has no io_uring");
+            return;
+        };
+        if doer.takes(route::URING_DIRECT) {
+            // No descriptor leads to it, so the file is named from here.
+            let again = sys::open(&file, libc::O_RDWR).unwrap();
+            let path = sys::link_of(&again);
+            doer.opened_as("direct", libc::O_RDWR, again.try_clone().unwrap(), &path, 0);
+            doer.opened_as("to know its name", libc::O_RDWR, again, &path, 0);
+        }
     });
+}
+
+/// Behind the permission checks a driver may still refuse: here a pipe that nobody reads.
+#[test]
+fn refused_behind_the_permission_checks() {
+    let (_keep, dir) = world::directory();
+    open_all(move |doer| {
+        let pipe = dir.join("pipe.pem");
+        let name = sys::path(&pipe);
+        // SAFETY: a string that ends with NUL.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let flags = libc::O_WRONLY | libc::O_NONBLOCK;
+        let error = sys::open(&pipe, flags).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
+        if !doer.takes(route::REFUSED_LATE) {
+            // Told too early, as doctor says; to look at it costs no open that is told.
+            let file = sys::open(&pipe, libc::O_PATH).unwrap();
+            doer.opened("refused", flags, file);
+        }
+    });
+}
+
+/// A descriptor that another thread closes as soon as it is there.
+#[test]
+fn closed_before_the_open_returns() {
+    const OPENS: u64 = 3000;
+    let interest = world::interest();
+    let kinds = Kinds { open: true, ..Kinds::NONE };
+    let options = Options { pid: Some(std::process::id()), ..world::options(&interest, kinds) };
+    let Some(mut world) = world::start(&options) else { return };
+    let (_keep, dir) = world::directory();
+    let file = make(dir.join("x.pem"));
+    // The number that every open gets: the lowest that is free, far above those that anybody else uses.
+    let low = sys::open("/dev/null", 0).unwrap();
+    let args = [low.as_raw_fd() as usize, libc::F_DUPFD as usize, 500, 0, 0];
+    let number = sys::call(libc::SYS_fcntl, args).unwrap();
+    let close = move || sys::call(libc::SYS_close, [number, 0, 0, 0, 0]);
+    let fill: Vec<_> = (0..number)
+        .map_while(|_| low.try_clone().ok().filter(|fd| fd.as_raw_fd() < number as i32))
+        .collect();
+    close().unwrap();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let closer = std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = close();
+            }
+        }
+    });
+    let name = sys::path(&file);
+    let mut others = 0;
+    for _ in 0..OPENS {
+        let args = [libc::AT_FDCWD as isize as usize, name.as_ptr() as usize, 0, 0, 0];
+        let fd = sys::call(libc::SYS_openat, args).unwrap();
+        others += u64::from(fd != number);
+        let _ = sys::call(libc::SYS_close, [fd, 0, 0, 0, 0]);
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    closer.join().unwrap();
+    drop(fill);
+    let told =
+        world.records(OPENS as usize, |record| record.path.ends_with(b"/x.pem")).len() as u64;
+    let gone = world.source.losses().file_gone;
+    assert_eq!(told + gone, OPENS, "{gone} gone, {others} with another number");
+    match world.unseen(route::CLOSED_MEANWHILE) {
+        Some(unseen) => routes::impossible(&unseen),
+        None => {
+            assert_eq!(gone, 0);
+            routes::ok(route::CLOSED_MEANWHILE);
+        }
+    }
 }
 
 fn by_handle(dir: &Path, file: &Path) -> Option<OwnedFd> {
@@ -194,7 +317,7 @@ fn by_handle(dir: &Path, file: &Path) -> Option<OwnedFd> {
         0,
     ];
     if let Err(error) = sys::call(libc::SYS_name_to_handle_at, args) {
-        println!("not tried: this file system has no handles ({error})");
+        routes::not_tried("open_by_handle_at", format_args!("no handles here ({error})"));
         return None;
     }
     let dir = sys::open(dir, libc::O_DIRECTORY).unwrap();
@@ -207,6 +330,7 @@ fn names_are_bytes_and_have_their_visible_form() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
         std::env::set_current_dir(&dir).unwrap();
+        doer.taken.extend(["name of 255 bytes", "newlines, quotes, escapes, no UTF-8"]);
         let long = [b"a".repeat(251), b".pem".to_vec()].concat();
         let middle = [b"b".repeat(124), b".pem".to_vec()].concat();
         let names: [(&str, &[u8]); 12] = [
@@ -244,6 +368,7 @@ fn what_gives_no_access_to_content_is_not_told() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
         std::env::set_current_dir(&dir).unwrap();
+        doer.taken.extend(["failed open: not told", "directory, O_PATH, O_TMPFILE: not told"]);
         make("x.pem");
         fs::create_dir("dir.pem").unwrap();
         drop(sys::open("x.pem", libc::O_PATH).unwrap());
@@ -265,6 +390,7 @@ fn mounts() {
     open_all(move |doer| {
         sys::tmpfs(&dir);
         std::env::set_current_dir(&dir).unwrap();
+        doer.taken.extend(["bind-mounted directory", "bind-mounted file", "detached mount"]);
         let at = |name: &str| dir.join(name);
         fs::create_dir_all("d1").unwrap();
         make("d1/hard.pem");
@@ -310,9 +436,12 @@ fn overlays_are_told_once() {
             work.display()
         );
         if let Err(error) = sys::mount("overlay", &dir.join("merged"), "overlay", 0, &data) {
-            println!("not tried: this kernel has no overlayfs ({error})");
+            for route in OVERLAY_ROUTES {
+                routes::not_tried(route, format_args!("this kernel has no overlayfs ({error})"));
+            }
             return;
         }
+        doer.taken.extend(OVERLAY_ROUTES);
         let at = dir.join("merged/etc/ov.pem");
         doer.opened("lower", 0, sys::open(&at, 0).unwrap());
         doer.opened("copied up", libc::O_RDWR, sys::open(&at, libc::O_RDWR).unwrap());
@@ -327,6 +456,7 @@ fn files_without_a_name() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
         std::env::set_current_dir(&dir).unwrap();
+        doer.taken.extend(["/proc/self/fd/N", "deleted file"]);
         let at = make(dir.join("x.pem"));
         let first = sys::open("x.pem", 0).unwrap();
         doer.opened("first", 0, first.try_clone().unwrap());
@@ -354,6 +484,7 @@ fn long_paths() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
         sys::tmpfs(&dir);
+        doer.takes("path of 4095 bytes");
         // Of every length around the borders of the records' sizes, deep and flat.
         std::env::set_current_dir(&dir).unwrap();
         for part in [1, 14, 15, 16, 30, 31, 32, 62, 63, 64, 127, 128, 200] {
@@ -389,6 +520,7 @@ fn more_than_a_path_can_be_keeps_the_end() {
     open_all(move |doer| {
         sys::tmpfs(&dir);
         std::env::set_current_dir(&dir).unwrap();
+        doer.taken.extend(["path of 2000 components", "path of over 4096 bytes: its end"]);
         let mut path = dir.as_os_str().as_bytes().to_vec();
         for _ in 0..2030 {
             if path.len() + 2 + 6 > 4095 {
@@ -429,6 +561,7 @@ fn roots() {
         let root = sys::path(dir.join("root"));
         sys::call(libc::SYS_chroot, [root.as_ptr() as usize, 0, 0, 0, 0]).unwrap();
         std::env::set_current_dir("/").unwrap();
+        doer.takes("chroot");
         let mut told = |case, file: OwnedFd, path: &[u8], flags| {
             let stat = fs::File::from(file).metadata().unwrap();
             let path = path.to_vec();
@@ -462,9 +595,11 @@ fn pivoted_root() {
         std::env::set_current_dir(&dir).unwrap();
         let args = [c".".as_ptr() as usize, c"old".as_ptr() as usize, 0, 0, 0];
         if let Err(error) = sys::call(libc::SYS_pivot_root, args) {
-            println!("not tried: the first root of all cannot be replaced ({error})");
+            let why = format_args!("the first root of all cannot be replaced ({error})");
+            routes::not_tried("pivot_root", why);
             return;
         }
+        doer.takes("pivot_root");
         std::env::set_current_dir("/").unwrap();
         sys::detach(Path::new("/old"));
         let stat = fs::File::from(sys::open("/srv/ns.pem", 0).unwrap()).metadata().unwrap();
@@ -515,14 +650,16 @@ fn the_header_says_who_and_where() {
     let major_minor = libc::makedev((dev >> 20) as u32, (dev & 0xf_ffff) as u32);
     assert_eq!(major_minor, found.dev());
     assert_eq!(u64::from(header.sb_magic), magic(&file));
-    assert_eq!(record.size, SMALL);
+    assert_eq!(record.raw.len(), SMALL);
     assert_eq!(header.flags, 0);
-    // In the unified hierarchy, a cgroup's number is its directory's inode number.
-    let cgroup = fs::read_to_string("/proc/self/cgroup").unwrap();
-    let unified = cgroup.lines().find_map(|line| line.strip_prefix("0::"));
-    let found = unified.and_then(|path| fs::metadata(format!("/sys/fs/cgroup{path}")).ok());
-    if let Some(found) = found.filter(|_| magic(Path::new("/sys/fs/cgroup")) == 0x6367_7270) {
-        assert_eq!(header.cgroup_id, found.ino());
+    // A cgroup's number is its directory's inode number.
+    let hierarchy = Hierarchy::of_this_system();
+    let cgroup = hierarchy.path(&fs::read_to_string("/proc/self/cgroup").unwrap());
+    let place = hierarchy.mount().zip(cgroup);
+    let place = place.and_then(|(mount, path)| fs::metadata(mount.join(&path[1..])).ok());
+    match place {
+        Some(place) => assert_eq!(header.cgroup_id, place.ino(), "{hierarchy:?}"),
+        None => println!("not tried: no hierarchy of cgroups is mounted here"),
     }
 }
 

@@ -14,11 +14,11 @@ use crypto_tracer::source::Kinds;
 use crypto_tracer_common::record::{flag, kind};
 
 use super::world::{Record, World};
-use super::{sys, world};
+use super::{routes, sys, world};
 
 const PROCESSES: Kinds = Kinds { exec: true, exit: true, ..Kinds::NONE };
 /// What this program does when it is started again by a test.
-const ROLE: &str = "SOURCE_LIVE_ROLE";
+pub(crate) const ROLE: &str = "SOURCE_LIVE_ROLE";
 
 struct Told {
     exec: Vec<Record>,
@@ -109,6 +109,7 @@ fn arguments_of_every_length() {
         told.check("deep");
         assert_eq!(told.exec[0].path, program.as_os_str().as_bytes());
     }
+    routes::ok("exec: arguments up to 4096 bytes");
 }
 
 #[test]
@@ -139,9 +140,10 @@ fn scripts_and_programs_without_a_name() {
     assert_eq!(told.exec[0].path, b"/memfd:sec ret");
     assert_ne!(told.exec[0].header.flags & flag::PATH_PSEUDO, 0);
     assert_eq!(told.arguments(), [b"other"]);
+    routes::ok("exec: script, memfd, renamed");
 }
 
-fn myself(test: &str, role: &str) -> Command {
+pub(crate) fn myself(test: &str, role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(ROLE, role).stdout(Stdio::null()).stderr(Stdio::null());
@@ -168,6 +170,8 @@ fn a_process_of_many_threads_ends_once() {
         assert_ne!(first.exec_id, second.exec_id);
         assert_eq!(told.exec[1].args, b"true\0from-thread\0");
     }
+    routes::ok("exit: status and signal, once with threads");
+    routes::ok("exit: leader first, exec by another thread");
 }
 
 #[test]
@@ -263,6 +267,7 @@ fn inside_a_pid_namespace() {
     let output = output.unwrap();
     let text = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
+    routes::ok("tracer in a pid namespace");
 }
 
 /// Not a test: the part inside of the one above.

@@ -12,6 +12,7 @@ pub(crate) enum How {
     Inline,
     Async,
     Polled,
+    Direct,
 }
 
 const SETUP_SQPOLL: u32 = 2;
@@ -19,6 +20,7 @@ const ENTER_GETEVENTS: usize = 1;
 const ENTER_SQ_WAKEUP: usize = 2;
 const SQE_ASYNC: u8 = 16;
 const OP_OPENAT: u8 = 18;
+const REGISTER_FILES: usize = 2;
 const OFF_SQ_RING: i64 = 0;
 const OFF_CQ_RING: i64 = 0x800_0000;
 const OFF_SQES: i64 = 0x1000_0000;
@@ -28,6 +30,19 @@ type Params = [u32; 30];
 
 /// Opens a file through a ring of its own; None where the kernel has no io_uring.
 pub(crate) fn open(path: &std::path::Path, flags: u32, how: How) -> Option<OwnedFd> {
+    let (result, _ring) = submit(path, flags, how)?;
+    // SAFETY: the kernel just gave this descriptor to us.
+    Some(unsafe { OwnedFd::from_raw_fd(result) })
+}
+
+/// Opens a file into a slot of the ring: it has no descriptor, and is closed with the ring that is returned.
+pub(crate) fn open_direct(path: &std::path::Path, flags: u32) -> Option<OwnedFd> {
+    let (result, ring) = submit(path, flags, How::Direct)?;
+    assert_eq!(result, 0, "a slot is no descriptor");
+    Some(ring)
+}
+
+fn submit(path: &std::path::Path, flags: u32, how: How) -> Option<(i32, OwnedFd)> {
     let name = sys::path(path);
     let mut params: Params = [0; 30];
     if how == How::Polled {
@@ -41,6 +56,11 @@ pub(crate) fn open(path: &std::path::Path, flags: u32, how: How) -> Option<Owned
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => return None,
         Err(error) => panic!("io_uring_setup: {error}"),
     };
+    if how == How::Direct {
+        let slots = [-1_i32];
+        let args = [ring.as_raw_fd() as usize, REGISTER_FILES, slots.as_ptr() as usize, 1, 0];
+        sys::call(libc::SYS_io_uring_register, args).unwrap();
+    }
     // sq_off: head 10, tail 11, ring_mask 12, entries 13, flags 14, dropped 15, array 16; cq_off: head 20 … cqes 25.
     let submissions = map(&ring, OFF_SQ_RING, 4096);
     let completions = map(&ring, OFF_CQ_RING, 4096);
@@ -52,6 +72,10 @@ pub(crate) fn open(path: &std::path::Path, flags: u32, how: How) -> Option<Owned
     entry[16..24].copy_from_slice(&(name.as_ptr() as u64).to_le_bytes());
     entry[24..28].copy_from_slice(&0o600_u32.to_le_bytes());
     entry[28..32].copy_from_slice(&flags.to_le_bytes());
+    if how == How::Direct {
+        // The slot's number plus one.
+        entry[44..48].copy_from_slice(&1_u32.to_le_bytes());
+    }
     // SAFETY: the three mappings are a page each, the places are those that the kernel gave.
     let result = unsafe {
         std::ptr::copy_nonoverlapping(entry.as_ptr(), entries, 64);
@@ -64,8 +88,7 @@ pub(crate) fn open(path: &std::path::Path, flags: u32, how: How) -> Option<Owned
         completions.add(params[25] as usize + 8).cast::<i32>().read()
     };
     assert!(result >= 0, "open by io_uring: {}", io::Error::from_raw_os_error(-result));
-    // SAFETY: the kernel just gave this descriptor to us.
-    Some(unsafe { OwnedFd::from_raw_fd(result) })
+    Some((result, ring))
 }
 
 fn map(ring: &OwnedFd, at: i64, len: usize) -> *mut u8 {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crypto_tracer::interest::Interest;
-use crypto_tracer::source::{Error, Kinds, Options, Source};
+use crypto_tracer::source::{Error, Kinds, Options, Source, Unseen};
 use crypto_tracer_common::record::{Header, flag};
 use zerocopy::FromBytes;
 
@@ -18,8 +18,8 @@ pub(crate) struct Record {
     pub(crate) header: Header,
     pub(crate) path: Vec<u8>,
     pub(crate) args: Vec<u8>,
-    /// Size of the whole record in the ring.
-    pub(crate) size: usize,
+    /// As it came out of the ring.
+    pub(crate) raw: Vec<u8>,
 }
 
 impl Record {
@@ -27,7 +27,7 @@ impl Record {
         let (header, rest) = Header::read_from_prefix(bytes).expect("a whole header");
         let (path, rest) = rest.split_at(header.path_len.into());
         let args = rest[..header.args_len.into()].to_vec();
-        Record { header, path: joined(path, header.flags), args, size: bytes.len() }
+        Record { header, path: joined(path, header.flags), args, raw: bytes.to_vec() }
     }
 
     pub(crate) fn comm(&self) -> &[u8] {
@@ -103,6 +103,12 @@ pub(crate) fn start(options: &Options<'_>) -> Option<World> {
 }
 
 impl World {
+    /// What `doctor` says of this route, where the attached probe for opens cannot see it.
+    pub(crate) fn unseen(&self, route: &str) -> Option<Unseen> {
+        let mut all = self.source.attached().iter().flat_map(|probe| &probe.cannot_see);
+        all.find(|unseen| unseen.route == route).cloned()
+    }
+
     /// All records so far that `wanted` takes, waiting until there are `count` of them, and a moment
     /// longer, so that one too many is seen too.
     pub(crate) fn records(
@@ -124,6 +130,13 @@ impl World {
         let seen = &mut self.seen;
         self.source.drain(usize::MAX, &mut |record| seen.push(Record::of(record.0)));
         self.seen.iter().filter(|record| wanted(record)).cloned().collect()
+    }
+
+    /// Takes in what the ring holds; how many records there were so far.
+    pub(crate) fn drain(&mut self) -> usize {
+        let seen = &mut self.seen;
+        self.source.drain(usize::MAX, &mut |record| seen.push(Record::of(record.0)));
+        seen.len()
     }
 
     pub(crate) fn forget(&mut self) {

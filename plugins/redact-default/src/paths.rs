@@ -73,31 +73,56 @@ impl Homes {
         replace(components, name)
     }
 
-    /// A path whose beginning is missing may begin within that of a home directory.
+    /// Hides the names in the components of a path whose beginning is missing: it may begin anywhere, also within the
+    /// path of a home directory.
     fn hide_without_beginning(&self, components: &mut [Cow<'_, str>]) {
-        let parents = self.parents.iter().flat_map(|parent| {
-            (1..parent.len()).filter_map(|cut| parent.get(cut..)).map(|rest| (rest, rest.len()))
-        });
-        let users = self.users.iter().flat_map(|user| {
-            (1..user.len()).filter_map(|cut| user.get(cut..)).map(|rest| (rest, rest.len() - 1))
-        });
+        let parents = self.parents.iter().flat_map(|parent| tails(parent, 1, parent.len()));
+        let users = self.users.iter().filter(|user| user.len() > 1);
+        let users = users.flat_map(|user| tails(user, 0, user.len()));
+        let mut whole = false;
         let names: Vec<usize> = parents
             .chain(users)
-            .filter(|(rest, _)| {
-                components.get(..rest.len()).is_some_and(|there| there.iter().eq(rest.iter()))
+            .filter(|&(_, rest, name)| {
+                // Its own answer has USER where the name was.
+                let same = |at: usize| match (components.get(at), rest.get(at)) {
+                    (Some(there), Some(wanted)) => there == wanted || at == name && there == USER,
+                    _ => false,
+                };
+                (0..rest.len()).all(same)
             })
-            .map(|(_, name)| name)
+            .map(|(cut, _, name)| {
+                whole |= cut == 0;
+                name
+            })
             .collect();
         for name in names {
             replace(components, name);
         }
+        for at in 1..components.len().saturating_sub(2) {
+            if components.get(at).is_some_and(|name| name == "home") {
+                replace(components, at + 1);
+            }
+        }
         if components.len() > 1
+            && !whole
             && let Some(first) = components.first_mut()
             && first != USER
         {
             *first = ELLIPSIS.into();
         }
     }
+}
+
+/// What is left of a path when its first components are cut off: how many, the rest, and where in it the name is.
+fn tails(
+    path: &[String],
+    beyond: usize,
+    len: usize,
+) -> impl Iterator<Item = (usize, &[String], usize)> {
+    (0..len).filter_map(move |cut| {
+        let rest = path.get(cut..)?;
+        Some((cut, rest, (rest.len() + beyond).saturating_sub(1)))
+    })
 }
 
 fn replace(components: &mut [Cow<'_, str>], at: usize) -> bool {
@@ -138,9 +163,7 @@ fn resolved(path: &str) -> Vec<Cow<'_, str>> {
 /// Hides names in a text that is one path. None: nothing had to be hidden.
 pub(crate) fn path(homes: &Homes, text: &str) -> Option<String> {
     let shown = if let Some(rest) = text.strip_prefix("…/") {
-        let mut components: Vec<Cow<'_, str>> = rest.split('/').map(Cow::from).collect();
-        homes.hide_without_beginning(&mut components);
-        format!("…/{}", components.join("/"))
+        without_beginning(homes, rest)
     } else if text.starts_with('/') {
         let mut components = resolved(text);
         homes.hide(&mut components);
@@ -149,6 +172,14 @@ pub(crate) fn path(homes: &Homes, text: &str) -> Option<String> {
         return in_text(homes, text);
     };
     (shown != text).then_some(shown)
+}
+
+/// `rest` is what follows `…/`.
+fn without_beginning(homes: &Homes, rest: &str) -> String {
+    let mut components = resolved(rest);
+    homes.hide_without_beginning(&mut components);
+    let trailing = if components.is_empty() { "" } else { trailing(rest) };
+    format!("…/{}{trailing}", components.join("/"))
 }
 
 fn trailing(text: &str) -> &'static str {
@@ -263,6 +294,9 @@ fn one<'a>(homes: &Homes, before: &str, found: &'a str, whole: bool) -> Cow<'a, 
             _ => USER,
         };
         return format!("~{shown}{rest}").into();
+    }
+    if let Some(rest) = found.strip_prefix("…/") {
+        return without_beginning(homes, rest).into();
     }
     if before.ends_with(':')
         && let Some(behind) = found.strip_prefix("//")

@@ -11,20 +11,24 @@ use crypto_tracer_tests::{Ended, Event, Tracer};
 
 use super::Row;
 use super::run::{Bench, Opener, median, percentile, usage};
-use crate::run::find_program;
+use crate::run::{capture, find_program};
 
 type Case = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All of them, in order.
-pub(super) const ALL: [(&str, Case); 9] = [
+pub(super) const ALL: [(&str, Case); 13] = [
     ("dropped", dropped),
     ("getppid", getppid),
+    ("stat", stat),
+    ("mmap", mmap),
+    ("spawn", spawn),
     ("matching", matching),
     ("bpftrace", bpftrace),
     ("flat-out", flat_out),
     ("start", start),
     ("paced", paced),
     ("memory", memory),
+    ("plugins", plugins),
     ("workbench", super::workbench::workbench),
 ];
 
@@ -88,10 +92,30 @@ fn getppid(bench: &Bench) -> Result<Vec<Row>> {
     let pairs = traced(bench, "getppid", 400_000, None)?;
     let cost = pairs.with_ns - pairs.without_ns;
     Ok(vec![
+        Row::new("getppid", pairs.ratio, "× untraced").detail(pairs.detail()),
         Row::new("a system call that is no open", cost, "ns more")
             .at_most(90.0)
             .detail(pairs.detail()),
     ])
+}
+
+fn stat(bench: &Bench) -> Result<Vec<Row>> {
+    let file = bench.file("plain.txt")?;
+    let pairs = traced(bench, "stat", 200_000, Some(&file))?;
+    Ok(vec![Row::new("stat", pairs.ratio, "× untraced").detail(pairs.detail())])
+}
+
+fn mmap(bench: &Bench) -> Result<Vec<Row>> {
+    let file = bench.file("plain.txt")?;
+    fs::write(&file, [0; 4096])?;
+    let pairs = traced(bench, "mmap", 100_000, Some(&file))?;
+    let row = Row::new("mmap+munmap of code that is no library", pairs.ratio, "× untraced");
+    Ok(vec![row.detail(pairs.detail())])
+}
+
+fn spawn(bench: &Bench) -> Result<Vec<Row>> {
+    let pairs = traced(bench, "spawn", 500, None)?;
+    Ok(vec![Row::new("spawn of /bin/true", pairs.ratio, "× untraced").detail(pairs.detail())])
 }
 
 fn matching(bench: &Bench) -> Result<Vec<Row>> {
@@ -362,4 +386,31 @@ fn memory(bench: &Bench) -> Result<Vec<Row>> {
     add("after 20 000 distinct files", 45.0, 20.0)?;
     let _: Ended = tracer.finish();
     Ok(rows)
+}
+
+/// What `host/examples/plugin_costs.rs` prints.
+#[derive(serde::Deserialize)]
+struct Figure {
+    what: String,
+    value: f64,
+    unit: String,
+    most: f64,
+    detail: String,
+}
+
+/// Loads, calls, failures and memory of plugins, without a kernel.
+fn plugins(bench: &Bench) -> Result<Vec<Row>> {
+    let folder = bench.program.parent().context("a program is in a folder")?;
+    let costs = folder.join("examples/plugin_costs");
+    if !costs.exists() {
+        eprintln!("{} is not built: not measured", costs.display());
+        return Ok(Vec::new());
+    }
+    let text = capture(Command::new(&costs).arg(bench.root.join("tests/fixtures/plugins")))?;
+    let figures: Vec<Figure> = serde_json::from_str(&text)?;
+    let row = |figure: Figure| {
+        let Figure { what, value, unit, most, detail } = figure;
+        Row::new(what, value, &unit).at_most(most).detail(detail)
+    };
+    Ok(figures.into_iter().map(row).collect())
 }

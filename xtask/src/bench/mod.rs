@@ -28,9 +28,12 @@ pub(crate) struct Options {
     /// A tenth of the repetitions: to see whether it works, not to compare
     #[arg(long)]
     quick: bool,
-    /// Only the cases with this text in their name
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    /// Only the cases with one of these texts in their name
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Trace with this probe instead of the best one that loads
+    #[arg(long, value_name = "NAME")]
+    probe: Option<String>,
     /// Print only, write nothing to bench/
     #[arg(long)]
     no_results: bool,
@@ -44,7 +47,7 @@ pub(crate) struct Row {
     /// The figure.
     value: f64,
     /// Its unit.
-    unit: &'static str,
+    unit: String,
     /// At most (or, where `at_least`, at least) so much is wanted; None: to know only.
     target: Option<f64>,
     at_least: bool,
@@ -53,8 +56,9 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn new(what: impl Into<String>, value: f64, unit: &'static str) -> Row {
+    fn new(what: impl Into<String>, value: f64, unit: &str) -> Row {
         let (target, at_least, detail) = (None, false, String::new());
+        let unit = unit.to_owned();
         Row { what: what.into(), value, unit, target, at_least, detail }
     }
 
@@ -82,10 +86,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         Some(program) => program.clone(),
         None => build(root)?,
     };
-    let bench = Bench::new(root, program, options.rounds.max(1), options.quick)?;
+    let bench = Bench::new(root, program, options)?;
     let mut rows = Vec::new();
     for (name, case) in cases::ALL {
-        if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+        if !options.only.is_empty() && !options.only.iter().any(|only| name.contains(only.as_str()))
+        {
             continue;
         }
         eprintln!("{name} …");
@@ -95,7 +100,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         }
         rows.extend(new);
     }
-    if options.no_results || options.only.is_some() || options.quick {
+    if options.no_results || options.probe.is_some() || !options.only.is_empty() || options.quick {
         return Ok(());
     }
     report::write(root, &bench, &rows)
@@ -104,7 +109,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 fn build(root: &Path) -> Result<PathBuf> {
     // As the tests do: the default members together, so that nothing is compiled twice.
     let mut command = Command::new(crate::run::cargo());
-    command.args(["build", "--release", "--bin", "crypto-tracer"]).current_dir(root);
+    command.args(["build", "--release", "--bin", "crypto-tracer", "--example", "plugin_costs"]);
+    command.current_dir(root);
     crate::run::run(&mut command)?;
     Ok(root.join("target/release/crypto-tracer"))
 }

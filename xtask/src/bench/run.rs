@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use crypto_tracer_tests::Tracer;
 
+use super::Options;
 use crate::opener::Times;
 
 /// What all cases share.
@@ -16,18 +17,21 @@ pub(super) struct Bench {
     pub(super) root: PathBuf,
     pub(super) program: PathBuf,
     pub(super) rounds: usize,
+    probe: Option<String>,
     quick: bool,
     dir: tempfile::TempDir,
     two: bool,
 }
 
 impl Bench {
-    pub(super) fn new(root: &Path, program: PathBuf, rounds: usize, quick: bool) -> Result<Bench> {
+    pub(super) fn new(root: &Path, program: PathBuf, options: &Options) -> Result<Bench> {
         let program = fs::canonicalize(&program)
             .with_context(|| format!("no program {}", program.display()))?;
         let dir = tempfile::Builder::new().prefix("crypto-tracer-bench-").tempdir()?;
         let two = std::thread::available_parallelism()?.get() > 1;
-        Ok(Bench { root: root.to_owned(), program, rounds, quick, dir, two })
+        let (rounds, quick) = (options.rounds.max(1), options.quick);
+        let (root, probe) = (root.to_owned(), options.probe.clone());
+        Ok(Bench { root, program, rounds, probe, quick, dir, two })
     }
 
     /// How often something is repeated.
@@ -54,6 +58,9 @@ impl Bench {
             Command::new(&self.program)
         };
         command.arg("monitor").args(options);
+        if let Some(probe) = &self.probe {
+            command.args(["--probe", probe]);
+        }
         command
     }
 

@@ -12,17 +12,35 @@ use super::kernels::Kernel;
 use crate::run::{capture, find_program};
 
 /// Programs that the tests run.
-const PROGRAMS: [&str; 5] = ["true", "cat", "dash", "sleep", "openssl"];
-/// Where the test program is, inside.
+const PROGRAMS: [&str; 6] = ["true", "cat", "dash", "sleep", "openssl", "taskset"];
+/// Where the tests and the tracer are, inside.
 const TESTS: &str = "/usr/bin/tests";
+const TRACER: &str = "/usr/bin/crypto-tracer";
+/// This program, to measure.
+const BENCH: &str = "/usr/bin/xtask";
+/// What is measured.
+const CASES: &str = "getppid,stat,dropped,matching,mmap,spawn";
 const MEMORY_MB: &str = "1500";
+
+/// What is run inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    /// The capture tests.
+    Tests,
+    /// The benchmark of what a rung costs.
+    Bench,
+}
 
 /// What is run, and on what.
 #[derive(Debug)]
 pub(super) struct Guest<'a> {
+    pub(super) script: Script,
     pub(super) kernel: &'a Kernel,
     pub(super) append: &'a str,
     pub(super) rung: &'a str,
+    /// The tests.
+    pub(super) tests: &'a Path,
+    /// The tracer.
     pub(super) program: &'a Path,
     pub(super) filter: &'a str,
 }
@@ -46,6 +64,10 @@ exec chroot . /bin/busybox sh -c 'cd /; mount -t tmpfs t /tmp
 PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root sh /tests.sh >/dev/ttyS1 2>&1 </dev/null
 echo $? >/dev/ttyS2; sync; poweroff -f'
 "#;
+
+/// In place of version 2, the hierarchies of version 1.
+const CGROUPS_V1: &str = "umount /sys/fs/cgroup; mount -t tmpfs t /sys/fs/cgroup; cd /sys/fs/cgroup\n\
+     for c in memory pids; do mkdir $c; mount -t cgroup -o $c $c $c; done; cd /\n";
 
 impl Guest<'_> {
     /// Runs the tests; their exit status and what they printed.
@@ -104,7 +126,11 @@ impl Guest<'_> {
         archive.link("lib64", "usr/lib64")?;
         let busybox = find_program("busybox").context("no busybox")?;
         archive.copy(&busybox, "bin/busybox")?;
-        program(&mut archive, self.program, TESTS)?;
+        program(&mut archive, self.tests, TESTS)?;
+        program(&mut archive, self.program, TRACER)?;
+        if self.script == Script::Bench {
+            program(&mut archive, &std::env::current_exe()?, BENCH)?;
+        }
         for name in PROGRAMS {
             let from = find_program(name).with_context(|| format!("no program {name}"))?;
             program(&mut archive, &from, &format!("/usr/bin/{name}"))?;
@@ -120,11 +146,24 @@ impl Guest<'_> {
     }
 
     fn script(&self) -> String {
+        // One rung of every kernel sees containers by a hierarchy of version 1.
+        let cgroups = if self.rung == "fexit" { CGROUPS_V1 } else { "" };
         format!(
-            "for f in true cat sleep; do ln -sf /usr/bin/$f /bin/$f; done; ln -sf /usr/bin/dash /bin/sh\n\
+            "{cgroups}for f in true cat sleep; do ln -sf /usr/bin/$f /bin/$f; done; ln -sf /usr/bin/dash /bin/sh\n\
              export CRYPTO_TRACER_REQUIRE_BPF=1 RUST_BACKTRACE=0 CRYPTO_TRACER_PROBE={}\n\
-             exec {TESTS} --nocapture --test-threads=1 {}\n",
-            self.rung, self.filter
+             export CRYPTO_TRACER_PROGRAM={TRACER} CRYPTO_TRACER_MAY_SET_CLOCK=1\n\
+             {}\n",
+            self.rung,
+            match self.script {
+                Script::Tests => {
+                    format!("exec {TESTS} --nocapture --test-threads=1 {}", self.filter)
+                }
+                Script::Bench => format!(
+                    "exec {BENCH} bench --program {TRACER} --probe {} --only {CASES} --quick \
+                     --rounds 5",
+                    self.rung
+                ),
+            }
         )
     }
 }

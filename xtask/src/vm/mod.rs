@@ -3,6 +3,7 @@
 //! Debian's kernels boot under QEMU without KVM from an initramfs made for each run. What the tests say becomes a
 //! table of case × rung × kernel; a full run writes it to `docs/kernels.md`.
 
+mod bench;
 mod cpio;
 mod kernels;
 mod machine;
@@ -37,9 +38,9 @@ pub(crate) struct Options {
     /// How long one machine may run, in seconds
     #[arg(long, default_value = "1200")]
     limit: u64,
-    /// A test program that is built already
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    /// Measure instead of testing: what each rung costs on each kernel
+    #[arg(long)]
+    bench: bool,
     /// Only tests with TEXT in their name
     #[arg(long, value_name = "TEXT")]
     test: Option<String>,
@@ -91,16 +92,16 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         bail!("no such column; there are {}", all.join(", "));
     }
     install()?;
-    let program = match &options.program {
-        Some(program) => program.clone(),
-        None => build(root)?,
-    };
+    let programs = build(root)?;
     let mut names: Vec<_> = columns.iter().map(|column| column.kernel).collect();
     names.dedup();
     let folder = root.join("target/xtask/kernels");
     let kernels =
         names.into_iter().map(|name| Kernel::get(&folder, name)).collect::<Result<Vec<_>>>()?;
-    let outcomes = all(&columns, &kernels, &program, options);
+    let outcomes = all(&columns, &kernels, &programs, options);
+    if options.bench {
+        return bench::finish(root, &outcomes, columns.len() == COLUMNS.len());
+    }
     println!("{}", report::table(&outcomes));
     let failed: Vec<_> = outcomes.iter().filter_map(Outcome::failure).collect();
     if options.test.is_none() && columns.len() == COLUMNS.len() {
@@ -110,7 +111,12 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 }
 
 /// Runs every column, several at once, each result in its column's place.
-fn all(columns: &[Column], kernels: &[Kernel], program: &Path, options: &Options) -> Vec<Outcome> {
+fn all(
+    columns: &[Column],
+    kernels: &[Kernel],
+    programs: &Programs,
+    options: &Options,
+) -> Vec<Outcome> {
     let next = Mutex::new(columns.iter().enumerate());
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -121,7 +127,7 @@ fn all(columns: &[Column], kernels: &[Kernel], program: &Path, options: &Options
                     else {
                         return;
                     };
-                    let outcome = one(column, kernels, program, options);
+                    let outcome = one(column, kernels, programs, options);
                     eprintln!("{}: {}", column.name(), outcome.summary());
                     if let Ok(mut done) = done.lock() {
                         done.push((at, outcome));
@@ -135,18 +141,31 @@ fn all(columns: &[Column], kernels: &[Kernel], program: &Path, options: &Options
     done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-fn one(column: &Column, kernels: &[Kernel], program: &Path, options: &Options) -> Outcome {
+fn one(column: &Column, kernels: &[Kernel], programs: &Programs, options: &Options) -> Outcome {
     let attempt = || -> Result<(String, i32, String)> {
         let kernel = kernels
             .iter()
             .find(|kernel| kernel.name == column.kernel)
             .context("the kernel was not fetched")?;
+        let script = if options.bench { machine::Script::Bench } else { machine::Script::Tests };
         let filter = options.test.as_deref().unwrap_or_default();
-        let guest = Guest { kernel, append: column.append, rung: column.rung, program, filter };
+        let Programs { tests, tracer: program } = programs;
+        let guest = Guest {
+            script,
+            kernel,
+            append: column.append,
+            rung: column.rung,
+            tests,
+            program,
+            filter,
+        };
         let (code, printed) = guest.run(options.limit)?;
         Ok((kernel.release.clone(), code, printed))
     };
     match attempt() {
+        Ok((release, code, printed)) if options.bench => {
+            Outcome::measured(column.name(), release, code, &printed)
+        }
         Ok((release, code, printed)) => Outcome::of(column.name(), release, code, &printed),
         Err(error) => Outcome::broken(column.name(), &format!("{error:#}")),
     }
@@ -173,8 +192,15 @@ fn install() -> Result<()> {
     )
 }
 
-/// Builds the capture tests and returns their program.
-fn build(root: &Path) -> Result<PathBuf> {
+/// What runs inside.
+#[derive(Debug)]
+struct Programs {
+    tests: PathBuf,
+    tracer: PathBuf,
+}
+
+/// Builds the capture tests, and with them the tracer.
+fn build(root: &Path) -> Result<Programs> {
     // All default members, as `cargo test` does: nothing is compiled twice.
     let mut command = Command::new(cargo());
     command
@@ -184,12 +210,22 @@ fn build(root: &Path) -> Result<PathBuf> {
     if !output.status.success() {
         bail!("the capture tests do not build");
     }
-    String::from_utf8_lossy(&output.stdout)
+    let messages: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
         .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message.pointer("/target/name").is_some_and(|name| name == TESTS))
-        .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
-        .context("cargo does not name the test program")
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let program = |kind: &str, wanted: &str| {
+        let is = |message: &&serde_json::Value| {
+            message.pointer("/target/name").is_some_and(|name| name == wanted)
+                && message.pointer("/target/kind/0").is_some_and(|found| found == kind)
+        };
+        let found =
+            messages.iter().filter(is).find_map(|message| message.get("executable")?.as_str());
+        found
+            .map(PathBuf::from)
+            .with_context(|| format!("cargo does not name the program {wanted}"))
+    };
+    Ok(Programs { tests: program("test", TESTS)?, tracer: program("bin", "crypto-tracer")? })
 }
 
 /// The test program of the package `crypto-tracer` that needs nothing but a kernel.

@@ -1,4 +1,4 @@
-//! Reads what the tests print, and makes the table of it.
+//! Reads what the tests print, and makes the tables of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,12 +10,18 @@ use anyhow::{Context, Result};
 /// What one rung did on one kernel.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    column: String,
-    release: String,
+    pub(super) column: String,
+    pub(super) release: String,
     /// Each test with what came of it: `ok`, `FAILED`, or why it was not tried.
     cases: BTreeMap<String, String>,
+    /// What was said of each route, in the order of their list; None: nothing yet.
+    routes: Vec<(String, Option<String>)>,
+    /// What doctor's survey says of each rung.
+    rungs: Vec<(String, String)>,
     /// What the verifier looked at, by program.
     verified: BTreeMap<String, u64>,
+    /// What was measured, by what: the ratio to the same without a tracer.
+    pub(super) measured: Vec<(String, String)>,
     broken: Option<String>,
 }
 
@@ -41,6 +47,10 @@ impl Outcome {
                 not_tried = Some(why.to_owned());
             }
             outcome.verified.extend(verified(rest));
+            if let Some(said) = said(rest, "route ") {
+                outcome.route(said);
+            }
+            outcome.rungs.extend(said(rest, "rung "));
             let result = rest.rsplit(' ').next().unwrap_or_default();
             if let (true, Some(name)) =
                 (matches!(rest, "ok" | FAILED) || result == FAILED, &current)
@@ -59,14 +69,49 @@ impl Outcome {
         outcome
     }
 
+    /// A run of the benchmark that came to its end.
+    pub(super) fn measured(column: String, release: String, status: i32, printed: &str) -> Outcome {
+        let ratio = |line: &str| {
+            let (before, behind) = line.split_once(" × untraced")?;
+            let (what, ratio) = before.trim_end().rsplit_once(' ')?;
+            let detail = behind.rfind("  ").and_then(|at| behind.get(at..)).unwrap_or_default();
+            Some((what.trim_end().to_owned(), format!("{ratio} ({})", detail.trim())))
+        };
+        let measured: Vec<_> = printed.lines().filter_map(ratio).collect();
+        let mut outcome = Outcome { column, release, measured, ..Outcome::default() };
+        if status != 0 || outcome.measured.is_empty() {
+            let last = printed.lines().last().unwrap_or_default();
+            outcome.broken = Some(format!("exit status {status}: {last}"));
+        }
+        outcome
+    }
+
+    fn route(&mut self, (name, said): (String, String)) {
+        let at = self.routes.iter().position(|(known, _)| *known == name);
+        let at = at.unwrap_or_else(|| {
+            self.routes.push((name, None));
+            self.routes.len() - 1
+        });
+        // "listed" is no result, and two results (of two tests) must both be good ones.
+        if let Some((_, known)) = self.routes.get_mut(at)
+            && said != "listed"
+            && known.as_deref().is_none_or(|known| known == "ok")
+        {
+            *known = Some(said);
+        }
+    }
+
     /// One that did not.
     pub(super) fn broken(column: String, why: &str) -> Outcome {
         Outcome { column, broken: Some(why.to_owned()), ..Outcome::default() }
     }
 
+    /// Tests that failed, and routes that no test said anything of.
     fn failed(&self) -> Vec<&str> {
         let failed = self.cases.iter().filter(|(_, result)| *result == FAILED);
-        failed.map(|(name, _)| name.as_str()).collect()
+        let silent = self.routes.iter().filter(|(_, said)| said.is_none());
+        let silent = silent.map(|(name, _)| name);
+        failed.map(|(name, _)| name).chain(silent).map(String::as_str).collect()
     }
 
     /// What is wrong, if anything is.
@@ -86,6 +131,16 @@ impl Outcome {
     }
 }
 
+/// `WHAT NAME: SAID`, also behind other text.
+fn said(line: &str, what: &str) -> Option<(String, String)> {
+    let at = line.find(what).filter(|&at| at == 0)?;
+    // A route's name may have a colon in it; what is said is known.
+    let rest = line.get(at + what.len()..)?;
+    let begins = [": ok", ": impossible: ", ": not tried: ", ": listed"];
+    let end = begins.iter().filter_map(|begin| rest.find(begin)).min()?;
+    Some((rest.get(..end)?.to_owned(), rest.get(end + 2..)?.to_owned()))
+}
+
 /// `NAME: Some(N) instructions verified`
 fn verified(line: &str) -> Option<(String, u64)> {
     let (name, behind) = line.trim().split_once(": Some(")?;
@@ -93,7 +148,8 @@ fn verified(line: &str) -> Option<(String, u64)> {
     Some((name.to_owned(), count.parse().ok()?))
 }
 
-/// Case × kernel and rung, then the instructions that each verifier looked at.
+/// Route × kernel and rung, the rungs of each kernel, the tests behind it, and the instructions that each verifier
+/// looked at.
 pub(super) fn table(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     let head = |text: &mut String, first: &str| {
@@ -105,7 +161,31 @@ pub(super) fn table(outcomes: &[Outcome]) -> String {
         let cells: Vec<_> = outcomes.iter().map(cell).collect();
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
     };
-    head(&mut text, "case");
+    head(&mut text, "route");
+    let mut routes: Vec<&String> = Vec::new();
+    for (name, _) in outcomes.iter().flat_map(|outcome| &outcome.routes) {
+        if !routes.contains(&name) {
+            routes.push(name);
+        }
+    }
+    for route in routes {
+        row(&mut text, route, &|outcome| {
+            let found = outcome.routes.iter().find(|(name, _)| name == route);
+            found.and_then(|(_, said)| said.clone()).unwrap_or_else(|| FAILED.into())
+        });
+    }
+    text.push_str(
+        "\nWhat doctor says of the rungs for opens and library loads on these kernels:\n\n",
+    );
+    head(&mut text, "rung");
+    for rung in ["lsm", "fexit", "tp_btf"] {
+        row(&mut text, rung, &|outcome| {
+            let found = outcome.rungs.iter().find(|(name, _)| name == rung);
+            found.map_or_else(|| FAILED.into(), |(_, said)| said.clone())
+        });
+    }
+    text.push_str("\nThe tests (`host/tests/source_live`):\n\n");
+    head(&mut text, "test");
     let mut cases: Vec<&String> =
         outcomes.iter().flat_map(|outcome| outcome.cases.keys()).collect();
     cases.sort();
@@ -132,9 +212,9 @@ pub(super) fn table(outcomes: &[Outcome]) -> String {
 pub(super) fn write(root: &Path, outcomes: &[Outcome]) -> Result<()> {
     let mut text = String::from(
         "# Kernels\n\nMade by `cargo xtask vm`: the capture tests (`host/tests/source_live`) on each rung of the \
-         ladder that a kernel has.\n`ok`: every route of the case is told once, with the right path and flags. A reason \
-         stands where the kernel has no such route.\nfexit is no rung where the kernel preempts everywhere: its guard \
-         loses events there.\n\n",
+         ladder that a kernel has.\n`ok`: what happens by this route is told once, with the right path and flags (or \
+         is not told, where the route says so).\n`impossible`: this rung cannot; the reason is what `crypto-tracer \
+         doctor` prints there. `not tried`: the kernel or the\nmachine has no such thing.\n\n",
     );
     let mut releases: Vec<_> = outcomes
         .iter()
@@ -161,7 +241,11 @@ test a::one ... ok
 test a::two ... said before
       file_open: Some(11279) instructions verified
 ok
-test a::three ... not tried: this kernel has no io_uring
+test a::three ... route direct: x: impossible: opens: all
+rung lsm: impossible: not here
+rung tp_btf: ok
+route open: ok
+not tried: this kernel has no io_uring
 ok
 test a::four ... FAILED
 test a::five ... ignored, by another
@@ -182,7 +266,20 @@ test result: FAILED. 3 passed; 1 failed";
         );
         assert_eq!(outcome.verified.get("file_open"), Some(&11279));
         assert_eq!(outcome.failure().as_deref(), Some("6.1/lsm: a::four"));
-        assert!(table(&[outcome]).contains("| a::three | this kernel has no io_uring |"));
+        assert_eq!(outcome.rungs[0], ("lsm".to_owned(), "impossible: not here".to_owned()));
+        let table = table(&[outcome]);
+        assert!(table.contains("| direct: x | impossible: opens: all |"), "{table}");
+        assert!(table.contains("| open | ok |"), "{table}");
+        assert!(table.contains("| a::three | this kernel has no io_uring |"));
+    }
+
+    #[test]
+    fn a_route_that_no_test_speaks_of_has_failed() {
+        let printed = "test routes::all ... route open: listed\nroute creat: listed\nok\n\
+                       test opens::x ... route open: ok\nok";
+        let outcome = Outcome::of("6.1/lsm".into(), "6.1.0".into(), 0, printed);
+        assert_eq!(outcome.failure().as_deref(), Some("6.1/lsm: creat"));
+        assert!(table(&[outcome]).contains("| creat | FAILED |"));
     }
 
     #[test]

@@ -153,7 +153,16 @@ fn failures(plugins: &mut Plugins) -> Vec<(String, u64)> {
 fn the_bundled_plugins_do_what_is_documented() {
     let mut plugins = load(&patient());
     assert!(plugins.interest().wants_file(b"server.PEM"));
-    assert!(plugins.interest().wants_library(b"libssl.so.3"));
+    for library in [
+        "libssl.so.3",
+        "libcrypto.so.1.1",
+        "libgnutls.so.30",
+        "libsodium.so.23",
+        "libnss3.so",
+        "libmbedtls.so.14",
+    ] {
+        assert!(plugins.interest().wants_library(library.as_bytes()), "{library}");
+    }
     let verdict = classify(&mut plugins, "/etc/ssl/server.pem");
     assert_eq!(verdict.file_type, FileType::Certificate);
     assert_eq!(verdict.head, HeadOutcome::Read);
@@ -162,6 +171,17 @@ fn the_bundled_plugins_do_what_is_documented() {
     let verdict = classify(&mut plugins, "/etc/ssl/server.key");
     assert_eq!(verdict.file_type, FileType::PrivateKey);
     assert_eq!(verdict.head, HeadOutcome::NotNeeded);
+    for (path, file_type) in [
+        ("/etc/pki/tls/certs/ca-bundle.crt", FileType::Certificate),
+        ("/etc/ssl/certs/server.cer", FileType::Certificate),
+        ("/home/alice/id_rsa", FileType::PrivateKey),
+        ("/opt/app/keystore.jks", FileType::Keystore),
+        ("/etc/ssl/keystore.p12", FileType::Keystore),
+        ("/home/alice/identity.pfx", FileType::Keystore),
+        ("/a.keystore", FileType::Keystore),
+    ] {
+        assert_eq!(classify(&mut plugins, path).file_type, file_type, "{path}");
+    }
     assert_eq!(classify(&mut plugins, "/x.der").file_type, FileType::Unknown);
     assert_eq!(redact(&mut plugins, "/home/alice/x").as_deref(), Some("/home/USER/x"));
     assert_eq!(redact(&mut plugins, "/etc/x"), None);

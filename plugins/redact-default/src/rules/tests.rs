@@ -57,6 +57,11 @@ fn a_path_without_beginning_hides_what_may_be_a_name() {
         ("…/people/alice/b.pem", "…/…/USER/b.pem"),
         ("…/teams/carol/b.pem", "…/…/USER/b.pem"),
         ("…/b.pem", "…/b.pem"),
+        ("…/home/alice/b.pem", "…/home/USER/b.pem"),
+        ("…/backup/home/alice/b.pem", "…/…/home/USER/b.pem"),
+        ("…/srv/people/alice/b.pem", "…/srv/people/USER/b.pem"),
+        ("…/data/teams/carol/b.pem", "…/data/teams/USER/b.pem"),
+        ("…/root/b.pem", "…/…/b.pem"),
     ] {
         assert_eq!(shown("file", given), expected, "{given}");
     }

@@ -1,0 +1,263 @@
+//! What plugins cost: `cargo xtask bench` runs this, built for release, and judges the figures.
+//!
+//! `plugin_costs FIXTURES`: the folder with the plugins of the tests. Prints a list of figures as JSON.
+#![expect(clippy::print_stdout, reason = "its answer to the benchmark")]
+
+use std::fs::Permissions;
+use std::hint::black_box;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use crypto_tracer::event::{
+    ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, Field, HeadOutcome, KernelPath, OpenedFile,
+    ProcessFacts, ProcessKey, Redact, Timestamp,
+};
+use crypto_tracer::plugin::{Heads, Limits, PluginSource, PluginSpec, Plugins, Setup};
+use serde_json::{Value, json};
+
+/// How long each kind of call is measured.
+const MEASURE: Duration = Duration::from_millis(400);
+/// Calls between two looks at the clock.
+const ROUND: u32 = 256;
+/// Times that something is loaded.
+const LOADS: usize = 21;
+const UID: u32 = 1000;
+
+fn main() -> Result<()> {
+    let fixtures = PathBuf::from(std::env::args_os().nth(1).context("plugin_costs FIXTURES")?);
+    // First, while nothing else was touched.
+    let mut figures = vec![memory()?];
+    let place = Place::of(&fixtures)?;
+    figures.extend(loads(&place)?);
+    figures.extend(calls(&place)?);
+    figures.extend(failures(&place)?);
+    println!("{}", Value::Array(figures));
+    Ok(())
+}
+
+/// Copies of plugins that only their owner can write.
+struct Place {
+    site: PluginSpec,
+    hostile: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn of(fixtures: &Path) -> Result<Place> {
+        let dir = tempfile::tempdir()?;
+        let copy = |from: &str, name: &str| -> Result<PathBuf> {
+            let (from, to) = (fixtures.join(from), dir.path().join(name));
+            std::fs::copy(&from, &to).with_context(|| from.display().to_string())?;
+            std::fs::set_permissions(&to, Permissions::from_mode(0o600))?;
+            Ok(to)
+        };
+        let site = copy("site-classifier.wasm", "site.wasm")?;
+        let hostile = copy("0.1.0/hostile.wasm", "hostile.wasm")?;
+        let site = PluginSpec::command_line(PluginSource::File(site));
+        Ok(Place { site, hostile, _dir: dir })
+    }
+
+    /// The fixture that does this.
+    fn hostile(&self, way: &str) -> PluginSpec {
+        let mut spec = PluginSpec::command_line(PluginSource::File(self.hostile.clone()));
+        spec.config.insert("way".to_owned(), json!(way));
+        spec
+    }
+}
+
+fn figure(what: &str, value: f64, unit: &str, most: f64, detail: impl Into<String>) -> Value {
+    let detail: String = detail.into();
+    json!({ "what": what, "value": value, "unit": unit, "most": most, "detail": detail })
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn us(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Megabytes of this process that are resident, and the part that belongs to no file.
+fn resident() -> Result<(f64, f64)> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let of = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim().trim_end_matches(" kB").parse::<f64>().ok()
+    };
+    let megabytes = |key: &str| of(key).map(|kib| kib * 1024.0 / 1e6).context("no such line");
+    Ok((megabytes("VmRSS:")?, megabytes("RssAnon:")?))
+}
+
+fn memory() -> Result<Value> {
+    let before = resident()?;
+    let mut plugins = Plugins::load(&Setup::default())?;
+    plugins.classify(UID, &file("/etc/ssl/a.pem"), 0, &mut Certificate);
+    black_box(plugins.redactor(UID).redact(Field::File, "/home/alice/a.pem", &[]));
+    let after = resident()?;
+    let detail = format!("anonymous {:.1}, with what is remembered", after.1 - before.1);
+    Ok(figure("memory of the bundled plugins", after.0 - before.0, "MB", 8.0, detail))
+}
+
+fn loads(place: &Place) -> Result<Vec<Value>> {
+    let time = |classifiers: Vec<PluginSpec>, redactors: Vec<PluginSpec>| -> Result<Duration> {
+        let setup = Setup { classifiers, redactors, ..Setup::default() };
+        let mut times = Vec::new();
+        for _ in 0..LOADS {
+            let began = Instant::now();
+            let plugins = Plugins::load(&setup)?;
+            times.push(began.elapsed());
+            drop(plugins);
+        }
+        Ok(median(times))
+    };
+    let bundled = || vec![PluginSpec::bundled()];
+    let none = time(vec![], vec![])?;
+    let detail = format!("besides {:.2} ms for the engine", ms(none));
+    let mut figures = Vec::new();
+    for (what, classifiers, redactors, most) in [
+        ("load of the bundled classifier", bundled(), vec![], 1.0),
+        ("load of the bundled redactor", vec![], bundled(), 1.0),
+        ("load of a site's plugin", vec![place.site.clone()], vec![], 60.0),
+        ("load of a large site's plugin", vec![place.hostile("")], vec![], 60.0),
+    ] {
+        let took = time(classifiers, redactors)?.saturating_sub(none);
+        figures.push(figure(what, ms(took), "ms", most, detail.clone()));
+    }
+    Ok(figures)
+}
+
+/// A call, on average over a round, the median of rounds.
+fn call(mut call: impl FnMut()) -> Duration {
+    let end = Instant::now() + MEASURE;
+    let mut rounds = Vec::new();
+    while rounds.len() < 3 || Instant::now() < end {
+        let began = Instant::now();
+        (0..ROUND).for_each(|_| call());
+        rounds.push(began.elapsed() / ROUND);
+    }
+    median(rounds)
+}
+
+fn calls(place: &Place) -> Result<Vec<Value>> {
+    let limits = Limits { wall: Duration::from_secs(10), ..Limits::default() };
+    let every = Setup { every_call: true, limits, ..Setup::default() };
+    let mut figures = Vec::new();
+    for (word, setup, most) in
+        [("remembered", Setup::default(), [0.2, 0.2, 0.3]), ("called", every, [1.0, 1.3, 5.0])]
+    {
+        let mut plugins = Plugins::load(&setup)?;
+        let pem = file("/etc/ssl/certs/site.pem");
+        let classify = call(|| {
+            black_box(plugins.classify(UID, &pem, 0, &mut Certificate));
+        });
+        let path = "/home/alice/keys/own.key";
+        let redact = call(|| {
+            black_box(plugins.redactor(UID).redact(Field::File, path, &[]));
+        });
+        let line = "nginx -c /home/alice/nginx.conf --user alice --token abc";
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let command_line = call(|| {
+            black_box(plugins.redactor(UID).redact(Field::Cmdline, line, &words));
+        });
+        ensure!(plugins.failures() == 0, "calls failed");
+        for (what, took, most) in [
+            ("classify", classify, most[0]),
+            ("redact a path", redact, most[1]),
+            ("redact a command line", command_line, most[2]),
+        ] {
+            figures.push(figure(&format!("{what}, {word}"), us(took), "µs", most, ""));
+        }
+    }
+    let filters = vec![place.hostile("")];
+    let mut plugins = Plugins::load(&Setup { filters, ..Setup::default() })?;
+    let event = event();
+    let keep = call(|| {
+        black_box(plugins.decide(&event));
+    });
+    ensure!(plugins.failures() == 0, "calls failed");
+    figures.push(figure("keep, called", us(keep), "µs", 1.0, "never remembered"));
+    Ok(figures)
+}
+
+fn failures(place: &Place) -> Result<Vec<Value>> {
+    let load = |way: &str| {
+        let classifiers = vec![place.hostile(way)];
+        Plugins::load(&Setup { classifiers, every_call: true, ..Setup::default() })
+    };
+    let file = file("/etc/ssl/a.crt");
+    let mut good = load("word")?;
+    let well = call(|| {
+        black_box(good.classify(UID, &file, 0, &mut Certificate));
+    });
+    let mut bad = load("word-empty")?;
+    let failing = call(|| {
+        black_box(bad.classify(UID, &file, 0, &mut Certificate));
+    });
+    ensure!(good.failures() == 0 && bad.failures() > 0, "it failed where it should not");
+    let renewal = figure(
+        "renewal of a failed instance",
+        ms(failing.saturating_sub(well)),
+        "ms",
+        0.1,
+        "a call with a wrong answer, less one with a right one",
+    );
+    let mut spinning = load("spin")?;
+    let mut times = Vec::new();
+    for _ in 0..LOADS {
+        let began = Instant::now();
+        black_box(spinning.classify(UID, &file, 0, &mut Certificate));
+        times.push(began.elapsed());
+    }
+    ensure!(spinning.failures() == LOADS as u64, "it did not spin");
+    let deadline = Limits::default().deadline;
+    let slowest = times.iter().max().copied().unwrap_or_default();
+    let beyond = median(times).saturating_sub(deadline);
+    let detail = format!("slowest {:.1} ms in all", ms(slowest));
+    let spin = figure("a spinning plugin, beyond its deadline", ms(beyond), "ms", 10.0, detail);
+    Ok(vec![renewal, spin])
+}
+
+struct Certificate;
+
+impl Heads for Certificate {
+    fn head(&mut self) -> (&[u8], HeadOutcome) {
+        (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", HeadOutcome::Read)
+    }
+
+    fn size(&mut self) -> Option<u64> {
+        Some(60)
+    }
+}
+
+fn file(path: &str) -> OpenedFile {
+    let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
+    OpenedFile { path, dev: 1, inode: 2, size: 60, ctime_ns: 4, ..OpenedFile::default() }
+}
+
+fn event() -> ClassifiedEvent {
+    let process = ProcessFacts {
+        key: ProcessKey { tgid: 7, start_ns: 1 },
+        exec_id: 1,
+        tid: 7,
+        ppid: 1,
+        uid: UID,
+        comm: Comm::default(),
+        exe: None,
+        mount_ns: 1,
+        root: (1, 1),
+        cgroup_id: 1,
+        cgroup: None,
+        container: None,
+    };
+    let what = EnrichedWhat::Exit { exit_code: 0, signal: None };
+    let event = EnrichedEvent { timestamp: Timestamp(5), process, what };
+    ClassifiedEvent { event, verdict: None, labels: Vec::new() }
+}

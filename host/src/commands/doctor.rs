@@ -1,0 +1,120 @@
+//! `doctor`: what this kernel and these privileges allow, without tracing.
+
+use crypto_tracer_common::record::{ARGS_MAX, PATH_MAX};
+
+use super::document;
+use super::line;
+use super::trace::{self, RING_BYTES};
+use crate::cli::{self, DocumentPrint, PluginArgs};
+use crate::config::Config;
+use crate::document::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
+use crate::enrich::MOST_PROCESSES;
+use crate::error::Failure;
+use crate::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_SUFFIXES};
+use crate::output::NewFile;
+use crate::pipeline::wall_now;
+use crate::plugin::Trust;
+use crate::source::{self, Preemption, Request, RungSurvey, Survey};
+use crate::stop::Stop;
+
+/// Tries all probes and prints what came of it; ends as `monitor` would.
+pub(super) fn doctor(arguments: &cli::Doctor) -> Result<(), Failure> {
+    let stop = Stop::default();
+    let print = DocumentPrint {
+        output: arguments.output.clone(),
+        format: arguments.format,
+        no_redact: true,
+    };
+    document::check(&print)?;
+    let configured = configured(arguments, &stop);
+    let (capture, new) = match &configured {
+        Ok((config, new)) => (config.capture.clone(), *new),
+        Err(_) => Default::default(),
+    };
+    let request = Request {
+        ring_bytes: capture.ring_bytes.unwrap_or(RING_BYTES),
+        probe: arguments.probe.clone().or(capture.open_probe),
+    };
+    let mut survey = source::survey(&request);
+    // A run reads its configuration first.
+    let refused = survey.refused.take().map(trace::refused);
+    let failure = configured.err().or(refused);
+    let told = tell(survey, failure.as_ref(), request.ring_bytes);
+    document::print(&told, &print, document::target(&print, new)?, &stop)?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// What `monitor` reads before it traces: configuration and plugins.
+fn configured(arguments: &cli::Doctor, stop: &Stop) -> Result<(Config, NewFile), Failure> {
+    let arguments = PluginArgs {
+        classifier: Vec::new(),
+        redactor: Vec::new(),
+        filter: Vec::new(),
+        config: arguments.config.clone(),
+    };
+    let trust = Trust::of_this_process();
+    let config = line::config(&arguments, &trust)?;
+    line::plugins(&arguments, &config, &trust, stop)?;
+    let new = line::new_file(&config)?;
+    Ok((config, new))
+}
+
+fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> Doctor {
+    let chosen = survey.rungs.iter().filter(|rung| rung.chosen);
+    let unseen = chosen.flat_map(|rung| &rung.cannot_see).map(|unseen| unseen.what.to_string());
+    let cannot_see = unseen.collect();
+    let capabilities = survey.capabilities.into_iter().map(|capability| {
+        let source::Capability { name, held, needed_for } = capability;
+        Capability { name, held, needed_for }
+    });
+    Doctor {
+        doctor_version: "1.0",
+        generated_at: Doctor::made(wall_now()),
+        program_version: env!("CARGO_PKG_VERSION"),
+        ready: failure.is_none(),
+        exit_code: failure.map_or(0, |failure| failure.code as u8),
+        reason: failure.map(|failure| format!("{:#}", failure.error)),
+        cannot_see,
+        kernel: Kernel {
+            release: survey.release,
+            preemption: match survey.preemption {
+                Preemption::Chosen => "chosen",
+                Preemption::Full => "full",
+                Preemption::Unknown => "unknown",
+            },
+            btf_bytes: survey.btf_bytes,
+            lockdown: survey.lockdown,
+            security_modules: survey.security_modules,
+        },
+        capabilities: capabilities.collect(),
+        pid_namespace: PidNamespace { initial: survey.outside.is_none(), note: survey.outside },
+        limits: Limits {
+            ring_bytes,
+            path_bytes: PATH_MAX,
+            cmdline_bytes: ARGS_MAX,
+            suffixes: MOST_SUFFIXES,
+            file_names: MOST_NAMES,
+            libraries: MOST_LIBRARIES,
+            processes: MOST_PROCESSES,
+            followed: source::FAMILY_ROOM,
+        },
+        probes: survey.rungs.into_iter().map(probe).collect(),
+    }
+}
+
+fn probe(rung: RungSurvey) -> Probe {
+    let works = rung.refused.is_none();
+    let program = |(name, verified_instructions)| Program { name, verified_instructions };
+    Probe {
+        purpose: rung.purpose,
+        name: rung.name,
+        works,
+        chosen: rung.chosen,
+        reason: rung.refused.or(rung.unfit.map(str::to_owned)),
+        remedy: rung.remedy,
+        cannot_see: rung.cannot_see.into_iter().map(|unseen| unseen.what.into_owned()).collect(),
+        costs: rung.costs,
+        hooks: rung.hooks,
+        programs: rung.programs.into_iter().map(program).collect(),
+    }
+}

@@ -1,0 +1,55 @@
+//! Containers by their control group, in a hierarchy that is made here: version 2, or version 1 where that is mounted.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crypto_tracer::cgroup::Hierarchy;
+use crypto_tracer::source::Kinds;
+
+use super::{routes, world};
+
+const ROUTE: &str = "container id, by its control group";
+
+/// A group that is gone with this.
+struct Group(PathBuf);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_process_in_a_group_has_the_groups_number() {
+    let interest = world::interest();
+    let kinds = Kinds { exec: true, exit: true, ..Kinds::NONE };
+    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let hierarchy = Hierarchy::of_this_system();
+    let own = hierarchy.path(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
+    let Some((mount, own)) = hierarchy.mount().zip(own) else {
+        routes::not_tried(ROUTE, "no hierarchy of control groups is mounted here");
+        return;
+    };
+    let name = format!("crypto-tracer-test-{}", std::process::id());
+    let group = Group(mount.join(own.trim_start_matches('/')).join(name));
+    if let Err(error) = fs::create_dir(&group.0) {
+        routes::not_tried(ROUTE, format_args!("no group can be made here ({error})"));
+        return;
+    }
+    let members = fs::OpenOptions::new().write(true).open(group.0.join("cgroup.procs")).unwrap();
+    let mut command = Command::new("/bin/true");
+    // SAFETY: one system call between fork and exec.
+    unsafe {
+        command.pre_exec(move || std::io::Write::write_all(&mut &members, b"0"));
+    }
+    let mut child = command.spawn().unwrap();
+    assert!(child.wait().unwrap().success());
+    let number = fs::metadata(&group.0).unwrap().ino();
+    let got = world.records(2, |record| record.header.tgid == child.id());
+    let numbers: Vec<u64> = got.iter().map(|record| record.header.cgroup_id).collect();
+    assert_eq!(numbers, [number, number], "{hierarchy:?}");
+    routes::ok(ROUTE);
+}

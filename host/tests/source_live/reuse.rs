@@ -1,0 +1,99 @@
+//! A process id that is used again: two processes stay two.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs;
+
+use crypto_tracer::decode::decode;
+use crypto_tracer::enrich::Enrich;
+use crypto_tracer::event::{EnrichedWhat, RawRecord};
+use crypto_tracer::source::Kinds;
+use crypto_tracer_common::record::kind;
+
+use super::world::Record;
+use super::{routes, sys, world};
+
+/// `struct clone_args`, in words.
+const EXIT_SIGNAL: usize = 4;
+const SET_TID: usize = 8;
+const SET_TID_SIZE: usize = 9;
+
+/// Runs a program with this process id, if it is free; None: it is not.
+fn run_as(pid: i32, program: &CString, argument: &CString) -> Option<()> {
+    let mut clone = [0_u64; 11];
+    clone[EXIT_SIGNAL] = libc::SIGCHLD as u64;
+    clone[SET_TID] = &raw const pid as u64;
+    clone[SET_TID_SIZE] = 1;
+    let argv = [program.as_ptr(), argument.as_ptr(), std::ptr::null()];
+    let size = size_of_val(&clone);
+    // SAFETY: as fork: the child shares nothing, and does nothing but execute or end.
+    let child = unsafe { libc::syscall(libc::SYS_clone3, clone.as_mut_ptr(), size) };
+    if child == 0 {
+        // SAFETY: strings and an array that end as they should.
+        unsafe {
+            libc::execv(program.as_ptr(), argv.as_ptr());
+            libc::_exit(127);
+        }
+    }
+    if child < 0 {
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "clone3: {error}");
+        return None;
+    }
+    assert_eq!(child, i64::from(pid));
+    let mut status = 0;
+    // SAFETY: the kernel writes one int.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    assert_eq!(status, 0);
+    Some(())
+}
+
+/// A process id that was in use a moment ago.
+fn free_pid() -> i32 {
+    let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+    child.wait().unwrap();
+    child.id() as i32
+}
+
+#[test]
+fn two_processes_of_one_pid_are_not_mixed_up() {
+    let interest = world::interest();
+    let Some(mut world) = world::start(&world::options(&interest, Kinds::ALL)) else { return };
+    let (_keep, dir) = world::directory();
+    let programs = ["first", "second"].map(|name| dir.join(name));
+    let files = ["first.pem", "second.pem"].map(|name| dir.join(name));
+    for (program, file) in programs.iter().zip(&files) {
+        fs::copy("/bin/cat", program).unwrap();
+        fs::write(file, "").unwrap();
+    }
+    let [one, two] = [0, 1].map(|at: usize| (sys::path(&programs[at]), sys::path(&files[at])));
+    // Somebody else may take the number in between: then with another one.
+    let pid = (0..100)
+        .find_map(|_| {
+            let pid = free_pid();
+            run_as(pid, &one.0, &one.1)?;
+            run_as(pid, &two.0, &two.1)?;
+            Some(pid as u32)
+        })
+        .unwrap();
+    let of_pid = |record: &Record| record.header.tgid == pid;
+    // The one that gave its number away, then two: made, executed, opened, ended.
+    let got = world.records(3 + 4 + 4, of_pid);
+    let opens: Vec<_> = got.iter().filter(|record| record.header.kind == kind::FILE_OPEN).collect();
+    assert_eq!(opens.len(), 2, "{opens:?}");
+    assert_ne!(opens[0].header.start_ns, opens[1].header.start_ns);
+    let mut enrich = Enrich::default();
+    let mut executables = BTreeMap::new();
+    for record in &got {
+        let Some(event) = enrich.enrich(decode(RawRecord(&record.raw)).unwrap()) else { continue };
+        if let EnrichedWhat::FileOpen { file, .. } = &event.what {
+            let exe = event.process.exe.unwrap();
+            executables.insert(file.path.bytes.clone(), exe.to_vec());
+        }
+    }
+    for (program, file) in programs.iter().zip(&files) {
+        let exe = executables.get(file.as_os_str().as_encoded_bytes()).map(Vec::as_slice);
+        assert_eq!(exe, Some(program.as_os_str().as_encoded_bytes()));
+    }
+    routes::ok("pid that is used again");
+}

@@ -1,0 +1,210 @@
+//! A file system in user space that answers until its file is open, and never again: whoever looks at it then waits
+//! for ever. The mount lives in a mount namespace of this process, and ends with it.
+//!
+//! - `user`: an unprivileged user's, in a user namespace;
+//! - `overlay`: the same below an overlay in that user namespace;
+//! - `bind`: the same, with a file of another file system over the one in it: the path leads through it;
+//! - `root`: root's, for everybody, as a system service mounts one.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, Error, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+/// The file in it; the overlay shows it as well.
+const NAME: &str = "hang.pem";
+const ROOT: u64 = 1;
+const FILE: u64 = 2;
+/// `FOPEN_NOFLUSH`: else a process that is killed waits for ever for the answer that it would have to give itself.
+const NO_FLUSH: u64 = 1 << 5;
+
+/// Operations, as `linux/fuse.h` numbers them.
+mod operation {
+    pub(super) const LOOKUP: u32 = 1;
+    pub(super) const FORGET: u32 = 2;
+    pub(super) const GETATTR: u32 = 3;
+    pub(super) const OPEN: u32 = 14;
+    pub(super) const STATFS: u32 = 17;
+    pub(super) const RELEASE: u32 = 18;
+    pub(super) const FLUSH: u32 = 25;
+    pub(super) const INIT: u32 = 26;
+    pub(super) const OPENDIR: u32 = 27;
+    pub(super) const READDIR: u32 = 28;
+    pub(super) const RELEASEDIR: u32 = 29;
+    pub(super) const BATCH_FORGET: u32 = 42;
+}
+
+/// Mounts it below `dir`, opens the file, and lets it hang from then on.
+pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<File> {
+    let dir = Path::new(dir);
+    let (plain, mount_point, over) = (dir.join("plain.pem"), dir.join("mnt"), dir.join("over"));
+    let empty = dir.join("empty");
+    namespaces(mode != "root")?;
+    for folder in [&mount_point, &over, &empty] {
+        fs::create_dir(folder)?;
+    }
+    let device = File::options().read(true).write(true).open(device)?;
+    let everybody = if mode == "root" { ",allow_other" } else { "" };
+    let options =
+        format!("fd={},rootmode=40000,user_id=0,group_id=0{everybody}", device.as_raw_fd());
+    mount("hang", &mount_point, "fuse", 0, &options)?;
+    let hangs = Arc::new(AtomicBool::new(false));
+    let server = Server { device, hangs: hangs.clone() };
+    std::thread::spawn(move || server.serve());
+
+    let file = mount_point.join(NAME);
+    match mode {
+        "overlay" => {
+            let lower = format!("lowerdir={}:{}", mount_point.display(), empty.display());
+            mount("over", &over, "overlay", 0, &lower)?;
+            File::open(over.join(NAME))
+        }
+        "bind" => {
+            fs::write(&plain, "no certificate")?;
+            mount(path(&plain)?, &file, "", libc::MS_BIND, "")?;
+            let held = File::options().read(true).custom_flags(libc::O_PATH).open(&file)?;
+            hangs.store(true, SeqCst);
+            File::open(format!("/proc/self/fd/{}", held.as_raw_fd()))
+        }
+        _ => File::open(file),
+    }
+}
+
+fn path(path: &Path) -> io::Result<&str> {
+    path.to_str().ok_or_else(|| Error::other("a path that is no text"))
+}
+
+/// Own namespaces: of users too, with this user as their root, or of mounts alone.
+fn namespaces(users: bool) -> io::Result<()> {
+    // SAFETY: system calls on numbers.
+    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    let flags = libc::CLONE_NEWNS | if users { libc::CLONE_NEWUSER } else { 0 };
+    // SAFETY: as above; this process has one thread.
+    if unsafe { libc::unshare(flags) } != 0 {
+        return Err(Error::last_os_error());
+    }
+    if users {
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+        fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+    }
+    mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE, "")
+}
+
+fn mount(what: &str, at: &Path, kind: &str, flags: u64, options: &str) -> io::Result<()> {
+    let [what, at_text, kind, options] = [what, path(at)?, kind, options].map(CString::new);
+    let (what, at_text, kind, options) = (what?, at_text?, kind?, options?);
+    // SAFETY: four strings that end with NUL and outlive the call.
+    let done = unsafe {
+        libc::mount(what.as_ptr(), at_text.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
+    };
+    if done == 0 {
+        return Ok(());
+    }
+    let error = Error::last_os_error();
+    Err(Error::new(error.kind(), format!("mount on {}: {error}", at.display())))
+}
+
+struct Server {
+    device: File,
+    hangs: Arc<AtomicBool>,
+}
+
+/// `struct fuse_in_header`, as far as it counts.
+struct Request<'a> {
+    operation: u32,
+    unique: u64,
+    node: u64,
+    body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Request<'a>> {
+        let word = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        let long = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        let (operation, unique, node) = (word(4)?, long(8)?, long(16)?);
+        Some(Request { operation, unique, node, body: bytes.get(40..)? })
+    }
+}
+
+impl Server {
+    fn serve(mut self) {
+        let mut buffer = vec![0; 256 << 10];
+        while let Ok(length) = self.device.read(&mut buffer) {
+            let Some(request) = buffer.get(..length).and_then(Request::of) else { return };
+            if let Some(answer) = self.answer(&request) {
+                let (error, body) = match answer {
+                    Ok(body) => (0, body),
+                    Err(error) => (-error, Vec::new()),
+                };
+                // Nobody waits for an answer any more: the next one may be waited for.
+                let _ = self.device.write(&reply(request.unique, error, &body));
+            }
+        }
+    }
+
+    /// None: nobody gets one, for ever.
+    fn answer(&self, request: &Request<'_>) -> Option<Result<Vec<u8>, i32>> {
+        let ends = matches!(
+            request.operation,
+            operation::RELEASE | operation::RELEASEDIR | operation::FLUSH
+        );
+        if self.hangs.load(SeqCst) && !ends {
+            return None;
+        }
+        Some(match request.operation {
+            operation::FORGET | operation::BATCH_FORGET => return None,
+            operation::INIT => Ok(init()),
+            operation::LOOKUP if request.body.strip_suffix(b"\0") == Some(NAME.as_bytes()) => {
+                // Valid for no time: every look asks again.
+                Ok([words(&[FILE, 0, 0, 0, 0]), attributes(FILE)].concat())
+            }
+            operation::LOOKUP => Err(libc::ENOENT),
+            operation::GETATTR => Ok([words(&[0, 0]), attributes(request.node)].concat()),
+            operation::OPEN => {
+                self.hangs.store(true, SeqCst);
+                Ok(words(&[0, NO_FLUSH]))
+            }
+            operation::OPENDIR => Ok(words(&[0, 0])),
+            operation::READDIR => Ok(Vec::new()),
+            operation::STATFS => Ok(words(&[0; 10])),
+            _ if ends => Ok(Vec::new()),
+            _ => Err(libc::ENOSYS),
+        })
+    }
+}
+
+/// `struct fuse_out_header` and what follows.
+fn reply(unique: u64, error: i32, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(16 + body.len()).unwrap_or_default();
+    [&length.to_ne_bytes()[..], &error.to_ne_bytes(), &unique.to_ne_bytes(), body].concat()
+}
+
+fn words(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// `struct fuse_init_out` of version 7.31 with nothing switched on.
+fn init() -> Vec<u8> {
+    const MAX_WRITE: u32 = 4096;
+    let mut bytes: Vec<u8> = [7, 31, 0, 0, 0, MAX_WRITE, 1].map(u32::to_ne_bytes).concat();
+    bytes.resize(64, 0);
+    bytes
+}
+
+/// `struct fuse_attr`
+fn attributes(node: u64) -> Vec<u8> {
+    const SIZE: u64 = 4096;
+    let (mode, links): (u32, u32) =
+        if node == ROOT { (libc::S_IFDIR | 0o755, 2) } else { (libc::S_IFREG | 0o644, 1) };
+    let times = 1_700_000_000;
+    let mut bytes = words(&[node, SIZE, 8, times, times, times]);
+    for word in [0, 0, 0, mode, links, 0, 0, 0, 4096, 0] {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,103 @@
+//! Does what the tests want to see traced. It waits for a line on standard input first, so that a test can start it,
+//! begin to trace, and then let it go on.
+//!
+//! `actor threads N`: N threads that all wait for each other, then it ends.
+//! `actor open N PATH...`: opens and closes each of the files N times, as fast as it can; prints how often it could.
+//! `actor paced RATE N PATH...`: the same with the files in turn, N opens in all, RATE a second.
+//! `actor as UID ...`: what follows, as another user.
+//! `actor fuse MODE DEVICE DIR`: see [`fuse`]; it stays until its standard input is closed.
+#![expect(clippy::print_stdout, reason = "its answer to the test")]
+
+mod fuse;
+
+use std::fs::File;
+use std::io::{self, Error};
+use std::process::ExitCode;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    let go = io::stdin().read_line(&mut String::new()).is_ok_and(|length| length > 0);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if !go {
+        return ExitCode::FAILURE;
+    }
+    match act(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(words: &[&str]) -> io::Result<()> {
+    match words {
+        ["threads", count] => threads(number(count)?),
+        ["open", count, paths @ ..] => open(number(count)?, paths),
+        ["paced", rate, count, paths @ ..] => paced(number(rate)?, number(count)?, paths),
+        ["as", user, rest @ ..] => {
+            become_user(number(user)?)?;
+            act(rest)
+        }
+        ["fuse", mode, device, dir] => {
+            let kept = fuse::open(mode, device, dir)?;
+            println!("open");
+            // The end of standard input ends the mount with this process.
+            io::stdin().read_line(&mut String::new())?;
+            drop(kept);
+            Ok(())
+        }
+        _ => Err(Error::other("no such act")),
+    }
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> io::Result<T> {
+    word.parse().map_err(|_ignored| Error::other(format!("no number: {word}")))
+}
+
+fn threads(count: usize) -> io::Result<()> {
+    let barrier = Barrier::new(count);
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| barrier.wait());
+        }
+    });
+    Ok(())
+}
+
+fn open(count: u64, paths: &[&str]) -> io::Result<()> {
+    let opened = (0..count).flat_map(|_| paths).filter(|path| File::open(path).is_ok()).count();
+    println!("{opened}");
+    Ok(())
+}
+
+fn paced(rate: u32, count: u32, paths: &[&str]) -> io::Result<()> {
+    let start = Instant::now();
+    let mut opened = 0;
+    for (done, path) in (0..count).zip(paths.iter().cycle()) {
+        opened += u32::from(File::open(path).is_ok());
+        let due = Duration::from_secs(1) * (done + 1) / rate;
+        let ahead = due.saturating_sub(start.elapsed());
+        // A sleep costs more than an open: several come together.
+        if ahead > Duration::from_millis(1) {
+            std::thread::sleep(ahead);
+        }
+    }
+    println!("{opened}");
+    Ok(())
+}
+
+/// For good.
+fn become_user(id: u32) -> io::Result<()> {
+    // SAFETY: system calls on numbers.
+    let done = unsafe {
+        libc::setgroups(0, std::ptr::null()) == 0
+            && libc::setresgid(id, id, id) == 0
+            && libc::setresuid(id, id, id) == 0
+            // What was root's may not be looked into by its own user otherwise.
+            && libc::prctl(libc::PR_SET_DUMPABLE, 1) == 0
+    };
+    if done { Ok(()) } else { Err(Error::last_os_error()) }
+}

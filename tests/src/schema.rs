@@ -1,0 +1,147 @@
+//! What the program prints is what docs/schema says: nothing less, nothing more, in that order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::OnceLock;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::event::Event;
+use crate::program::workspace;
+
+/// Events of one run that are checked, if it has that many.
+const MOST_CHECKED: usize = 4000;
+
+/// The schema of one kind of event.
+#[derive(Debug)]
+struct Kind {
+    validator: Validator,
+    /// The names of all fields, in the order in which they are printed.
+    order: Vec<String>,
+}
+
+fn kinds() -> &'static BTreeMap<String, Kind> {
+    static KINDS: OnceLock<BTreeMap<String, Kind>> = OnceLock::new();
+    KINDS.get_or_init(|| {
+        let schema = read("event");
+        let kinds =
+            schema.get("oneOf").and_then(Value::as_array).expect("one schema for each kind");
+        kinds.iter().map(kind).collect()
+    })
+}
+
+fn kind(schema: &Value) -> (String, Kind) {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let properties = properties.expect("an event has fields");
+    let name = properties.get("event_type").and_then(|field| field.get("const"));
+    let name = name.and_then(Value::as_str).expect("an event has its type").to_owned();
+    let order = properties.keys().cloned().collect();
+    (name, Kind { validator: validator(schema), order })
+}
+
+fn read(name: &str) -> Value {
+    let path = workspace().join(format!("docs/schema/{name}.json"));
+    let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn validator(schema: &Value) -> Validator {
+    jsonschema::validator_for(schema).unwrap_or_else(|error| panic!("no schema: {error}"))
+}
+
+fn complaints(validator: &Validator, value: &Value) -> Vec<String> {
+    validator
+        .iter_errors(value)
+        .map(|error| format!("{} at {:?}", error, error.instance_path().to_string()))
+        .collect()
+}
+
+/// Fails unless the event is what docs/schema/event.json says, its fields in that order.
+///
+/// # Panics
+///
+/// Then.
+pub fn check_event(event: &Event) {
+    let value = serde_json::from_str(event.line()).expect("an event is JSON");
+    let kind = check_value(&value);
+    let mut order = kind.order.iter();
+    for key in event.keys() {
+        assert!(order.any(|known| known == key), "{key} is not in its place:\n{}", event.line());
+    }
+}
+
+fn check_value(event: &Value) -> &'static Kind {
+    let name = event.get("event_type").and_then(Value::as_str).unwrap_or_default();
+    let Some(kind) = kinds().get(name) else {
+        panic!("docs/schema/event.json has no such event: {event}");
+    };
+    let wrong = complaints(&kind.validator, event);
+    assert!(wrong.is_empty(), "not what docs/schema/event.json says: {wrong:?}\n{event}");
+    kind
+}
+
+/// Checks all events and documents in what the program printed, in whatever format; other text is none of its business.
+///
+/// # Panics
+///
+/// When one is not what docs/schema says.
+pub fn check_printed(text: &str) {
+    let is_event = |line: &&str| line.starts_with("{\"event_type\":");
+    let count = text.lines().filter(is_event).count();
+    // Of a flood, some thousands: the machine has other work to do.
+    let step = (count / MOST_CHECKED).max(1);
+    if count > 0 {
+        let events = text.lines().filter(is_event).step_by(step);
+        events.for_each(|line| check_event(&Event::of(line.trim_end_matches(','))));
+    } else if text.starts_with(['{', '['])
+        && let Ok(whole) = serde_json::from_str::<Value>(text)
+    {
+        let one = std::slice::from_ref(&whole);
+        for value in whole.as_array().map_or(one, Vec::as_slice) {
+            if value.get("event_type").is_some() {
+                check_value(value);
+            }
+            for name in ["profile", "snapshot"] {
+                if value.get(format!("{name}_version")).is_some() {
+                    check_document(name, value);
+                }
+            }
+        }
+    }
+}
+
+/// Fails unless the document is what docs/schema says of those of this name.
+///
+/// # Panics
+///
+/// Then.
+pub fn check_document(name: &str, document: &Value) {
+    let wrong = complaints(&validator(&read(name)), document);
+    assert!(wrong.is_empty(), "not what docs/schema/{name}.json says: {wrong:?}\n{document:#}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXIT: &str = r#"{"event_type":"process_exit","timestamp":"2024-12-08T10:30:50.456789Z","pid":1,"process":"a","exit_code":0}"#;
+
+    fn refused(line: &str) -> String {
+        let line = line.to_owned();
+        let result = std::panic::catch_unwind(|| check_event(&Event::of(&line)));
+        *result.expect_err("it is not refused").downcast::<String>().expect("a message")
+    }
+
+    #[test]
+    fn a_field_that_nobody_described_is_refused() {
+        check_printed(&format!("{EXIT}\nTIME  WHO"));
+        check_printed(&format!("[\n{EXIT},\n{EXIT}\n]\n"));
+        assert!(refused(&EXIT.replace("\"pid\":1", "\"pid\":1,\"new\":1")).contains("new"));
+        assert!(refused(&EXIT.replace(",\"exit_code\":0", "")).contains("exit_code"));
+        assert!(refused(&EXIT.replace("456789Z", "456Z")).contains("timestamp"));
+        assert!(refused(&EXIT.replace("process_exit", "fork")).contains("no such event"));
+        let moved = EXIT.replace("\"pid\":1,", "").replace('}', ",\"pid\":1}");
+        assert!(refused(&moved).contains("pid is not in its place"));
+    }
+}

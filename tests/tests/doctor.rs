@@ -1,0 +1,121 @@
+//! `doctor` tells what a run does.
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+
+use crypto_tracer_tests::{Tracer, needs_bpf, program, temp_dir};
+use serde_json::Value;
+
+fn doctor(options: &[&str]) -> Output {
+    Command::new(program()).arg("doctor").args(options).output().unwrap()
+}
+
+fn document(options: &[&str]) -> (Option<i32>, Value) {
+    let output = doctor(&[&["--format", "json-pretty"], options].concat());
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The line of a run that says what is attached and what it cannot see, and doctor's document, say the same.
+#[test]
+fn a_run_and_doctor_say_the_same() {
+    needs_bpf!();
+    let tracer = Tracer::monitor(["--quiet"; 0]);
+    let ready = tracer.said().into_iter().find(|line| line.contains("ready:")).unwrap();
+    tracer.finish();
+    let (code, document) = document(&[]);
+    assert_eq!(
+        (code, &document["ready"], &document["exit_code"]),
+        (Some(0), &true.into(), &0.into())
+    );
+    let chosen: Vec<&Value> = document["probes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|probe| probe["chosen"] == true)
+        .collect();
+    assert_eq!(chosen.len(), 4, "opens and loads, execs, exits, forks");
+    for probe in chosen {
+        assert_eq!((&probe["works"], &probe["reason"]), (&true.into(), &Value::Null));
+        for text in
+            probe["hooks"].as_array().unwrap().iter().chain(probe["cannot_see"].as_array().unwrap())
+        {
+            assert!(ready.contains(text.as_str().unwrap()), "{text} is not in {ready}");
+        }
+    }
+    for text in document["cannot_see"].as_array().unwrap() {
+        assert!(ready.contains(text.as_str().unwrap()), "{text} is not in {ready}");
+    }
+    for probe in
+        document["probes"].as_array().unwrap().iter().filter(|probe| probe["works"] == false)
+    {
+        assert!(probe["reason"].is_string() && probe["remedy"].is_string(), "{probe}");
+    }
+}
+
+#[test]
+fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
+    needs_bpf!();
+    for probe in ["lsm", "fexit", "tp_btf", "no-such-probe"] {
+        let monitor = Command::new(program())
+            .args(["monitor", "--duration", "1", "--probe", probe])
+            .output()
+            .unwrap();
+        let (code, document) = document(&["--probe", probe]);
+        assert_eq!(code, monitor.status.code(), "{probe}");
+        assert_eq!(document["exit_code"], code.unwrap(), "{probe}");
+        let reason = document["reason"].as_str().unwrap_or("ready:");
+        let said = String::from_utf8_lossy(&monitor.stderr).into_owned();
+        assert!(said.contains(reason), "{probe}: {reason} is not in {said}");
+    }
+}
+
+#[test]
+fn without_privileges_it_tells_what_is_missing() {
+    // A copy that everybody can reach.
+    let dir = temp_dir();
+    let copy = dir.path().join("crypto-tracer");
+    fs::copy(program(), &copy).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&copy);
+    command.arg("doctor").current_dir("/");
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    for part in ["monitor would not run (exit code 3)", "setcap", "CAP_BPF              MISSING"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}
+
+#[test]
+fn a_kernel_without_btf_is_told() {
+    needs_bpf!();
+    // In a mount namespace of its own, where nothing is below /sys/kernel.
+    let script = "mount -t tmpfs none /sys/kernel && exec \"$0\" doctor";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(program())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(
+        text.contains("made without BTF") && text.contains("BTF                  none"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_configuration_that_is_not_obeyed_is_told_too() {
+    let dir = temp_dir();
+    let file = dir.path().join("config.toml");
+    fs::write(&file, "[capture]\nring = \"3 bananas\"\n").unwrap();
+    let (code, document) = document(&["--config", file.to_str().unwrap()]);
+    assert_eq!((code, &document["exit_code"]), (Some(2), &2.into()));
+    assert!(document["kernel"]["release"].is_string());
+}

@@ -1,0 +1,79 @@
+//! `cargo xtask docs`: what is written from the program itself: JSON Schema of all that it prints, and man pages.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
+
+/// Options of `docs`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Change nothing: fail where a file is not what the program says
+    #[arg(long)]
+    check: bool,
+}
+
+const SCHEMA: &str = "docs/schema";
+const MAN: &str = "docs/man";
+
+/// Carries out the command.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    let mut right = schemas()?;
+    right.extend(pages()?);
+    let mut wrong = Vec::new();
+    for (path, text) in &right {
+        if fs::read_to_string(root.join(path)).ok().as_ref() != Some(text) {
+            wrong.push(path.clone());
+        }
+    }
+    for folder in [SCHEMA, MAN] {
+        let there = names(&root.join(folder)).into_iter().map(|name| Path::new(folder).join(name));
+        wrong.extend(there.filter(|path| !right.contains_key(path)));
+    }
+    if options.check {
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let wrong: Vec<_> = wrong.iter().map(|path| path.display().to_string()).collect();
+        bail!("not what the program says; run `cargo xtask docs`: {}", wrong.join(", "));
+    }
+    for path in &wrong {
+        let to = root.join(path);
+        println!("{}", path.display());
+        match right.get(path) {
+            Some(text) => {
+                let folder = to.parent().unwrap_or(root);
+                fs::create_dir_all(folder).and_then(|()| fs::write(&to, text))
+            }
+            None => fs::remove_file(&to),
+        }
+        .with_context(|| to.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn schemas() -> Result<BTreeMap<PathBuf, String>> {
+    let file = |(name, schema): (&str, _)| {
+        let text = serde_json::to_string_pretty(&schema)?;
+        Ok((Path::new(SCHEMA).join(format!("{name}.json")), text + "\n"))
+    };
+    crypto_tracer::schema::all().into_iter().map(file).collect()
+}
+
+/// A page for the program and one for each command.
+fn pages() -> Result<BTreeMap<PathBuf, String>> {
+    let folder = tempfile::tempdir()?;
+    // Help is cut for a terminal; a page is not.
+    clap_mangen::generate_to(crypto_tracer::cli::Cli::command(), folder.path())?;
+    names(folder.path())
+        .into_iter()
+        .map(|name| Ok((Path::new(MAN).join(&name), fs::read_to_string(folder.path().join(name))?)))
+        .collect()
+}
