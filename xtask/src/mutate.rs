@@ -53,7 +53,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         run_command(Command::new(cargo()).args(install))?;
     }
     let mut mutants = Command::new(cargo());
-    mutants.current_dir(root).args(["mutants", "--package", "crypto-tracer", "--jobs", "1"]);
+    mutants.current_dir(root).args(["mutants", "--package", "crypto-tracer"]);
     // In a copy everything would be compiled anew; in a target folder that copies share, what they left would pass for ours.
     mutants.args(["--in-place", "--timeout", TIMEOUT, "--output", "target", "--cargo-arg=--lib"]);
     for package in TOGETHER {
