@@ -7,7 +7,9 @@ use super::line;
 use super::trace::{self, RING_BYTES};
 use crate::cli::{self, DocumentPrint, PluginArgs};
 use crate::config::Config;
-use crate::document::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
+use crate::document::{
+    Capability, DOCTOR_VERSION, Doctor, Kernel, Limits, PidNamespace, Probe, Program,
+};
 use crate::enrich::MOST_PROCESSES;
 use crate::error::Failure;
 use crate::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_SUFFIXES};
@@ -68,7 +70,7 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> Doctor {
         Capability { name, held, needed_for }
     });
     Doctor {
-        doctor_version: "1.0",
+        doctor_version: DOCTOR_VERSION,
         generated_at: Doctor::made(wall_now()),
         program_version: env!("CARGO_PKG_VERSION"),
         ready: failure.is_none(),

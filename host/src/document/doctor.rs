@@ -9,11 +9,15 @@ use super::{Document, text_of};
 use crate::event::{Timestamp, schema};
 use crate::printable::printable;
 
+/// Version of the document's shape.
+pub const DOCTOR_VERSION: &str = "1.0";
+
 /// What this kernel and these privileges allow.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(title = "crypto-tracer: what doctor says", deny_unknown_fields)]
 pub struct Doctor {
-    /// Version of the document's shape.
+    /// Version of this shape.
+    #[schemars(extend("const" = DOCTOR_VERSION))]
     pub doctor_version: &'static str,
     /// When it was made, UTC.
     #[schemars(schema_with = "schema::timestamp")]
@@ -269,7 +273,7 @@ mod tests {
             programs: vec![Program { name: "file_open", verified_instructions: Some(7) }],
         };
         Doctor {
-            doctor_version: "1.0",
+            doctor_version: DOCTOR_VERSION,
             generated_at: Doctor::made(Timestamp(0)),
             program_version: "0.0.0",
             ready: false,

@@ -13,7 +13,9 @@ use serde::{Serialize, Serializer};
 
 use crate::event::{Field, KernelPath, Redact, Shown, Timestamp};
 
-pub use doctor::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
+pub use doctor::{
+    Capability, DOCTOR_VERSION, Doctor, Kernel, Limits, PidNamespace, Probe, Program,
+};
 pub use profile::{Met, Profile, ProfileBuilder, Run};
 pub use snapshot::{Coverage, Seen, Snapshot, SnapshotBuilder};
 
