@@ -1,14 +1,15 @@
 //! `cargo xtask mutate`: changes the code in small ways, and names the changes that no test notices.
 //!
 //! Of what decides and prints only: select, what redaction goes through, output, documents. It takes hours, so it is not
-//! in `.ci/run`. A change that survives is either nobody's business, or lacks a test.
+//! in `.ci/run`. Only unit tests judge: those of the whole program take minutes. A change that survives is either nobody's
+//! business, or lacks a test.
 
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::run::{cargo, find_program, run as run_command};
+use crate::run::{capture, cargo, find_program, run as run_command};
 
 /// The version that is installed where there is none.
 const VERSION: &str = "27.1.0";
@@ -52,10 +53,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         run_command(Command::new(cargo()).args(install))?;
     }
     let mut mutants = Command::new(cargo());
-    mutants.current_dir(root).args(["mutants", "--package", "crypto-tracer", "--jobs", "1"]);
-    // It works on a copy of the sources; what they depend on is built already.
-    mutants.env("CARGO_TARGET_DIR", root.join("target"));
-    mutants.args(["--timeout", TIMEOUT, "--output", "target"]);
+    mutants.current_dir(root).args(["mutants", "--package", "crypto-tracer"]);
+    // In a copy everything would be compiled anew; in a target folder that copies share, what they left would pass for ours.
+    mutants.args(["--in-place", "--timeout", TIMEOUT, "--output", "target", "--cargo-arg=--lib"]);
     for package in TOGETHER {
         mutants.arg(format!("--cargo-arg=--package={package}"));
     }
@@ -69,6 +69,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     if options.list {
         return run_command(mutants.arg("--list"));
     }
-    // Unit tests alone: those of the whole program take minutes.
-    run_command(mutants.args(["--", "--lib"]))
+    let changed = capture(Command::new("git").current_dir(root).args(["status", "--porcelain"]))?;
+    ensure!(changed.is_empty(), "commit first: the sources are changed in place, and put back");
+    run_command(&mut mutants)
 }
