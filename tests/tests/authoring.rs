@@ -149,7 +149,8 @@ fn malformed_cases_are_named() {
     let classifier = artifact("classify-default.wasm");
     let dir = temp_dir();
     let cases = dir.path().join("cases.json");
-    for (text, wanted) in [
+    let one = |case: &str| format!(r#"{{"cases": [{{"name": "a", {case}}}]}}"#);
+    let malformed = [
         ("{", "line 1 column 1"),
         (r#"{"cases": [], "case": 1}"#, "unknown field `case`"),
         (r#"{"cases": []}"#, "at least one"),
@@ -158,9 +159,46 @@ fn malformed_cases_are_named() {
             "unknown field `pat`, expected one of `path`",
         ),
         (r#"{"cases": [{"name": "a", "file": {"path": "/a"}, "expect": {}}]}"#, "case 1 (\"a\")"),
-    ] {
+        ("", "EOF"),
+        (r#"{"config": []}"#, "expected a map"),
+        (r#"{"cases": [{"file": {"path": "/a"}, "expect": {}}]}"#, "missing field `name`"),
+        (&one(r#""file": {"path": "/a"}, "expect": {"type": null}"#), "unknown field `type`"),
+        (&one(r#""file": {"path": "/a", "size": -1}, "expect": {}"#), "`-1`, expected u64"),
+        (
+            &one(
+                r#""file": {"path": "/a", "content_file": "gone"}, "expect": {"file_type": null}"#,
+            ),
+            "gone: No such file",
+        ),
+        (
+            &one(r#""file": {"path": "/a", "content_base64": "!"}, "expect": {"file_type": null}"#),
+            "`content_base64`",
+        ),
+        (
+            &one(r#""file": {"path": "/a", "content": "", "content_file": "a"}, "expect": {}"#),
+            "one of `content`, `content_base64`, `content_file` is right",
+        ),
+        (
+            &one(r#""file": {"path": "/a"}, "text": {"field": "file", "value": ""}, "expect": {}"#),
+            "one of `file`, `text`, `event` is right",
+        ),
+        (&one(r#""file": {"path": "/a"}, "expect": {"decision": "keep"}"#), "`file_type` (a word"),
+        (
+            &one(r#""event": {"event_type": "file_opened"}, "expect": {"decision": "keep"}"#),
+            "file_open, lib_load, process_exec or process_exit is right",
+        ),
+        (
+            &one(
+                r#""event": {"event_type": "process_exit", "fil": ""}, "expect": {"decision": "keep"}"#,
+            ),
+            "unknown field `fil`: this event has event_type, ",
+        ),
+    ];
+    for (at, (text, wanted)) in malformed.into_iter().enumerate() {
         fs::write(&cases, text).unwrap();
-        for command in ["test", "bench"] {
+        // Both read them in the same way.
+        let commands = if at == 0 { &["test", "bench"][..] } else { &["test"] };
+        for command in commands {
             let arguments =
                 [command.as_ref(), classifier.as_os_str(), "--cases".as_ref(), cases.as_os_str()];
             let tested = plugin(dir.path(), arguments);

@@ -14,11 +14,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{output, program, temp_dir, workspace};
+use crypto_tracer_tests::{
+    Ended, Event, Material, Tracer, needs_bpf, output, program, run, temp_dir, until, workspace,
+};
 use insta::assert_snapshot;
 
 fn recording(name: &str) -> PathBuf {
@@ -99,6 +102,65 @@ fn the_plugins_of_the_run_say_the_same_again() {
     let site = workspace().join("tests/fixtures/plugins/site-classifier.wasm");
     let options = ["--name".as_ref(), "cat".as_ref(), "--classifier".as_ref(), site.as_os_str()];
     assert_snapshot!(whole("small.rec", options));
+}
+
+/// Everything that the machine does meanwhile, and files whose content decides.
+#[test]
+fn a_live_run_is_replayed_byte_for_byte() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let [record, live] = ["run.rec", "live.json"].map(|name| dir.path().join(name));
+    let site = workspace().join("tests/fixtures/plugins/site-classifier.wasm");
+    let plugins =
+        ["--classifier".as_ref(), site.as_os_str(), "--classifier".as_ref(), "default".as_ref()];
+    let options = ["--record".as_ref(), record.as_os_str(), "--output".as_ref(), live.as_os_str()];
+    let extended = ["--extended".as_ref()];
+    let tracer = Tracer::monitor(options.iter().chain(&plugins).chain(&extended));
+    let material = Material::get();
+    for (name, content) in [
+        ("a.crt", &material.certificate[..]),
+        ("b.key", &material.key),
+        ("c.site", b""),
+        ("d.pem", b"-----BEGIN NOTHING-----\n"),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        run(Command::new("cat").arg(&path));
+    }
+    run(Command::new("openssl").arg("version"));
+    let last = run(Command::new("cat").arg(dir.path().join("b.key")));
+    until("the last exit in the output", || {
+        let events = Ended::events_in(&live);
+        let ends = |event: &Event| event.kind() == "process_exit" && event.pid() == Some(last);
+        events.iter().any(ends).then_some(())
+    });
+    tracer.finish();
+    let mode = fs::metadata(&record).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let (code, replayed, said) = replay(&record, plugins.iter().chain(&extended));
+    assert_eq!(code, Some(0), "{said}");
+    let live = fs::read_to_string(&live).unwrap();
+    let own = |line: &&str| !line.contains("\"plugin_failed\"") && !line.contains("\"status\"");
+    let [live, replayed] =
+        [&live, &replayed].map(|text| text.lines().filter(own).collect::<Vec<_>>());
+    for (at, (live, replayed)) in live.iter().zip(&replayed).enumerate() {
+        assert_eq!(live, replayed, "line {at}");
+    }
+    assert_eq!(live.len(), replayed.len());
+    assert!(live.len() > 12, "{live:?}");
+}
+
+#[test]
+fn what_a_run_left_out_is_told() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let record = dir.path().join("run.rec");
+    let options = ["--record".as_ref(), record.as_os_str(), "--name".as_ref(), "nobody".as_ref()];
+    Tracer::command("files", options).finish();
+    let (code, _, said) = replay(&record, NO_OPTIONS);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the recording was made with files --name nobody: "), "{said}");
 }
 
 #[test]

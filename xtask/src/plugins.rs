@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use crypto_tracer_tests::program;
 
 use crate::artifacts::build::{self, Place};
-use crate::artifacts::toolchain::{Toolchain, WASM};
+use crate::artifacts::toolchain::{Toolchain, WASM, install_debian_wasm};
 use crate::run::{capture, cargo, find_program, run};
 
 /// Options of `plugins`.
@@ -115,14 +115,16 @@ fn plain() -> Result<Way> {
 /// Debian's toolchain, or whatever else can build for WebAssembly.
 fn without_target() -> Result<Way> {
     let own = |tools: &Toolchain| tools.sysroot == Path::new("/usr");
+    if !Toolchain::all(WASM).iter().any(own)
+        && let Err(error) = install_debian_wasm()
+    {
+        println!("Debian's compiler is not here: {error:#}");
+    }
     let all = Toolchain::all(WASM);
     let tools = all.iter().find(|tools| own(tools)).or_else(|| all.first()).cloned();
-    let Some(tools) = tools else {
-        bail!(
-            "nothing here builds plugins: `rustup target add {TARGET}`, or, on Debian, \
-             `apt-get install rustc-web cargo-web rust-web-src`"
-        );
-    };
+    let tools = tools.with_context(|| {
+        format!("nothing here builds plugins: `rustup target add {TARGET}` is the shortest way")
+    })?;
     let rustc = tools.versions.get("rustc").map_or("", String::as_str);
     let package = if own(&tools) { "Debian's " } else { "" };
     let library = if tools.build_std { ", whose standard library is built too" } else { "" };
@@ -204,7 +206,8 @@ fn encode(tools: &Toolchain, target: &Path, work: &Path, workspace: &Workspace) 
     }
     let place = Place { sources: &workspace.root, target };
     let packages: Vec<&str> = workspace.crates.iter().map(|it| it.name.as_str()).collect();
-    let built = build::compile(&place, tools, "release", &packages, &[], &[])?;
+    // The same flags for all: the standard library is compiled once.
+    let built = build::compile_as_is(&place, tools, "release", &packages, &[], &[])?;
     let folder = work.join("components");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for it in &workspace.crates {

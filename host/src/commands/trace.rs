@@ -135,8 +135,8 @@ impl Begun {
             run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
         // Everything is attached and open: what is left to do needs no privileges.
         line::confine(run.output, self.new)?;
-        let own = reader.pids().into_iter().chain([std::process::id()]).collect();
         reader.wait_to_be_known();
+        let own = reader.pids().into_iter().chain([std::process::id()]).collect();
         let reader = ReaderHeads { reader, stop: stop.clone() };
         let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
         give_memory_back();

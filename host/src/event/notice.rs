@@ -64,6 +64,7 @@ pub struct Status {
 
 /// A probe that is attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 pub struct StatusProbe {
     /// As `--probe` takes it.
     pub name: &'static str,
@@ -75,6 +76,7 @@ pub struct StatusProbe {
 
 /// A plugin that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 pub struct StatusPlugin {
     /// `classifier`, `redactor` or `filter`.
     pub kind: &'static str,

@@ -157,7 +157,6 @@ impl<S: Sink> Live<S> {
 
     /// Takes everything that is in the ring; how many records that was.
     async fn drain(&mut self) -> io::Result<usize> {
-        self.set_clock();
         let mut drained = 0;
         loop {
             let count = self.take_batch();
@@ -165,6 +164,8 @@ impl<S: Sink> Live<S> {
                 break;
             }
             drained += count;
+            // Behind the taking: whoever set the clock before one of these events is noticed.
+            self.set_clock();
             self.process().await;
             if self.line.stop.is_asked() {
                 break;
@@ -288,8 +289,8 @@ impl<S: Sink> Live<S> {
         self.source.detach();
         if why != Why::Output {
             let until = Instant::now() + LAST_DRAIN;
-            self.set_clock();
             while Instant::now() < until && self.take_batch() > 0 {
+                self.set_clock();
                 let left = until.saturating_duration_since(Instant::now());
                 let _ = tokio::time::timeout(left, self.process()).await;
             }

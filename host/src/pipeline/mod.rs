@@ -155,7 +155,9 @@ impl<S: Sink> Line<S> {
         }
         any
     }
+}
 
+impl<S> Line<S> {
     fn learn_cgroups(&mut self, batch: &[KernelEvent]) {
         let unknown = self.enrich.unknown_cgroups(batch);
         if unknown.is_empty() {

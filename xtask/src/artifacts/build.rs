@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::toolchain::{BPF, Toolchain};
+use super::toolchain::{BPF, Toolchain, WASM};
 use crate::run::{cargo_home, run};
 
 /// Where crates are compiled, and into what.
@@ -33,11 +33,23 @@ pub(crate) fn compile(
     // Where crates are unpacked is known once they are there.
     let fetch = ["fetch", "--locked", "--target", tools.target];
     run(clean(tools)?.args(fetch).current_dir(place.sources))?;
-    let mut command = cargo(place, tools, "build", packages)?;
-    command.args(["--profile", profile, "--features", &features.join(",")]);
     let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
     all.extend(remaps(place.sources, &tools.sysroot)?);
-    command.env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"));
+    compile_as_is(place, tools, profile, packages, features, &all)
+}
+
+/// As [`compile`], for what is not kept: paths of this machine may be in it.
+pub(crate) fn compile_as_is(
+    place: &Place<'_>,
+    tools: &Toolchain,
+    profile: &str,
+    packages: &[&str],
+    features: &[&str],
+    flags: &[String],
+) -> Result<PathBuf> {
+    let mut command = cargo(place, tools, "build", packages)?;
+    command.args(["--profile", profile, "--features", &features.join(",")]);
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     run(&mut command)?;
     Ok(place.target.join(tools.target).join(profile))
 }
@@ -51,6 +63,9 @@ pub(crate) fn clippy(place: &Place<'_>, tools: &Toolchain, packages: &[&str]) ->
 fn cargo(place: &Place<'_>, tools: &Toolchain, verb: &str, packages: &[&str]) -> Result<Command> {
     let mut command = clean(tools)?;
     command.current_dir(place.sources);
+    if let Some(linker) = tools.linker.as_ref().filter(|_| tools.target == WASM) {
+        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+    }
     command.args([verb, "--locked", "--target", tools.target, "--target-dir"]).arg(place.target);
     for package in packages {
         command.args(["--package", package]);

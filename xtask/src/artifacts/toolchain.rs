@@ -32,7 +32,7 @@ pub(crate) struct Toolchain {
     pub(crate) build_std: bool,
     /// What it consists of; equal tools make equal bytes.
     pub(crate) versions: Versions,
-    /// bpf-linker; only for BPF.
+    /// bpf-linker for BPF; for WebAssembly wasm-ld where the compiler brings none.
     pub(crate) linker: Option<PathBuf>,
     /// llvm-strip; only for BPF.
     pub(crate) strip: Option<PathBuf>,
@@ -130,6 +130,11 @@ fn probe(sysroot: PathBuf, target: &'static str) -> Option<Toolchain> {
         strip = Some(llvm_strip()?);
         versions.insert("llvm".into(), llvm_version(strip.as_ref()?)?);
     }
+    if target == WASM && !brings_linker(&sysroot) {
+        let found = wasm_ld()?;
+        versions.insert("wasm-ld".into(), version(&found)?);
+        linker = Some(found);
+    }
     let standard = if has_std { "with the compiler" } else { "built" };
     versions.insert("standard library".into(), standard.into());
     Some(Toolchain { sysroot, target, build_std: !has_std, versions, linker, strip })
@@ -144,6 +149,18 @@ fn rustc_is_new(version: &str) -> bool {
 
 fn version(program: &Path) -> Option<String> {
     program.is_file().then(|| capture(Command::new(program).arg("--version")).ok())?
+}
+
+/// rustup's compilers bring their own, Debian's does not.
+fn brings_linker(sysroot: &Path) -> bool {
+    let hosts = fs::read_dir(sysroot.join("lib/rustlib"));
+    hosts.into_iter().flatten().flatten().any(|host| host.path().join("bin/rust-lld").is_file())
+}
+
+/// By this very name: the compiler takes its options from it.
+fn wasm_ld() -> Option<PathBuf> {
+    let own = Path::new(LLVM_PREFIX).join("bin/wasm-ld");
+    if own.is_file() { Some(own) } else { find_program("wasm-ld") }
 }
 
 /// The one that belongs to bpf-linker's LLVM, else any.
@@ -183,6 +200,15 @@ const DEBIAN_BPF: [&str; 7] = [
 const LINKER_COMMAND: &str = "LLVM_PREFIX={prefix} cargo install bpf-linker --version {version} --locked \
      --no-default-features --features llvm-22";
 
+/// What builds plugins where rustup cannot add a target.
+const DEBIAN_WASM: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
+
+/// Installs Debian's compiler for WebAssembly.
+pub(crate) fn install_debian_wasm() -> Result<()> {
+    debian(&DEBIAN_WASM)
+        .with_context(|| format!("`apt-get install -y {}`, as root", DEBIAN_WASM.join(" ")))
+}
+
 /// Installs what is missing for a target.
 pub(crate) fn install(target: &'static str, recorded: Option<&Versions>) -> Result<()> {
     if target == WASM { install_wasm(recorded) } else { install_bpf() }
@@ -205,22 +231,26 @@ fn install_wasm(recorded: Option<&Versions>) -> Result<()> {
 }
 
 /// Debian's packages: they change the machine, so only as root.
-fn install_bpf() -> Result<()> {
+fn debian(packages: &[&str]) -> Result<()> {
     if capture(Command::new("id").arg("-u"))? != "0" {
         bail!("only root installs packages");
     }
     if find_program("apt-get").is_none() {
         bail!("there is no apt-get");
     }
+    run(Command::new("apt-get").arg("update"))?;
+    run(Command::new("apt-get")
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(packages)
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn install_bpf() -> Result<()> {
     let there = |path: &str| Path::new(path).exists();
     let compiler =
         there("/usr/lib/rustlib/bpfel-unknown-none/lib") && there("/usr/bin/clippy-driver");
     if !compiler || !there(LLVM_PREFIX) {
-        run(Command::new("apt-get").arg("update"))?;
-        run(Command::new("apt-get")
-            .args(["install", "-y", "--no-install-recommends"])
-            .args(DEBIAN_BPF)
-            .env("DEBIAN_FRONTEND", "noninteractive"))?;
+        debian(&DEBIAN_BPF)?;
     }
     if find_program("bpf-linker").is_none() {
         run(Command::new(crate::run::cargo())

@@ -16,7 +16,7 @@ use crate::run::{capture, find_program};
 type Case = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All of them, in order.
-pub(super) const ALL: [(&str, Case); 12] = [
+pub(super) const ALL: [(&str, Case); 13] = [
     ("dropped", dropped),
     ("getppid", getppid),
     ("stat", stat),
@@ -29,6 +29,7 @@ pub(super) const ALL: [(&str, Case); 12] = [
     ("paced", paced),
     ("memory", memory),
     ("plugins", plugins),
+    ("workbench", super::workbench::workbench),
 ];
 
 /// Pairs of times without and with a tracer: the median ratio, and the median nanoseconds of each.
@@ -393,7 +394,7 @@ struct Figure {
     what: String,
     value: f64,
     unit: String,
-    most: f64,
+    most: Option<f64>,
     detail: String,
 }
 
@@ -409,7 +410,11 @@ fn plugins(bench: &Bench) -> Result<Vec<Row>> {
     let figures: Vec<Figure> = serde_json::from_str(&text)?;
     let row = |figure: Figure| {
         let Figure { what, value, unit, most, detail } = figure;
-        Row::new(what, value, &unit).at_most(most).detail(detail)
+        let row = Row::new(what, value, &unit).detail(detail);
+        match most {
+            Some(most) => row.at_most(most),
+            None => row,
+        }
     };
     Ok(figures.into_iter().map(row).collect())
 }

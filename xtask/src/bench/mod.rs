@@ -6,6 +6,7 @@
 mod cases;
 mod report;
 mod run;
+mod workbench;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
