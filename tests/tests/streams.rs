@@ -1,8 +1,10 @@
 //! `files` and `libs`: the events of one type, and the options that mean something for them.
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
+use std::ffi::OsString;
 use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crypto_tracer_tests::{
     KEYS_LOAD, KEYS_OPEN, Material, Tracer, actor, needs_bpf, output, program, run, temp_dir,
@@ -85,6 +87,44 @@ fn a_filter_that_nothing_can_meet_is_warned_about() {
         let warning = said.lines().find(|line| line.contains("warning: "));
         assert!(warning.is_some_and(|line| line.contains(word)), "{said}");
     }
+}
+
+/// The recording of a process and its descendants, replayed with the same options, is what was seen live; so is that of
+/// everything.
+#[test]
+fn a_family_is_the_same_in_a_replay() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let (family, all) = (dir.path().join("family.rec"), dir.path().join("all.rec"));
+    let script = "read go; (cat /dev/null; sh -c 'openssl version; true') >/dev/null; exit 0";
+    let mut shell = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+    let pid = shell.id().to_string();
+    let whom = ["--pid", pid.as_str(), "--follow-children"];
+    let record = |to: &Path| ["--record".into(), to.as_os_str().to_owned()];
+    let options = whom.iter().map(OsString::from).chain(record(&family));
+    let tracer = Tracer::monitor(options);
+    let everything = Tracer::monitor(record(&all));
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    tracer.all_of(shell.id());
+    everything.all_of(shell.id());
+    everything.finish();
+    let live = tracer.finish().events;
+    assert!(live.len() > 6, "{live:#?}");
+    let replayed = |recording: &Path| {
+        let mut replay = Command::new(program());
+        replay.args(["replay", "--quiet"]).arg(recording).args(whom);
+        String::from_utf8(output(&mut replay).stdout).unwrap()
+    };
+    let lines: Vec<_> = live.iter().map(|event| event.line()).collect();
+    assert_eq!(replayed(&family).lines().collect::<Vec<_>>(), lines);
+    // Another run has read the clock at other moments.
+    let timeless = |line: &str| {
+        let (before, behind) = line.split_once("\"timestamp\"").unwrap();
+        format!("{before}{}", behind.split_once(',').unwrap().1)
+    };
+    let of_all: Vec<_> = replayed(&all).lines().map(timeless).collect();
+    assert_eq!(of_all, lines.iter().map(|line| timeless(line)).collect::<Vec<_>>());
 }
 
 #[test]
