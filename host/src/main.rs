@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use crypto_tracer::cli::{self, Cli};
 use crypto_tracer::commands;
-use crypto_tracer::error::Code;
+use crypto_tracer::error::{Code, Failure};
 use crypto_tracer::printable::printable;
 use crypto_tracer::reader;
 use crypto_tracer::say::{Loudness, Say};
@@ -18,7 +18,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
-    match commands::run(&cli) {
+    ended(commands::run(&cli))
+}
+
+fn ended(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             Say(Loudness::Quiet).error(printable(&format!("{:#}", failure.error)));
@@ -30,9 +34,7 @@ fn main() -> ExitCode {
 /// Help and version are asked for; the rest is an error on two lines.
 fn misused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // A reader that closed the pipe has seen enough help.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return ended(commands::asked(error));
     }
     let say = Say(Loudness::Quiet);
     say.error(cli::compact(error));

@@ -10,6 +10,24 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// Longest word that is shown whole, in characters: what is said behind it has to fit too.
+const MOST_WORD: usize = 240;
+/// What is kept of a longer one, at its beginning and at its end.
+const KEPT: (usize, usize) = (120, 60);
+
+/// The text with the middle of overlong words left out.
+pub fn shortened(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let count = word.chars().count();
+        if count <= MOST_WORD {
+            return word.to_owned();
+        }
+        let beginning = word.chars().take(KEPT.0);
+        beginning.chain(['…']).chain(word.chars().skip(count - KEPT.1)).collect()
+    });
+    words.collect::<Vec<String>>().join(" ")
+}
+
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -27,7 +45,7 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{KEPT, printable, shortened};
 
     #[test]
     fn escape_sequences_clear_no_screen() {
@@ -37,6 +55,14 @@ mod tests {
     #[test]
     fn right_to_left_override_reverses_no_name() {
         assert_eq!(printable("safe\u{202e}exe\u{200b}"), r"safe\u{202e}exe\u{200b}");
+    }
+
+    #[test]
+    fn what_stands_behind_an_overlong_name_is_still_said() {
+        assert_eq!(shortened("cannot open /a  b: gone"), "cannot open /a  b: gone");
+        let long = shortened(&format!("'{}é': it is too long", "x".repeat(100_000)));
+        assert!(long.starts_with("'xxx") && long.ends_with("xé': it is too long"), "{long}");
+        assert_eq!(long.chars().count(), KEPT.0 + 1 + KEPT.1 + " it is too long".len());
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::printable::shortened;
+
 /// How long a line waits for room, in nanoseconds.
 const PATIENCE_NS: i64 = 20_000_000;
 
@@ -57,6 +59,7 @@ impl Say {
 
 fn line(message: &dyn Display) {
     let clear = if BAR.load(Ordering::Relaxed) { CLEAR } else { "" };
+    let message = shortened(&message.to_string());
     let text = format!("{clear}crypto-tracer: {message}\n");
     let stderr = std::io::stderr();
     // Whoever stopped reading this misses lines; the trace does not wait for it.

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::confine::Kept;
 use crate::stop::Stop;
 
 /// Word of a wish to end, for the pipeline.
@@ -12,30 +14,43 @@ use crate::stop::Stop;
 pub struct Signals {
     notify: Arc<Notify>,
     hangup: Arc<Notify>,
+    status: Arc<Notify>,
+    status_wanted: Arc<AtomicBool>,
     stop: Stop,
 }
 
 impl Signals {
-    /// Blocks SIGINT, SIGTERM and SIGHUP in this and every later thread, and starts the thread that takes them.
+    /// Blocks SIGINT, SIGTERM, SIGHUP and SIGUSR1 in this and every later thread, and starts the thread that takes them.
     /// To be called before any other thread is there.
     pub fn start(stop: Stop) -> io::Result<Signals> {
-        let set = block(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])?;
-        let signals = Signals { notify: Arc::default(), hangup: Arc::default(), stop };
+        let set = block(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1])?;
+        let signals = Signals {
+            notify: Arc::default(),
+            hangup: Arc::default(),
+            status: Arc::default(),
+            status_wanted: Arc::default(),
+            stop,
+        };
         let has_terminal = has_terminal();
         let theirs = signals.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            let _ = crate::confine::thread(&[], false);
+            let _ = crate::confine::thread(&Kept::NOTHING);
             loop {
                 let mut signal = 0;
                 // SAFETY: both point to values that live through the call.
                 if unsafe { libc::sigwait(&set, &mut signal) } != 0 {
                     continue;
                 }
-                if signal == libc::SIGHUP && !has_terminal {
-                    theirs.hangup.notify_one();
-                } else {
-                    theirs.stop.ask();
-                    theirs.notify.notify_one();
+                match signal {
+                    libc::SIGUSR1 => {
+                        theirs.status_wanted.store(true, Ordering::Release);
+                        theirs.status.notify_one();
+                    }
+                    libc::SIGHUP if !has_terminal => theirs.hangup.notify_one(),
+                    _ => {
+                        theirs.stop.ask();
+                        theirs.notify.notify_one();
+                    }
                 }
             }
         })?;
@@ -45,6 +60,18 @@ impl Signals {
     /// Comes back when SIGHUP came to a run without a terminal: files are to be opened and read anew.
     pub async fn hung_up(&self) {
         self.hangup.notified().await;
+    }
+
+    /// Comes back when SIGUSR1 came: the run is to tell how it is.
+    pub async fn status_asked(&self) {
+        while !self.take_status_asked() {
+            self.status.notified().await;
+        }
+    }
+
+    /// Whether SIGUSR1 came, without waiting for it.
+    pub fn take_status_asked(&self) -> bool {
+        self.status_wanted.swap(false, Ordering::AcqRel)
     }
 
     /// Comes back when the run is to end.

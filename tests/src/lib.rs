@@ -9,6 +9,7 @@ mod event;
 mod gate;
 mod material;
 mod program;
+mod pty;
 pub mod schema;
 pub mod sentences;
 mod tracer;
@@ -19,6 +20,7 @@ pub use event::{Event, KEYS_EXEC, KEYS_EXIT, KEYS_LOAD, KEYS_OPEN};
 pub use gate::{why_not_bpf, why_not_wasi};
 pub use material::{HomeDir, Material, temp_dir, trusted_dir};
 pub use program::{output, program, workspace};
+pub use pty::{OnTerminal, Pty};
 pub use tracer::{Ended, Summary, Tracer};
 pub use wait::{DEADLINE, until};
 

@@ -24,20 +24,25 @@ struct Kind {
 fn kinds() -> &'static BTreeMap<String, Kind> {
     static KINDS: OnceLock<BTreeMap<String, Kind>> = OnceLock::new();
     KINDS.get_or_init(|| {
-        let schema = read("event");
+        let schemas = read("event");
         let kinds =
-            schema.get("oneOf").and_then(Value::as_array).expect("one schema for each kind");
-        kinds.iter().map(kind).collect()
+            schemas.get("oneOf").and_then(Value::as_array).expect("one schema for each kind");
+        kinds.iter().map(|schema| kind(schema, &schemas)).collect()
     })
 }
 
-fn kind(schema: &Value) -> (String, Kind) {
+fn kind(schema: &Value, all: &Value) -> (String, Kind) {
     let properties = schema.get("properties").and_then(Value::as_object);
     let properties = properties.expect("an event has fields");
     let name = properties.get("event_type").and_then(|field| field.get("const"));
     let name = name.and_then(Value::as_str).expect("an event has its type").to_owned();
     let order = properties.keys().cloned().collect();
-    (name, Kind { validator: validator(schema), order })
+    let mut whole = schema.clone();
+    // What it refers to stands beside all kinds.
+    if let (Some(whole), Some(definitions)) = (whole.as_object_mut(), all.get("$defs")) {
+        whole.insert("$defs".to_owned(), definitions.clone());
+    }
+    (name, Kind { validator: validator(&whole), order })
 }
 
 fn read(name: &str) -> Value {
@@ -102,7 +107,7 @@ pub fn check_printed(text: &str) {
             if value.get("event_type").is_some() {
                 check_value(value);
             }
-            for name in ["profile", "snapshot"] {
+            for name in ["doctor", "profile", "snapshot"] {
                 if value.get(format!("{name}_version")).is_some() {
                     check_document(name, value);
                 }

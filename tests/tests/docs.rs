@@ -128,7 +128,9 @@ fn stage(dir: &Path) {
         fs::create_dir_all(dir.join(folder)).unwrap();
     }
     symlink(program(), dir.join("target/release/crypto-tracer")).unwrap();
-    symlink(root.join("dist"), dir.join("dist")).unwrap();
+    for folder in ["dist", "docs"] {
+        symlink(root.join(folder), dir.join(folder)).unwrap();
+    }
     for (name, script) in [("crypto-tracer", STAND_IN), ("sudo", "#!/bin/sh\nexec \"$@\"\n")] {
         let path = dir.join("bin").join(name);
         fs::write(&path, script).unwrap();

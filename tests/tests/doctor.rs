@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{Tracer, needs_bpf, program, temp_dir};
+use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, temp_dir};
 use serde_json::Value;
 
 fn doctor(options: &[&str]) -> Output {
@@ -15,7 +15,9 @@ fn doctor(options: &[&str]) -> Output {
 
 fn document(options: &[&str]) -> (Option<i32>, Value) {
     let output = doctor(&[&["--format", "json-pretty"], options].concat());
-    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+    let document = serde_json::from_slice(&output.stdout).unwrap();
+    schema::check_document("doctor", &document);
+    (output.status.code(), document)
 }
 
 /// The line of a run that says what is attached and what it cannot see, and doctor's document, say the same.
@@ -108,6 +110,25 @@ fn a_kernel_without_btf_is_told() {
         text.contains("made without BTF") && text.contains("BTF                  none"),
         "{text}"
     );
+}
+
+/// Both the run's start and doctor.
+#[test]
+fn a_tracer_in_a_pid_namespace_says_so() {
+    needs_bpf!();
+    let note = "processes outside this process's pid namespace are not reported";
+    for arguments in [&["doctor"][..], &["monitor", "--duration", "1"]] {
+        let output = Command::new("unshare")
+            .args(["--pid", "--fork", "--mount-proc"])
+            .arg(program())
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains(note), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

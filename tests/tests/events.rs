@@ -381,3 +381,37 @@ fn kernel_threads_are_never_reported() {
     let reported: Vec<_> = events.iter().filter(|event| event.pid() == Some(pid)).collect();
     assert!(reported.is_empty(), "{reported:?}");
 }
+
+/// Another C library, another dynamic loader.
+#[test]
+fn a_program_of_musl_loads_its_libraries() {
+    needs_bpf!();
+    const LIBRARY: &str = "int answer(void) { return 42; }";
+    const PROGRAM: &str = "#include <dlfcn.h>\nint answer(void);\n\
+         int main(void) { return answer() != 42 || !dlopen(\"./libcrypto.so.3\", RTLD_NOW); }";
+    let dir = temp_dir();
+    fs::write(dir.path().join("library.c"), LIBRARY).unwrap();
+    fs::write(dir.path().join("program.c"), PROGRAM).unwrap();
+    let compile =
+        |words: &str| Command::new("musl-gcc").args(words.split(' ')).current_dir(&dir).status();
+    match compile("-shared -fPIC -o libssl.so.3 library.c") {
+        Err(error) => {
+            assert!(
+                std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_none(),
+                "apt-get install musl-tools: {error}"
+            );
+            return;
+        }
+        Ok(status) => assert!(status.success()),
+    }
+    fs::copy(dir.path().join("libssl.so.3"), dir.path().join("libcrypto.so.3")).unwrap();
+    assert!(compile("-o program program.c ./libssl.so.3").unwrap().success());
+    let tracer = Tracer::monitor(["--no-redact"]);
+    let pid = run(Command::new(dir.path().join("program")).current_dir(&dir));
+    let wanted = ["libssl.so.3", "libcrypto.so.3"].map(|name| dir.path().join(name));
+    let events = tracer.all_of(pid);
+    let loads = events.iter().filter(|event| event.kind() == "lib_load");
+    let libraries: Vec<_> = loads.map(|event| Path::new(event.text("library"))).collect();
+    assert_eq!(libraries, wanted);
+    tracer.finish();
+}

@@ -105,9 +105,9 @@ fn secrets(dir: &Path) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
         // Of the old encrypted form, headers and an empty line come before.
         let start = at(b"\n\n").map_or(at(b"\n").unwrap() + 1, |empty| empty + 2);
         let end = at(b"\n-----END ").unwrap();
-        (pem.clone(), pem[start..end].to_vec())
+        (pem.clone(), pem.get(start..end).unwrap().to_vec())
     };
-    let half = |der: Vec<u8>| (der.clone(), der[der.len() / 2..].to_vec());
+    let half = |der: Vec<u8>| (der.clone(), der.get(der.len() / 2..).unwrap().to_vec());
     let forms = vec![
         ("rsa-pkcs1", body(as_form(&rsa, "PEM", &["-traditional"]))),
         ("rsa-pkcs8", body(fs::read(&rsa).unwrap())),

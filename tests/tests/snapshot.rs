@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -158,6 +158,48 @@ fn an_output_file_is_replaced() {
     }
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// In somebody else's folder too, although privileges are gone by then; and it stays theirs.
+#[test]
+fn somebody_elses_file_is_replaced_and_stays_theirs() {
+    if !is_root() {
+        return;
+    }
+    let dir = temp_dir();
+    let file = dir.path().join("out.json");
+    fs::write(&file, "").unwrap();
+    for path in [dir.path(), &file] {
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(snapshot(&["-o", file.to_str().unwrap()]), "");
+    let found = fs::metadata(&file).unwrap();
+    let whose = (found.uid(), found.gid(), found.mode() & 0o777);
+    assert_eq!((whose, found.len() > 0), ((NOBODY, NOBODY, 0o640), true));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Half a look is a document too, and says so.
+#[test]
+fn a_signal_in_the_middle_leaves_a_whole_document() {
+    for pause_ms in [0, 5, 20, 60] {
+        let mut command = Command::new(program());
+        let child = command.arg("snapshot").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.unwrap();
+        // Wherever it comes: before the handlers are there it simply ends.
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
+        let output = child.wait_with_output().unwrap();
+        match output.status.code() {
+            Some(0) => {
+                let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+                assert_eq!(document["snapshot_version"], "1.0");
+            }
+            code => assert_eq!((code, output.stdout.len()), (None, 0)),
+        }
+    }
 }
 
 #[test]

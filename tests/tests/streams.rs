@@ -111,7 +111,18 @@ fn printed(arguments: &[&str]) -> String {
 
 #[test]
 fn help_of_a_command_is_the_commands_help() {
-    for command in ["monitor", "files", "libs", "replay", "completions", "help", "version"] {
+    for command in [
+        "monitor",
+        "files",
+        "libs",
+        "profile",
+        "snapshot",
+        "replay",
+        "doctor",
+        "completions",
+        "help",
+        "version",
+    ] {
         let text = printed(&["help", command]);
         assert_eq!(text, printed(&[command, "--help"]), "{command}");
         assert!(text.contains("Examples:"), "{text}");

@@ -8,6 +8,7 @@
 mod artifacts;
 mod bench;
 mod docs;
+mod mutate;
 mod opener;
 mod plugins;
 mod reference;
@@ -38,6 +39,8 @@ enum Command {
     Docs(docs::Options),
     /// Check which test holds which sentence of the specification, and that each of these tests passed.
     Sentences(sentences::Options),
+    /// Change the code in small ways, and name the changes that no test notices. Takes hours.
+    Mutate(mutate::Options),
     /// Measure what the tracer costs and what it can take. Needs root.
     Bench(bench::Options),
     /// Run the capture tests on other kernels, under QEMU.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Lint => artifacts::lint::run(&workspace()),
         Command::Docs(options) => docs::run(&workspace(), &options),
         Command::Sentences(options) => sentences::run(&workspace(), &options),
+        Command::Mutate(options) => mutate::run(&workspace(), &options),
         Command::Bench(options) => bench::run(&workspace(), &options),
         Command::Vm(options) => vm::run(&workspace(), &options),
         Command::Plugins(options) => plugins::run_all(&workspace(), &options),

@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 
 use super::Cli;
-use crate::printable::printable;
+use crate::printable::{printable, shortened};
 
 /// Longest message in characters: an argument may be as long as it likes.
 const MOST_CHARS: usize = 600;
@@ -12,7 +12,8 @@ const MOST_CHARS: usize = 600;
 /// What is wrong, as one line that a terminal can show.
 pub fn compact(error: &clap::Error) -> String {
     let message = misplaced_option(error).unwrap_or_else(|| one_line(error));
-    let mut text: String = printable(&message).chars().take(MOST_CHARS).collect();
+    let message = shortened(&printable(&message));
+    let mut text: String = message.chars().take(MOST_CHARS).collect();
     if text.len() < message.len() && text.chars().count() == MOST_CHARS {
         text.push('…');
     }

@@ -52,10 +52,10 @@ pub struct Snapshot {
 #[command(next_help_heading = "Output")]
 pub struct DocumentPrint {
     /// Print to FILE; what is in it is replaced at the end; a new one is for its owner only
-    #[arg(short, long, value_name = "FILE", value_parser = values::path())]
+    #[arg(short, long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub output: Option<PathBuf>,
     /// How the document is written
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, value_enum, default_value_t, allow_negative_numbers = true)]
     pub format: DocumentFormat,
     /// Show user names in paths and secrets in command lines
     #[arg(long)]

@@ -179,7 +179,7 @@ pub struct Completions {
 pub struct Help {
     /// Of which command; without one, of the program
     #[arg(value_name = "COMMAND")]
-    pub words: Vec<String>,
+    pub words: Vec<OsString>,
 }
 
 /// Which events are left.
@@ -232,7 +232,7 @@ pub struct Watched {
     #[arg(long, requires = "pid")]
     pub follow_children: bool,
     /// Only processes with TEXT in their name; over 15 bytes: in their executable's file name
-    #[arg(short, long, value_name = "TEXT", value_parser = values::nonempty())]
+    #[arg(short, long, value_name = "TEXT", value_parser = values::nonempty(), allow_negative_numbers = true)]
     pub name: Vec<OsString>,
 }
 
@@ -241,7 +241,7 @@ pub struct Watched {
 #[command(next_help_heading = "Tracing")]
 pub struct Libraries {
     /// Only libraries with TEXT in their path
-    #[arg(short, long, value_name = "TEXT", value_parser = values::nonempty())]
+    #[arg(short, long, value_name = "TEXT", value_parser = values::nonempty(), allow_negative_numbers = true)]
     pub library: Vec<OsString>,
 }
 
@@ -250,7 +250,7 @@ pub struct Libraries {
 #[command(next_help_heading = "Tracing")]
 pub struct Files {
     /// Only files whose path matches GLOB; * also crosses /
-    #[arg(short = 'F', long, value_name = "GLOB", value_parser = values::glob())]
+    #[arg(short = 'F', long, value_name = "GLOB", value_parser = values::glob(), allow_negative_numbers = true)]
     pub file: Vec<Glob>,
 }
 
@@ -259,10 +259,10 @@ pub struct Files {
 #[command(next_help_heading = "Tracing")]
 pub struct Capture {
     /// Capture opens and loads with this probe instead of the best one that loads
-    #[arg(long, value_name = "NAME", value_parser = values::name())]
+    #[arg(long, value_name = "NAME", value_parser = values::name(), allow_negative_numbers = true)]
     pub probe: Option<String>,
     /// Keep the raw records in FILE, a new one, for `replay`; not redacted, for its owner only
-    #[arg(long, value_name = "FILE", value_parser = values::path())]
+    #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub record: Option<PathBuf>,
 }
 
@@ -271,13 +271,13 @@ pub struct Capture {
 #[command(next_help_heading = "Output")]
 pub struct Print {
     /// Print to FILE: lines are appended, an array replaces what is in it; a new one is for its owner only
-    #[arg(short, long, value_name = "FILE", value_parser = values::path())]
+    #[arg(short, long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub output: Option<PathBuf>,
     /// How events are written
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, value_enum, default_value_t, allow_negative_numbers = true)]
     pub format: FormatArg,
     /// Colours of the table
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", allow_negative_numbers = true)]
     pub color: ColorArg,
     /// Show user names in paths and secrets in command lines
     #[arg(long)]
@@ -318,16 +318,16 @@ pub enum ColorArg {
 #[command(next_help_heading = "Plugins")]
 pub struct PluginArgs {
     /// A plugin that says what a file is, instead of the bundled one (`default`)
-    #[arg(long, value_name = "FILE", value_parser = values::nonempty())]
+    #[arg(long, value_name = "FILE", value_parser = values::nonempty(), allow_negative_numbers = true)]
     pub classifier: Vec<OsString>,
     /// A plugin that hides what must not be shown, instead of the bundled one (`default`)
-    #[arg(long, value_name = "FILE", value_parser = values::nonempty())]
+    #[arg(long, value_name = "FILE", value_parser = values::nonempty(), allow_negative_numbers = true)]
     pub redactor: Vec<OsString>,
     /// A plugin that says which events are kept
-    #[arg(long, value_name = "FILE", value_parser = values::nonempty())]
+    #[arg(long, value_name = "FILE", value_parser = values::nonempty(), allow_negative_numbers = true)]
     pub filter: Vec<OsString>,
     /// Read this configuration instead of /etc/crypto-tracer/config.toml or the user's
-    #[arg(long, value_name = "FILE", value_parser = values::path())]
+    #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub config: Option<PathBuf>,
 }
 

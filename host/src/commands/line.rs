@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 
 use crate::cli::{ColorArg, FormatArg, PluginArgs, Print, Trace};
 use crate::config::Config;
+use crate::confine::{self, Kept};
 use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
@@ -93,6 +95,13 @@ fn gid(groups: &str, name: &str) -> Option<u32> {
     lines.find_map(|mut fields| {
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
     })
+}
+
+/// Gives up all privileges but those that the output still needs.
+pub(super) fn confine(output: Option<&Path>, new: NewFile) -> Result<(), Failure> {
+    let kept = Kept::for_output(output, new.gid.is_some());
+    let confined = confine::thread(&kept).context("cannot drop privileges");
+    confined.map_err(|error| Failure { code: Code::Failed, error })
 }
 
 /// Opens where the output goes.

@@ -31,3 +31,8 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Version => text::version(),
     }
 }
+
+/// Prints the help or the version that an option asked for.
+pub fn asked(help: &clap::Error) -> Result<(), Failure> {
+    text::asked(help)
+}

@@ -10,10 +10,10 @@ use super::trace::{self, Ready, Run};
 use crate::cli::{self, Processes, Trace};
 use crate::document::Run as Counted;
 use crate::error::Failure;
-use crate::pipeline::{Family, Profiler, Why, wall_now};
+use crate::pipeline::{Profiler, Why, wall_now};
 use crate::printable::printable;
 use crate::progress::Progress;
-use crate::reader::LookedAt;
+use crate::reader::{LookedAt, SeenProcess};
 use crate::say::Say;
 use crate::select::Kinds;
 use crate::stats::Usage;
@@ -43,9 +43,9 @@ pub(super) fn profile(arguments: &cli::Profile, say: Say) -> Result<(), Failure>
     let pipe = target.pipe().map_err(failed)?;
     let (select, redact) = (begun.select.clone(), !print.no_redact);
     let mut profiler = Profiler::new(select, watched.follow_children, redact, pipe, say);
-    let family = watched.follow_children.then(|| trace::family(&watched.pid, &begun.seen));
+    let meant = meant(watched, &begun.seen);
     let mut ready = begun.ready(&run)?;
-    find(&mut profiler, &mut ready, family.as_ref(), &watched.pid);
+    find(&mut profiler, &mut ready, meant.as_deref());
     if profiler.is_empty() {
         not_there(watched, *duration, say)?;
     }
@@ -72,29 +72,45 @@ pub(super) fn profile(arguments: &cli::Profile, say: Say) -> Result<(), Failure>
     document::print(&profile, print, target, &stop)
 }
 
-/// The processes that are there, with what they have.
-fn find(profiler: &mut Profiler, ready: &mut Ready, family: Option<&Family>, pids: &[u32]) {
-    let mut after = 0;
-    while !ready.stop.is_asked() {
-        let until = Instant::now() + PATIENCE;
-        let interest = ready.plugins.interest();
-        let (looked, next) = match pids {
-            // Nothing but this process can be meant.
-            [pid] if family.is_none() => (ready.heads.look(&[*pid], interest, until), None),
-            _ => ready.heads.page((after, PAGE), interest, until).unwrap_or_default(),
-        };
-        let meant = |process: &&LookedAt| {
-            !ready.own.contains(&process.pid)
-                && family.is_none_or(|family| family.has(process.pid))
-                && profiler.wants(process)
-        };
-        let found: Vec<&LookedAt> = looked.iter().filter(meant).collect();
-        for process in found {
-            profiler.found(process, &mut *ready.heads, &mut ready.plugins);
+/// All processes that are there and can be meant; None: any.
+fn meant(watched: &cli::Watched, seen: &[SeenProcess]) -> Option<Vec<u32>> {
+    match watched.pid.as_slice() {
+        [] => None,
+        pids if watched.follow_children => {
+            let family = trace::family(pids, seen);
+            Some(seen.iter().map(|process| process.pid).filter(|&pid| family.has(pid)).collect())
         }
-        match next {
-            Some(next) => after = next,
-            None => break,
+        pids => Some(pids.to_vec()),
+    }
+}
+
+/// The processes that are there, with what they have. `pids`: all that can be meant, where that is known.
+fn find(profiler: &mut Profiler, ready: &mut Ready, pids: Option<&[u32]>) {
+    match pids {
+        Some(pids) => {
+            for pids in pids.chunks(PAGE) {
+                let until = Instant::now() + PATIENCE;
+                let looked = ready.heads.look(pids, ready.plugins.interest(), until);
+                found(profiler, ready, &looked);
+            }
+        }
+        None => {
+            let mut after = Some(0);
+            while let Some(from) = after {
+                let until = Instant::now() + PATIENCE;
+                let page = ready.heads.page((from, PAGE), ready.plugins.interest(), until);
+                let Some((looked, next)) = page else { return };
+                found(profiler, ready, &looked);
+                after = next;
+            }
+        }
+    }
+}
+
+fn found(profiler: &mut Profiler, ready: &mut Ready, looked: &[LookedAt]) {
+    for process in looked {
+        if !ready.own.contains(&process.pid) && profiler.wants(process) {
+            profiler.found(process, &mut *ready.heads, &mut ready.plugins);
         }
     }
 }
@@ -103,7 +119,10 @@ fn find(profiler: &mut Profiler, ready: &mut Ready, family: Option<&Family>, pid
 fn not_there(watched: &cli::Watched, duration: Duration, say: Say) -> Result<(), Failure> {
     if watched.name.is_empty() {
         let pids: Vec<String> = watched.pid.iter().map(u32::to_string).collect();
-        return Err(failed(anyhow!("--pid {}: the process has ended", pids.join(" --pid "))));
+        return Err(failed(anyhow!(
+            "--pid {}: the process has ended, or is one of the kernel's own",
+            pids.join(" --pid ")
+        )));
     }
     let limit = match duration.as_secs() {
         0 => String::new(),

@@ -69,8 +69,10 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Code::Failed, error))?;
     let replayed = runtime.block_on(async {
+        // The first one first: asked to end, it has told what failed.
         tokio::select! {
-            replayed = run(frames, &mut line, &heads) => replayed,
+            biased;
+            replayed = run(frames, &mut line, &heads, &signals) => replayed,
             () = signals.asked() => Replayed::Whole,
         }
     });

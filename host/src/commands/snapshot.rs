@@ -33,6 +33,9 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
     let new = line::new_file(&config)?;
     document::check(&arguments.print)?;
     let reader = Reader::start().context("cannot start the reader").map_err(failed)?;
+    let target = document::target(&arguments.print, new)?;
+    // What is looked at has names that anybody may have chosen.
+    line::confine(arguments.print.output.as_deref(), new)?;
     let redact = !arguments.print.no_redact;
     let mut look = Look {
         own: reader.pids().into_iter().chain([std::process::id()]).collect(),
@@ -48,7 +51,9 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
     if let Some(why) = plugins.must_end() {
         return Err(failed(anyhow!(why)));
     }
-    if !coverage.complete {
+    if stop.is_asked() {
+        say.info("not complete: it was asked to end");
+    } else if !coverage.complete {
         let more = if rustix::process::geteuid().is_root() { "" } else { "; sudo sees more" };
         say.info(format_args!(
             "not complete: {} processes may not be looked into{more}",
@@ -59,7 +64,6 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let host = (text(name.nodename()), text(name.release()));
     let snapshot = builder.finish(wall_now(), host, coverage);
-    let target = document::target(&arguments.print, new)?;
     document::print(&snapshot, &arguments.print, target, &stop)?;
     say.detail(Usage::own());
     Ok(())

@@ -1,5 +1,6 @@
 //! `help`, `version`, `completions`: text that is there without a run.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use anyhow::anyhow;
@@ -14,9 +15,10 @@ pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
     let mut command = Cli::command();
     let mut found = &mut command;
     for word in &arguments.words {
+        let word = word.to_string_lossy();
         let names: Vec<String> =
             found.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-        found = found.find_subcommand_mut(word).ok_or_else(|| {
+        found = found.find_subcommand_mut(&*word).ok_or_else(|| {
             let right = match names.as_slice() {
                 [] => "it has none".to_owned(),
                 names => format!("there are {}", names.join(", ")),
@@ -24,12 +26,19 @@ pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
             Failure::new(Code::Usage, anyhow!("there is no command '{word}'; {right}"))
         })?;
     }
-    let words = ["crypto-tracer"].into_iter().chain(arguments.words.iter().map(String::as_str));
-    match Cli::command().try_get_matches_from(words.chain(["--help"])) {
-        Err(help) if !help.use_stderr() => printed(help.print()),
+    let [program, help] = ["crypto-tracer", "--help"].map(OsString::from);
+    let words = [program].into_iter().chain(arguments.words.iter().cloned()).chain([help]);
+    match Cli::command().try_get_matches_from(words) {
+        Err(help) if !help.use_stderr() => asked(&help),
         // Each word is a command, so there is nothing to complain of.
         _ => Ok(()),
     }
+}
+
+/// What clap has to say when it was asked for.
+pub(super) fn asked(help: &clap::Error) -> Result<(), Failure> {
+    printed(check_standard_output())?;
+    printed(help.print())
 }
 
 /// Name and version.

@@ -9,19 +9,18 @@ use anyhow::{Context, anyhow};
 use super::line;
 use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
-use crate::confine;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::event::ProcessKey;
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
     AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Sink, Stream,
-    Why,
+    Why, Word,
 };
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{Reader, SeenProcess};
 use crate::record::Start;
-use crate::say::Say;
+use crate::say::{Loudness, Say};
 use crate::select::{COMM_BYTES, Kinds, Select};
 use crate::signals::Signals;
 use crate::source::{self, Source};
@@ -57,6 +56,7 @@ pub(super) struct Begun {
     reader: Reader,
     source: Source,
     enrich: Enrich,
+    status_every: Option<Duration>,
     /// The processes that were there before.
     pub(super) seen: Vec<SeenProcess>,
     /// What the filters leave.
@@ -87,7 +87,20 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     follow(run, &mut source, &seen)?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
-    Ok(Begun { stop, signals, trust, plugins, reader, source, enrich, seen, select, new })
+    let status_every = config.output.status_every;
+    Ok(Begun {
+        stop,
+        signals,
+        trust,
+        status_every,
+        plugins,
+        reader,
+        source,
+        enrich,
+        seen,
+        select,
+        new,
+    })
 }
 
 /// A run that has given up its privileges.
@@ -110,23 +123,24 @@ struct Rest {
     source: Source,
     enrich: Enrich,
     select: Select,
+    status_every: Option<Duration>,
 }
 
 impl Begun {
     /// Opens the recording, if one is wanted, and gives up all privileges; the output is open by now.
     pub(super) fn ready(self, run: &Run<'_>) -> Result<Ready, Failure> {
-        let Begun {
-            stop, signals, trust, plugins, mut reader, source, enrich, seen, select, ..
-        } = self;
+        let Begun { stop, signals, trust, status_every, select, .. } = self;
+        let Begun { plugins, mut reader, source, enrich, seen, .. } = self;
         let recording =
             run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
-        confine(run, self.new).map_err(failed)?;
-        let own = reader.pids().into_iter().chain([std::process::id()]).collect();
+        // Everything is attached and open: what is left to do needs no privileges.
+        line::confine(run.output, self.new)?;
         reader.wait_to_be_known();
+        let own = reader.pids().into_iter().chain([std::process::id()]).collect();
         let reader = ReaderHeads { reader, stop: stop.clone() };
         let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
         give_memory_back();
-        let begun = Rest { signals, trust, source, enrich, select };
+        let begun = Rest { signals, trust, source, enrich, select, status_every };
         Ok(Ready { begun, recorder, heads, plugins, stop, own })
     }
 }
@@ -140,7 +154,7 @@ impl Ready {
         reopen: Option<Box<dyn FnMut() -> anyhow::Result<Target>>>,
     ) -> Result<Outcome<S::Ended>, Failure> {
         let Ready { begun, recorder, heads, plugins, stop, .. } = self;
-        let Rest { signals, trust, source, enrich, select } = begun;
+        let Rest { signals, trust, source, enrich, select, status_every } = begun;
         announce(&source, &plugins, run);
         let duration = run.trace.processes.duration;
         let until = (!duration.is_zero()).then(|| Instant::now() + duration);
@@ -160,7 +174,8 @@ impl Ready {
             say: run.say,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let live = Live::new(source, line, recorder, hangup);
+        let word = Word::new(status_every, run.say.0 >= Loudness::Verbose);
+        let live = Live::new(source, line, recorder, hangup, word);
         runtime.and_then(|runtime| runtime.block_on(live.run(&signals, until))).map_err(failed)
     }
 }
@@ -281,15 +296,6 @@ fn give_memory_back() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Everything is attached and open: what is left to do needs no privileges.
-fn confine(run: &Run<'_>, new: NewFile) -> anyhow::Result<()> {
-    let directory = run.output.map(|path| match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    });
-    confine::thread(directory.as_slice(), new.gid.is_some()).context("cannot drop privileges")
-}
-
 /// The recording, if one is wanted, and who answers for heads so that it has them.
 fn recorder(
     run: &Run<'_>,
@@ -325,12 +331,21 @@ fn only(kinds: Kinds, trace: &Trace) -> Vec<String> {
         (false, true) => Some("libs".to_owned()),
         _ => None,
     };
+    let watched = &trace.processes.watched;
+    let follow = watched.follow_children.then(|| "--follow-children".to_owned());
     let text = |option: &str, words: &OsString| format!("{option} {}", words.to_string_lossy());
-    let pids = trace.processes.watched.pid.iter().map(|pid| format!("--pid {pid}"));
-    let names = trace.processes.watched.name.iter().map(|name| text("--name", name));
+    let pids = watched.pid.iter().map(|pid| format!("--pid {pid}"));
+    let names = watched.name.iter().map(|name| text("--name", name));
     let libraries = trace.libraries.library.iter().map(|library| text("--library", library));
     let files = trace.files.file.iter().map(|glob| format!("--file {}", glob.as_str()));
-    command.into_iter().chain(pids).chain(names).chain(libraries).chain(files).collect()
+    command
+        .into_iter()
+        .chain(pids)
+        .chain(follow)
+        .chain(names)
+        .chain(libraries)
+        .chain(files)
+        .collect()
 }
 
 fn announce(source: &Source, plugins: &Plugins, run: &Run<'_>) {

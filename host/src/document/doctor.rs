@@ -2,18 +2,21 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Document, text_of};
-use crate::event::Timestamp;
+use crate::event::{Timestamp, schema};
 use crate::printable::printable;
 
-/// The document.
-#[derive(Clone, Debug, Serialize)]
+/// What this kernel and these privileges allow.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(title = "crypto-tracer: what doctor says", deny_unknown_fields)]
 pub struct Doctor {
     /// Version of the document's shape.
     pub doctor_version: &'static str,
-    /// When it was made.
+    /// When it was made, UTC.
+    #[schemars(schema_with = "schema::timestamp")]
     pub generated_at: String,
     /// Version of the program.
     pub program_version: &'static str,
@@ -38,22 +41,24 @@ pub struct Doctor {
 }
 
 /// The kernel.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 pub struct Kernel {
     /// Its release.
     pub release: String,
     /// When it is preempted: `chosen`, `full`, or `unknown`.
     pub preemption: &'static str,
-    /// Size in bytes of its type information; None: it has none.
+    /// Size in bytes of its type information; null: it has none.
     pub btf_bytes: Option<u64>,
-    /// `none`, `integrity` or `confidentiality`; None: it does not tell.
+    /// `none`, `integrity` or `confidentiality`; null: it does not tell.
     pub lockdown: Option<String>,
-    /// The active security modules; None: it does not tell.
+    /// The active security modules; null: it does not tell.
     pub security_modules: Option<Vec<String>>,
 }
 
 /// A capability.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 pub struct Capability {
     /// Its name.
     pub name: &'static str,
@@ -64,7 +69,8 @@ pub struct Capability {
 }
 
 /// The pid namespace that the program is in.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 pub struct PidNamespace {
     /// It is the first one: it has every process.
     pub initial: bool,
@@ -73,7 +79,8 @@ pub struct PidNamespace {
 }
 
 /// Sizes and bounds of a run.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 pub struct Limits {
     /// Size of the ring buffer in bytes.
     pub ring_bytes: u32,
@@ -94,7 +101,8 @@ pub struct Limits {
 }
 
 /// Programs that do one thing together.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 pub struct Probe {
     /// What it is for.
     pub purpose: &'static str,
@@ -119,11 +127,12 @@ pub struct Probe {
 }
 
 /// A BPF program.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
 pub struct Program {
     /// Its name.
     pub name: &'static str,
-    /// Instructions that the kernel's verifier looked at, of a million that it may; None: it does not tell.
+    /// Instructions that the kernel's verifier looked at, of a million that it may; null: it does not tell.
     pub verified_instructions: Option<u32>,
 }
 

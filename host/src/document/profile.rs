@@ -304,14 +304,15 @@ impl ProfileBuilder {
         name: &[u8],
         redact: &mut dyn Redact,
     ) -> Option<&mut Loaded> {
-        let path = file.path.bytes;
+        // What looks alike, but begins elsewhere, is another one.
+        let path = file.path.marked().unwrap_or_else(|| file.path.bytes.clone());
         if !self.libraries.contains_key(&path) {
             if self.libraries.len() >= MOST_LISTED {
                 self.more_libraries.add(&path);
                 return None;
             }
             let name = String::from_utf8_lossy(name).into_owned();
-            let shown = Shown::of(redact, Field::Library, &path);
+            let shown = Shown::of_path(redact, Field::Library, &file.path);
             let loaded = Loaded { name, path: shown, before: false, at: None };
             self.libraries.insert(path.clone(), loaded);
         }
@@ -324,14 +325,15 @@ impl ProfileBuilder {
         verdict: Option<Verdict>,
         redact: &mut dyn Redact,
     ) -> Option<&mut Accessed> {
-        let path = file.path.bytes;
+        // What looks alike, but begins elsewhere, is another one.
+        let path = file.path.marked().unwrap_or_else(|| file.path.bytes.clone());
         let file_type = verdict.map_or(FileType::Unknown, |verdict| verdict.file_type);
         if !self.files.contains_key(&path) {
             if self.files.len() >= MOST_LISTED {
                 self.more_files.add(&path);
                 return None;
             }
-            let shown = Shown::of(redact, Field::File, &path);
+            let shown = Shown::of_path(redact, Field::File, &file.path);
             self.files.insert(path.clone(), Accessed::new(shown));
         }
         let accessed = self.files.get_mut(&path)?;

@@ -21,6 +21,6 @@ pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
     RawRecord,
 };
-pub use notice::{Loss, Notice, PluginFailure};
+pub use notice::{Loss, Notice, PluginFailure, Status, StatusPlugin, StatusProbe};
 pub use redacted::{Facts, Place, RedactedEvent, RedactedWhat};
 pub use text::{Field, Redact, Shown};

@@ -1,6 +1,10 @@
 //! What the tracer says of itself in the stream.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::Timestamp;
 
@@ -37,6 +41,70 @@ impl std::fmt::Display for PluginFailure {
     }
 }
 
+/// A run that tells of itself: one that is quiet can be told from one that is dead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Status {
+    /// Records that came from the kernel.
+    pub received: u64,
+    /// Events that were shown.
+    pub shown: u64,
+    /// Events that filters left out.
+    pub filtered: u64,
+    /// Events that are missing, as far as they were counted one by one.
+    pub lost: u64,
+    /// Everything that is missing, or may be, by cause.
+    pub lost_by_cause: BTreeMap<String, u64>,
+    /// Plugin calls that failed.
+    pub plugin_failures: u64,
+    /// What is attached.
+    pub probes: Vec<StatusProbe>,
+    /// What runs, in order.
+    pub plugins: Vec<StatusPlugin>,
+}
+
+/// A probe that is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+pub struct StatusProbe {
+    /// As `--probe` takes it.
+    pub name: &'static str,
+    /// The kernel's names of where it is attached.
+    pub hook: String,
+    /// What it cannot see.
+    pub cannot_see: Vec<String>,
+}
+
+/// A plugin that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+pub struct StatusPlugin {
+    /// `classifier`, `redactor` or `filter`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Of its component, in hexadecimal.
+    pub sha256: String,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Status { received, shown, filtered, lost, plugin_failures, .. } = self;
+        write!(
+            f,
+            "{shown} events shown, {filtered} filtered, {lost} lost; {received} records received; {plugin_failures} plugin failures"
+        )?;
+        let plugins =
+            self.plugins.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.version));
+        let probes = self.probes.iter().map(|probe| probe.hook.clone());
+        for word in plugins.chain(probes) {
+            write!(f, "; {word}")?;
+        }
+        Ok(())
+    }
+}
+
 /// An object in the stream that is no event of a traced process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -44,4 +112,6 @@ pub enum Notice {
     EventsLost(Timestamp, Loss),
     /// `plugin_failed`
     PluginFailed(Timestamp, PluginFailure),
+    /// `status`
+    Status(Timestamp, Box<Status>),
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
+use super::target::OUTPUT;
 use super::{NewFile, OpenError, Target};
 use crate::stop::Stop;
 
@@ -75,7 +76,7 @@ impl DocumentTarget {
 
     /// A file. A regular one is replaced when the document is whole; FIFOs, devices and links are written through.
     pub fn open(path: &Path, new: NewFile) -> Result<DocumentTarget, OpenError> {
-        let failed = |source| OpenError { path: path.to_owned(), source };
+        let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
         let there = path.symlink_metadata().ok();
         if there.as_ref().is_some_and(|there| !there.is_file()) {
             return Ok(DocumentTarget { target: Target::open(path, false, new)?, rename: None });
@@ -92,6 +93,10 @@ impl DocumentTarget {
             Some(there) => NewFile { mode: there.mode() & 0o777, gid: Some(there.gid()) },
             None => new,
         };
+        if let Some(there) = &there {
+            // Whose it was; root can, everybody else has only own ones.
+            let _ = std::os::unix::fs::fchown(&file, Some(there.uid()), None);
+        }
         let given =
             new.give(&file).and_then(|()| Target::of(file.into(), path.display().to_string()));
         match given {

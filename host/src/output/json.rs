@@ -61,7 +61,7 @@ impl Json {
 
     pub(super) fn notice(&mut self, notice: &Notice, out: &mut Vec<u8>) {
         let at = match notice {
-            Notice::EventsLost(at, _) | Notice::PluginFailed(at, _) => *at,
+            Notice::EventsLost(at, _) | Notice::PluginFailed(at, _) | Notice::Status(at, _) => *at,
         };
         self.shape.add(&Object::of_notice(notice, self.clock.text(at)), out);
     }

@@ -74,8 +74,10 @@ impl Table {
                 );
                 (*at, "fail", text)
             }
+            Notice::Status(at, status) => (*at, "stat", status.to_string()),
         };
-        self.line(at, None, "", (kind, Color::Red), &text, out);
+        let color = if kind == "stat" { Color::Plain } else { Color::Red };
+        self.line(at, None, "", (kind, color), &text, out);
     }
 
     fn line(

@@ -10,6 +10,11 @@ use crate::closed::check_standard_output;
 /// Permissions of a new output file: it may tell secrets' places.
 const NEW_FILE_MODE: u32 = 0o600;
 
+/// The option that names the output.
+pub(super) const OUTPUT: &str = "--output";
+/// The option that names the recording.
+const RECORD: &str = "--record";
+
 /// What a new file is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewFile {
@@ -48,8 +53,10 @@ impl NewFile {
 
 /// The output cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the output file {}", path.display())]
+#[error("cannot open the file of {option} {}", path.display())]
 pub struct OpenError {
+    /// The option that named it.
+    pub option: &'static str,
     /// Which file.
     pub path: PathBuf,
     /// Why.
@@ -66,7 +73,7 @@ impl Target {
     /// Opens a file to append to it, or to replace what is in it; one that is not there is made as `new` says. FIFOs,
     /// devices and links are written through.
     pub fn open(path: &Path, append: bool, new: NewFile) -> Result<Target, OpenError> {
-        let failed = |source| OpenError { path: path.to_owned(), source };
+        let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
         let mut options = File::options();
         options.append(append).write(true).custom_flags(libc::O_NOCTTY);
         // For nobody else until it is given away.
@@ -85,7 +92,7 @@ impl Target {
 
     /// Makes a new regular file, for its owner only.
     pub fn create_new(path: &Path) -> Result<Target, OpenError> {
-        let failed = |source| OpenError { path: path.to_owned(), source };
+        let failed = |source| OpenError { option: RECORD, path: path.to_owned(), source };
         let file = File::options()
             .write(true)
             .create_new(true)
@@ -97,7 +104,7 @@ impl Target {
 
     /// Whether [`Target::open`] can succeed, as far as that is to know without making the file.
     pub fn check(path: &Path) -> Result<(), OpenError> {
-        let failed = |source| OpenError { path: path.to_owned(), source };
+        let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
         match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(failed(std::io::ErrorKind::IsADirectory.into())),
             Ok(_) => Ok(()),

@@ -5,7 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{Notify, mpsc};
@@ -15,6 +16,11 @@ use super::{Chunk, Target};
 
 /// Chunks that may wait: 2 MiB.
 const CHUNKS: usize = 32;
+
+/// How much longer a writer is waited for that nothing holds up but a busy machine.
+const STARVED: Duration = Duration::from_secs(1);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// How a stream ended.
 #[derive(Debug)]
@@ -43,6 +49,8 @@ struct Shared {
     /// Events handed to the writer.
     taken: AtomicU64,
     written: AtomicU64,
+    /// The writer's thread is in the kernel: a reader or a disk may be holding it up.
+    writing: AtomicBool,
     /// The writer's thread has ended: everything is out, or nothing more will be.
     ended: AtomicBool,
     end: Notify,
@@ -119,25 +127,31 @@ impl Writer {
         self.watched.as_ref().map(AsFd::as_fd)
     }
 
-    /// Writes the last chunk and ends; waits until `deadline` at most.
+    /// Writes the last chunk and ends; waits for a reader or a disk until `deadline` at most.
     pub fn finish(self, last: Chunk, deadline: Instant) -> Ended {
         let Writer { messages, shared, result, target, watched: _ } = self;
         shared.taken.fetch_add(last.events(), Ordering::Relaxed);
         let mut last = Some(last);
+        let mut messages = Some(messages);
         let outcome = loop {
-            let sent = last.take().map(|chunk| messages.try_send(Message::Write(chunk)));
-            if let Some(Err(mpsc::error::TrySendError::Full(Message::Write(chunk)))) = sent {
+            if let (Some(chunk), Some(messages)) = (last.take(), &messages)
+                && let Err(mpsc::error::TrySendError::Full(Message::Write(chunk))) =
+                    messages.try_send(Message::Write(chunk))
+            {
                 last = Some(chunk);
             }
             if last.is_none() {
-                drop(messages);
-                let left = deadline.saturating_duration_since(Instant::now());
-                break result.recv_timeout(left).ok();
+                messages = None;
             }
-            if Instant::now() >= deadline {
+            match result.recv_timeout(LOOK) {
+                Ok(outcome) => break Some(outcome),
+                Err(RecvTimeoutError::Disconnected) => break None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let held_up = shared.writing.load(Ordering::Relaxed);
+            if Instant::now() >= if held_up { deadline } else { deadline + STARVED } {
                 break None;
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
         };
         let error = outcome.and_then(Result::err);
         let reader_closed =
@@ -158,6 +172,7 @@ impl Writer {
 #[derive(Debug)]
 struct Position<'a> {
     target: &'a Target,
+    shared: &'a Shared,
     ends: Ends,
     /// Bytes of items that are out.
     items: u64,
@@ -185,7 +200,7 @@ fn fill(
     shared: &Shared,
 ) -> io::Result<Option<Target>> {
     let base = if ends == Ends::NONE { None } else { target.offset() };
-    let mut position = Position { target, ends, items: 0, base };
+    let mut position = Position { target, shared, ends, items: 0, base };
     position.close_meanwhile()?;
     loop {
         match messages.blocking_recv() {
@@ -241,6 +256,13 @@ impl Position<'_> {
 
     /// The error comes with the number of bytes that are out. `at` counts from the first item.
     fn write(&self, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error)> {
+        self.shared.writing.store(true, Ordering::Relaxed);
+        let outcome = self.write_all(bytes, at);
+        self.shared.writing.store(false, Ordering::Relaxed);
+        outcome
+    }
+
+    fn write_all(&self, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error)> {
         let fd = self.target.fd.as_fd();
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {

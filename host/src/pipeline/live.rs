@@ -9,6 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::losses::{EVERY, LOOK};
+use super::status::{Word, status};
 use super::{Hangup, Line, LossTeller, Recorder, Sink};
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
@@ -63,6 +64,7 @@ pub struct Live<S> {
     batch: Vec<KernelEvent>,
     recorder: Option<Recorder>,
     hangup: Hangup,
+    word: Word,
     /// The counters were not looked at since the last drain.
     untold: bool,
 }
@@ -74,10 +76,21 @@ impl<S: Sink> Live<S> {
         line: Line<S>,
         recorder: Option<Recorder>,
         hangup: Hangup,
+        word: Word,
     ) -> Live<S> {
         let batch = Vec::with_capacity(BATCH);
         let losses = LossTeller::default();
-        Live { source, line, losses, failures_next: None, batch, recorder, hangup, untold: false }
+        Live {
+            source,
+            line,
+            losses,
+            failures_next: None,
+            batch,
+            recorder,
+            hangup,
+            word,
+            untold: false,
+        }
     }
 
     /// Runs until it is asked to end, `until` is reached, or the output ends.
@@ -106,6 +119,7 @@ impl<S: Sink> Live<S> {
                 () = signals.hung_up() => {
                     self.hangup.take(&mut self.line, &mut self.source).await;
                 }
+                () = signals.status_asked() => self.word.ask(),
                 // While events come with every nap, waiting for the first one would only be one more wake-up.
                 () = std::future::ready(()), if busy => {}
                 ready = ring.readable() => ready?.clear_ready(),
@@ -143,7 +157,6 @@ impl<S: Sink> Live<S> {
 
     /// Takes everything that is in the ring; how many records that was.
     async fn drain(&mut self) -> io::Result<usize> {
-        self.set_clock();
         let mut drained = 0;
         loop {
             let count = self.take_batch();
@@ -151,6 +164,8 @@ impl<S: Sink> Live<S> {
                 break;
             }
             drained += count;
+            // Behind the taking: whoever set the clock before one of these events is noticed.
+            self.set_clock();
             self.process().await;
             if self.line.stop.is_asked() {
                 break;
@@ -208,11 +223,12 @@ impl<S: Sink> Live<S> {
         }
     }
 
-    /// When there is word to give of what was lost or failed.
+    /// When there is word to give of what was lost or failed, or of the run itself.
     fn next_word(&self) -> Option<Instant> {
         let now = Instant::now();
         let failures = self.failures_next.unwrap_or(now);
-        self.untold.then(|| self.losses.next(now).max(failures))
+        let untold = self.untold.then(|| self.losses.next(now).max(failures));
+        untold.into_iter().chain(self.word.next()).min()
     }
 
     /// Tells in the stream what is missing and what failed.
@@ -227,6 +243,24 @@ impl<S: Sink> Live<S> {
         }
         if !failures_wait {
             self.tell_failures(at, now);
+        }
+        self.tell_status(now);
+    }
+
+    fn tell_status(&mut self, now: Instant) {
+        let (status_due, counters_due) =
+            (self.word.status_is_due(now), self.word.counters_are_due(now));
+        if !status_due && !counters_due {
+            return;
+        }
+        let mut total = self.line.stats.clone();
+        add_losses(&mut total, &self.source);
+        if status_due {
+            let notice = status(&total, &self.line.plugins, self.source.attached());
+            self.line.sink.notice(&notice);
+        }
+        if let Some(counters) = counters_due.then(|| self.word.counters(total)).flatten() {
+            self.line.say.detail(counters);
         }
     }
 
@@ -255,8 +289,8 @@ impl<S: Sink> Live<S> {
         self.source.detach();
         if why != Why::Output {
             let until = Instant::now() + LAST_DRAIN;
-            self.set_clock();
             while Instant::now() < until && self.take_batch() > 0 {
+                self.set_clock();
                 let left = until.saturating_duration_since(Instant::now());
                 let _ = tokio::time::timeout(left, self.process()).await;
             }

@@ -10,6 +10,7 @@ mod profiler;
 mod recorder;
 mod replay;
 mod sink;
+mod status;
 
 pub use family::Family;
 pub use hangup::Hangup;
@@ -21,6 +22,7 @@ pub use profiler::Profiler;
 pub use recorder::Recorder;
 pub use replay::{Replayed, replay};
 pub use sink::{Sink, Stream};
+pub use status::Word;
 
 use std::time::Instant;
 
@@ -153,7 +155,9 @@ impl<S: Sink> Line<S> {
         }
         any
     }
+}
 
+impl<S> Line<S> {
     fn learn_cgroups(&mut self, batch: &[KernelEvent]) {
         let unknown = self.enrich.unknown_cgroups(batch);
         if unknown.is_empty() {

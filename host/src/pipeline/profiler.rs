@@ -184,8 +184,10 @@ impl Sink for Profiler {
 
     /// Losses are in the statistics.
     fn notice(&mut self, notice: &Notice) {
-        if let Notice::PluginFailed(_, failure) = notice {
-            self.say.info(failure);
+        match notice {
+            Notice::EventsLost(..) => {}
+            Notice::PluginFailed(_, failure) => self.say.info(failure),
+            Notice::Status(_, status) => self.say.info(status),
         }
     }
 

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use super::status::status;
 use super::{Line, RecordedHeads, Sink};
 use crate::event::{Loss, Notice, RawRecord, Timestamp};
 use crate::record::{Damage, Frame, Frames};
+use crate::signals::Signals;
 use crate::stats::Missing;
 
 /// How far a replay came.
@@ -22,11 +24,15 @@ pub async fn replay<R: Read>(
     mut frames: Frames<R>,
     line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
+    signals: &Signals,
 ) -> Replayed {
     let mut last = Timestamp::default();
     let replayed = loop {
         if line.stop.is_asked() || line.plugins.must_end().is_some() {
             break Replayed::Whole;
+        }
+        if signals.take_status_asked() {
+            line.sink.notice(&status(&line.stats, &line.plugins, &[]));
         }
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {

@@ -7,11 +7,14 @@ use std::hash::{BuildHasher, Hash, RandomState};
 /// Entries that a key can be in.
 const WAYS: usize = 4;
 
+/// The hash of a question. Two words and no u128, which would make every entry a multiple of 16 bytes.
+pub(super) type Key = [u64; 2];
+
 #[derive(Debug)]
 struct Entry<V> {
-    key: u128,
+    key: Key,
     used: u32,
-    bytes: usize,
+    bytes: u32,
     value: V,
 }
 
@@ -39,13 +42,12 @@ impl<V> Cache<V> {
     }
 
     /// The key of a question.
-    pub(super) fn key(&self, question: impl Hash) -> u128 {
-        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(&question)));
-        high << 64 | low
+    pub(super) fn key(&self, question: impl Hash) -> Key {
+        self.keys.each_ref().map(|key| key.hash_one(&question))
     }
 
     /// The answer, if it is remembered.
-    pub(super) fn get(&mut self, key: u128) -> Option<&V> {
+    pub(super) fn get(&mut self, key: Key) -> Option<&V> {
         self.clock = self.clock.wrapping_add(1);
         let clock = self.clock;
         let entry = self.set(key).iter_mut().flatten().find(|entry| entry.key == key)?;
@@ -54,14 +56,15 @@ impl<V> Cache<V> {
     }
 
     /// Whether the answer is remembered.
-    pub(super) fn peek(&self, key: u128) -> bool {
+    pub(super) fn peek(&self, key: Key) -> bool {
         let at = self.place(key);
         let set = self.entries.get(at..at + WAYS).unwrap_or_default();
         set.iter().flatten().any(|entry| entry.key == key)
     }
 
     /// Remembers an answer that holds so many `bytes` on the heap.
-    pub(super) fn put(&mut self, key: u128, value: V, bytes: usize) {
+    pub(super) fn put(&mut self, key: Key, value: V, bytes: usize) {
+        let Ok(counted) = u32::try_from(bytes) else { return };
         if self.bytes + bytes > self.most_bytes {
             self.clear();
         }
@@ -77,8 +80,8 @@ impl<V> Cache<V> {
         };
         let place = same.or_else(oldest).and_then(|at| set.get_mut(at));
         if let Some(place) = place {
-            let before = place.replace(Entry { key, used: clock, bytes, value });
-            self.bytes = self.bytes + bytes - before.map_or(0, |entry| entry.bytes);
+            let before = place.replace(Entry { key, used: clock, bytes: counted, value });
+            self.bytes = self.bytes + bytes - before.map_or(0, |entry| entry.bytes as usize);
         }
     }
 
@@ -88,13 +91,14 @@ impl<V> Cache<V> {
         self.bytes = 0;
     }
 
-    fn place(&self, key: u128) -> usize {
-        let sets = (self.entries.len() / WAYS).max(1);
+    fn place(&self, key: Key) -> usize {
+        let sets = (self.entries.len() / WAYS).max(1) as u64;
+        let [high, _] = key;
         // The remainder is below the number of sets.
-        usize::try_from(key % sets as u128).unwrap_or_default() * WAYS
+        usize::try_from(high % sets).unwrap_or_default() * WAYS
     }
 
-    fn set(&mut self, key: u128) -> &mut [Option<Entry<V>>] {
+    fn set(&mut self, key: Key) -> &mut [Option<Entry<V>>] {
         let at = self.place(key);
         self.entries.get_mut(at..at + WAYS).unwrap_or_default()
     }
@@ -104,10 +108,17 @@ impl<V> Cache<V> {
 mod tests {
     use super::*;
 
+    /// There are 65 536 entries, and all of them are touched at the start.
+    #[test]
+    fn entries_are_small() {
+        assert_eq!(size_of::<Option<Entry<std::sync::Arc<u8>>>>(), 32);
+        assert_eq!(size_of::<Option<Entry<Option<Box<str>>>>>(), 48);
+    }
+
     #[test]
     fn answers_come_back_until_others_took_their_place() {
         let mut cache = Cache::new(1, 1000);
-        let keys: Vec<u128> = (0..5).map(|n| cache.key(n)).collect();
+        let keys: Vec<Key> = (0..5).map(|n| cache.key(n)).collect();
         for (n, &key) in keys.iter().take(4).enumerate() {
             cache.put(key, n, 0);
         }

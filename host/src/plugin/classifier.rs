@@ -9,7 +9,7 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
 use super::answer::{check_word, labels};
-use super::cache::Cache;
+use super::cache::{Cache, Key};
 use super::contract::{Classify, Configured, Contract, Judgement, Maker};
 use super::loan::{Heads, Lent};
 use super::member::{Kind, Member};
@@ -137,13 +137,13 @@ impl Classifiers {
         (verdict, sure)
     }
 
-    fn key(&self, file: &OpenedFile) -> u128 {
+    fn key(&self, file: &OpenedFile) -> Key {
         let path = &file.path;
         let place = (&path.bytes, path.unreachable, path.deleted, path.pseudo);
         self.verdicts.key((file.dev, file.inode, file.ctime_ns, file.size, place))
     }
 
-    fn remember(&mut self, key: u128, verdict: &Verdict) {
+    fn remember(&mut self, key: Key, verdict: &Verdict) {
         /// Kinds of verdicts without labels: one for each type and plugin, as a rule.
         const MOST_PLAIN: usize = 256;
         if !verdict.labels.is_empty() {

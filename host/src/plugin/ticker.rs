@@ -34,7 +34,7 @@ impl Ticker {
         let thread = thread::Builder::new().name("plugin-clock".to_owned()).spawn({
             let (shared, engine) = (shared.clone(), engine.clone());
             move || {
-                let _ = crate::confine::thread(&[], false);
+                let _ = crate::confine::thread(&crate::confine::Kept::NOTHING);
                 tick(&shared, &engine);
             }
         })?;

@@ -9,6 +9,8 @@ use crate::cgroup::Hierarchy;
 
 /// Bytes of one file below `/proc` that are read: a process may have a million mappings.
 const MOST_BYTES: u64 = 4 << 20;
+/// Room for the beginning: the kernel hands out a page at once.
+const FIRST_BYTES: usize = 8 << 10;
 /// `/proc` counts time in hundredths of a second, on every x86-64 kernel.
 const TICK_NS: u64 = 10_000_000;
 
@@ -44,7 +46,8 @@ pub(super) fn text(pid: u32, name: &str) -> Option<Vec<u8>> {
 }
 
 pub(super) fn read(pid: u32, name: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Most files fit, and an empty buffer would begin with small steps.
+    let mut bytes = Vec::with_capacity(FIRST_BYTES);
     fs::File::open(format!("/proc/{pid}/{name}"))?.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

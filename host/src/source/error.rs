@@ -33,7 +33,9 @@ pub enum Error {
         reasons: String,
     },
     /// There is no probe of the name that was given.
-    #[error("there is no probe named {name:?}; there are: {known}")]
+    #[error(
+        "there is no probe {name:?} (--probe, or open_probe in the configuration); there are: {known}"
+    )]
     UnknownProbe {
         /// The name.
         name: String,

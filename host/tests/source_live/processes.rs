@@ -143,6 +143,37 @@ fn scripts_and_programs_without_a_name() {
     routes::ok("exec: script, memfd, renamed");
 }
 
+#[test]
+fn a_program_by_its_descriptor() {
+    let interest = world::interest();
+    let Some(mut world) = world::start(&world::options(&interest, PROCESSES)) else { return };
+    let real = fs::canonicalize("/bin/true").unwrap();
+    let file = sys::open(&real, libc::O_PATH | libc::O_CLOEXEC).unwrap();
+    for flags in [libc::AT_EMPTY_PATH, 0] {
+        let (empty, name) = (c"".as_ptr() as usize, sys::path(&real));
+        let at = if flags == 0 { name.as_ptr() as usize } else { empty };
+        let fd = file.as_raw_fd() as usize;
+        let mut command = Command::new("/bin/false");
+        let (arguments, environment) =
+            ([c"by-fd".as_ptr() as usize, c"x".as_ptr() as usize, 0], [0_usize]);
+        // SAFETY: one system call between fork and exec, with memory that lives until then.
+        unsafe {
+            command.pre_exec(move || {
+                let argv = arguments.as_ptr() as usize;
+                let args = [fd, at, argv, environment.as_ptr() as usize, flags as usize];
+                // It comes back only if it fails.
+                sys::call(libc::SYS_execveat, args).map(drop)
+            });
+        }
+        let told = run(&mut world, &mut command);
+        told.check("execveat");
+        assert!(told.status.success());
+        assert_eq!(told.arguments(), [&b"by-fd"[..], b"x"]);
+        assert_eq!(told.exec[0].path, real.as_os_str().as_bytes());
+    }
+    routes::ok("exec: execveat, fexecve");
+}
+
 pub(crate) fn myself(test: &str, role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);

@@ -65,6 +65,7 @@ const ROUTES: &[&str] = &[
     // Processes.
     "exec: arguments up to 4096 bytes",
     "exec: script, memfd, renamed",
+    "exec: execveat, fexecve",
     "exit: status and signal, once with threads",
     "exit: leader first, exec by another thread",
     "descendants, also in the same millisecond",

@@ -141,7 +141,7 @@ fn configured(path: &str) -> Result<Vec<String>, String> {
     let components: Vec<String> = resolved(path).iter().map(|name| name.to_string()).collect();
     if !path.starts_with('/') || components.is_empty() {
         return Err(format!(
-            "{path:?} is no directory of homes: an absolute path is right, not `/`"
+            "`{path}` is no directory of homes: an absolute path is right, not `/`"
         ));
     }
     Ok(components)

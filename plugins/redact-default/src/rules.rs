@@ -14,7 +14,7 @@ pub fn configure(config: &str) -> Result<Homes, String> {
         match key.as_str() {
             "homes" => homes.append(&mut paths),
             "users" => users.append(&mut paths),
-            _ => return Err(format!("unknown key {key:?}: there are \"homes\" and \"users\"")),
+            _ => return Err(format!("unknown key `{key}`: there are \"homes\" and \"users\"")),
         }
     }
     Homes::new(&homes, &users)

@@ -394,7 +394,7 @@ struct Figure {
     what: String,
     value: f64,
     unit: String,
-    most: f64,
+    most: Option<f64>,
     detail: String,
 }
 
@@ -410,7 +410,11 @@ fn plugins(bench: &Bench) -> Result<Vec<Row>> {
     let figures: Vec<Figure> = serde_json::from_str(&text)?;
     let row = |figure: Figure| {
         let Figure { what, value, unit, most, detail } = figure;
-        Row::new(what, value, &unit).at_most(most).detail(detail)
+        let row = Row::new(what, value, &unit).detail(detail);
+        match most {
+            Some(most) => row.at_most(most),
+            None => row,
+        }
     };
     Ok(figures.into_iter().map(row).collect())
 }

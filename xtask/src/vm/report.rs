@@ -33,6 +33,7 @@ impl Outcome {
         let mut outcome = Outcome { column, release, ..Outcome::default() };
         let mut current: Option<String> = None;
         let mut not_tried = None;
+        let mut listed = Vec::new();
         for line in printed.lines() {
             // With --nocapture the result stands on the test's line, or behind what the test itself printed.
             let mut rest = line;
@@ -48,6 +49,9 @@ impl Outcome {
             }
             outcome.verified.extend(verified(rest));
             if let Some(said) = said(rest, "route ") {
+                if said.1 == "listed" {
+                    listed.push(said.0.clone());
+                }
                 outcome.route(said);
             }
             outcome.rungs.extend(said(rest, "rung "));
@@ -60,6 +64,7 @@ impl Outcome {
                 current = None;
             }
         }
+        outcome.routes.sort_by_key(|(name, _)| listed.iter().position(|listed| listed == name));
         if outcome.cases.is_empty() || (status != 0 && outcome.failed().is_empty()) {
             outcome.broken = Some(format!(
                 "exit status {status}: {}",

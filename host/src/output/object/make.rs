@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::{
     At, Context, Device, EventsLost, Exe, FileOpen, FileOpenMore, Labels, LibLoad, LibLoadMore,
     Object, PathMore, PluginFailed, ProcessExec, ProcessExecMore, ProcessExit, ProcessExitMore,
-    Thread,
+    StatusNow, Thread,
 };
 use crate::event::{Comm, Facts, FileType, Notice, OpenFlags, Place, RedactedEvent, RedactedWhat};
 
@@ -104,6 +104,7 @@ impl<'a> Object<'a> {
                 count: failure.count,
                 action: failure.action,
             }),
+            Notice::Status(_, status) => Object::Status(StatusNow { timestamp, status }),
         }
     }
 }

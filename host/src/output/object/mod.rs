@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::event::{HeadOutcome, OpenFlags, Shown, schema};
+use crate::event::{HeadOutcome, OpenFlags, Shown, Status, schema};
 
 /// One object of a stream of crypto-tracer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -23,6 +23,7 @@ pub(super) enum Object<'a> {
     ProcessExit(ProcessExit<'a>),
     EventsLost(EventsLost<'a>),
     PluginFailed(PluginFailed<'a>),
+    Status(StatusNow<'a>),
 }
 
 /// A process opened a certificate, a key or a keystore.
@@ -255,6 +256,17 @@ pub(super) struct PluginFailed<'a> {
     count: u64,
     /// What was done instead.
     action: &'static str,
+}
+
+/// The run tells how it is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct StatusNow<'a> {
+    /// When this was told, UTC.
+    #[schemars(schema_with = "schema::timestamp")]
+    timestamp: &'a str,
+    #[serde(flatten)]
+    status: &'a Status,
 }
 
 fn is_true(exact: &bool) -> bool {

@@ -1,0 +1,135 @@
+//! Word of the run itself: `status` in the stream, and with `--verbose` the counters on standard error.
+
+use std::time::{Duration, Instant};
+
+use super::wall_now;
+use crate::event::{Notice, Status, StatusPlugin, StatusProbe};
+use crate::plugin::Plugins;
+use crate::source::Attached;
+use crate::stats::Stats;
+
+/// How often counters are told with `--verbose`.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// When it is due.
+#[derive(Debug, Default)]
+pub struct Word {
+    every: Option<Duration>,
+    next_status: Option<Instant>,
+    asked: bool,
+    next_counters: Option<Instant>,
+    told: Stats,
+}
+
+impl Word {
+    /// `every`: how often `status` comes, besides when it is asked for. `verbose`: with counters every second.
+    pub fn new(every: Option<Duration>, verbose: bool) -> Word {
+        let now = Instant::now();
+        Word {
+            every,
+            next_status: every.map(|every| now + every),
+            next_counters: verbose.then_some(now + SECOND),
+            ..Word::default()
+        }
+    }
+
+    /// Status is wanted now.
+    pub(super) fn ask(&mut self) {
+        self.asked = true;
+    }
+
+    /// When there is something to tell next.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next_status.into_iter().chain(self.next_counters).min()
+    }
+
+    /// Whether the stream is to be told now.
+    pub(super) fn status_is_due(&mut self, now: Instant) -> bool {
+        let due = self.next_status.is_some_and(|next| next <= now);
+        if due {
+            self.next_status = self.every.map(|every| now + every);
+        }
+        due | std::mem::take(&mut self.asked)
+    }
+
+    /// Whether counters are to be told now. Only when they have changed is there anything to tell.
+    pub(super) fn counters_are_due(&mut self, now: Instant) -> bool {
+        let due = self.next_counters.is_some_and(|next| next <= now);
+        if due {
+            self.next_counters = Some(now + SECOND);
+        }
+        due
+    }
+
+    /// What is new in the counters since the last time; None: nothing.
+    pub(super) fn counters(&mut self, total: Stats) -> Option<String> {
+        if total == self.told {
+            return None;
+        }
+        let text = format!("{total} (+{} shown)", total.shown - self.told.shown);
+        self.told = total;
+        Some(text)
+    }
+}
+
+/// The run as it is now.
+pub(super) fn status(stats: &Stats, plugins: &Plugins, attached: &[Attached]) -> Notice {
+    let probes = attached.iter().map(|probe| StatusProbe {
+        name: probe.probe,
+        hook: probe.hook.clone(),
+        cannot_see: probe.cannot_see.iter().map(|unseen| unseen.what.to_string()).collect(),
+    });
+    let plugins = plugins.running().iter().map(|plugin| StatusPlugin {
+        kind: plugin.kind,
+        name: plugin.name.to_string(),
+        version: plugin.version.to_string(),
+        sha256: plugin.sha256.to_string(),
+    });
+    let causes = stats.lost.iter().map(|(cause, missing)| (cause.to_string(), missing.count));
+    let status = Status {
+        received: stats.received,
+        shown: stats.shown,
+        filtered: stats.filtered,
+        lost: stats.lost(),
+        lost_by_cause: causes.collect(),
+        plugin_failures: stats.plugin_failures.values().sum(),
+        probes: probes.collect(),
+        plugins: plugins.collect(),
+    };
+    Notice::Status(wall_now(), Box::new(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_comes_every_so_often_and_when_it_is_asked_for() {
+        let every = Duration::from_secs(60);
+        let mut word = Word::new(Some(every), false);
+        let now = Instant::now();
+        assert!(!word.status_is_due(now));
+        word.ask();
+        assert!(word.status_is_due(now));
+        assert!(!word.status_is_due(now));
+        assert!(word.status_is_due(now + every));
+        assert_eq!(word.next(), Some(now + 2 * every));
+        assert!(!word.status_is_due(now + every));
+        let mut never = Word::new(None, false);
+        assert_eq!((never.next(), never.status_is_due(now + every)), (None, false));
+    }
+
+    #[test]
+    fn counters_come_every_second_in_which_something_happened() {
+        let mut word = Word::new(None, true);
+        let now = Instant::now();
+        assert!(!word.counters_are_due(now));
+        assert!(word.counters_are_due(now + SECOND) && !word.counters_are_due(now + SECOND));
+        assert!(word.next().is_some());
+        assert_eq!(word.counters(Stats::default()), None);
+        let stats = |shown| Stats { shown, ..Stats::default() };
+        assert!(word.counters(stats(5)).is_some_and(|text| text.ends_with("(+5 shown)")));
+        assert!(word.counters(stats(7)).is_some_and(|text| text.ends_with("(+2 shown)")));
+        assert_eq!(word.counters(stats(7)), None);
+    }
+}
