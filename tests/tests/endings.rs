@@ -17,7 +17,7 @@ fn assert_valid(format: &str, text: &str, least: usize) {
     let count = match format {
         "json-stream" => {
             assert!(text.is_empty() || text.ends_with('\n'), "{text}");
-            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).count()
+            text.lines().inspect(|line| drop(serde_json::from_str::<Value>(line).unwrap())).count()
         }
         "table" => {
             assert!(text.is_empty() || text.ends_with('\n'), "{text}");
