@@ -129,7 +129,6 @@ impl Live {
 
     /// Takes everything that is in the ring; how many records that was.
     async fn drain(&mut self) -> io::Result<usize> {
-        self.set_clock();
         let mut drained = 0;
         loop {
             let count = self.take_batch();
@@ -137,6 +136,8 @@ impl Live {
                 break;
             }
             drained += count;
+            // Behind the taking: whoever set the clock before one of these events is noticed.
+            self.set_clock();
             self.process().await;
             if self.line.stop.is_asked() {
                 break;
@@ -229,8 +230,8 @@ impl Live {
         self.source.detach();
         if why != Why::Output {
             let until = Instant::now() + LAST_DRAIN;
-            self.set_clock();
             while Instant::now() < until && self.take_batch() > 0 {
+                self.set_clock();
                 let left = until.saturating_duration_since(Instant::now());
                 let _ = tokio::time::timeout(left, self.process()).await;
             }
