@@ -5,6 +5,7 @@
 
 mod bench;
 mod cpio;
+mod kept;
 mod kernels;
 mod machine;
 mod report;
@@ -16,6 +17,7 @@ use std::sync::Mutex;
 use anyhow::{Context, Result, bail};
 
 use crate::run::{cargo, find_program, run as run_command};
+use kept::Kept;
 use kernels::Kernel;
 use machine::Guest;
 use report::Outcome;
@@ -38,6 +40,12 @@ pub(crate) struct Options {
     /// How long one machine may run, in seconds
     #[arg(long, default_value = "1200")]
     limit: u64,
+    /// Programs that are built already: source_live and crypto-tracer, in this folder
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
+    /// Write docs/kernels.md with what earlier runs said of the columns that do not run now
+    #[arg(long)]
+    merge: bool,
     /// Measure instead of testing: what each rung costs on each kernel
     #[arg(long)]
     bench: bool,
@@ -92,20 +100,30 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         bail!("no such column; there are {}", all.join(", "));
     }
     install()?;
-    let programs = build(root)?;
+    let programs = match &options.programs {
+        Some(folder) => Programs {
+            tests: folder.join(TESTS),
+            tracer: folder.join("crypto-tracer"),
+            _folder: None,
+        },
+        None => build(root)?,
+    };
+    let kept = Kept::of(root);
     let mut names: Vec<_> = columns.iter().map(|column| column.kernel).collect();
     names.dedup();
     let folder = root.join("target/xtask/kernels");
     let kernels =
         names.into_iter().map(|name| Kernel::get(&folder, name)).collect::<Result<Vec<_>>>()?;
-    let outcomes = all(&columns, &kernels, &programs, options);
+    let outcomes = all(&columns, &kernels, &programs, options, &kept);
     if options.bench {
         return bench::finish(root, &outcomes, columns.len() == COLUMNS.len());
     }
     println!("{}", report::table(&outcomes));
     let failed: Vec<_> = outcomes.iter().filter_map(Outcome::failure).collect();
-    if options.test.is_none() && columns.len() == COLUMNS.len() {
-        report::write(root, &outcomes)?;
+    if options.test.is_none() && (options.merge || columns.len() == COLUMNS.len()) {
+        let all = COLUMNS.iter().map(|column| kept.outcome(&column.name()));
+        let all: Result<Vec<_>> = all.collect();
+        report::write(root, &all?)?;
     }
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n  ")) }
 }
@@ -116,6 +134,7 @@ fn all(
     kernels: &[Kernel],
     programs: &Programs,
     options: &Options,
+    kept: &Kept,
 ) -> Vec<Outcome> {
     let next = Mutex::new(columns.iter().enumerate());
     let done = Mutex::new(Vec::new());
@@ -127,7 +146,7 @@ fn all(
                     else {
                         return;
                     };
-                    let outcome = one(column, kernels, programs, options);
+                    let outcome = one(column, kernels, programs, options, kept);
                     eprintln!("{}: {}", column.name(), outcome.summary());
                     if let Ok(mut done) = done.lock() {
                         done.push((at, outcome));
@@ -141,7 +160,13 @@ fn all(
     done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-fn one(column: &Column, kernels: &[Kernel], programs: &Programs, options: &Options) -> Outcome {
+fn one(
+    column: &Column,
+    kernels: &[Kernel],
+    programs: &Programs,
+    options: &Options,
+    kept: &Kept,
+) -> Outcome {
     let attempt = || -> Result<(String, i32, String)> {
         let kernel = kernels
             .iter()
@@ -160,6 +185,9 @@ fn one(column: &Column, kernels: &[Kernel], programs: &Programs, options: &Optio
             filter,
         };
         let (code, printed) = guest.run(options.limit)?;
+        if options.test.is_none() && !options.bench {
+            kept.keep(&column.name(), &kernel.release, code, &printed)?;
+        }
         Ok((kernel.release.clone(), code, printed))
     };
     match attempt() {
@@ -198,7 +226,7 @@ struct Programs {
     tests: PathBuf,
     tracer: PathBuf,
     /// Holds copies: whoever builds meanwhile changes nothing.
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// Builds the capture tests, and with them the tracer.
@@ -234,7 +262,7 @@ fn build(root: &Path) -> Result<Programs> {
         Ok(copy)
     };
     let (tests, tracer) = (kept("test", TESTS)?, kept("bin", "crypto-tracer")?);
-    Ok(Programs { tests, tracer, _folder: folder })
+    Ok(Programs { tests, tracer, _folder: Some(folder) })
 }
 
 /// The test program of the package `crypto-tracer` that needs nothing but a kernel.

@@ -1,0 +1,81 @@
+//! What the tests of each column printed last, so that a table can be made of several runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::report::Outcome;
+use crate::run::capture;
+
+/// The folder of results.
+#[derive(Debug)]
+pub(super) struct Kept {
+    folder: PathBuf,
+    commit: String,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Run {
+    commit: String,
+    release: String,
+    status: i32,
+    printed: String,
+}
+
+impl Kept {
+    /// That of this workspace.
+    pub(super) fn of(root: &Path) -> Kept {
+        let commit = ["rev-parse", "--short=10", "HEAD"];
+        let commit = capture(Command::new("git").args(commit).current_dir(root));
+        let commit = commit.unwrap_or_else(|_no_git| "unknown".to_owned());
+        Kept { folder: root.join("target/xtask/vm"), commit }
+    }
+
+    fn path(&self, column: &str) -> PathBuf {
+        self.folder.join(format!("{}.json", column.replace('/', "_")))
+    }
+
+    /// Keeps what a run printed.
+    pub(super) fn keep(
+        &self,
+        column: &str,
+        release: &str,
+        status: i32,
+        printed: &str,
+    ) -> Result<()> {
+        let (commit, release, printed) = (self.commit.clone(), release.into(), printed.into());
+        let run = serde_json::to_vec(&Run { commit, release, status, printed })?;
+        fs::create_dir_all(&self.folder)?;
+        let path = self.path(column);
+        fs::write(&path, run).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// What the last run of a column gave.
+    pub(super) fn outcome(&self, column: &str) -> Result<Outcome> {
+        let path = self.path(column);
+        let run = fs::read(&path).with_context(|| format!("{column} has not run yet"))?;
+        let Run { commit, release, status, printed } =
+            serde_json::from_slice(&run).with_context(|| path.display().to_string())?;
+        let release = format!("{release} (run at commit {commit})");
+        Ok(Outcome::of(column.to_owned(), release, status, &printed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept { folder: folder.path().to_owned(), commit: "abc".into() };
+        assert!(kept.outcome("6.1/lsm").is_err());
+        kept.keep("6.1/lsm", "6.1.0", 0, "test a::one ... ok").unwrap();
+        let outcome = kept.outcome("6.1/lsm").unwrap();
+        assert_eq!(outcome.failure(), None);
+        assert_eq!(outcome.release, "6.1.0 (run at commit abc)");
+    }
+}
