@@ -124,7 +124,7 @@ fn options_that_contradict_each_other_or_come_twice() {
         ("monitor --format table --format json-array", &["--format"]),
         ("monitor --output a --output b", &["--output"]),
         ("snapshot --format table", &["--format", "table", "monitor"]),
-        ("monitor --format summary", &["--format", "summary", "profile, snapshot"]),
+        ("monitor --format summary", &["--format", "summary", "profile, snapshot and doctor"]),
         ("snapshot --duration 1", &["--duration", "monitor"]),
         ("profile --pid 1 --extended", &["--extended", "monitor"]),
         ("snapshot --pid 1", &["--pid", "profile"]),

@@ -53,8 +53,17 @@ impl Kept {
         fs::write(&path, run).with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// What the last run of each of these columns gave.
+    pub(super) fn outcomes(&self, columns: impl Iterator<Item = String>) -> Vec<Outcome> {
+        let outcome = |column: String| {
+            let kept = self.outcome(&column);
+            kept.unwrap_or_else(|error| Outcome::broken(column, &format!("{error:#}")))
+        };
+        columns.map(outcome).collect()
+    }
+
     /// What the last run of a column gave.
-    pub(super) fn outcome(&self, column: &str) -> Result<Outcome> {
+    fn outcome(&self, column: &str) -> Result<Outcome> {
         let path = self.path(column);
         let run = fs::read(&path).with_context(|| format!("{column} has not run yet"))?;
         let Run { commit, release, status, printed } =

@@ -118,12 +118,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     if options.bench {
         return bench::finish(root, &outcomes, columns.len() == COLUMNS.len());
     }
-    println!("{}", report::table(&outcomes));
+    println!("{}", report::table(&outcomes.iter().collect::<Vec<_>>()));
     let failed: Vec<_> = outcomes.iter().filter_map(Outcome::failure).collect();
     if options.test.is_none() && (options.merge || columns.len() == COLUMNS.len()) {
-        let all = COLUMNS.iter().map(|column| kept.outcome(&column.name()));
-        let all: Result<Vec<_>> = all.collect();
-        report::write(root, &all?)?;
+        report::write(root, &kept.outcomes(COLUMNS.iter().map(Column::name)))?;
     }
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n  ")) }
 }

@@ -155,7 +155,7 @@ fn verified(line: &str) -> Option<(String, u64)> {
 
 /// Route × kernel and rung, the rungs of each kernel, the tests behind it, and the instructions that each verifier
 /// looked at.
-pub(super) fn table(outcomes: &[Outcome]) -> String {
+pub(super) fn table(outcomes: &[&Outcome]) -> String {
     let mut text = String::new();
     let head = |text: &mut String, first: &str| {
         let columns: Vec<_> = outcomes.iter().map(|outcome| outcome.column.as_str()).collect();
@@ -163,7 +163,7 @@ pub(super) fn table(outcomes: &[Outcome]) -> String {
         let _ = writeln!(text, "|---|{}", "---|".repeat(columns.len()));
     };
     let row = |text: &mut String, name: &str, cell: &dyn Fn(&Outcome) -> String| {
-        let cells: Vec<_> = outcomes.iter().map(cell).collect();
+        let cells: Vec<_> = outcomes.iter().map(|outcome| cell(outcome)).collect();
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
     };
     head(&mut text, "route");
@@ -228,10 +228,15 @@ pub(super) fn write(root: &Path, outcomes: &[Outcome]) -> Result<()> {
         })
         .collect();
     releases.dedup();
-    for (column, release) in releases {
+    for (column, release) in releases.iter().filter(|(_, release)| !release.is_empty()) {
         writeln!(text, "- {column}: Debian's {release}")?;
     }
-    write!(text, "\n{}", table(outcomes))?;
+    let (ran, broken): (Vec<_>, Vec<_>) =
+        outcomes.iter().partition(|outcome| outcome.broken.is_none());
+    for why in broken.iter().filter_map(|outcome| outcome.failure()) {
+        writeln!(text, "- {why}")?;
+    }
+    write!(text, "\n{}", table(&ran))?;
     let path = root.join("docs/kernels.md");
     fs::create_dir_all(root.join("docs"))?;
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
@@ -272,7 +277,7 @@ test result: FAILED. 3 passed; 1 failed";
         assert_eq!(outcome.verified.get("file_open"), Some(&11279));
         assert_eq!(outcome.failure().as_deref(), Some("6.1/lsm: a::four"));
         assert_eq!(outcome.rungs[0], ("lsm".to_owned(), "impossible: not here".to_owned()));
-        let table = table(&[outcome]);
+        let table = table(&[&outcome]);
         assert!(table.contains("| direct: x | impossible: opens: all |"), "{table}");
         assert!(table.contains("| open | ok |"), "{table}");
         assert!(table.contains("| a::three | this kernel has no io_uring |"));
@@ -284,7 +289,7 @@ test result: FAILED. 3 passed; 1 failed";
                        test opens::x ... route open: ok\nok";
         let outcome = Outcome::of("6.1/lsm".into(), "6.1.0".into(), 0, printed);
         assert_eq!(outcome.failure().as_deref(), Some("6.1/lsm: creat"));
-        assert!(table(&[outcome]).contains("| creat | FAILED |"));
+        assert!(table(&[&outcome]).contains("| creat | FAILED |"));
     }
 
     #[test]

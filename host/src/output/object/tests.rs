@@ -7,6 +7,8 @@ use crate::event::{
     Verdict,
 };
 
+const AT: i64 = 1_733_653_845_123_456;
+
 /// Hides what has an "alice" in it.
 struct Hide;
 
@@ -31,7 +33,7 @@ fn event(what: EnrichedWhat, verdict: Option<Verdict>) -> ClassifiedEvent {
         cgroup: Some("/a".into()),
         container: None,
     };
-    let event = EnrichedEvent { timestamp: Timestamp(0), process, what };
+    let event = EnrichedEvent { timestamp: Timestamp(AT), process, what };
     ClassifiedEvent { event, verdict, labels: Vec::new() }
 }
 
@@ -42,6 +44,7 @@ fn file(path: &[u8]) -> OpenedFile {
 
 fn text(event: ClassifiedEvent, extended: bool) -> String {
     let event = RedactedEvent::new(event, &mut Hide, extended);
+    assert_eq!(event.timestamp(), Timestamp(AT));
     let object = Object::of_event(&event, "1970-01-01T00:00:00.000000Z", extended);
     serde_json::to_string(&object).unwrap()
 }
