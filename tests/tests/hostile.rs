@@ -148,7 +148,8 @@ fn under_load(chains: &[(&str, Vec<&str>)]) -> Run {
     });
     let mut ended = tracer.finish();
     ended.events = Ended::events_in(&output);
-    assert_eq!((ended.summary().shown, ended.summary().lost), (sent.into(), 0), "{:?}", ended.said);
+    let theirs = ended.events.iter().filter(|event| event.number("uid") != Some(0)).count();
+    assert_eq!((theirs, ended.summary().lost), (sent as usize, 0), "{:?}", ended.said);
     Run { ended, memory: (before, most) }
 }
 
@@ -157,7 +158,8 @@ fn tells_of(line: &str) -> i64 {
     if line.contains("\"event_type\":\"events_lost\"") {
         return Event::of(line).number("count").unwrap();
     }
-    i64::from(line.contains("\"event_type\":\"file_open\""))
+    // The reader of another tracer on this machine, which looks at the same files, is root's.
+    i64::from(line.contains("\"event_type\":\"file_open\"") && !line.contains("\"uid\":0,"))
 }
 
 impl Run {
@@ -186,7 +188,7 @@ impl Run {
             if event.number("uid") == Some(i64::from(GOOD)) {
                 assert_eq!(event.text("file_type"), "certificate", "{}", event.line());
                 assert!(event.text("file").contains("/home/USER/"), "{}", event.line());
-            } else {
+            } else if event.number("uid") == Some(i64::from(EVIL)) {
                 assert_eq!(event.text("file_type"), "private_key", "{}", event.line());
             }
         }
@@ -225,7 +227,9 @@ fn what_one_users_files_do_to_plugins_another_users_do_not_feel() {
     assert_told(&run, "redactor", "only-panic", &["panic"]);
     assert_told(&run, "filter", "panic", &["panic"]);
     run.assert_the_good_users_events_are_whole();
-    let redacted = run.ended.events.iter().filter(|event| event.text("file") == "[REDACTED]");
+    let redacted = run.ended.events.iter().filter(|event| {
+        event.text("file") == "[REDACTED]" && event.number("uid") == Some(i64::from(EVIL))
+    });
     assert_eq!(redacted.count() as u32, RATE / 2 * SECONDS, "all that the redactor failed at");
     run.assert_memory_is_bounded();
 }

@@ -4,7 +4,9 @@
 use std::fs;
 use std::process::Command;
 
-use crypto_tracer_tests::{Event, Tracer, needs_bpf, output, program, run, until, workspace};
+use crypto_tracer_tests::{
+    Event, Tracer, actor, needs_bpf, output, program, run, until, workspace,
+};
 use serde_json::Value;
 
 /// A folder where only root can write, as everything above it: what a privileged tracer obeys.
@@ -80,16 +82,17 @@ fn the_configuration_asks_for_status() {
 #[test]
 fn verbose_tells_plugins_and_counters() {
     needs_bpf!();
-    let tracer = Tracer::monitor(["--verbose", "--name", "true"]);
-    run(&mut Command::new("true"));
+    let actor = actor!["threads", "1"];
+    let tracer = Tracer::monitor(["--verbose", "--pid", &actor.pid().to_string()]);
+    actor.end();
     let has = |word: &str| tracer.said().iter().any(|line| line.contains(word));
-    until("the counters", || has("(+2 shown)").then_some(()));
+    until("the counters", || has("(+1 shown)").then_some(()));
     assert!(has("plugin classifier 1: ") && has("plugin redactor 1: ") && has("sha256"));
     assert!(has("ready: "));
     let said = tracer.finish().said;
     let last = said.last().unwrap();
     for word in
-        ["2 events shown", "filtered", "0 lost", "plugin failures", "s of processor time", "peak "]
+        ["1 events shown", "filtered", "0 lost", "plugin failures", "s of processor time", "peak "]
     {
         assert!(last.contains(word), "{last}");
     }
