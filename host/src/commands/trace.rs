@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -14,8 +15,8 @@ use crate::error::{Code, Failure};
 use crate::event::ProcessKey;
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
-    AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Sink, Stream,
-    Why, Word,
+    AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Reload,
+    Reopen, Sink, Stream, Why, Word,
 };
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{Reader, SeenProcess};
@@ -151,7 +152,7 @@ impl Ready {
         self,
         run: &Run<'_>,
         sink: S,
-        reopen: Option<Box<dyn FnMut() -> anyhow::Result<Target>>>,
+        reopen: Option<Reopen>,
     ) -> Result<Outcome<S::Ended>, Failure> {
         let Ready { begun, recorder, heads, plugins, stop, .. } = self;
         let Rest { signals, trust, source, enrich, select, status_every } = begun;
@@ -161,7 +162,7 @@ impl Ready {
         if let Some(until) = until {
             stop.at(until);
         }
-        let hangup = Hangup { reopen, reload: reload(run, trust, &stop) };
+        let hangup = Hangup::new(reopen, reload(run, trust, &stop));
         let line = Line {
             enrich,
             select,
@@ -190,7 +191,7 @@ pub(super) fn stream(run: &Run<'_>, print: &Print) -> Result<(), Failure> {
     let sink = Stream { output, redact: !print.no_redact, extended: print.extended };
     let again = print.clone();
     let reopen = move || line::target(&again, new).map_err(|failure| failure.error);
-    let reopen = run.output.map(|_| Box::new(reopen) as Box<dyn FnMut() -> _>);
+    let reopen = run.output.map(|_| Box::new(reopen) as Reopen);
     let outcome = ready.live(run, sink, reopen)?;
     let failure = ended(outcome.recording, outcome.why);
     line::report(&outcome.stats, outcome.output, run.say).and(failure)
@@ -206,13 +207,16 @@ pub(super) fn ended(recording: Option<Ended>, why: Why) -> Result<(), Failure> {
 }
 
 /// The same as at the start, once more.
-fn reload(run: &Run<'_>, trust: Trust, stop: &Stop) -> Box<dyn FnMut() -> anyhow::Result<Plugins>> {
+fn reload(run: &Run<'_>, trust: Trust, stop: &Stop) -> Reload {
     let (arguments, stop) = (run.plugins.clone(), stop.clone());
     let load = move || {
         let config = line::config(&arguments, &trust)?;
-        line::plugins(&arguments, &config, &trust, &stop)
+        let plugins = line::plugins(&arguments, &config, &trust, &stop);
+        // So did the compiler.
+        give_memory_back();
+        plugins
     };
-    Box::new(move || load().map_err(|failure: Failure| failure.error))
+    Arc::new(move || load().map_err(|failure: Failure| failure.error))
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> Failure {

@@ -116,8 +116,13 @@ impl<S: Sink> Live<S> {
                 biased;
                 why = &mut end => break why,
                 () = self.line.sink.broken() => break Why::Output,
-                () = signals.hung_up() => {
-                    self.hangup.take(&mut self.line, &mut self.source).await;
+                () = signals.hung_up() => tokio::select! {
+                    biased;
+                    why = &mut end => break why,
+                    () = self.hangup.take(&mut self.line) => {}
+                },
+                loaded = self.hangup.loaded() => {
+                    self.hangup.replace(&mut self.line, &mut self.source, loaded);
                 }
                 () = signals.status_asked() => self.word.ask(),
                 // While events come with every nap, waiting for the first one would only be one more wake-up.

@@ -13,7 +13,7 @@ mod sink;
 mod status;
 
 pub use family::Family;
-pub use hangup::Hangup;
+pub use hangup::{Hangup, Reload, Reopen};
 pub use heads::{AskHeads, Asked, Kept, KeptHeads, Page, ReaderHeads, RecordedHeads};
 pub use live::{Live, Outcome, Why, wall_now};
 pub use looked::{judge_looked, looked_facts};
