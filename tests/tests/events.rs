@@ -2,10 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crypto_tracer_tests::{Event, Material, Tracer, actor, needs_bpf, run, temp_dir, until};
@@ -413,5 +414,42 @@ fn a_program_of_musl_loads_its_libraries() {
     let loads = events.iter().filter(|event| event.kind() == "lib_load");
     let libraries: Vec<_> = loads.map(|event| Path::new(event.text("library"))).collect();
     assert_eq!(libraries, wanted);
+    tracer.finish();
+}
+
+/// What a process has mapped when the tracer starts is known: mapped once more, it is no news; another library is.
+#[test]
+fn libraries_from_before_the_start_are_known() {
+    needs_bpf!();
+    const LIBRARY: &str = "int answer(void) { return 42; }";
+    const PROGRAM: &str = "#include <dlfcn.h>\n#include <unistd.h>\n\
+         int main(void) {\n\
+         void *before = dlopen(\"./libssl.so.3\", RTLD_NOW); char go;\n\
+         if (!before || write(1, \"x\", 1) != 1 || read(0, &go, 1) != 1) return 1;\n\
+         return dlclose(before) || !dlopen(\"./libssl.so.3\", RTLD_NOW)\n\
+         || !dlopen(\"./libcrypto.so.3\", RTLD_NOW); }";
+    let dir = temp_dir();
+    fs::write(dir.path().join("library.c"), LIBRARY).unwrap();
+    fs::write(dir.path().join("program.c"), PROGRAM).unwrap();
+    for words in ["-shared -fPIC -o libssl.so.3 library.c", "-o program program.c -ldl"] {
+        let status = Command::new("cc").args(words.split(' ')).current_dir(&dir).status();
+        assert!(status.unwrap().success());
+    }
+    fs::copy(dir.path().join("libssl.so.3"), dir.path().join("libcrypto.so.3")).unwrap();
+    let mut child = Command::new(dir.path().join("program"))
+        .current_dir(&dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let tracer = Tracer::monitor(["--no-redact"]);
+    child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    let pid = child.id();
+    assert!(child.wait().unwrap().success());
+    let events = tracer.all_of(pid);
+    let loads = events.iter().filter(|event| event.kind() == "lib_load");
+    let libraries: Vec<_> = loads.map(|event| Path::new(event.text("library"))).collect();
+    assert_eq!(libraries, [dir.path().join("libcrypto.so.3")]);
     tracer.finish();
 }
