@@ -5,6 +5,7 @@ use std::io::Write as _;
 use serde::Serialize;
 
 use super::chunk::Ends;
+use super::escaped::{compact, pretty};
 use super::object::Object;
 use crate::event::{Notice, RedactedEvent, Timestamp};
 
@@ -71,14 +72,10 @@ impl Shape {
     fn add(&mut self, object: &impl Serialize, out: &mut Vec<u8>) {
         let start = out.len();
         let done = match self {
-            Shape::Lines => serde_json::to_writer(&mut *out, object).map(|()| out.push(b'\n')),
-            Shape::Array { pretty, empty } => {
+            Shape::Lines => compact(out, object).map(|()| out.push(b'\n')),
+            Shape::Array { pretty: indent, empty } => {
                 out.extend_from_slice(if *empty { b"[\n" } else { b",\n" });
-                let done = if *pretty {
-                    indented(object, out)
-                } else {
-                    serde_json::to_writer(&mut *out, object)
-                };
+                let done = if *indent { indented(object, out) } else { compact(out, object) };
                 *empty &= done.is_err();
                 done
             }
@@ -92,10 +89,11 @@ impl Shape {
 
 /// As an element of an array: two more spaces in front of each line. No line end stands inside a JSON string.
 fn indented(object: &impl Serialize, out: &mut Vec<u8>) -> serde_json::Result<()> {
-    let text = serde_json::to_string_pretty(object)?;
-    for (at, line) in text.lines().enumerate() {
+    let mut text = Vec::new();
+    pretty(&mut text, object)?;
+    for (at, line) in text.split(|&byte| byte == b'\n').enumerate() {
         out.extend_from_slice(if at > 0 { b"\n  " } else { b"  " });
-        out.extend_from_slice(line.as_bytes());
+        out.extend_from_slice(line);
     }
     Ok(())
 }
@@ -143,6 +141,18 @@ mod tests {
             (0, "1970-01-01T00:00:00.000000Z"),
         ] {
             assert_eq!(clock.text(Timestamp(at)), text);
+        }
+    }
+
+    #[test]
+    fn orders_to_a_terminal_are_escaped_in_every_shape() {
+        let object = serde_json::json!({"file": "/a\u{9b}2J\u{7f}.pem"});
+        let array = |pretty| Shape::Array { pretty, empty: true };
+        for mut shape in [Shape::Lines, array(false), array(true)] {
+            let mut out = Vec::new();
+            shape.add(&object, &mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains("/a\\u009b2J\\u007f.pem"), "{text:?}");
         }
     }
 

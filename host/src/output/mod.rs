@@ -2,6 +2,7 @@
 
 mod chunk;
 mod document;
+mod escaped;
 mod json;
 mod object;
 mod table;

@@ -1,0 +1,129 @@
+//! JSON whose control characters are all escaped. serde_json escapes those below 0x20; to a terminal, those from
+//! 0x7f to 0x9f are orders too.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
+
+/// First byte of U+0080 to U+00BF in UTF-8.
+const LEAD: u8 = 0xc2;
+
+/// Appends a value on one line.
+pub(super) fn compact(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(out, Escaped(CompactFormatter)))
+}
+
+/// Appends a value, indented.
+pub(super) fn pretty(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(out, Escaped(PrettyFormatter::new())))
+}
+
+/// Layout as the inner one has it.
+struct Escaped<F>(F);
+
+impl<F: Formatter> Formatter for Escaped<F> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        // Nearly no text has such a byte.
+        if rest.bytes().any(|byte| byte == 0x7f || byte == LEAD) {
+            let control = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
+            while let Some((before, found)) =
+                rest.find(control).and_then(|at| rest.split_at_checked(at))
+            {
+                let mut behind = found.chars();
+                writer.write_all(before.as_bytes())?;
+                if let Some(c) = behind.next() {
+                    write!(writer, "\\u{:04x}", u32::from(c))?;
+                }
+                rest = behind.as_str();
+            }
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn end_object_key<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_key(writer)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_control_character_gets_out_raw() {
+        let text: String = (0..=0x2ff).filter_map(char::from_u32).collect();
+        let value =
+            serde_json::json!({ "a": [text.as_str(), "x\u{9b}2J"], text.as_str(): {}, "b": [] });
+        let (mut line, mut lines) = (Vec::new(), Vec::new());
+        compact(&mut line, &value).unwrap();
+        pretty(&mut lines, &value).unwrap();
+        let (line, lines) = (String::from_utf8(line).unwrap(), String::from_utf8(lines).unwrap());
+        assert!(!line.contains(char::is_control), "{line}");
+        assert!(!lines.contains(|c: char| c.is_control() && c != '\n'), "{lines}");
+        assert!(line.contains("\"x\\u009b2J\"") && line.contains("~\\u007f\\u0080"));
+        assert!(line.contains('\u{a0}'), "what is no control character stays");
+        for text in [&line, &lines] {
+            assert_eq!(serde_json::from_str::<serde_json::Value>(text).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn what_has_none_is_as_serde_json_has_it() {
+        let value = serde_json::json!({"a": [1, -2.5, null, true, {}], "b": {"é\n\"": []}});
+        let (mut line, mut lines) = (Vec::new(), Vec::new());
+        compact(&mut line, &value).unwrap();
+        pretty(&mut lines, &value).unwrap();
+        assert_eq!(line, serde_json::to_vec(&value).unwrap());
+        assert_eq!(lines, serde_json::to_vec_pretty(&value).unwrap());
+    }
+}
