@@ -34,12 +34,15 @@ fn home(line: &str) -> Option<&str> {
     let mut fields = line.split(':');
     let uid: u32 = fields.nth(2)?.parse().ok()?;
     let home = fields.nth(2)?.trim_end_matches('/');
-    let mut components = home.strip_prefix('/')?.split('/');
+    // What the path means, not how it is written: `/./` is the root.
+    let mut components =
+        home.strip_prefix('/')?.split('/').filter(|name| !matches!(*name, "" | "."));
+    let odd = components.clone().any(|name| name == "..");
     let first = components.next()?;
     let alone = components.next().is_none();
     let person = uid >= FIRST_PERSON && uid != NOBODY;
     let system = SYSTEM.contains(&first) || alone && NO_HOME.contains(&first);
-    (person && !system && !home.contains("/../")).then_some(home)
+    (person && !system && !odd).then_some(home)
 }
 
 #[cfg(test)]
@@ -58,6 +61,10 @@ mod tests {
             odd:x:1005:1005::/:/bin/sh\n\
             odd2:x:1006:1006::/usr/share/x:/bin/sh\n\
             odd3:x:1007:1007::relative:/bin/sh\n\
+            odd4:x:1008:1008::/./:/bin/sh\n\
+            odd5:x:1009:1009::/data/..:/bin/sh\n\
+            odd6:x:1010:1010::/./usr/x:/bin/sh\n\
+            odd7:x:1011:1011:://var/:/bin/sh\n\
             nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n\
             +::::::\nshort:x\n";
         assert_eq!(homes_in(passwd), ["/data/teams/carol", "/nas/dave"]);

@@ -25,9 +25,14 @@ const SECRET_ENDINGS: &[&str] = &[
     "hexkey",
     "cookie",
     "authorization",
+    "pin",
+    "pinvalue",
+    "puk",
+    "psk",
 ];
 /// Names that end like one of those and are none.
-const NOT_SECRET: &[&str] = &["pwd", "oldpwd", "bypass", "compass", "multipass", "singlepass"];
+const NOT_SECRET: &[&str] =
+    &["pwd", "oldpwd", "bypass", "compass", "multipass", "singlepass", "spin"];
 /// Beginnings of options that ask for a secret instead of giving one.
 const ASKING: &[&str] =
     &["no", "ask", "prompt", "use", "with", "show", "skip", "disable", "enable"];
@@ -106,6 +111,9 @@ const PROGRAMS: &[(&[&str], ProgramOptions)] = &[
         ],
     ),
     (&["sshpass"], &[("-p", Gives::Value)]),
+    (&["ssh-keygen"], &[("-N", Gives::Value), ("-P", Gives::Value)]),
+    (&["pkcs11-tool"], &[("-p", Gives::Value)]),
+    (&["pk12util"], &[("-W", Gives::Value), ("-K", Gives::Value)]),
     (&["redis-cli"], &[("-a", Gives::Value)]),
     (
         // `docker login -p`; `docker run -p` is a port.
@@ -134,7 +142,12 @@ const PROGRAMS: &[(&[&str], ProgramOptions)] = &[
 
 pub(crate) type ProgramOptions = &'static [(&'static str, Gives)];
 
+/// What a word that names a program makes of the options behind it.
 pub(crate) fn program(word: &str) -> Option<ProgramOptions> {
+    if word.contains([':', '@', '=']) {
+        // `https://user:secret@host/openssl` names none.
+        return None;
+    }
     let name = word.rsplit('/').next().unwrap_or(word);
     PROGRAMS.iter().find(|(names, _)| names.contains(&name)).map(|&(_, options)| options)
 }

@@ -37,7 +37,7 @@ impl Homes {
 
     /// Hides the names in the components of a path from the root; true when one was hidden.
     fn hide(&self, components: &mut Vec<Cow<'_, str>>) -> bool {
-        let mut hidden = self.hide_at(components, 0);
+        let mut hidden = self.hide_at(components, root_in_proc(components));
         // A backup, a container's root seen from outside, a home on another disk.
         if !hidden && components.first().is_some_and(|first| SYSTEM.contains(&&**first)) {
             return false;
@@ -71,6 +71,19 @@ impl Homes {
             return true;
         }
         replace(components, name)
+    }
+
+    /// Whether the entries of this directory are home directories.
+    fn is_parent(&self, path: &str) -> bool {
+        let components = resolved(path);
+        self.parents.iter().any(|parent| components.iter().eq(parent.iter()))
+    }
+
+    /// Whether this is the path of a home directory, with nothing behind it.
+    fn is_home(&self, path: &str) -> bool {
+        let components = resolved(path);
+        let above = components.split_last().map(|(_, above)| above);
+        above.is_some_and(|above| self.parents.iter().any(|parent| above.iter().eq(parent.iter())))
     }
 
     /// Hides the names in the components of a path whose beginning is missing: it may begin anywhere, also within the
@@ -110,6 +123,17 @@ impl Homes {
         {
             *first = ELLIPSIS.into();
         }
+    }
+}
+
+/// Where the path goes on behind `/proc/PID/root`, which is a root.
+fn root_in_proc(components: &[Cow<'_, str>]) -> usize {
+    let is = |at: usize, name: &str| components.get(at).is_some_and(|it| it == name);
+    match () {
+        () if !is(0, "proc") => 0,
+        () if is(2, "root") => 3,
+        () if is(2, "task") && is(4, "root") => 5,
+        () => 0,
     }
 }
 
@@ -195,13 +219,50 @@ pub(crate) fn in_text(homes: &Homes, text: &str) -> Option<String> {
     let mut at = 0;
     while let Some((start, end)) = next_path(&text, at) {
         out.push_str(text.get(at..start).unwrap_or_default());
+        let rest = text.get(end..).unwrap_or_default();
         let found = text.get(start..end).unwrap_or_default();
+        // `/home/Jane Doe`, as all of an argument: a blank within a name.
+        if start == 0 && found.starts_with('/') && is_rest_of_name(rest) && homes.is_home(found) {
+            out.push_str(&one(homes, &out, found, true));
+            return Some(out);
+        }
         let whole = end == text.len() && is_value(text.get(..start).unwrap_or_default());
         out.push_str(&one(homes, &out, found, whole));
         at = end;
+        if found.starts_with('/') && found.ends_with('/') && homes.is_parent(found) {
+            let name = spelled_name(rest);
+            if name > 0 {
+                out.push_str(USER);
+                at += name;
+            }
+        }
     }
     out.push_str(text.get(at..).unwrap_or_default());
     (matches!(text, Cow::Owned(_)) || out != *text).then_some(out)
+}
+
+/// Whether a text goes on as a name with blanks in it does.
+fn is_rest_of_name(rest: &str) -> bool {
+    rest.starts_with(' ')
+        && rest.chars().all(|c| c == ' ' || c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+/// Bytes of a name that a shell has to make: `{alice,bob}`, `"alice"`, `[ab]lice`, `*ice`. 0: it names nobody.
+fn spelled_name(rest: &str) -> usize {
+    let mut chars = rest.chars();
+    let (first, second) = (chars.next(), chars.next());
+    let inside = match first {
+        Some('{') => rest.find('}').unwrap_or(rest.len()),
+        Some('[') => rest.find(']').unwrap_or(rest.len()),
+        Some('"' | '\'' | '*' | '?' | '\\' | '!' | '#' | '@')
+            if second.is_some_and(|c| c.is_alphanumeric() || c == '_') =>
+        {
+            0
+        }
+        _ => return 0,
+    };
+    let behind = rest.get(inside..).unwrap_or_default();
+    inside + behind.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(behind.len())
 }
 
 /// Whether what follows is one value: nothing stands before it, or an option or variable and `=`.

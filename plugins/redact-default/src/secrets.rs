@@ -15,8 +15,8 @@ const MOST_DEPTH: u8 = 4;
 struct Context {
     /// The last word was an option whose value comes now.
     expects: Option<Gives>,
-    /// Options of the program that was named.
-    program: Option<ProgramOptions>,
+    /// Options of the programs that were named: a later word may only look like one (`-o net`).
+    programs: Vec<ProgramOptions>,
 }
 
 /// The arguments with their secrets masked; None where nothing was.
@@ -73,7 +73,7 @@ fn mask_parts(context: &mut Context, argument: &str) -> Option<String> {
     if !is_code {
         return mask_word(context, argument);
     }
-    let mut inner = Context { expects: None, program: context.program };
+    let mut inner = Context { expects: None, programs: context.programs.clone() };
     mask_code(&mut inner, argument, 0)
 }
 
@@ -184,7 +184,9 @@ fn note_header(context: &mut Context, word: &str) {
 /// An argument without blanks that is not the value of an option before.
 fn mask_word(context: &mut Context, word: &str) -> Option<String> {
     if let Some(program) = program(word) {
-        context.program = Some(program);
+        if !context.programs.contains(&program) {
+            context.programs.push(program);
+        }
         return None;
     }
     if let Some(masked) = mask_program_option(context, word) {
@@ -211,10 +213,19 @@ fn mask_word(context: &mut Context, word: &str) -> Option<String> {
 /// The options that only certain programs have. Some(None): it is one, with nothing to hide in this word.
 #[expect(clippy::option_option, reason = "whether it was one, and what then to show")]
 fn mask_program_option(context: &mut Context, word: &str) -> Option<Option<String>> {
-    let options = context.program?;
+    let Context { programs, expects } = context;
+    programs.iter().find_map(|options| mask_option_of(options, expects, word))
+}
+
+#[expect(clippy::option_option, reason = "as above")]
+fn mask_option_of(
+    options: ProgramOptions,
+    expects: &mut Option<Gives>,
+    word: &str,
+) -> Option<Option<String>> {
     for &(option, gives) in options {
-        if word == option {
-            context.expects = (gives != Gives::Glued).then_some(gives);
+        if word == option || is_last_of_cluster(option, gives, word) {
+            *expects = (gives != Gives::Glued).then_some(gives);
             return Some(None);
         }
         if let (Gives::UserAnd(separator), Some(value)) =
@@ -238,6 +249,17 @@ fn mask_program_option(context: &mut Context, word: &str) -> Option<Option<Strin
         }
     }
     None
+}
+
+/// `-su user:secret`: letters without a value may stand before the one that has it.
+fn is_last_of_cluster(option: &str, gives: Gives, word: &str) -> bool {
+    let letter = option.strip_prefix('-').filter(|letter| letter.len() == 1);
+    let cluster = word.strip_prefix('-').filter(|cluster| cluster.len() > 1);
+    matches!(gives, Gives::UserAnd(_))
+        && cluster.is_some_and(|cluster| {
+            cluster.chars().all(|c| c.is_ascii_alphabetic())
+                && letter.is_some_and(|letter| cluster.ends_with(letter))
+        })
 }
 
 /// `file:`, `env:`, `fd:` and `stdin` say where OpenSSL finds the secret, and are none.
@@ -302,7 +324,11 @@ fn mask_assignments(text: &str) -> Option<String> {
         });
         let in_path = named.get(..start).is_some_and(|before| before.ends_with('/'));
         let name = named.get(start..).unwrap_or_default();
-        if !is_secret(name) || behind.starts_with("//") || in_path && before.ends_with(':') {
+        // The shell's `PWD` is a path; that of a connection string is none.
+        let pwd = name.eq_ignore_ascii_case("pwd")
+            && !behind.trim_start_matches(['"', '\'', '\\']).starts_with(['/', '$']);
+        if !(pwd || is_secret(name)) || behind.starts_with("//") || in_path && before.ends_with(':')
+        {
             continue;
         }
         let quoted = behind.trim_start_matches('\\').starts_with(['"', '\'']);

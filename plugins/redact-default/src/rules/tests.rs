@@ -43,6 +43,9 @@ fn homes_in_paths() {
         ("/var/home/alice/x.pem", "/var/home/USER/x.pem"),
         ("/mnt/backup/home/alice/x.pem", "/mnt/backup/home/USER/x.pem"),
         ("/proc/7/root/home/alice/x.pem", "/proc/7/root/home/USER/x.pem"),
+        ("/proc/self/root/home/alice", "/proc/self/root/home/USER"),
+        ("/proc/self/root/root/x", "/proc/self/root/home/ROOT/x"),
+        ("/proc/7/task/8/root/nas/dave", "/proc/7/task/8/root/nas/USER"),
     ] {
         for field in ["file", "library", "exe"] {
             assert_eq!(shown(field, given), expected, "{field} {given}");
@@ -242,6 +245,48 @@ const WITH_SECRETS: &[(&[&str], &str)] = &[
 fn secrets_in_command_lines() {
     for (given, expected) in WITH_SECRETS {
         assert_eq!(command(given), *expected);
+    }
+}
+
+#[test]
+fn names_that_a_shell_spells() {
+    for (given, expected) in [
+        ("cat /home/{alice,bob}/key.pem", "cat /home/USER/key.pem"),
+        ("cat /home/{alice/a,bob/b}", "cat /home/USER"),
+        ("cat /home/\"alice\"/key.pem", "cat /home/USER/key.pem"),
+        ("cat /home/[ab]lice/key.pem", "cat /home/USER/key.pem"),
+        ("cat /home/*ice/key.pem", "cat /home/USER/key.pem"),
+        ("cat /home/\\alice/key.pem", "cat /home/USER/key.pem"),
+        ("ls /home/* /srv/people/", "ls /home/* /srv/people/"),
+        ("ls \"/home/\" /x", "ls \"/home/\" /x"),
+        ("/home/Jane Doe", "/home/USER"),
+        ("/home/alice && ls", "/home/USER && ls"),
+        ("ls /proc/self/root/home/alice", "ls /proc/self/root/home/USER"),
+    ] {
+        assert_eq!(command(&["sh", "-c", given]), format!("sh -c {expected}"));
+    }
+}
+
+#[test]
+fn secrets_of_programs_that_are_named_in_passing() {
+    for (given, expected) in [
+        (
+            &["git", "clone", "https://alice:s3cret@host/openssl/openssl"][..],
+            "git clone https://alice:***@host/openssl/openssl",
+        ),
+        (
+            &["curl", "https://example.com/login", "-u", "alice:s3cret"],
+            "curl https://example.com/login -u alice:***",
+        ),
+        (&["curl", "-o", "net", "-u", "alice:s3cret"], "curl -o net -u alice:***"),
+        (&["curl", "-su", "alice:s3cret"], "curl -su alice:***"),
+        (&["ssh-keygen", "-N", "s3cret", "-f", "key"], "ssh-keygen -N *** -f key"),
+        (&["pkcs11-tool", "--login", "--pin", "s3cret"], "pkcs11-tool --login --pin ***"),
+        (&["isql", "Server=x;Uid=y;Pwd=s3cret"], "isql Server=x;Uid=y;Pwd=***"),
+        (&["openssl", "x", "pkcs11:id=a;pin-value=s3cret"], "openssl x pkcs11:id=a;pin-value=***"),
+        (&["env", "PWD=/srv/x", "OLDPWD=/srv"], "env PWD=/srv/x OLDPWD=/srv"),
+    ] {
+        assert_eq!(command(given), expected);
     }
 }
 
