@@ -39,13 +39,14 @@ pub(super) fn profile(arguments: &cli::Profile, say: Say) -> Result<(), Failure>
         say,
     };
     let begun = trace::begin(&run)?;
-    let target = document::target(print, begun.new)?;
+    let target = document::target(print, begun.new, &begun.stop)?;
+    let Some(target) = target else { return Ok(()) };
     let pipe = target.pipe().map_err(failed)?;
     let (select, redact) = (begun.select.clone(), !print.no_redact);
     let mut profiler = Profiler::new(select, watched.follow_children, redact, pipe, say);
     let meant = meant(watched, &begun.seen);
     let mut ready = begun.ready(&run)?;
-    find(&mut profiler, &mut ready, meant.as_deref());
+    find(&mut profiler, &mut ready, meant.as_deref(), say);
     if profiler.is_empty() {
         not_there(watched, *duration, say)?;
     }
@@ -85,7 +86,7 @@ fn meant(watched: &cli::Watched, seen: &[SeenProcess]) -> Option<Vec<u32>> {
 }
 
 /// The processes that are there, with what they have. `pids`: all that can be meant, where that is known.
-fn find(profiler: &mut Profiler, ready: &mut Ready, pids: Option<&[u32]>) {
+fn find(profiler: &mut Profiler, ready: &mut Ready, pids: Option<&[u32]>, say: Say) {
     match pids {
         Some(pids) => {
             for pids in pids.chunks(PAGE) {
@@ -99,7 +100,14 @@ fn find(profiler: &mut Profiler, ready: &mut Ready, pids: Option<&[u32]>) {
             while let Some(from) = after {
                 let until = Instant::now() + PATIENCE;
                 let page = ready.heads.page((from, PAGE), ready.plugins.interest(), until);
-                let Some((looked, next)) = page else { return };
+                let Some((looked, next)) = page else {
+                    if !ready.stop.is_asked() {
+                        say.error(
+                            "not all processes could be looked into: some may be missing from the profile",
+                        );
+                    }
+                    return;
+                };
                 found(profiler, ready, &looked);
                 after = next;
             }

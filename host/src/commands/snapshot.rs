@@ -33,7 +33,8 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
     let new = line::new_file(&config)?;
     document::check(&arguments.print)?;
     let reader = Reader::start().context("cannot start the reader").map_err(failed)?;
-    let target = document::target(&arguments.print, new)?;
+    let target = document::target(&arguments.print, new, &stop)?;
+    let Some(target) = target else { return Ok(()) };
     // What is looked at has names that anybody may have chosen.
     line::confine(arguments.print.output.as_deref(), new)?;
     let redact = !arguments.print.no_redact;
@@ -53,12 +54,11 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
     }
     if stop.is_asked() {
         say.info("not complete: it was asked to end");
-    } else if !coverage.complete {
-        let more = if rustix::process::geteuid().is_root() { "" } else { "; sudo sees more" };
-        say.info(format_args!(
-            "not complete: {} processes may not be looked into{more}",
-            coverage.unreadable_processes
-        ));
+    } else if let Some(missing) = coverage.missing() {
+        let could_see_more =
+            coverage.unreadable_processes > 0 && !rustix::process::geteuid().is_root();
+        let more = if could_see_more { "; sudo sees more" } else { "" };
+        say.info(format_args!("not complete: {missing}{more}"));
     }
     let name = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();

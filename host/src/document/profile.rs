@@ -225,6 +225,8 @@ pub struct ProfileBuilder {
     more_processes: Rest,
     more_libraries: Rest,
     more_files: Rest,
+    /// Those of them that were opened in the run.
+    more_opened: Rest,
 }
 
 impl ProfileBuilder {
@@ -268,7 +270,7 @@ impl ProfileBuilder {
                 }
             }
             EnrichedWhat::FileOpen { file, flags } => {
-                if let Some(accessed) = self.file(file, held.verdict, redact) {
+                if let Some(accessed) = self.file(file, held.verdict, false, redact) {
                     accessed.mode(flags);
                 }
             }
@@ -286,7 +288,7 @@ impl ProfileBuilder {
                 }
             }
             EnrichedWhat::FileOpen { file, flags } => {
-                if let Some(accessed) = self.file(file, event.verdict, redact) {
+                if let Some(accessed) = self.file(file, event.verdict, true, redact) {
                     accessed.count += 1;
                     // Between threads the order may be off by a little.
                     accessed.first = Some(accessed.first.map_or(at, |first| first.min(at)));
@@ -319,10 +321,12 @@ impl ProfileBuilder {
         self.libraries.get_mut(&path)
     }
 
+    /// `opened`: in the run, not before it.
     fn file(
         &mut self,
         file: OpenedFile,
         verdict: Option<Verdict>,
+        opened: bool,
         redact: &mut dyn Redact,
     ) -> Option<&mut Accessed> {
         // What looks alike, but begins elsewhere, is another one.
@@ -331,6 +335,9 @@ impl ProfileBuilder {
         if !self.files.contains_key(&path) {
             if self.files.len() >= MOST_LISTED {
                 self.more_files.add(&path);
+                if opened {
+                    self.more_opened.add(&path);
+                }
                 return None;
             }
             let shown = Shown::of_path(redact, Field::File, &file.path);
@@ -350,7 +357,7 @@ impl ProfileBuilder {
             total_events: run.total_events,
             libraries_loaded: self.libraries.len() + self.more_libraries.len(),
             files_accessed: self.files.values().filter(|file| file.count > 0).count()
-                + self.more_files.len(),
+                + self.more_opened.len(),
             events_lost: run.events_lost,
         };
         let mut processes: Vec<Process> =

@@ -67,8 +67,21 @@ struct Summary {
 pub struct Coverage {
     /// Every process that was there was looked into.
     pub complete: bool,
-    /// Processes that may not be looked into.
+    /// Processes that could not be looked into, or not wholly.
     pub unreadable_processes: u64,
+}
+
+impl Coverage {
+    /// What is missing, if anything is.
+    pub fn missing(&self) -> Option<String> {
+        let missing = match self.unreadable_processes {
+            // The look itself was cut short.
+            0 => "not every process was looked at".to_owned(),
+            1 => "1 process could not be looked into, or not wholly".to_owned(),
+            many => format!("{many} processes could not be looked into, or not wholly"),
+        };
+        (!self.complete).then_some(missing)
+    }
 }
 
 /// One process.
@@ -160,12 +173,8 @@ impl Document for Snapshot {
             printable(&self.hostname),
             printable(&self.kernel),
         );
-        let Coverage { complete, unreadable_processes } = self.coverage;
-        if !complete {
-            let _ = writeln!(
-                text,
-                "not complete: {unreadable_processes} processes may not be looked into"
-            );
+        if let Some(missing) = self.coverage.missing() {
+            let _ = writeln!(text, "not complete: {missing}");
         }
         for process in &self.processes {
             let name = printable(&process.name);
@@ -178,5 +187,22 @@ impl Document for Snapshot {
             }
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_as_it_is() {
+        let missing = |complete, unreadable_processes| {
+            let coverage = Coverage { complete, unreadable_processes };
+            coverage.missing().unwrap_or_default()
+        };
+        assert_eq!(missing(true, 0), "");
+        assert_eq!(missing(false, 0), "not every process was looked at");
+        assert!(missing(false, 1).starts_with("1 process could not"));
+        assert!(missing(false, 20).starts_with("20 processes could not"));
     }
 }

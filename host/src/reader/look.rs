@@ -7,8 +7,11 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::{Duration, Instant};
 
+use hashlink::LinkedHashSet;
 use rustix::fs::{FileType, Mode, OFlags, fstat, fstatfs, open, openat};
 
 use super::head::kernel_dev;
@@ -18,6 +21,13 @@ use crate::interest::Interest;
 
 /// Descriptors of one process that are looked at: it may have a million.
 const MOST_DESCRIPTORS: usize = 65_536;
+/// Bytes of paths, of one process or of a page, after which there is no more: a message has an end, and who fills one
+/// process with long paths shall not hide the others. A page and one more process stay below the longest message.
+const ENOUGH_BYTES: usize = 16 << 20;
+/// What a file adds to its path.
+const ENTRY_BYTES: usize = 96;
+/// How long a page may take; with one more process that stays below the asker's patience.
+const ENOUGH_TIME: Duration = Duration::from_secs(1);
 /// Bytes of a command line.
 const MOST_CMDLINE: usize = 4096;
 /// In `/proc/PID/stat`: a kernel thread.
@@ -55,12 +65,40 @@ pub(super) fn page(after: u32, most: usize, interest: &Interest) -> (Vec<LookedA
     pids.sort_unstable();
     let next = pids.get(most).and(pids.get(most.saturating_sub(1))).copied();
     pids.truncate(most);
-    (these(&pids, interest), next)
+    let (looked, stopped) = these(&pids, interest);
+    (looked, stopped.or(next))
 }
 
-/// These processes, as far as they are there. One that ends meanwhile is left out.
-pub(super) fn these(pids: &[u32], interest: &Interest) -> Vec<LookedAt> {
-    pids.iter().filter_map(|&pid| process(pid, interest)).collect()
+/// These processes, as far as they are there, and the last one that was looked into, if that was enough for one answer.
+/// One that ends meanwhile is left out.
+pub(super) fn these(pids: &[u32], interest: &Interest) -> (Vec<LookedAt>, Option<u32>) {
+    until_enough(pids, interest, ENOUGH_BYTES)
+}
+
+fn until_enough(
+    pids: &[u32],
+    interest: &Interest,
+    most_bytes: usize,
+) -> (Vec<LookedAt>, Option<u32>) {
+    let (start, mut bytes) = (Instant::now(), 0);
+    let mut looked = Vec::new();
+    for (at, &pid) in pids.iter().enumerate() {
+        let Some(process) = process(pid, interest) else { continue };
+        bytes += size(&process);
+        looked.push(process);
+        let is_last = at + 1 == pids.len();
+        if !is_last && (bytes > most_bytes || start.elapsed() > ENOUGH_TIME) {
+            return (looked, Some(pid));
+        }
+    }
+    (looked, None)
+}
+
+/// Room in a message, more or less.
+fn size(process: &LookedAt) -> usize {
+    let libraries = process.libraries.iter().map(|file| file.path.len());
+    let files = process.files.iter().map(|file| file.path.len());
+    libraries.chain(files).map(|path| path + ENTRY_BYTES).sum::<usize>() + process.cmdline.len()
 }
 
 fn process(pid: u32, interest: &Interest) -> Option<LookedAt> {
@@ -75,7 +113,9 @@ fn process(pid: u32, interest: &Interest) -> Option<LookedAt> {
         Some(maps) => libraries(&maps, interest),
         None => Vec::new(),
     };
-    let files = opened(descriptors(pid, interest), &mut readable).unwrap_or_default();
+    let files = opened(descriptors(pid, interest, ENOUGH_BYTES), &mut readable);
+    let (files, all) = files.unwrap_or((Vec::new(), true));
+    readable &= all;
     let mut cmdline = scan::text(pid, "cmdline").unwrap_or_default();
     let cmdline_truncated = cmdline.len() > MOST_CMDLINE;
     cmdline.truncate(MOST_CMDLINE);
@@ -87,7 +127,7 @@ fn process(pid: u32, interest: &Interest) -> Option<LookedAt> {
         uid,
         gid,
         comm: name(&stat)?.to_vec(),
-        exe: exe.map(|exe| named(exe.into_os_string().into_vec()).0),
+        exe: exe.map(|exe| scan::named(exe.into_os_string().into_vec()).0),
         cmdline,
         cmdline_truncated,
         libraries,
@@ -126,7 +166,7 @@ fn libraries(maps: &[u8], interest: &Interest) -> Vec<MappedFile> {
     let mut libraries = scan::mapped(maps);
     libraries.retain(|file| interest.wants_library(scan::file_name(&file.path)));
     for file in &mut libraries {
-        file.path = named(unescaped(&file.path)).0;
+        file.path = scan::named(unescaped(&file.path)).0;
     }
     libraries
 }
@@ -150,25 +190,28 @@ fn unescaped(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The path without the mark of a file that has no name any more, and whether it had it.
-fn named(mut path: Vec<u8>) -> (Vec<u8>, bool) {
-    const MARK: &[u8] = b" (deleted)";
-    let deleted = path.ends_with(MARK);
-    if deleted {
-        path.truncate(path.len() - MARK.len());
-    }
-    (path, deleted)
-}
-
-/// Each wanted regular file that the process holds open, once for each way of access.
-fn descriptors(pid: u32, interest: &Interest) -> io::Result<Vec<Descriptor>> {
+/// Each wanted regular file that the process holds open, once for each way of access; and whether that is all.
+fn descriptors(
+    pid: u32,
+    interest: &Interest,
+    most_bytes: usize,
+) -> io::Result<(Vec<Descriptor>, bool)> {
     let directory = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&directory)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = open(&directory, flags, Mode::empty())?;
     let mut mounts = None;
-    let mut files: Vec<Descriptor> = Vec::new();
-    for entry in fs::read_dir(&directory)?.take(MOST_DESCRIPTORS).filter_map(Result::ok) {
+    // A set: with long paths that begin alike, to compare each with all others would take minutes.
+    let mut files: LinkedHashSet<Descriptor> = LinkedHashSet::new();
+    let (mut bytes, mut all) = (0, true);
+    for (at, entry) in entries.filter_map(Result::ok).enumerate() {
+        if at >= MOST_DESCRIPTORS || bytes > most_bytes {
+            all = false;
+            break;
+        }
         // A link's target is what the kernel prints, so nothing is looked up.
         let Ok(target) = fs::read_link(entry.path()) else { continue };
-        let (path, deleted) = named(target.into_os_string().into_vec());
+        let (path, deleted) = scan::named(target.into_os_string().into_vec());
         if !path.starts_with(b"/") || !interest.wants_file(scan::file_name(&path)) {
             continue;
         }
@@ -190,11 +233,12 @@ fn descriptors(pid: u32, interest: &Interest) -> io::Result<Vec<Descriptor>> {
         else {
             continue;
         };
-        if !files.contains(&file) {
-            files.push(file);
+        let size = file.path.len() + ENTRY_BYTES;
+        if files.insert(file) {
+            bytes += size;
         }
     }
-    Ok(files)
+    Ok((files.into_iter().collect(), all))
 }
 
 /// Flags of the open, and id of the mount.
@@ -225,11 +269,9 @@ fn is_remote(kind: &str) -> bool {
 }
 
 /// With what `stat` tells. None: it is no regular file.
-fn looked_at(directory: &str, number: &OsStr, file: Descriptor) -> Option<Descriptor> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = open(directory, flags, Mode::empty()).ok()?;
+fn looked_at(directory: &OwnedFd, number: &OsStr, file: Descriptor) -> Option<Descriptor> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let opened = openat(&directory, number.as_bytes(), flags, Mode::empty()).ok()?;
+    let opened = openat(directory, number.as_bytes(), flags, Mode::empty()).ok()?;
     let stat = fstat(&opened).ok()?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return None;
@@ -300,6 +342,27 @@ mod tests {
     }
 
     #[test]
+    fn who_holds_too_much_hides_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = |i: u32| fs::File::create(dir.path().join(format!("{i}.pem"))).unwrap();
+        let _held: Vec<_> = (0..8).map(held).collect();
+        let own = std::process::id();
+        let (all, whole) = descriptors(own, &interest(), ENOUGH_BYTES).unwrap();
+        assert!(whole && all.len() >= 8);
+        let (some, whole) = descriptors(own, &interest(), 3 * ENTRY_BYTES).unwrap();
+        assert!(!whole && (1..=3).contains(&some.len()), "{some:?}");
+
+        // An answer ends with the one that fills it, and tells where to go on.
+        let pids = [own, own, 1];
+        let (looked, stopped) = until_enough(&pids, &interest(), 8 * ENTRY_BYTES);
+        assert_eq!((looked.len(), stopped), (1, Some(own)));
+        let (looked, stopped) = these(&[own, own], &interest());
+        assert_eq!((looked.len(), stopped), (2, None));
+        let (looked, stopped) = until_enough(&[own], &interest(), 0);
+        assert_eq!((looked.len(), stopped), (1, None), "there is nobody behind it");
+    }
+
+    #[test]
     fn mounts_tell_their_file_system() {
         let text = b"22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n\
             23 22 0:41 / /mnt rw - fuse.sshfs x rw\nrubbish\n24 22 0:42 / /n rw master:2 - nfs4 h:/ rw\n";
@@ -310,8 +373,8 @@ mod tests {
 
     #[test]
     fn marks_and_escapes_of_the_kernel() {
-        assert_eq!(named(b"/a (deleted)".to_vec()), (b"/a".to_vec(), true));
-        assert_eq!(named(b"/a".to_vec()), (b"/a".to_vec(), false));
+        assert_eq!(scan::named(b"/a (deleted)".to_vec()), (b"/a".to_vec(), true));
+        assert_eq!(scan::named(b"/a".to_vec()), (b"/a".to_vec(), false));
         assert_eq!(unescaped(b"/a\\012b\\c"), b"/a\nb\\c");
         assert_eq!(name(b"7 (a) b) S 1"), Some(&b"a) b"[..]));
         assert_eq!(ids(b"Name:\tx\nUid:\t5\t6\t6\t6\nGid:\t7\t8\n"), Some((5, 7)));

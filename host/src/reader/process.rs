@@ -146,11 +146,18 @@ impl Reader {
         until: Instant,
         stop: &Stop,
     ) -> Option<Vec<LookedAt>> {
-        let number = self.next_number();
-        let question = Question::Look { number, pids: pids.to_vec(), interest: interest.clone() };
-        match self.ask(number, &question, until, stop)? {
-            Answer::Looked { processes, .. } => Some(processes),
-            _ => None,
+        let (mut looked, mut rest) = (Vec::new(), pids);
+        // What is too much for one answer comes in several.
+        loop {
+            let number = self.next_number();
+            let pids = rest.to_vec();
+            let question = Question::Look { number, pids, interest: interest.clone() };
+            let answer = self.ask(number, &question, until, stop)?;
+            let Answer::Looked { mut processes, next, .. } = answer else { return None };
+            looked.append(&mut processes);
+            let Some(last) = next else { return Some(looked) };
+            let behind = rest.iter().position(|&pid| pid == last)? + 1;
+            rest = rest.get(behind..)?;
         }
     }
 

@@ -108,7 +108,7 @@ pub struct LookedAt {
 }
 
 /// A regular file that a process holds open.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub struct Descriptor {
     /// Path.
     pub path: Vec<u8>,

@@ -1,5 +1,6 @@
 //! One look at `/proc`: the processes that were there before the tracer.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -35,7 +36,7 @@ fn process(pid: u32, hierarchy: Hierarchy) -> Option<SeenProcess> {
         pid,
         start_ns,
         ppid,
-        exe: exe.map(|exe| exe.into_os_string().into_vec()),
+        exe: exe.map(|exe| named(exe.into_os_string().into_vec()).0),
         cgroup: cgroup_of(pid, hierarchy),
         mapped,
     })
@@ -72,6 +73,16 @@ pub(super) fn field(stat: &[u8], at: usize) -> Option<u64> {
     fields.split_ascii_whitespace().nth(at)?.parse().ok()
 }
 
+/// The path without the mark of a file that has no name any more, and whether it had it.
+pub(super) fn named(mut path: Vec<u8>) -> (Vec<u8>, bool) {
+    const MARK: &[u8] = b" (deleted)";
+    let deleted = path.ends_with(MARK);
+    if deleted {
+        path.truncate(path.len() - MARK.len());
+    }
+    (path, deleted)
+}
+
 /// What follows the last slash.
 pub(super) fn file_name(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
@@ -84,13 +95,12 @@ pub(super) fn cgroup_of(pid: u32, hierarchy: Hierarchy) -> Option<String> {
 
 /// Each file of which code is mapped, once.
 pub(super) fn mapped(maps: &[u8]) -> Vec<MappedFile> {
-    let mut files: Vec<MappedFile> = Vec::new();
-    for file in maps.split(|&byte| byte == b'\n').filter_map(mapping) {
-        if !files.iter().any(|known| (known.dev, known.inode) == (file.dev, file.inode)) {
-            files.push(file);
-        }
-    }
-    files
+    // A process may have as many mappings as it likes: none is compared with all others.
+    let mut known = HashSet::new();
+    maps.split(|&byte| byte == b'\n')
+        .filter_map(mapping)
+        .filter(|file| known.insert((file.dev, file.inode)))
+        .collect()
 }
 
 /// `address perms offset major:minor inode path`
@@ -133,6 +143,19 @@ mod tests {
         assert_eq!(paths, [&b"/lib/libssl.so.3"[..], b"/a b/libx.so (deleted)"]);
         assert_eq!((found[0].dev, found[0].inode), (8 << 20 | 1, 99));
         assert_eq!(found[1].dev, 0xfe << 20 | 2);
+    }
+
+    #[test]
+    fn an_executable_that_is_gone_keeps_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sleep");
+        fs::copy(fs::canonicalize("/bin/sleep").unwrap(), &path).unwrap();
+        let mut child = std::process::Command::new(&path).arg("60").spawn().unwrap();
+        fs::remove_file(&path).unwrap();
+        let found = process(child.id(), Hierarchy::of_this_system());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found.unwrap().exe, Some(path.into_os_string().into_vec()));
     }
 
     #[test]

@@ -27,8 +27,8 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
                 Answer::Looked { number, processes, next }
             }
             Question::Look { number, pids, interest } => {
-                let processes = look::these(&pids, &interest);
-                Answer::Looked { number, processes, next: None }
+                let (processes, next) = look::these(&pids, &interest);
+                Answer::Looked { number, processes, next }
             }
             Question::Scan { number } => Answer::Scan { number, processes: scan::scan() },
         };

@@ -127,3 +127,18 @@ fn what_is_too_much_is_counted() {
     assert_eq!(profile.statistics.files_accessed, MOST_LISTED + 5);
     assert!(profile.files_accessed.iter().all(|file| file.access_count == 2));
 }
+
+#[test]
+fn what_is_too_much_and_was_only_open_before_was_not_opened() {
+    let mut builder = ProfileBuilder::default();
+    let certificate = |at, path: &str| open(at, path, 0, FileType::Certificate);
+    for i in 0..MOST_LISTED + 3 {
+        builder.had(certificate(0, &format!("/{i}.pem")), true, &mut Homes);
+    }
+    for i in [0, MOST_LISTED, MOST_LISTED] {
+        builder.event(certificate(1, &format!("/{i}.pem")), &mut Homes);
+    }
+    let profile = builder.finish(counted());
+    assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MOST_LISTED, 3));
+    assert_eq!(profile.statistics.files_accessed, 2);
+}
