@@ -135,6 +135,23 @@ fn options_that_contradict_each_other_or_come_twice() {
     }
 }
 
+/// Nothing would ever be seen of either.
+#[test]
+fn threads_and_the_kernels_own_are_no_processes_to_watch() {
+    // SAFETY: no memory is involved.
+    let thread = unsafe { libc::gettid() }.to_string();
+    let process = format!("thread of process {}", std::process::id());
+    for command in ["monitor", "profile"] {
+        let arguments = [command, "--duration", "1", "--pid", &thread].map(OsStr::new);
+        refused(&arguments, &[1], &["--pid", &process]);
+    }
+    // In a container there is none to be seen.
+    if std::fs::read("/proc/2/comm").is_ok_and(|name| name == b"kthreadd\n") {
+        let arguments = ["files", "--duration", "1", "--pid", "2"].map(OsStr::new);
+        refused(&arguments, &[1], &["--pid 2", "kernel's own"]);
+    }
+}
+
 #[test]
 fn a_process_that_ends_at_once() {
     needs_bpf!();

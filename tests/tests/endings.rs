@@ -182,6 +182,32 @@ fn a_reader_that_closes_the_pipe() {
     }
 }
 
+/// Nobody opens the other end of the FIFO: a signal ends that too.
+#[test]
+fn a_fifo_that_nobody_reads_does_not_hold_up_a_signal() {
+    let dir = temp_dir();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut snapshot = Command::new(program());
+    snapshot.args(["snapshot", "-q", "--output"]).arg(&fifo);
+    for mut command in [replay("json-stream", &fifo), replay("json-array", &fifo), snapshot] {
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let pid = child.id();
+        // From then on it takes signals.
+        until("a thread for signals", || {
+            let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+            tasks.find_map(|task| {
+                let name = fs::read_to_string(task.path().join("comm")).ok()?;
+                (name == "signals\n").then_some(())
+            })
+        });
+        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        unsafe { libc::kill(i32::try_from(pid).unwrap(), libc::SIGTERM) };
+        let status = until("the end", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
 /// FIFOs and links are written through; a link stays one.
 #[test]
 fn fifos_and_links_are_written_through() {

@@ -40,7 +40,9 @@ pub(super) fn doctor(arguments: &cli::Doctor) -> Result<(), Failure> {
     let refused = survey.refused.take().map(trace::refused);
     let failure = configured.err().or(refused);
     let told = tell(survey, failure.as_ref(), request.ring_bytes);
-    document::print(&told, &print, document::target(&print, new)?, &stop)?;
+    if let Some(target) = document::target(&print, new, &stop)? {
+        document::print(&told, &print, target, &stop)?;
+    }
     failure.map_or(Ok(()), Err)
 }
 

@@ -13,12 +13,16 @@ pub(super) fn check(print: &DocumentPrint) -> Result<(), Failure> {
     print.output.as_deref().map_or(Ok(()), Target::check).map_err(failed)
 }
 
-/// Opens where the document goes.
-pub(super) fn target(print: &DocumentPrint, new: NewFile) -> Result<DocumentTarget, Failure> {
+/// Opens where the document goes. None: the end was asked for while nobody read it.
+pub(super) fn target(
+    print: &DocumentPrint,
+    new: NewFile,
+    stop: &Stop,
+) -> Result<Option<DocumentTarget>, Failure> {
     match &print.output {
-        Some(path) => DocumentTarget::open(path, new).map_err(failed),
+        Some(path) => DocumentTarget::open(path, new, stop).map_err(failed),
         None => {
-            let target = DocumentTarget::standard_output();
+            let target = DocumentTarget::standard_output().map(Some);
             target.context("cannot use standard output").map_err(failed)
         }
     }

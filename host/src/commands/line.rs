@@ -104,13 +104,19 @@ pub(super) fn confine(output: Option<&Path>, new: NewFile) -> Result<(), Failure
     confined.map_err(|error| Failure { code: Code::Failed, error })
 }
 
-/// Opens where the output goes.
-pub(super) fn target(print: &Print, new: NewFile) -> Result<Target, Failure> {
+/// Opens where the output goes. None: the end was asked for while nobody read it.
+pub(super) fn target(print: &Print, new: NewFile, stop: &Stop) -> Result<Option<Target>, Failure> {
     let target = match &print.output {
-        Some(path) => Target::open(path, format(print).appends(), new).map_err(anyhow::Error::new),
-        None => Target::standard_output().context("cannot use standard output"),
+        Some(path) => Target::open_waiting(path, format(print).appends(), new, stop)
+            .map_err(anyhow::Error::new),
+        None => Target::standard_output().map(Some).context("cannot use standard output"),
     };
     target.map_err(|error| Failure { code: Code::Failed, error })
+}
+
+/// Opens the file of the output once more, in the middle of a run that waits for nobody.
+pub(super) fn again(path: &Path, print: &Print, new: NewFile) -> Result<Target, anyhow::Error> {
+    Target::open(path, format(print).appends(), new).map_err(anyhow::Error::new)
 }
 
 /// Starts the output's writer.

@@ -1,5 +1,6 @@
 //! One file a command, or a few that do the same.
 
+mod before;
 mod doctor;
 mod document;
 mod line;

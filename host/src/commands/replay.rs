@@ -40,7 +40,8 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     name_uncovered(plugins.interest(), &start, say);
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &start.processes, plugins.interest());
-    let target = line::target(&arguments.print, line::new_file(&config)?)?;
+    let new = line::new_file(&config)?;
+    let Some(target) = line::target(&arguments.print, new, &stop)? else { return Ok(()) };
     let output = line::output(target, &arguments.print)?;
     let heads = RecordedHeads::default();
     let select = line::select(Kinds::ALL, &arguments.trace);

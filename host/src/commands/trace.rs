@@ -1,13 +1,13 @@
 //! What all commands share that trace the live system: everything from the arguments to the pipeline.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::line;
+use super::{before, line};
 use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
 use crate::enrich::Enrich;
@@ -30,8 +30,6 @@ use crate::stop::Stop;
 
 /// Size of the ring buffer. It holds over 100 ms of events at full speed.
 pub(super) const RING_BYTES: u32 = 8 << 20;
-/// How long the look at `/proc` may take before the run starts without it.
-const SCAN: Duration = Duration::from_secs(2);
 
 /// What a command wants of a run.
 #[derive(Debug)]
@@ -50,7 +48,7 @@ pub(super) struct Run<'a> {
 /// A run whose kernel side is attached, with all privileges.
 #[derive(Debug)]
 pub(super) struct Begun {
-    stop: Stop,
+    pub(super) stop: Stop,
     signals: Signals,
     trust: Trust,
     plugins: Plugins,
@@ -78,13 +76,14 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     if let Some(path) = run.output {
         Target::check(path).map_err(failed)?;
     }
-    run.trace.processes.watched.pid.iter().try_for_each(|&pid| check_pid(pid))?;
+    run.trace.processes.watched.pid.iter().try_for_each(|&pid| before::check(pid))?;
 
     let mut reader = Reader::start().context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
     line::warn(&select, plugins.interest(), run.say);
     let mut source = start_source(run, &select, &plugins, &reader, &config)?;
-    let seen = reader.scan(Instant::now() + SCAN, &stop).unwrap_or_default();
+    let descendants = run.trace.processes.watched.follow_children;
+    let seen = before::scan(&mut reader, descendants, &stop, run.say)?;
     follow(run, &mut source, &seen)?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
@@ -185,13 +184,13 @@ impl Ready {
 pub(super) fn stream(run: &Run<'_>, print: &Print) -> Result<(), Failure> {
     let begun = begin(run)?;
     let new = begun.new;
-    let target = line::target(print, new)?;
+    let Some(target) = line::target(print, new, &begun.stop)? else { return Ok(()) };
     let ready = begun.ready(run)?;
     let output = line::output(target, print)?;
     let sink = Stream { output, redact: !print.no_redact, extended: print.extended };
-    let again = print.clone();
-    let reopen = move || line::target(&again, new).map_err(|failure| failure.error);
-    let reopen = run.output.map(|_| Box::new(reopen) as Reopen);
+    let print = print.clone();
+    let again = |path: PathBuf| Box::new(move || line::again(&path, &print, new)) as Reopen;
+    let reopen = run.output.map(|path| again(path.to_owned()));
     let outcome = ready.live(run, sink, reopen)?;
     let failure = ended(outcome.recording, outcome.why);
     line::report(&outcome.stats, outcome.output, run.say).and(failure)
@@ -221,15 +220,6 @@ fn reload(run: &Run<'_>, trust: Trust, stop: &Stop) -> Reload {
 
 fn failed(error: impl Into<anyhow::Error>) -> Failure {
     Failure::new(Code::Failed, error)
-}
-
-fn check_pid(pid: u32) -> Result<(), Failure> {
-    let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    let found = raw.is_some_and(|raw| {
-        // Another user's process answers that it may not be signalled: it is there.
-        rustix::process::test_kill_process(raw) != Err(rustix::io::Errno::SRCH)
-    });
-    if found { Ok(()) } else { Err(failed(anyhow!("--pid {pid}: there is no such process"))) }
 }
 
 /// These processes, and those that descend from them already.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
+use super::escaped::{compact, pretty};
 use super::target::OUTPUT;
 use super::{NewFile, OpenError, Target};
 use crate::stop::Stop;
@@ -36,16 +37,16 @@ pub enum DocumentShape {
 /// # Errors
 /// What it is made of cannot be JSON; no document of ours is.
 pub fn json(document: &impl Serialize, shape: DocumentShape) -> io::Result<Vec<u8>> {
-    let mut bytes = match shape {
-        DocumentShape::Pretty => serde_json::to_vec_pretty(document)?,
-        DocumentShape::Line => serde_json::to_vec(document)?,
+    let mut bytes = Vec::new();
+    match shape {
+        DocumentShape::Pretty => pretty(&mut bytes, document)?,
+        DocumentShape::Line => compact(&mut bytes, document)?,
         DocumentShape::Array => {
-            let mut bytes = b"[\n".to_vec();
-            serde_json::to_writer(&mut bytes, document)?;
+            bytes.extend_from_slice(b"[\n");
+            compact(&mut bytes, document)?;
             bytes.extend_from_slice(b"\n]");
-            bytes
         }
-    };
+    }
     bytes.push(b'\n');
     Ok(bytes)
 }
@@ -75,11 +76,17 @@ impl DocumentTarget {
     }
 
     /// A file. A regular one is replaced when the document is whole; FIFOs, devices and links are written through.
-    pub fn open(path: &Path, new: NewFile) -> Result<DocumentTarget, OpenError> {
+    /// None: the end was asked for while a FIFO had no reader.
+    pub fn open(
+        path: &Path,
+        new: NewFile,
+        stop: &Stop,
+    ) -> Result<Option<DocumentTarget>, OpenError> {
         let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
         let there = path.symlink_metadata().ok();
         if there.as_ref().is_some_and(|there| !there.is_file()) {
-            return Ok(DocumentTarget { target: Target::open(path, false, new)?, rename: None });
+            let target = Target::open_waiting(path, false, new, stop)?;
+            return Ok(target.map(|target| DocumentTarget { target, rename: None }));
         }
         let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
         let mut hidden = OsString::from(".");
@@ -100,7 +107,10 @@ impl DocumentTarget {
         let given =
             new.give(&file).and_then(|()| Target::of(file.into(), path.display().to_string()));
         match given {
-            Ok(target) => Ok(DocumentTarget { target, rename: Some((part, path.to_owned())) }),
+            Ok(target) => {
+                let rename = Some((part, path.to_owned()));
+                Ok(Some(DocumentTarget { target, rename }))
+            }
             Err(error) => {
                 let _ = std::fs::remove_file(&part);
                 Err(failed(error))
@@ -190,6 +200,8 @@ mod tests {
         assert_eq!(text(DocumentShape::Pretty), "{\n  \"a\": 1\n}\n");
         assert_eq!(text(DocumentShape::Line), "{\"a\":1}\n");
         assert_eq!(text(DocumentShape::Array), "[\n{\"a\":1}\n]\n");
+        let text = json(&serde_json::json!("\u{9b}2J"), DocumentShape::Pretty).unwrap();
+        assert_eq!(text, b"\"\\u009b2J\"\n", "an order to the terminal");
     }
 
     #[test]
@@ -197,6 +209,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.json");
         let stop = Stop::default();
+        let open =
+            |path: &Path| DocumentTarget::open(path, NewFile::default(), &stop).unwrap().unwrap();
         let names = || {
             let mut names: Vec<_> = std::fs::read_dir(dir.path())
                 .unwrap()
@@ -205,19 +219,19 @@ mod tests {
             names.sort();
             names
         };
-        DocumentTarget::open(&path, NewFile::default()).unwrap().write(b"one", &stop).unwrap();
+        open(&path).write(b"one", &stop).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"one".to_vec(), 0o600));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let next = DocumentTarget::open(&path, NewFile::default()).unwrap();
+        let next = open(&path);
         assert_eq!(std::fs::read(&path).unwrap(), b"one", "until the next one is whole");
         drop(next);
         assert_eq!(names(), ["x.json"], "nothing half stays");
-        DocumentTarget::open(&path, NewFile::default()).unwrap().write(b"two", &stop).unwrap();
+        open(&path).write(b"two", &stop).unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o644));
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        DocumentTarget::open(&link, NewFile::default()).unwrap().write(b"3", &stop).unwrap();
+        open(&link).write(b"3", &stop).unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&path).unwrap(), b"3");
         assert_eq!(names(), ["link", "x.json"]);

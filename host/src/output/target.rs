@@ -4,14 +4,20 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::closed::check_standard_output;
+use crate::stop::Stop;
 
 /// Permissions of a new output file: it may tell secrets' places.
 const NEW_FILE_MODE: u32 = 0o600;
 
 /// The option that names the output.
 pub(super) const OUTPUT: &str = "--output";
+/// How often it is tried again to open what is not ready yet.
+const AGAIN: Duration = Duration::from_millis(10);
 /// The option that names the recording.
 const RECORD: &str = "--record";
 
@@ -63,6 +69,20 @@ pub struct OpenError {
     pub source: std::io::Error,
 }
 
+impl OpenError {
+    /// Whether a FIFO has no reader yet, or somebody has to give up a lease of the file.
+    fn is_for_now(&self) -> bool {
+        match self.source.raw_os_error() {
+            Some(libc::EWOULDBLOCK) => true,
+            // Sockets and missing devices say the same, and stay so.
+            Some(libc::ENXIO) => {
+                std::fs::metadata(&self.path).is_ok_and(|found| found.file_type().is_fifo())
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Target {
     /// Standard output.
     pub fn standard_output() -> std::io::Result<Target> {
@@ -71,11 +91,12 @@ impl Target {
     }
 
     /// Opens a file to append to it, or to replace what is in it; one that is not there is made as `new` says. FIFOs,
-    /// devices and links are written through.
+    /// devices and links are written through. Waits for nothing: a FIFO without a reader is an error.
     pub fn open(path: &Path, append: bool, new: NewFile) -> Result<Target, OpenError> {
         let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
         let mut options = File::options();
-        options.append(append).write(true).custom_flags(libc::O_NOCTTY);
+        // A FIFO would wait for its reader in the kernel, where no wish to end comes through.
+        options.append(append).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
         // For nobody else until it is given away.
         let made = options.clone().create_new(true).mode(new.mode & NEW_FILE_MODE).open(path);
         let file = match made {
@@ -87,7 +108,28 @@ impl Target {
             Err(error) => Err(error),
         }
         .map_err(failed)?;
+        let flags = fcntl_getfl(&file).map_err(|error| failed(error.into()))?;
+        fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
         Target::of(file.into(), path.display().to_string()).map_err(failed)
+    }
+
+    /// [`Target::open`], waiting for the reader of a FIFO. None: the end was asked for meanwhile.
+    pub fn open_waiting(
+        path: &Path,
+        append: bool,
+        new: NewFile,
+        stop: &Stop,
+    ) -> Result<Option<Target>, OpenError> {
+        loop {
+            match Target::open(path, append, new) {
+                Err(error) if error.is_for_now() => {}
+                opened => return opened.map(Some),
+            }
+            if stop.is_asked() {
+                return Ok(None);
+            }
+            std::thread::sleep(AGAIN);
+        }
     }
 
     /// Makes a new regular file, for its owner only.
@@ -122,8 +164,8 @@ impl Target {
 
     /// Where a regular file is written next, unless that is always its end.
     pub(super) fn offset(&self) -> Option<u64> {
-        let flags = rustix::fs::fcntl_getfl(&self.fd).ok()?;
-        let anywhere = self.regular && !flags.contains(rustix::fs::OFlags::APPEND);
+        let flags = fcntl_getfl(&self.fd).ok()?;
+        let anywhere = self.regular && !flags.contains(OFlags::APPEND);
         let here = rustix::fs::SeekFrom::Current(0);
         anywhere.then(|| rustix::fs::seek(&self.fd, here).ok()).flatten()
     }
@@ -136,5 +178,55 @@ impl Target {
             has_reader: kind.is_fifo() || kind.is_socket(),
             name,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_fifo_without_a_reader_is_waited_for_until_the_end_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let new = NewFile::default();
+        assert!(Target::open(&path, true, new).unwrap_err().is_for_now());
+        let stop = Stop::default();
+        let ending = stop.clone();
+        let asks = std::thread::spawn(move || {
+            std::thread::sleep(3 * AGAIN);
+            ending.ask();
+        });
+        assert!(Target::open_waiting(&path, true, new, &stop).unwrap().is_none());
+        asks.join().unwrap();
+
+        let there = path.clone();
+        let reader = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            File::open(there).unwrap().read_to_end(&mut bytes).unwrap();
+            bytes
+        });
+        let target = Target::open_waiting(&path, true, new, &Stop::default()).unwrap().unwrap();
+        assert!(target.has_reader);
+        assert!(!fcntl_getfl(&target.fd).unwrap().contains(OFlags::NONBLOCK), "writes may wait");
+        rustix::io::write(&target.fd, b"x").unwrap();
+        drop(target);
+        assert_eq!(reader.join().unwrap(), b"x");
+    }
+
+    #[test]
+    fn what_will_never_open_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        for path in [path.as_path(), dir.path()] {
+            let opened = Target::open_waiting(path, true, NewFile::default(), &Stop::default());
+            assert!(!opened.unwrap_err().is_for_now());
+        }
     }
 }

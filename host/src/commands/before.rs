@@ -1,0 +1,118 @@
+//! What is known of the processes that are there before a run.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+use super::document::failed;
+use crate::error::Failure;
+use crate::reader::{Reader, SeenProcess};
+use crate::say::Say;
+use crate::stop::Stop;
+
+/// How long the look at `/proc` may take before the run starts without it.
+const SCAN: Duration = Duration::from_secs(2);
+/// How long where the run cannot do without it.
+const SCAN_NEEDED: Duration = Duration::from_secs(10);
+/// In `/proc/PID/stat`: a kernel thread. Before Linux 6.8 `status` does not tell.
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// Whether `--pid` names a process that a run can see anything of.
+pub(super) fn check(pid: u32) -> Result<(), Failure> {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // Another user's process answers that it may not be signalled: it is there.
+    if raw.is_none_or(|raw| test_kill_process(raw) == Err(Errno::SRCH)) {
+        return Err(failed(anyhow!("--pid {pid}: there is no such process")));
+    }
+    // A thread answers a signal too. What `/proc` does not show is taken for what it was given as.
+    let text = |name: &str| {
+        let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    match unfit(pid, &text("status"), &text("stat")) {
+        Some(why) => Err(failed(anyhow!("--pid {pid}: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// Why nothing would ever be seen of it.
+fn unfit(pid: u32, status: &str, stat: &str) -> Option<String> {
+    let value = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let process: Option<u32> = value("Tgid:").and_then(|value| value.parse().ok());
+    if let Some(process) = process.filter(|&process| process != pid) {
+        return Some(format!("that is a thread of process {process}"));
+    }
+    // Field 9 of proc(5), counted behind the name, which may hold any byte.
+    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+    let flags = behind.split_ascii_whitespace().nth(6).and_then(|flags| flags.parse::<u64>().ok());
+    let kernels = value("Kthread:") == Some("1") || flags.is_some_and(|it| it & PF_KTHREAD != 0);
+    kernels.then(|| "it is one of the kernel's own, which open no files".to_owned())
+}
+
+/// All processes that are there already. `follow`: whose descendants are wanted is only to know from them.
+pub(super) fn scan(
+    reader: &mut Reader,
+    follow: bool,
+    stop: &Stop,
+    say: Say,
+) -> Result<Vec<SeenProcess>, Failure> {
+    let patience = if follow { SCAN_NEEDED } else { SCAN };
+    let seen = reader.scan(Instant::now() + patience, stop);
+    seen.map_or_else(|| unseen(follow, stop, say).map(|()| Vec::new()), Ok)
+}
+
+/// The look took too long: a run that cannot do without it does not start.
+fn unseen(follow: bool, stop: &Stop, say: Say) -> Result<(), Failure> {
+    // Then it was given up because of that.
+    if stop.is_asked() {
+        return Ok(());
+    }
+    if follow {
+        return Err(failed(anyhow!(
+            "--follow-children: /proc could not be read in time, so the descendants are not known"
+        )));
+    }
+    say.error("/proc could not be read in time: what processes had before the start is not known");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::say::Loudness;
+
+    #[test]
+    fn a_thread_is_no_process() {
+        // SAFETY: no memory is involved.
+        let tid = || u32::try_from(unsafe { libc::gettid() }).unwrap();
+        let own = std::process::id();
+        assert!(check(own).is_ok());
+        // Tests run on threads of their own; this one certainly does.
+        let (thread, refused) = std::thread::spawn(move || (tid(), check(tid()))).join().unwrap();
+        let said = format!("{:#}", refused.unwrap_err().error);
+        assert_eq!(said, format!("--pid {thread}: that is a thread of process {own}"));
+    }
+
+    #[test]
+    fn kernel_threads_are_told_by_old_and_new_kernels() {
+        let status = |kthread| format!("Name:\tx\nTgid:\t7\nPid:\t7\n{kthread}");
+        let stat = |flags| format!("7 (a) R) S 2 0 0 0 -1 {flags} 0 0");
+        let told = |kthread, flags: u64| unfit(7, &status(kthread), &stat(flags)).is_some();
+        assert!(told("Kthread:\t1\n", 0) && told("", PF_KTHREAD | 64));
+        assert!(!told("Kthread:\t0\n", 0x0040_0000) && !told("", 64));
+        assert_eq!(unfit(7, "", ""), None, "hidden, or no /proc");
+    }
+
+    #[test]
+    fn descendants_that_are_not_known_are_a_failure() {
+        let (stop, say) = (Stop::default(), Say(Loudness::Quiet));
+        assert!(unseen(false, &stop, say).is_ok());
+        let said = format!("{:#}", unseen(true, &stop, say).unwrap_err().error);
+        assert!(said.contains("--follow-children") && said.contains("/proc"), "{said}");
+        stop.ask();
+        assert!(unseen(true, &stop, say).is_ok(), "asked to end, it ends");
+    }
+}
