@@ -1,9 +1,16 @@
 //! [`KernelEvent`] → [`EnrichedEvent`]: wall clock, executable, container, the library's name; each library once.
 
+mod cgroups;
+mod loads;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hashlink::{LinkedHashSet, LruCache};
+use hashlink::LruCache;
+
+use self::cgroups::Cgroups;
+use self::loads::Loads;
+use crate::boot::TICK_NS;
 
 use crate::event::{
     EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, ProcessFacts, ProcessKey, Timestamp,
@@ -11,13 +18,6 @@ use crate::event::{
 
 /// Processes that are remembered. When there are more, the one that was silent longest is forgotten.
 pub const MOST_PROCESSES: usize = 16_384;
-/// Library loads that are remembered. When there are more, an old one may be told twice.
-const MOST_LOADS: usize = 16_384;
-
-/// Cgroups that are remembered.
-const MOST_CGROUPS: usize = 4096;
-/// The id of every hierarchy's root.
-const ROOT_CGROUP: u64 = 1;
 
 /// What is remembered of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,24 +29,12 @@ pub struct Known {
 /// A process that was there before the tracer, as `/proc` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Before {
-    /// Start time in nanoseconds of the boot clock, rounded down to [`TICK_NS`].
+    /// Start time in nanoseconds of the boot clock: it was then, or up to [`TICK_NS`] later.
     pub start_ns: u64,
     /// What is remembered of it.
     pub known: Known,
     /// Device and inode number of each library that it has mapped.
     pub libraries: Vec<(u32, u64)>,
-}
-
-/// `/proc` counts time in hundredths of a second, on every x86-64 kernel.
-const TICK_NS: u64 = 10_000_000;
-
-/// A file that is mapped into one program image of a process.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-struct Load {
-    process: ProcessKey,
-    exec_id: u64,
-    dev: u32,
-    inode: u64,
 }
 
 /// The step's memory.
@@ -59,22 +47,19 @@ pub struct Enrich {
     by_pid: LruCache<u32, ProcessKey>,
     /// By pid. Each moves to `processes` with its first event, which tells its exact start time.
     before: HashMap<u32, Before>,
-    loads: LinkedHashSet<Load>,
-    /// Paths by id; None: it could not be found.
-    cgroups: LruCache<u64, Option<Arc<str>>>,
+    loads: Loads,
+    cgroups: Cgroups,
 }
 
 impl Default for Enrich {
     fn default() -> Self {
-        let mut cgroups = LruCache::new(MOST_CGROUPS);
-        cgroups.insert(ROOT_CGROUP, Some("/".into()));
         Enrich {
             wall_offset_ns: 0,
             processes: LruCache::new(MOST_PROCESSES),
             by_pid: LruCache::new(MOST_PROCESSES),
             before: HashMap::new(),
-            loads: LinkedHashSet::new(),
-            cgroups,
+            loads: Loads::default(),
+            cgroups: Cgroups::default(),
         }
     }
 }
@@ -109,16 +94,14 @@ impl Enrich {
             self.processes.insert(key, Known { exe: Some(path.into()) });
         }
         let known = match event.what {
-            KernelWhat::Exit { .. } => self.processes.remove(&key),
+            KernelWhat::Exit { .. } => self.forget(&key),
             _ => self.processes.get(&key).cloned(),
         }
         .unwrap_or_default();
         let what = match event.what {
             KernelWhat::FileOpen { file, flags } => EnrichedWhat::FileOpen { file, flags },
             KernelWhat::LibLoad { file } => {
-                let (dev, inode) = (file.dev, file.inode);
-                let load = Load { process: key, exec_id: event.exec_id, dev, inode };
-                if !self.first_load(load) {
+                if !self.loads.is_first(key, event.exec_id, (file.dev, file.inode)) {
                     return None;
                 }
                 let library_name = library_name(file.path.file_name()).to_vec();
@@ -128,7 +111,7 @@ impl Enrich {
             KernelWhat::Exit { wait_status } => exit(wait_status),
             KernelWhat::Fork => return None,
         };
-        let cgroup = self.cgroups.get(&event.cgroup_id).cloned().flatten();
+        let cgroup = self.cgroups.path(event.cgroup_id);
         let container = cgroup.as_deref().and_then(container).map(Arc::from);
         let process = ProcessFacts {
             key,
@@ -152,7 +135,8 @@ impl Enrich {
         let mut unknown: Vec<(u64, u32)> = Vec::new();
         for event in events {
             let id = event.cgroup_id;
-            if self.cgroups.peek(&id).is_none() && unknown.iter().all(|&(known, _)| known != id) {
+            let wanted = self.cgroups.is_wanted(id, event.ts_ns);
+            if wanted && unknown.iter().all(|&(known, _)| known != id) {
                 unknown.push((id, event.process.tgid));
             }
         }
@@ -161,7 +145,21 @@ impl Enrich {
 
     /// Takes in the path of a cgroup; None: it is not to be found, and not asked for again.
     pub fn know_cgroup(&mut self, id: u64, path: Option<&str>) {
-        self.cgroups.insert(id, path.map(Arc::from));
+        self.cgroups.know(id, path);
+    }
+
+    /// Takes in that nobody answered for a cgroup in time: it is asked for again, some time after `ts_ns`.
+    pub fn cgroup_unanswered(&mut self, id: u64, ts_ns: u64) {
+        self.cgroups.unanswered(id, ts_ns);
+    }
+
+    /// A process that ended makes room. What is still known of it.
+    fn forget(&mut self, key: &ProcessKey) -> Option<Known> {
+        self.loads.forget(key);
+        if self.by_pid.peek(&key.tgid) == Some(key) {
+            self.by_pid.remove(&key.tgid);
+        }
+        self.processes.remove(key)
     }
 
     /// A child runs what its parent runs, until it executes something else.
@@ -178,24 +176,16 @@ impl Enrich {
     fn meet(&mut self, event: &KernelEvent) {
         let key = event.process;
         let Some(before) = self.before.remove(&key.tgid) else { return };
-        if before.start_ns != key.start_ns / TICK_NS * TICK_NS {
+        if key.start_ns.checked_sub(before.start_ns).is_none_or(|later| later >= TICK_NS) {
             return; // That one is gone, and its pid is used again.
         }
         self.processes.insert(key, before.known);
         // An exec has a new image, without the old one's libraries.
         if !matches!(event.what, KernelWhat::Exec { .. }) {
-            for (dev, inode) in before.libraries {
-                self.first_load(Load { process: key, exec_id: event.exec_id, dev, inode });
+            for file in before.libraries {
+                self.loads.is_first(key, event.exec_id, file);
             }
         }
-    }
-
-    fn first_load(&mut self, load: Load) -> bool {
-        let first = self.loads.insert(load);
-        if self.loads.len() > MOST_LOADS {
-            self.loads.pop_front();
-        }
-        first
     }
 
     fn timestamp(&self, ts_ns: u64) -> Timestamp {
@@ -324,6 +314,11 @@ mod tests {
         let told = enrich.enrich(event(4 * TICK_NS, load(5))).unwrap();
         assert_eq!(told.process.exe, None, "the pid is used again");
 
+        // Where another time namespace is ahead by a part of a tick.
+        let mut enrich = Enrich::default();
+        enrich.know(7, Before { start_ns: 3 * TICK_NS + 13, ..before.clone() });
+        assert!(enrich.enrich(event(4 * TICK_NS + 12, load(5))).is_none(), "mapped before");
+
         let mut enrich = Enrich::default();
         enrich.know(7, before);
         let exec = KernelWhat::Exec { exe: file("/bin/new", 1), arguments: Arguments::default() };
@@ -365,6 +360,27 @@ mod tests {
         let exit = KernelWhat::Exit { wait_status: 0 };
         assert_eq!(exe(enrich.enrich(event(1, exit))).as_deref(), Some(&b"/bin/sh"[..]));
         assert_eq!(exe(enrich.enrich(event(1, opened()))), None);
+    }
+
+    #[test]
+    fn processes_that_ended_displace_nobody() {
+        let mut enrich = Enrich::default();
+        let exec = || KernelWhat::Exec { exe: file("/bin/sh", 1), arguments: Arguments::default() };
+        enrich.enrich(event(1, exec())).unwrap();
+        assert!(enrich.enrich(event(1, load(5))).is_some());
+        for start_ns in 2..2 + 2 * MOST_PROCESSES as u64 {
+            let of_another = |what| {
+                let process = ProcessKey { tgid: 100 + start_ns as u32, start_ns };
+                KernelEvent { process, ..event(start_ns, what) }
+            };
+            enrich.enrich(of_another(exec())).unwrap();
+            assert!(enrich.enrich(of_another(load(5))).is_some());
+            enrich.enrich(of_another(KernelWhat::Exit { wait_status: 0 })).unwrap();
+        }
+        assert!(enrich.enrich(event(1, load(5))).is_none(), "told already");
+        let told = enrich.enrich(event(1, load(6))).unwrap();
+        assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/sh"[..]));
+        assert_eq!((enrich.by_pid.len(), enrich.processes.len()), (1, 1));
     }
 
     #[test]

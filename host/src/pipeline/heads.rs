@@ -39,7 +39,8 @@ pub trait AskHeads: std::fmt::Debug {
     /// Answers in order, not later than `until`; None is one that did not come.
     fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>>;
 
-    /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it.
+    /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it. None: it is not to be
+    /// found. Fewer than were asked for: the others were not answered.
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
 
     /// Looks into these processes, as far as they are there and it can be done by `until`.

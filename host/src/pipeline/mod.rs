@@ -163,9 +163,13 @@ impl<S> Line<S> {
         if unknown.is_empty() {
             return;
         }
+        let ts_ns = batch.last().map_or(0, |event| event.ts_ns);
         let paths = self.heads.cgroups(&unknown, Instant::now() + heads::WAIT);
         for (at, (id, _)) in unknown.into_iter().enumerate() {
-            self.enrich.know_cgroup(id, paths.get(at).cloned().flatten().as_deref());
+            match paths.get(at) {
+                Some(path) => self.enrich.know_cgroup(id, path.as_deref()),
+                None => self.enrich.cgroup_unanswered(id, ts_ns),
+            }
         }
     }
 }
