@@ -1,6 +1,7 @@
 //! crypto-tracer: which process opens which certificate, key or keystore, which loads which crypto library,
 //! and what starts and ends.
 
+pub mod boot;
 pub mod cgroup;
 pub mod cli;
 pub mod closed;

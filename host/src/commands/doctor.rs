@@ -54,6 +54,7 @@ fn configured(arguments: &cli::Doctor, stop: &Stop) -> Result<(Config, NewFile),
         filter: Vec::new(),
         config: arguments.config.clone(),
     };
+    source::check_user_namespace().map_err(trace::refused)?;
     let trust = Trust::of_this_process();
     let config = line::config(&arguments, &trust)?;
     line::plugins(&arguments, &config, &trust, stop)?;

@@ -12,7 +12,6 @@ use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
-use crate::event::ProcessKey;
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
     AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Reload,
@@ -69,6 +68,8 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     let stop = Stop::default();
     // First: a thread that is there before takes signals as if nobody waited for them.
     let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
+    // Before the configuration: in a user namespace nothing seems to belong to root.
+    source::check_user_namespace().map_err(refused)?;
     let trust = Trust::of_this_process();
     let config = line::config(run.plugins, &trust)?;
     let plugins = line::plugins(run.plugins, &config, &trust, &stop)?;
@@ -82,9 +83,11 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     let select = line::select(run.kinds, run.trace);
     line::warn(&select, plugins.interest(), run.say);
     let mut source = start_source(run, &select, &plugins, &reader, &config)?;
-    let descendants = run.trace.processes.watched.follow_children;
-    let seen = before::scan(&mut reader, descendants, &stop, run.say)?;
-    follow(run, &mut source, &seen)?;
+    let watched = &run.trace.processes.watched;
+    if watched.follow_children {
+        before::follow(&watched.pid, &mut source, &mut reader, &stop, run.say)?;
+    }
+    let seen = before::scan(&mut reader, watched.follow_children, &stop, run.say)?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
     let status_every = config.output.status_every;
@@ -227,20 +230,6 @@ pub(super) fn family(pids: &[u32], seen: &[SeenProcess]) -> Family {
     Family::of(pids, seen.iter().map(|process| (process.ppid, process.pid)).collect())
 }
 
-/// Names the processes that are there already; those that they make from now on the kernel side finds by itself.
-fn follow(run: &Run<'_>, source: &mut Source, seen: &[SeenProcess]) -> Result<(), Failure> {
-    let processes = &run.trace.processes;
-    if !processes.watched.follow_children {
-        return Ok(());
-    }
-    let family = family(&processes.watched.pid, seen);
-    let members = seen.iter().filter(|process| family.has(process.pid));
-    let keys: Vec<ProcessKey> = members
-        .map(|process| ProcessKey { tgid: process.pid, start_ns: process.start_ns })
-        .collect();
-    source.follow(&keys).map_err(|error| Failure::new(Code::Probe, error))
-}
-
 /// As much of the filters as the kernel can take.
 fn start_source(
     run: &Run<'_>,
@@ -259,7 +248,8 @@ fn start_source(
             load: select.kinds.load && select.files.is_empty(),
             // Whatever is printed: an exec tells the executable of what comes behind it.
             exec: true,
-            exit: select.kinds.exit,
+            // What ended need not be remembered.
+            exit: true,
             // A child that never executes anything has its parent's executable.
             fork: true,
         },

@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 use super::losses::{EVERY, LOOK};
 use super::status::{Word, status};
 use super::{Hangup, Line, LossTeller, Recorder, Sink};
+use crate::boot;
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
 use crate::reader::News;
@@ -233,7 +234,9 @@ impl<S: Sink> Live<S> {
         let now = Instant::now();
         let failures = self.failures_next.unwrap_or(now);
         let untold = self.untold.then(|| self.losses.next(now).max(failures));
-        untold.into_iter().chain(self.word.next()).min()
+        // Nothing wakes up for a program that was not run. Only who asked for such a probe pays for the look.
+        let silent = self.source.loses_silently().then(|| self.losses.look_again(now));
+        untold.into_iter().chain(silent).chain(self.word.next()).min()
     }
 
     /// Tells in the stream what is missing and what failed.
@@ -369,7 +372,7 @@ fn wall_offset_ns() -> i64 {
             break;
         }
     }
-    best.1
+    best.1.saturating_add(boot::ahead_ns())
 }
 
 /// The wall clock at a moment of the boot clock.

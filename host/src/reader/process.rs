@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::nursery;
 use super::protocol::{
-    Answer, HeadAnswer, HeadQuestion, LookedAt, MOST_BYTES, Question, SeenProcess, send,
+    Answer, HeadAnswer, HeadQuestion, Kin, LookedAt, MOST_BYTES, Question, SeenProcess, send,
 };
 use crate::interest::Interest;
 use crate::stop::Stop;
@@ -117,6 +117,15 @@ impl Reader {
         let number = self.next_number();
         match self.ask(number, &Question::Scan { number }, until, stop)? {
             Answer::Scan { processes, .. } => Some(processes),
+            _ => None,
+        }
+    }
+
+    /// Asks for all processes and their parents. None: they did not come by `until`.
+    pub fn kin(&mut self, until: Instant, stop: &Stop) -> Option<Vec<Kin>> {
+        let number = self.next_number();
+        match self.ask(number, &Question::Kin { number }, until, stop)? {
+            Answer::Kin { kin, .. } => Some(kin),
             _ => None,
         }
     }

@@ -50,6 +50,17 @@ pub enum Refusal {
     Denied,
 }
 
+/// A process and its parent.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Kin {
+    /// Process id.
+    pub pid: u32,
+    /// Parent.
+    pub ppid: u32,
+    /// As in [`SeenProcess`].
+    pub start_ns: u64,
+}
+
 /// A process that was there before the tracer.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct SeenProcess {
@@ -142,6 +153,10 @@ pub(super) enum Question {
     Scan {
         number: u64,
     },
+    /// All processes and their parents.
+    Kin {
+        number: u64,
+    },
     /// Processes whose ids are above `after`.
     Page {
         number: u64,
@@ -167,6 +182,7 @@ pub(super) enum Question {
 pub(super) enum Answer {
     Heads { number: u64, heads: Vec<HeadAnswer> },
     Scan { number: u64, processes: Vec<SeenProcess> },
+    Kin { number: u64, kin: Vec<Kin> },
     Cgroups { number: u64, paths: Vec<Option<String>> },
     Looked { number: u64, processes: Vec<LookedAt>, next: Option<u32> },
 }
@@ -176,6 +192,7 @@ impl Answer {
         match self {
             Answer::Heads { number, .. }
             | Answer::Scan { number, .. }
+            | Answer::Kin { number, .. }
             | Answer::Looked { number, .. }
             | Answer::Cgroups { number, .. } => *number,
         }
