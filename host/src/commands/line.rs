@@ -157,7 +157,7 @@ pub(super) fn remember(enrich: &mut Enrich, seen: &[SeenProcess], interest: &Int
         let before = Before {
             start_ns: process.start_ns,
             known: Known { exe: process.exe.as_deref().map(Into::into) },
-            libraries: libraries.map(|file| (file.dev, file.inode)).collect(),
+            libraries: libraries.map(|file| ((file.dev, file.inode), file.path.clone())).collect(),
         };
         enrich.know(process.pid, before);
     }

@@ -19,6 +19,9 @@ use crate::event::{
 /// Processes that are remembered. When there are more, the one that was silent longest is forgotten.
 pub const MOST_PROCESSES: usize = 16_384;
 
+/// OVERLAYFS_SUPER_MAGIC
+const OVERLAYFS: u32 = 0x794c_7630;
+
 /// What is remembered of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
@@ -33,8 +36,8 @@ pub struct Before {
     pub start_ns: u64,
     /// What is remembered of it.
     pub known: Known,
-    /// Device and inode number of each library that it has mapped.
-    pub libraries: Vec<(u32, u64)>,
+    /// Device and inode number, and path, of each library that it has mapped.
+    pub libraries: Vec<((u32, u64), Vec<u8>)>,
 }
 
 /// The step's memory.
@@ -101,7 +104,9 @@ impl Enrich {
         let what = match event.what {
             KernelWhat::FileOpen { file, flags } => EnrichedWhat::FileOpen { file, flags },
             KernelWhat::LibLoad { file } => {
-                if !self.loads.is_first(key, event.exec_id, (file.dev, file.inode)) {
+                let (path, inode) = (&file.path.bytes, (file.dev, file.inode));
+                let overlaid = (file.sb_magic == OVERLAYFS).then_some(path.as_slice());
+                if !self.loads.is_first(key, event.exec_id, inode, overlaid) {
                     return None;
                 }
                 let library_name = library_name(file.path.file_name()).to_vec();
@@ -182,8 +187,8 @@ impl Enrich {
         self.processes.insert(key, before.known);
         // An exec has a new image, without the old one's libraries.
         if !matches!(event.what, KernelWhat::Exec { .. }) {
-            for file in before.libraries {
-                self.loads.is_first(key, event.exec_id, file);
+            for (file, path) in before.libraries {
+                self.loads.had(key, event.exec_id, file, path);
             }
         }
     }
@@ -300,7 +305,7 @@ mod tests {
     #[test]
     fn what_was_there_before_the_start_is_known_with_the_first_event() {
         let known = Known { exe: Some((*b"/bin/old").into()) };
-        let before = Before { start_ns: 3 * TICK_NS, known, libraries: vec![(0, 5)] };
+        let before = Before { start_ns: 3 * TICK_NS, known, libraries: vec![((0, 5), Vec::new())] };
         let start_ns = 3 * TICK_NS + 17;
 
         let mut enrich = Enrich::default();
