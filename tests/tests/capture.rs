@@ -162,11 +162,11 @@ fn losses_without_any_event_are_told_soon() {
     // Nobody wants this one, so nothing of it comes through the ring.
     let path = dir.path().join("plain");
     fs::write(&path, "").unwrap();
-    let mut closing = actor!["closing", "200000", &path];
+    let mut closing = actor!["closing", &path];
     let options = ["--probe", "tp_btf", "--pid", &closing.pid().to_string()];
     let tracer = Tracer::monitor(options);
     closing.go();
-    // It stays, so its exit wakes up nobody.
+    // It goes on, so its exit wakes up nobody.
     let loss = tracer.wait_for("a loss", |event| event.kind() == "events_lost");
     assert_eq!(loss.text("cause"), "file_gone", "{}", loss.line());
     assert!(tracer.events().iter().all(|event| event.pid().is_none()), "nothing else woke it up");
@@ -194,7 +194,7 @@ fn containers_by_the_groups_that_runtimes_make() {
     let file = key(dir.path());
     let tracer = Tracer::monitor(["--extended"]);
     for (name, container) in groups {
-        let group = Group(own.join(format!("{name}")));
+        let group = Group(own.join(&name));
         if let Err(error) = fs::create_dir(&group.0) {
             eprintln!("skipped: no group can be made here ({error})");
             return;

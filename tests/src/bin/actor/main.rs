@@ -4,8 +4,8 @@
 //! `actor threads N`: N threads that all wait for each other, then it ends.
 //! `actor open N PATH...`: opens and closes each of the files N times, as fast as it can; prints how often it could.
 //! `actor paced RATE N PATH...`: the same with the files in turn, N opens in all, RATE a second.
-//! `actor closing N PATH`: opens the file N times while another thread closes whatever that gives; it stays until its
-//! standard input is closed.
+//! `actor closing PATH`: opens the file, again and again, while another thread closes whatever that gives; it goes on until
+//! its standard input is closed.
 //! `actor as UID ...`: what follows, as another user.
 //! `actor fuse MODE DEVICE DIR`: see [`fuse`]; it stays until its standard input is closed.
 #![expect(clippy::print_stdout, reason = "its answer to the test")]
@@ -41,12 +41,7 @@ fn act(words: &[&str]) -> io::Result<()> {
         ["threads", count] => threads(number(count)?),
         ["open", count, paths @ ..] => open(number(count)?, paths),
         ["paced", rate, count, paths @ ..] => paced(number(rate)?, number(count)?, paths),
-        ["closing", count, path] => {
-            closing(number(count)?, path)?;
-            // Its end would be an event.
-            io::stdin().read_line(&mut String::new())?;
-            Ok(())
-        }
+        ["closing", path] => closing(path),
         ["as", user, rest @ ..] => {
             become_user(number(user)?)?;
             act(rest)
@@ -100,7 +95,7 @@ fn paced(rate: u32, count: u32, paths: &[&str]) -> io::Result<()> {
 }
 
 /// Two threads that use the same number for a descriptor, far above those that anybody else uses.
-fn closing(count: u64, path: &str) -> io::Result<()> {
+fn closing(path: &str) -> io::Result<()> {
     const NUMBER: libc::c_int = 500;
     let path = std::ffi::CString::new(path)?;
     let stop = AtomicBool::new(false);
@@ -121,12 +116,15 @@ fn closing(count: u64, path: &str) -> io::Result<()> {
                 close(NUMBER);
             }
         });
-        for _ in 0..count {
-            close(open());
-        }
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                close(open());
+            }
+        });
+        let read = io::stdin().read_line(&mut String::new());
         stop.store(true, Ordering::Relaxed);
-    });
-    Ok(())
+        read.map(drop)
+    })
 }
 
 /// For good.
