@@ -174,6 +174,58 @@ fn losses_without_any_event_are_told_soon() {
     tracer.finish();
 }
 
+/// All that is told of a process comes from the kernel with the event: while the tracer does nothing, it ends.
+#[test]
+fn a_process_that_is_gone_before_it_is_looked_at() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let path = key(dir.path());
+    let tracer = Tracer::monitor(["--no-redact", "--extended"]);
+    tracer.signal(libc::SIGSTOP);
+    let pid = run(Command::new("cat").arg(&path));
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    tracer.signal(libc::SIGCONT);
+    let events = tracer.all_of(pid);
+    let kinds: Vec<_> = events.iter().map(Event::kind).collect();
+    assert_eq!(kinds, ["process_exec", "file_open", "process_exit"]);
+    let [exec, open, _exit] = events.as_slice() else { return };
+    let path = path.to_str().unwrap();
+    assert_eq!((exec.text("cmdline"), open.text("file")), (format!("cat {path}").as_str(), path));
+    for event in &events {
+        assert_eq!(event.text("process"), "cat", "{}", event.line());
+        assert!(event.text("exe").ends_with("/cat"), "{}", event.line());
+    }
+    tracer.finish();
+}
+
+/// What several threads do at once comes in the order of its time, or a millisecond late.
+#[test]
+fn events_of_several_processes_are_in_order() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let path = key(dir.path());
+    let mut actors: Vec<_> = (0..3).map(|_| actor!["paced", "2000", "2000", &path]).collect();
+    let pids: Vec<_> = actors.iter().map(|actor| actor.pid()).collect();
+    let tracer = Tracer::monitor(["--file", "*/some.key"]);
+    actors.iter_mut().for_each(|actor| actor.go());
+    actors.into_iter().for_each(|actor| drop(actor.end()));
+    let ours = |event: &Event| event.pid().is_some_and(|pid| pids.contains(&pid));
+    until("all opens", || {
+        (tracer.events().iter().filter(|e| ours(e)).count() >= 6000).then_some(())
+    });
+    let ended = tracer.finish();
+    let mut latest = 0;
+    for event in ended.events.iter().filter(|event| event.pid().is_some()) {
+        assert!(
+            latest - event.micros() <= 1000,
+            "{} µs: {}",
+            latest - event.micros(),
+            event.line()
+        );
+        latest = latest.max(event.micros());
+    }
+}
+
 /// Control groups as the runtimes make them, in the hierarchy that tells containers here.
 #[test]
 fn containers_by_the_groups_that_runtimes_make() {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, temp_dir};
+use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, temp_dir, trusted_dir};
 use serde_json::Value;
 
 fn doctor(options: &[&str]) -> Output {
@@ -78,7 +78,7 @@ fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
 #[test]
 fn the_configuration_names_a_probe_as_the_option_does() {
     needs_bpf!();
-    let dir = temp_dir();
+    let dir = trusted_dir();
     let run = |arguments: &[&str]| {
         let mut command = Command::new(program());
         let output = command.args(["monitor", "--duration", "1"]).args(arguments).output().unwrap();
