@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::{before, line};
+use super::{before, line, same};
 use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
 use crate::enrich::Enrich;
@@ -75,6 +75,10 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     let new = line::new_file(&config)?;
     if let Some(path) = run.output {
         Target::check(path).map_err(failed)?;
+    }
+    if let Some(record) = &run.capture.record {
+        same::check_record(record, run.output)?;
+        Target::check_new(record).map_err(failed)?;
     }
     run.trace.processes.watched.pid.iter().try_for_each(|&pid| before::check(pid))?;
 
