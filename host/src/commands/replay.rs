@@ -36,6 +36,7 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let trust = Trust::of_this_process();
     let config = line::config(&arguments.plugins, &trust)?;
     let plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
+    let Some(plugins) = plugins else { return Ok(()) };
     let duration = arguments.trace.processes.duration;
     if !duration.is_zero() {
         stop.at(Instant::now() + duration);
