@@ -12,6 +12,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Result as Compiled};
 
 use super::failure::Problem;
+use super::outline::times;
 use crate::confine::{self, Kept};
 use crate::stop::Stop;
 
@@ -35,10 +36,17 @@ impl Left {
     }
 }
 
-/// Compiles a component, unless that takes too long or the run is to end meanwhile.
-pub(super) fn compile(engine: &Engine, bytes: Vec<u8>, stop: &Stop) -> Result<Component, Problem> {
+/// Compiles a component, unless that takes too long or the run is to end meanwhile. Where components of more than the
+/// usual bytes are allowed, it may take as many times longer.
+pub(super) fn compile(
+    engine: &Engine,
+    bytes: Vec<u8>,
+    most: usize,
+    stop: &Stop,
+) -> Result<Component, Problem> {
     let engine = engine.clone();
-    let compiled = elsewhere(&LEFT, MOST, stop, move || Component::new(&engine, &bytes))?;
+    let compiled =
+        elsewhere(&LEFT, MOST * times(most), stop, move || Component::new(&engine, &bytes))?;
     compiled.map_err(super::component::damaged)
 }
 

@@ -56,18 +56,18 @@ impl Code {
         match &spec.source {
             PluginSource::Bundled => {
                 let bundled = bundled.ok_or(Problem::NoneBundled)?;
-                let said = Said::read(bundled.component, spec, wanted)?;
+                let said = Said::read(bundled.component, limits.component, spec, wanted)?;
                 let component = bundled.compiled(engine).map_err(damaged)?;
                 let named = (bundled.name, env!("CARGO_PKG_VERSION"));
                 Ok(Code::new(engine, component, named, said))
             }
             PluginSource::File(path) => {
                 let bytes = read(path, limits.component)?;
-                let said = Said::read(&bytes, spec, wanted)?;
+                let said = Said::read(&bytes, limits.component, spec, wanted)?;
                 let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
                 // A file says nothing of its version that could be believed: its content does.
                 let version: String = said.sha256.chars().take(12).collect();
-                let component = compile(engine, bytes, stop)?;
+                let component = compile(engine, bytes, limits.component, stop)?;
                 Ok(Code::new(engine, component, (&name(&stem), &version), said))
             }
         }
@@ -144,6 +144,7 @@ struct Said {
 impl Said {
     fn read(
         bytes: &[u8],
+        most: usize,
         spec: &PluginSpec,
         wanted: Option<&'static str>,
     ) -> Result<Said, Problem> {
@@ -151,7 +152,7 @@ impl Said {
         if let Some(pinned) = spec.sha256.as_ref().filter(|it| !it.eq_ignore_ascii_case(&found)) {
             return Err(Problem::Pin { found, pinned: pinned.clone() });
         }
-        let Outline { imports, exports } = Outline::read(bytes)?;
+        let Outline { imports, exports } = Outline::read(bytes, most)?;
         let mut built_for: Option<Version> = None;
         for import in &imports {
             match import.strip_prefix(OURS) {

@@ -4,10 +4,12 @@
 //! The compiler's time and memory grow faster than a function's length and the number of its locals. A function of
 //! 4 MB, all that a plugin's file may have, would take a minute and a gigabyte. So the parts are bounded too, far above
 //! what compilers of real plugins make: those of this repository have up to 520 functions of up to 13 kB and 30 locals.
+//! Who allows larger components, as for plugins that bring an interpreter, allows as many times more of each part.
 
 use wasmparser::{BinaryReaderError, ComponentExternName, Parser, Payload};
 
 use super::failure::Problem;
+use super::limits::DEFAULT_COMPONENT;
 
 /// Functions of a component, in all its modules.
 const MOST_FUNCTIONS: u32 = 20_000;
@@ -28,9 +30,10 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// Reads all of a component, and finds what nobody would wait for.
-    pub(super) fn read(component: &[u8]) -> Result<Outline, Problem> {
-        let (mut outline, mut seen) = (Outline::default(), Seen::default());
+    /// Reads all of a component, and finds what nobody would wait for, where components of `most` bytes are allowed.
+    pub(super) fn read(component: &[u8], most: usize) -> Result<Outline, Problem> {
+        let mut outline = Outline::default();
+        let mut seen = Seen { times: times(most), ..Seen::default() };
         for payload in Parser::new(0).parse_all(component) {
             let payload = payload.map_err(damaged)?;
             // What is nested has imports and exports of its own, which are nobody's concern.
@@ -53,6 +56,11 @@ impl Outline {
     }
 }
 
+/// How many times larger components than by default are allowed.
+pub(super) fn times(most: usize) -> u32 {
+    u32::try_from(most.div_ceil(DEFAULT_COMPONENT)).unwrap_or(u32::MAX).clamp(1, 100)
+}
+
 fn add(names: &mut Vec<String>, name: ComponentExternName<'_>) -> Result<(), Problem> {
     names.push(name.name.to_owned());
     bound(names.len() <= MOST_NAMES, || format!("more than {MOST_NAMES} imports or exports"))
@@ -61,6 +69,7 @@ fn add(names: &mut Vec<String>, name: ComponentExternName<'_>) -> Result<(), Pro
 /// What was counted on the way.
 #[derive(Default)]
 struct Seen {
+    times: u32,
     depth: u32,
     parts: u32,
     functions: u32,
@@ -80,20 +89,21 @@ impl Seen {
             }
             Payload::CodeSectionStart { count, .. } => {
                 self.functions = self.functions.saturating_add(*count);
-                let within = self.functions <= MOST_FUNCTIONS;
-                bound(within, || format!("more than {MOST_FUNCTIONS} functions"))
+                let most = MOST_FUNCTIONS * self.times;
+                bound(self.functions <= most, || format!("more than {most} functions"))
             }
             Payload::CodeSectionEntry(body) => {
-                let bytes = body.range().len();
-                bound(bytes <= MOST_BODY, || {
-                    format!("a function of {bytes} bytes, at most {MOST_BODY} are allowed")
+                let (bytes, most) = (body.range().len(), MOST_BODY * self.times as usize);
+                bound(bytes <= most, || {
+                    format!("a function of {bytes} bytes, at most {most} are allowed")
                 })?;
                 let mut locals = 0_u32;
                 for group in body.get_locals_reader().map_err(damaged)? {
                     locals = locals.saturating_add(group.map_err(damaged)?.0);
                 }
-                bound(locals <= MOST_LOCALS, || {
-                    format!("a function of {locals} locals, at most {MOST_LOCALS} are allowed")
+                let most = MOST_LOCALS * self.times;
+                bound(locals <= most, || {
+                    format!("a function of {locals} locals, at most {most} are allowed")
                 })
             }
             _ => Ok(()),
@@ -122,23 +132,29 @@ mod tests {
         wat::parse_str(module).unwrap()
     }
 
+    fn read(component: &[u8]) -> Result<Outline, Problem> {
+        Outline::read(component, DEFAULT_COMPONENT)
+    }
+
     fn refused(component: &[u8]) -> String {
-        Outline::read(component).unwrap_err().to_string()
+        read(component).unwrap_err().to_string()
     }
 
     #[test]
     fn parts_have_bounds() {
         let most = MOST_LOCALS as usize;
-        assert!(Outline::read(&component(2, most, 100)).is_ok());
+        assert!(read(&component(2, most, 100)).is_ok());
         let told = refused(&component(1, most + 1, 1));
         assert!(told.contains("a function of 2001 locals, at most 2000 are allowed"), "{told}");
         // The end and the number of groups of locals are two bytes.
-        assert!(Outline::read(&component(1, 0, MOST_BODY - 2)).is_ok());
+        assert!(read(&component(1, 0, MOST_BODY - 2)).is_ok());
         let told = refused(&component(1, 0, MOST_BODY - 1));
         assert!(told.contains("a function of 131073 bytes"), "{told}");
-        assert!(Outline::read(&component(MOST_FUNCTIONS as usize, 0, 0)).is_ok());
+        assert!(read(&component(MOST_FUNCTIONS as usize, 0, 0)).is_ok());
         let told = refused(&component(MOST_FUNCTIONS as usize + 1, 0, 0));
         assert!(told.contains("more than 20000 functions"), "{told}");
+        let larger = Outline::read(&component(1, 3 * most, 1), 3 * DEFAULT_COMPONENT);
+        assert!(larger.is_ok(), "larger components have larger functions");
         let modules = "(core module)".repeat(MOST_PARTS as usize);
         let told = refused(&wat::parse_str(format!("(component {modules})")).unwrap());
         assert!(told.contains("more than 100 parts"), "{told}");
@@ -150,7 +166,7 @@ mod tests {
             (import "acme:a/b" (instance))
             (component (import "acme:inner/x" (instance)))
             (instance $i (export "acme:c/d")))"#;
-        let outline = Outline::read(&wat::parse_str(text).unwrap()).unwrap();
+        let outline = read(&wat::parse_str(text).unwrap()).unwrap();
         assert_eq!(
             (outline.imports, outline.exports),
             (vec!["acme:a/b".to_owned()], vec!["acme:c/d".to_owned()])
@@ -161,10 +177,7 @@ mod tests {
     fn what_is_cut_or_odd_is_damaged() {
         let whole = component(3, 3, 3);
         for len in 8..whole.len() {
-            assert!(
-                matches!(Outline::read(&whole[..len]), Err(Problem::Damaged(_)) | Ok(_)),
-                "{len}"
-            );
+            assert!(matches!(read(&whole[..len]), Err(Problem::Damaged(_)) | Ok(_)), "{len}");
         }
         let told = refused(&whole[..whole.len() - 3]);
         assert!(told.contains("is damaged or cut short"), "{told}");
