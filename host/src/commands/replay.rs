@@ -94,11 +94,11 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     }
 }
 
+/// A recording behind its beginning, and what that says.
+type Opened = (Frames<BufReader<Input>>, Start);
+
 /// The recording behind its beginning. None: the end was asked for while nothing came of it.
-fn open(
-    arguments: &cli::Replay,
-    stop: &Stop,
-) -> Result<Option<(Frames<BufReader<Input>>, Start)>, Failure> {
+fn open(arguments: &cli::Replay, stop: &Stop) -> Result<Option<Opened>, Failure> {
     let path = &arguments.recording;
     let usage = |error: anyhow::Error| Failure { code: Code::Usage, error };
     let input = Input::open(path, stop)
