@@ -2,6 +2,7 @@
 //! and what starts and ends.
 
 pub mod boot;
+pub mod bounded;
 pub mod cgroup;
 pub mod cli;
 pub mod closed;
@@ -14,6 +15,7 @@ pub mod enrich;
 pub mod error;
 pub mod event;
 pub mod glob;
+pub mod input;
 pub mod interest;
 pub mod output;
 pub mod pipeline;

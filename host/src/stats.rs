@@ -40,7 +40,10 @@ impl Stats {
     pub fn miss(&mut self, cause: impl Into<Cow<'static, str>>, missing: Missing) {
         if missing.count > 0 {
             let Missing { count, exact } = missing;
-            self.lost.entry(cause.into()).or_insert(Missing { count: 0, exact }).count += count;
+            let sum =
+                &mut self.lost.entry(cause.into()).or_insert(Missing { count: 0, exact }).count;
+            // A recording may claim any number.
+            *sum = sum.saturating_add(count);
         }
     }
 
@@ -52,7 +55,8 @@ impl Stats {
 
     /// All events that are missing, as far as they were counted one by one.
     pub fn lost(&self) -> u64 {
-        self.lost.values().filter(|missing| missing.exact).map(|missing| missing.count).sum()
+        let exact = self.lost.values().filter(|missing| missing.exact);
+        exact.fold(0, |sum, missing| sum.saturating_add(missing.count))
     }
 }
 
@@ -127,5 +131,9 @@ mod tests {
             stats.to_string(),
             "5 events shown, 2 filtered, 5 lost (malformed 1, probe_missed perhaps 9, ring_full 4); 9 records received; 0 plugin failures"
         );
+        for cause in ["ring_full", "another"] {
+            stats.lose(cause, u64::MAX);
+        }
+        assert_eq!(stats.lost(), u64::MAX, "no number wraps around");
     }
 }

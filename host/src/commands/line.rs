@@ -14,7 +14,7 @@ use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
 use crate::output::{Ended, Format, Look, NewFile, Output, Target};
-use crate::plugin::{PluginSource, PluginSpec, Plugins, Trust};
+use crate::plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Trust};
 use crate::reader::SeenProcess;
 use crate::say::Say;
 use crate::select::{Kinds, Select};
@@ -27,13 +27,13 @@ pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Fa
     config.map_err(|error| Failure::new(Code::Usage, error))
 }
 
-/// Loads the plugins; a bad one is a bad argument.
+/// Loads the plugins; a bad one is a bad argument. None: the end was asked for meanwhile.
 pub(super) fn plugins(
     arguments: &PluginArgs,
     config: &Config,
     trust: &Trust,
     stop: &Stop,
-) -> Result<Plugins, Failure> {
+) -> Result<Option<Plugins>, Failure> {
     let chain = |files: &[OsString]| files.iter().map(named).collect();
     let setup = config.setup(
         chain(&arguments.classifier),
@@ -42,7 +42,11 @@ pub(super) fn plugins(
         trust,
         stop,
     );
-    Plugins::load(&setup).map_err(|error| Failure::new(Code::Usage, error))
+    match Plugins::load(&setup) {
+        Ok(plugins) => Ok(Some(plugins)),
+        Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),
+        Err(error) => Err(Failure::new(Code::Usage, error)),
+    }
 }
 
 /// `default` names the bundled plugin.

@@ -8,6 +8,7 @@ mod monitor;
 pub mod plugin;
 mod profile;
 mod replay;
+mod same;
 mod snapshot;
 mod text;
 mod trace;

@@ -38,7 +38,7 @@ pub(super) fn profile(arguments: &cli::Profile, say: Say) -> Result<(), Failure>
         names_in_kernel: false,
         say,
     };
-    let begun = trace::begin(&run)?;
+    let Some(begun) = trace::begin(&run)? else { return Ok(()) };
     let target = document::target(print, begun.new, &begun.stop)?;
     let Some(target) = target else { return Ok(()) };
     let pipe = target.pipe().map_err(failed)?;

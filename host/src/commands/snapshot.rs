@@ -29,7 +29,8 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
     let _signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
     let trust = Trust::of_this_process();
     let config = line::config(&arguments.plugins, &trust)?;
-    let mut plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
+    let plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
+    let Some(mut plugins) = plugins else { return Ok(()) };
     let new = line::new_file(&config)?;
     document::check(&arguments.print)?;
     let reader = Reader::start().context("cannot start the reader").map_err(failed)?;

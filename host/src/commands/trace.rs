@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::{before, line};
+use super::{before, line, same};
 use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
 use crate::enrich::Enrich;
@@ -63,8 +63,8 @@ pub(super) struct Begun {
     pub(super) new: NewFile,
 }
 
-/// From arguments to an attached kernel side.
-pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
+/// From arguments to an attached kernel side. None: the end was asked for before.
+pub(super) fn begin(run: &Run<'_>) -> Result<Option<Begun>, Failure> {
     let stop = Stop::default();
     // First: a thread that is there before takes signals as if nobody waited for them.
     let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
@@ -73,9 +73,14 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     let trust = Trust::of_this_process();
     let config = line::config(run.plugins, &trust)?;
     let plugins = line::plugins(run.plugins, &config, &trust, &stop)?;
+    let Some(plugins) = plugins else { return Ok(None) };
     let new = line::new_file(&config)?;
     if let Some(path) = run.output {
         Target::check(path).map_err(failed)?;
+    }
+    if let Some(record) = &run.capture.record {
+        same::check_record(record, run.output)?;
+        Target::check_new(record).map_err(failed)?;
     }
     run.trace.processes.watched.pid.iter().try_for_each(|&pid| before::check(pid))?;
 
@@ -91,7 +96,7 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
     let status_every = config.output.status_every;
-    Ok(Begun {
+    let begun = Begun {
         stop,
         signals,
         trust,
@@ -103,7 +108,8 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
         seen,
         select,
         new,
-    })
+    };
+    Ok(Some(begun))
 }
 
 /// A run that has given up its privileges.
@@ -185,7 +191,7 @@ impl Ready {
 
 /// Traces and prints a stream.
 pub(super) fn stream(run: &Run<'_>, print: &Print) -> Result<(), Failure> {
-    let begun = begin(run)?;
+    let Some(begun) = begin(run)? else { return Ok(()) };
     let new = begun.new;
     let Some(target) = line::target(print, new, &begun.stop)? else { return Ok(()) };
     let ready = begun.ready(run)?;
@@ -218,7 +224,10 @@ fn reload(run: &Run<'_>, trust: Trust, stop: &Stop) -> Reload {
         give_memory_back();
         plugins
     };
-    Arc::new(move || load().map_err(|failure: Failure| failure.error))
+    Arc::new(move || {
+        let loaded = load().map_err(|failure: Failure| failure.error)?;
+        loaded.context("the run is to end")
+    })
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> Failure {

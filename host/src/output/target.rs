@@ -144,6 +144,17 @@ impl Target {
         Target::of(file.into(), path.display().to_string()).map_err(failed)
     }
 
+    /// Whether [`Target::create_new`] can succeed, as far as that is to know without making the file.
+    pub fn check_new(path: &Path) -> Result<(), OpenError> {
+        match std::fs::symlink_metadata(path) {
+            Ok(_) => {
+                let source = std::io::Error::from_raw_os_error(libc::EEXIST);
+                Err(OpenError { option: RECORD, path: path.to_owned(), source })
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Whether [`Target::open`] can succeed, as far as that is to know without making the file.
     pub fn check(path: &Path) -> Result<(), OpenError> {
         let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };

@@ -147,6 +147,8 @@ pub struct RecordedHeads(Rc<RefCell<Recorded>>);
 struct Recorded {
     /// What was asked in this batch, in the order of the asking.
     now: HashMap<HeadQuestion, VecDeque<Option<HeadAnswer>>>,
+    /// What that takes.
+    now_bytes: usize,
     /// The last answer for each file: today's plugins may forget a verdict that was remembered then.
     before: HashMap<WhichFile, HeadAnswer>,
     /// The same files, as they came: the first goes first.
@@ -159,6 +161,8 @@ type WhichFile = (Vec<u8>, u32, u64, i128);
 
 /// Bytes of heads that a replay remembers.
 const MOST_REMEMBERED: usize = 64 << 20;
+/// Bytes of answers before their records: those of one frame fit. More would be a recording that was made up.
+const MOST_NOW: usize = 128 << 20;
 
 impl RecordedHeads {
     /// Takes the answers for the records that follow.
@@ -168,13 +172,18 @@ impl RecordedHeads {
             if let Some(answer) = answer.as_ref().filter(|answer| answer.head.is_ok()) {
                 known.remember(&question, answer);
             }
-            known.now.entry(question).or_default().push_back(answer);
+            known.now_bytes += takes(&question.path, answer.as_ref());
+            if known.now_bytes <= MOST_NOW {
+                known.now.entry(question).or_default().push_back(answer);
+            }
         }
     }
 
     /// The records of these answers are through.
     pub fn batch_ends(&self) {
-        self.0.borrow_mut().now.clear();
+        let mut known = self.0.borrow_mut();
+        known.now.clear();
+        known.now_bytes = 0;
     }
 }
 
@@ -189,18 +198,24 @@ impl Recorded {
     }
 
     fn remember(&mut self, file: &HeadQuestion, answer: &HeadAnswer) {
-        let size = |answer: &HeadAnswer| answer.head.as_ref().map_or(0, Vec::len) + 256;
         let file = which(file);
-        self.bytes += size(answer);
+        self.bytes += takes(&file.0, Some(answer));
         match self.before.insert(file.clone(), answer.clone()) {
-            Some(old) => self.bytes -= size(&old),
+            Some(old) => self.bytes -= takes(&file.0, Some(&old)),
             None => self.order.push_back(file),
         }
         while self.bytes > MOST_REMEMBERED {
             let Some(first) = self.order.pop_front() else { break };
-            self.bytes -= self.before.remove(&first).as_ref().map_or(0, size);
+            let gone = self.before.remove(&first);
+            self.bytes -= gone.map_or(0, |gone| takes(&first.0, Some(&gone)));
         }
     }
+}
+
+/// Bytes that an answer takes, about: the path is in two places.
+fn takes(path: &[u8], answer: Option<&HeadAnswer>) -> usize {
+    let head = answer.and_then(|answer| answer.head.as_ref().ok()).map_or(0, Vec::len);
+    head + 2 * path.len() + 256
 }
 
 fn which(file: &HeadQuestion) -> WhichFile {

@@ -4,10 +4,14 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::bounded::at_most;
 use crate::interest::Interest;
 
 /// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
 pub(super) const MOST_BYTES: usize = 64 << 20;
+
+/// Files of which one process maps code: more than fit into what is read of its `maps`.
+const MOST_MAPPED: usize = 1 << 16;
 
 /// A file whose beginning is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
@@ -75,6 +79,7 @@ pub struct SeenProcess {
     /// Path of its cgroup.
     pub cgroup: Option<String>,
     /// Files of which code is mapped.
+    #[serde(deserialize_with = "at_most::<_, _, MOST_MAPPED>")]
     pub mapped: Vec<MappedFile>,
 }
 
