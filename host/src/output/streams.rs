@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -147,6 +149,8 @@ fn on_a_pipe_the_end_is_written_when_the_run_ends() {
 fn a_reader_that_went_away_is_no_error_and_ends_the_writer() {
     let (reads, target) = pipe();
     let mut output = Output::start(target, Format::JsonStream, false).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(output.writer().ended()).poll(&mut context).is_pending(), "it can write");
     drop(reads);
     output.notice(&notice(1));
     block(async {

@@ -278,7 +278,8 @@ mod tests {
         assert_eq!(replaces.offset(), Some(0));
         rustix::io::write(&replaces.fd, b"new").unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), replaces.offset()), (b"new".to_vec(), Some(3)));
-        let null = Target::open(Path::new("/dev/null"), false, NewFile::default()).unwrap();
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        let null = Target::of(null.into(), "a device".to_owned()).unwrap();
         assert_eq!((null.offset(), null.regular, null.has_reader), (None, false, false));
         let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(Target::of(one.into(), "a socket".to_owned()).unwrap().has_reader);
