@@ -140,6 +140,8 @@ fn mutants(folder: &Path, options: &Options, timeout: &str) -> Command {
     let mut mutants = Command::new(cargo());
     mutants.current_dir(folder).args(["mutants", "--in-place", "--timeout", timeout]);
     mutants.args(["--output", "target"]).env("INSTA_UPDATE", "no");
+    // A case that one change fails would be tried, and perhaps fail, for all others.
+    mutants.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
     if let Some(re) = &options.re {
         mutants.args(["--re", re]);
     }

@@ -93,6 +93,7 @@ mod tests {
         assert_eq!(chunk.events(), 2);
         assert_eq!(chunk.parts(100).collect::<Vec<_>>(), [12]);
         assert_eq!(chunk.parts(9).collect::<Vec<_>>(), [9, 12]);
+        assert_eq!(chunk.parts(8).collect::<Vec<_>>(), [4, 12]);
         assert_eq!(chunk.parts(1).collect::<Vec<_>>(), [4, 9, 12]);
         assert_eq!(chunk.whole(3), (0, 0));
         assert_eq!(chunk.whole(4), (4, 1));

@@ -57,7 +57,7 @@ fn open(path: &str, file_type: FileType) -> RedactedEvent {
     redacted("cat", EnrichedWhat::FileOpen { file: file(path), flags: 0 }, Some(file_type))
 }
 
-fn exit(exit_code: i32) -> RedactedEvent {
+pub(super) fn exit(exit_code: i32) -> RedactedEvent {
     redacted("cat", EnrichedWhat::Exit { exit_code, signal: None }, None)
 }
 

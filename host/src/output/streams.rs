@@ -193,3 +193,28 @@ fn a_reader_that_does_not_read_is_not_waited_for_longer_than_that() {
     let length = reads.read(&mut text).unwrap();
     assert!(length > 0 && text[..length].ends_with(b"\n"));
 }
+
+#[test]
+fn events_are_counted_and_gathered_until_they_are_worth_a_write() {
+    let dir = tempfile::tempdir().unwrap();
+    for (at, format) in FORMATS.into_iter().enumerate() {
+        let path = dir.path().join(at.to_string());
+        let mut output = Output::start(open(&path, format), format, false).unwrap();
+        let mut count = 0;
+        while !output.is_full() {
+            output.event(&super::rows::exit(3));
+            count += 1;
+        }
+        assert!(count > 100, "{count}");
+        let ended = output.finish(soon());
+        assert_eq!((ended.written, ended.not_written), (count, 0));
+        let text = fs::read_to_string(&path).unwrap();
+        assert_counts(format, &text, usize::try_from(count).unwrap());
+        if format == Format::JsonPretty {
+            assert!(
+                text.starts_with("[\n  {\n    \"event_type\": \"process_exit\",\n"),
+                "{text:.80}"
+            );
+        }
+    }
+}

@@ -73,6 +73,7 @@ fn what_is_too_much_is_counted() {
     let profile = builder.finish(counted());
     assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MOST_LISTED, 5));
     assert_eq!(profile.statistics.files_accessed, MOST_LISTED + 5);
+    assert!(serde_json::to_string(&profile).unwrap().contains("\"files_not_listed\":5"));
     assert!(profile.files_accessed.iter().all(|file| file.access_count == 2));
 }
 
