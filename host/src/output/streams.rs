@@ -202,7 +202,7 @@ fn events_are_counted_and_gathered_until_they_are_worth_a_write() {
         let mut output = Output::start(open(&path, format), format, false).unwrap();
         let mut count = 0;
         while !output.is_full() {
-            output.event(&super::rows::exit(3));
+            output.event(&rows::exit(3));
             count += 1;
         }
         assert!(count > 100, "{count}");
