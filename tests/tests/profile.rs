@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -161,6 +162,37 @@ fn children_are_followed_to_the_end_of_the_last_one() {
     for key in &keys[1..] {
         assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 1);
     }
+}
+
+/// A service asks how it is, and has it read its configuration anew: both are answered, neither ends the run.
+#[test]
+fn signals_that_ask_for_something_do_not_end_the_run() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("later.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let actor = actor!["open", "3", &key];
+    let mut command = Command::new(program());
+    command.args(["profile", "--duration", LONG, "--format", "json-stream"]);
+    command.args(["--pid", &actor.pid().to_string()]);
+    // SAFETY: setsid is a system call alone, which may stand between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            Ok(())
+        });
+    }
+    let tracer = Tracer::start(command);
+    let says = |text: &str| {
+        until(text, || tracer.said().iter().any(|line| line.contains(text)).then_some(()));
+    };
+    tracer.signal(libc::SIGUSR1);
+    says(" records received; 0 plugin failures; ");
+    tracer.signal(libc::SIGHUP);
+    says("reloaded: ");
+    actor.end();
+    let document = document(&tracer.wait(SOON));
+    assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 3);
 }
 
 /// A quiet process still gives a document, also when somebody loses patience.

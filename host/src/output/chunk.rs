@@ -93,11 +93,25 @@ mod tests {
         assert_eq!(chunk.events(), 2);
         assert_eq!(chunk.parts(100).collect::<Vec<_>>(), [12]);
         assert_eq!(chunk.parts(9).collect::<Vec<_>>(), [9, 12]);
+        assert_eq!(chunk.parts(8).collect::<Vec<_>>(), [4, 12]);
         assert_eq!(chunk.parts(1).collect::<Vec<_>>(), [4, 9, 12]);
         assert_eq!(chunk.whole(3), (0, 0));
         assert_eq!(chunk.whole(4), (4, 1));
         assert_eq!(chunk.whole(9), (9, 1));
         assert_eq!(chunk.whole(11), (9, 1));
         assert_eq!(chunk.whole(12), (12, 2));
+    }
+
+    #[test]
+    fn it_is_full_when_it_is_worth_a_write() {
+        let mut chunk = Chunk::default();
+        assert!(chunk.is_empty() && !chunk.is_full());
+        chunk.add(true, |out| out.resize(FULL - 1, b'x'));
+        assert!(!chunk.is_empty() && !chunk.is_full());
+        chunk.add(false, |out| out.push(b'\n'));
+        assert!(chunk.is_full());
+        let raw = Chunk::raw(b"abc".to_vec());
+        assert_eq!((raw.events(), raw.whole(3), raw.whole(2)), (0, (3, 0), (0, 0)));
+        assert_eq!(raw.parts(1).collect::<Vec<_>>(), [3]);
     }
 }

@@ -236,4 +236,72 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"3");
         assert_eq!(names(), ["link", "x.json"]);
     }
+
+    fn pipe() -> (File, DocumentTarget) {
+        let (reads, writes) = rustix::pipe::pipe().unwrap();
+        let target = Target::of(writes, "a pipe".to_owned()).unwrap();
+        (reads.into(), DocumentTarget { target, rename: None })
+    }
+
+    #[test]
+    fn a_document_that_is_longer_than_a_pipe_comes_whole() {
+        let (mut reads, target) = pipe();
+        assert!(target.pipe().unwrap().is_some(), "its reader can go away");
+        let document: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        let reader = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut reads, &mut bytes).map(|_| bytes)
+        });
+        target.write(&document, &Stop::default()).unwrap();
+        assert!(reader.join().unwrap().unwrap() == document);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error_and_a_full_device_is() {
+        let (reads, target) = pipe();
+        drop(reads);
+        target.write(b"x", &Stop::default()).unwrap();
+        // Through a link: what replaced it by mistake, as root, would replace the machine's own device.
+        let dir = tempfile::tempdir().unwrap();
+        let full = dir.path().join("full");
+        std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+        let target = DocumentTarget::open(&full, NewFile::default(), &Stop::default()).unwrap();
+        let target = target.unwrap();
+        assert!(target.pipe().unwrap().is_none());
+        let error = target.write(b"x", &Stop::default()).unwrap_err();
+        assert_eq!(
+            (error.name, error.source.raw_os_error()),
+            (full.display().to_string(), Some(libc::ENOSPC))
+        );
+    }
+
+    /// The end was asked for, and nobody reads: it is waited for a little, not for ever.
+    #[test]
+    fn a_reader_that_does_not_read_is_not_waited_for_once_the_end_was_asked_for() {
+        let (mut reads, target) = pipe();
+        let stop = Stop::default();
+        stop.ask();
+        let begun = Instant::now();
+        let error = target.write(&vec![b'x'; 1 << 20], &stop).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= LAST_WRITE, "it was waited for: {:?}", begun.elapsed());
+        let mut taken = Vec::new();
+        io::Read::read_to_end(&mut reads, &mut taken).unwrap();
+        assert!(taken.len() >= libc::PIPE_BUF, "what fits is in it");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_told_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = Stop::default();
+        let path = dir.path().join("no/x.json");
+        let error = DocumentTarget::open(&path, NewFile::default(), &stop).unwrap_err();
+        assert_eq!((error.option, &error.path), ("--output", &path));
+        // An end that was asked for while nobody reads a FIFO is no failure.
+        let fifo = dir.path().join("fifo");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        stop.ask();
+        assert!(DocumentTarget::open(&fifo, NewFile::default(), &stop).unwrap().is_none());
+    }
 }

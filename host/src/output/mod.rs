@@ -9,6 +9,11 @@ mod table;
 mod target;
 mod writer;
 
+#[cfg(test)]
+mod rows;
+#[cfg(test)]
+mod streams;
+
 pub use chunk::Chunk;
 pub use document::{DocumentShape, DocumentTarget, WriteError, json as document_json};
 pub use table::Look;

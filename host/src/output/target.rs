@@ -240,4 +240,84 @@ mod tests {
             assert!(!opened.unwrap_err().is_for_now());
         }
     }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn own_gid(path: &Path) -> u32 {
+        std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(path).unwrap())
+    }
+
+    #[test]
+    fn a_new_file_is_given_away_and_one_that_is_there_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        let target = Target::open(&path, true, NewFile::default()).unwrap();
+        assert_eq!((mode(&path), target.regular, target.has_reader), (0o600, true, false));
+        assert_eq!(target.name, path.display().to_string());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).unwrap();
+        Target::open(&path, false, NewFile { mode: 0o640, gid: None }).unwrap();
+        assert_eq!(mode(&path), 0o604);
+        let wide = dir.path().join("wide");
+        let new = NewFile { mode: 0o664, gid: Some(own_gid(&path)) };
+        Target::open(&wide, true, new).unwrap();
+        assert_eq!((mode(&wide), own_gid(&wide)), (0o664, own_gid(&path)));
+        // A group that it may not be given to: root may give it to any.
+        if rustix::process::geteuid().is_root() {
+            let given = dir.path().join("given");
+            Target::open(&given, true, NewFile { mode: 0o640, gid: Some(4) }).unwrap();
+            assert_eq!((mode(&given), own_gid(&given)), (0o640, 4));
+        }
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("behind"), &link).unwrap();
+        Target::open(&link, true, NewFile::default()).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(mode(&link), 0o600);
+    }
+
+    #[test]
+    fn what_is_there_is_appended_to_or_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        std::fs::write(&path, "before").unwrap();
+        let appends = Target::open(&path, true, NewFile::default()).unwrap();
+        assert_eq!(appends.offset(), None, "always at its end");
+        rustix::io::write(&appends.fd, b"+").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"before+");
+        let replaces = Target::open(&path, false, NewFile::default()).unwrap();
+        assert_eq!(replaces.offset(), Some(0));
+        rustix::io::write(&replaces.fd, b"new").unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), replaces.offset()), (b"new".to_vec(), Some(3)));
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        let null = Target::of(null.into(), "a device".to_owned()).unwrap();
+        assert_eq!((null.offset(), null.regular, null.has_reader), (None, false, false));
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(Target::of(one.into(), "a socket".to_owned()).unwrap().has_reader);
+    }
+
+    #[test]
+    fn a_recording_is_never_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.rec");
+        assert!(Target::create_new(&path).unwrap().regular);
+        assert_eq!(mode(&path), 0o600);
+        let error = Target::create_new(&path).unwrap_err();
+        assert_eq!(error.source.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(error.option, "--record");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_later_is_known_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for fine in [file.as_path(), &dir.path().join("new"), Path::new("new-in-this-folder")] {
+            Target::check(fine).unwrap();
+        }
+        let kind = |path: &Path| Target::check(path).unwrap_err().source.kind();
+        assert_eq!(kind(dir.path()), std::io::ErrorKind::IsADirectory);
+        assert_eq!(kind(&file.join("x")), std::io::ErrorKind::NotADirectory);
+        assert_eq!(kind(&dir.path().join("no/x")), std::io::ErrorKind::NotFound);
+    }
 }

@@ -300,3 +300,6 @@ impl Position<'_> {
         let _ = rustix::fs::ftruncate(fd, len);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ const NAP: Duration = Duration::from_millis(1);
 /// Records of one batch: bounds what a drain holds in memory.
 const BATCH: usize = 4096;
 /// How long the ring may be emptied after the end was asked for.
-const LAST_DRAIN: Duration = Duration::from_millis(40);
+const LAST_DRAIN: Duration = Duration::from_millis(30);
 /// How long the writer may take for what is left.
 const LAST_WRITE: Duration = Duration::from_millis(40);
 
@@ -111,6 +111,7 @@ impl<S: Sink> Live<S> {
         };
         tokio::pin!(end);
         let mut busy = false;
+        let mut last_drain = None;
         let why = loop {
             let tick = at(self.next_word());
             tokio::select! {
@@ -144,7 +145,8 @@ impl<S: Sink> Live<S> {
                     why = &mut end => {
                         if why == Why::Asked {
                             // What is in the middle of the steps may come out.
-                            let _ = tokio::time::timeout(LAST_DRAIN, &mut round).await;
+                            let until = *last_drain.insert(Instant::now() + LAST_DRAIN);
+                            let _ = tokio::time::timeout_at(until.into(), &mut round).await;
                         }
                         break why;
                     }
@@ -158,7 +160,8 @@ impl<S: Sink> Live<S> {
                 break Why::Over;
             }
         };
-        self.finish(why).await
+        // One patience for both: a reader that does not read uses up all of it, here or there.
+        self.finish(why, last_drain.unwrap_or_else(|| Instant::now() + LAST_DRAIN)).await
     }
 
     /// Takes everything that is in the ring; how many records that was.
@@ -293,10 +296,10 @@ impl<S: Sink> Live<S> {
     }
 
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
-    async fn finish(mut self, why: Why) -> io::Result<Outcome<S::Ended>> {
+    /// `until`: how long the ring may be emptied.
+    async fn finish(mut self, why: Why, until: Instant) -> io::Result<Outcome<S::Ended>> {
         self.source.detach();
         if why != Why::Output {
-            let until = Instant::now() + LAST_DRAIN;
             while Instant::now() < until && self.take_batch() > 0 {
                 self.set_clock();
                 let left = until.saturating_duration_since(Instant::now());

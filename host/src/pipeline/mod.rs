@@ -7,6 +7,8 @@ mod live;
 mod looked;
 mod losses;
 mod profiler;
+#[cfg(test)]
+mod recorded;
 mod recorder;
 mod replay;
 mod sink;

@@ -149,6 +149,8 @@ mod tests {
             "{/a,/b}/c.pem",
             "*{,x}",
             "/home/*/x.Pem",
+            "/a[b]{.txt,.log}",
+            "*{1,2,3,4,5,6,7,8,9}{1,2,3,4,5,6,7,8,9}.txt",
         ] {
             assert_eq!(reasons(&[glob]), [] as [String; 0], "{glob}");
         }
@@ -161,6 +163,7 @@ mod tests {
         {
             assert_eq!(reasons(&[glob]).len(), 1, "{glob}");
         }
+        assert_eq!(reasons(&["*{1,2,3,4,5,6,7,8}{1,2,3,4,5,6,7,8}.txt"]).len(), 1);
         assert!(reasons(&["server.pem"])[0].ends_with("'*/server.pem'"));
         assert_eq!(reasons(&["*.txt", "*.pem"]).len(), 1);
     }
