@@ -3,19 +3,23 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{Notify, mpsc};
 
-use super::chunk::Ends;
+use super::chunk::{Ends, ROOM};
 use super::{Chunk, Target};
 
-/// Chunks that may wait: 2 MiB.
+/// Chunks that there are: one is gathered, one is written, the others may wait.
 const CHUNKS: usize = 32;
+/// Chunks that may wait.
+const WAITING: usize = CHUNKS - 2;
+/// Bytes of all of them: the part of the event buffer that is behind the kernel's.
+pub const BUFFER_BYTES: usize = CHUNKS * ROOM;
 
 /// How much longer a writer is waited for that nothing holds up but a busy machine.
 const STARVED: Duration = Duration::from_secs(1);
@@ -54,6 +58,14 @@ struct Shared {
     /// The writer's thread has ended: everything is out, or nothing more will be.
     ended: AtomicBool,
     end: Notify,
+    /// Chunks that nothing is in.
+    spare: Mutex<Vec<Chunk>>,
+}
+
+impl Shared {
+    fn spare(&self) -> MutexGuard<'_, Vec<Chunk>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The writer's thread, seen from the pipeline.
@@ -91,9 +103,16 @@ impl Place<'_> {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread, with its buffer.
     pub(super) fn start(target: Target, ends: Ends) -> io::Result<Writer> {
-        let (messages, received) = mpsc::channel(CHUNKS);
+        let writer = Writer::unbuffered(target, ends)?;
+        writer.shared.spare().extend((0..CHUNKS).map(|_| Chunk::with_room()));
+        Ok(writer)
+    }
+
+    /// Starts the thread, for chunks that are made elsewhere.
+    pub(super) fn unbuffered(target: Target, ends: Ends) -> io::Result<Writer> {
+        let (messages, received) = mpsc::channel(WAITING);
         let (ended, result) = std::sync::mpsc::channel();
         let shared = Arc::new(Shared::default());
         let watched = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
@@ -106,6 +125,11 @@ impl Writer {
             theirs.end.notify_one();
         })?;
         Ok(Writer { messages, shared, result, watched, target: name })
+    }
+
+    /// A chunk to gather in: one of the buffer's, as long as there is one.
+    pub(super) fn spare(&self) -> Chunk {
+        self.shared.spare().pop().unwrap_or_default()
     }
 
     /// Waits for room in the buffer.
@@ -208,6 +232,10 @@ fn fill(
                 let (events, outcome) = position.put(&chunk);
                 shared.written.fetch_add(events, Ordering::Relaxed);
                 outcome?;
+                let mut spare = shared.spare();
+                if spare.len() < CHUNKS {
+                    spare.push(chunk.emptied());
+                }
             }
             Some(Message::Reopen(next)) => return position.close().map(|()| Some(next)),
             None => return position.close().map(|()| None),
@@ -298,5 +326,38 @@ impl Position<'_> {
             },
         };
         let _ = rustix::fs::ftruncate(fd, len);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However much is written, the memory is that of the start.
+    #[test]
+    fn the_buffer_is_there_from_the_start_and_is_all_there_is() {
+        let file: OwnedFd = tempfile::tempfile().unwrap().into();
+        let target = Target::of(file, "a file".to_owned()).unwrap();
+        let writer = Writer::start(target, Ends::NONE).unwrap();
+        let room = |writer: &Writer| {
+            writer.shared.spare().iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>()
+        };
+        assert_eq!((room(&writer), BUFFER_BYTES), (BUFFER_BYTES, 2 << 20));
+        for _ in 0..10 * CHUNKS {
+            let place = loop {
+                if let Ok(permit) = writer.messages.try_reserve() {
+                    break Place { permit: Some(permit), shared: &writer.shared };
+                }
+                std::thread::yield_now();
+            };
+            let mut chunk = writer.spare();
+            assert_eq!(chunk.bytes.capacity(), ROOM, "there is always one left");
+            chunk.add(true, |out| out.extend([b'x'; ROOM / 2]));
+            place.send(chunk);
+        }
+        let shared = Arc::clone(&writer.shared);
+        let ended = writer.finish(Chunk::default(), Instant::now() + STARVED);
+        assert_eq!((ended.written, ended.not_written), (10 * CHUNKS as u64, 0));
+        assert_eq!(shared.spare().len(), CHUNKS);
     }
 }
