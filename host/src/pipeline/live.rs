@@ -16,7 +16,7 @@ use crate::output::Ended;
 use crate::reader::News;
 use crate::signals::Signals;
 use crate::source::Source;
-use crate::stats::{Missing, Stats};
+use crate::stats::{Missing, Stats, Usage};
 
 /// How long events gather before they are taken: one wake-up for many, and one time order between threads.
 const NAP: Duration = Duration::from_millis(1);
@@ -26,6 +26,9 @@ const BATCH: usize = 4096;
 const LAST_DRAIN: Duration = Duration::from_millis(40);
 /// How long the writer may take for what is left.
 const LAST_WRITE: Duration = Duration::from_millis(40);
+
+/// When all of it is over, the reader's word of what it used included.
+const LAST_WORD: Duration = Duration::from_millis(90);
 
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct Outcome<E> {
     pub why: Why,
     /// How the recording ended.
     pub recording: Option<Ended>,
+    /// What the reader used, if it said so.
+    pub reader: Option<Usage>,
 }
 
 /// A run.
@@ -291,6 +296,7 @@ impl<S: Sink> Live<S> {
 
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
     async fn finish(mut self, why: Why) -> io::Result<Outcome<S::Ended>> {
+        let over = Instant::now() + LAST_WORD;
         self.source.detach();
         if why != Why::Output {
             let until = Instant::now() + LAST_DRAIN;
@@ -308,7 +314,8 @@ impl<S: Sink> Live<S> {
         let until = Instant::now() + LAST_WRITE;
         let recording = self.recorder.map(|recorder| recorder.finish(until));
         let output = self.line.sink.finish(until);
-        Ok(Outcome { stats: self.line.stats, output, why, recording })
+        let reader = self.line.heads.usage(over);
+        Ok(Outcome { stats: self.line.stats, output, why, recording, reader })
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::interest::Interest;
+use crate::stats::Usage;
 
 /// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
 pub(super) const MOST_BYTES: usize = 64 << 20;
@@ -160,6 +161,9 @@ pub(super) enum Question {
         number: u64,
         wanted: Vec<(u64, u32)>,
     },
+    Usage {
+        number: u64,
+    },
 }
 
 /// What the reader answers; `number` is the question's.
@@ -169,6 +173,7 @@ pub(super) enum Answer {
     Scan { number: u64, processes: Vec<SeenProcess> },
     Cgroups { number: u64, paths: Vec<Option<String>> },
     Looked { number: u64, processes: Vec<LookedAt>, next: Option<u32> },
+    Usage { number: u64, usage: Usage },
 }
 
 impl Answer {
@@ -177,6 +182,7 @@ impl Answer {
             Answer::Heads { number, .. }
             | Answer::Scan { number, .. }
             | Answer::Looked { number, .. }
+            | Answer::Usage { number, .. }
             | Answer::Cgroups { number, .. } => *number,
         }
     }
