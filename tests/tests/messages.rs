@@ -103,6 +103,8 @@ const REFUSED: &[&str] = &[
     "monitor --format summary",
     "doctor --no-redact",
     "version --pid 1",
+    "plugin list --pid 1",
+    "monitor --kind filter",
     // A value is none.
     "monitor --duration soon",
     "monitor --duration -1",

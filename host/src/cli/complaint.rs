@@ -157,7 +157,7 @@ fn misplaced_option(error: &clap::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::UnknownArgument => {
             let command = used_command(error)?;
-            let takers = takers(&cli, |command| takes_option(command, wrong));
+            let takers = takers(&cli, takes_option, wrong);
             let takers = listed(&takers)?;
             Some(format!("{command} has no option {wrong}; {takers}"))
         }
@@ -169,7 +169,7 @@ fn misplaced_option(error: &clap::Error) -> Option<String> {
             }
             let near = text(error, ContextKind::SuggestedValue);
             let near = near.map_or_else(String::new, |near| format!("; '{near}' is near"));
-            let takers = takers(&cli, |command| takes_format(command, value));
+            let takers = takers(&cli, takes_format, value);
             let takers = listed(&takers).filter(|_| wrong.contains("--format"));
             let takers = takers.map_or_else(String::new, |takers| format!(" ({takers})"));
             let right = and(right);
@@ -188,12 +188,19 @@ fn used_command(error: &clap::Error) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-fn takers(cli: &Command, takes: impl Fn(&Command) -> bool) -> Vec<&str> {
-    let commands = cli.get_subcommands().filter(|command| !command.is_hide_set());
-    commands.filter(|command| takes(command)).map(Command::get_name).collect()
+/// The commands, and those below them, that take something.
+fn takers(parent: &Command, takes: fn(&Command, &str) -> bool, what: &str) -> Vec<String> {
+    let commands = parent.get_subcommands().filter(|command| !command.is_hide_set());
+    let each = |command: &Command| {
+        let name = command.get_name();
+        let below = takers(command, takes, what);
+        let below = below.into_iter().map(|below| format!("{name} {below}"));
+        takes(command, what).then(|| name.to_owned()).into_iter().chain(below).collect::<Vec<_>>()
+    };
+    commands.flat_map(each).collect()
 }
 
-fn listed(names: &[&str]) -> Option<String> {
+fn listed(names: &[String]) -> Option<String> {
     match names {
         [] => None,
         [one] => Some(format!("{one} takes it")),

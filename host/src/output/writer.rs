@@ -60,6 +60,8 @@ struct Shared {
     end: Notify,
     /// Chunks that nothing is in.
     spare: Mutex<Vec<Chunk>>,
+    /// How many there are in all.
+    chunks: usize,
 }
 
 impl Shared {
@@ -105,16 +107,19 @@ impl Place<'_> {
 impl Writer {
     /// Starts the thread, with its buffer.
     pub(super) fn start(target: Target, ends: Ends) -> io::Result<Writer> {
-        let writer = Writer::unbuffered(target, ends)?;
-        writer.shared.spare().extend((0..CHUNKS).map(|_| Chunk::with_room()));
-        Ok(writer)
+        Writer::with(CHUNKS, target, ends)
     }
 
     /// Starts the thread, for chunks that are made elsewhere.
     pub(super) fn unbuffered(target: Target, ends: Ends) -> io::Result<Writer> {
+        Writer::with(0, target, ends)
+    }
+
+    fn with(chunks: usize, target: Target, ends: Ends) -> io::Result<Writer> {
         let (messages, received) = mpsc::channel(WAITING);
         let (ended, result) = std::sync::mpsc::channel();
-        let shared = Arc::new(Shared::default());
+        let spare: Vec<Chunk> = (0..chunks).map(|_| Chunk::with_room()).collect();
+        let shared = Arc::new(Shared { spare: spare.into(), chunks, ..Shared::default() });
         let watched = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
         let name = target.name.clone();
         let theirs = Arc::clone(&shared);
@@ -233,7 +238,7 @@ fn fill(
                 shared.written.fetch_add(events, Ordering::Relaxed);
                 outcome?;
                 let mut spare = shared.spare();
-                if spare.len() < CHUNKS {
+                if spare.len() < shared.chunks {
                     spare.push(chunk.emptied());
                 }
             }

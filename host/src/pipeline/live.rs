@@ -27,8 +27,8 @@ const LAST_DRAIN: Duration = Duration::from_millis(40);
 /// How long the writer may take for what is left.
 const LAST_WRITE: Duration = Duration::from_millis(40);
 
-/// When all of it is over, the reader's word of what it used included.
-const LAST_WORD: Duration = Duration::from_millis(90);
+/// When the reader has to have said what it used, counted from when the end was asked for.
+const LAST_WORD: Duration = Duration::from_millis(50);
 
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
