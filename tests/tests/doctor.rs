@@ -4,10 +4,14 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, temp_dir, trusted_dir};
+use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, temp_dir, trusted_dir, until};
 use serde_json::Value;
+
+/// How long an end may take; it is for a loaded machine.
+const PROMPT: Duration = Duration::from_millis(1500);
 
 fn doctor(options: &[&str]) -> Output {
     Command::new(program()).arg("doctor").args(options).output().unwrap()
@@ -210,4 +214,29 @@ fn a_configuration_that_is_not_obeyed_is_told_too() {
     let (code, document) = document(&["--config", file.to_str().unwrap()]);
     assert_eq!((code, &document["exit_code"]), (Some(2), &2.into()));
     assert!(document["kernel"]["release"].is_string());
+}
+
+/// While it waits for whoever reads its output, and before.
+#[test]
+fn asked_to_end_it_ends_well() {
+    let dir = temp_dir();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut command = Command::new(program());
+        command.args(["doctor", "--output"]).arg(&fifo).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let tasks = format!("/proc/{}/task", child.id());
+        until("the thread that takes signals", || {
+            let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
+            let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
+            tasks.any(|task| name(task).as_deref() == Some("signals\n")).then_some(())
+        });
+        let asked = Instant::now();
+        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        unsafe { libc::kill(child.id().try_into().unwrap(), signal) };
+        let status = until("the end of doctor", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "signal {signal}");
+        assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+    }
 }

@@ -234,3 +234,36 @@ fn it_has_to_be_told_whom() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("--pid") && said.contains("--name"), "{said}");
 }
+
+/// With a name that it never has, it is the end of the process that ends the run.
+#[test]
+fn a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone() {
+    needs_bpf!();
+    for follow in [&[][..], &["--follow-children"]] {
+        let actor = actor!["threads", "1"];
+        let pid = actor.pid().to_string();
+        let name = ["--pid", &pid, "--name", "ct-never-there", "--duration", "0"];
+        let tracer = profile(&[&name, follow].concat());
+        actor.end();
+        let ended = tracer.wait(SOON);
+        assert_eq!(ended.status.code(), Some(1), "{:?}", ended.said);
+        let last = ended.said.last().unwrap();
+        assert!(
+            last.contains(&format!("--pid {pid}")) && last.contains("'ct-never-there'"),
+            "{last}"
+        );
+    }
+}
+
+#[test]
+fn two_process_ids_contradict_each_other() {
+    let pids = [std::process::id().to_string(), "1".to_owned()];
+    for follow in [&[][..], &["--follow-children"]] {
+        let mut command = Command::new(program());
+        command.args(["profile", "--pid", &pids[0], "--pid", &pids[1]]).args(follow);
+        let output = output(&mut command);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--pid 1") && said.contains("no process is both"), "{said}");
+    }
+}

@@ -23,13 +23,19 @@ const SCAN_NEEDED: Duration = Duration::from_secs(10);
 /// In `/proc/PID/stat`: a kernel thread. Before Linux 6.8 `status` does not tell.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// Whether `--pid` names a process that a run can see anything of.
-pub(super) fn check(pid: u32) -> Result<(), Failure> {
+/// Whether `--pid` names anything at all.
+pub(super) fn there(pid: u32) -> Result<(), Failure> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     // Another user's process answers that it may not be signalled: it is there.
     if raw.is_none_or(|raw| test_kill_process(raw) == Err(Errno::SRCH)) {
         return Err(failed(anyhow!("--pid {pid}: there is no such process")));
     }
+    Ok(())
+}
+
+/// Whether `--pid` names a process that a run can see anything of.
+pub(super) fn check(pid: u32) -> Result<(), Failure> {
+    there(pid)?;
     // A thread answers a signal too. What `/proc` does not show is taken for what it was given as.
     let text = |name: &str| {
         let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();

@@ -18,7 +18,7 @@ use crate::plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Trust
 use crate::reader::SeenProcess;
 use crate::say::Say;
 use crate::select::{Kinds, Select};
-use crate::stats::{Stats, Usage};
+use crate::stats::{Stats, Usage, Used};
 use crate::stop::Stop;
 
 /// Reads the configuration; one that is not obeyed is a bad argument.
@@ -168,11 +168,16 @@ pub(super) fn remember(enrich: &mut Enrich, seen: &[SeenProcess], interest: &Int
 }
 
 /// What failed, the last line, and whether everything is out.
-pub(super) fn report(stats: &Stats, output: Ended, say: Say) -> Result<(), Failure> {
+pub(super) fn report(
+    stats: &Stats,
+    reader: Option<Usage>,
+    output: Ended,
+    say: Say,
+) -> Result<(), Failure> {
     for ((plugin, kind, cause), count) in &stats.plugin_failures {
         say.info(format_args!("plugin {plugin} failed {count} times as a {kind}: {cause}"));
     }
-    say.info(format_args!("{stats}; {}", Usage::own()));
+    say.info(format_args!("{stats}; {}", Used::with(reader)));
     ended(output)
 }
 

@@ -80,7 +80,7 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     });
     let patience = if stop.is_asked() { LAST_WRITE_ASKED } else { LAST_WRITE };
     let ended = line.sink.finish(Instant::now() + patience);
-    line::report(&line.stats, ended, say)?;
+    line::report(&line.stats, None, ended, say)?;
     if let Some(why) = line.plugins.must_end() {
         return Err(Failure { code: Code::Failed, error: anyhow!(why) });
     }

@@ -27,7 +27,7 @@ use crate::source::{self, Source};
 use crate::stats::Stats;
 use crate::stop::Stop;
 
-/// Size of the ring buffer. It holds over 100 ms of events at full speed.
+/// Size of the ring buffer. It holds over 100 ms of events at full speed; the writer's buffer comes on top.
 pub(super) const RING_BYTES: u32 = 8 << 20;
 
 /// What a command wants of a run.
@@ -202,7 +202,7 @@ pub(super) fn stream(run: &Run<'_>, print: &Print) -> Result<(), Failure> {
     let reopen = run.output.map(|path| again(path.to_owned()));
     let outcome = ready.live(run, sink, reopen)?;
     let failure = ended(outcome.recording, outcome.why);
-    line::report(&outcome.stats, outcome.output, run.say).and(failure)
+    line::report(&outcome.stats, outcome.reader, outcome.output, run.say).and(failure)
 }
 
 /// Whether the recording is whole, and no plugin ended the run.
@@ -355,4 +355,15 @@ fn announce(source: &Source, plugins: &Plugins, run: &Run<'_>) {
     });
     let parts: Vec<String> = probes.chain(source.outside().map(str::to_owned)).collect();
     run.say.info(format_args!("ready: {}", parts.join("; ")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RING_BYTES;
+    use crate::output::BUFFER_BYTES;
+
+    #[test]
+    fn events_have_ten_megabytes_between_kernel_and_output() {
+        assert_eq!((RING_BYTES, BUFFER_BYTES), (8 << 20, 2 << 20));
+    }
 }

@@ -168,10 +168,13 @@ impl Document for Snapshot {
     fn summary(&self) -> String {
         let Summary { total_processes, total_libraries, total_files } = self.summary;
         let mut text = format!(
-            "{} on {} (Linux {})\n{total_processes} processes with {total_libraries} crypto libraries and {total_files} open crypto files\n",
+            "{} on {} (Linux {})\n{} with {} and {}\n",
             self.generated_at,
             printable(&self.hostname),
             printable(&self.kernel),
+            several(total_processes, "process", "processes"),
+            several(total_libraries, "crypto library", "crypto libraries"),
+            several(total_files, "open crypto file", "open crypto files"),
         );
         if let Some(missing) = self.coverage.missing() {
             let _ = writeln!(text, "not complete: {missing}");
@@ -188,6 +191,11 @@ impl Document for Snapshot {
         }
         text
     }
+}
+
+/// A number and what is counted.
+fn several(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 #[cfg(test)]
@@ -255,6 +263,13 @@ mod tests {
         let snapshot = snapshot(vec![seen(3, vec![key("/a.key"), elsewhere])], COMPLETE);
         assert_eq!(snapshot.summary.total_files, 2);
         assert_eq!(snapshot.processes[0].open_crypto_files.len(), 2);
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!(several(0, "file", "files"), "0 files");
+        assert_eq!(several(1, "file", "files"), "1 file");
+        assert_eq!(several(20, "file", "files"), "20 files");
     }
 
     #[test]

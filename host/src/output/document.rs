@@ -1,9 +1,10 @@
 //! One document as bytes, and the bytes in a file, a pipe or a terminal.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,6 +21,11 @@ use crate::stop::Stop;
 const LAST_WRITE: Duration = Duration::from_millis(80);
 /// How often the wish to end is looked at while waiting.
 const LOOK_NS: i64 = 10_000_000;
+
+/// Longest file name in bytes.
+const MOST_NAME: usize = 255;
+/// Files of killed runs with the same process id that are got round.
+const MOST_LEFT: u32 = 100;
 
 /// How a document is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,12 +95,7 @@ impl DocumentTarget {
             return Ok(target.map(|target| DocumentTarget { target, rename: None }));
         }
         let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}.new", std::process::id()));
-        let part = path.with_file_name(hidden);
-        let file =
-            File::options().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
+        let (part, file) = unfinished(path, name).map_err(failed)?;
         let new = match &there {
             // The file keeps who may read it.
             Some(there) => NewFile { mode: there.mode() & 0o777, gid: Some(there.gid()) },
@@ -175,6 +176,26 @@ impl DocumentTarget {
             }
         }
         Ok(())
+    }
+}
+
+/// A new file beside `path`, for its owner only, for what is not whole yet. One that a killed run left is let alone.
+fn unfinished(path: &Path, name: &OsStr) -> io::Result<(PathBuf, File)> {
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600);
+    let mut number = 0;
+    loop {
+        let end = format!(".{}.{number}.new", std::process::id());
+        let name = name.as_bytes();
+        let room = MOST_NAME.saturating_sub(1 + end.len()).min(name.len());
+        let hidden = [b".", name.get(..room).unwrap_or_default(), end.as_bytes()].concat();
+        let part = path.with_file_name(OsStr::from_bytes(&hidden));
+        match options.open(&part) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_LEFT => {
+                number += 1;
+            }
+            opened => return opened.map(|file| (part, file)),
+        }
     }
 }
 
@@ -303,5 +324,22 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         stop.ask();
         assert!(DocumentTarget::open(&fifo, NewFile::default(), &stop).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_and_a_long_name_are_no_hindrance() {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = Stop::default();
+        for name in ["x.json".to_owned(), "x".repeat(255)] {
+            let path = dir.path().join(name);
+            let open = || DocumentTarget::open(&path, NewFile::default(), &stop).unwrap().unwrap();
+            let killed = open();
+            let left = killed.rename.as_ref().map(|(part, _)| part.clone()).unwrap();
+            std::mem::forget(killed);
+            open().write(b"whole", &stop).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+            assert_eq!(std::fs::read(left).unwrap(), b"", "it is somebody else's");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4);
     }
 }

@@ -1,8 +1,9 @@
 //! Where a stream goes.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,21 @@ impl NewFile {
     }
 }
 
+/// Whether what is appended would stand behind somebody's half line, as a machine that stopped leaves it.
+fn ends_in_half_a_line(file: &File, path: &Path) -> std::io::Result<bool> {
+    let there = file.metadata()?;
+    let Some(last) = there.len().checked_sub(1).filter(|_| there.is_file()) else {
+        return Ok(false);
+    };
+    // To append, nobody has to be allowed to read.
+    let read =
+        File::options().read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;
+    let found = read.metadata()?;
+    let mut byte = [0];
+    read.read_exact_at(&mut byte, last)?;
+    Ok((found.dev(), found.ino()) == (there.dev(), there.ino()) && byte != *b"\n")
+}
+
 /// The output cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open the file of {option} {}", path.display())]
@@ -108,6 +124,9 @@ impl Target {
             Err(error) => Err(error),
         }
         .map_err(failed)?;
+        if append && ends_in_half_a_line(&file, path).unwrap_or(false) {
+            (&file).write_all(b"\n").map_err(failed)?;
+        }
         let flags = fcntl_getfl(&file).map_err(|error| failed(error.into()))?;
         fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
         Target::of(file.into(), path.display().to_string()).map_err(failed)
@@ -231,6 +250,23 @@ mod tests {
     }
 
     #[test]
+    fn half_a_line_is_ended_before_something_is_appended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.json");
+        for (there, then) in [("{\"a\":1", "{\"a\":1\n"), ("{}\n", "{}\n"), ("", "")] {
+            std::fs::write(&path, there).unwrap();
+            Target::open(&path, true, NewFile::default()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), then);
+        }
+        std::fs::write(&path, "[1").unwrap();
+        Target::open(&path, false, NewFile::default()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "an array replaces it");
+        for path in ["/dev/null", "/dev/full"] {
+            Target::open(Path::new(path), true, NewFile::default()).unwrap();
+        }
+    }
+
+    #[test]
     fn what_will_never_open_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
@@ -246,7 +282,7 @@ mod tests {
     }
 
     fn own_gid(path: &Path) -> u32 {
-        std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(path).unwrap())
+        MetadataExt::gid(&std::fs::metadata(path).unwrap())
     }
 
     #[test]

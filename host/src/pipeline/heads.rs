@@ -9,6 +9,7 @@ use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, Process
 use crate::interest::Interest;
 use crate::plugin::Plugins;
 use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal};
+use crate::stats::Usage;
 use crate::stop::Stop;
 
 /// How long the heads of one drain are waited for, all together.
@@ -53,6 +54,12 @@ pub trait AskHeads: std::fmt::Debug {
     fn news(&mut self) -> Option<News> {
         None
     }
+
+    /// What the reader has used, if there is one that says so by `until`.
+    fn usage(&mut self, until: Instant) -> Option<Usage> {
+        let _ = until;
+        None
+    }
 }
 
 /// Processes, and where to go on, if there are more.
@@ -86,6 +93,10 @@ impl AskHeads for ReaderHeads {
 
     fn news(&mut self) -> Option<News> {
         self.reader.news()
+    }
+
+    fn usage(&mut self, until: Instant) -> Option<Usage> {
+        self.reader.usage(until)
     }
 }
 
@@ -136,6 +147,10 @@ impl AskHeads for KeptHeads {
 
     fn news(&mut self) -> Option<News> {
         self.inner.news()
+    }
+
+    fn usage(&mut self, until: Instant) -> Option<Usage> {
+        self.inner.usage(until)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::output::Ended;
 use crate::reader::News;
 use crate::signals::Signals;
 use crate::source::Source;
-use crate::stats::{Missing, Stats};
+use crate::stats::{Missing, Stats, Usage};
 
 /// How long events gather before they are taken: one wake-up for many, and one time order between threads.
 const NAP: Duration = Duration::from_millis(1);
@@ -27,6 +27,9 @@ const BATCH: usize = 4096;
 const LAST_DRAIN: Duration = Duration::from_millis(30);
 /// How long the writer may take for what is left.
 const LAST_WRITE: Duration = Duration::from_millis(40);
+
+/// When the reader has to have said what it used, counted from when the end was asked for.
+const LAST_WORD: Duration = Duration::from_millis(50);
 
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub struct Outcome<E> {
     pub why: Why,
     /// How the recording ended.
     pub recording: Option<Ended>,
+    /// What the reader used, if it said so.
+    pub reader: Option<Usage>,
 }
 
 /// A run.
@@ -298,6 +303,7 @@ impl<S: Sink> Live<S> {
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
     /// `until`: how long the ring may be emptied.
     async fn finish(mut self, why: Why, until: Instant) -> io::Result<Outcome<S::Ended>> {
+        let over = Instant::now() + LAST_WORD;
         self.source.detach();
         if why != Why::Output {
             while Instant::now() < until && self.take_batch() > 0 {
@@ -314,7 +320,8 @@ impl<S: Sink> Live<S> {
         let until = Instant::now() + LAST_WRITE;
         let recording = self.recorder.map(|recorder| recorder.finish(until));
         let output = self.line.sink.finish(until);
-        Ok(Outcome { stats: self.line.stats, output, why, recording })
+        let reader = self.line.heads.usage(over);
+        Ok(Outcome { stats: self.line.stats, output, why, recording, reader })
     }
 }
 

@@ -20,7 +20,7 @@ pub use heads::{AskHeads, Asked, Kept, KeptHeads, Page, ReaderHeads, RecordedHea
 pub use live::{Live, Outcome, Why, wall_now};
 pub use looked::{judge_looked, looked_facts};
 pub use losses::LossTeller;
-pub use profiler::Profiler;
+pub use profiler::{Profiler, Whose};
 pub use recorder::Recorder;
 pub use replay::{Replayed, replay};
 pub use sink::{Sink, Stream};

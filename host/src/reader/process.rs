@@ -14,6 +14,7 @@ use super::protocol::{
     Answer, HeadAnswer, HeadQuestion, Kin, LookedAt, MOST_BYTES, Question, SeenProcess, send,
 };
 use crate::interest::Interest;
+use crate::stats::Usage;
 use crate::stop::Stop;
 
 /// Files in one question. 256 heads of 64 KiB stay below the longest message.
@@ -182,6 +183,16 @@ impl Reader {
         match self.ask(number, &question, until, stop) {
             Some(Answer::Cgroups { paths, .. }) => paths,
             _ => Vec::new(),
+        }
+    }
+
+    /// What the reader that runs has used. None: it did not say by `until`.
+    pub fn usage(&mut self, until: Instant) -> Option<Usage> {
+        let number = self.next_number();
+        // It is asked when the run ends: the wish to end is no reason not to wait.
+        match self.ask(number, &Question::Usage { number }, until, &Stop::default())? {
+            Answer::Usage { usage, .. } => Some(usage),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::bounded::at_most;
 use crate::interest::Interest;
+use crate::stats::Usage;
 
 /// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
 pub(super) const MOST_BYTES: usize = 64 << 20;
@@ -180,6 +181,9 @@ pub(super) enum Question {
         number: u64,
         wanted: Vec<(u64, u32)>,
     },
+    Usage {
+        number: u64,
+    },
 }
 
 /// What the reader answers; `number` is the question's.
@@ -190,6 +194,7 @@ pub(super) enum Answer {
     Kin { number: u64, kin: Vec<Kin> },
     Cgroups { number: u64, paths: Vec<Option<String>> },
     Looked { number: u64, processes: Vec<LookedAt>, next: Option<u32> },
+    Usage { number: u64, usage: Usage },
 }
 
 impl Answer {
@@ -199,6 +204,7 @@ impl Answer {
             | Answer::Scan { number, .. }
             | Answer::Kin { number, .. }
             | Answer::Looked { number, .. }
+            | Answer::Usage { number, .. }
             | Answer::Cgroups { number, .. } => *number,
         }
     }

@@ -99,3 +99,31 @@ fn behind_the_end_everything_counts_as_not_written() {
     assert_eq!((ended.written, ended.not_written), (0, 9), "{ended:?}");
     assert!(ended.error.is_some());
 }
+
+/// However much is written, the memory is that of the start.
+#[test]
+fn the_buffer_is_there_from_the_start_and_is_all_there_is() {
+    let file: OwnedFd = tempfile::tempfile().unwrap().into();
+    let target = Target::of(file, "a file".to_owned()).unwrap();
+    let writer = Writer::start(target, Ends::NONE).unwrap();
+    let room = |writer: &Writer| {
+        writer.shared.spare().iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>()
+    };
+    assert_eq!((room(&writer), BUFFER_BYTES), (BUFFER_BYTES, 2 << 20));
+    for _ in 0..10 * CHUNKS {
+        let place = loop {
+            if let Ok(permit) = writer.messages.try_reserve() {
+                break Place { permit: Some(permit), shared: &writer.shared };
+            }
+            std::thread::yield_now();
+        };
+        let mut chunk = writer.spare();
+        assert_eq!(chunk.bytes.capacity(), ROOM, "there is always one left");
+        chunk.add(true, |out| out.extend([b'x'; ROOM / 2]));
+        place.send(chunk);
+    }
+    let shared = Arc::clone(&writer.shared);
+    let ended = writer.finish(Chunk::default(), Instant::now() + STARVED);
+    assert_eq!((ended.written, ended.not_written), (10 * CHUNKS as u64, 0));
+    assert_eq!(shared.spare().len(), CHUNKS);
+}
