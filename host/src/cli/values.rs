@@ -18,7 +18,7 @@ pub(super) fn nonempty() -> impl TypedValueParser<Value = OsString> {
 }
 
 /// A path that may be there or not.
-pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
+pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     nonempty().map(PathBuf::from)
 }
 

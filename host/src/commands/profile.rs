@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::pipeline::{Profiler, Why, wall_now};
 use crate::printable::printable;
 use crate::progress::Progress;
-use crate::reader::{LookedAt, SeenProcess};
+use crate::reader::{LookedAt, Nursery, SeenProcess};
 use crate::say::Say;
 use crate::select::Kinds;
 use crate::stats::Usage;
@@ -24,7 +24,7 @@ const PAGE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Traces until the processes have ended, or the duration is over.
-pub(super) fn profile(arguments: &cli::Profile, say: Say) -> Result<(), Failure> {
+pub(super) fn profile(arguments: &cli::Profile, nursery: Nursery, say: Say) -> Result<(), Failure> {
     let cli::Profile { duration, watched, capture, print, plugins } = arguments;
     let processes = Processes { duration: *duration, watched: watched.clone() };
     let trace = Trace { processes, ..Trace::default() };
@@ -38,7 +38,7 @@ pub(super) fn profile(arguments: &cli::Profile, say: Say) -> Result<(), Failure>
         names_in_kernel: false,
         say,
     };
-    let begun = trace::begin(&run)?;
+    let begun = trace::begin(&run, nursery)?;
     let target = document::target(print, begun.new, &begun.stop)?;
     let Some(target) = target else { return Ok(()) };
     let pipe = target.pipe().map_err(failed)?;

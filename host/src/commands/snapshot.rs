@@ -11,7 +11,7 @@ use crate::document::{Coverage, Seen, SnapshotBuilder};
 use crate::error::Failure;
 use crate::pipeline::{ReaderHeads, judge_looked, redactor, wall_now};
 use crate::plugin::{Plugins, Trust};
-use crate::reader::{LookedAt, Reader};
+use crate::reader::{LookedAt, Nursery, Reader};
 use crate::say::Say;
 use crate::signals::Signals;
 use crate::stats::Usage;
@@ -24,7 +24,11 @@ const PAGE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Looks once and prints.
-pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failure> {
+pub(super) fn snapshot(
+    arguments: &cli::Snapshot,
+    nursery: Nursery,
+    say: Say,
+) -> Result<(), Failure> {
     let stop = Stop::default();
     let _signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
     let trust = Trust::of_this_process();
@@ -32,7 +36,7 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
     let mut plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
     let new = line::new_file(&config)?;
     document::check(&arguments.print)?;
-    let reader = Reader::start().context("cannot start the reader").map_err(failed)?;
+    let reader = Reader::start(nursery).context("cannot start the reader").map_err(failed)?;
     let target = document::target(&arguments.print, new, &stop)?;
     let Some(target) = target else { return Ok(()) };
     // What is looked at has names that anybody may have chosen.

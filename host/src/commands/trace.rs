@@ -19,7 +19,7 @@ use crate::pipeline::{
     Reopen, Sink, Stream, Why, Word,
 };
 use crate::plugin::{Plugins, Trust};
-use crate::reader::{Reader, SeenProcess};
+use crate::reader::{Nursery, Reader, SeenProcess};
 use crate::record::Start;
 use crate::say::{Loudness, Say};
 use crate::select::{COMM_BYTES, Kinds, Select};
@@ -65,7 +65,7 @@ pub(super) struct Begun {
 }
 
 /// From arguments to an attached kernel side.
-pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
+pub(super) fn begin(run: &Run<'_>, nursery: Nursery) -> Result<Begun, Failure> {
     let stop = Stop::default();
     // First: a thread that is there before takes signals as if nobody waited for them.
     let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
@@ -74,11 +74,11 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     let plugins = line::plugins(run.plugins, &config, &trust, &stop)?;
     let new = line::new_file(&config)?;
     if let Some(path) = run.output {
-        Target::check(path).map_err(failed)?;
+        line::named_by_user(|| Target::check(path)).map_err(failed)?;
     }
     run.trace.processes.watched.pid.iter().try_for_each(|&pid| before::check(pid))?;
 
-    let mut reader = Reader::start().context("cannot start the reader").map_err(failed)?;
+    let mut reader = Reader::start(nursery).context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
     line::warn(&select, plugins.interest(), run.say);
     let mut source = start_source(run, &select, &plugins, &reader, &config)?;
@@ -131,8 +131,9 @@ impl Begun {
     pub(super) fn ready(self, run: &Run<'_>) -> Result<Ready, Failure> {
         let Begun { stop, signals, trust, status_every, select, .. } = self;
         let Begun { plugins, mut reader, source, enrich, seen, .. } = self;
-        let recording =
-            run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
+        let recording = run.capture.record.as_deref();
+        let recording = recording.map(|path| line::named_by_user(|| Target::create_new(path)));
+        let recording = recording.transpose().map_err(failed)?;
         // Everything is attached and open: what is left to do needs no privileges.
         line::confine(run.output, self.new)?;
         reader.wait_to_be_known();
@@ -181,8 +182,8 @@ impl Ready {
 }
 
 /// Traces and prints a stream.
-pub(super) fn stream(run: &Run<'_>, print: &Print) -> Result<(), Failure> {
-    let begun = begin(run)?;
+pub(super) fn stream(run: &Run<'_>, nursery: Nursery, print: &Print) -> Result<(), Failure> {
+    let begun = begin(run, nursery)?;
     let new = begun.new;
     let Some(target) = line::target(print, new, &begun.stop)? else { return Ok(()) };
     let ready = begun.ready(run)?;

@@ -12,7 +12,7 @@ mod scan;
 mod secrets;
 mod serve;
 
-pub use nursery::run as serve;
+pub use nursery::Nursery;
 pub use process::{News, Reader};
 pub use protocol::{
     Descriptor, HeadAnswer, HeadQuestion, LookedAt, MappedFile, Refusal, SeenProcess,
@@ -23,6 +23,3 @@ pub fn visible_head(content: &[u8]) -> Vec<u8> {
     let beginning = content.get(..head::HEAD_BYTES).unwrap_or(content);
     secrets::visible(beginning)
 }
-
-/// The hidden first argument that makes this program the reader.
-pub const ARGUMENT: &str = "__reader";

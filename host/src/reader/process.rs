@@ -1,15 +1,12 @@
 //! The reader's process, seen from the tracer.
 
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::nursery;
+use super::nursery::Nursery;
 use super::protocol::{
     Answer, HeadAnswer, HeadQuestion, LookedAt, MOST_BYTES, Question, SeenProcess, send,
 };
@@ -24,9 +21,6 @@ const MOST_REPLACED: u32 = 4;
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 /// How often the wish to end is looked at while waiting.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// How long the making of a reader may take.
-const BIRTH: Duration = Duration::from_secs(2);
 
 /// A reader that can be asked, or the memory of those that hung.
 #[derive(Debug)]
@@ -50,13 +44,6 @@ pub enum News {
     Off,
 }
 
-/// The process that makes readers.
-#[derive(Debug)]
-struct Nursery {
-    child: Child,
-    control: UnixStream,
-}
-
 #[derive(Debug)]
 struct Running {
     pid: i32,
@@ -69,9 +56,8 @@ struct Running {
 
 impl Reader {
     /// Starts the process.
-    pub fn start() -> io::Result<Reader> {
-        let nursery = Nursery::start()?;
-        let running = Some(nursery.make()?);
+    pub fn start(nursery: Nursery) -> io::Result<Reader> {
+        let running = Some(born(&nursery)?);
         Ok(Reader { nursery, running, number: 0, replaced: 0, news: None, shy: false })
     }
 
@@ -88,7 +74,7 @@ impl Reader {
     /// Process ids of the reader and of the process that makes readers, to be left out of the trace.
     pub fn pids(&self) -> Vec<u32> {
         let running = self.running.as_ref().and_then(|running| u32::try_from(running.pid).ok());
-        running.into_iter().chain([self.nursery.child.id()]).collect()
+        running.into_iter().chain([self.nursery.pid()]).collect()
     }
 
     /// Asks for heads, in order. An answer that is not there by `until`, or when `stop` is asked, is None.
@@ -224,7 +210,7 @@ impl Reader {
         self.running = None;
         if self.replaced < MOST_REPLACED {
             self.replaced += 1;
-            self.running = self.nursery.make().ok();
+            self.running = born(&self.nursery).ok();
         }
         self.news = Some(match self.running {
             Some(_) => News::Replaced(self.pids()),
@@ -233,41 +219,11 @@ impl Reader {
     }
 }
 
-impl Drop for Nursery {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Nursery {
-    fn start() -> io::Result<Nursery> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let child = Command::new("/proc/self/exe")
-            .arg0("crypto-tracer-reader")
-            .arg(super::ARGUMENT)
-            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // Ctrl+C is for the tracer: the reader ends when its socket closes.
-            .process_group(0)
-            .spawn()?;
-        ours.set_read_timeout(Some(BIRTH))?;
-        Ok(Nursery { child, control: ours })
-    }
-
-    fn make(&self) -> io::Result<Running> {
-        let (ours, theirs) = UnixStream::pair()?;
-        nursery::ask(self.control.as_fd(), theirs.as_fd())?;
-        let mut pid = [0; 4];
-        (&self.control).read_exact(&mut pid)?;
-        let pid = i32::from_le_bytes(pid);
-        if pid <= 0 {
-            return Err(io::Error::other("no reader could be forked"));
-        }
-        ours.set_write_timeout(Some(Duration::from_millis(50)))?;
-        Ok(Running { pid, socket: ours, incoming: Vec::new(), owes: None })
-    }
+/// A reader that was just made.
+fn born(nursery: &Nursery) -> io::Result<Running> {
+    let (pid, socket) = nursery.make()?;
+    socket.set_write_timeout(Some(Duration::from_millis(50)))?;
+    Ok(Running { pid, socket, incoming: Vec::new(), owes: None })
 }
 
 impl Running {
