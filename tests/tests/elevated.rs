@@ -9,7 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{Material, Tracer, needs_bpf, output, program, run, temp_dir, workspace};
+use crypto_tracer_tests::{
+    Material, Tracer, needs_bpf, output, program, run, temp_dir, until, workspace,
+};
 
 /// `nobody` on every distribution.
 const NOBODY: u32 = 65534;
@@ -204,6 +206,12 @@ fn a_run_keeps_no_privileges_but_the_readers_two() {
         let pid = run(Command::new("cat").arg(dir.path().join("a.pem")));
         if options.is_empty() {
             tracer.all_of(pid);
+        } else {
+            // Then the reader has closed the file.
+            let named = format!("\"pid\":{pid},");
+            until("its event", || {
+                fs::read_to_string(&file).ok().filter(|text| text.contains(&named))
+            });
         }
         let nothing = Privileges { capabilities: [0; 4], no_new: true };
         let tasks = fs::read_dir(format!("/proc/{}/task", tracer.pid())).unwrap();
