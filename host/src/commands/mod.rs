@@ -4,6 +4,7 @@ mod before;
 mod doctor;
 mod document;
 mod line;
+mod looking;
 mod monitor;
 pub mod plugin;
 mod profile;

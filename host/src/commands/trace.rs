@@ -16,7 +16,7 @@ use crate::event::ProcessKey;
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
     AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Reload,
-    Reopen, Sink, Stream, Why, Word,
+    Reopen, Sink, Stream, Why, Word, meet_reader,
 };
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{Nursery, Reader, SeenProcess};
@@ -83,7 +83,9 @@ pub(super) fn begin(run: &Run<'_>, nursery: Nursery) -> Result<Begun, Failure> {
     line::warn(&select, plugins.interest(), run.say);
     let mut source = start_source(run, &select, &plugins, &reader, &config)?;
     let descendants = run.trace.processes.watched.follow_children;
-    let seen = before::scan(&mut reader, descendants, &stop, run.say)?;
+    let interest = plugins.interest();
+    let seen = before::scan(&mut reader, interest, descendants, &stop, run.say)?;
+    meet_reader(reader.news(), &mut source, run.say);
     follow(run, &mut source, &seen)?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
@@ -147,6 +149,11 @@ impl Begun {
 }
 
 impl Ready {
+    /// Leaves a reader out of the trace that took the place of one that hung.
+    pub(super) fn meet_reader(&mut self, say: Say) {
+        meet_reader(self.heads.news(), &mut self.begun.source, say);
+    }
+
     /// Runs to the end. `reopen` opens the output anew; None: it is no file that was named.
     pub(super) fn live<S: Sink>(
         self,

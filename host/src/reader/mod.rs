@@ -3,9 +3,13 @@
 
 mod cgroup;
 mod confine;
+mod enough;
 mod head;
+mod hung;
 mod look;
+mod mounts;
 mod nursery;
+mod places;
 mod process;
 mod protocol;
 mod scan;
@@ -15,7 +19,7 @@ mod serve;
 pub use nursery::Nursery;
 pub use process::{News, Reader};
 pub use protocol::{
-    Descriptor, HeadAnswer, HeadQuestion, LookedAt, MappedFile, Refusal, SeenProcess,
+    Descriptor, HeadAnswer, HeadQuestion, LookedAt, MappedFile, Refusal, SeenProcess, Wanted,
 };
 
 /// What a plugin would see of a file that begins with these bytes.

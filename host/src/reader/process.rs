@@ -1,22 +1,26 @@
 //! The reader's process, seen from the tracer.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::hung::Hung;
 use super::nursery::Nursery;
 use super::protocol::{
-    Answer, HeadAnswer, HeadQuestion, LookedAt, MOST_BYTES, Question, SeenProcess, send,
+    Answer, HeadAnswer, LookedAt, MOST_BYTES, Question, SeenProcess, Wanted, send,
 };
 use crate::interest::Interest;
 use crate::stop::Stop;
 
-/// Files in one question. 256 heads of 64 KiB stay below the longest message.
+/// Files in one question.
 const MOST_FILES: usize = 256;
-/// How often a reader that hangs is replaced.
-const MOST_REPLACED: u32 = 4;
+/// Processes in one question about how they were before the tracer.
+const MOST_SCANNED: usize = 256;
+/// Bytes of libraries that processes had before. Of those behind it only that they are there is known.
+const MOST_SCANNED_BYTES: usize = 32 << 20;
 /// A reader that owes an answer for so long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 /// How often the wish to end is looked at while waiting.
@@ -28,7 +32,7 @@ pub struct Reader {
     nursery: Nursery,
     running: Option<Running>,
     number: u64,
-    replaced: u32,
+    hung: Hung,
     /// What nobody was told yet.
     news: Option<News>,
     /// A new reader is asked only when [`Reader::news`] told of it.
@@ -38,9 +42,9 @@ pub struct Reader {
 /// What became of a reader that hung.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// Another one took its place: what [`Reader::pids`] says now.
-    Replaced(Vec<u32>),
-    /// There is none any more: nothing is looked at from now on.
+    /// Another one took its place: what [`Reader::pids`] says now, and whose file it was.
+    Replaced(Vec<u32>, Option<u32>),
+    /// There is none for now.
     Off,
 }
 
@@ -50,15 +54,26 @@ struct Running {
     socket: UnixStream,
     /// Bytes of an answer that is not whole yet.
     incoming: Vec<u8>,
-    /// The question that was not answered yet, and when it was asked.
-    owes: Option<(u64, Instant)>,
+    /// The question that was not answered yet.
+    owes: Option<Owed>,
+}
+
+/// Answers to one question that are not there yet.
+#[derive(Debug)]
+struct Owed {
+    number: u64,
+    /// When it was asked, or when the last answer came.
+    since: Instant,
+    /// How many, with whose files they are about, where it is files.
+    left: VecDeque<Option<u32>>,
 }
 
 impl Reader {
     /// Starts the process.
     pub fn start(nursery: Nursery) -> io::Result<Reader> {
         let running = Some(born(&nursery)?);
-        Ok(Reader { nursery, running, number: 0, replaced: 0, news: None, shy: false })
+        let hung = Hung::default();
+        Ok(Reader { nursery, running, number: 0, hung, news: None, shy: false })
     }
 
     /// From now on a new reader waits until somebody took the news of it: its own opens shall not be traced.
@@ -80,68 +95,134 @@ impl Reader {
     /// Asks for heads, in order. An answer that is not there by `until`, or when `stop` is asked, is None.
     pub fn heads(
         &mut self,
-        files: &[HeadQuestion],
+        files: &[Wanted],
         until: Instant,
         stop: &Stop,
     ) -> Vec<Option<HeadAnswer>> {
-        let mut heads = Vec::with_capacity(files.len());
-        for files in files.chunks(MOST_FILES) {
-            let number = self.next_number();
-            let question = Question::Heads { number, files: files.to_vec() };
-            let mut answers = match self.ask(number, &question, until, stop) {
-                Some(Answer::Heads { heads, .. }) => heads,
-                _ => Vec::new(),
+        files.chunks(MOST_FILES).flat_map(|files| self.some_heads(files, until, stop)).collect()
+    }
+
+    fn some_heads(
+        &mut self,
+        files: &[Wanted],
+        until: Instant,
+        stop: &Stop,
+    ) -> Vec<Option<HeadAnswer>> {
+        let mut heads = vec![None; files.len()];
+        // Who made readers hang is left alone for a while: then it is he who has no heads, and nobody else.
+        let looked_at = |(_, file): &(usize, &Wanted)| !self.hung.rests(file.uid);
+        let (places, files): (Vec<usize>, Vec<Wanted>) = files
+            .iter()
+            .enumerate()
+            .filter(looked_at)
+            .map(|(place, file)| (place, file.clone()))
+            .unzip();
+        if files.is_empty() {
+            return heads;
+        }
+        let number = self.next_number();
+        let whose = files.iter().map(|file| Some(file.uid)).collect();
+        let mut asked = self.ask(number, &Question::Heads { number, files }, whose, until, stop);
+        for place in places {
+            let Some(Answer::Head { head, .. }) = asked else { break };
+            if let Some(slot) = heads.get_mut(place) {
+                *slot = Some(head);
             }
-            .into_iter();
-            heads.extend(files.iter().map(|_| answers.next()));
+            asked = self.more(until, stop);
         }
         heads
     }
 
-    /// Asks for all processes. None: they did not come by `until`.
-    pub fn scan(&mut self, until: Instant, stop: &Stop) -> Option<Vec<SeenProcess>> {
+    /// Asks for the ids of all processes. None: they did not come by `until`.
+    pub fn all_pids(&mut self, until: Instant, stop: &Stop) -> Option<Vec<u32>> {
         let number = self.next_number();
-        match self.ask(number, &Question::Scan { number }, until, stop)? {
-            Answer::Scan { processes, .. } => Some(processes),
+        match self.ask_once(number, &Question::Pids { number }, until, stop)? {
+            Answer::Pids { pids, .. } => Some(pids),
             _ => None,
         }
     }
 
-    /// Looks into at most `most` processes whose ids are above `after`; with them comes where to go on, if there are
-    /// more. None: they did not come by `until`.
-    pub fn page(
+    /// Asks for all processes, with the libraries of this interest; and how many there are of which only that they are
+    /// there could be known. None: they did not come by `until`.
+    pub fn scan(
         &mut self,
-        (after, most): (u32, usize),
         interest: &Interest,
         until: Instant,
         stop: &Stop,
-    ) -> Option<(Vec<LookedAt>, Option<u32>)> {
-        let number = self.next_number();
-        let question = Question::Page { number, after, most, interest: interest.clone() };
-        match self.ask(number, &question, until, stop)? {
-            Answer::Looked { processes, next, .. } => Some((processes, next)),
-            _ => None,
+    ) -> Option<(Vec<SeenProcess>, usize)> {
+        let pids = self.all_pids(until, stop)?;
+        let (mut seen, mut hidden, mut bytes) = (Vec::new(), 0, 0);
+        let mut waiting: VecDeque<&[u32]> = pids.chunks(MOST_SCANNED).collect();
+        while let Some(pids) = waiting.pop_front() {
+            let left = until.saturating_duration_since(Instant::now());
+            // One that hangs shall leave time for the others.
+            let soon = Instant::now() + (left / 3).max(HANGS_AFTER).min(left);
+            let interest = (bytes < MOST_SCANNED_BYTES).then_some(interest);
+            match self.scan_these(pids, interest, soon, stop) {
+                Some(mut some) => {
+                    let mapped = some.iter().flat_map(|process| &process.mapped);
+                    bytes += mapped.map(|file| file.path.len() + size_of_val(file)).sum::<usize>();
+                    hidden += if interest.is_none() { some.len() } else { 0 };
+                    seen.append(&mut some);
+                }
+                None if stop.is_asked() || left.is_zero() => return None,
+                None if pids.len() > 1 => {
+                    pids.chunks(1).rev().for_each(|pid| waiting.push_front(pid))
+                }
+                None => {
+                    hidden += 1;
+                    seen.append(&mut self.scan_these(pids, None, soon, stop).unwrap_or_default());
+                }
+            }
         }
+        Some((seen, hidden))
     }
 
-    /// Looks into these processes. None: they did not come by `until`.
+    fn scan_these(
+        &mut self,
+        pids: &[u32],
+        interest: Option<&Interest>,
+        until: Instant,
+        stop: &Stop,
+    ) -> Option<Vec<SeenProcess>> {
+        self.in_parts(pids, |reader, number, pids| {
+            let question = Question::Scan { number, pids, interest: interest.cloned() };
+            match reader.ask_once(number, &question, until, stop)? {
+                Answer::Scan { processes, next, .. } => Some((processes, next)),
+                _ => None,
+            }
+        })
+    }
+
+    /// Looks into these processes; without an interest only at who they are. None: not all came by `until`.
     pub fn look(
         &mut self,
         pids: &[u32],
-        interest: &Interest,
+        interest: Option<&Interest>,
         until: Instant,
         stop: &Stop,
     ) -> Option<Vec<LookedAt>> {
-        let (mut looked, mut rest) = (Vec::new(), pids);
-        // What is too much for one answer comes in several.
+        self.in_parts(pids, |reader, number, pids| {
+            let question = Question::Look { number, pids, interest: interest.cloned() };
+            match reader.ask_once(number, &question, until, stop)? {
+                Answer::Looked { processes, next, .. } => Some((processes, next)),
+                _ => None,
+            }
+        })
+    }
+
+    /// What is too much for one answer comes in several.
+    fn in_parts<T>(
+        &mut self,
+        pids: &[u32],
+        mut ask: impl FnMut(&mut Reader, u64, Vec<u32>) -> Option<(Vec<T>, Option<u32>)>,
+    ) -> Option<Vec<T>> {
+        let (mut all, mut rest) = (Vec::new(), pids);
         loop {
             let number = self.next_number();
-            let pids = rest.to_vec();
-            let question = Question::Look { number, pids, interest: interest.clone() };
-            let answer = self.ask(number, &question, until, stop)?;
-            let Answer::Looked { mut processes, next, .. } = answer else { return None };
-            looked.append(&mut processes);
-            let Some(last) = next else { return Some(looked) };
+            let (mut some, next) = ask(self, number, rest.to_vec())?;
+            all.append(&mut some);
+            let Some(last) = next else { return Some(all) };
             let behind = rest.iter().position(|&pid| pid == last)? + 1;
             rest = rest.get(behind..)?;
         }
@@ -156,7 +237,7 @@ impl Reader {
     ) -> Vec<Option<String>> {
         let number = self.next_number();
         let question = Question::Cgroups { number, wanted: wanted.to_vec() };
-        match self.ask(number, &question, until, stop) {
+        match self.ask_once(number, &question, until, stop) {
             Some(Answer::Cgroups { paths, .. }) => paths,
             _ => Vec::new(),
         }
@@ -167,18 +248,30 @@ impl Reader {
         self.number
     }
 
-    fn ask(
+    fn ask_once(
         &mut self,
         number: u64,
         question: &Question,
         until: Instant,
         stop: &Stop,
     ) -> Option<Answer> {
+        self.ask(number, question, [None].into(), until, stop)
+    }
+
+    /// Asks, and waits for the first answer of as many as `whose` has.
+    fn ask(
+        &mut self,
+        number: u64,
+        question: &Question,
+        whose: VecDeque<Option<u32>>,
+        until: Instant,
+        stop: &Stop,
+    ) -> Option<Answer> {
         let running = self.ready(until, stop)?;
         let asked = send(&running.socket, question);
-        running.owes = Some((number, Instant::now()));
-        match asked.and_then(|()| running.answer(until, stop)) {
-            Ok(answer) => answer,
+        running.owes = Some(Owed { number, since: Instant::now(), left: whose });
+        match asked {
+            Ok(()) => self.more(until, stop),
             Err(_) => {
                 self.replace();
                 None
@@ -186,15 +279,32 @@ impl Reader {
         }
     }
 
+    /// The next answer to the last question. None: there is no more, or it is late.
+    fn more(&mut self, until: Instant, stop: &Stop) -> Option<Answer> {
+        let running = self.running.as_mut()?;
+        running.owes.as_ref()?;
+        let answer = running.answer(until, stop);
+        if answer.is_err() || running.hangs() {
+            self.replace();
+        }
+        answer.ok().flatten()
+    }
+
     /// A reader that owes nothing.
     fn ready(&mut self, until: Instant, stop: &Stop) -> Option<&mut Running> {
+        if self.running.is_none() && self.hung.may_be_replaced() {
+            self.renew(None);
+        }
         let running = self.running.as_mut()?;
-        if let Some((_, since)) = running.owes {
+        while running.owes.is_some() {
             // Whatever comes now answers an old question.
             let late = running.answer(until, stop);
-            let hangs = running.owes.is_some() && since.elapsed() >= HANGS_AFTER;
-            if late.is_err() || hangs {
+            if late.is_err() || running.hangs() {
                 self.replace();
+                break;
+            }
+            if late.is_ok_and(|late| late.is_none()) {
+                break;
             }
         }
         if self.shy && self.news.is_some() {
@@ -203,17 +313,24 @@ impl Reader {
         self.running.as_mut().filter(|running| running.owes.is_none())
     }
 
-    /// Leaves this reader to itself and starts another one, a few times.
+    /// Leaves this reader to itself and starts another one, if there were not too many.
     fn replace(&mut self) {
         // It ends when it finds its socket closed. One that waits for a file system would not even die when it
         // is killed; nobody waits for it.
-        self.running = None;
-        if self.replaced < MOST_REPLACED {
-            self.replaced += 1;
-            self.running = born(&self.nursery).ok();
+        let Some(running) = self.running.take() else { return };
+        let whose = running.owes.and_then(|owed| owed.left.front().copied().flatten());
+        self.hung.count(running.pid, whose);
+        if self.hung.may_be_replaced() {
+            self.renew(whose);
+        } else {
+            self.news = Some(News::Off);
         }
+    }
+
+    fn renew(&mut self, whose: Option<u32>) {
+        self.running = born(&self.nursery).ok();
         self.news = Some(match self.running {
-            Some(_) => News::Replaced(self.pids()),
+            Some(_) => News::Replaced(self.pids(), whose),
             None => News::Off,
         });
     }
@@ -227,14 +344,23 @@ fn born(nursery: &Nursery) -> io::Result<Running> {
 }
 
 impl Running {
-    /// The answer that is owed. None: it did not come in time.
+    /// Whether an answer is owed for too long.
+    fn hangs(&self) -> bool {
+        self.owes.as_ref().is_some_and(|owed| owed.since.elapsed() >= HANGS_AFTER)
+    }
+
+    /// The next answer that is owed. None: it did not come in time.
     fn answer(&mut self, until: Instant, stop: &Stop) -> io::Result<Option<Answer>> {
         loop {
             while let Some(answer) = self.whole()? {
-                if self.owes.is_some_and(|(owed, _)| owed == answer.number()) {
+                let owed = self.owes.as_mut().filter(|owed| owed.number == answer.number());
+                let Some(owed) = owed else { continue };
+                owed.since = Instant::now();
+                owed.left.pop_front();
+                if owed.left.is_empty() {
                     self.owes = None;
-                    return Ok(Some(answer));
                 }
+                return Ok(Some(answer));
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || stop.is_asked() {
