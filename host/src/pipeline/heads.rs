@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
 use crate::interest::Interest;
 use crate::plugin::Plugins;
-use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal};
+use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal, Wanted};
 use crate::stats::Usage;
 use crate::stop::Stop;
 
@@ -38,17 +38,17 @@ const REMOTE: [u32; 16] = [
 /// Who reads files and `/proc`.
 pub trait AskHeads: std::fmt::Debug {
     /// Answers in order, not later than `until`; None is one that did not come.
-    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>>;
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>>;
 
     /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it. None: it is not to be
     /// found. Fewer than were asked for: the others were not answered.
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
 
-    /// Looks into these processes, as far as they are there and it can be done by `until`.
-    fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt>;
+    /// All process ids there are. None: they did not come by `until`.
+    fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>>;
 
-    /// Looks into some of all processes: see [`Reader::page`].
-    fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page>;
+    /// Looks into these processes; without an interest only at who they are. None: not all came by `until`.
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked;
 
     /// What became of the reader since the last time, if anything. A new one is asked nothing until it was told here.
     fn news(&mut self) -> Option<News> {
@@ -62,8 +62,8 @@ pub trait AskHeads: std::fmt::Debug {
     }
 }
 
-/// Processes, and where to go on, if there are more.
-pub type Page = (Vec<LookedAt>, Option<u32>);
+/// Those processes that are there; None: not all came in time.
+pub type Looked = Option<Vec<LookedAt>>;
 
 /// The reader of a live run.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub struct ReaderHeads {
 }
 
 impl AskHeads for ReaderHeads {
-    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>> {
         self.reader.heads(files, until, &self.stop)
     }
 
@@ -83,12 +83,12 @@ impl AskHeads for ReaderHeads {
         self.reader.cgroups(wanted, until, &self.stop)
     }
 
-    fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt> {
-        self.reader.look(pids, interest, until, &self.stop).unwrap_or_default()
+    fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>> {
+        self.reader.all_pids(until, &self.stop)
     }
 
-    fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
-        self.reader.page(from, interest, until, &self.stop)
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked {
+        self.reader.look(pids, interest, until, &self.stop)
     }
 
     fn news(&mut self) -> Option<News> {
@@ -122,9 +122,9 @@ pub struct Kept {
 }
 
 impl AskHeads for KeptHeads {
-    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>> {
         let answers = self.inner.ask(files, until);
-        let asked = files.iter().cloned().zip(answers.iter().cloned());
+        let asked = files.iter().map(|wanted| wanted.file.clone()).zip(answers.iter().cloned());
         self.kept.borrow_mut().heads.extend(asked);
         answers
     }
@@ -136,13 +136,13 @@ impl AskHeads for KeptHeads {
         paths
     }
 
-    /// Not kept: a recording is for streams.
-    fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt> {
-        self.inner.look(pids, interest, until)
+    fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>> {
+        self.inner.all_pids(until)
     }
 
-    fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
-        self.inner.page(from, interest, until)
+    /// Not kept: a recording is for streams.
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked {
+        self.inner.look(pids, interest, until)
     }
 
     fn news(&mut self) -> Option<News> {
@@ -238,9 +238,9 @@ fn which(file: &HeadQuestion) -> WhichFile {
 }
 
 impl AskHeads for RecordedHeads {
-    fn ask(&mut self, files: &[HeadQuestion], _until: Instant) -> Vec<Option<HeadAnswer>> {
+    fn ask(&mut self, files: &[Wanted], _until: Instant) -> Vec<Option<HeadAnswer>> {
         let mut known = self.0.borrow_mut();
-        files.iter().map(|file| known.answer(file)).collect()
+        files.iter().map(|wanted| known.answer(&wanted.file)).collect()
     }
 
     /// The recording says them before the records are processed.
@@ -249,11 +249,11 @@ impl AskHeads for RecordedHeads {
     }
 
     /// Nobody is there any more.
-    fn look(&mut self, _: &[u32], _: &Interest, _: Instant) -> Vec<LookedAt> {
-        Vec::new()
+    fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {
+        None
     }
 
-    fn page(&mut self, _: (u32, usize), _: &Interest, _: Instant) -> Option<Page> {
+    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
         None
     }
 }
@@ -282,7 +282,7 @@ impl<'a> Heads<'a> {
             }
             _ => None,
         });
-        let (places, questions): (Vec<usize>, Vec<HeadQuestion>) = wanted.unzip();
+        let (places, questions): (Vec<usize>, Vec<Wanted>) = wanted.unzip();
         let answers = if questions.is_empty() { Vec::new() } else { from.ask(&questions, until) };
         Heads { from, until, fetched: places.into_iter().zip(answers).collect() }
     }
@@ -340,8 +340,8 @@ fn is_remote(file: &OpenedFile) -> bool {
     file.foreign_user_ns || REMOTE.contains(&file.sb_magic)
 }
 
-fn question(process: &ProcessFacts, file: &OpenedFile) -> HeadQuestion {
-    HeadQuestion {
+fn question(process: &ProcessFacts, file: &OpenedFile) -> Wanted {
+    let question = HeadQuestion {
         pid: process.key.tgid,
         nameless: file.path.deleted || file.path.unreachable || file.path.pseudo,
         mount_ns: process.mount_ns,
@@ -351,7 +351,8 @@ fn question(process: &ProcessFacts, file: &OpenedFile) -> HeadQuestion {
         inode: file.inode,
         ctime_ns: file.ctime_ns,
         sb_magic: file.sb_magic,
-    }
+    };
+    Wanted { file: question, uid: process.uid, size: file.size }
 }
 
 #[cfg(test)]
@@ -378,7 +379,8 @@ mod tests {
 
     fn ask(heads: &RecordedHeads, file: &HeadQuestion) -> Option<HeadAnswer> {
         let now = Instant::now();
-        heads.clone().ask(std::slice::from_ref(file), now).pop().flatten()
+        let wanted = Wanted { file: file.clone(), uid: 0, size: 0 };
+        heads.clone().ask(&[wanted], now).pop().flatten()
     }
 
     #[test]

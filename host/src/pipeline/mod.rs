@@ -16,8 +16,8 @@ mod status;
 
 pub use family::Family;
 pub use hangup::{Hangup, Reload, Reopen};
-pub use heads::{AskHeads, Asked, Kept, KeptHeads, Page, ReaderHeads, RecordedHeads};
-pub use live::{Live, Outcome, Why, wall_now};
+pub use heads::{AskHeads, Asked, Kept, KeptHeads, Looked, ReaderHeads, RecordedHeads};
+pub use live::{Live, Outcome, Why, meet_reader, wall_now};
 pub use looked::{judge_looked, looked_facts};
 pub use losses::LossTeller;
 pub use profiler::{Profiler, Whose};
