@@ -95,7 +95,7 @@ pub(super) struct Check {
     #[command(flatten)]
     pub(super) subject: Subject,
     /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
-    #[arg(long, value_name = "FILE", value_parser = values::path())]
+    #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub(super) config: Option<PathBuf>,
 }
 
