@@ -5,6 +5,7 @@
 //! `actor open N PATH...`: opens and closes each of the files N times, as fast as it can; prints how often it could.
 //! `actor paced RATE N PATH...`: the same with the files in turn, N opens in all, RATE a second.
 //! `actor as UID ...`: what follows, as another user.
+//! `actor map DIR`: maps all files of a folder as code; it stays as well.
 //! `actor fuse MODE DEVICE DIR`: see [`fuse`]; it stays until its standard input is closed.
 #![expect(clippy::print_stdout, reason = "its answer to the test")]
 
@@ -12,6 +13,7 @@ mod fuse;
 
 use std::fs::File;
 use std::io::{self, Error};
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -40,6 +42,11 @@ fn act(words: &[&str]) -> io::Result<()> {
         ["as", user, rest @ ..] => {
             become_user(number(user)?)?;
             act(rest)
+        }
+        ["map", dir] => {
+            map_all(dir)?;
+            println!("mapped");
+            io::stdin().read_line(&mut String::new()).map(|_| ())
         }
         ["fuse", mode, device, dir] => {
             let kept = fuse::open(mode, device, dir)?;
@@ -86,6 +93,21 @@ fn paced(rate: u32, count: u32, paths: &[&str]) -> io::Result<()> {
         }
     }
     println!("{opened}");
+    Ok(())
+}
+
+fn map_all(dir: &str) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let file = File::open(entry?.path())?;
+        let (length, code) = (1, libc::PROT_READ | libc::PROT_EXEC);
+        let fd = file.as_raw_fd();
+        // SAFETY: a new mapping that nothing points into.
+        let mapped =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, code, libc::MAP_PRIVATE, fd, 0) };
+        if mapped == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+    }
     Ok(())
 }
 
