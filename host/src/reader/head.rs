@@ -182,7 +182,11 @@ fn is_it(stat: &Statx, wanted: &Wanted) -> bool {
     let Wanted { file, size, .. } = wanted;
     let regular = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
     let inode = stat.stx_ino == file.inode;
-    let unchanged = ctime_ns(stat) == file.ctime_ns;
+    let mtime_ns =
+        i128::from(stat.stx_mtime.tv_sec) * 1_000_000_000 + i128::from(stat.stx_mtime.tv_nsec);
+    // The loss of its name is a change too, but none of what is in it.
+    let only_nameless = stat.stx_nlink == 0 && mtime_ns <= file.ctime_ns;
+    let unchanged = ctime_ns(stat) == file.ctime_ns || only_nameless;
     regular
         && match file.sb_magic {
             // Each subvolume has a device number that only programs see; what the kernel names is the file system's.
@@ -190,7 +194,7 @@ fn is_it(stat: &Statx, wanted: &Wanted) -> bool {
             // Of a file that was copied up programs see the number of the one below, and the kernel has that of the
             // one above; its change time is that of when it was last looked at. Both are never wrong for one file, and
             // its size is known.
-            OVERLAYFS => stat.stx_size == *size && (inode || unchanged),
+            OVERLAYFS => stat.stx_size == *size && (inode || ctime_ns(stat) == file.ctime_ns),
             _ => inode && dev(stat) == file.dev && unchanged,
         }
 }
