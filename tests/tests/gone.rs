@@ -104,7 +104,7 @@ fn in_a_container_the_path_is_the_containers() {
         done
         cp ../certificate etc/NAME; exec chroot . /bin/sh -ec '
             echo ready; read go; cat /etc/NAME >&2; echo done; read end' 2>/dev/null";
-    assert_eq!(seen_later("contained.pem", &script, dir.path()), told("read", "certificate"));
+    assert_eq!(seen_later("contained.pem", script, dir.path()), told("read", "certificate"));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_file_that_lost_its_name_is_read_while_it_is_open() {
     let dir = with_certificate();
     let script = "cp \"$0/certificate\" \"$0/NAME\"; echo ready; read go;
         exec 3<\"$0/NAME\"; rm \"$0/NAME\"; echo done; read end";
-    assert_eq!(seen_later("unlinked.pem", &script, dir.path()), told("read", "certificate"));
+    assert_eq!(seen_later("unlinked.pem", script, dir.path()), told("read", "certificate"));
     let closed = script.replace("echo done", "exec 3<&-; echo done");
     assert_eq!(seen_later("closed.pem", &closed, dir.path()), told("gone", "unknown"));
 }
