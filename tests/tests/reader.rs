@@ -4,8 +4,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -246,53 +244,6 @@ fn a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced() {
     assert!(ended.said.iter().any(|line| line.contains("was replaced")), "{:?}", ended.said);
     let own: Vec<_> = ended.events.iter().filter(|event| event.pid() == Some(*other)).collect();
     assert!(own.is_empty(), "the tracer's own opens: {own:?}");
-}
-
-/// Whose files made readers hang twice has no beginnings read for a while; everybody else has.
-#[test]
-fn whoever_makes_readers_hang_is_left_alone_and_nobody_else() {
-    needs_bpf!();
-    let dir = temp_dir();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let file = |name: &str| {
-        let path = dir.path().join(name);
-        fs::write(&path, &Material::get().certificate).unwrap();
-        path
-    };
-    // Nobody else's files: what others do at the time would hang as well.
-    let ours = format!("{}/*", dir.path().display());
-    let tracer = Tracer::monitor(["--extended", "--file", &ours]);
-    let opened_by = |user: u32, path: &Path| {
-        let pid = run(Command::new("cat").arg(path).uid(user).gid(user));
-        let opened = |event: &Event| event.kind() == "file_open" && event.pid() == Some(pid);
-        tracer.wait_for("the open", opened).text("head").to_owned()
-    };
-    assert_eq!(opened_by(NOBODY, &file("before.pem")), "read");
-    // Its beginning was looked at, so nothing is owed for it.
-    let made = |name: &str| {
-        let path = file(name);
-        let whole = |event: &Event| event.text("file") == path.to_str().unwrap();
-        tracer.wait_for("its making", |event| event.kind() == "file_open" && whole(event));
-        path
-    };
-    let mut stopped = Vec::new();
-    for time in ["first.pem", "second.pem"] {
-        let mut running = readers(&tracer);
-        running.retain(|pid| stopped.iter().all(|held: &Stopped| held.0 != *pid));
-        let reader = running.pop().unwrap();
-        // Made before: that is an open too, and root's.
-        let (theirs, again) = (made(time), made(&format!("roots-{time}")));
-        signal(reader, libc::SIGSTOP);
-        stopped.push(Stopped(reader));
-        assert_eq!(opened_by(NOBODY, &theirs), "late");
-        // Root's file has another reader, once there is one.
-        until("another reader", || (opened_by(0, &again) == "read").then_some(()));
-    }
-    assert_eq!(opened_by(NOBODY, &file("third.pem")), "late");
-    assert_eq!(opened_by(0, &file("roots-third.pem")), "read");
-    let ended = tracer.finish();
-    let told = ended.said.iter().filter(|line| line.contains("at a file of user 65534"));
-    assert_eq!(told.count(), 2, "{:?}", ended.said);
 }
 
 #[test]

@@ -217,3 +217,19 @@ fn ending(name: &[u8]) -> &[u8] {
     let dot = name.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
     name.get(dot..).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_would_not_show_is_not_forgotten() {
+        const SECOND: i128 = 1_000_000_000;
+        let settled =
+            |ctime_ns: i128, ms_later: i128| is_settled(ctime_ns, ctime_ns + ms_later * 1_000_000);
+        assert_eq!([49, 50].map(|later| settled(7 * SECOND + 1, later)), [false, true]);
+        // Whole seconds, or even two of them, are all that this file system has.
+        assert_eq!([50, 1999, 2000].map(|later| settled(8 * SECOND, later)), [false, false, true]);
+        assert!(!settled(7 * SECOND + 1, -10_000), "a clock that was set back");
+    }
+}

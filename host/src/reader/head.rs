@@ -228,3 +228,89 @@ fn beginning(file: &OwnedFd) -> Result<Vec<u8>, Refusal> {
     head.truncate(filled);
     Ok(secrets::visible(&head))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const EXT4: u32 = 0xef53;
+
+    /// A file, and the question that the kernel's words on it make.
+    fn asked(sb_magic: u32) -> (tempfile::TempDir, Statx, Wanted) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pem");
+        fs::write(&path, "x").unwrap();
+        let stat = known(CWD, &path).unwrap();
+        let file = HeadQuestion {
+            pid: std::process::id(),
+            nameless: false,
+            mount_ns: 0,
+            root: (0, 0),
+            path: path.into_os_string().into_encoded_bytes(),
+            dev: dev(&stat),
+            inode: stat.stx_ino,
+            ctime_ns: ctime_ns(&stat),
+            sb_magic,
+        };
+        let wanted = Wanted { file, uid: 0, size: stat.stx_size };
+        (dir, stat, wanted)
+    }
+
+    /// Changes one thing after the other, and tells for which of them it is the same file still.
+    fn same_with(sb_magic: u32) -> [bool; 5] {
+        let (_dir, stat, wanted) = asked(sb_magic);
+        assert!(is_it(&stat, &wanted));
+        let changes: [fn(&mut Statx); 5] = [
+            |stat| stat.stx_ino += 1,
+            |stat| stat.stx_dev_minor += 1,
+            |stat| stat.stx_ctime.tv_sec += 1,
+            |stat| stat.stx_size += 1,
+            |stat| stat.stx_mode = 0o040_644,
+        ];
+        changes.map(|change| {
+            let mut stat = stat;
+            change(&mut stat);
+            is_it(&stat, &wanted)
+        })
+    }
+
+    #[test]
+    fn what_tells_a_file_from_another_depends_on_its_file_system() {
+        // Inode number, device, change time, size, no regular file.
+        assert_eq!(same_with(EXT4), [false, false, false, true, false]);
+        assert_eq!(same_with(BTRFS), [false, true, false, true, false]);
+        assert_eq!(same_with(BCACHEFS), [false, true, false, true, false]);
+        assert_eq!(same_with(OVERLAYFS), [true, true, true, false, false]);
+        let (_dir, mut stat, wanted) = asked(OVERLAYFS);
+        stat.stx_ino += 1;
+        stat.stx_ctime.tv_sec += 1;
+        assert!(!is_it(&stat, &wanted), "of inode number and change time one has to be right");
+    }
+
+    #[test]
+    fn the_loss_of_its_name_leaves_a_file_what_it_was() {
+        let (_dir, mut stat, wanted) = asked(EXT4);
+        stat.stx_nlink = 0;
+        stat.stx_ctime.tv_sec += 1;
+        assert!(is_it(&stat, &wanted));
+        stat.stx_mtime.tv_sec += 2;
+        assert!(!is_it(&stat, &wanted), "it was written to since");
+    }
+
+    /// A server says any inode number and any time that it likes.
+    #[test]
+    fn a_file_system_without_device_numbers_is_known_by_its_mount() {
+        let (_dir, _, mut wanted) = asked(EXT4);
+        let mut places = Places::default();
+        assert!(read(&wanted, &mut places).head.is_ok());
+        for (sb_magic, _) in WITHOUT_DEVICE {
+            wanted.file.sb_magic = sb_magic;
+            let path = OsStr::from_bytes(&wanted.file.path);
+            let file = open(path, OFlags::PATH, Mode::empty()).unwrap();
+            let mounted = mount(&file, &Mounts::of(wanted.file.pid)).unwrap().0;
+            let as_asked = without_device(sb_magic) == Some(mounted.as_str());
+            assert_eq!(read(&wanted, &mut places).head.is_ok(), as_asked, "{mounted}");
+        }
+    }
+}
