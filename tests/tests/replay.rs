@@ -181,6 +181,8 @@ fn changed(dir: &Path, at: usize, bytes: &[u8]) -> (Option<i32>, String, String)
     replayed
 }
 
+/// What a recording begins with: a file that is shorter was never one.
+const MAGIC: usize = 8;
 /// Magic and version: a file that differs there was never a recording that this program can read.
 const HEADER: usize = 12;
 
@@ -223,10 +225,15 @@ fn cut_anywhere_it_tells_where_after_what_is_there() {
     let (_, events, _) = replay(&self::recording("every-event.rec"), NO_OPTIONS);
     let dir = temp_dir();
     let mut before = 0;
-    for len in (HEADER..recording.len()).step_by(recording.len() / 60) {
+    let some = (HEADER..recording.len()).step_by(recording.len() / 60);
+    for len in (0..HEADER).chain(some) {
         let (code, shown, said) = changed(dir.path(), len, recording.get(..len).unwrap());
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("cut short at byte "), "{said}");
+        let (wanted, why) = match len < MAGIC {
+            true => (2, "no recording of crypto-tracer"),
+            false => (1, "cut short at byte "),
+        };
+        assert_eq!(code, Some(wanted), "{len}: {said}");
+        assert!(said.contains(why), "{len}: {said}");
         assert!(events.starts_with(&shown) && shown.len() >= before, "{shown}");
         before = shown.len();
     }
@@ -237,13 +244,13 @@ fn cut_anywhere_it_tells_where_after_what_is_there() {
 fn what_is_no_recording_of_ours_is_refused() {
     let dir = temp_dir();
     let mut newer = fs::read(recording("small.rec")).unwrap();
-    if let Some(version) = newer.get_mut(8) {
-        *version += 1;
+    if let Some(version) = newer.get_mut(MAGIC) {
+        *version = 4;
     }
     for (at, (bytes, wanted)) in [
         (
             &newer[..],
-            "has version 3 of the format, this program reads version 2: replay it with the crypto-tracer that made it",
+            "has version 4 of the format, this program reads versions 2 to 3: replay it with the crypto-tracer that made it",
         ),
         (b"", "no recording of crypto-tracer"),
         (b"CTREC", "no recording of crypto-tracer"),

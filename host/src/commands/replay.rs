@@ -11,10 +11,12 @@ use crate::cli;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
-use crate::pipeline::{Family, Line, RecordedHeads, Replayed, Sink as _, Stream, replay as run};
+use crate::pipeline::{
+    Coverage, Family, Line, Missing, RecordedHeads, Replayed, Sink as _, Stream, replay as run,
+};
 use crate::plugin::Trust;
 use crate::printable::printable;
-use crate::record::{Frame, Frames, Start};
+use crate::record::{Damage, Frame, Frames, Start};
 use crate::say::Say;
 use crate::select::Kinds;
 use crate::signals::Signals;
@@ -37,7 +39,8 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let config = line::config(&arguments.plugins, &trust)?;
     let plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
     let (frames, start) = open(arguments)?;
-    name_uncovered(plugins.interest(), &start, say);
+    let coverage = Coverage::new(start.interest.clone());
+    name_uncovered(&coverage, plugins.interest(), &start, say);
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &start.processes, plugins.interest());
     let new = line::new_file(&config)?;
@@ -73,12 +76,13 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
         // The first one first: asked to end, it has told what failed.
         tokio::select! {
             biased;
-            replayed = run(frames, &mut line, &heads, &signals) => replayed,
+            replayed = run(frames, &mut line, &heads, coverage, &signals) => replayed,
             () = signals.asked() => Replayed::Whole,
         }
     });
     let patience = if stop.is_asked() { LAST_WRITE_ASKED } else { LAST_WRITE };
     let ended = line.sink.finish(Instant::now() + patience);
+    name_missing(&heads.missing(), say);
     line::report(&line.stats, ended, say)?;
     if let Some(why) = line.plugins.must_end() {
         return Err(Failure { code: Code::Failed, error: anyhow!(why) });
@@ -99,9 +103,14 @@ fn open(arguments: &cli::Replay) -> Result<(Frames<BufReader<File>>, Start), Fai
     let file = File::open(path)
         .with_context(|| format!("cannot open the recording {}", path.display()))
         .map_err(usage)?;
-    let mut frames = Frames::open(BufReader::with_capacity(READ, file))
-        .with_context(|| path.display().to_string())
-        .map_err(usage)?;
+    let mut frames = Frames::open(BufReader::with_capacity(READ, file)).map_err(|damage| {
+        let code = match damage {
+            Damage::Short { .. } => Code::Failed,
+            _ => Code::Usage,
+        };
+        let error = anyhow::Error::new(damage).context(path.display().to_string());
+        Failure { code, error }
+    })?;
     match frames.next_frame() {
         Ok(Frame::Start(start)) => Ok((frames, *start)),
         Ok(_) => Err(usage(anyhow!("{}: the recording has no beginning", path.display()))),
@@ -113,25 +122,27 @@ fn open(arguments: &cli::Replay) -> Result<(Frames<BufReader<File>>, Start), Fai
 }
 
 /// What the recorded run did not capture cannot come back.
-fn name_uncovered(today: &Interest, start: &Start, say: Say) {
-    let then = &start.interest;
-    let missing = [
-        today.suffixes.difference(&then.suffixes),
-        today.names.difference(&then.names),
-        today.libraries.difference(&then.libraries),
-    ];
+fn name_uncovered(coverage: &Coverage, today: &Interest, start: &Start, say: Say) {
     if !start.only.is_empty() {
         say.info(format_args!(
             "the recording was made with {}: of the rest only a part is in it, or nothing",
             printable(&start.only.join(" "))
         ));
     }
-    let words: Vec<String> =
-        missing.into_iter().flatten().map(|word| format!("{word:?}")).collect();
-    if !words.is_empty() {
+    if let Some(missing) = coverage.missing(today) {
+        say.info(missing);
+    }
+}
+
+/// Nor can what nobody looked at then.
+fn name_missing(missing: &Missing, say: Say) {
+    let Missing { count, first } = missing;
+    if *count > 0 {
+        let times = if *count == 1 { "time" } else { "times" };
         say.info(format_args!(
-            "the recording did not capture {}: the plugins of that run did not ask for it",
-            words.join(", ")
+            "{count} {times} a classifier wanted the beginning of a file that is not in the recording, the first time \
+             that of {}",
+            printable(&String::from_utf8_lossy(first))
         ));
     }
 }

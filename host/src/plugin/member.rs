@@ -63,6 +63,8 @@ pub(super) struct Member<K: Kind> {
     /// `name@version`
     pub(super) name: Arc<str>,
     pub(super) interest: Interest,
+    /// What time it is in a replay; None: what the machine's clock says.
+    pub(super) now: Option<Instant>,
     /// A call was ended with the run: no more calls.
     ended: bool,
 }
@@ -90,6 +92,7 @@ impl<K: Kind> Member<K> {
             said: None,
             name: format!("{}@{}", code.name, code.version).into(),
             interest: Interest::default(),
+            now: None,
             ended: false,
         };
         member.live = Some(member.instance().map_err(|trouble| match trouble {
@@ -112,6 +115,7 @@ impl<K: Kind> Member<K> {
             // What it said in this second counts for the new instance, too.
             store.data_mut().log = said;
         }
+        store.data_mut().log.now = self.now;
         let started = ticker.during(|| {
             let guest = (self.maker)(&mut store)?;
             let configured = K::configure(&guest, &mut store, &self.config)?;
@@ -144,7 +148,7 @@ impl<K: Kind> Member<K> {
             self.failures.note(Cause::Stopped, String::new);
             return None;
         }
-        if !self.runtime.every_call && self.rest.is_on(uid, Instant::now) {
+        if !self.runtime.every_call && self.rest.is_on(uid, || self.now()) {
             self.failures.note(Cause::Resting, || format!("rests for uid {uid}"));
             return None;
         }
@@ -159,6 +163,7 @@ impl<K: Kind> Member<K> {
         let state = live.store.data_mut();
         state.clock = Clock::start(limits.deadline, limits.wall);
         state.head = None;
+        state.log.now = self.now;
         let loan = state.loan.clone();
         live.store.set_epoch_deadline(FIRST_LOOK);
         let out = ticker.during(|| loan.lend(lent, || call(&live.guest, &mut live.store)));
@@ -186,10 +191,14 @@ impl<K: Kind> Member<K> {
         if cause == Cause::Stopped {
             self.ended = true;
         } else {
-            self.rest.failed(uid, Instant::now());
+            self.rest.failed(uid, self.now());
         }
         self.failures.note(cause, || one_line(&detail));
         None
+    }
+
+    fn now(&self) -> Instant {
+        self.now.unwrap_or_else(Instant::now)
     }
 
     /// Bytes of memory that its instance holds.

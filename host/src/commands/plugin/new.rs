@@ -20,7 +20,7 @@ pub(super) struct New {
     #[arg(value_name = "NAME", value_parser = crate_name)]
     name: String,
     /// What it does
-    #[arg(long, value_enum, value_name = "KIND")]
+    #[arg(long, value_enum, value_name = "classifier|redactor|filter")]
     kind: Kind,
 }
 
