@@ -1,8 +1,9 @@
 //! The maps and what the host changes while the programs run.
 
-use core::arch::asm;
+use core::{arch::asm, ffi::c_void};
 
 use aya_ebpf::{
+    helpers::generated as helper,
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
@@ -10,6 +11,9 @@ use crypto_tracer_common::{
     filter::{Control, LIBRARY_ROOM, NAME_ROOM, SUFFIX_ROOM},
     loss::CAUSES,
 };
+
+/// The smallest record.
+const WORD: u64 = 8;
 
 /// The events. The host sets the size.
 #[map]
@@ -50,6 +54,20 @@ macro_rules! control {
     };
 }
 pub(crate) use control;
+
+/// Counts an event that is lost while the ring may be empty, and wakes up the host to tell of it: a record that is taken
+/// back counts as news, and the host never sees it. Where there is no room for it, the host is awake.
+#[inline(always)]
+pub(crate) fn lost_quietly(cause: u32) {
+    lost(cause);
+    let ring = (&raw const EVENTS).cast_mut().cast::<c_void>();
+    unsafe {
+        let record = helper::bpf_ringbuf_reserve(ring, WORD, 0);
+        if !record.is_null() {
+            helper::bpf_ringbuf_discard(record, 0);
+        }
+    }
+}
 
 /// Counts an event that is lost. Atomic: some hooks can be preempted by others on the same CPU.
 #[inline(always)]

@@ -9,7 +9,7 @@ use crypto_tracer_common::{
 use crate::{
     fixed::{offset, setting},
     kernel::{current, load, read},
-    maps::{FAMILY, control, lost},
+    maps::{FAMILY, control, lost_quietly},
 };
 
 /// `PF_KTHREAD`
@@ -47,19 +47,23 @@ unsafe extern "C" fn number(pid: u64) -> u32 {
 /// What can be told before the file's name is looked at, as far as that is cheap.
 #[inline(always)]
 pub(crate) unsafe fn may_be_wanted() -> bool {
-    unsafe {
-        if control!(check) != 0 {
-            return true;
-        }
-        let pid = setting!(pid);
-        if setting!(pid_ns) == 0 && pid != 0 && setting!(follow) == 0 {
-            let tgid = (helper::bpf_get_current_pid_tgid() >> 32) as u32;
-            if tgid != pid {
-                return false;
-            }
-        }
-        has_name()
+    unsafe { control!(check) != 0 || (may_be_its_process() && has_name()) }
+}
+
+/// The same for what becomes of processes, whatever their name: one that is not wanted now may take the name later, and
+/// its descendants may have it. These hooks are rare, and user space looks at the name anyway.
+#[inline(always)]
+pub(crate) unsafe fn process_may_be_wanted() -> bool {
+    unsafe { control!(check) != 0 || may_be_its_process() }
+}
+
+#[inline(always)]
+unsafe fn may_be_its_process() -> bool {
+    let pid = setting!(pid);
+    if setting!(pid_ns) != 0 || pid == 0 || setting!(follow) != 0 {
+        return true;
     }
+    (unsafe { helper::bpf_get_current_pid_tgid() } >> 32) as u32 == pid
 }
 
 /// Whether the leader's name contains the wanted one.
@@ -157,7 +161,7 @@ unsafe fn is_followed(task: *const u8, who: Who) -> bool {
 pub(crate) unsafe fn follow(task: *const u8, who: Who) {
     let key = unsafe { key(task, who) };
     if setting!(follow) != 0 && FAMILY.insert(key, 0, 0).is_err() {
-        lost(loss::FAMILY_FULL);
+        lost_quietly(loss::FAMILY_FULL);
     }
 }
 

@@ -25,7 +25,7 @@ extern "C" fn look() {
 pub fn check_standard_output() -> std::io::Result<()> {
     if CLOSED.load(Ordering::Relaxed) {
         return Err(std::io::Error::other(
-            "it is closed; name a file with --output, or use >/dev/null",
+            "it is closed; open it, for example with >FILE or >/dev/null",
         ));
     }
     Ok(())

@@ -4,6 +4,11 @@
 //! `?` takes half of an `é`. So what decides is a regular expression over characters, made from the same pattern,
 //! where `*` also crosses `/` and a byte that is no UTF-8 is one character.
 
+use std::borrow::Cow;
+use std::iter::Peekable;
+use std::str::Chars;
+
+use globset::GlobBuilder;
 use regex::Regex;
 
 /// A pattern, ready to match.
@@ -19,9 +24,10 @@ pub struct Glob {
 pub struct Malformed(String);
 
 impl Glob {
-    /// Reads a pattern: `*`, `?`, `[…]`, `[!…]`, `{a,b}`, and `\` before a character that stands for itself.
+    /// Reads a pattern: `*`, `?`, `[…]`, `[!…]`, `{a,b}`, `**` for folders or none, and `\` before a character that
+    /// stands for itself.
     pub fn new(pattern: &str) -> Result<Glob, Malformed> {
-        let checked = globset::GlobBuilder::new(pattern).backslash_escape(true).build();
+        let checked = theirs(pattern).build();
         checked.map_err(|error| Malformed(error.kind().to_string()))?;
         let regex = format!("^(?s:{})$", Translation::of(pattern));
         let regex = Regex::new(&regex).map_err(|error| Malformed(error.to_string()))?;
@@ -42,6 +48,14 @@ impl Glob {
     }
 }
 
+/// The pattern as globset is to read it.
+fn theirs(pattern: &str) -> GlobBuilder<'_> {
+    let mut builder = GlobBuilder::new(pattern);
+    // `{,x}` is nothing or x, as in a shell.
+    builder.backslash_escape(true).empty_alternates(true);
+    builder
+}
+
 /// The path with U+FFFD for each single byte that is no UTF-8.
 fn characters(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
@@ -52,72 +66,136 @@ fn characters(path: &[u8]) -> String {
     text
 }
 
-/// A pattern on its way to a regular expression. globset has checked it before.
+/// Folders, or none, before what follows: `**/` at the beginning.
+const PREFIX: &str = "(?:/?|.*/)";
+/// Everything below: `/**` at the end.
+const SUFFIX: &str = "/.*";
+/// A slash, or folders between two: `/**/`.
+const BETWEEN: &str = "(?:/|/.*/)";
+
+/// A pattern on its way to a regular expression. globset has checked it before, so braces close.
 struct Translation<'a> {
-    rest: std::str::Chars<'a>,
-    regex: String,
-    alternatives: usize,
+    rest: Peekable<Chars<'a>>,
+    /// The character that is read, and the one before it.
+    current: Option<char>,
+    before: Option<char>,
+    /// The pieces so far: of the pattern itself, then of each alternative of the braces that are open.
+    branches: Vec<Vec<Cow<'static, str>>>,
+    /// Which branch is the first one of each open brace.
+    open: Vec<usize>,
 }
 
 impl Translation<'_> {
     fn of(pattern: &str) -> String {
-        let mut it = Translation { rest: pattern.chars(), regex: String::new(), alternatives: 0 };
-        while let Some(c) = it.rest.next() {
+        let mut it = Translation {
+            rest: pattern.chars().peekable(),
+            current: None,
+            before: None,
+            branches: vec![Vec::new()],
+            open: Vec::new(),
+        };
+        while let Some(c) = it.next() {
             it.token(c);
         }
-        it.regex
+        let regex = it.branches.concat().concat();
+        // Alone it is every path, not every folder.
+        if regex == PREFIX { ".*".to_owned() } else { regex }
+    }
+
+    fn next(&mut self) -> Option<char> {
+        self.before = self.current;
+        self.current = self.rest.next();
+        self.current
+    }
+
+    fn push(&mut self, piece: impl Into<Cow<'static, str>>) {
+        if let Some(branch) = self.branches.last_mut() {
+            branch.push(piece.into());
+        }
     }
 
     fn token(&mut self, c: char) {
         match c {
-            '*' => self.regex.push_str(".*"),
-            '?' => self.regex.push('.'),
+            '*' => self.star(),
+            '?' => self.push("."),
             '[' => self.class(),
             '{' => {
-                self.alternatives += 1;
-                self.regex.push_str("(?:");
+                self.open.push(self.branches.len());
+                self.branches.push(Vec::new());
             }
-            '}' if self.alternatives > 0 => {
-                self.alternatives -= 1;
-                self.regex.push(')');
+            '}' => {
+                let first = self.open.pop().unwrap_or(self.branches.len());
+                let branches = self.branches.drain(first..).map(|branch| branch.concat());
+                let either = branches.collect::<Vec<_>>().join("|");
+                self.push(format!("(?:{either})"));
             }
-            ',' if self.alternatives > 0 => self.regex.push('|'),
+            ',' if !self.open.is_empty() => self.branches.push(Vec::new()),
             '\\' => {
-                if let Some(escaped) = self.rest.next() {
-                    self.literal(escaped);
+                if let Some(escaped) = self.next() {
+                    self.push(literal(escaped));
                 }
             }
-            c => self.literal(c),
+            c => self.push(literal(c)),
         }
+    }
+
+    /// `*`, or `**`, which means folders where slashes or ends are around it, and else the same as `*`.
+    fn star(&mut self) {
+        let behind = self.before;
+        if self.rest.peek() != Some(&'*') {
+            return self.push(".*");
+        }
+        self.next();
+        let (at_end, within) = (self.rest.peek().is_none(), !self.open.is_empty());
+        let slash = self.rest.peek() == Some(&'/');
+        if self.branches.last().is_some_and(Vec::is_empty) {
+            if !at_end && !slash {
+                return self.push(".*");
+            }
+            self.next();
+            return self.push(PREFIX);
+        }
+        let ends = at_end || within && matches!(self.rest.peek(), Some(',' | '}'));
+        if behind != Some('/') || !(ends || slash) {
+            return self.push(".*");
+        }
+        if at_end || slash {
+            self.next();
+        }
+        // The slash before it is part of it; what was such a thing already stays what it was.
+        let last = self.branches.last_mut().and_then(Vec::pop);
+        self.push(match last.as_deref() {
+            Some(PREFIX) => PREFIX,
+            Some(SUFFIX) => SUFFIX,
+            _ if ends => SUFFIX,
+            _ => BETWEEN,
+        });
     }
 
     fn class(&mut self) {
-        self.regex.push('[');
-        let mut rest = self.rest.clone();
-        if matches!(rest.next(), Some('!' | '^')) {
-            self.rest = rest;
-            self.regex.push('^');
+        let mut class = String::from("[");
+        if matches!(self.rest.peek(), Some('!' | '^')) {
+            self.next();
+            class.push('^');
         }
         let mut first = true;
-        while let Some(c) = self.rest.next() {
+        while let Some(c) = self.next() {
             match c {
                 // Directly behind the bracket it is one of the characters.
                 ']' if !first => break,
-                '-' if !first && !self.rest.as_str().starts_with(']') => self.regex.push('-'),
-                c => self.literal(c),
+                '-' if !first && self.rest.peek() != Some(&']') => class.push('-'),
+                c => class.push_str(&literal(c)),
             }
             first = false;
         }
-        self.regex.push(']');
+        class.push(']');
+        self.push(class);
     }
+}
 
-    fn literal(&mut self, c: char) {
-        // Every ASCII punctuation may be escaped, in classes too.
-        if c.is_ascii_punctuation() {
-            self.regex.push('\\');
-        }
-        self.regex.push(c);
-    }
+/// A character that stands for itself; every ASCII punctuation may be escaped, in classes too.
+fn literal(c: char) -> String {
+    if c.is_ascii_punctuation() { format!("\\{c}") } else { c.to_string() }
 }
 
 #[cfg(test)]
@@ -151,6 +229,19 @@ mod tests {
             (r"/a/\*.pem", "/a/*.pem", true),
             (r"/a/\*.pem", "/a/b.pem", false),
             ("/a/**/c", "/a/b/c", true),
+            ("/a/**/c", "/a/b/d/c", true),
+            ("/a/**/c", "/a/c", true),
+            ("/a/**/c", "/a/bc", false),
+            ("/a/**/c", "/ac", false),
+            ("**/c.pem", "/c.pem", true),
+            ("**/c.pem", "/a/b/c.pem", true),
+            ("**/c.pem", "/a/bc.pem", false),
+            ("/a/**", "/a/b/c", true),
+            ("/a/**", "/a", false),
+            ("/a**c", "/a/b/c", true),
+            ("**", "/a/b", true),
+            ("/{a/**,b}/c", "/a/b/c", true),
+            ("/a{,/b}.pem", "/a.pem", true),
             ("a.pem", "/a.pem", false),
             ("/a.b+(c)$", "/a.b+(c)$", true),
         ] {
@@ -177,16 +268,20 @@ mod tests {
     }
 
     proptest! {
-        /// On ASCII both mean the same, `**` aside: globset gives it a meaning of its own.
+        /// On ASCII both mean the same.
         #[test]
-        fn agrees_with_globset(pattern in r"[ab/.?*\[\]!^{},\\-]{0,10}", path in "[ab/.,-]{0,10}") {
-            prop_assume!(!pattern.contains("**"));
-            let theirs = globset::GlobBuilder::new(&pattern).backslash_escape(true).build();
-            if let Ok(theirs) = theirs {
+        fn agrees_with_globset(
+            pattern in prop_oneof![
+                r"[ab/.?*\[\]!^{},\\-]{0,10}",
+                "(a|/|\\*\\*|\\*\\*/|/\\*\\*|\\*|\\{a,|\\{|,|\\}|b\\}){0,7}",
+            ],
+            path in "[ab/.,-]{0,10}",
+        ) {
+            if let Ok(checked) = theirs(&pattern).build() {
                 let ours = Glob::new(&pattern).unwrap();
                 prop_assert_eq!(
-                    ours.matches(path.as_bytes()), theirs.compile_matcher().is_match(&path),
-                    "{} against {}", theirs.regex(), ours.regex
+                    ours.matches(path.as_bytes()), checked.compile_matcher().is_match(&path),
+                    "{} against {}", checked.regex(), ours.regex
                 );
             }
         }

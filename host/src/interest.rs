@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::bounded::at_most;
+
 /// Most suffixes over all classifiers.
 pub const MOST_SUFFIXES: usize = 64;
 /// Most file names over all classifiers.
@@ -13,10 +15,13 @@ pub const MOST_LIBRARIES: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Interest {
     /// Endings of file names: ASCII in lower case, 3 to 15 bytes.
+    #[serde(deserialize_with = "at_most::<_, _, MOST_SUFFIXES>")]
     pub suffixes: BTreeSet<String>,
     /// Whole file names: 1 to 31 bytes.
+    #[serde(deserialize_with = "at_most::<_, _, MOST_NAMES>")]
     pub names: BTreeSet<String>,
     /// Library names, as in `libssl`: 3 to 31 bytes.
+    #[serde(deserialize_with = "at_most::<_, _, MOST_LIBRARIES>")]
     pub libraries: BTreeSet<String>,
 }
 

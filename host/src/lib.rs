@@ -1,6 +1,8 @@
 //! crypto-tracer: which process opens which certificate, key or keystore, which loads which crypto library,
 //! and what starts and ends.
 
+pub mod boot;
+pub mod bounded;
 pub mod cgroup;
 pub mod cli;
 pub mod closed;
@@ -13,6 +15,7 @@ pub mod enrich;
 pub mod error;
 pub mod event;
 pub mod glob;
+pub mod input;
 pub mod interest;
 pub mod output;
 pub mod pipeline;

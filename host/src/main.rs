@@ -38,6 +38,6 @@ fn misused(error: &clap::Error) -> ExitCode {
     }
     let say = Say(Loudness::Quiet);
     say.error(cli::compact(error));
-    say.error("try 'crypto-tracer --help' or 'crypto-tracer COMMAND --help'");
+    say.error(cli::try_help(std::env::args_os()));
     Code::Usage.into()
 }

@@ -6,8 +6,9 @@
 
 use std::io::{self, Read};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::bounded::{at_most, weighing};
 use crate::interest::Interest;
 use crate::reader::{HeadAnswer, HeadQuestion, SeenProcess};
 
@@ -19,6 +20,14 @@ pub const VERSION: u32 = 3;
 const OLDEST: u32 = 2;
 /// Longest body of a frame in bytes: a drain's records fit.
 const MOST_BODY: usize = 64 << 20;
+/// Records of one frame, or answers about them: a run writes those of a batch, 4 096, and at its end of a few.
+const MOST_RECORDS: usize = 1 << 16;
+/// Causes of losses in one frame: there are about twenty.
+const MOST_LOSSES: usize = 256;
+/// Options that are named.
+const MOST_OPTIONS: usize = 1 << 16;
+/// Processes that were there before, and the files that they map, together.
+const MOST_BEFORE: usize = 1 << 20;
 
 /// A part of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,24 +39,34 @@ pub enum Frame {
         /// What turns their boot clock into wall clock, in nanoseconds.
         wall_offset_ns: i64,
         /// The records.
+        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
         records: Vec<Vec<u8>>,
     },
     /// Heads that were asked for with the records that follow.
-    Heads(Vec<(HeadQuestion, Option<HeadAnswer>)>),
+    Heads(
+        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
+        Vec<(HeadQuestion, Option<HeadAnswer>)>,
+    ),
     /// Paths of cgroups, by id, that were asked for with the records that follow.
-    Cgroups(Vec<(u64, Option<String>)>),
+    Cgroups(
+        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")] Vec<(u64, Option<String>)>,
+    ),
     /// What the run said of losses at this point.
     Lost {
         /// When, in microseconds since 1970.
         at_us: i64,
         /// Cause, count since the last word, and whether that is exact.
+        #[serde(deserialize_with = "at_most::<_, _, MOST_LOSSES>")]
         losses: Vec<(String, u64, bool)>,
     },
     /// Last: the run came to its end.
     End,
     /// Since version 3: heads of files that were opened with the records that follow, that no classifier of the run
     /// asked for. Each file's once, for as long as it is unchanged.
-    OtherHeads(Vec<(HeadQuestion, Option<HeadAnswer>)>),
+    OtherHeads(
+        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
+        Vec<(HeadQuestion, Option<HeadAnswer>)>,
+    ),
     /// Since version 3: other plugins run from here on, and this is captured.
     Interest(Box<Interest>),
 }
@@ -62,9 +81,15 @@ pub struct Start {
     /// What was captured.
     pub interest: Interest,
     /// Options that left out events before they were recorded, as they were given.
+    #[serde(deserialize_with = "at_most::<_, _, MOST_OPTIONS>")]
     pub only: Vec<String>,
     /// Processes that were there before.
+    #[serde(deserialize_with = "processes")]
     pub processes: Vec<SeenProcess>,
+}
+
+fn processes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SeenProcess>, D::Error> {
+    weighing(from, MOST_BEFORE, |process: &SeenProcess| 1 + process.mapped.len())
 }
 
 /// Why a recording cannot be read on.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::PluginFailure;
 
 /// What one cause took.
@@ -40,7 +42,10 @@ impl Stats {
     pub fn miss(&mut self, cause: impl Into<Cow<'static, str>>, missing: Missing) {
         if missing.count > 0 {
             let Missing { count, exact } = missing;
-            self.lost.entry(cause.into()).or_insert(Missing { count: 0, exact }).count += count;
+            let sum =
+                &mut self.lost.entry(cause.into()).or_insert(Missing { count: 0, exact }).count;
+            // A recording may claim any number.
+            *sum = sum.saturating_add(count);
         }
     }
 
@@ -52,7 +57,8 @@ impl Stats {
 
     /// All events that are missing, as far as they were counted one by one.
     pub fn lost(&self) -> u64 {
-        self.lost.values().filter(|missing| missing.exact).map(|missing| missing.count).sum()
+        let exact = self.lost.values().filter(|missing| missing.exact);
+        exact.fold(0, |sum, missing| sum.saturating_add(missing.count))
     }
 }
 
@@ -73,8 +79,8 @@ impl Display for Stats {
     }
 }
 
-/// Processor time and the most memory that this process used.
-#[derive(Clone, Copy, Debug)]
+/// Processor time and the most memory that a process used.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// User and system time in seconds.
     pub cpu_seconds: f64,
@@ -99,6 +105,29 @@ impl Usage {
     }
 }
 
+/// What all processes of the tracer used.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// This process.
+    pub own: Usage,
+    /// The reader; None: there is none, or it did not say.
+    pub reader: Option<Usage>,
+}
+
+impl Used {
+    /// This process's up to now, and the reader's.
+    pub fn with(reader: Option<Usage>) -> Used {
+        Used { own: Usage::own(), reader }
+    }
+}
+
+impl Display for Used {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.own)?;
+        self.reader.map_or(Ok(()), |reader| write!(f, "; its reader: {reader}"))
+    }
+}
+
 impl Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peak_mb = self.peak_rss_kib as f64 / 1024.0;
@@ -109,6 +138,18 @@ impl Display for Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reader_is_told_beside_this_process() {
+        let usage = |cpu_seconds, peak_rss_kib| Usage { cpu_seconds, peak_rss_kib };
+        let used = Used { own: usage(1.5, 60 << 10), reader: None };
+        assert_eq!(used.to_string(), "1.50 s of processor time, peak 60 MiB");
+        let used = Used { reader: Some(usage(0.25, 5 << 10)), ..used };
+        assert_eq!(
+            used.to_string(),
+            "1.50 s of processor time, peak 60 MiB; its reader: 0.25 s of processor time, peak 5 MiB"
+        );
+    }
 
     #[test]
     fn losses_are_told_by_cause() {
@@ -127,5 +168,9 @@ mod tests {
             stats.to_string(),
             "5 events shown, 2 filtered, 5 lost (malformed 1, probe_missed perhaps 9, ring_full 4); 9 records received; 0 plugin failures"
         );
+        for cause in ["ring_full", "another"] {
+            stats.lose(cause, u64::MAX);
+        }
+        assert_eq!(stats.lost(), u64::MAX, "no number wraps around");
     }
 }

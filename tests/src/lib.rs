@@ -7,6 +7,7 @@
 mod actor;
 mod event;
 mod gate;
+pub mod made;
 mod material;
 mod program;
 mod pty;

@@ -2,6 +2,7 @@
 //!
 //! The specification lies beside the clone, where there is one. A sentence is known by the beginning of the sha256 of
 //! its words; the words behind it are for people. A value is a list of tests, or a text that says why there is none.
+//! Where the specification is not there, `whole` still holds: no sentence gets lost or is made up unnoticed.
 //! A test is called `BINARY::MODULE::NAME`, without the `tests` in between; `bench::CASE` is a case of
 //! `cargo xtask bench`, for what only a quiet machine can tell.
 
@@ -26,6 +27,17 @@ pub enum Held {
 /// The files of the specification, their sentences, and what holds them.
 pub type Sentences = BTreeMap<String, BTreeMap<String, Held>>;
 
+/// What `tests/sentences.toml` says.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Listed {
+    /// For each file, what [`whole`] gives for its sentences.
+    #[serde(default)]
+    pub whole: BTreeMap<String, String>,
+    /// The files themselves.
+    #[serde(flatten)]
+    pub files: Sentences,
+}
+
 /// Where the tests of a binary are.
 const HOMES: [(&str, &str); 8] = [
     ("crypto_tracer", "host/src"),
@@ -42,19 +54,24 @@ const HOMES: [(&str, &str); 8] = [
 ///
 /// # Errors
 /// It cannot be read, or is none.
-pub fn sentences(root: &Path) -> Result<Sentences, String> {
+pub fn sentences(root: &Path) -> Result<Listed, String> {
     let path = root.join("tests/sentences.toml");
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// What is wrong with the list: sentences without a word on them, words on sentences that are gone, tests that are
-/// not there. Where the specification is not beside the clone, only the last.
-pub fn wrong(root: &Path, listed: &Sentences) -> Vec<String> {
+/// not there. Where the specification is not beside the clone, what `whole` says stands for it.
+pub fn wrong(root: &Path, listed: &Listed) -> Vec<String> {
     let mut wrong = Vec::new();
-    let spec = root.join("../shared/spec");
-    for (file, held) in listed {
-        let Ok(text) = fs::read_to_string(spec.join(file)) else { continue };
+    for (file, held) in &listed.files {
+        let is = whole(held.keys().map(|key| id_of(key)));
+        if listed.whole.get(file) != Some(&is) {
+            wrong.push(format!(
+                "other sentences of {file} are listed than were; if that is right: \"{is}\""
+            ));
+        }
+        let Some(text) = specification(root, file) else { continue };
         let there: BTreeMap<String, String> = split(&text).map(|text| (id(&text), text)).collect();
         let known: BTreeSet<&str> = held.keys().map(|key| id_of(key)).collect();
         for (id, text) in &there {
@@ -66,8 +83,11 @@ pub fn wrong(root: &Path, listed: &Sentences) -> Vec<String> {
             wrong.push(format!("{file} has no such sentence any more: {key}"));
         }
     }
+    for file in listed.whole.keys().filter(|file| !listed.files.contains_key(*file)) {
+        wrong.push(format!("no sentence of {file} is listed any more"));
+    }
     let tests = tests_in(root);
-    for name in named(listed) {
+    for name in named(&listed.files) {
         if !tests.contains(&name) {
             wrong.push(format!("there is no test {name}"));
         }
@@ -76,7 +96,7 @@ pub fn wrong(root: &Path, listed: &Sentences) -> Vec<String> {
 }
 
 /// Which of the named tests did not run and pass, as what `cargo test` printed says.
-pub fn not_passed(listed: &Sentences, printed: &str) -> Vec<String> {
+pub fn not_passed(listed: &Listed, printed: &str) -> Vec<String> {
     let mut passed = BTreeSet::new();
     let mut binary = "";
     for line in printed.lines().map(str::trim) {
@@ -93,7 +113,7 @@ pub fn not_passed(listed: &Sentences, printed: &str) -> Vec<String> {
         }
     }
     let bench = |name: &String| name.starts_with("bench::");
-    named(listed).into_iter().filter(|name| !bench(name) && !passed.contains(name)).collect()
+    named(&listed.files).into_iter().filter(|name| !bench(name) && !passed.contains(name)).collect()
 }
 
 fn named(listed: &Sentences) -> BTreeSet<String> {
@@ -105,6 +125,19 @@ fn named(listed: &Sentences) -> BTreeSet<String> {
     .flatten()
     .cloned()
     .collect()
+}
+
+/// A file of the specification, beside the clone or beside the folder that its worktrees are in.
+fn specification(root: &Path, file: &str) -> Option<String> {
+    let beside = ["../shared/spec", "../../shared/spec"].map(|folder| root.join(folder).join(file));
+    beside.iter().find_map(|path| fs::read_to_string(path).ok())
+}
+
+/// The number of sentences, and one hash over the names of all.
+fn whole<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    let ids: BTreeSet<&str> = ids.collect();
+    let all: Vec<&str> = ids.iter().copied().collect();
+    format!("{} sentences, {}", all.len(), id(&all.join(" ")))
 }
 
 fn id_of(key: &str) -> &str {
@@ -186,9 +219,15 @@ fn tests_in(root: &Path) -> BTreeSet<String> {
         }
     }
     let cases = fs::read_to_string(root.join("xtask/src/bench/cases.rs")).unwrap_or_default();
-    let cases = cases.lines().filter_map(|line| line.trim().strip_prefix("(\""));
-    found.extend(cases.filter_map(|case| Some(format!("bench::{}", case.split('"').next()?))));
+    found.extend(bench_cases(&cases).map(|case| format!("bench::{case}")));
     found
+}
+
+/// The names in the list of all cases, and nothing else that looks like one.
+fn bench_cases(source: &str) -> impl Iterator<Item = &str> {
+    let all = source.split_once("const ALL").map_or("", |(_, behind)| behind);
+    let list = all.split_once("];").map_or("", |(list, _)| list);
+    list.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next())
 }
 
 fn without_tests(name: &str) -> String {
@@ -221,8 +260,30 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_that_is_not_listed_any_more_is_missed_without_the_specification_too() {
+        let root = crate::workspace();
+        let mut listed = sentences(&root).unwrap();
+        assert_eq!(wrong(&root, &listed), [] as [&str; 0]);
+        let dropped = listed.files.get_mut("product.md").and_then(BTreeMap::pop_first);
+        let nowhere = Path::new("/nowhere");
+        let said = wrong(nowhere, &listed).join("\n");
+        assert!(dropped.is_some() && said.contains("other sentences of product.md"), "{said}");
+        assert!(!said.contains("basic-concepts.txt"), "{said}");
+        listed.files.remove("basic-concepts.txt");
+        let said = wrong(nowhere, &listed).join("\n");
+        assert!(said.contains("no sentence of basic-concepts.txt"), "{said}");
+    }
+
+    #[test]
+    fn cases_of_the_benchmark_are_those_in_its_list() {
+        let source = "    (\"before\", x),\nconst ALL: [(&str, Case); 2] = [\n    (\"one\", one),\n    \
+                      (\"two\", two),\n];\n    (\"behind\", x),\n";
+        assert_eq!(bench_cases(source).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
     fn only_what_ran_and_passed_counts() {
-        let listed: Sentences =
+        let listed: Listed =
             toml::from_str("[x]\n\"1 a\" = [\"one::a\", \"two::m::b\", \"one::c\", \"bench::d\"]\n\"2 b\" = \"says nothing\"")
                 .unwrap();
         let printed = "     Running tests/one.rs (target/debug/deps/one-0a)\ntest a - should panic ... ok\n\

@@ -178,7 +178,15 @@ fn a_process_that_ends_at_once() {
 /// Nothing to print to, or nobody to tell: neither is a panic, and only the first is a failure.
 #[test]
 fn standard_streams_that_are_closed() {
-    for arguments in ["--help", "monitor --help", "help", "help profile", "--version"] {
+    for arguments in [
+        "--help",
+        "monitor --help",
+        "help",
+        "help profile",
+        "--version",
+        "completions bash",
+        "plugin list",
+    ] {
         let script = format!("exec \"$0\" {arguments} >&-");
         let closed = output(Command::new("sh").args(["-c", &script]).arg(program()));
         let said = String::from_utf8_lossy(&closed.stderr);

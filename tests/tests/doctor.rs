@@ -4,10 +4,14 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, temp_dir};
+use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, temp_dir, trusted_dir, until};
 use serde_json::Value;
+
+/// How long an end may take; it is for a loaded machine.
+const PROMPT: Duration = Duration::from_millis(1500);
 
 fn doctor(options: &[&str]) -> Output {
     Command::new(program()).arg("doctor").args(options).output().unwrap()
@@ -74,6 +78,71 @@ fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
     }
 }
 
+/// `[capture] open_probe` chooses, and `--probe` has the last word.
+#[test]
+fn the_configuration_names_a_probe_as_the_option_does() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(program());
+        let output = command.args(["monitor", "--duration", "1"]).args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        // What follows counts, and counts differ.
+        (output.status.code(), said.lines().next().unwrap_or_default().to_owned())
+    };
+    for probe in ["lsm", "fexit", "tp_btf", "no-such-probe"] {
+        let file = dir.path().join(format!("{probe}.toml"));
+        fs::write(&file, format!("[capture]\nopen_probe = \"{probe}\"\n")).unwrap();
+        let config = ["--config", file.to_str().unwrap()];
+        assert_eq!(run(&config), run(&["--probe", probe]), "{probe}");
+        let over = run(&[&config[..], &["--probe", "tp_btf"]].concat());
+        assert_eq!(over, run(&["--probe", "tp_btf"]), "{probe}");
+    }
+}
+
+/// Whatever stands in the way: each rung is told, with why not and what would help.
+fn assert_all_rungs(document: &Value) {
+    let probes = document["probes"].as_array().unwrap();
+    let names: Vec<&str> = probes.iter().map(|probe| probe["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["lsm", "fexit", "tp_btf", "exec", "exit", "fork"]);
+    for probe in probes.iter().filter(|probe| probe["works"] == false) {
+        assert!(probe["reason"].is_string() && probe["remedy"].is_string(), "{probe}");
+    }
+}
+
+#[test]
+fn every_probe_is_told_also_where_another_thing_is_refused() {
+    let (code, document) = document(&["--probe", "magic"]);
+    assert!(code == Some(2) || code == Some(3), "{code:?}");
+    assert_all_rungs(&document);
+}
+
+/// Root there is nobody here: neither a configuration that seems to belong to somebody else, nor capabilities that count.
+#[test]
+fn in_a_user_namespace_it_is_the_privileges_that_are_missing() {
+    let inside = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-U", "-r"]).arg(program()).args(arguments).output().unwrap()
+    };
+    let monitor = inside(&["monitor", "--duration", "1"]);
+    let said = String::from_utf8_lossy(&monitor.stderr).into_owned();
+    if said.contains("unshare failed") {
+        eprintln!("skipped: no user namespace can be made here: {said}");
+        return;
+    }
+    assert_eq!(monitor.status.code(), Some(3), "{said}");
+    assert!(said.contains("user namespace of its own"), "{said}");
+    let doctor = inside(&["doctor", "--format", "json-pretty"]);
+    let document: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    schema::check_document("doctor", &document);
+    assert_eq!((doctor.status.code(), &document["exit_code"]), (Some(3), &3.into()));
+    assert!(said.contains(document["reason"].as_str().unwrap()), "{document}");
+    let capabilities = document["capabilities"].as_array().unwrap();
+    assert!(capabilities.iter().all(|capability| capability["held"] == false), "{document}");
+    assert_all_rungs(&document);
+    assert!(document["probes"].as_array().unwrap().iter().all(|probe| probe["works"] == false));
+}
+
 #[test]
 fn without_privileges_it_tells_what_is_missing() {
     // A copy that everybody can reach.
@@ -89,7 +158,13 @@ fn without_privileges_it_tells_what_is_missing() {
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(3), "{text}");
-    for part in ["monitor would not run (exit code 3)", "setcap", "CAP_BPF              MISSING"] {
+    for part in [
+        "monitor would not run (exit code 3)",
+        "setcap",
+        "CAP_BPF              MISSING",
+        "lsm     does not work",
+        "why: the capabilities CAP_BPF, CAP_PERFMON are missing",
+    ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
 }
@@ -139,4 +214,29 @@ fn a_configuration_that_is_not_obeyed_is_told_too() {
     let (code, document) = document(&["--config", file.to_str().unwrap()]);
     assert_eq!((code, &document["exit_code"]), (Some(2), &2.into()));
     assert!(document["kernel"]["release"].is_string());
+}
+
+/// While it waits for whoever reads its output, and before.
+#[test]
+fn asked_to_end_it_ends_well() {
+    let dir = temp_dir();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut command = Command::new(program());
+        command.args(["doctor", "--output"]).arg(&fifo).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let tasks = format!("/proc/{}/task", child.id());
+        until("the thread that takes signals", || {
+            let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
+            let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
+            tasks.any(|task| name(task).as_deref() == Some("signals\n")).then_some(())
+        });
+        let asked = Instant::now();
+        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        unsafe { libc::kill(child.id().try_into().unwrap(), signal) };
+        let status = until("the end of doctor", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "signal {signal}");
+        assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+    }
 }

@@ -417,10 +417,8 @@ fn a_program_of_musl_loads_its_libraries() {
     tracer.finish();
 }
 
-/// What a process has mapped when the tracer starts is known: mapped once more, it is no news; another library is.
-#[test]
-fn libraries_from_before_the_start_are_known() {
-    needs_bpf!();
+/// A program that loads a library, and when it is told to, once more and another one. None of them is traced yet.
+fn make_loader(dir: &Path) {
     const LIBRARY: &str = "int answer(void) { return 42; }";
     const PROGRAM: &str = "#include <dlfcn.h>\n#include <unistd.h>\n\
          int main(void) {\n\
@@ -428,28 +426,52 @@ fn libraries_from_before_the_start_are_known() {
          if (!before || write(1, \"x\", 1) != 1 || read(0, &go, 1) != 1) return 1;\n\
          return dlclose(before) || !dlopen(\"./libssl.so.3\", RTLD_NOW)\n\
          || !dlopen(\"./libcrypto.so.3\", RTLD_NOW); }";
-    let dir = temp_dir();
-    fs::write(dir.path().join("library.c"), LIBRARY).unwrap();
-    fs::write(dir.path().join("program.c"), PROGRAM).unwrap();
+    fs::write(dir.join("library.c"), LIBRARY).unwrap();
+    fs::write(dir.join("program.c"), PROGRAM).unwrap();
     for words in ["-shared -fPIC -o libssl.so.3 library.c", "-o program program.c -ldl"] {
-        let status = Command::new("cc").args(words.split(' ')).current_dir(&dir).status();
+        let status = Command::new("cc").args(words.split(' ')).current_dir(dir).status();
         assert!(status.unwrap().success());
     }
-    fs::copy(dir.path().join("libssl.so.3"), dir.path().join("libcrypto.so.3")).unwrap();
-    let mut child = Command::new(dir.path().join("program"))
-        .current_dir(&dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    fs::copy(dir.join("libssl.so.3"), dir.join("libcrypto.so.3")).unwrap();
+}
+
+/// Runs it, and returns the paths of the libraries that are told of it.
+fn told_of_loader(command: &mut Command) -> Vec<String> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let tracer = Tracer::monitor(["--no-redact"]);
     child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
     let pid = child.id();
     assert!(child.wait().unwrap().success());
     let events = tracer.all_of(pid);
-    let loads = events.iter().filter(|event| event.kind() == "lib_load");
-    let libraries: Vec<_> = loads.map(|event| Path::new(event.text("library"))).collect();
-    assert_eq!(libraries, [dir.path().join("libcrypto.so.3")]);
     tracer.finish();
+    let loads = events.iter().filter(|event| event.kind() == "lib_load");
+    loads.map(|event| event.text("library").to_owned()).collect()
+}
+
+/// What a process has mapped when the tracer starts is known: mapped once more, it is no news; another library is.
+#[test]
+fn libraries_from_before_the_start_are_known() {
+    needs_bpf!();
+    let dir = temp_dir();
+    make_loader(dir.path());
+    let told = told_of_loader(Command::new(dir.path().join("program")).current_dir(&dir));
+    assert_eq!(told, [dir.path().join("libcrypto.so.3").to_str().unwrap()]);
+}
+
+/// There `/proc` shows, on some kernels, another device and inode number than an open or a mapping has.
+#[test]
+fn libraries_from_before_the_start_are_known_on_an_overlay() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let lower = dir.path().join("lower");
+    fs::create_dir_all(&lower).unwrap();
+    make_loader(&lower);
+    let script = "mkdir room merged && mount -t tmpfs none room && mkdir room/upper room/work && \
+                  mount -t overlay none merged \
+                  -o lowerdir=$PWD/lower,upperdir=$PWD/room/upper,workdir=$PWD/room/work && \
+                  cd merged && exec ./program";
+    let mut command = Command::new("unshare");
+    let told = told_of_loader(command.args(["-m", "sh", "-c", script]).current_dir(&dir));
+    assert_eq!(told, [dir.path().join("merged/libcrypto.so.3").to_str().unwrap()]);
 }

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use crypto_tracer_tests::made::Made;
 use crypto_tracer_tests::{Actor, Ended, Event, Tracer, needs_bpf, temp_dir, until, workspace};
 
 /// Opens a second of all users together.
@@ -49,17 +50,23 @@ const FOR_ALL: [(&str, &[&str]); 12] = [
     ("label-value", &["answer"]),
     ("label-name", &["answer"]),
 ];
+/// Takes long to be configured, and fails for every file.
+const SLOW_START: &str = "configure-slow";
 /// The causes of what is no plugin's own word.
 const REST: &str = "resting";
 
 /// A configuration with the fixture once for each way, under that name, before the bundled plugin where there is one.
 fn configuration(dir: &Path, chains: &[(&str, Vec<&str>)]) -> std::path::PathBuf {
     let fixture = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
-    let mut text = String::new();
+    let mut text = "[plugins]\nsetup_ms = 60000\n".to_owned();
     for (kind, ways) in chains {
         for way in ways {
             let plugin = dir.join(format!("{kind}-{way}.wasm"));
-            fs::copy(&fixture, &plugin).unwrap();
+            if *way == SLOW_START {
+                fs::write(&plugin, slow_start()).unwrap();
+            } else {
+                fs::copy(&fixture, &plugin).unwrap();
+            }
             fs::set_permissions(&plugin, fs::Permissions::from_mode(0o644)).unwrap();
             text += &format!(
                 "[[{kind}]]\npath = {plugin:?}\nallow = [\"file-head\"]\nconfig = {{ way = {way:?} }}\n"
@@ -72,6 +79,13 @@ fn configuration(dir: &Path, chains: &[(&str, Vec<&str>)]) -> std::path::PathBuf
     let config = dir.join("config.toml");
     fs::write(&config, text).unwrap();
     config
+}
+
+/// Counts for half a second or more until it is configured: far longer than a call may take.
+fn slow_start() -> Vec<u8> {
+    let configure = "(local.set $n (i32.const 1000000000)) \
+        (loop $more (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))";
+    Made { configure, classify: "(unreachable)", ..Made::default() }.component()
 }
 
 /// Kibibytes of a process that belong to no file.
@@ -243,6 +257,21 @@ fn plugins_that_always_fail_cost_nothing_but_their_word() {
     for (way, causes) in FOR_ALL {
         assert_told(&run, "classifier", way, causes);
     }
+    run.assert_the_good_users_events_are_whole();
+    run.assert_memory_is_bounded();
+}
+
+/// What costs most: a redactor that spins for one user's texts, behind a classifier that is long in coming back.
+#[test]
+fn what_is_slow_to_come_back_keeps_no_event_waiting() {
+    needs_bpf!();
+    let run = under_load(&[
+        ("classifier", vec![SLOW_START]),
+        ("redactor", vec!["only-spin"]),
+        ("filter", vec![]),
+    ]);
+    assert_told(&run, "classifier", SLOW_START, &["panic"]);
+    assert_told(&run, "redactor", "only-spin", &["deadline"]);
     run.assert_the_good_users_events_are_whole();
     run.assert_memory_is_bounded();
 }

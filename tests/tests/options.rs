@@ -219,6 +219,8 @@ fn help_and_version_need_no_privileges() {
         (&["monitor", "-h"], "--classifier"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
         (&["-V"], "crypto-tracer"),
+        (&["monitor", "-V"], concat!("crypto-tracer ", env!("CARGO_PKG_VERSION"))),
+        (&["plugin", "check", "--version"], concat!("crypto-tracer ", env!("CARGO_PKG_VERSION"))),
     ] {
         let output = output(Command::new(program()).args(arguments));
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");

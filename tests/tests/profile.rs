@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -163,6 +164,37 @@ fn children_are_followed_to_the_end_of_the_last_one() {
     }
 }
 
+/// A service asks how it is, and has it read its configuration anew: both are answered, neither ends the run.
+#[test]
+fn signals_that_ask_for_something_do_not_end_the_run() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("later.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let actor = actor!["open", "3", &key];
+    let mut command = Command::new(program());
+    command.args(["profile", "--duration", LONG, "--format", "json-stream"]);
+    command.args(["--pid", &actor.pid().to_string()]);
+    // SAFETY: setsid is a system call alone, which may stand between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            Ok(())
+        });
+    }
+    let tracer = Tracer::start(command);
+    let says = |text: &str| {
+        until(text, || tracer.said().iter().any(|line| line.contains(text)).then_some(()));
+    };
+    tracer.signal(libc::SIGUSR1);
+    says(" records received; 0 plugin failures; ");
+    tracer.signal(libc::SIGHUP);
+    says("reloaded: ");
+    actor.end();
+    let document = document(&tracer.wait(SOON));
+    assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 3);
+}
+
 /// A quiet process still gives a document, also when somebody loses patience.
 #[test]
 fn a_signal_ends_the_run_with_its_document() {
@@ -201,4 +233,37 @@ fn it_has_to_be_told_whom() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("--pid") && said.contains("--name"), "{said}");
+}
+
+/// With a name that it never has, it is the end of the process that ends the run.
+#[test]
+fn a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone() {
+    needs_bpf!();
+    for follow in [&[][..], &["--follow-children"]] {
+        let actor = actor!["threads", "1"];
+        let pid = actor.pid().to_string();
+        let name = ["--pid", &pid, "--name", "ct-never-there", "--duration", "0"];
+        let tracer = profile(&[&name, follow].concat());
+        actor.end();
+        let ended = tracer.wait(SOON);
+        assert_eq!(ended.status.code(), Some(1), "{:?}", ended.said);
+        let last = ended.said.last().unwrap();
+        assert!(
+            last.contains(&format!("--pid {pid}")) && last.contains("'ct-never-there'"),
+            "{last}"
+        );
+    }
+}
+
+#[test]
+fn two_process_ids_contradict_each_other() {
+    let pids = [std::process::id().to_string(), "1".to_owned()];
+    for follow in [&[][..], &["--follow-children"]] {
+        let mut command = Command::new(program());
+        command.args(["profile", "--pid", &pids[0], "--pid", &pids[1]]).args(follow);
+        let output = output(&mut command);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--pid 1") && said.contains("no process is both"), "{said}");
+    }
 }

@@ -50,8 +50,11 @@ fn arguments_that_mean_nothing() {
     ] {
         refused(&mut monitor(options), 2, words);
     }
-    refused(Command::new(program()).arg("bogus"), 2, &["bogus"]);
-    refused(&mut Command::new(program()), 2, &["--help"]);
+    refused(Command::new(program()).arg("bogus"), 2, &["bogus", "monitor, files"]);
+    let said =
+        refused(&mut Command::new(program()), 2, &["monitor, files", "'crypto-tracer --help'"]);
+    assert!(said.starts_with("crypto-tracer: a command is missing; there are "), "{said}");
+    refused(&mut monitor(&["--bogus"]), 2, &["try 'crypto-tracer monitor --help'"]);
 }
 
 #[test]

@@ -96,6 +96,9 @@ fn verbose_tells_plugins_and_counters() {
     {
         assert!(last.contains(word), "{last}");
     }
+    let (_, reader) = last.split_once("; its reader: ").unwrap_or_else(|| unreachable!("{last}"));
+    let (_, peak) = reader.split_once(" s of processor time, peak ").unwrap();
+    assert!(peak.strip_suffix(" MiB").unwrap().parse::<u32>().unwrap() > 0, "{last}");
 }
 
 /// A recording goes through today's plugins, and what they do wrong is told as in a run.

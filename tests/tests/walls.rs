@@ -211,6 +211,29 @@ fn the_engine_stays_in_plugin() {
     assert_eq!(strangers("wasmtime", &["host/src/plugin"]), [""; 0]);
 }
 
+/// Code that was compiled before comes from inside the program alone: whoever can change a file of it runs anything.
+#[test]
+fn compiled_code_is_loaded_from_nowhere_but_the_program() {
+    let root = workspace();
+    for file in files(&root.join("host/src"), "rs") {
+        let words = tokens(&fs::read_to_string(&file).unwrap());
+        let loads = |word: &String| word.starts_with("deserialize") && word != "deserialize_seq";
+        let loads = words.iter().any(|word| word == "Component") && words.iter().any(loads);
+        assert!(!loads || file.ends_with("plugin/bundled.rs"), "{}", file.display());
+    }
+    let bundled = fs::read_to_string(root.join("host/src/plugin/bundled.rs")).unwrap();
+    assert!(tokens(&bundled).iter().any(|word| word == "deserialize"), "it has moved");
+    // The engine's own cache is a feature, and its crate is not even there.
+    let manifest: toml::Table =
+        toml::from_str(&fs::read_to_string(root.join("Cargo.toml")).unwrap()).unwrap();
+    let features = &manifest["workspace"]["dependencies"]["wasmtime"]["features"];
+    let features: Vec<_> =
+        features.as_array().unwrap().iter().map(|f| f.as_str().unwrap()).collect();
+    assert!(!features.contains(&"cache") && !features.contains(&"default"), "{features:?}");
+    let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    assert!(!lock.contains("name = \"wasmtime-internal-cache\""));
+}
+
 #[test]
 fn every_member_inherits_versions_and_lints() {
     let root = workspace();

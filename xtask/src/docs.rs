@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
+use clap_mangen::Man;
 
 /// Options of `docs`.
 #[derive(Debug, clap::Args)]
@@ -69,11 +70,31 @@ fn schemas() -> Result<BTreeMap<PathBuf, String>> {
 
 /// A page for the program and one for each command.
 fn pages() -> Result<BTreeMap<PathBuf, String>> {
-    let folder = tempfile::tempdir()?;
-    // Help is cut for a terminal; a page is not.
-    clap_mangen::generate_to(crypto_tracer::cli::Cli::command(), folder.path())?;
-    names(folder.path())
-        .into_iter()
-        .map(|name| Ok((Path::new(MAN).join(&name), fs::read_to_string(folder.path().join(name))?)))
-        .collect()
+    let mut program = crypto_tracer::cli::Cli::command();
+    program.build();
+    let mut pages = BTreeMap::new();
+    page(&program, &mut pages)?;
+    Ok(pages)
+}
+
+fn page(command: &Command, pages: &mut BTreeMap<PathBuf, String>) -> Result<()> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    let man = Man::new(command.clone())
+        .title(name)
+        .source(concat!("crypto-tracer ", env!("CARGO_PKG_VERSION")));
+    let mut text = Vec::new();
+    man.render(&mut text)?;
+    let text = String::from_utf8(text).context("a page is text")?;
+    // What stands behind the help are examples, line by line.
+    let (before, after) = text
+        .split_once(".SH EXTRA\nExamples:\n")
+        .with_context(|| format!("{name} has no examples"))?;
+    let end = after.find("\n.SH ").map_or(after.len(), |at| at + 1);
+    let (examples, behind) = after.split_at(end);
+    let text = format!("{before}.SH EXAMPLES\n.nf\n{examples}.fi\n{behind}");
+    pages.insert(Path::new(MAN).join(man.get_filename()), text);
+    command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .try_for_each(|command| page(command, pages))
 }

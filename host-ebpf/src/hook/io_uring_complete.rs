@@ -6,7 +6,7 @@ use crypto_tracer_common::{fixed::ABSENT, loss, record::kind};
 use crate::{
     fixed::offset,
     kernel::{file_of, read},
-    maps::lost,
+    maps::lost_quietly,
     send, who,
 };
 
@@ -34,7 +34,7 @@ unsafe fn try_complete(request: u64) {
         }
         let file = file_of(result as u32);
         if file == 0 {
-            lost(loss::FILE_GONE);
+            lost_quietly(loss::FILE_GONE);
             return;
         }
         let flags = if offset!(kiocb_how_flags) == ABSENT {

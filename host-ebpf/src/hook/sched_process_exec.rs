@@ -43,7 +43,7 @@ pub(crate) fn sched_process_exec(_: BtfTracePointContext) -> i32 {
 #[inline(always)]
 unsafe fn try_exec() {
     unsafe {
-        if !who::may_be_wanted() {
+        if !who::process_may_be_wanted() {
             return;
         }
         let Some(who) = who::wanted() else { return };

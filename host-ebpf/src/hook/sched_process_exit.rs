@@ -20,6 +20,8 @@ use crate::{
 const GROUP_EXIT: u32 = 4;
 /// `BPF_NOEXIST`
 const NO_EXIST: u64 = 1;
+/// `-EEXIST`
+const EXISTS: i32 = -17;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
@@ -34,7 +36,8 @@ pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Two threads that end together may both find that none is alive: only the insert decides which one tells it.
+/// Two threads that end together may both find that none is alive: only the insert decides which one tells it. A table
+/// that has no room at the moment decides nothing: told twice is better than not told.
 #[inline(always)]
 unsafe fn is_last() -> bool {
     unsafe {
@@ -45,14 +48,14 @@ unsafe fn is_last() -> bool {
         }
         let leader: *const u8 = load(task, offset!(task_group_leader));
         let key = [leader as u64, load::<u64>(leader, offset!(task_start_boottime))];
-        EXITED.insert(key, 0, NO_EXIST).is_ok()
+        EXITED.insert(key, 0, NO_EXIST) != Err(EXISTS)
     }
 }
 
 #[inline(always)]
 unsafe fn try_exit() {
     unsafe {
-        if !who::may_be_wanted() {
+        if !who::process_may_be_wanted() {
             return;
         }
         let Some(who) = who::wanted() else { return };

@@ -25,7 +25,7 @@ pub(crate) fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
 unsafe fn try_fork(child: *const u8) {
     unsafe {
         let alone = setting!(pid) != 0 && setting!(follow) == 0;
-        if alone || !who::may_be_wanted() || who::wanted().is_none() {
+        if alone || !who::process_may_be_wanted() || who::wanted().is_none() {
             return;
         }
         let who = who::numbers(child);

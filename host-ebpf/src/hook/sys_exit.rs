@@ -6,7 +6,7 @@ use crypto_tracer_common::{fixed::kinds, loss, record::kind};
 use crate::{
     fixed::{offset, setting},
     kernel::{current, file_of, load, read_user},
-    maps::lost,
+    maps::lost_quietly,
     send, who,
 };
 
@@ -62,7 +62,7 @@ unsafe fn opened(fd: u32, flags: u32) {
         let file = file_of(fd);
         if file == 0 {
             // Another thread was faster to close it than the kernel to return.
-            lost(loss::FILE_GONE);
+            lost_quietly(loss::FILE_GONE);
         } else {
             send::file(kind::FILE_OPEN, file, flags);
         }

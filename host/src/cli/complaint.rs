@@ -1,7 +1,10 @@
 //! clap's errors on two lines at most: what is wrong, and what is right.
 
+use std::ffi::OsString;
+
+use clap::builder::PossibleValue;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 
 use super::Cli;
 use crate::printable::{printable, shortened};
@@ -11,7 +14,12 @@ const MOST_CHARS: usize = 600;
 
 /// What is wrong, as one line that a terminal can show.
 pub fn compact(error: &clap::Error) -> String {
-    let message = misplaced_option(error).unwrap_or_else(|| one_line(error));
+    let said = match error.kind() {
+        ErrorKind::MissingSubcommand | ErrorKind::InvalidSubcommand => wrong_command(error),
+        ErrorKind::MissingRequiredArgument => needed(error),
+        _ => misplaced_option(error),
+    };
+    let message = said.unwrap_or_else(|| one_line(error));
     let message = shortened(&printable(&message));
     let mut text: String = message.chars().take(MOST_CHARS).collect();
     if text.len() < message.len() && text.chars().count() == MOST_CHARS {
@@ -20,26 +28,152 @@ pub fn compact(error: &clap::Error) -> String {
     text
 }
 
+/// How to ask for the help of the command that stands in these arguments, the program's name first.
+pub fn try_help(arguments: impl IntoIterator<Item = OsString>) -> String {
+    let cli = Cli::command();
+    let (mut at, mut words) = (&cli, cli.get_name().to_owned());
+    // Before a command stand options without values only.
+    let arguments = arguments.into_iter().skip(1);
+    for word in arguments.filter(|word| !word.as_encoded_bytes().starts_with(b"-")) {
+        let Some(found) = at.find_subcommand(&word) else { break };
+        words.push(' ');
+        words.push_str(found.get_name());
+        at = found;
+    }
+    format!("try '{words} --help'")
+}
+
+/// What stands in an error's context as one text.
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    }
+}
+
+/// What stands there as several.
+fn texts(error: &clap::Error, kind: ContextKind) -> &[String] {
+    match error.get(kind) {
+        Some(ContextValue::Strings(texts)) => texts,
+        _ => &[],
+    }
+}
+
+/// A command that is missing, or that is none.
+fn wrong_command(error: &clap::Error) -> Option<String> {
+    let cli = Cli::command();
+    let used = used_command(error).unwrap_or_default();
+    let parent = command(&cli, &used)?;
+    let there = there_are(parent);
+    let before = if used.is_empty() { String::new() } else { format!("{used}: ") };
+    if error.kind() == ErrorKind::MissingSubcommand {
+        return Some(format!("{before}a command is missing; {there}"));
+    }
+    let word = text(error, ContextKind::InvalidSubcommand)?;
+    let near = texts(error, ContextKind::SuggestedSubcommand).iter();
+    let near: Vec<String> = near.map(|name| format!("'{name}'")).collect();
+    let right = match near.as_slice() {
+        [] => there,
+        [one] => format!("{one} is near"),
+        several => format!("{} are near", and(several)),
+    };
+    Some(format!("{before}there is no command '{word}'; {right}"))
+}
+
+/// Which commands a command has.
+pub fn there_are(parent: &Command) -> String {
+    let commands = parent.get_subcommands().filter(|command| !command.is_hide_set());
+    let names: Vec<&str> = commands.map(Command::get_name).collect();
+    if names.is_empty() { "it has none".to_owned() } else { format!("there are {}", and(&names)) }
+}
+
+/// What a command cannot do without.
+fn needed(error: &clap::Error) -> Option<String> {
+    let mut cli = Cli::command();
+    // Only then an argument knows how it is written.
+    cli.build();
+    let used = used_command(error)?;
+    let command = command(&cli, &used)?;
+    let missing = texts(error, ContextKind::InvalidArg);
+    let spelled: Vec<String> = missing.iter().map(|text| spelled(command, text)).collect();
+    // What is not needed always, another option needs.
+    let always = missing
+        .iter()
+        .all(|text| argument(command, text).is_none_or(|argument| argument.is_required_set()));
+    let who = if always { used } else { format!("{used} {}", options_used(error, missing)?) };
+    Some(format!("{who} needs {}", and(&spelled)))
+}
+
+/// The option or value that clap writes so.
+fn argument<'a>(command: &'a Command, text: &str) -> Option<&'a Arg> {
+    command.get_arguments().find(|argument| argument.to_string() == text)
+}
+
+/// As the help has it, with the values that are possible, and without marks for what is optional.
+fn spelled(command: &Command, text: &str) -> String {
+    let plain = text.replace('|', " or ").replace(['<', '>'], "");
+    let values = argument(command, text).map(Arg::get_possible_values).unwrap_or_default();
+    let values: Vec<&str> = values.iter().map(PossibleValue::get_name).collect();
+    if values.is_empty() { plain } else { format!("{plain} ({})", values.join(", ")) }
+}
+
+/// The options without a value that were given, as the error's usage line repeats them.
+fn options_used(error: &clap::Error, missing: &[String]) -> Option<String> {
+    let ContextValue::StyledStr(usage) = error.get(ContextKind::Usage)? else { return None };
+    let usage = missing.iter().fold(usage.to_string(), |usage, text| usage.replace(text, ""));
+    // Those that take a value need nothing else.
+    let mut words = usage.split_whitespace().peekable();
+    let mut options = Vec::new();
+    while let Some(word) = words.next() {
+        let value = |next: &&str| {
+            next.strip_prefix('<').is_some_and(|name| name.starts_with(char::is_alphabetic))
+        };
+        let with_value = words.peek().is_some_and(value);
+        if word.starts_with("--") && !with_value {
+            options.push(word);
+        }
+    }
+    (!options.is_empty()).then(|| options.join(" "))
+}
+
+/// The command with these names, one below the other.
+fn command<'a>(cli: &'a Command, names: &str) -> Option<&'a Command> {
+    names.split_whitespace().try_fold(cli, |command, name| command.find_subcommand(name))
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn and(words: &[impl AsRef<str>]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    match words.as_slice() {
+        [before @ .., last] if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        words => words.concat(),
+    }
+}
+
 /// An option, or a format, that other commands take.
 fn misplaced_option(error: &clap::Error) -> Option<String> {
     let cli = Cli::command();
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let wrong = text(ContextKind::InvalidArg)?;
+    let wrong = text(error, ContextKind::InvalidArg)?;
     match error.kind() {
         ErrorKind::UnknownArgument => {
             let command = used_command(error)?;
-            let takers = takers(&cli, |command| takes_option(command, wrong));
+            let takers = takers(&cli, takes_option, wrong);
             let takers = listed(&takers)?;
             Some(format!("{command} has no option {wrong}; {takers}"))
         }
         ErrorKind::InvalidValue => {
-            let value = text(ContextKind::InvalidValue)?;
-            let takers = takers(&cli, |command| takes_format(command, value));
-            let takers = listed(&takers).filter(|_| wrong.contains("--format"))?;
-            Some(format!("{}: the format {value} is for other commands; {takers}", one_line(error)))
+            let value = text(error, ContextKind::InvalidValue)?;
+            let right = texts(error, ContextKind::ValidValue);
+            if value.is_empty() || right.is_empty() {
+                return None;
+            }
+            let near = text(error, ContextKind::SuggestedValue);
+            let near = near.map_or_else(String::new, |near| format!("; '{near}' is near"));
+            let takers = takers(&cli, takes_format, value);
+            let takers = listed(&takers).filter(|_| wrong.contains("--format"));
+            let takers = takers.map_or_else(String::new, |takers| format!(" ({takers})"));
+            let right = and(right);
+            Some(format!("invalid value '{value}'{takers} for '{wrong}'; there are {right}{near}"))
         }
         _ => None,
     }
@@ -54,16 +188,23 @@ fn used_command(error: &clap::Error) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-fn takers(cli: &Command, takes: impl Fn(&Command) -> bool) -> Vec<&str> {
-    let commands = cli.get_subcommands().filter(|command| !command.is_hide_set());
-    commands.filter(|command| takes(command)).map(Command::get_name).collect()
+/// The commands, and those below them, that take something.
+fn takers(parent: &Command, takes: fn(&Command, &str) -> bool, what: &str) -> Vec<String> {
+    let commands = parent.get_subcommands().filter(|command| !command.is_hide_set());
+    let each = |command: &Command| {
+        let name = command.get_name();
+        let below = takers(command, takes, what);
+        let below = below.into_iter().map(|below| format!("{name} {below}"));
+        takes(command, what).then(|| name.to_owned()).into_iter().chain(below).collect::<Vec<_>>()
+    };
+    commands.flat_map(each).collect()
 }
 
-fn listed(names: &[&str]) -> Option<String> {
+fn listed(names: &[String]) -> Option<String> {
     match names {
         [] => None,
         [one] => Some(format!("{one} takes it")),
-        [before @ .., last] => Some(format!("{} and {last} take it", before.join(", "))),
+        several => Some(format!("{} take it", and(several))),
     }
 }
 
@@ -133,6 +274,9 @@ mod tests {
             &["monitor", "-q", "-v"],
             &["monitor", "-d", &long],
             &["bogus"],
+            &[],
+            &["plugin"],
+            &["profile"],
             &["help", "bogus", "--x"],
             &["monitor", "--\u{1b}[2J"],
         ] {
@@ -140,6 +284,82 @@ mod tests {
             assert!(!text.contains(['\n', '\u{1b}']), "{text:?}");
             assert!(text.chars().count() <= MOST_CHARS + 1, "{} characters", text.len());
         }
+    }
+
+    #[test]
+    fn a_command_that_is_missing_or_misspelt() {
+        let all = "monitor, files, libs, profile, snapshot, replay, doctor, plugin, completions, help and version";
+        let plugin = "check, list, new, test and bench";
+        for (arguments, said) in [
+            (&[][..], format!("a command is missing; there are {all}")),
+            (&["-v"], format!("a command is missing; there are {all}")),
+            (&["plugin"], format!("plugin: a command is missing; there are {plugin}")),
+            (&["xyz"], format!("there is no command 'xyz'; there are {all}")),
+            (&["monitr"], "there is no command 'monitr'; 'monitor' is near".to_owned()),
+            (
+                &["plugin", "bogus"],
+                format!("plugin: there is no command 'bogus'; there are {plugin}"),
+            ),
+            (&["plugin", "chek"], "plugin: there is no command 'chek'; 'check' is near".to_owned()),
+        ] {
+            assert_eq!(complaint(arguments), said, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_needed_is_spelled_out() {
+        for (arguments, said) in [
+            (&["profile"][..], "profile needs --pid PID or --name TEXT"),
+            (&["replay"], "replay needs FILE"),
+            (&["completions"], "completions needs SHELL (bash, elvish, fish, powershell, zsh)"),
+            (
+                &["plugin", "new"],
+                "plugin new needs --kind KIND (classifier, redactor, filter) and NAME",
+            ),
+            (&["monitor", "--follow-children"], "monitor --follow-children needs --pid PID"),
+            (
+                &["profile", "-n", "x", "--follow-children"],
+                "profile --follow-children needs --pid PID",
+            ),
+            (
+                &["monitor", "-d", "1", "--follow-children"],
+                "monitor --follow-children needs --pid PID",
+            ),
+        ] {
+            assert_eq!(complaint(arguments), said, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_the_command_at_hand() {
+        for (arguments, help) in [
+            ("", "try 'crypto-tracer --help'"),
+            (" -q monitor --bogus", "try 'crypto-tracer monitor --help'"),
+            (" plugin check x --bogus", "try 'crypto-tracer plugin check --help'"),
+            (" bogus monitor", "try 'crypto-tracer --help'"),
+        ] {
+            let arguments = format!("crypto-tracer{arguments}");
+            assert_eq!(try_help(arguments.split(' ').map(OsString::from)), help);
+        }
+    }
+
+    /// Below zero, or a name that begins so: never an option that nobody knows.
+    #[test]
+    fn a_value_that_begins_with_a_dash_is_the_options() {
+        fn all(command: &Command, words: &[String]) {
+            let options = command.get_arguments().filter(|it| it.get_action().takes_values());
+            for option in options.filter_map(Arg::get_long).map(|long| format!("--{long}")) {
+                let given = [words, &[option.clone(), "-1".to_owned()]].concat();
+                if let Err(error) = Cli::try_parse_from(&given) {
+                    let said = compact(&error);
+                    assert!(!said.contains("unexpected"), "{given:?}: {said}");
+                }
+            }
+            for command in command.get_subcommands() {
+                all(command, &[words, &[command.get_name().to_owned()]].concat());
+            }
+        }
+        all(&Cli::command(), &["crypto-tracer".to_owned()]);
     }
 
     #[test]

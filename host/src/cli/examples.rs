@@ -44,6 +44,11 @@ pub(super) const DOCTOR: &str = "Examples:
   sudo crypto-tracer doctor --format json-pretty | jq '.probes[] | select(.chosen)'
   crypto-tracer doctor --probe lsm --quiet > /dev/null && echo 'lsm works here'";
 
+pub(super) const PLUGIN: &str = "Examples:
+  crypto-tracer plugin new acme-classifier --kind classifier
+  crypto-tracer plugin check acme.wasm
+  crypto-tracer plugin test acme.wasm --cases cases.json";
+
 pub(super) const COMPLETIONS: &str = "Examples:
   crypto-tracer completions bash > /etc/bash_completion.d/crypto-tracer
   crypto-tracer completions zsh > ~/.zfunc/_crypto-tracer

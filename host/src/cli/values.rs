@@ -11,20 +11,36 @@ use crate::glob::Glob;
 /// Longest duration: a hundred years, so that no clock overflows.
 const MOST_SECONDS: u64 = 100 * 366 * 24 * 3600;
 
-/// Any text but none.
-pub(super) fn nonempty() -> impl TypedValueParser<Value = OsString> {
+/// A text that is looked for.
+pub(super) fn wanted() -> impl TypedValueParser<Value = OsString> {
+    nonempty("it is empty; write a part of what is looked for")
+}
+
+/// Any text but none; `right` is said to that.
+fn nonempty(right: &'static str) -> impl TypedValueParser<Value = OsString> {
     OsStringValueParser::new()
-        .try_map(|text| if text.is_empty() { Err("an empty text says nothing") } else { Ok(text) })
+        .try_map(move |text| if text.is_empty() { Err(right) } else { Ok(text) })
+}
+
+/// A file, or another word that stands for one.
+pub(super) fn file() -> impl TypedValueParser<Value = OsString> {
+    nonempty("it is empty; name a file")
 }
 
 /// A path that may be there or not.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
-    nonempty().map(PathBuf::from)
+    file().map(PathBuf::from)
 }
 
-/// A word that is UTF-8.
+/// A probe's name.
 pub(super) fn name() -> impl TypedValueParser<Value = String> {
-    text(|text| if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) })
+    text(|text| {
+        if text.is_empty() {
+            Err("it is empty; 'crypto-tracer doctor' lists the probes".to_owned())
+        } else {
+            Ok(text.to_owned())
+        }
+    })
 }
 
 /// A pattern for whole paths.

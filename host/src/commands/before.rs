@@ -8,9 +8,12 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::document::failed;
-use crate::error::Failure;
+use crate::error::{Code, Failure};
+use crate::event::ProcessKey;
+use crate::pipeline::Family;
 use crate::reader::{Reader, SeenProcess};
 use crate::say::Say;
+use crate::source::Source;
 use crate::stop::Stop;
 
 /// How long the look at `/proc` may take before the run starts without it.
@@ -20,13 +23,19 @@ const SCAN_NEEDED: Duration = Duration::from_secs(10);
 /// In `/proc/PID/stat`: a kernel thread. Before Linux 6.8 `status` does not tell.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// Whether `--pid` names a process that a run can see anything of.
-pub(super) fn check(pid: u32) -> Result<(), Failure> {
+/// Whether `--pid` names anything at all.
+pub(super) fn there(pid: u32) -> Result<(), Failure> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     // Another user's process answers that it may not be signalled: it is there.
     if raw.is_none_or(|raw| test_kill_process(raw) == Err(Errno::SRCH)) {
         return Err(failed(anyhow!("--pid {pid}: there is no such process")));
     }
+    Ok(())
+}
+
+/// Whether `--pid` names a process that a run can see anything of.
+pub(super) fn check(pid: u32) -> Result<(), Failure> {
+    there(pid)?;
     // A thread answers a signal too. What `/proc` does not show is taken for what it was given as.
     let text = |name: &str| {
         let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
@@ -62,6 +71,29 @@ pub(super) fn scan(
     let patience = if follow { SCAN_NEEDED } else { SCAN };
     let seen = reader.scan(Instant::now() + patience, stop);
     seen.map_or_else(|| unseen(follow, stop, say).map(|()| Vec::new()), Ok)
+}
+
+/// Names to the kernel side all that descend from this process already; those that they make from then on it finds by
+/// itself. Whoever is made between a look and the naming of its parent is found by the next look: until there is nobody.
+pub(super) fn follow(
+    pids: &[u32],
+    source: &mut Source,
+    reader: &mut Reader,
+    stop: &Stop,
+    say: Say,
+) -> Result<(), Failure> {
+    let until = Instant::now() + SCAN_NEEDED;
+    loop {
+        let Some(kin) = reader.kin(until, stop) else { return unseen(true, stop, say) };
+        let family = Family::of(pids, kin.iter().map(|one| (one.ppid, one.pid)).collect());
+        let members = kin.iter().filter(|one| family.has(one.pid));
+        let keys: Vec<ProcessKey> =
+            members.map(|one| ProcessKey { tgid: one.pid, start_ns: one.start_ns }).collect();
+        let named = source.follow(&keys).map_err(|error| Failure::new(Code::Probe, error))?;
+        if named == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// The look took too long: a run that cannot do without it does not start.

@@ -1,8 +1,12 @@
 //! `doctor`: what this kernel and these privileges allow, without tracing.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
 use crypto_tracer_common::record::{ARGS_MAX, PATH_MAX};
 
-use super::document;
+use super::document::{self, failed};
 use super::line;
 use super::trace::{self, RING_BYTES};
 use crate::cli::{self, DocumentPrint, PluginArgs};
@@ -14,12 +18,18 @@ use crate::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_SUFFIXES};
 use crate::output::NewFile;
 use crate::pipeline::wall_now;
 use crate::plugin::Trust;
+use crate::say::Say;
+use crate::signals::Signals;
 use crate::source::{self, Preemption, Request, RungSurvey, Survey};
 use crate::stop::Stop;
 
+/// How often the wish to end is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// Tries all probes and prints what came of it; ends as `monitor` would.
-pub(super) fn doctor(arguments: &cli::Doctor) -> Result<(), Failure> {
+pub(super) fn doctor(arguments: &cli::Doctor, say: Say) -> Result<(), Failure> {
     let stop = Stop::default();
+    let _signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
     let print = DocumentPrint {
         output: arguments.output.clone(),
         format: arguments.format,
@@ -31,19 +41,42 @@ pub(super) fn doctor(arguments: &cli::Doctor) -> Result<(), Failure> {
         Ok((config, new)) => (config.capture.clone(), *new),
         Err(_) => Default::default(),
     };
-    let request = Request {
-        ring_bytes: capture.ring_bytes.unwrap_or(RING_BYTES),
-        probe: arguments.probe.clone().or(capture.open_probe),
+    let ring_bytes = capture.ring_bytes.unwrap_or(RING_BYTES);
+    let request = Request { ring_bytes, probe: arguments.probe.clone().or(capture.open_probe) };
+    let survey = if stop.is_asked() { None } else { survey(request, &stop)? };
+    let Some(mut survey) = survey else {
+        say.info("nothing is printed: it was asked to end");
+        return Ok(());
     };
-    let mut survey = source::survey(&request);
     // A run reads its configuration first.
     let refused = survey.refused.take().map(trace::refused);
     let failure = configured.err().or(refused);
-    let told = tell(survey, failure.as_ref(), request.ring_bytes);
+    let told = tell(survey, failure.as_ref(), ring_bytes);
     if let Some(target) = document::target(&print, new, &stop)? {
         document::print(&told, &print, target, &stop)?;
     }
     failure.map_or(Ok(()), Err)
+}
+
+/// Tries all probes on a thread of its own: a verifier that takes long holds up no wish to end. None: there was one.
+/// What is attached by then the kernel detaches when this process ends.
+fn survey(request: Request, stop: &Stop) -> Result<Option<Survey>, Failure> {
+    let (done, result) = mpsc::channel();
+    let tries = std::thread::Builder::new().name("survey".to_owned());
+    let tries = tries.spawn(move || {
+        let _ = done.send(source::survey(&request));
+    });
+    tries.context("cannot start a thread").map_err(failed)?;
+    loop {
+        match result.recv_timeout(LOOK) {
+            Ok(survey) => return Ok(Some(survey)),
+            Err(RecvTimeoutError::Timeout) if !stop.is_asked() => {}
+            Err(RecvTimeoutError::Timeout) => return Ok(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(failed(anyhow!("the probes could not be tried")));
+            }
+        }
+    }
 }
 
 /// What `monitor` reads before it traces: configuration and plugins.
@@ -54,6 +87,7 @@ fn configured(arguments: &cli::Doctor, stop: &Stop) -> Result<(Config, NewFile),
         filter: Vec::new(),
         config: arguments.config.clone(),
     };
+    source::check_user_namespace().map_err(trace::refused)?;
     let trust = Trust::of_this_process();
     let config = line::config(&arguments, &trust)?;
     line::plugins(&arguments, &config, &trust, stop)?;

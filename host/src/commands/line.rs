@@ -14,11 +14,11 @@ use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
 use crate::output::{Ended, Format, Look, NewFile, Output, Target};
-use crate::plugin::{PluginSource, PluginSpec, Plugins, Trust};
+use crate::plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Trust};
 use crate::reader::SeenProcess;
 use crate::say::Say;
 use crate::select::{Kinds, Select};
-use crate::stats::{Stats, Usage};
+use crate::stats::{Stats, Usage, Used};
 use crate::stop::Stop;
 
 /// Reads the configuration; one that is not obeyed is a bad argument.
@@ -27,13 +27,13 @@ pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Fa
     config.map_err(|error| Failure::new(Code::Usage, error))
 }
 
-/// Loads the plugins; a bad one is a bad argument.
+/// Loads the plugins; a bad one is a bad argument. None: the end was asked for meanwhile.
 pub(super) fn plugins(
     arguments: &PluginArgs,
     config: &Config,
     trust: &Trust,
     stop: &Stop,
-) -> Result<Plugins, Failure> {
+) -> Result<Option<Plugins>, Failure> {
     let chain = |files: &[OsString]| files.iter().map(named).collect();
     let setup = config.setup(
         chain(&arguments.classifier),
@@ -42,7 +42,11 @@ pub(super) fn plugins(
         trust,
         stop,
     );
-    Plugins::load(&setup).map_err(|error| Failure::new(Code::Usage, error))
+    match Plugins::load(&setup) {
+        Ok(plugins) => Ok(Some(plugins)),
+        Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),
+        Err(error) => Err(Failure::new(Code::Usage, error)),
+    }
 }
 
 /// `default` names the bundled plugin.
@@ -157,18 +161,23 @@ pub(super) fn remember(enrich: &mut Enrich, seen: &[SeenProcess], interest: &Int
         let before = Before {
             start_ns: process.start_ns,
             known: Known { exe: process.exe.as_deref().map(Into::into) },
-            libraries: libraries.map(|file| (file.dev, file.inode)).collect(),
+            libraries: libraries.map(|file| ((file.dev, file.inode), file.path.clone())).collect(),
         };
         enrich.know(process.pid, before);
     }
 }
 
 /// What failed, the last line, and whether everything is out.
-pub(super) fn report(stats: &Stats, output: Ended, say: Say) -> Result<(), Failure> {
+pub(super) fn report(
+    stats: &Stats,
+    reader: Option<Usage>,
+    output: Ended,
+    say: Say,
+) -> Result<(), Failure> {
     for ((plugin, kind, cause), count) in &stats.plugin_failures {
         say.info(format_args!("plugin {plugin} failed {count} times as a {kind}: {cause}"));
     }
-    say.info(format_args!("{stats}; {}", Usage::own()));
+    say.info(format_args!("{stats}; {}", Used::with(reader)));
     ended(output)
 }
 

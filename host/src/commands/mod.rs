@@ -8,6 +8,7 @@ mod monitor;
 pub mod plugin;
 mod profile;
 mod replay;
+mod same;
 mod snapshot;
 mod text;
 mod trace;
@@ -25,7 +26,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Replay(arguments) => replay::replay(arguments, say),
         Command::Profile(arguments) => profile::profile(arguments, say),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, say),
-        Command::Doctor(arguments) => doctor::doctor(arguments),
+        Command::Doctor(arguments) => doctor::doctor(arguments, say),
         Command::Plugin(arguments) => plugin::plugin(arguments, say),
         Command::Completions(arguments) => text::completions(arguments),
         Command::Help(arguments) => text::help(arguments),

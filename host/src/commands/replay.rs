@@ -1,15 +1,15 @@
 //! `replay`: a recorded run, through today's plugins and options.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::{line, trace};
+use super::{line, same, trace};
 use crate::cli;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
+use crate::input::Input;
 use crate::interest::Interest;
 use crate::pipeline::{
     Coverage, Family, Line, Missing, RecordedHeads, Replayed, Sink as _, Stream, replay as run,
@@ -38,7 +38,12 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let trust = Trust::of_this_process();
     let config = line::config(&arguments.plugins, &trust)?;
     let plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
-    let (frames, start) = open(arguments)?;
+    let Some(plugins) = plugins else { return Ok(()) };
+    let duration = arguments.trace.processes.duration;
+    if !duration.is_zero() {
+        stop.at(Instant::now() + duration);
+    }
+    let Some((frames, start)) = open(arguments, &stop)? else { return Ok(()) };
     let coverage = Coverage::new(start.interest.clone());
     name_uncovered(&coverage, plugins.interest(), &start, say);
     let mut enrich = Enrich::default();
@@ -49,10 +54,6 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let heads = RecordedHeads::default();
     let select = line::select(Kinds::ALL, &arguments.trace);
     line::warn(&select, plugins.interest(), say);
-    let duration = arguments.trace.processes.duration;
-    if !duration.is_zero() {
-        stop.at(Instant::now() + duration);
-    }
     let watched = &arguments.trace.processes.watched;
     let family = match watched.pid.as_slice() {
         pids if watched.follow_children => trace::family(pids, &start.processes),
@@ -83,7 +84,7 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let patience = if stop.is_asked() { LAST_WRITE_ASKED } else { LAST_WRITE };
     let ended = line.sink.finish(Instant::now() + patience);
     name_missing(&heads.missing(), say);
-    line::report(&line.stats, ended, say)?;
+    line::report(&line.stats, None, ended, say)?;
     if let Some(why) = line.plugins.must_end() {
         return Err(Failure { code: Code::Failed, error: anyhow!(why) });
     }
@@ -97,22 +98,31 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     }
 }
 
-fn open(arguments: &cli::Replay) -> Result<(Frames<BufReader<File>>, Start), Failure> {
+/// A recording behind its beginning, and what that says.
+type Opened = (Frames<BufReader<Input>>, Start);
+
+/// The recording behind its beginning. None: the end was asked for while nothing came of it.
+fn open(arguments: &cli::Replay, stop: &Stop) -> Result<Option<Opened>, Failure> {
     let path = &arguments.recording;
     let usage = |error: anyhow::Error| Failure { code: Code::Usage, error };
-    let file = File::open(path)
+    let input = Input::open(path, stop)
         .with_context(|| format!("cannot open the recording {}", path.display()))
         .map_err(usage)?;
-    let mut frames = Frames::open(BufReader::with_capacity(READ, file)).map_err(|damage| {
-        let code = match damage {
-            Damage::Short { .. } => Code::Failed,
-            _ => Code::Usage,
-        };
-        let error = anyhow::Error::new(damage).context(path.display().to_string());
-        Failure { code, error }
-    })?;
+    same::check_recording(input.metadata(), arguments.print.output.as_deref())?;
+    let mut frames = match Frames::open(BufReader::with_capacity(READ, input)) {
+        Ok(frames) => frames,
+        Err(Damage::Io(_)) if stop.is_asked() => return Ok(None),
+        Err(damage) => {
+            // What is there may be the beginning of a recording.
+            let code =
+                if matches!(damage, Damage::Short { .. }) { Code::Failed } else { Code::Usage };
+            let error = anyhow::Error::new(damage).context(path.display().to_string());
+            return Err(Failure { code, error });
+        }
+    };
     match frames.next_frame() {
-        Ok(Frame::Start(start)) => Ok((frames, *start)),
+        Ok(Frame::Start(start)) => Ok(Some((frames, *start))),
+        Err(Damage::Io(_)) if stop.is_asked() => Ok(None),
         Ok(_) => Err(usage(anyhow!("{}: the recording has no beginning", path.display()))),
         Err(damage) => Err(Failure {
             code: Code::Failed,

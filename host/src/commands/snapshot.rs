@@ -14,7 +14,7 @@ use crate::plugin::{Plugins, Trust};
 use crate::reader::{LookedAt, Reader};
 use crate::say::Say;
 use crate::signals::Signals;
-use crate::stats::Usage;
+use crate::stats::Used;
 use crate::stop::Stop;
 use crate::users::Users;
 
@@ -23,13 +23,17 @@ const PAGE: usize = 64;
 /// How long the look into so many may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the reader may take to say what it used.
+const LAST_WORD: Duration = Duration::from_millis(10);
+
 /// Looks once and prints.
 pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failure> {
     let stop = Stop::default();
     let _signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
     let trust = Trust::of_this_process();
     let config = line::config(&arguments.plugins, &trust)?;
-    let mut plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
+    let plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
+    let Some(mut plugins) = plugins else { return Ok(()) };
     let new = line::new_file(&config)?;
     document::check(&arguments.print)?;
     let reader = Reader::start().context("cannot start the reader").map_err(failed)?;
@@ -47,7 +51,7 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
         coverage: Coverage { complete: true, unreadable_processes: 0 },
     };
     look.all(&mut plugins, &stop);
-    let Look { builder, coverage, .. } = look;
+    let Look { builder, coverage, mut reader, .. } = look;
     told(&mut plugins, say);
     if let Some(why) = plugins.must_end() {
         return Err(failed(anyhow!(why)));
@@ -65,7 +69,7 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
     let host = (text(name.nodename()), text(name.release()));
     let snapshot = builder.finish(wall_now(), host, coverage);
     document::print(&snapshot, &arguments.print, target, &stop)?;
-    say.detail(Usage::own());
+    say.detail(Used::with(reader.reader.usage(Instant::now() + LAST_WORD)));
     Ok(())
 }
 

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use anyhow::anyhow;
-use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
 
 use crate::cli::{self, Cli};
 use crate::closed::check_standard_output;
@@ -16,13 +18,10 @@ pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
     let mut found = &mut command;
     for word in &arguments.words {
         let word = word.to_string_lossy();
-        let names: Vec<String> =
-            found.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        let there = cli::there_are(found);
+        let near = near(found, &word);
         found = found.find_subcommand_mut(&*word).ok_or_else(|| {
-            let right = match names.as_slice() {
-                [] => "it has none".to_owned(),
-                names => format!("there are {}", names.join(", ")),
-            };
+            let right = near.unwrap_or(there);
             Failure::new(Code::Usage, anyhow!("there is no command '{word}'; {right}"))
         })?;
     }
@@ -35,8 +34,23 @@ pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
     }
 }
 
+/// A command of `parent` that is spelled like this one, in clap's judgement.
+fn near(parent: &Command, word: &str) -> Option<String> {
+    let words = [parent.get_name(), word];
+    let error = parent.clone().try_get_matches_from(words).err()?;
+    match error.get(ContextKind::SuggestedSubcommand)? {
+        ContextValue::Strings(near) if error.kind() == ErrorKind::InvalidSubcommand => {
+            Some(format!("'{}' is near", near.first()?))
+        }
+        _ => None,
+    }
+}
+
 /// What clap has to say when it was asked for.
 pub(super) fn asked(help: &clap::Error) -> Result<(), Failure> {
+    if help.kind() == ErrorKind::DisplayVersion {
+        return version();
+    }
     printed(check_standard_output())?;
     printed(help.print())
 }
@@ -48,12 +62,37 @@ pub(super) fn version() -> Result<(), Failure> {
 
 /// A script for a shell.
 pub(super) fn completions(arguments: &cli::Completions) -> Result<(), Failure> {
+    let mut command = with_words_of_help(Cli::command());
+    let name = command.get_name().to_owned();
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "crypto-tracer", &mut script);
+    clap_complete::generate(arguments.shell, &mut command, &name, &mut script);
+    if arguments.shell == Shell::Bash {
+        script = one_name(&String::from_utf8_lossy(&script), &name).into_bytes();
+    }
     print(&script)
 }
 
-fn print(text: &[u8]) -> Result<(), Failure> {
+/// `help` takes the names of commands: for a shell, it has the same commands once more.
+fn with_words_of_help(command: Command) -> Command {
+    fn name(command: &Command) -> Command {
+        let about = command.get_about().cloned().unwrap_or_default();
+        let named = Command::new(command.get_name().to_owned()).about(about);
+        named.disable_help_flag(true).disable_version_flag(true).subcommands(names(command))
+    }
+    fn names(command: &Command) -> Vec<Command> {
+        command.get_subcommands().map(name).collect()
+    }
+    let words = names(&command);
+    command.mut_subcommand("help", |help| help.subcommands(words))
+}
+
+/// In the script for bash a program whose name has a hyphen is spelled in two ways, so that no command is found.
+fn one_name(script: &str, program: &str) -> String {
+    script.replace(&program.replace('-', "__subcmd__"), &program.replace('-', "__"))
+}
+
+/// Prints text on standard output.
+pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     printed(check_standard_output())?;
     printed(out.write_all(text).and_then(|()| out.flush()))

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::{before, line};
+use super::{before, line, same};
 use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
-use crate::event::ProcessKey;
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
     AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Reload,
@@ -28,7 +27,7 @@ use crate::source::{self, Source};
 use crate::stats::Stats;
 use crate::stop::Stop;
 
-/// Size of the ring buffer. It holds over 100 ms of events at full speed.
+/// Size of the ring buffer. It holds over 100 ms of events at full speed; the writer's buffer comes on top.
 pub(super) const RING_BYTES: u32 = 8 << 20;
 
 /// What a command wants of a run.
@@ -64,17 +63,24 @@ pub(super) struct Begun {
     pub(super) new: NewFile,
 }
 
-/// From arguments to an attached kernel side.
-pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
+/// From arguments to an attached kernel side. None: the end was asked for before.
+pub(super) fn begin(run: &Run<'_>) -> Result<Option<Begun>, Failure> {
     let stop = Stop::default();
     // First: a thread that is there before takes signals as if nobody waited for them.
     let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
+    // Before the configuration: in a user namespace nothing seems to belong to root.
+    source::check_user_namespace().map_err(refused)?;
     let trust = Trust::of_this_process();
     let config = line::config(run.plugins, &trust)?;
     let plugins = line::plugins(run.plugins, &config, &trust, &stop)?;
+    let Some(plugins) = plugins else { return Ok(None) };
     let new = line::new_file(&config)?;
     if let Some(path) = run.output {
         Target::check(path).map_err(failed)?;
+    }
+    if let Some(record) = &run.capture.record {
+        same::check_record(record, run.output)?;
+        Target::check_new(record).map_err(failed)?;
     }
     run.trace.processes.watched.pid.iter().try_for_each(|&pid| before::check(pid))?;
 
@@ -82,13 +88,15 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
     let select = line::select(run.kinds, run.trace);
     line::warn(&select, plugins.interest(), run.say);
     let mut source = start_source(run, &select, &plugins, &reader, &config)?;
-    let descendants = run.trace.processes.watched.follow_children;
-    let seen = before::scan(&mut reader, descendants, &stop, run.say)?;
-    follow(run, &mut source, &seen)?;
+    let watched = &run.trace.processes.watched;
+    if watched.follow_children {
+        before::follow(&watched.pid, &mut source, &mut reader, &stop, run.say)?;
+    }
+    let seen = before::scan(&mut reader, watched.follow_children, &stop, run.say)?;
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
     let status_every = config.output.status_every;
-    Ok(Begun {
+    let begun = Begun {
         stop,
         signals,
         trust,
@@ -100,7 +108,8 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Begun, Failure> {
         seen,
         select,
         new,
-    })
+    };
+    Ok(Some(begun))
 }
 
 /// A run that has given up its privileges.
@@ -182,7 +191,7 @@ impl Ready {
 
 /// Traces and prints a stream.
 pub(super) fn stream(run: &Run<'_>, print: &Print) -> Result<(), Failure> {
-    let begun = begin(run)?;
+    let Some(begun) = begin(run)? else { return Ok(()) };
     let new = begun.new;
     let Some(target) = line::target(print, new, &begun.stop)? else { return Ok(()) };
     let ready = begun.ready(run)?;
@@ -193,7 +202,7 @@ pub(super) fn stream(run: &Run<'_>, print: &Print) -> Result<(), Failure> {
     let reopen = run.output.map(|path| again(path.to_owned()));
     let outcome = ready.live(run, sink, reopen)?;
     let failure = ended(outcome.recording, outcome.why);
-    line::report(&outcome.stats, outcome.output, run.say).and(failure)
+    line::report(&outcome.stats, outcome.reader, outcome.output, run.say).and(failure)
 }
 
 /// Whether the recording is whole, and no plugin ended the run.
@@ -215,7 +224,10 @@ fn reload(run: &Run<'_>, trust: Trust, stop: &Stop) -> Reload {
         give_memory_back();
         plugins
     };
-    Arc::new(move || load().map_err(|failure: Failure| failure.error))
+    Arc::new(move || {
+        let loaded = load().map_err(|failure: Failure| failure.error)?;
+        loaded.context("the run is to end")
+    })
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> Failure {
@@ -225,20 +237,6 @@ fn failed(error: impl Into<anyhow::Error>) -> Failure {
 /// These processes, and those that descend from them already.
 pub(super) fn family(pids: &[u32], seen: &[SeenProcess]) -> Family {
     Family::of(pids, seen.iter().map(|process| (process.ppid, process.pid)).collect())
-}
-
-/// Names the processes that are there already; those that they make from now on the kernel side finds by itself.
-fn follow(run: &Run<'_>, source: &mut Source, seen: &[SeenProcess]) -> Result<(), Failure> {
-    let processes = &run.trace.processes;
-    if !processes.watched.follow_children {
-        return Ok(());
-    }
-    let family = family(&processes.watched.pid, seen);
-    let members = seen.iter().filter(|process| family.has(process.pid));
-    let keys: Vec<ProcessKey> = members
-        .map(|process| ProcessKey { tgid: process.pid, start_ns: process.start_ns })
-        .collect();
-    source.follow(&keys).map_err(|error| Failure::new(Code::Probe, error))
 }
 
 /// As much of the filters as the kernel can take.
@@ -259,7 +257,8 @@ fn start_source(
             load: select.kinds.load && select.files.is_empty(),
             // Whatever is printed: an exec tells the executable of what comes behind it.
             exec: true,
-            exit: select.kinds.exit,
+            // What ended need not be remembered.
+            exit: true,
             // A child that never executes anything has its parent's executable.
             fork: true,
         },
@@ -356,4 +355,15 @@ fn announce(source: &Source, plugins: &Plugins, run: &Run<'_>) {
     });
     let parts: Vec<String> = probes.chain(source.outside().map(str::to_owned)).collect();
     run.say.info(format_args!("ready: {}", parts.join("; ")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RING_BYTES;
+    use crate::output::BUFFER_BYTES;
+
+    #[test]
+    fn events_have_ten_megabytes_between_kernel_and_output() {
+        assert_eq!((RING_BYTES, BUFFER_BYTES), (8 << 20, 2 << 20));
+    }
 }

@@ -305,6 +305,8 @@ mod tests {
         for part in [
             "monitor would not run (exit code 5): no probe",
             "BTF                  none",
+            "\nProbes for opens:\n",
+            "at places that the kernel chose",
             "security modules     lockdown, bpf",
             "CAP_BPF              MISSING (all)",
             "lsm     does not work (lsm file_open)",
@@ -315,5 +317,9 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
         assert!(!text.contains('\u{1b}'));
+        let mut full = document();
+        full.kernel.preemption = "full";
+        assert!(full.summary().contains("nearly everywhere"));
+        assert_eq!(full.generated_at, "1970-01-01T00:00:00.000000Z");
     }
 }

@@ -1,6 +1,8 @@
 //! Documents: many events gathered into one object. Their texts are [`Shown`] ones, redacted before they come here.
 
 mod doctor;
+#[cfg(test)]
+mod made;
 mod profile;
 mod snapshot;
 

@@ -41,17 +41,17 @@ pub struct Profile {
     /// All, where there can be several.
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<Vec<Process>>,
-    /// How many more there were; not there when there were none.
+    /// How many more there were, 262144 at most; not there when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     processes_not_listed: usize,
     /// Crypto libraries that they have loaded, before the run or in it.
     libraries: Vec<Library>,
-    /// How many more there were; not there when there were none.
+    /// How many more there were, 262144 at most; not there when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     libraries_not_listed: usize,
     /// Crypto files that they had open or opened.
     files_accessed: Vec<File>,
-    /// How many more there were; not there when there were none.
+    /// How many more there were, 262144 at most; not there when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     files_not_listed: usize,
     statistics: Statistics,

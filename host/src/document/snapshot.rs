@@ -168,10 +168,13 @@ impl Document for Snapshot {
     fn summary(&self) -> String {
         let Summary { total_processes, total_libraries, total_files } = self.summary;
         let mut text = format!(
-            "{} on {} (Linux {})\n{total_processes} processes with {total_libraries} crypto libraries and {total_files} open crypto files\n",
+            "{} on {} (Linux {})\n{} with {} and {}\n",
             self.generated_at,
             printable(&self.hostname),
             printable(&self.kernel),
+            several(total_processes, "process", "processes"),
+            several(total_libraries, "crypto library", "crypto libraries"),
+            several(total_files, "open crypto file", "open crypto files"),
         );
         if let Some(missing) = self.coverage.missing() {
             let _ = writeln!(text, "not complete: {missing}");
@@ -190,9 +193,84 @@ impl Document for Snapshot {
     }
 }
 
+/// A number and what is counted.
+fn several(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::made::{Homes, classified, load, open};
+    use crate::event::FileType;
+
+    const COMPLETE: Coverage = Coverage { complete: true, unreadable_processes: 0 };
+
+    fn seen(pid: u32, holds: Vec<ClassifiedEvent>) -> Seen<'static> {
+        let running_as = "www-data".to_owned();
+        Seen { pid, name: b"nginx\x1b[2J", exe: Some(b"/home/alice/nginx"), running_as, holds }
+    }
+
+    fn key(path: &str) -> ClassifiedEvent {
+        open(0, path, 0, FileType::PrivateKey)
+    }
+
+    fn snapshot(processes: Vec<Seen<'_>>, coverage: Coverage) -> Snapshot {
+        let mut builder = SnapshotBuilder::default();
+        processes.into_iter().for_each(|seen| builder.process(seen, &mut Homes));
+        builder.finish(Timestamp(1_500_000), ("host".to_owned(), "6.1.0\u{7}".to_owned()), coverage)
+    }
+
+    /// Two that are shown alike are two, one that is held twice or by two is one; who has nothing is not there.
+    #[test]
+    fn what_is_held_is_listed_and_counted() {
+        let exit = classified(0, EnrichedWhat::Exit { exit_code: 0, signal: None }, None);
+        let processes = vec![
+            seen(
+                3,
+                vec![
+                    load(0, "/lib/libssl.so.3"),
+                    key("/home/alice/a.key"),
+                    key("/home/alice/a.key"),
+                ],
+            ),
+            seen(4, vec![exit]),
+            seen(5, vec![key("/home/bob/a.key"), key("/home/alice/a.key")]),
+            seen(6, vec![load(0, "/lib/libssl.so.3")]),
+        ];
+        let coverage = Coverage { complete: false, unreadable_processes: 2 };
+        let snapshot = snapshot(processes, coverage);
+        insta::assert_json_snapshot!(snapshot);
+        insta::assert_snapshot!(snapshot.summary());
+    }
+
+    #[test]
+    fn a_summary_of_nothing_says_so() {
+        let text = snapshot(Vec::new(), COMPLETE).summary();
+        assert_eq!(
+            text,
+            "1970-01-01T00:00:01.500000Z on host (Linux 6.1.0\\u{7})\n\
+             0 processes with 0 crypto libraries and 0 open crypto files\n"
+        );
+    }
+
+    #[test]
+    fn a_path_from_a_mounts_root_is_another_one() {
+        let mut elsewhere = key("/a.key");
+        if let EnrichedWhat::FileOpen { file, .. } = &mut elsewhere.event.what {
+            file.path.unreachable = true;
+        }
+        let snapshot = snapshot(vec![seen(3, vec![key("/a.key"), elsewhere])], COMPLETE);
+        assert_eq!(snapshot.summary.total_files, 2);
+        assert_eq!(snapshot.processes[0].open_crypto_files.len(), 2);
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!(several(0, "file", "files"), "0 files");
+        assert_eq!(several(1, "file", "files"), "1 file");
+        assert_eq!(several(20, "file", "files"), "20 files");
+    }
 
     #[test]
     fn what_is_missing_is_told_as_it_is() {

@@ -202,4 +202,55 @@ mod tests {
         let shown = Shown::of_label(&mut redact, Field::Label("x"), value, Some(&unreachable()));
         assert_eq!((redact.0, shown.as_str()), (vec!["owner of …/alice/k.pem".to_owned()], value));
     }
+
+    #[test]
+    fn redactors_are_told_the_documented_names() {
+        let names =
+            [Field::File, Field::Library, Field::Exe, Field::Cmdline, Field::Label("owner")];
+        assert_eq!(
+            names.map(|field| field.name().into_owned()),
+            ["file", "library", "exe", "cmdline", "labels.owner"]
+        );
+    }
+
+    #[test]
+    fn what_was_changed_is_known_as_hidden_and_what_was_not_is_not() {
+        for (answer, shown, hidden) in
+            [(None, "/a", false), (Some("/a"), "/a", false), (Some("/USER"), "/USER", true)]
+        {
+            let found = Shown::of(&mut Asked(Vec::new(), answer), Field::Exe, b"/a");
+            assert_eq!((found.as_str(), found.hidden()), (shown, hidden));
+            assert_eq!(serde_json::to_string(&found).unwrap(), format!("{shown:?}"));
+        }
+    }
+
+    /// The redactor gets the words one by one as well: it cannot know where a space was one of an argument's own.
+    #[test]
+    fn a_command_line_is_its_words_and_says_when_there_were_more() {
+        struct Words(Vec<String>);
+        impl Redact for Words {
+            fn redact(&mut self, _: Field<'_>, _: &str, words: &[String]) -> Option<String> {
+                self.0 = words.to_vec();
+                None
+            }
+        }
+        for (truncated, text) in [(false, "a b c"), (true, "a b c …")] {
+            let mut redact = Words(Vec::new());
+            let arguments = Arguments { bytes: b"a\0b c\0".to_vec(), truncated };
+            let shown = Shown::of_arguments(&mut redact, &arguments);
+            assert_eq!(
+                (shown.as_str(), &redact.0[..]),
+                (text, &["a".to_owned(), "b c".to_owned()][..])
+            );
+        }
+    }
+
+    #[test]
+    fn the_mark_is_taken_off_only_where_a_path_stands_behind_it() {
+        for (answer, shown) in [("…x", "…x"), ("…/USER/k.pem", "/USER/k.pem"), ("/x", "/x")] {
+            let mut redact = Asked(Vec::new(), Some(answer));
+            let found = Shown::of_path(&mut redact, Field::File, &unreachable());
+            assert_eq!((found.as_str(), found.hidden()), (shown, true));
+        }
+    }
 }

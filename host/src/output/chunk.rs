@@ -1,7 +1,11 @@
 //! Bytes between the pipeline and the writer, with the places where an item is whole.
 
-/// Bytes gathered before they are handed to the writer.
-const FULL: usize = 64 << 10;
+/// Bytes that a chunk has room for from the start.
+pub(super) const ROOM: usize = 64 << 10;
+/// Bytes gathered before they are handed to the writer: the last item seldom takes more than what is left.
+const FULL: usize = ROOM - (8 << 10);
+/// Items that it has room for from the start.
+const ITEMS: usize = 512;
 
 /// Some whole items.
 #[derive(Debug, Default)]
@@ -12,6 +16,20 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// An empty one that takes no memory from the system until it is full.
+    pub(super) fn with_room() -> Chunk {
+        Chunk { bytes: Vec::with_capacity(ROOM), ends: Vec::with_capacity(ITEMS) }
+    }
+
+    /// The same, empty, without what one long item took.
+    pub(super) fn emptied(mut self) -> Chunk {
+        self.bytes.clear();
+        self.bytes.shrink_to(ROOM);
+        self.ends.clear();
+        self.ends.shrink_to(ITEMS);
+        self
+    }
+
     /// Adds what `render` appends, if that is anything.
     pub(super) fn add(&mut self, is_event: bool, render: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
@@ -84,6 +102,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_emptied_chunk_has_the_room_of_a_new_one() {
+        let mut chunk = Chunk::with_room();
+        while !chunk.is_full() {
+            chunk.add(true, |out| out.extend([b'x'; 100]));
+        }
+        assert_eq!(chunk.bytes.capacity(), ROOM, "what is full was there from the start");
+        chunk.add(true, |out| out.extend(vec![b'x'; 2 * ROOM]));
+        let chunk = chunk.emptied();
+        assert_eq!((chunk.bytes.len(), chunk.bytes.capacity(), chunk.events()), (0, ROOM, 0));
+    }
+
+    #[test]
     fn only_whole_items_count() {
         let mut chunk = Chunk::default();
         chunk.add(true, |out| out.extend(b"abc\n"));
@@ -93,11 +123,25 @@ mod tests {
         assert_eq!(chunk.events(), 2);
         assert_eq!(chunk.parts(100).collect::<Vec<_>>(), [12]);
         assert_eq!(chunk.parts(9).collect::<Vec<_>>(), [9, 12]);
+        assert_eq!(chunk.parts(8).collect::<Vec<_>>(), [4, 12]);
         assert_eq!(chunk.parts(1).collect::<Vec<_>>(), [4, 9, 12]);
         assert_eq!(chunk.whole(3), (0, 0));
         assert_eq!(chunk.whole(4), (4, 1));
         assert_eq!(chunk.whole(9), (9, 1));
         assert_eq!(chunk.whole(11), (9, 1));
         assert_eq!(chunk.whole(12), (12, 2));
+    }
+
+    #[test]
+    fn it_is_full_when_it_is_worth_a_write() {
+        let mut chunk = Chunk::default();
+        assert!(chunk.is_empty() && !chunk.is_full());
+        chunk.add(true, |out| out.resize(FULL - 1, b'x'));
+        assert!(!chunk.is_empty() && !chunk.is_full());
+        chunk.add(false, |out| out.push(b'\n'));
+        assert!(chunk.is_full());
+        let raw = Chunk::raw(b"abc".to_vec());
+        assert_eq!((raw.events(), raw.whole(3), raw.whole(2)), (0, (3, 0), (0, 0)));
+        assert_eq!(raw.parts(1).collect::<Vec<_>>(), [3]);
     }
 }

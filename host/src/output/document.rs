@@ -1,9 +1,10 @@
 //! One document as bytes, and the bytes in a file, a pipe or a terminal.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,6 +21,11 @@ use crate::stop::Stop;
 const LAST_WRITE: Duration = Duration::from_millis(80);
 /// How often the wish to end is looked at while waiting.
 const LOOK_NS: i64 = 10_000_000;
+
+/// Longest file name in bytes.
+const MOST_NAME: usize = 255;
+/// Files of killed runs with the same process id that are got round.
+const MOST_LEFT: u32 = 100;
 
 /// How a document is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,12 +95,7 @@ impl DocumentTarget {
             return Ok(target.map(|target| DocumentTarget { target, rename: None }));
         }
         let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}.new", std::process::id()));
-        let part = path.with_file_name(hidden);
-        let file =
-            File::options().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
+        let (part, file) = unfinished(path, name).map_err(failed)?;
         let new = match &there {
             // The file keeps who may read it.
             Some(there) => NewFile { mode: there.mode() & 0o777, gid: Some(there.gid()) },
@@ -178,6 +179,26 @@ impl DocumentTarget {
     }
 }
 
+/// A new file beside `path`, for its owner only, for what is not whole yet. One that a killed run left is let alone.
+fn unfinished(path: &Path, name: &OsStr) -> io::Result<(PathBuf, File)> {
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600);
+    let mut number = 0;
+    loop {
+        let end = format!(".{}.{number}.new", std::process::id());
+        let name = name.as_bytes();
+        let room = MOST_NAME.saturating_sub(1 + end.len()).min(name.len());
+        let hidden = [b".", name.get(..room).unwrap_or_default(), end.as_bytes()].concat();
+        let part = path.with_file_name(OsStr::from_bytes(&hidden));
+        match options.open(&part) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_LEFT => {
+                number += 1;
+            }
+            opened => return opened.map(|file| (part, file)),
+        }
+    }
+}
+
 impl Drop for DocumentTarget {
     /// What is not whole does not stay.
     fn drop(&mut self) {
@@ -235,5 +256,90 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&path).unwrap(), b"3");
         assert_eq!(names(), ["link", "x.json"]);
+    }
+
+    fn pipe() -> (File, DocumentTarget) {
+        let (reads, writes) = rustix::pipe::pipe().unwrap();
+        let target = Target::of(writes, "a pipe".to_owned()).unwrap();
+        (reads.into(), DocumentTarget { target, rename: None })
+    }
+
+    #[test]
+    fn a_document_that_is_longer_than_a_pipe_comes_whole() {
+        let (mut reads, target) = pipe();
+        assert!(target.pipe().unwrap().is_some(), "its reader can go away");
+        let document: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        let reader = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut reads, &mut bytes).map(|_| bytes)
+        });
+        target.write(&document, &Stop::default()).unwrap();
+        assert!(reader.join().unwrap().unwrap() == document);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error_and_a_full_device_is() {
+        let (reads, target) = pipe();
+        drop(reads);
+        target.write(b"x", &Stop::default()).unwrap();
+        // Through a link: what replaced it by mistake, as root, would replace the machine's own device.
+        let dir = tempfile::tempdir().unwrap();
+        let full = dir.path().join("full");
+        std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+        let target = DocumentTarget::open(&full, NewFile::default(), &Stop::default()).unwrap();
+        let target = target.unwrap();
+        assert!(target.pipe().unwrap().is_none());
+        let error = target.write(b"x", &Stop::default()).unwrap_err();
+        assert_eq!(
+            (error.name, error.source.raw_os_error()),
+            (full.display().to_string(), Some(libc::ENOSPC))
+        );
+    }
+
+    /// The end was asked for, and nobody reads: it is waited for a little, not for ever.
+    #[test]
+    fn a_reader_that_does_not_read_is_not_waited_for_once_the_end_was_asked_for() {
+        let (mut reads, target) = pipe();
+        let stop = Stop::default();
+        stop.ask();
+        let begun = Instant::now();
+        let error = target.write(&vec![b'x'; 1 << 20], &stop).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= LAST_WRITE, "it was waited for: {:?}", begun.elapsed());
+        let mut taken = Vec::new();
+        io::Read::read_to_end(&mut reads, &mut taken).unwrap();
+        assert!(taken.len() >= libc::PIPE_BUF, "what fits is in it");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_told_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = Stop::default();
+        let path = dir.path().join("no/x.json");
+        let error = DocumentTarget::open(&path, NewFile::default(), &stop).unwrap_err();
+        assert_eq!((error.option, &error.path), ("--output", &path));
+        // An end that was asked for while nobody reads a FIFO is no failure.
+        let fifo = dir.path().join("fifo");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        stop.ask();
+        assert!(DocumentTarget::open(&fifo, NewFile::default(), &stop).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_and_a_long_name_are_no_hindrance() {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = Stop::default();
+        for name in ["x.json".to_owned(), "x".repeat(255)] {
+            let path = dir.path().join(name);
+            let open = || DocumentTarget::open(&path, NewFile::default(), &stop).unwrap().unwrap();
+            let killed = open();
+            let left = killed.rename.as_ref().map(|(part, _)| part.clone()).unwrap();
+            std::mem::forget(killed);
+            open().write(b"whole", &stop).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+            assert_eq!(std::fs::read(left).unwrap(), b"", "it is somebody else's");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4);
     }
 }

@@ -9,11 +9,16 @@ mod table;
 mod target;
 mod writer;
 
+#[cfg(test)]
+mod rows;
+#[cfg(test)]
+mod streams;
+
 pub use chunk::Chunk;
 pub use document::{DocumentShape, DocumentTarget, WriteError, json as document_json};
 pub use table::Look;
 pub use target::{NewFile, OpenError, Target};
-pub use writer::{Ended, Writer};
+pub use writer::{BUFFER_BYTES, Ended, Writer};
 
 /// Schema of the objects of a stream.
 pub fn schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
@@ -75,7 +80,8 @@ impl Output {
             Render::Json(json) => json.ends(),
             Render::Table(_) => chunk::Ends::NONE,
         };
-        Ok(Output { render, pending: Chunk::default(), writer: Writer::start(target, ends)? })
+        let writer = Writer::start(target, ends)?;
+        Ok(Output { render, pending: writer.spare(), writer })
     }
 
     /// Adds one event to what is pending.
@@ -104,13 +110,13 @@ impl Output {
     pub async fn flush(&mut self) {
         if !self.pending.is_empty() {
             let place = self.writer.reserve().await;
-            place.send(std::mem::take(&mut self.pending));
+            place.send(std::mem::replace(&mut self.pending, self.writer.spare()));
         }
     }
 
     /// Starts a writer's thread alone, for bytes that are rendered elsewhere.
     pub fn raw_writer(target: Target) -> std::io::Result<Writer> {
-        Writer::start(target, chunk::Ends::NONE)
+        Writer::unbuffered(target, chunk::Ends::NONE)
     }
 
     /// Ends what was written so far and goes on in another file, from its beginning.

@@ -17,6 +17,8 @@ pub struct Look {
     pub color: bool,
 }
 
+/// Columns that a path gets where there is hardly any room.
+const LEAST_PATH: usize = 12;
 /// Columns of a process name.
 const NAME: usize = 15;
 
@@ -40,25 +42,25 @@ impl Table {
     pub(super) fn event(&mut self, event: &RedactedEvent, out: &mut Vec<u8>) {
         let process = event.process();
         let name = printable(&String::from_utf8_lossy(process.comm.as_bytes()));
-        let (kind, color, mut text) = match event.what() {
-            RedactedWhat::FileOpen { file, file_type, .. } => (
-                "open",
-                file_color(file_type),
-                format!("{}  {}", file_type.as_str(), file.as_str()),
-            ),
-            RedactedWhat::LibLoad { library, library_name, .. } => {
-                ("load", Color::Blue, format!("{library_name}  {}", library.as_str()))
+        let (kind, color, mut details) = match event.what() {
+            RedactedWhat::FileOpen { file, file_type, .. } => {
+                ("open", file_color(file_type), Details::path(file_type.as_str(), file.as_str()))
             }
-            RedactedWhat::Exec { cmdline } => ("exec", Color::Green, cmdline.as_str().to_owned()),
+            RedactedWhat::LibLoad { library, library_name, .. } => {
+                ("load", Color::Blue, Details::path(library_name, library.as_str()))
+            }
+            RedactedWhat::Exec { cmdline } => {
+                ("exec", Color::Green, Details::text(cmdline.as_str()))
+            }
             RedactedWhat::Exit { exit_code, .. } => {
                 let color = if *exit_code == 0 { Color::Plain } else { Color::Yellow };
-                ("exit", color, format!("exit code {exit_code}"))
+                ("exit", color, Details::text(&format!("exit code {exit_code}")))
             }
         };
         for (label, value) in event.labels() {
-            text.push_str(&format!("  {label}={}", value.as_str()));
+            details.after.push_str(&printable(&format!("  {label}={}", value.as_str())));
         }
-        self.line(event.timestamp(), Some(process.pid), &name, (kind, color), &text, out);
+        self.line(event.timestamp(), Some(process.pid), &name, (kind, color), &details, out);
     }
 
     pub(super) fn notice(&mut self, notice: &Notice, out: &mut Vec<u8>) {
@@ -77,7 +79,7 @@ impl Table {
             Notice::Status(at, status) => (*at, "stat", status.to_string()),
         };
         let color = if kind == "stat" { Color::Plain } else { Color::Red };
-        self.line(at, None, "", (kind, color), &text, out);
+        self.line(at, None, "", (kind, color), &Details::text(&text), out);
     }
 
     fn line(
@@ -86,20 +88,22 @@ impl Table {
         pid: Option<u32>,
         name: &str,
         (kind, color): (&str, Color),
-        text: &str,
+        details: &Details,
         out: &mut Vec<u8>,
     ) {
         if !self.headed {
             self.headed = true;
             let heading =
-                format!("{:12} {:>7} {:NAME$} {:4} {}", "TIME", "PID", "PROCESS", "WHAT", "");
-            self.put(heading.trim_end(), Color::Plain, out);
+                format!("{:12} {:>7} {:NAME$} {:4} DETAILS", "TIME", "PID", "PROCESS", "WHAT");
+            self.put(&heading, Color::Plain, out);
         }
         let time = DateTime::from_timestamp_micros(at.0).unwrap_or_default().format("%H:%M:%S%.3f");
         let pid = pid.map_or(Cow::Borrowed("-"), |pid| pid.to_string().into());
         let name = fit(name, Some(NAME));
         let padding = NAME.saturating_sub(name.width());
-        let line = format!("{time} {pid:>7} {name}{:padding$} {kind:4} {}", "", printable(text));
+        let mut line = format!("{time} {pid:>7} {name}{:padding$} {kind:4} ", "");
+        let room = self.look.width.map(|width| usize::from(width).saturating_sub(line.width()));
+        details.put(room, &mut line);
         self.put(&line, color, out);
     }
 
@@ -111,6 +115,34 @@ impl Table {
             }
             None => out.extend_from_slice(format!("{line}\n").as_bytes()),
         }
+    }
+}
+
+/// The last column: what can be shown of a terminal's width is left of the path's end, where the name is.
+#[derive(Debug, Default)]
+struct Details {
+    before: String,
+    path: String,
+    after: String,
+}
+
+impl Details {
+    fn text(text: &str) -> Details {
+        Details { before: printable(text), ..Details::default() }
+    }
+
+    fn path(before: &str, path: &str) -> Details {
+        let before = printable(&format!("{before}  "));
+        Details { before, path: printable(path), after: String::new() }
+    }
+
+    /// Behind the other columns; None: there is room for everything.
+    fn put(&self, room: Option<usize>, line: &mut String) {
+        let beside = self.before.width() + self.after.width();
+        let room = room.map(|room| room.saturating_sub(beside).max(LEAST_PATH));
+        line.push_str(&self.before);
+        line.push_str(&fit_end(&self.path, room));
+        line.push_str(&self.after);
     }
 }
 
@@ -168,6 +200,24 @@ fn fit(text: &str, columns: Option<usize>) -> Cow<'_, str> {
     kept.into()
 }
 
+/// The same, with what is left out at the beginning.
+fn fit_end(text: &str, columns: Option<usize>) -> Cow<'_, str> {
+    let Some(columns) = columns.filter(|&columns| text.width() > columns) else {
+        return text.into();
+    };
+    let mut left = columns.saturating_sub(1);
+    let fits = |c: &char| match left.checked_sub(c.width().unwrap_or(0)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    let kept: Vec<char> = text.chars().rev().take_while(fits).collect();
+    let mark = (columns > 0).then_some('…');
+    mark.into_iter().chain(kept.into_iter().rev()).collect::<String>().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +232,47 @@ mod tests {
         assert_eq!(fit("ab", Some(1)), "…");
         assert_eq!(fit("ab", Some(0)), "");
         assert_eq!(fit("ab", None), "ab");
+        assert_eq!(fit_end("abcd", Some(3)), "…cd");
+        assert_eq!(fit_end("鍵鍵鍵", Some(4)), "…鍵");
+        assert_eq!((fit_end("ab", Some(0)), fit_end("ab", None)), ("".into(), "ab".into()));
+    }
+
+    fn lines(width: Option<u16>, rows: &[(&str, Details)]) -> Vec<String> {
+        let mut table = Table::new(Look { width, color: false });
+        let mut out = Vec::new();
+        for (name, details) in rows {
+            table.line(Timestamp(0), Some(7), name, ("open", Color::Red), details, &mut out);
+        }
+        String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn columns_are_aligned_whatever_is_in_them() {
+        let names = ["nginx", "鍵鍵", "鍵鍵鍵鍵鍵鍵鍵鍵鍵", "a-name-of-fifteen-and-more", "é"];
+        let rows = names.map(|name| (name, Details::path("private_key", "/a.key")));
+        let lines = lines(None, &rows);
+        let columns = |line: &str, word: &str| line.split(word).next().unwrap().width();
+        assert!(lines[0].ends_with("WHAT DETAILS"), "{lines:?}");
+        for line in &lines[1..] {
+            assert_eq!(columns(line, "open"), columns(&lines[0], "WHAT"), "{line}");
+            assert_eq!(columns(line, "private_key"), columns(&lines[0], "DETAILS"), "{line}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_path_the_name_is_kept() {
+        let path = "/usr/share/a/folder/far/away/site.key";
+        let row = || ("nginx", Details::path("private_key", path));
+        let labelled = || (row().0, Details { after: "  tier=gold".to_owned(), ..row().1 });
+        for (width, row, end) in [
+            (200, row(), "private_key  /usr/share/a/folder/far/away/site.key"),
+            (80, row(), "private_key  …folder/far/away/site.key"),
+            (80, labelled(), "private_key  …away/site.key  tier=gold"),
+        ] {
+            let line = lines(Some(width), &[row]).pop().unwrap();
+            assert!(line.ends_with(end), "{line}");
+            assert!(line.width() <= width.into());
+        }
     }
 
     proptest! {

@@ -1,8 +1,9 @@
 //! Where a stream goes.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,21 @@ impl NewFile {
     }
 }
 
+/// Whether what is appended would stand behind somebody's half line, as a machine that stopped leaves it.
+fn ends_in_half_a_line(file: &File, path: &Path) -> std::io::Result<bool> {
+    let there = file.metadata()?;
+    let Some(last) = there.len().checked_sub(1).filter(|_| there.is_file()) else {
+        return Ok(false);
+    };
+    // To append, nobody has to be allowed to read.
+    let read =
+        File::options().read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;
+    let found = read.metadata()?;
+    let mut byte = [0];
+    read.read_exact_at(&mut byte, last)?;
+    Ok((found.dev(), found.ino()) == (there.dev(), there.ino()) && byte != *b"\n")
+}
+
 /// The output cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open the file of {option} {}", path.display())]
@@ -108,6 +124,9 @@ impl Target {
             Err(error) => Err(error),
         }
         .map_err(failed)?;
+        if append && ends_in_half_a_line(&file, path).unwrap_or(false) {
+            (&file).write_all(b"\n").map_err(failed)?;
+        }
         let flags = fcntl_getfl(&file).map_err(|error| failed(error.into()))?;
         fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
         Target::of(file.into(), path.display().to_string()).map_err(failed)
@@ -142,6 +161,17 @@ impl Target {
             .open(path)
             .map_err(failed)?;
         Target::of(file.into(), path.display().to_string()).map_err(failed)
+    }
+
+    /// Whether [`Target::create_new`] can succeed, as far as that is to know without making the file.
+    pub fn check_new(path: &Path) -> Result<(), OpenError> {
+        match std::fs::symlink_metadata(path) {
+            Ok(_) => {
+                let source = std::io::Error::from_raw_os_error(libc::EEXIST);
+                Err(OpenError { option: RECORD, path: path.to_owned(), source })
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// Whether [`Target::open`] can succeed, as far as that is to know without making the file.
@@ -220,6 +250,23 @@ mod tests {
     }
 
     #[test]
+    fn half_a_line_is_ended_before_something_is_appended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.json");
+        for (there, then) in [("{\"a\":1", "{\"a\":1\n"), ("{}\n", "{}\n"), ("", "")] {
+            std::fs::write(&path, there).unwrap();
+            Target::open(&path, true, NewFile::default()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), then);
+        }
+        std::fs::write(&path, "[1").unwrap();
+        Target::open(&path, false, NewFile::default()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "an array replaces it");
+        for path in ["/dev/null", "/dev/full"] {
+            Target::open(Path::new(path), true, NewFile::default()).unwrap();
+        }
+    }
+
+    #[test]
     fn what_will_never_open_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
@@ -228,5 +275,85 @@ mod tests {
             let opened = Target::open_waiting(path, true, NewFile::default(), &Stop::default());
             assert!(!opened.unwrap_err().is_for_now());
         }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn own_gid(path: &Path) -> u32 {
+        MetadataExt::gid(&std::fs::metadata(path).unwrap())
+    }
+
+    #[test]
+    fn a_new_file_is_given_away_and_one_that_is_there_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        let target = Target::open(&path, true, NewFile::default()).unwrap();
+        assert_eq!((mode(&path), target.regular, target.has_reader), (0o600, true, false));
+        assert_eq!(target.name, path.display().to_string());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).unwrap();
+        Target::open(&path, false, NewFile { mode: 0o640, gid: None }).unwrap();
+        assert_eq!(mode(&path), 0o604);
+        let wide = dir.path().join("wide");
+        let new = NewFile { mode: 0o664, gid: Some(own_gid(&path)) };
+        Target::open(&wide, true, new).unwrap();
+        assert_eq!((mode(&wide), own_gid(&wide)), (0o664, own_gid(&path)));
+        // A group that it may not be given to: root may give it to any.
+        if rustix::process::geteuid().is_root() {
+            let given = dir.path().join("given");
+            Target::open(&given, true, NewFile { mode: 0o640, gid: Some(4) }).unwrap();
+            assert_eq!((mode(&given), own_gid(&given)), (0o640, 4));
+        }
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("behind"), &link).unwrap();
+        Target::open(&link, true, NewFile::default()).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(mode(&link), 0o600);
+    }
+
+    #[test]
+    fn what_is_there_is_appended_to_or_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        std::fs::write(&path, "before").unwrap();
+        let appends = Target::open(&path, true, NewFile::default()).unwrap();
+        assert_eq!(appends.offset(), None, "always at its end");
+        rustix::io::write(&appends.fd, b"+").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"before+");
+        let replaces = Target::open(&path, false, NewFile::default()).unwrap();
+        assert_eq!(replaces.offset(), Some(0));
+        rustix::io::write(&replaces.fd, b"new").unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), replaces.offset()), (b"new".to_vec(), Some(3)));
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        let null = Target::of(null.into(), "a device".to_owned()).unwrap();
+        assert_eq!((null.offset(), null.regular, null.has_reader), (None, false, false));
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(Target::of(one.into(), "a socket".to_owned()).unwrap().has_reader);
+    }
+
+    #[test]
+    fn a_recording_is_never_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.rec");
+        assert!(Target::create_new(&path).unwrap().regular);
+        assert_eq!(mode(&path), 0o600);
+        let error = Target::create_new(&path).unwrap_err();
+        assert_eq!(error.source.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(error.option, "--record");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_later_is_known_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for fine in [file.as_path(), &dir.path().join("new"), Path::new("new-in-this-folder")] {
+            Target::check(fine).unwrap();
+        }
+        let kind = |path: &Path| Target::check(path).unwrap_err().source.kind();
+        assert_eq!(kind(dir.path()), std::io::ErrorKind::IsADirectory);
+        assert_eq!(kind(&file.join("x")), std::io::ErrorKind::NotADirectory);
+        assert_eq!(kind(&dir.path().join("no/x")), std::io::ErrorKind::NotFound);
     }
 }

@@ -3,19 +3,23 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{Notify, mpsc};
 
-use super::chunk::Ends;
+use super::chunk::{Ends, ROOM};
 use super::{Chunk, Target};
 
-/// Chunks that may wait: 2 MiB.
+/// Chunks that there are: one is gathered, one is written, the others may wait.
 const CHUNKS: usize = 32;
+/// Chunks that may wait.
+const WAITING: usize = CHUNKS - 2;
+/// Bytes of all of them: the part of the event buffer that is behind the kernel's.
+pub const BUFFER_BYTES: usize = CHUNKS * ROOM;
 
 /// How much longer a writer is waited for that nothing holds up but a busy machine.
 const STARVED: Duration = Duration::from_secs(1);
@@ -54,6 +58,16 @@ struct Shared {
     /// The writer's thread has ended: everything is out, or nothing more will be.
     ended: AtomicBool,
     end: Notify,
+    /// Chunks that nothing is in.
+    spare: Mutex<Vec<Chunk>>,
+    /// How many there are in all.
+    chunks: usize,
+}
+
+impl Shared {
+    fn spare(&self) -> MutexGuard<'_, Vec<Chunk>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The writer's thread, seen from the pipeline.
@@ -91,11 +105,21 @@ impl Place<'_> {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread, with its buffer.
     pub(super) fn start(target: Target, ends: Ends) -> io::Result<Writer> {
-        let (messages, received) = mpsc::channel(CHUNKS);
+        Writer::with(CHUNKS, target, ends)
+    }
+
+    /// Starts the thread, for chunks that are made elsewhere.
+    pub(super) fn unbuffered(target: Target, ends: Ends) -> io::Result<Writer> {
+        Writer::with(0, target, ends)
+    }
+
+    fn with(chunks: usize, target: Target, ends: Ends) -> io::Result<Writer> {
+        let (messages, received) = mpsc::channel(WAITING);
         let (ended, result) = std::sync::mpsc::channel();
-        let shared = Arc::new(Shared::default());
+        let spare: Vec<Chunk> = (0..chunks).map(|_| Chunk::with_room()).collect();
+        let shared = Arc::new(Shared { spare: spare.into(), chunks, ..Shared::default() });
         let watched = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
         let name = target.name.clone();
         let theirs = Arc::clone(&shared);
@@ -106,6 +130,11 @@ impl Writer {
             theirs.end.notify_one();
         })?;
         Ok(Writer { messages, shared, result, watched, target: name })
+    }
+
+    /// A chunk to gather in: one of the buffer's, as long as there is one.
+    pub(super) fn spare(&self) -> Chunk {
+        self.shared.spare().pop().unwrap_or_default()
     }
 
     /// Waits for room in the buffer.
@@ -208,6 +237,10 @@ fn fill(
                 let (events, outcome) = position.put(&chunk);
                 shared.written.fetch_add(events, Ordering::Relaxed);
                 outcome?;
+                let mut spare = shared.spare();
+                if spare.len() < shared.chunks {
+                    spare.push(chunk.emptied());
+                }
             }
             Some(Message::Reopen(next)) => return position.close().map(|()| Some(next)),
             None => return position.close().map(|()| None),
@@ -300,3 +333,6 @@ impl Position<'_> {
         let _ = rustix::fs::ftruncate(fd, len);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, Process
 use crate::interest::Interest;
 use crate::plugin::Plugins;
 use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal};
+use crate::stats::Usage;
 use crate::stop::Stop;
 
 /// How long the heads of one drain are waited for, all together.
@@ -37,7 +38,8 @@ pub trait AskHeads: std::fmt::Debug {
     /// Answers in order, not later than `until`; None is one that did not come.
     fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>>;
 
-    /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it.
+    /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it. None: it is not to be
+    /// found. Fewer than were asked for: the others were not answered.
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
 
     /// Looks into these processes, as far as they are there and it can be done by `until`.
@@ -63,6 +65,12 @@ pub trait AskHeads: std::fmt::Debug {
 
     /// What became of the reader since the last time, if anything. A new one is asked nothing until it was told here.
     fn news(&mut self) -> Option<News> {
+        None
+    }
+
+    /// What the reader has used, if there is one that says so by `until`.
+    fn usage(&mut self, until: Instant) -> Option<Usage> {
+        let _ = until;
         None
     }
 }
@@ -98,6 +106,10 @@ impl AskHeads for ReaderHeads {
 
     fn news(&mut self) -> Option<News> {
         self.reader.news()
+    }
+
+    fn usage(&mut self, until: Instant) -> Option<Usage> {
+        self.reader.usage(until)
     }
 }
 

@@ -13,6 +13,7 @@ use super::heads::{AskHeads, Page};
 use super::wall_now;
 use crate::interest::Interest;
 use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Refusal};
+use crate::stats::Usage;
 
 /// A question and what came back.
 pub type Asked = (HeadQuestion, Option<HeadAnswer>);
@@ -21,10 +22,17 @@ pub type Asked = (HeadQuestion, Option<HeadAnswer>);
 const MOST_REMEMBERED: usize = 64 << 20;
 /// Bytes of heads that a recording counts on: less, so that no file is left out that a replay has forgotten.
 const MOST_COUNTED_ON: usize = MOST_REMEMBERED / 8 * 7;
+/// Bytes of answers before their records: those of one frame of each kind fit. More would be a recording that was made
+/// up.
+const MOST_NOW: usize = 128 << 20;
 /// Files that a recording counts on: as many as there are verdicts that are remembered.
 const MOST_FILES: usize = 32 << 10;
 /// What a remembered file takes beside its beginning and its path.
 const ENTRY: usize = 256;
+/// Files that are asked for at once because they were opened.
+const PART: usize = 64;
+/// Bytes of answers of one batch that are asked for because files were opened: the rest waits for another open.
+const MOST_OPENED: usize = 16 << 20;
 /// A file that changed so lately may change again without another ctime, in microseconds.
 const YOUNG_US: i64 = 50_000;
 
@@ -66,7 +74,7 @@ impl KeptHeads {
         let settled = i128::from(wall_now().0 - YOUNG_US) * 1000 >= file.ctime_ns;
         let key = self.hash.hash_one(which(file));
         if answer.head.is_ok() || !self.known.has(&key) {
-            self.known.insert(key, settled, size(file, answer));
+            self.known.insert(key, settled, size(file, Some(answer)));
         }
     }
 }
@@ -91,12 +99,18 @@ impl AskHeads for KeptHeads {
             self.known.get(&key) != Some(&true) && now.insert(key)
         });
         let unknown: Vec<HeadQuestion> = unknown.cloned().collect();
-        if unknown.is_empty() {
-            return;
+        let mut bytes = 0;
+        for part in unknown.chunks(PART) {
+            if bytes >= MOST_OPENED {
+                break;
+            }
+            let answers = self.inner.ask(part, until);
+            for (file, answer) in part.iter().zip(&answers) {
+                self.note(file, answer.as_ref());
+                bytes += size(file, answer.as_ref());
+            }
+            self.kept.borrow_mut().others.extend(part.iter().cloned().zip(answers));
         }
-        let answers = self.inner.ask(&unknown, until);
-        unknown.iter().zip(&answers).for_each(|(file, answer)| self.note(file, answer.as_ref()));
-        self.kept.borrow_mut().others.extend(unknown.into_iter().zip(answers));
     }
 
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
@@ -118,6 +132,10 @@ impl AskHeads for KeptHeads {
     fn news(&mut self) -> Option<News> {
         self.inner.news()
     }
+
+    fn usage(&mut self, until: Instant) -> Option<Usage> {
+        self.inner.usage(until)
+    }
 }
 
 /// The heads of a recording.
@@ -128,6 +146,8 @@ pub struct RecordedHeads(Rc<RefCell<Recorded>>);
 struct Recorded {
     /// What was asked in this batch, in the order of the asking.
     now: HashMap<HeadQuestion, VecDeque<Option<HeadAnswer>>>,
+    /// What that takes.
+    now_bytes: usize,
     /// What else was opened in this batch.
     others: HashMap<HeadQuestion, Option<HeadAnswer>>,
     /// The last answer for each file: today's plugins may forget a verdict that was remembered then.
@@ -153,7 +173,9 @@ impl RecordedHeads {
         let mut known = self.0.borrow_mut();
         for (question, answer) in asked {
             known.remember(&question, answer.as_ref());
-            known.now.entry(question).or_default().push_back(answer);
+            if known.fits(&question, answer.as_ref()) {
+                known.now.entry(question).or_default().push_back(answer);
+            }
         }
     }
 
@@ -162,7 +184,9 @@ impl RecordedHeads {
         let mut known = self.0.borrow_mut();
         for (question, answer) in asked {
             known.remember(&question, answer.as_ref());
-            known.others.insert(question, answer);
+            if known.fits(&question, answer.as_ref()) {
+                known.others.insert(question, answer);
+            }
         }
     }
 
@@ -171,6 +195,7 @@ impl RecordedHeads {
         let mut known = self.0.borrow_mut();
         known.now.clear();
         known.others.clear();
+        known.now_bytes = 0;
     }
 
     /// What classifiers asked for in vain.
@@ -183,6 +208,7 @@ impl Default for Recorded {
     fn default() -> Recorded {
         Recorded {
             now: HashMap::new(),
+            now_bytes: 0,
             others: HashMap::new(),
             before: Remembered::new(MOST_REMEMBERED, usize::MAX),
             missing: Missing::default(),
@@ -201,11 +227,17 @@ impl Recorded {
         self.others.get(file).cloned().unwrap_or_else(before)
     }
 
+    /// Counts an answer for this batch; whether there is room for it.
+    fn fits(&mut self, file: &HeadQuestion, answer: Option<&HeadAnswer>) -> bool {
+        self.now_bytes += size(file, answer);
+        self.now_bytes <= MOST_NOW
+    }
+
     fn remember(&mut self, file: &HeadQuestion, answer: Option<&HeadAnswer>) {
         let Some(answer) = answer.filter(|answer| holds(answer)) else { return };
         let key = which(file);
         if answer.head.is_ok() || !self.before.has(&key) {
-            self.before.insert(key, answer.clone(), size(file, answer));
+            self.before.insert(key, answer.clone(), size(file, Some(answer)));
         }
     }
 }
@@ -218,8 +250,8 @@ impl AskHeads for RecordedHeads {
 
     fn unanswered(&mut self, file: &HeadQuestion) {
         let mut known = self.0.borrow_mut();
-        // What did not come then does not come now: that is no gap.
-        if known.now.contains_key(file) || known.others.contains_key(file) {
+        // What did not come in time for that run's classifiers does not come now: that is no gap.
+        if known.now.contains_key(file) {
             return;
         }
         if known.missing.count == 0 {
@@ -289,8 +321,9 @@ fn which(file: &HeadQuestion) -> WhichFile {
 }
 
 /// What it takes to remember an answer.
-fn size(file: &HeadQuestion, answer: &HeadAnswer) -> usize {
-    answer.head.as_ref().map_or(0, Vec::len) + 2 * file.path.len() + ENTRY
+fn size(file: &HeadQuestion, answer: Option<&HeadAnswer>) -> usize {
+    let head = answer.and_then(|answer| answer.head.as_ref().ok()).map_or(0, Vec::len);
+    head + 2 * file.path.len() + ENTRY
 }
 
 #[cfg(test)]

@@ -11,21 +11,25 @@ use tokio::io::unix::AsyncFd;
 use super::losses::{EVERY, LOOK};
 use super::status::{Word, status};
 use super::{Hangup, Line, LossTeller, Recorder, Sink};
+use crate::boot;
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
 use crate::reader::News;
 use crate::signals::Signals;
 use crate::source::Source;
-use crate::stats::{Missing, Stats};
+use crate::stats::{Missing, Stats, Usage};
 
 /// How long events gather before they are taken: one wake-up for many, and one time order between threads.
 const NAP: Duration = Duration::from_millis(1);
 /// Records of one batch: bounds what a drain holds in memory.
 const BATCH: usize = 4096;
 /// How long the ring may be emptied after the end was asked for.
-const LAST_DRAIN: Duration = Duration::from_millis(40);
+const LAST_DRAIN: Duration = Duration::from_millis(30);
 /// How long the writer may take for what is left.
 const LAST_WRITE: Duration = Duration::from_millis(40);
+
+/// When the reader has to have said what it used, counted from when the end was asked for.
+const LAST_WORD: Duration = Duration::from_millis(50);
 
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub struct Outcome<E> {
     pub why: Why,
     /// How the recording ended.
     pub recording: Option<Ended>,
+    /// What the reader used, if it said so.
+    pub reader: Option<Usage>,
 }
 
 /// A run.
@@ -110,6 +116,7 @@ impl<S: Sink> Live<S> {
         };
         tokio::pin!(end);
         let mut busy = false;
+        let mut last_drain = None;
         let why = loop {
             let tick = at(self.next_word());
             tokio::select! {
@@ -147,7 +154,8 @@ impl<S: Sink> Live<S> {
                     why = &mut end => {
                         if why == Why::Asked {
                             // What is in the middle of the steps may come out.
-                            let _ = tokio::time::timeout(LAST_DRAIN, &mut round).await;
+                            let until = *last_drain.insert(Instant::now() + LAST_DRAIN);
+                            let _ = tokio::time::timeout_at(until.into(), &mut round).await;
                         }
                         break why;
                     }
@@ -161,7 +169,8 @@ impl<S: Sink> Live<S> {
                 break Why::Over;
             }
         };
-        self.finish(why).await
+        // One patience for both: a reader that does not read uses up all of it, here or there.
+        self.finish(why, last_drain.unwrap_or_else(|| Instant::now() + LAST_DRAIN)).await
     }
 
     /// Takes everything that is in the ring; how many records that was.
@@ -237,7 +246,9 @@ impl<S: Sink> Live<S> {
         let now = Instant::now();
         let failures = self.failures_next.unwrap_or(now);
         let untold = self.untold.then(|| self.losses.next(now).max(failures));
-        untold.into_iter().chain(self.word.next()).min()
+        // Nothing wakes up for a program that was not run. Only who asked for such a probe pays for the look.
+        let silent = self.source.loses_silently().then(|| self.losses.look_again(now));
+        untold.into_iter().chain(silent).chain(self.word.next()).min()
     }
 
     /// Tells in the stream what is missing and what failed.
@@ -294,10 +305,11 @@ impl<S: Sink> Live<S> {
     }
 
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
-    async fn finish(mut self, why: Why) -> io::Result<Outcome<S::Ended>> {
+    /// `until`: how long the ring may be emptied.
+    async fn finish(mut self, why: Why, until: Instant) -> io::Result<Outcome<S::Ended>> {
+        let over = Instant::now() + LAST_WORD;
         self.source.detach();
         if why != Why::Output {
-            let until = Instant::now() + LAST_DRAIN;
             while Instant::now() < until && self.take_batch() > 0 {
                 self.set_clock();
                 let left = until.saturating_duration_since(Instant::now());
@@ -312,7 +324,8 @@ impl<S: Sink> Live<S> {
         let until = Instant::now() + LAST_WRITE;
         let recording = self.recorder.map(|recorder| recorder.finish(until));
         let output = self.line.sink.finish(until);
-        Ok(Outcome { stats: self.line.stats, output, why, recording })
+        let reader = self.line.heads.usage(over);
+        Ok(Outcome { stats: self.line.stats, output, why, recording, reader })
     }
 }
 
@@ -373,7 +386,7 @@ fn wall_offset_ns() -> i64 {
             break;
         }
     }
-    best.1
+    best.1.saturating_add(boot::ahead_ns())
 }
 
 /// The wall clock at a moment of the boot clock.

@@ -18,12 +18,18 @@ pub(super) const LOOK: Duration = Duration::from_millis(100);
 pub struct LossTeller {
     told: BTreeMap<Cow<'static, str>, u64>,
     next: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 impl LossTeller {
     /// When the counters are worth a look again.
     pub fn next(&self, now: Instant) -> Instant {
         self.next.unwrap_or(now)
+    }
+
+    /// When the counters are to be looked at though nothing else happens.
+    pub fn look_again(&self, now: Instant) -> Instant {
+        self.looked.map_or(now, |looked| looked + EVERY)
     }
 
     /// What is new since the last word. `total`: all that was lost, by cause.
@@ -41,6 +47,7 @@ impl LossTeller {
                 Some(Loss { count, cause, exact })
             })
             .collect();
+        self.looked = Some(now);
         self.next = Some(now + if news.is_empty() { LOOK } else { EVERY });
         news
     }
@@ -60,6 +67,7 @@ mod tests {
         let loss = |count| Loss { count, cause: "ring_full".into(), exact: true };
         assert_eq!(teller.news(&total, now), [loss(3)]);
         assert_eq!(teller.next(now), now + EVERY);
+        assert_eq!(teller.look_again(now), now + EVERY);
         assert_eq!(teller.news(&total, now), []);
         assert_eq!(teller.next(now), now + LOOK);
         total.insert("ring_full".into(), missing(5));

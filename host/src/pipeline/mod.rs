@@ -9,6 +9,8 @@ mod live;
 mod looked;
 mod losses;
 mod profiler;
+#[cfg(test)]
+mod recorded;
 mod recorder;
 mod replay;
 mod sink;
@@ -22,7 +24,7 @@ pub use kept_heads::{Asked, Kept, KeptHeads, Missing, RecordedHeads};
 pub use live::{Live, Outcome, Why, wall_now};
 pub use looked::{judge_looked, looked_facts};
 pub use losses::LossTeller;
-pub use profiler::Profiler;
+pub use profiler::{Profiler, Whose};
 pub use recorder::Recorder;
 pub use replay::{Replayed, replay};
 pub use sink::{Sink, Stream};
@@ -167,9 +169,13 @@ impl<S> Line<S> {
         if unknown.is_empty() {
             return;
         }
+        let ts_ns = batch.last().map_or(0, |event| event.ts_ns);
         let paths = self.heads.cgroups(&unknown, Instant::now() + heads::WAIT);
         for (at, (id, _)) in unknown.into_iter().enumerate() {
-            self.enrich.know_cgroup(id, paths.get(at).cloned().flatten().as_deref());
+            match paths.get(at) {
+                Some(path) => self.enrich.know_cgroup(id, path.as_deref()),
+                None => self.enrich.cgroup_unanswered(id, ts_ns),
+            }
         }
     }
 }

@@ -33,6 +33,10 @@ pub struct Profiler {
     inherits: bool,
     /// Those that run.
     alive: HashSet<u32>,
+    /// Of all that can be meant, those that run; None: any process can.
+    can_come: Option<HashSet<u32>>,
+    /// A child of those can be meant too.
+    follow_children: bool,
     /// Those of this drain that were not met before, and whether they were seen to begin.
     fresh: Vec<(Met, bool)>,
     /// The pipe that the document goes to.
@@ -43,20 +47,29 @@ pub struct Profiler {
     say: Say,
 }
 
+/// Whose profile it is.
+#[derive(Debug)]
+pub struct Whose {
+    /// What their events have to meet.
+    pub select: Select,
+    /// Their descendants' too.
+    pub follow_children: bool,
+    /// All that can be meant at the start; None: any process can, also one that comes later.
+    pub pids: Option<Vec<u32>>,
+}
+
 impl Profiler {
-    /// For the processes that `select` leaves. `pipe`: where the document goes, if that is one.
-    pub fn new(
-        select: Select,
-        follow_children: bool,
-        redact: bool,
-        pipe: Option<OwnedFd>,
-        say: Say,
-    ) -> Profiler {
+    /// For the processes of `whose`. `pipe`: where the document goes, if that is one.
+    pub fn new(whose: Whose, redact: bool, pipe: Option<OwnedFd>, say: Say) -> Profiler {
+        let Whose { select, follow_children, pids } = whose;
+        let running = |pids: Vec<u32>| pids.into_iter().filter(|&pid| runs(pid)).collect();
         Profiler {
             builder: ProfileBuilder::default(),
             inherits: follow_children || select.pids.is_empty(),
             select,
             alive: HashSet::new(),
+            can_come: pids.map(running),
+            follow_children,
             fresh: Vec::new(),
             pipe,
             count: Arc::default(),
@@ -114,6 +127,17 @@ impl Sink for Profiler {
 
     fn came(&mut self, event: &KernelEvent) {
         let pid = event.process.tgid;
+        if let Some(can_come) = &mut self.can_come {
+            match event.what {
+                KernelWhat::Fork if self.follow_children && can_come.contains(&event.ppid) => {
+                    can_come.insert(pid);
+                }
+                KernelWhat::Exit { .. } => {
+                    can_come.remove(&pid);
+                }
+                _ => {}
+            }
+        }
         match event.what {
             KernelWhat::Fork if self.inherits && self.alive.contains(&event.ppid) => {
                 self.alive.insert(pid);
@@ -197,19 +221,26 @@ impl Sink for Profiler {
 
     fn is_over(&self) -> bool {
         !self.builder.is_empty() && self.alive.is_empty()
+            || self.can_come.as_ref().is_some_and(HashSet::is_empty)
     }
 
     /// The end of a process may be among what was lost.
     fn lost(&mut self) {
-        self.alive.retain(|&pid| {
-            let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
-            raw.is_some_and(|raw| test_kill_process(raw) != Err(Errno::SRCH))
-        });
+        self.alive.retain(|&pid| runs(pid));
+        if let Some(can_come) = &mut self.can_come {
+            can_come.retain(|&pid| runs(pid));
+        }
     }
 
     fn finish(self, _deadline: Instant) -> Profiler {
         self
     }
+}
+
+/// Another user's process answers that it may not be signalled: it is there.
+fn runs(pid: u32) -> bool {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    raw.is_some_and(|raw| test_kill_process(raw) != Err(Errno::SRCH))
 }
 
 /// `/proc` rounds start times down to this.

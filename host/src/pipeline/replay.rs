@@ -9,7 +9,14 @@ use super::{Coverage, Line, RecordedHeads, Sink};
 use crate::event::{Loss, Notice, RawRecord, Timestamp};
 use crate::record::{Damage, Frame, Frames};
 use crate::signals::Signals;
-use crate::stats::Missing;
+use crate::stats::{Missing, Stats};
+
+/// Records of one batch, as in a live run: a frame may hold more.
+const BATCH: usize = 4096;
+/// Causes of losses that a recording may name: more than there are.
+const MOST_CAUSES: usize = 64;
+/// Bytes of such a cause.
+const CAUSE: usize = 64;
 
 /// How far a replay came.
 #[derive(Debug)]
@@ -60,7 +67,7 @@ pub async fn replay<R: Read>(
             }
             Ok(Frame::Lost { at_us, losses }) => {
                 for (cause, count, exact) in losses {
-                    let cause = Cow::Owned(cause);
+                    let cause = known(cause, &line.stats);
                     line.stats.miss(Cow::clone(&cause), Missing { count, exact });
                     let loss = Loss { count, cause, exact };
                     line.sink.notice(&Notice::EventsLost(Timestamp(at_us), loss));
@@ -69,7 +76,12 @@ pub async fn replay<R: Read>(
             // A second start has nothing to say.
             Ok(Frame::Start(_)) => {}
             Ok(Frame::End) => break Replayed::Whole,
+            // What it was read from gave up because the end was asked for.
+            Err(Damage::Io(_)) if line.stop.is_asked() => break Replayed::Whole,
             Err(damage) => break Replayed::Damaged(damage),
+        }
+        if line.sink.is_full() {
+            line.sink.flush().await;
         }
     };
     line.tell_failures(last);
@@ -85,16 +97,30 @@ async fn process(
     heads: &RecordedHeads,
 ) -> Option<Timestamp> {
     line.enrich.set_wall_offset_ns(wall_offset_ns);
-    let mut batch = Vec::with_capacity(records.len());
-    for record in records {
-        line.decode(RawRecord(record), &mut batch);
+    let mut batch = Vec::with_capacity(records.len().min(BATCH));
+    let mut last = None;
+    for records in records.chunks(BATCH) {
+        if line.stop.is_asked() {
+            break;
+        }
+        for record in records {
+            line.decode(RawRecord(record), &mut batch);
+        }
+        // Whether a file had just changed when it was judged, is a question about then. A little too early is safe:
+        // what is not remembered for that is asked again.
+        last = last.max(batch.iter().map(|event| event.ts_ns).max());
+        line.plugins.set_now(last.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
+        line.process(&mut batch).await;
     }
-    // Whether a file had just changed when it was judged, is a question about then. A little too early is safe: what is
-    // not remembered for that is asked again.
-    let last = batch.iter().map(|event| event.ts_ns).max();
-    line.plugins.set_now(last.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
-    line.process(&mut batch).await;
     heads.batch_ends();
     let boot_ns = i64::try_from(last?).unwrap_or(i64::MAX);
     Some(Timestamp(boot_ns.saturating_add(wall_offset_ns).div_euclid(1000)))
+}
+
+/// A cause that a recording names, as far as it is a word and one of few.
+fn known(cause: String, stats: &Stats) -> Cow<'static, str> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let word = (1..=CAUSE).contains(&cause.len()) && cause.bytes().all(plain);
+    let room = stats.lost.len() < MOST_CAUSES || stats.lost.contains_key(&*cause);
+    if word && room { Cow::Owned(cause) } else { Cow::Borrowed("unknown") }
 }

@@ -48,6 +48,13 @@ impl Clock {
         self.excused += time;
     }
 
+    /// How much of the processor the call took, as far as that is known: until the first look, all the time that passed.
+    pub(super) fn taken(&self) -> Duration {
+        let unseen = super::ticker::TICK * u32::try_from(FIRST_LOOK).unwrap_or(u32::MAX);
+        let since = self.slow_since.map_or(Duration::ZERO, |since| processor_time() - since);
+        self.started.elapsed().min(unseen) + since
+    }
+
     /// Whether the call may go on.
     pub(super) fn look(&mut self) -> Result<(), Overrun> {
         let now = processor_time();

@@ -11,8 +11,12 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::bundled::Bundled;
+use super::compile::compile;
 use super::contract::{self, Contract, Version};
 use super::failure::{PluginSource, Problem};
+use super::member::Runtime;
+use super::outline::Outline;
+use super::setup::PluginSpec;
 use super::wasi;
 
 /// Before the name of each interface of ours.
@@ -40,78 +44,81 @@ pub(super) struct Code {
 }
 
 impl Code {
-    /// Reads, checks and compiles.
+    /// Reads, checks and compiles. `wanted`: the interface that it has to export. What can be said against it without
+    /// compiling is said before.
     pub(super) fn load(
-        engine: &Engine,
-        source: &PluginSource,
+        runtime: &Runtime,
+        spec: &PluginSpec,
         bundled: Option<&Bundled>,
-        most: usize,
+        wanted: Option<&'static str>,
     ) -> Result<Code, Problem> {
-        match source {
+        let Runtime { engine, limits, stop, .. } = runtime;
+        match &spec.source {
             PluginSource::Bundled => {
                 let bundled = bundled.ok_or(Problem::NoneBundled)?;
-                let (sha256, size) = (sha256(bundled.component), bundled.component.len() as u64);
+                let said = Said::read(bundled.component, limits.component, spec, wanted)?;
                 let component = bundled.compiled(engine).map_err(damaged)?;
-                let version = env!("CARGO_PKG_VERSION");
-                Code::examine(engine, component, (bundled.name, version), (sha256, size))
+                let named = (bundled.name, env!("CARGO_PKG_VERSION"));
+                Ok(Code::new(engine, component, named, said))
             }
             PluginSource::File(path) => {
-                let bytes = read(path, most)?;
-                let sha256 = sha256(&bytes);
+                let bytes = read(path, limits.component)?;
+                let said = Said::read(&bytes, limits.component, spec, wanted)?;
                 let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
                 // A file says nothing of its version that could be believed: its content does.
-                let version: String = sha256.chars().take(12).collect();
-                let component = Component::new(engine, &bytes).map_err(damaged)?;
-                Code::examine(
-                    engine,
-                    component,
-                    (&name(&stem), &version),
-                    (sha256, bytes.len() as u64),
-                )
+                let version: String = said.sha256.chars().take(12).collect();
+                let component = compile(engine, bytes, limits.component, stop)?;
+                Ok(Code::new(engine, component, (&name(&stem), &version), said))
             }
         }
     }
 
-    fn examine(
+    fn new(
         engine: &Engine,
         component: Component,
         (name, version): (&str, &str),
-        (sha256, size): (String, u64),
-    ) -> Result<Code, Problem> {
-        let ty = component.component_type();
-        let mut built_for: Option<Version> = None;
-        let mut asks_for_heads = false;
-        for (import, item) in ty.imports(engine) {
-            let Some(interface) = import.strip_prefix(OURS) else {
-                if wasi::inert(import).is_none() {
-                    return Err(Problem::Foreign(printable(import)));
+        said: Said,
+    ) -> Code {
+        let Said { sha256, size, built_for, exports } = said;
+        let asks_for_heads =
+            component.component_type().imports(engine).any(|(import, item)| match item.ty {
+                ComponentItem::ComponentInstance(instance) => {
+                    let mut functions = instance.exports(engine).map(|(function, _)| function);
+                    import.starts_with(OURS) && functions.any(|name| name == "[method]file.head")
                 }
-                continue;
-            };
-            built_for = check_version(interface)?.max(built_for);
-            if let ComponentItem::ComponentInstance(instance) = item.ty {
-                asks_for_heads |=
-                    instance.exports(engine).any(|(function, _)| function == "[method]file.head");
-            }
-        }
-        let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-        for interface in exports.iter().filter_map(|export| export.strip_prefix(OURS)) {
-            built_for = check_version(interface)?.max(built_for);
-        }
+                _ => false,
+            });
         // One that has no interface of ours at all is refused when its exports are looked at.
         let built_for = built_for.unwrap_or(contract::latest().version());
-        let contract = contract::of(built_for).unwrap_or(contract::latest());
-        Ok(Code {
+        Code {
             component,
             name: name.into(),
             version: version.into(),
             sha256: sha256.into(),
             built_for,
-            contract,
+            contract: contract::of(built_for).unwrap_or(contract::latest()),
             asks_for_heads,
             size,
             exports,
-        })
+        }
+    }
+
+    /// What it cannot be linked for.
+    pub(super) fn unfit(&self, error: &wasmtime::Error) -> Problem {
+        let (theirs, ours) = (self.built_for, self.contract.version());
+        // The engine names what it looked for last: the function, in the interface.
+        let missing = error.chain().filter_map(|cause| {
+            let text = cause.to_string();
+            Some(text.strip_prefix("instance export `")?.split('`').next()?.to_owned())
+        });
+        match missing.last() {
+            Some(missing) if theirs > ours => Problem::Newer {
+                theirs: theirs.to_string(),
+                ours: ours.to_string(),
+                missing: printable(&missing),
+            },
+            _ => Problem::Unfit(one_line(&error.root_cause().to_string())),
+        }
     }
 
     /// Whether it exports this interface, in whatever version.
@@ -122,17 +129,56 @@ impl Code {
 
     /// Whether it exports this interface in a version that fits.
     pub(super) fn check_export(&self, wanted: &'static str) -> Result<(), Problem> {
-        for export in &self.exports {
-            let Some(interface) = export.strip_prefix(OURS) else { continue };
-            if interface.split('@').next() == Some(wanted) {
-                return check_version(interface).map(|_| ());
+        check_export(&self.exports, wanted)
+    }
+}
+
+/// What a component says of itself, before it is compiled.
+struct Said {
+    sha256: String,
+    size: u64,
+    built_for: Option<Version>,
+    exports: Vec<String>,
+}
+
+impl Said {
+    fn read(
+        bytes: &[u8],
+        most: usize,
+        spec: &PluginSpec,
+        wanted: Option<&'static str>,
+    ) -> Result<Said, Problem> {
+        let found = sha256(bytes);
+        if let Some(pinned) = spec.sha256.as_ref().filter(|it| !it.eq_ignore_ascii_case(&found)) {
+            return Err(Problem::Pin { found, pinned: pinned.clone() });
+        }
+        let Outline { imports, exports } = Outline::read(bytes, most)?;
+        let mut built_for: Option<Version> = None;
+        for import in &imports {
+            match import.strip_prefix(OURS) {
+                Some(interface) => built_for = check_version(interface)?.max(built_for),
+                None if wasi::inert(import).is_some() => {}
+                None => return Err(Problem::Foreign(printable(import))),
             }
         }
-        let exports: Vec<String> =
-            self.exports.iter().take(8).map(|name| printable(name)).collect();
-        let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-        Err(Problem::OtherWorld { wanted, exports })
+        for interface in exports.iter().filter_map(|export| export.strip_prefix(OURS)) {
+            built_for = check_version(interface)?.max(built_for);
+        }
+        wanted.map_or(Ok(()), |wanted| check_export(&exports, wanted))?;
+        Ok(Said { sha256: found, size: bytes.len() as u64, built_for, exports })
     }
+}
+
+fn check_export(exports: &[String], wanted: &'static str) -> Result<(), Problem> {
+    for export in exports {
+        let Some(interface) = export.strip_prefix(OURS) else { continue };
+        if interface.split('@').next() == Some(wanted) {
+            return check_version(interface).map(|_| ());
+        }
+    }
+    let exports: Vec<String> = exports.iter().take(8).map(|name| printable(name)).collect();
+    let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+    Err(Problem::OtherWorld { wanted, exports })
 }
 
 /// The version behind the `@` of `interface`, if it is one that this program meets.
@@ -172,7 +218,7 @@ fn read(path: &Path, most: usize) -> Result<Vec<u8>, Problem> {
     }
 }
 
-fn damaged(error: wasmtime::Error) -> Problem {
+pub(super) fn damaged(error: wasmtime::Error) -> Problem {
     Problem::Damaged(one_line(&error.root_cause().to_string()))
 }
 

@@ -54,6 +54,22 @@ pub enum Problem {
     /// It begins as a component.
     #[error("is damaged or cut short ({0}): copy or build it again")]
     Damaged(String),
+    /// Nobody would wait until it is compiled.
+    #[error("has {0}: build it with optimisations, or split it")]
+    TooComplex(String),
+    /// Somebody waited until it is compiled.
+    #[error(
+        "is not compiled after {0:?}, which is the most that may take: build it with optimisations, or split it"
+    )]
+    TooSlow(std::time::Duration),
+    /// An earlier one takes too long.
+    #[error(
+        "waits for a plugin that is still being compiled, though it was given up: try again later"
+    )]
+    StillCompiling,
+    /// The run is to end.
+    #[error("was not started, as the run is to end")]
+    Stopped,
     /// It asks for something else than this program gives.
     #[error(
         "imports `{0}`, which plugins do not get: they get crypto-tracer:plugin and nothing else, no files, no network"
@@ -71,6 +87,19 @@ pub enum Problem {
         /// What to do.
         remedy: &'static str,
     },
+    /// A later version of the contract, of which it needs what this program does not have.
+    #[error(
+        "is built for version {theirs} of the plugin contract and uses `{missing}`, which version {ours} of this program \
+         does not have: update crypto-tracer, or build the plugin for version {ours}"
+    )]
+    Newer {
+        /// The plugin's.
+        theirs: String,
+        /// This program's.
+        ours: String,
+        /// A function.
+        missing: String,
+    },
     /// A component of another kind.
     #[error("exports no {wanted}: it exports {exports}")]
     OtherWorld {
@@ -85,7 +114,10 @@ pub enum Problem {
     )]
     NeedsGrant,
     /// Another file than the one that was meant.
-    #[error("has sha256 {found}, but {pinned} is pinned: restore the file, or pin what is there")]
+    #[error(
+        "has sha256 {found}, but {pinned} is pinned: restore the file that was meant, or, if this one is meant, write \
+         `sha256 = \"{found}\"` beside it in the configuration"
+    )]
     Pin {
         /// Of the file.
         found: String,

@@ -61,8 +61,8 @@ pub struct Inspection {
 pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError> {
     let failed = |kind, problem| LoadError { kind, plugin: spec.source.to_string(), problem };
     let runtime = Arc::new(setup.runtime()?);
-    let code = Code::load(&runtime.engine, &spec.source, None, setup.limits.component)
-        .map_err(|problem| failed("plugin", problem))?;
+    let code = Code::load(&runtime, spec, None, None);
+    let code = code.map_err(|problem| failed("plugin", problem))?;
     let mut inspection = Inspection {
         name: code.name.clone(),
         sha256: code.sha256.clone(),

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use wasmtime::{Error, ResourceLimiter, Result};
 
+/// Bytes that a component's file may have by default.
+pub(super) const DEFAULT_COMPONENT: usize = 4 << 20;
+
 /// The limits of every plugin, each for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -44,7 +47,7 @@ impl Default for Limits {
             setup: Duration::from_secs(1),
             copied: 256 << 10,
             text: 64 << 10,
-            component: 4 << 20,
+            component: DEFAULT_COMPONENT,
             log_lines: 10,
         }
     }

@@ -1,15 +1,18 @@
 //! One plugin of a chain: its instance, started anew when it failed, and what is known of its failures.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Instant;
 
 use wasmtime::component::{InstancePre, Linker};
-use wasmtime::{Engine, Error, Result, Store, UpdateDeadline};
+use wasmtime::{Engine, Result, Store};
 
-use super::clock::{Clock, FIRST_LOOK, Overrun};
+use super::budget::Budget;
+use super::clock::{Clock, FIRST_LOOK};
 use super::component::{Code, one_line};
 use super::contract::{Configured, Contract, Maker};
 use super::failure::{Cause, Failures, Problem};
+use super::instance::{Live, Made, Recipe, Trouble, reason};
 use super::limits::Limits;
 use super::loan::Lent;
 use super::log::{Level, Log, LogLine};
@@ -19,6 +22,10 @@ use super::ticker::Ticker;
 use super::wasi;
 use crate::interest::Interest;
 use crate::stop::Stop;
+
+/// Times as long as it took to make an instance elsewhere, nothing is made there: a plugin that fails for ever costs at
+/// most a tenth of a processor.
+const PAUSE: u32 = 9;
 
 /// What all plugins share.
 #[derive(Debug)]
@@ -31,31 +38,31 @@ pub(super) struct Runtime {
 }
 
 /// What makes a classifier differ from a redactor and a filter.
-pub(super) trait Kind {
+pub(super) trait Kind: 'static {
     /// What people call it, and the interface that it exports.
     const NAME: &'static str;
     /// What is done when it fails.
     const ACTION: &'static str;
     /// An instance.
-    type Guest: ?Sized;
+    type Guest: ?Sized + Send;
 
     fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<Self::Guest>>;
     fn configure(guest: &Self::Guest, store: &mut Store<State>, config: &str)
     -> Result<Configured>;
 }
 
-struct Live<K: Kind> {
-    store: Store<State>,
-    guest: Box<K::Guest>,
-}
-
 /// A plugin in its place.
 pub(super) struct Member<K: Kind> {
-    runtime: Arc<Runtime>,
-    maker: Maker<K::Guest>,
-    config: String,
+    recipe: Arc<Recipe<K>>,
     live: Option<Live<K>>,
+    /// To be renewed takes it longer than a call may: that is done elsewhere.
+    slow: bool,
+    /// An instance that is being made.
+    elsewhere: Option<Receiver<Made<K>>>,
+    /// When the next one may be begun.
+    not_before: Option<Instant>,
     rest: Rest,
+    budget: Budget,
     pub(super) failures: Failures,
     log: Vec<LogLine>,
     /// The log of an instance that is gone.
@@ -79,14 +86,15 @@ impl<K: Kind> Member<K> {
         code.check_export(K::NAME)?;
         let linked = link(&runtime.engine, code);
         let maker = linked.and_then(|pre| K::maker(code.contract, pre));
-        let maker =
-            maker.map_err(|error| Problem::Unfit(one_line(&error.root_cause().to_string())))?;
+        let maker = maker.map_err(|error| code.unfit(&error))?;
         let mut member = Member {
-            runtime: runtime.clone(),
-            maker,
-            config,
+            recipe: Arc::new(Recipe { runtime: runtime.clone(), maker, config }),
             live: None,
+            slow: false,
+            elsewhere: None,
+            not_before: None,
             rest: Rest::default(),
+            budget: Budget::new(&runtime.limits),
             failures: Failures::default(),
             log: Vec::new(),
             said: None,
@@ -95,7 +103,9 @@ impl<K: Kind> Member<K> {
             now: None,
             ended: false,
         };
-        member.live = Some(member.instance().map_err(|trouble| match trouble {
+        let made = member.recipe.make(runtime.limits.setup, None);
+        member.live = Some(member.take(made).map_err(|trouble| match trouble {
+            Trouble::Failed(error) if Cause::of(&error) == Cause::Stopped => Problem::Stopped,
             Trouble::Failed(error) => match error.downcast_ref::<super::state::Misuse>() {
                 Some(super::state::Misuse::Interest(refused)) => Problem::Interest(refused.clone()),
                 _ => Problem::Start(one_line(&reason(&error))),
@@ -108,32 +118,45 @@ impl<K: Kind> Member<K> {
         Ok(member)
     }
 
-    fn instance(&mut self) -> std::result::Result<Live<K>, Trouble> {
-        let Runtime { limits, ticker, .. } = &*self.runtime;
-        let mut store = store(&self.runtime);
-        if let Some(said) = self.said.take() {
-            // What it said in this second counts for the new instance, too.
-            store.data_mut().log = said;
-        }
-        store.data_mut().log.now = self.now;
-        let started = ticker.during(|| {
-            let guest = (self.maker)(&mut store)?;
-            let configured = K::configure(&guest, &mut store, &self.config)?;
-            Ok((guest, configured))
-        });
-        take_log(&mut self.log, &self.name, &mut store);
-        match started {
-            Ok((guest, Ok(()))) => Ok(Live { store, guest }),
-            Ok((_, Err(text))) => {
-                let end = text.floor_char_boundary(limits.text.min(1024));
-                self.said = Some(store.into_data().log);
-                Err(Trouble::Refused(one_line(text.get(..end).unwrap_or_default())))
-            }
-            Err(error) => {
-                self.said = Some(store.into_data().log);
-                Err(Trouble::Failed(error))
+    /// Takes over what was made, and what that took.
+    fn take(&mut self, made: Made<K>) -> std::result::Result<Live<K>, Trouble> {
+        add_log(&mut self.log, &self.name, made.lines);
+        self.said = made.said;
+        made.outcome
+    }
+
+    /// An instance in the place of one that failed. None: it is made elsewhere, or was so lately.
+    fn renewed(&mut self) -> Option<std::result::Result<Live<K>, Trouble>> {
+        let Limits { setup, wall, .. } = self.recipe.runtime.limits;
+        if !self.slow {
+            let most = setup.min(wall);
+            let made = self.recipe.make(most, self.said.take());
+            self.budget.spend(made.took, self.now());
+            let made = self.take(made);
+            // More time would have been enough at the start: the events are not kept waiting for that.
+            self.slow = most < setup && made.as_ref().err().is_some_and(Trouble::is_overrun);
+            if !self.slow {
+                return Some(made);
             }
         }
+        if let Some(elsewhere) = &self.elsewhere {
+            let made = match elsewhere.try_recv() {
+                Ok(made) => made,
+                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Disconnected) => {
+                    self.elsewhere = None;
+                    return None;
+                }
+            };
+            self.elsewhere = None;
+            self.not_before = Some(Instant::now() + made.took * PAUSE);
+            return Some(self.take(made));
+        }
+        if self.not_before.is_none_or(|moment| Instant::now() >= moment) {
+            self.elsewhere = self.recipe.clone().make_elsewhere(self.said.take());
+            self.not_before = Some(Instant::now() + setup);
+        }
+        None
     }
 
     /// One call for this user's event, with `lent` to look at. None: it failed, which is counted.
@@ -148,18 +171,18 @@ impl<K: Kind> Member<K> {
             self.failures.note(Cause::Stopped, String::new);
             return None;
         }
-        if !self.runtime.every_call && self.rest.is_on(uid, || self.now()) {
-            self.failures.note(Cause::Resting, || format!("rests for uid {uid}"));
+        if self.rests(uid) {
             return None;
         }
-        let mut live = match self.live.take() {
-            Some(live) => live,
-            None => match self.instance() {
-                Ok(live) => live,
-                Err(trouble) => return self.failed(uid, trouble.cause(), trouble.to_string()),
-            },
+        let mut live = match self.live.take().map(Ok).or_else(|| self.renewed()) {
+            Some(Ok(live)) => live,
+            Some(Err(trouble)) => return self.failed(uid, trouble.cause(), trouble.to_string()),
+            None => {
+                self.failures.note(Cause::Resting, || "rests until it is started again".to_owned());
+                return None;
+            }
         };
-        let Runtime { limits, ticker, .. } = &*self.runtime;
+        let Runtime { limits, ticker, .. } = &*self.recipe.runtime;
         let state = live.store.data_mut();
         state.clock = Clock::start(limits.deadline, limits.wall);
         state.head = None;
@@ -168,7 +191,7 @@ impl<K: Kind> Member<K> {
         live.store.set_epoch_deadline(FIRST_LOOK);
         let out = ticker.during(|| loan.lend(lent, || call(&live.guest, &mut live.store)));
         if live.store.data().log.has_lines() {
-            take_log(&mut self.log, &self.name, &mut live.store);
+            add_log(&mut self.log, &self.name, live.store.data_mut().log.take());
         }
         let out = match out {
             Ok(out) => check(out, live.store.data()).map_err(|wrong| (Cause::Answer, wrong)),
@@ -180,10 +203,28 @@ impl<K: Kind> Member<K> {
                 Some(out)
             }
             Err((cause, detail)) => {
+                self.budget.spend(live.store.data().clock.taken(), self.now());
                 self.said = Some(live.store.into_data().log);
                 self.failed(uid, cause, detail)
             }
         }
+    }
+
+    /// Whether it is not asked, for this user or for anybody, because too much failed; which is counted.
+    fn rests(&mut self, uid: u32) -> bool {
+        if self.recipe.runtime.every_call {
+            return false;
+        }
+        let now = self.now;
+        if self.rest.is_on(uid, || now.unwrap_or_else(Instant::now)) {
+            self.failures.note(Cause::Resting, || format!("rests for uid {uid}"));
+            return true;
+        }
+        let spent = self.budget.is_spent(|| now.unwrap_or_else(Instant::now));
+        if spent {
+            self.failures.note(Cause::Resting, || "rests: failures took too long".to_owned());
+        }
+        spent
     }
 
     /// The instance is gone: it is in an unknown state.
@@ -212,42 +253,10 @@ impl<K: Kind> Member<K> {
     }
 }
 
-enum Trouble {
-    Failed(Error),
-    Refused(String),
-}
-
-impl Trouble {
-    fn cause(&self) -> Cause {
-        match self {
-            Trouble::Failed(error) if Cause::of(error) == Cause::Stopped => Cause::Stopped,
-            Trouble::Failed(_) | Trouble::Refused(_) => Cause::Restart,
-        }
-    }
-}
-
-impl std::fmt::Display for Trouble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Trouble::Failed(error) => write!(f, "cannot be started again: {}", reason(error)),
-            Trouble::Refused(text) => write!(f, "refuses its configuration now: {text}"),
-        }
-    }
-}
-
-fn reason(error: &Error) -> String {
-    let known = error.downcast_ref::<Overrun>().map(ToString::to_string);
-    let known =
-        known.or_else(|| error.downcast_ref::<super::limits::Exceeded>().map(ToString::to_string));
-    let known =
-        known.or_else(|| error.downcast_ref::<super::state::Misuse>().map(ToString::to_string));
-    known.unwrap_or_else(|| error.root_cause().to_string())
-}
-
-fn take_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, store: &mut Store<State>) {
+fn add_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, lines: Vec<(Level, String)>) {
     /// Lines that wait when nobody takes them.
     const MOST: usize = 64;
-    for (level, message) in store.data_mut().log.take() {
+    for (level, message) in lines {
         if into.len() < MOST {
             into.push(LogLine { plugin: plugin.clone(), level, message });
         }
@@ -259,26 +268,6 @@ fn link(engine: &Engine, code: &Code) -> Result<InstancePre<State>> {
     code.contract.add_to_linker(&mut linker)?;
     wasi::add_to_linker(&mut linker, &code.component)?;
     linker.instantiate_pre(&code.component)
-}
-
-fn store(runtime: &Runtime) -> Store<State> {
-    let limits = &runtime.limits;
-    let mut store = Store::new(&runtime.engine, State::new(limits));
-    store.limiter(|state| &mut state.holds);
-    store.set_hostcall_fuel(limits.copied);
-    store.set_max_component_handles(limits.handles);
-    let stop = runtime.stop.clone();
-    store.epoch_deadline_callback(move |mut store| {
-        if stop.is_asked() {
-            return Err(Error::new(Overrun::Stopped));
-        }
-        match store.data_mut().clock.look() {
-            Ok(()) => Ok(UpdateDeadline::Continue(1)),
-            Err(overrun) => Err(Error::new(overrun)),
-        }
-    });
-    store.set_epoch_deadline(FIRST_LOOK);
-    store
 }
 
 /// Level of what is told about a plugin itself.

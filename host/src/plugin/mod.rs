@@ -4,20 +4,24 @@
 //! call, and whatever it does costs that one call: see [`Limits`]. Nothing here ends the program.
 
 mod answer;
+mod budget;
 mod bundled;
 mod cache;
 mod classifier;
 mod clock;
+mod compile;
 mod component;
 mod contract;
 mod engine;
 mod failure;
 mod filter;
 mod inspect;
+mod instance;
 mod limits;
 mod loan;
 mod log;
 mod member;
+mod outline;
 mod passwd;
 mod redactor;
 mod rest;

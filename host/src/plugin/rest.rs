@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Failures within [`WITHIN`] that send a plugin to rest.
-const FAILURES: u8 = 5;
+pub(super) const FAILURES: u8 = 5;
 const WITHIN: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);

@@ -215,18 +215,11 @@ impl<'a> Loader<'a> {
         bundled: Option<&Bundled>,
         order: usize,
     ) -> Result<Member<K>, Problem> {
-        let Runtime { engine, limits, .. } = &**self.runtime;
         if let PluginSource::File(path) = &spec.source {
             let trusted = self.trust.check_plugin(path, spec.origin);
             trusted.map_err(Problem::Untrusted)?;
         }
-        let code = Code::load(engine, &spec.source, bundled, limits.component)?;
-        if let Some(pinned) = &spec.sha256
-            && !pinned.eq_ignore_ascii_case(&code.sha256)
-        {
-            let found = code.sha256.to_string();
-            return Err(Problem::Pin { found, pinned: pinned.clone() });
-        }
+        let code = Code::load(self.runtime, spec, bundled, Some(K::NAME))?;
         if code.asks_for_heads && !spec.allow.contains(&Grant::FileHead) {
             return Err(Problem::NeedsGrant);
         }

@@ -15,8 +15,10 @@ const IDLE_TICKS: u32 = 200;
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Counts starts and ends of calls: odd while one runs.
+    /// Counts starts and ends of calls.
     edges: AtomicU64,
+    /// Calls that run: one, and an instance that is made elsewhere.
+    running: AtomicU64,
     asleep: AtomicBool,
     stop: AtomicBool,
 }
@@ -41,14 +43,15 @@ impl Ticker {
         Ok(Ticker { shared, thread: Some(thread) })
     }
 
-    /// One call at a time.
     pub(super) fn during<T>(&self, call: impl FnOnce() -> T) -> T {
         // SeqCst on both sides: either we see it asleep, or it sees us calling before it falls asleep.
+        self.shared.running.fetch_add(1, SeqCst);
         self.shared.edges.fetch_add(1, SeqCst);
         if self.shared.asleep.load(SeqCst) {
             self.wake();
         }
         let out = call();
+        self.shared.running.fetch_sub(1, SeqCst);
         self.shared.edges.fetch_add(1, SeqCst);
         out
     }
@@ -66,7 +69,8 @@ fn tick(shared: &Shared, engine: &Engine) {
         thread::sleep(TICK);
         engine.increment_epoch();
         let edges = shared.edges.load(SeqCst);
-        idle = if edges == seen && edges.is_multiple_of(2) { idle + 1 } else { 0 };
+        let quiet = edges == seen && shared.running.load(SeqCst) == 0;
+        idle = if quiet { idle + 1 } else { 0 };
         seen = edges;
         if idle > IDLE_TICKS {
             shared.asleep.store(true, SeqCst);

@@ -22,23 +22,24 @@ pub(super) fn path(id: u64, pid: u32) -> Option<String> {
     match scan::cgroup_of(pid, hierarchy) {
         // The pid may be used again, so the hierarchy has the last word where it can be seen.
         Some(path) if inode(&path).is_none_or(|inode| inode == id) => Some(path),
-        _ => search(mount.as_deref()?, id),
+        _ => search(mount.as_deref()?, id, MOST),
     }
 }
 
 /// Breadth first: containers are near the root.
-fn search(mount: &Path, id: u64) -> Option<String> {
+fn search(mount: &Path, id: u64, most: usize) -> Option<String> {
     let mut waiting = VecDeque::from([PathBuf::new()]);
     let mut looked_at = 0;
     while let Some(below) = waiting.pop_front() {
         let Ok(entries) = fs::read_dir(mount.join(&below)) else { continue };
         for entry in entries.filter_map(Result::ok) {
-            looked_at += 1;
-            if looked_at > MOST {
-                return None;
-            }
+            // Each directory has dozens of files.
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
+            }
+            looked_at += 1;
+            if looked_at > most {
+                return None;
             }
             let path = below.join(entry.file_name());
             if entry.ino() == id {
@@ -60,9 +61,14 @@ mod tests {
         fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
         fs::create_dir_all(dir.path().join("d")).unwrap();
         fs::write(dir.path().join("d/file"), "").unwrap();
+        for file in 0..20 {
+            fs::write(dir.path().join(format!("a/{file}")), "").unwrap();
+        }
         let inode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().ino();
-        assert_eq!(search(dir.path(), inode("a/b/c")).as_deref(), Some("/a/b/c"));
-        assert_eq!(search(dir.path(), inode("d")).as_deref(), Some("/d"));
-        assert_eq!(search(dir.path(), inode("d/file")), None);
+        let found = |path: &str, most| search(dir.path(), inode(path), most);
+        assert_eq!(found("a/b/c", 4).as_deref(), Some("/a/b/c"));
+        assert_eq!(found("d", 4).as_deref(), Some("/d"));
+        assert_eq!(found("d/file", 4), None);
+        assert_eq!(found("a/b/c", 3), None, "directories have an end, files do not count");
     }
 }

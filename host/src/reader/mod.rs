@@ -4,6 +4,7 @@
 mod cgroup;
 mod confine;
 mod head;
+mod kin;
 mod look;
 mod nursery;
 mod process;
@@ -15,7 +16,7 @@ mod serve;
 pub use nursery::run as serve;
 pub use process::{News, Reader};
 pub use protocol::{
-    Descriptor, HeadAnswer, HeadQuestion, LookedAt, MappedFile, Refusal, SeenProcess,
+    Descriptor, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, Refusal, SeenProcess,
 };
 
 /// What a plugin would see of a file that begins with these bytes.

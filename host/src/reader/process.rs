@@ -11,9 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::nursery;
 use super::protocol::{
-    Answer, HeadAnswer, HeadQuestion, LookedAt, MOST_BYTES, Question, SeenProcess, send,
+    Answer, HeadAnswer, HeadQuestion, Kin, LookedAt, MOST_BYTES, Question, SeenProcess, send,
 };
 use crate::interest::Interest;
+use crate::stats::Usage;
 use crate::stop::Stop;
 
 /// Files in one question. 256 heads of 64 KiB stay below the longest message.
@@ -121,6 +122,15 @@ impl Reader {
         }
     }
 
+    /// Asks for all processes and their parents. None: they did not come by `until`.
+    pub fn kin(&mut self, until: Instant, stop: &Stop) -> Option<Vec<Kin>> {
+        let number = self.next_number();
+        match self.ask(number, &Question::Kin { number }, until, stop)? {
+            Answer::Kin { kin, .. } => Some(kin),
+            _ => None,
+        }
+    }
+
     /// Looks into at most `most` processes whose ids are above `after`; with them comes where to go on, if there are
     /// more. None: they did not come by `until`.
     pub fn page(
@@ -173,6 +183,16 @@ impl Reader {
         match self.ask(number, &question, until, stop) {
             Some(Answer::Cgroups { paths, .. }) => paths,
             _ => Vec::new(),
+        }
+    }
+
+    /// What the reader that runs has used. None: it did not say by `until`.
+    pub fn usage(&mut self, until: Instant) -> Option<Usage> {
+        let number = self.next_number();
+        // It is asked when the run ends: the wish to end is no reason not to wait.
+        match self.ask(number, &Question::Usage { number }, until, &Stop::default())? {
+            Answer::Usage { usage, .. } => Some(usage),
+            _ => None,
         }
     }
 

@@ -4,10 +4,15 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::bounded::at_most;
 use crate::interest::Interest;
+use crate::stats::Usage;
 
 /// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
 pub(super) const MOST_BYTES: usize = 64 << 20;
+
+/// Files of which one process maps code: more than fit into what is read of its `maps`.
+const MOST_MAPPED: usize = 1 << 16;
 
 /// A file whose beginning is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
@@ -50,6 +55,17 @@ pub enum Refusal {
     Denied,
 }
 
+/// A process and its parent.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Kin {
+    /// Process id.
+    pub pid: u32,
+    /// Parent.
+    pub ppid: u32,
+    /// As in [`SeenProcess`].
+    pub start_ns: u64,
+}
+
 /// A process that was there before the tracer.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct SeenProcess {
@@ -64,6 +80,7 @@ pub struct SeenProcess {
     /// Path of its cgroup.
     pub cgroup: Option<String>,
     /// Files of which code is mapped.
+    #[serde(deserialize_with = "at_most::<_, _, MOST_MAPPED>")]
     pub mapped: Vec<MappedFile>,
 }
 
@@ -142,6 +159,10 @@ pub(super) enum Question {
     Scan {
         number: u64,
     },
+    /// All processes and their parents.
+    Kin {
+        number: u64,
+    },
     /// Processes whose ids are above `after`.
     Page {
         number: u64,
@@ -160,6 +181,9 @@ pub(super) enum Question {
         number: u64,
         wanted: Vec<(u64, u32)>,
     },
+    Usage {
+        number: u64,
+    },
 }
 
 /// What the reader answers; `number` is the question's.
@@ -167,8 +191,10 @@ pub(super) enum Question {
 pub(super) enum Answer {
     Heads { number: u64, heads: Vec<HeadAnswer> },
     Scan { number: u64, processes: Vec<SeenProcess> },
+    Kin { number: u64, kin: Vec<Kin> },
     Cgroups { number: u64, paths: Vec<Option<String>> },
     Looked { number: u64, processes: Vec<LookedAt>, next: Option<u32> },
+    Usage { number: u64, usage: Usage },
 }
 
 impl Answer {
@@ -176,7 +202,9 @@ impl Answer {
         match self {
             Answer::Heads { number, .. }
             | Answer::Scan { number, .. }
+            | Answer::Kin { number, .. }
             | Answer::Looked { number, .. }
+            | Answer::Usage { number, .. }
             | Answer::Cgroups { number, .. } => *number,
         }
     }

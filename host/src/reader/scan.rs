@@ -6,14 +6,13 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
 use super::protocol::{MappedFile, SeenProcess};
+use crate::boot;
 use crate::cgroup::Hierarchy;
 
 /// Bytes of one file below `/proc` that are read: a process may have a million mappings.
 const MOST_BYTES: u64 = 4 << 20;
 /// Room for the beginning: the kernel hands out a page at once.
 const FIRST_BYTES: usize = 8 << 10;
-/// `/proc` counts time in hundredths of a second, on every x86-64 kernel.
-const TICK_NS: u64 = 10_000_000;
 
 /// All processes that can be seen. One that ends meanwhile is left out.
 pub(super) fn scan() -> Vec<SeenProcess> {
@@ -62,7 +61,7 @@ pub(super) fn stat(stat: &[u8]) -> Option<(u32, u64)> {
     const PPID: usize = 1;
     const START: usize = 19;
     let ticks = field(stat, START)?;
-    Some((field(stat, PPID)?.try_into().ok()?, ticks.checked_mul(TICK_NS)?))
+    Some((field(stat, PPID)?.try_into().ok()?, boot::start_ns(ticks)?))
 }
 
 /// A field that is a number. The name stands in parentheses and may hold any byte, so what counts begins behind the
@@ -125,7 +124,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_spaces() {
         let line = b"12 (a) R 1 (b) S 7 12 12 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 345 6 7";
-        assert_eq!(stat(line), Some((7, 345 * TICK_NS)));
+        assert_eq!(stat(line), Some((7, boot::start_ns(345).unwrap())));
         assert_eq!(stat(b"12 (a"), None);
         assert_eq!(stat(b"12 (a) S"), None);
     }

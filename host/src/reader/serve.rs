@@ -4,7 +4,8 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use super::protocol::{Answer, Question, receive, send};
-use super::{cgroup, head, look, scan};
+use super::{cgroup, head, kin, look, scan};
+use crate::stats::Usage;
 
 /// Answers questions until the tracer closes its end, or is gone.
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
@@ -30,6 +31,8 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
                 let (processes, next) = look::these(&pids, &interest);
                 Answer::Looked { number, processes, next }
             }
+            Question::Kin { number } => Answer::Kin { number, kin: kin::all() },
+            Question::Usage { number } => Answer::Usage { number, usage: Usage::own() },
             Question::Scan { number } => Answer::Scan { number, processes: scan::scan() },
         };
         send(&socket, &answer)?;

@@ -1,5 +1,7 @@
 //! Filters that leave nothing, whatever happens: the operator should know before waiting for it.
 
+use std::str::Chars;
+
 use super::{COMM_BYTES, Select};
 use crate::glob::Glob;
 use crate::interest::Interest;
@@ -42,19 +44,98 @@ fn can_be_name(text: &[u8]) -> bool {
     text.len() <= COMM_BYTES || text.len() <= MOST_NAME && !text.contains(&b'/')
 }
 
+/// None where some way through the braces can be met.
 fn unmet_glob(glob: &Glob, interest: &Interest) -> Option<String> {
-    let text = glob.as_str();
-    let shown = printable(text);
-    if !text.starts_with(['/', '*', '?', '[', '{', '\\']) {
-        return Some(format!(
+    let shown = printable(glob.as_str());
+    let ways = alternatives(glob.as_str())?;
+    let reasons: Option<Vec<Unmet>> = ways.iter().map(|way| unmet_way(way, interest)).collect();
+    Some(match reasons?.into_iter().min()? {
+        Unmet::Begin => format!(
             "--file '{shown}' matches no path: all begin with /; write for example '*/{shown}'"
-        ));
+        ),
+        Unmet::Resolved => format!(
+            "--file '{shown}' matches no path: what is compared is resolved, without //, /./ and /../"
+        ),
+        Unmet::End => format!("--file '{shown}' matches no file that a classifier asks for"),
+    })
+}
+
+/// Why nothing matches; what is easiest to put right stands first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unmet {
+    /// Paths begin otherwise.
+    Begin,
+    /// Paths are resolved.
+    Resolved,
+    /// No classifier asks for names that end so.
+    End,
+}
+
+/// `way` has no braces.
+fn unmet_way(way: &str, interest: &Interest) -> Option<Unmet> {
+    let pieces = pieces(way);
+    // The beginning of a path that was too long is cut off.
+    let begins = match pieces.first() {
+        Some(Piece::Itself(first)) => matches!(first, '/' | '…'),
+        Some(Piece::Other { slash }) => *slash,
+        None => false,
+    };
+    if !begins {
+        return Some(Unmet::Begin);
     }
-    let ends = literal_ends(text)?;
-    if ends.iter().any(|end| can_end(end, interest)) {
-        return None;
+    let literal = |piece: &Piece| match piece {
+        Piece::Itself(c) => *c,
+        // Nobody asks for it in a name.
+        Piece::Other { .. } => '\0',
+    };
+    let text: String = pieces.iter().map(literal).collect();
+    if ["//", "/./", "/../"].iter().any(|never| text.contains(never)) {
+        return Some(Unmet::Resolved);
     }
-    Some(format!("--file '{shown}' matches no file that a classifier asks for"))
+    let end = text.rsplit('\0').next().unwrap_or_default();
+    (!can_end(end, interest)).then_some(Unmet::End)
+}
+
+/// A part of a pattern without braces.
+enum Piece {
+    /// This character.
+    Itself(char),
+    /// One or several of many; whether a slash can be the first one.
+    Other { slash: bool },
+}
+
+fn pieces(way: &str) -> Vec<Piece> {
+    // At the beginning it can be nothing, slash and all.
+    let (mut pieces, way) = match way.strip_prefix("**/") {
+        Some(rest) => (vec![Piece::Other { slash: true }], rest),
+        None => (Vec::new(), way),
+    };
+    let mut rest = way.chars();
+    while let Some(c) = rest.next() {
+        pieces.push(match c {
+            '*' | '?' => Piece::Other { slash: true },
+            '[' => Piece::Other { slash: class_has_slash(&mut rest) },
+            '\\' => Piece::Itself(rest.next().unwrap_or('\\')),
+            c => Piece::Itself(c),
+        });
+    }
+    pieces
+}
+
+/// Reads behind `[`, to the end of the class.
+fn class_has_slash(rest: &mut Chars<'_>) -> bool {
+    let mut class: Vec<char> = Vec::new();
+    let mut negated = false;
+    for c in rest.by_ref() {
+        match c {
+            '!' | '^' if class.is_empty() && !negated => negated = true,
+            ']' if !class.is_empty() => break,
+            c => class.push(c),
+        }
+    }
+    let range =
+        |window: &[char]| matches!(window, [from, '-', to] if ('/' >= *from) && ('/' <= *to));
+    (class.contains(&'/') || class.windows(3).any(range)) != negated
 }
 
 /// Whether a path that ends so can be one that is asked for.
@@ -76,21 +157,11 @@ fn ends_with(text: &[u8], end: &[u8]) -> bool {
         .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
 }
 
-/// What every path that matches ends with: one text, or one for each alternative. None: not to be said.
-fn literal_ends(pattern: &str) -> Option<Vec<String>> {
-    if pattern.contains('\\') {
-        return None;
-    }
-    let mut ends = Vec::new();
-    for pattern in alternatives(pattern)? {
-        let at = pattern.rfind(['*', '?', ']']).map_or(0, |at| at + 1);
-        ends.push(pattern.get(at..).unwrap_or_default().to_owned());
-    }
-    Some(ends)
-}
-
 /// The pattern without braces, once for each way through them. None: there are too many, or they are nested.
 fn alternatives(pattern: &str) -> Option<Vec<String>> {
+    if pattern.contains('{') && pattern.contains('\\') {
+        return None;
+    }
     let mut whole = vec![String::new()];
     let mut rest = pattern;
     while let Some((before, after)) = rest.split_once('{') {
@@ -144,11 +215,25 @@ mod tests {
             "*rsa",
             "/a/id_rs?",
             "*.[pt]*",
-            r"*\.txt",
+            r"*\.pem",
+            r"\/a.pem",
+            "**/a.pem",
+            "**//a.pem",
+            "/a/**/b.pem",
+            "[!a]etc/x.pem",
+            "[/]x.pem",
+            "[!-z]x.pem",
+            "{a,/b}.pem",
+            "…/x.pem",
+            "/a[/]/x.pem",
+            "/etc/..x.pem",
+            "/etc/.../x.pem",
             "*.p[ab]m",
             "{/a,/b}/c.pem",
             "*{,x}",
             "/home/*/x.Pem",
+            "/a[b]{.txt,.log}",
+            "*{1,2,3,4,5,6,7,8,9}{1,2,3,4,5,6,7,8,9}.txt",
         ] {
             assert_eq!(reasons(&[glob]), [] as [String; 0], "{glob}");
         }
@@ -156,11 +241,31 @@ mod tests {
 
     #[test]
     fn patterns_that_cannot_match_are() {
-        for glob in
-            ["*.txt", "*.{txt,log}", "/etc/passwd", "*/x_id_rsa", "server.pem", "*/rsa", "*/"]
-        {
-            assert_eq!(reasons(&[glob]).len(), 1, "{glob}");
+        let (begin, resolved, end) = ("all begin with /", "resolved", "classifier asks");
+        for (glob, word) in [
+            ("*.txt", end),
+            (r"*\.txt", end),
+            ("*.{txt,log}", end),
+            ("/etc/passwd", end),
+            ("*/x_id_rsa", end),
+            ("*/rsa", end),
+            ("*/", end),
+            ("server.pem", begin),
+            ("{a,b}.pem", begin),
+            ("[ab].pem", begin),
+            ("[a-z].pem", begin),
+            ("[!/]x.pem", begin),
+            (r"\a.pem", begin),
+            ("{/a.txt,b.pem}", begin),
+            ("/etc//x.pem", resolved),
+            ("/etc/../x.pem", resolved),
+            ("/./x.pem", resolved),
+            ("*/./x.pem", resolved),
+        ] {
+            let said = reasons(&[glob]);
+            assert!(said.len() == 1 && said[0].contains(word), "{glob}: {said:?}");
         }
+        assert_eq!(reasons(&["*{1,2,3,4,5,6,7,8}{1,2,3,4,5,6,7,8}.txt"]).len(), 1);
         assert!(reasons(&["server.pem"])[0].ends_with("'*/server.pem'"));
         assert_eq!(reasons(&["*.txt", "*.pem"]).len(), 1);
     }

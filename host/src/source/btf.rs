@@ -237,6 +237,20 @@ impl Btf {
 
     /// How many parameters the function, or the function that the typedef stands for, has.
     pub(crate) fn parameters(&self, name: &str) -> Option<u32> {
+        self.prototype(name).map(|found| found.count)
+    }
+
+    /// Whether its parameter at this place, from 0 on, is a pointer.
+    pub(crate) fn has_pointer_at(&self, name: &str, place: u32) -> bool {
+        let is_pointer = || {
+            let found = self.prototype(name).filter(|found| place < found.count)?;
+            let at = found.at.checked_add(16)?.checked_add(usize::try_from(place).ok()? * 8)?;
+            Some(self.resolve(word(&self.bytes, at)?)?.kind == kind::PTR)
+        };
+        is_pointer().unwrap_or(false)
+    }
+
+    fn prototype(&self, name: &str) -> Option<Type> {
         self.named(name).find_map(|found| {
             let mut found = match found.kind {
                 kind::FUNC | kind::TYPEDEF => self.resolve(found.size_or_type)?,
@@ -245,7 +259,7 @@ impl Btf {
             if found.kind == kind::PTR {
                 found = self.resolve(found.size_or_type)?;
             }
-            (found.kind == kind::FUNC_PROTO).then_some(found.count)
+            (found.kind == kind::FUNC_PROTO).then_some(found)
         })
     }
 }
@@ -374,6 +388,9 @@ pub(super) mod tests {
         assert_eq!(btf.parameters("do_it"), Some(2));
         assert_eq!(btf.parameters("hook_t"), Some(2));
         assert_eq!(btf.parameters("outer"), None);
+        let pointers = [0, 1, 2, u32::MAX].map(|place| btf.has_pointer_at("hook_t", place));
+        assert_eq!(pointers, [false, true, false, false]);
+        assert!(!btf.has_pointer_at("outer", 0) && !btf.has_pointer_at("nobody", 0));
     }
 
     #[test]

@@ -6,15 +6,12 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-use crypto_tracer_common::{
-    filter::TICK_NS,
-    record::{Header, kind},
-};
+use crypto_tracer_common::record::{Header, kind};
 use rustix::mm::{MapFlags, ProtFlags};
 use zerocopy::FromBytes;
 
-use super::{Kinds, error::Error, machine, object::Object};
-use crate::interest::Interest;
+use super::{Kinds, error::Error, object::Object};
+use crate::{boot, interest::Interest};
 
 /// A file that is everywhere, and its name.
 const FILE: (&str, &str) = ("/proc/self/status", "status");
@@ -42,41 +39,38 @@ fn begin(object: &mut Object, interest: &Interest) -> Result<(), Error> {
 
 fn compare_all(object: &mut Object, kinds: Kinds) -> Result<(), String> {
     told(object);
+    let parent = std::os::unix::process::parent_id();
     if kinds.open {
         let file = fs::File::open(FILE.0).map_err(|error| format!("{}: {error}", FILE.0))?;
-        let header = only(told(object), kind::FILE_OPEN, "an open")?;
-        compare_process(&header.0).and_then(|()| compare_file(&header, &file))?;
+        let (header, path) = only(told(object), kind::FILE_OPEN, "an open")?;
+        compare_process(&header, parent)?;
+        compare_path(&path, &file)?;
+        compare_file(&header, &file)?;
     }
-    if kinds.load && map_memory() {
-        let header = only(told(object), kind::LIB_LOAD, "a mapping")?;
-        compare_process(&header.0)?;
-        same("the library's name", &header.1, &[LIBRARY.1.as_bytes(), b"\0"].concat())?;
+    if kinds.load
+        && let Some(file) = map_memory()
+    {
+        let (header, path) = only(told(object), kind::LIB_LOAD, "a mapping")?;
+        compare_process(&header, parent)?;
+        same("the library's name", &path, &[LIBRARY.1.as_bytes(), b"\0"].concat())?;
+        compare_file(&header, &file)?;
     }
     Ok(())
 }
 
-/// Maps code of a file of our own; false where that is not permitted, which says nothing about the programs.
-fn map_memory() -> bool {
-    let Ok(file) = rustix::fs::memfd_create(LIBRARY.0, rustix::fs::MemfdFlags::CLOEXEC) else {
-        return false;
-    };
+/// Maps code of a file of our own; None where that is not permitted, which says nothing about the programs.
+fn map_memory() -> Option<fs::File> {
+    let file = rustix::fs::memfd_create(LIBRARY.0, rustix::fs::MemfdFlags::CLOEXEC).ok()?;
     let page = rustix::param::page_size();
-    if rustix::fs::ftruncate(&file, page as u64).is_err() {
-        return false;
-    }
+    rustix::fs::ftruncate(&file, page as u64).ok()?;
     let prot = ProtFlags::READ | ProtFlags::EXEC;
     // SAFETY: a new mapping at a place that the kernel chooses. Nobody reads or runs it.
     let mapped = unsafe {
         rustix::mm::mmap(std::ptr::null_mut(), page, prot, MapFlags::PRIVATE, file.as_fd(), 0)
     };
-    match mapped {
-        Ok(address) => {
-            // SAFETY: what was just mapped, and nobody knows of it.
-            let _ = unsafe { rustix::mm::munmap(address, page) };
-            true
-        }
-        Err(_) => false,
-    }
+    // SAFETY: what was just mapped, and nobody knows of it.
+    let _ = unsafe { rustix::mm::munmap(mapped.ok()?, page) };
+    Some(file.into())
 }
 
 /// All that the ring holds.
@@ -107,13 +101,13 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, told: T, true_one: T) -> Res
     Err(format!("{what} was told as {told:?} and is {true_one:?}: this kernel's data is elsewhere"))
 }
 
-fn compare_process(header: &Header) -> Result<(), String> {
+/// `parent`: as it was before.
+fn compare_process(header: &Header, parent: u32) -> Result<(), String> {
     let tid = u32::try_from(rustix::thread::gettid().as_raw_nonzero().get()).unwrap_or_default();
     same("the process", header.tgid, std::process::id())?;
     same("the thread", header.tid, tid)?;
-    let parent = std::os::unix::process::parent_id();
-    // The parent may have ended between the two moments.
-    if header.ppid != parent && parent == std::os::unix::process::parent_id() && parent > 1 {
+    // The parent may have ended in between.
+    if parent == std::os::unix::process::parent_id() {
         same("the parent", header.ppid, parent)?;
     }
     let comm = fs::read("/proc/self/comm").unwrap_or_default();
@@ -121,7 +115,8 @@ fn compare_process(header: &Header) -> Result<(), String> {
     let name = comm.strip_suffix(b"\n").unwrap_or(&comm);
     same("the name", String::from_utf8_lossy(told), String::from_utf8_lossy(name))?;
     if let Some(ticks) = start_ticks() {
-        same("the start time", header.start_ns / TICK_NS, ticks)?;
+        let told = header.start_ns.saturating_add_signed(boot::ahead_ns());
+        same("the start time", told / boot::TICK_NS, ticks)?;
     }
     if let Ok(namespace) = fs::metadata("/proc/self/ns/mnt") {
         same("the mount namespace", u64::from(header.mount_ns), namespace.ino())?;
@@ -129,22 +124,24 @@ fn compare_process(header: &Header) -> Result<(), String> {
     Ok(())
 }
 
-/// When this process started, in ticks of the boot clock as the first time namespace has it.
+/// When this process started, in ticks of its own boot clock.
 fn start_ticks() -> Option<u64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The name in parentheses may contain anything.
-    let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    machine::in_first_time_namespace().then_some(ticks)
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-fn compare_file((header, path): &Told, file: &fs::File) -> Result<(), String> {
-    let stat = file.metadata().map_err(|error| error.to_string())?;
+fn compare_path(path: &[u8], file: &fs::File) -> Result<(), String> {
     let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
     let link = fs::read_link(link).map_err(|error| error.to_string())?;
     let name = link.as_os_str().as_bytes();
     let parts = name.strip_prefix(b"/").unwrap_or(name).rsplit(|&byte| byte == b'/');
     let leaf_first: Vec<u8> = parts.flat_map(|part| part.iter().copied().chain([0])).collect();
-    same("the path", String::from_utf8_lossy(path), String::from_utf8_lossy(&leaf_first))?;
+    same("the path", String::from_utf8_lossy(path), String::from_utf8_lossy(&leaf_first))
+}
+
+fn compare_file(header: &Header, file: &fs::File) -> Result<(), String> {
+    let stat = file.metadata().map_err(|error| error.to_string())?;
     same("the inode", header.inode, stat.ino())?;
     same("the size", header.size, stat.size())?;
     let told = (header.ctime_sec, i64::from(header.ctime_nsec));
@@ -176,20 +173,23 @@ mod tests {
     #[test]
     fn a_process_that_is_not_this_one_is_noticed() {
         let (header, _) = of_kind(kind::FILE_OPEN);
-        let error = compare_process(&header).unwrap_err();
+        let error = compare_process(&header, 1).unwrap_err();
         assert!(error.contains("the process was told as 0"), "{error}");
         let file = fs::File::open(FILE.0).unwrap();
-        let error = compare_file(&of_kind(kind::FILE_OPEN), &file).unwrap_err();
+        let error = compare_path(b"", &file).unwrap_err();
         assert!(error.contains("the path"), "{error}");
+        let error = compare_file(&header, &file).unwrap_err();
+        assert!(error.contains("the inode was told as 0"), "{error}");
     }
 
     /// Every offset that the check looks at, one after the other moved by a word: never taken for the truth.
     #[test]
     fn fields_that_are_elsewhere_are_noticed() {
-        use crate::source::{Options, ladder, machine::Machine, object};
+        use crate::source::{Options, ladder, machine, machine::Machine, object};
 
         type Field = fn(&mut Offsets) -> &mut u32;
-        let moved: [(&str, Field); 8] = [
+        const LOADS_TOO: [&str; 4] = ["task_tgid", "inode_ino", "inode_ctime_sec", "inode_size"];
+        let moved: [(&str, Field); 9] = [
             ("task_tgid", |offsets| &mut offsets.task_tgid),
             ("task_comm", |offsets| &mut offsets.task_comm),
             ("task_start_boottime", |offsets| &mut offsets.task_start_boottime),
@@ -197,6 +197,7 @@ mod tests {
             ("path_dentry", |offsets| &mut offsets.path_dentry),
             ("inode_ino", |offsets| &mut offsets.inode_ino),
             ("inode_ctime_sec", |offsets| &mut offsets.inode_ctime_sec),
+            ("inode_size", |offsets| &mut offsets.inode_size),
             ("mount_parent", |offsets| &mut offsets.mount_parent),
         ];
         if machine::check_kernel().and_then(|()| machine::check_privileges()).is_err() {
@@ -204,11 +205,12 @@ mod tests {
             println!("skipped: BPF is not permitted here");
             return;
         }
-        let kinds = Kinds { open: true, ..Kinds::NONE };
+        let (opens, loads) =
+            (Kinds { open: true, ..Kinds::NONE }, Kinds { load: true, ..Kinds::NONE });
         let interest = Interest::default();
         let options = Options {
             interest: &interest,
-            kinds,
+            kinds: Kinds { load: true, ..opens },
             pid: None,
             follow_children: false,
             comm: None,
@@ -217,7 +219,9 @@ mod tests {
             own: Vec::new(),
         };
         let (types, machine) = (object::kernel_types().unwrap(), Machine::look());
-        for (name, place) in moved {
+        let by_loads = moved.iter().filter(|(name, _)| LOADS_TOO.contains(name));
+        let tries = moved.iter().map(|it| (it, opens)).chain(by_loads.map(|it| (it, loads)));
+        for ((name, place), kinds) in tries {
             let mut layout = object::read_layout().unwrap();
             *place(&mut layout.offsets) += 8;
             let mut object = Object::load(&options, &layout).unwrap();

@@ -14,6 +14,12 @@ pub enum Error {
         /// Path of this program.
         program: String,
     },
+    /// The program is in a user namespace of its own.
+    #[error(
+        "tracing needs capabilities of the whole system, and this process is in a user namespace of its own: run it \
+         outside, as the system's root"
+    )]
+    UserNamespace,
     /// The kernel is too old, or made without what is needed.
     #[error(
         "this kernel cannot be traced: {lacks} (needed: x86-64, Linux 5.17 or newer, with BTF)"
@@ -58,10 +64,37 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::UnknownProbe { .. } | Error::Option(_) => 2,
-            Error::Privileges { .. } => 3,
+            Error::Privileges { .. } | Error::UserNamespace => 3,
             Error::Kernel { .. } => 4,
             Error::Probe { .. } | Error::Setup { .. } => 5,
         }
+    }
+}
+
+impl Error {
+    /// What it means for a single probe.
+    pub(super) fn refusal(&self) -> Refusal {
+        let (reason, remedy) = match self {
+            Error::Privileges { missing, .. } => (
+                format!("the capabilities {missing} are missing"),
+                "run it with sudo, or grant them with setcap",
+            ),
+            Error::UserNamespace => (
+                "this process is in a user namespace of its own".to_owned(),
+                "run it outside, as the system's root",
+            ),
+            Error::Kernel { lacks } => (
+                format!("this kernel cannot be traced: {lacks}"),
+                "trace on x86-64 with Linux 5.17 or newer, built with CONFIG_DEBUG_INFO_BTF",
+            ),
+            Error::Option(_) | Error::UnknownProbe { .. } => {
+                (self.to_string(), "give another value, or none")
+            }
+            Error::Probe { .. } | Error::Setup { .. } => {
+                return Refusal::unexpected(self.to_string());
+            }
+        };
+        Refusal { reason, remedy }
     }
 }
 

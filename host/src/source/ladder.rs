@@ -22,6 +22,8 @@ pub(super) struct Rung {
     pub(super) probes: &'static [Probe],
     /// What it cannot see, or sees wrongly.
     pub(super) cannot_see: &'static [Unseen],
+    /// What else it cannot see on this machine.
+    pub(super) cannot_see_here: fn(&Machine) -> Option<Unseen>,
     /// What it costs others, where that is worth a word.
     pub(super) costs: Option<&'static str>,
     /// Why it should not be used on this machine although it may load, and what would help.
@@ -74,6 +76,20 @@ const LSM: Rung = Rung {
         "that an open or a mapping was refused after the permission checks (O_DIRECT, lease, driver, IMA): it is told \
          all the same",
     )],
+    cannot_see_here: |machine| {
+        let mut modules = machine.security_modules.as_ref()?.iter();
+        modules.find(|module| *module == "bpf")?;
+        let behind: Vec<&str> = modules.map(String::as_str).collect();
+        (!behind.is_empty()).then(|| Unseen {
+            route: route::REFUSED_LATE,
+            what: format!(
+                "that a security module which is asked after bpf refused an open or a mapping ({}): it is told all the \
+                 same",
+                behind.join(", ")
+            )
+            .into(),
+        })
+    },
     costs: None,
     unfit: |machine| {
         let modules = machine.security_modules.as_ref()?;
@@ -106,6 +122,7 @@ const FEXIT: Rung = Rung {
         route::INTERRUPTED,
         "an open while another one is interrupted on the same processor (counted as missed)",
     )],
+    cannot_see_here: |_| None,
     costs: None,
     unfit: |machine| {
         (machine.preemption != Preemption::Chosen).then_some(Unfit {
@@ -136,16 +153,23 @@ const TP_BTF: Rung = Rung {
     cannot_see: &[
         unseen::of(route::URING_DIRECT, "opens through io_uring into a direct descriptor"),
         unseen::of(
+            route::URING_SILENT,
+            "opens through io_uring that ask for no completion (IOSQE_CQE_SKIP_SUCCESS)",
+        ),
+        unseen::of(
             route::CLOSED_MEANWHILE,
-            "a file that another thread closes before the open returns (counted as lost)",
+            "a file that another thread closes before the open returns (counted as lost; where yet another open has \
+             taken the descriptor by then, that one's file is told instead)",
         ),
     ],
+    cannot_see_here: |_| None,
     costs: Some("about 0.1 µs on every system call of every process"),
     unfit: |_| None,
 };
 
 const fn only(name: &'static str, probes: &'static [Probe]) -> Rung {
-    Rung { name, probes, cannot_see: &[], costs: None, unfit: |_| None }
+    let (cannot_see_here, costs) = (|_: &Machine| None, None);
+    Rung { name, probes, cannot_see: &[], cannot_see_here, costs, unfit: |_| None }
 }
 
 /// Every purpose.
@@ -260,6 +284,11 @@ impl Ladder {
 }
 
 impl Rung {
+    /// What it cannot see on this machine, or sees wrongly.
+    pub(super) fn cannot_see(&self, machine: &Machine) -> Vec<Unseen> {
+        self.cannot_see.iter().cloned().chain((self.cannot_see_here)(machine)).collect()
+    }
+
     /// Loads all, attaches all, and tries them out; a rung that is refused leaves nothing attached.
     pub(super) fn attach(
         &self,
@@ -282,10 +311,10 @@ impl Rung {
 
     fn try_attach(&self, object: &mut Object, ground: &Ground<'_>) -> Result<Attached, Refusal> {
         let bpf = object.bpf().map_err(Refusal::unexpected)?;
-        let mut cannot_see = self.cannot_see.to_vec();
+        let mut cannot_see = self.cannot_see(ground.machine);
         let mut loaded = Vec::new();
         for probe in self.probes.iter().filter(|probe| probe.serves.meets(ground.kinds)) {
-            match (probe.load(bpf, ground.btf, ground.layout), probe.optional) {
+            match (probe.load(bpf, ground), probe.optional) {
                 (Ok(()), _) => loaded.push(probe),
                 (Err(refusal), Some((route, what))) => {
                     let what = format!("{what} ({})", refusal.reason).into();
@@ -295,12 +324,14 @@ impl Rung {
             }
         }
         for probe in &loaded {
-            probe.attach(bpf).map_err(|refusal| refusal.at(&probe.hook.name()))?;
+            probe.attach(bpf, ground.machine).map_err(|refusal| refusal.at(&probe.hook.name()))?;
         }
         let hooks: Vec<String> = loaded.iter().map(|probe| probe.hook.name()).collect();
         let programs = loaded.iter().map(|probe| probe.program).collect();
         let (probe, costs) = (self.name, self.costs);
-        Ok(Attached { probe, hook: hooks.join(", "), cannot_see, costs, programs })
+        // Somebody asked for it all the same.
+        let misses = (self.unfit)(ground.machine).is_some();
+        Ok(Attached { probe, hook: hooks.join(", "), cannot_see, costs, programs, misses })
     }
 }
 
@@ -357,6 +388,14 @@ mod tests {
         assert_eq!((LSM.unfit)(&machine()), None);
         assert_eq!((LSM.unfit)(&with("lockdown,bpf")), None);
         assert!(!(LSM.unfit)(&with("lockdown,yama")).unwrap().can_be_asked_for);
+        let refused_later = |modules| {
+            let told = LSM.cannot_see(&with(modules));
+            let behind = told.into_iter().find(|unseen| unseen.what.contains("asked after bpf"));
+            behind.map(|unseen| unseen.what.into_owned())
+        };
+        assert!(refused_later("yama,bpf,ipe,ima").unwrap().contains("(ipe, ima)"));
+        assert_eq!(refused_later("yama,apparmor,bpf"), None);
+        assert_eq!(LSM.cannot_see(&machine()).len(), 1);
         assert_eq!((FEXIT.unfit)(&machine()), None);
         for preemption in [Preemption::Full, Preemption::Unknown] {
             let machine = Machine { preemption, ..machine() };

@@ -14,10 +14,15 @@ const OLDEST: (u32, u32) = (5, 17);
 /// The inode number that the first pid namespace has on every kernel (`PROC_PID_INIT_INO`).
 const FIRST_PID_NS: u64 = 0xEFFF_FFFC;
 
+/// The inode number that the first user namespace has on every kernel (`PROC_USER_INIT_INO`).
+const FIRST_USER_NS: u64 = 0xEFFF_FFFD;
+
 /// Where the kernel tells what watches over it.
 const SECURITY: &str = "/sys/kernel/security";
 /// Where it tells how it is preempted.
 const PREEMPT: &str = "/sys/kernel/debug/sched/preempt";
+/// Where a kernel that is preempted everywhere says so.
+const REAL_TIME: &str = "/sys/kernel/realtime";
 
 /// When the kernel lets another thread run in the middle of a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +54,15 @@ impl Machine {
         let text = |path: String| fs::read_to_string(path).ok();
         let lockdown = text(format!("{SECURITY}/lockdown"));
         let security_modules = text(format!("{SECURITY}/lsm"));
+        // Where distributions keep what the kernel was built with.
+        let config = text(format!("/boot/config-{release}"))
+            .or_else(|| text(format!("/lib/modules/{release}/config")));
         let preemption = preemption(
             &model,
+            text(REAL_TIME.to_owned()).is_some_and(|said| said.trim() == "1"),
             text(PREEMPT.to_owned()).as_deref(),
             &text("/proc/cmdline".to_owned()).unwrap_or_default(),
-            text(format!("/boot/config-{release}")).as_deref(),
+            config.as_deref(),
         );
         Machine {
             preemption,
@@ -77,6 +86,7 @@ fn chosen(words: &str) -> Option<&str> {
 /// the first that knows decides.
 fn preemption(
     model: &str,
+    real_time: bool,
     debugfs: Option<&str>,
     command_line: &str,
     config: Option<&str>,
@@ -87,7 +97,7 @@ fn preemption(
         _ => Preemption::Unknown,
     };
     let words: Vec<&str> = model.split_whitespace().collect();
-    if words.contains(&"PREEMPT_RT") || words.contains(&"PREEMPT") {
+    if real_time || words.contains(&"PREEMPT_RT") || words.contains(&"PREEMPT") {
         return Preemption::Full;
     }
     if !words.contains(&"PREEMPT_DYNAMIC") {
@@ -127,8 +137,19 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
+/// Refuses a process in a user namespace of its own: whatever capabilities it has there, to the kernel they are none.
+pub(super) fn check_user_namespace() -> Result<(), Error> {
+    if in_first_user_namespace() { Ok(()) } else { Err(Error::UserNamespace) }
+}
+
+fn in_first_user_namespace() -> bool {
+    // Where that cannot be read, loading the programs will tell.
+    fs::metadata("/proc/self/ns/user").map_or(true, |found| found.ino() == FIRST_USER_NS)
+}
+
 /// Refuses a process that may not load programs.
 pub(super) fn check_privileges() -> Result<(), Error> {
+    check_user_namespace()?;
     let missing = missing(held());
     if missing.is_empty() {
         return Ok(());
@@ -165,7 +186,11 @@ pub(super) fn capabilities() -> Vec<Capability> {
     .collect()
 }
 
+/// What this process may do to the whole system.
 fn held() -> CapabilitySet {
+    if !in_first_user_namespace() {
+        return CapabilitySet::empty();
+    }
     rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
 }
 
@@ -201,12 +226,6 @@ pub(super) fn pid_namespace() -> Result<u32, Error> {
     })
 }
 
-/// Whether this process's boot clock is the one that the programs see.
-pub(super) fn in_first_time_namespace() -> bool {
-    let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
-    offsets.lines().all(|line| line.split_whitespace().skip(1).all(|number| number == "0"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +251,9 @@ mod tests {
         let dynamic = "#1 SMP PREEMPT_DYNAMIC Debian 6.12.117-1 (2026-11-14)";
         let config = Some("CONFIG_PREEMPT_BUILD=y\nCONFIG_PREEMPT_VOLUNTARY=y\n");
         let none = None;
+        let preemption = |model: &str, debugfs: Option<&str>, line: &str, config: Option<&str>| {
+            preemption(model, false, debugfs, line, config)
+        };
         assert_eq!(preemption("#1 SMP PREEMPT_RT x", none, "", config), Preemption::Full);
         assert_eq!(preemption("#1 SMP PREEMPT x", none, "", config), Preemption::Full);
         assert_eq!(preemption("#1 SMP x", none, "", none), Preemption::Chosen);
@@ -242,6 +264,7 @@ mod tests {
         assert_eq!(preemption(dynamic, debugfs, "preempt=full", config), Preemption::Chosen);
         assert_eq!(preemption(dynamic, none, "", none), Preemption::Unknown);
         assert_eq!(preemption(dynamic, none, "", Some("CONFIG_PREEMPT=y")), Preemption::Full);
+        assert_eq!(super::preemption("#1 SMP x", true, none, "", none), Preemption::Full);
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub struct Attached {
     pub costs: Option<&'static str>,
     /// The programs that it consists of.
     pub programs: Vec<&'static str>,
+    /// It may not be run at all where it should be: nothing but its counter tells.
+    pub misses: bool,
 }
 
 /// Events that the kernel side could not hand over since the start, by cause.
@@ -221,6 +223,11 @@ impl Source {
         &self.attached
     }
 
+    /// Whether something may be lost of which no record and no wake-up tells: only [`Source::losses`], when it is asked.
+    pub fn loses_silently(&self) -> bool {
+        self.attached.iter().any(|probe| probe.misses)
+    }
+
     /// Which processes are not told, whatever they do; None: every process is.
     pub fn outside(&self) -> Option<&'static str> {
         machine::outside()
@@ -231,9 +238,9 @@ impl Source {
         self.object.set_interest(interest)
     }
 
-    /// Follows these processes too, descendants that were there before. Of the start time, the 10 ms count in which
-    /// `/proc` tells it.
-    pub fn follow(&mut self, processes: &[ProcessKey]) -> Result<(), Error> {
+    /// Follows these processes too, descendants that were there before; how many were not followed yet. Of the start time, the
+    /// 10 ms count in which `/proc` tells it.
+    pub fn follow(&mut self, processes: &[ProcessKey]) -> Result<usize, Error> {
         self.object.follow(processes)
     }
 
@@ -241,6 +248,12 @@ impl Source {
     pub fn set_own(&mut self, own: &[u32]) -> Result<(), Error> {
         self.object.set_own(own)
     }
+}
+
+/// Refuses a process in a user namespace of its own: what it may do there says nothing about the kernel, nor about whose
+/// files it sees.
+pub fn check_user_namespace() -> Result<(), Error> {
+    machine::check_user_namespace()
 }
 
 impl AsFd for Source {

@@ -5,7 +5,7 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
 };
 use crypto_tracer_common::{
-    filter::{Control, OWN_MAX, family_key},
+    filter::{Control, OWN_MAX, TICK_NS, family_key},
     fixed::{Fixed, Settings},
     loss::CAUSES,
 };
@@ -107,15 +107,24 @@ impl Object {
         self.write_control()
     }
 
-    /// Adds processes to those that are followed.
-    pub(super) fn follow(&mut self, processes: &[ProcessKey]) -> Result<(), Error> {
+    /// Adds processes to those that are followed; how many were not among them.
+    pub(super) fn follow(&mut self, processes: &[ProcessKey]) -> Result<usize, Error> {
+        let mut added = 0;
         for process in processes {
-            let key = family_key(process.tgid, process.start_ns);
-            self.family.insert(key, 0, 0).map_err(|error| Error::Setup {
-                what: format!("the table of followed processes: {}", chain(&error)),
-            })?;
+            // Told to a tick; where a time namespace shifts that by a part of one, either of two.
+            let latest = process.start_ns.saturating_add(TICK_NS - 1);
+            let [early, late] = [process.start_ns, latest].map(|at| family_key(process.tgid, at));
+            if self.family.get(&early, 0).is_ok() || self.family.get(&late, 0).is_ok() {
+                continue;
+            }
+            for key in [early, late] {
+                self.family.insert(key, 0, 0).map_err(|error| Error::Setup {
+                    what: format!("the table of followed processes: {}", chain(&error)),
+                })?;
+            }
+            added += 1;
         }
-        Ok(())
+        Ok(added)
     }
 
     /// Replaces the processes that are never reported.

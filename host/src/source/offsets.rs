@@ -281,8 +281,9 @@ fn unexpected(btf: &Btf, offsets: &Offsets) -> Vec<Missing> {
         && at(QSTR, "name") == Some(8);
     let path = offsets.path_mnt == 0 && offsets.path_dentry == 8;
     let upid = btf.struct_size("upid") == Some(16);
-    // Before 5.17 the request was not among its arguments.
-    let uring = btf.parameters(URING_TRACEPOINT).is_some_and(|count| count >= 4);
+    // The first parameter is the program's own, the second one the ring. Where the request comes third, older kernels
+    // have what the caller wrote into it, a number.
+    let uring = btf.has_pointer_at(URING_TRACEPOINT, 2);
     let checks = [
         (dentry, Group::File, "struct dentry in the known order"),
         (path, Group::File, "struct path in the known order"),

@@ -3,14 +3,16 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use aya::{
-    Btf, Ebpf,
+    Ebpf,
     programs::{BtfTracePoint, FExit, Lsm, Program, ProgramError},
 };
 
 use super::{
     Kinds,
     error::{Refusal, chain},
-    offsets::{Group, Layout},
+    ladder::Ground,
+    machine::Machine,
+    offsets::Group,
 };
 
 /// Where a program is attached.
@@ -52,7 +54,8 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    pub(super) fn load(&self, bpf: &mut Ebpf, btf: &Btf, layout: &Layout) -> Result<(), Refusal> {
+    pub(super) fn load(&self, bpf: &mut Ebpf, ground: &Ground<'_>) -> Result<(), Refusal> {
+        let Ground { btf, layout, machine, .. } = *ground;
         let other = |reason| Refusal { reason, remedy: OTHER_KERNEL };
         if let Some(lacks) = layout.lacks(self.needs) {
             return Err(other(lacks));
@@ -68,11 +71,11 @@ impl Probe {
         };
         match loaded {
             Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-            Err(error) => Err(refusal(&error)),
+            Err(error) => Err(refusal(&error, machine)),
         }
     }
 
-    pub(super) fn attach(&self, bpf: &mut Ebpf) -> Result<(), Refusal> {
+    pub(super) fn attach(&self, bpf: &mut Ebpf, machine: &Machine) -> Result<(), Refusal> {
         let attached = match self.of(bpf).map_err(Refusal::unexpected)? {
             Program::BtfTracePoint(program) => BtfTracePoint::attach(program).map(drop),
             Program::Lsm(program) => Lsm::attach(program).map(drop),
@@ -81,7 +84,7 @@ impl Probe {
         };
         match attached {
             Ok(()) | Err(ProgramError::AlreadyAttached) => Ok(()),
-            Err(error) => Err(refusal(&error)),
+            Err(error) => Err(refusal(&error, machine)),
         }
     }
 
@@ -116,6 +119,7 @@ pub(super) fn misses(bpf: &Ebpf) -> u64 {
 fn recursion_misses(program: i32) -> Option<u64> {
     const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
     const INFO: usize = 256;
+    // Behind `run_cnt` at 200. At 216 is `verified_insns`, which is never zero.
     const MISSES: usize = 208;
     let mut info = [0_u8; INFO];
     let address = info.as_mut_ptr() as u64;
@@ -134,8 +138,26 @@ fn recursion_misses(program: i32) -> Option<u64> {
     (result == 0).then(|| u64::from_ne_bytes(count))
 }
 
+/// Neither the verifier's word nor a missing capability.
+fn not_permitted(lockdown: Option<&str>) -> Refusal {
+    let (why, remedy) = match lockdown {
+        None => (
+            "lockdown, which is not to be read here as securityfs is not mounted, or a policy against it",
+            "`mount -t securityfs none /sys/kernel/security`, and ask doctor again",
+        ),
+        Some("none") => {
+            ("a policy against it", "lift the policy of the virtual machine or container")
+        }
+        Some(_) => (
+            "lockdown, or a policy against it",
+            "boot without lockdown=, or lift the policy of the virtual machine or container",
+        ),
+    };
+    Refusal { reason: format!("not permitted here ({why})"), remedy }
+}
+
 /// What the kernel said, in few words: of the verifier's log, the last line that has a reason.
-fn refusal(error: &ProgramError) -> Refusal {
+fn refusal(error: &ProgramError, machine: &Machine) -> Refusal {
     let ProgramError::LoadError { io_error, verifier_log } = error else {
         let remedy = "a kernel that is built with CONFIG_BPF_LSM and \
                       CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
@@ -149,13 +171,27 @@ fn refusal(error: &ProgramError) -> Refusal {
         Some(line) => {
             Refusal::unexpected(format!("the kernel's verifier refused it: {line} ({io_error})"))
         }
-        None if io_error.raw_os_error() == Some(libc::EPERM) => Refusal {
-            reason: "not permitted here (lockdown, or a policy against it)".to_owned(),
-            remedy: "boot without lockdown=, or lift the policy of the virtual machine or container",
-        },
+        None if io_error.raw_os_error() == Some(libc::EPERM) => {
+            not_permitted(machine.lockdown.as_deref())
+        }
         None => Refusal {
             reason: io_error.to_string(),
             remedy: "a kernel that is built for it (CONFIG_BPF_LSM, CONFIG_DEBUG_INFO_BTF)",
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_fits_what_is_known_of_lockdown() {
+        let untold = not_permitted(None);
+        assert!(untold.reason.contains("securityfs is not mounted"), "{untold:?}");
+        assert!(!untold.remedy.contains("boot without"), "{untold:?}");
+        let locked = not_permitted(Some("integrity"));
+        assert!(locked.remedy.contains("boot without lockdown="), "{locked:?}");
+        assert!(!not_permitted(Some("none")).reason.contains("lockdown"));
     }
 }

@@ -1,11 +1,14 @@
 //! What `doctor` tells: every rung tried, with what it cannot see or why it does not work, and what a run would take.
 
+use aya::Btf;
+
 use super::{
-    Kinds, Options, Unseen,
+    Attached, Kinds, Options, Unseen,
     error::{Error, Refusal},
     ladder::{self, Ground, LADDERS, Ladder, Rung},
     machine::{self, Capability, Machine, Preemption},
     object::{Object, kernel_types, read_layout},
+    offsets::Layout,
 };
 use crate::interest::Interest;
 
@@ -35,7 +38,7 @@ pub struct Survey {
     pub capabilities: Vec<Capability>,
     /// Which processes are not told, whatever they do; None: every process is.
     pub outside: Option<&'static str>,
-    /// All rungs of all ladders, the best of each purpose first; none, where nothing could be tried.
+    /// All rungs of all ladders, the best of each purpose first, also where nothing could be tried.
     pub rungs: Vec<RungSurvey>,
     /// Why a run would not start; None: it would.
     pub refused: Option<Error>,
@@ -84,15 +87,40 @@ pub fn survey(request: &Request) -> Survey {
     }
 }
 
-/// In the order in which a run would find out.
+/// Every rung, and why a run would not start: the first reason that it would find.
 fn try_all(machine: &Machine, request: &Request, rungs: &mut Vec<RungSurvey>) -> Result<(), Error> {
     let named = request.probe.as_deref();
-    ladder::check_name(named)?;
+    let known = ladder::check_name(named);
+    let named = named.filter(|_| known.is_ok());
+    let tried = match ground() {
+        Ok((layout, types)) => try_rungs(machine, request, named, (&layout, &types), rungs),
+        Err(error) => {
+            let refusal = error.refusal();
+            for ladder in LADDERS {
+                let untried = |rung| surveyed(ladder, rung, machine, Err(refusal.clone()));
+                rungs.extend(ladder.rungs.iter().map(untried));
+            }
+            Err(error)
+        }
+    };
+    known.and(tried)
+}
+
+/// What every rung needs.
+fn ground() -> Result<(Layout, Btf), Error> {
     machine::check_kernel()?;
     machine::check_privileges()?;
-    let layout = read_layout()?;
-    let types = kernel_types()?;
-    let ground = Ground { btf: &types, layout: &layout, machine, kinds: Kinds::ALL };
+    Ok((read_layout()?, kernel_types()?))
+}
+
+fn try_rungs(
+    machine: &Machine,
+    request: &Request,
+    named: Option<&str>,
+    (layout, types): (&Layout, &Btf),
+    rungs: &mut Vec<RungSurvey>,
+) -> Result<(), Error> {
+    let ground = Ground { btf: types, layout, machine, kinds: Kinds::ALL };
     let interest = Interest::default();
     let options = Options {
         interest: &interest,
@@ -104,18 +132,25 @@ fn try_all(machine: &Machine, request: &Request, rungs: &mut Vec<RungSurvey>) ->
         probe: None,
         own: Vec::new(),
     };
-    let mut failed = None;
+    let (mut unloaded, mut failed) = (None, None);
     for ladder in LADDERS {
         let before = rungs.len();
         for rung in ladder.rungs {
-            let mut object = Object::load(&options, &layout)?;
-            rungs.push(try_rung(ladder, rung, &mut object, &ground));
+            rungs.push(match Object::load(&options, layout) {
+                Ok(mut object) => try_rung(ladder, rung, &mut object, &ground),
+                Err(error) => {
+                    let refusal = error.refusal();
+                    unloaded.get_or_insert(error);
+                    surveyed(ladder, rung, machine, Err(refusal))
+                }
+            });
         }
         let of_ladder = rungs.get_mut(before..).unwrap_or_default();
         let chosen = choose(ladder, of_ladder, named.filter(|_| ladder.of_files));
         failed = failed.or(chosen.err());
     }
-    failed.map_or(Ok(()), Err)
+    // A run loads before it chooses.
+    unloaded.or(failed).map_or(Ok(()), Err)
 }
 
 /// Marks the rung that a run would take.
@@ -135,8 +170,7 @@ fn choose(ladder: &Ladder, rungs: &mut [RungSurvey], named: Option<&str>) -> Res
 }
 
 fn try_rung(ladder: &Ladder, rung: &Rung, object: &mut Object, ground: &Ground<'_>) -> RungSurvey {
-    let unfit = (rung.unfit)(ground.machine);
-    let attached = match unfit {
+    let attached = match (rung.unfit)(ground.machine) {
         Some(unfit) if !unfit.can_be_asked_for => {
             Err(Refusal { reason: unfit.reason.to_owned(), remedy: unfit.remedy })
         }
@@ -146,11 +180,21 @@ fn try_rung(ladder: &Ladder, rung: &Rung, object: &mut Object, ground: &Ground<'
         |_detached| Vec::new(),
         |bpf| rung.probes.iter().map(|probe| (probe.program, probe.verified(bpf))).collect(),
     );
+    RungSurvey { programs, ..surveyed(ladder, rung, ground.machine, attached) }
+}
+
+/// What came of a rung, without its programs.
+fn surveyed(
+    ladder: &Ladder,
+    rung: &Rung,
+    machine: &Machine,
+    attached: Result<Attached, Refusal>,
+) -> RungSurvey {
     let (cannot_see, refusal) = match attached {
         Ok(attached) => (attached.cannot_see, None),
-        Err(refusal) => (rung.cannot_see.to_vec(), Some(refusal)),
+        Err(refusal) => (rung.cannot_see(machine), Some(refusal)),
     };
-    let unfit = unfit.filter(|unfit| unfit.can_be_asked_for);
+    let unfit = (rung.unfit)(machine).filter(|unfit| unfit.can_be_asked_for);
     RungSurvey {
         purpose: ladder.purpose,
         name: rung.name,
@@ -161,7 +205,7 @@ fn try_rung(ladder: &Ladder, rung: &Rung, object: &mut Object, ground: &Ground<'
         refused: refusal.map(|refusal| refusal.reason),
         cannot_see,
         costs: rung.costs,
-        programs,
+        programs: Vec::new(),
     }
 }
 
@@ -202,5 +246,24 @@ mod tests {
         assert!(chosen(all(), Some("lsm")).unwrap_err().contains("lsm: EPERM"));
         let none = chosen(vec![refused(), unfit()], None).unwrap_err();
         assert!(none.contains("lsm: EPERM; fexit: misses opens"), "{none}");
+    }
+
+    #[test]
+    fn every_rung_is_told_of_whatever_the_refusal() {
+        let request = |probe: Option<&str>, ring_bytes| Request {
+            ring_bytes,
+            probe: probe.map(str::to_owned),
+        };
+        let all: usize = LADDERS.iter().map(|ladder| ladder.rungs.len()).sum();
+        for (request, code) in [(request(Some("magic"), 64 << 10), 2), (request(None, 3), 2)] {
+            let told = survey(&request);
+            assert_eq!(told.rungs.len(), all, "{request:?}");
+            let refused = told.refused.map(|error| error.exit_code());
+            let unprivileged = machine::check_privileges().is_err() && request.ring_bytes == 3;
+            assert!(refused == Some(code) || unprivileged, "{request:?}: {refused:?}");
+            for rung in told.rungs.iter().filter(|rung| rung.refused.is_some()) {
+                assert!(rung.remedy.is_some(), "{rung:?}");
+            }
+        }
     }
 }

@@ -12,6 +12,8 @@ pub mod route {
     pub const URING: &str = "io_uring";
     /// Through io_uring, into a slot of the ring instead of a descriptor.
     pub const URING_DIRECT: &str = "io_uring, direct descriptor";
+    /// Through io_uring, without a word when it is done.
+    pub const URING_SILENT: &str = "io_uring, no completion asked for";
     /// Another thread closes the descriptor before the open returns.
     pub const CLOSED_MEANWHILE: &str = "closed by another thread before the open returns";
 }

@@ -70,7 +70,9 @@ fn descendants_are_followed_and_nobody_else() {
         followed.wait().unwrap();
         return;
     };
-    world.source.follow(&[key(followed.id()), key(child)]).unwrap();
+    let keys = [key(followed.id()), key(child)];
+    assert_eq!(world.source.follow(&keys).unwrap(), 2);
+    assert_eq!(world.source.follow(&keys).unwrap(), 0, "they are followed already");
     tell(&mut other, "cat x.pem; sh -c 'cat x.pem'");
     end(other);
     // All in the same milliseconds, and deep, and through one that ends before its child.
@@ -138,6 +140,7 @@ fn each_kind_alone_works() {
         let me = std::process::id();
         assert!(world.records(0, |record| record.header.tgid == me).is_empty());
     }
+    routes::ok("self-check: what is told of the tracer's own open and load is true");
 }
 
 #[test]

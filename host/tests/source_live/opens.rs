@@ -218,6 +218,15 @@ fn io_uring() {
             // The kernel's worker threads belong to the process too.
             doer.expected.last_mut().unwrap().own_thread = how == How::Inline;
         }
+        let flags = libc::O_RDONLY;
+        match uring::open_silent(&file, flags as u32) {
+            None => routes::not_tried(route::URING_SILENT, "this kernel has no io_uring"),
+            Some(opened) => {
+                if doer.takes(route::URING_SILENT) {
+                    doer.opened("silent", flags, opened);
+                }
+            }
+        }
         let Some(_ring) = uring::open_direct(&file, libc::O_RDWR as u32) else {
             routes::not_tried(route::URING_DIRECT, "this kernel has no io_uring");
             return;

@@ -19,6 +19,7 @@ const ROUTES: &[&str] = &[
     "io_uring, async",
     "io_uring, SQPOLL",
     route::URING_DIRECT,
+    route::URING_SILENT,
     "32-bit open, openat, creat",
     "32-bit program",
     // Who.
@@ -52,8 +53,10 @@ const ROUTES: &[&str] = &[
     "execve's own open: not told",
     "overlayfs's inner opens: not told",
     "the tracer's own: not told",
+    "self-check: what is told of the tracer's own open and load is true",
     route::CLOSED_MEANWHILE,
     route::INTERRUPTED,
+    "missed opens are counted, where that probe is asked for all the same",
     "160 000 opens by 8 openers: none missing, none twice",
     // Libraries.
     "DT_NEEDED",

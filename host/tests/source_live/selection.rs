@@ -72,6 +72,20 @@ fn processes_by_part_of_their_name() {
     }
 }
 
+/// A process may take the name later, and its descendants may have it: what becomes of processes is told all the same.
+#[test]
+fn of_other_names_only_what_becomes_of_processes() {
+    let interest = world::interest();
+    let options =
+        Options { comm: Some(b"no-such-name".into()), ..world::options(&interest, Kinds::ALL) };
+    let Some(mut world) = world::start(&options) else { return };
+    let (_keep, dir) = world::directory();
+    let child = cat(&dir, "other", &file(&dir, "x.pem"));
+    let got = world.records(3, |record| record.header.tgid == child);
+    let kinds: Vec<u16> = got.iter().map(|record| record.header.kind).collect();
+    assert_eq!(kinds, [kind::PROCESS_FORK, kind::PROCESS_EXEC, kind::PROCESS_EXIT]);
+}
+
 #[test]
 fn never_the_tracers_own() {
     let interest = world::interest();

@@ -16,7 +16,7 @@ use crate::run::{capture, find_program};
 type Case = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All of them, in order.
-pub(super) const ALL: [(&str, Case); 13] = [
+pub(super) const ALL: [(&str, Case); 15] = [
     ("dropped", dropped),
     ("getppid", getppid),
     ("stat", stat),
@@ -30,6 +30,8 @@ pub(super) const ALL: [(&str, Case); 13] = [
     ("memory", memory),
     ("plugins", plugins),
     ("workbench", super::workbench::workbench),
+    ("endings", super::endings::endings),
+    ("snapshot", super::endings::snapshot),
 ];
 
 /// Pairs of times without and with a tracer: the median ratio, and the median nanoseconds of each.

@@ -4,6 +4,7 @@
 //! machines have other nanoseconds. The opener keeps to one processor, the tracer to another where there are two.
 
 mod cases;
+mod endings;
 mod report;
 mod run;
 mod workbench;

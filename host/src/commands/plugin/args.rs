@@ -48,23 +48,28 @@ pub(super) enum Command {
 
 const NEW_EXAMPLES: &str = "Examples:
   crypto-tracer plugin new acme-classifier --kind classifier
-  crypto-tracer plugin new acme-filter --kind filter";
+  crypto-tracer plugin new acme-filter --kind filter
+  crypto-tracer plugin new acme-redactor --kind redactor && cd acme-redactor && cargo test";
 
 const TEST_EXAMPLES: &str = "Examples:
   crypto-tracer plugin test acme.wasm --cases cases.json
-  crypto-tracer plugin test acme.wasm";
+  crypto-tracer plugin test acme.wasm
+  crypto-tracer plugin test acme.wasm --with '{\"tiers\": [\"gold\"]}' --cases gold.json";
 
 const BENCH_EXAMPLES: &str = "Examples:
   crypto-tracer plugin bench acme.wasm
-  crypto-tracer plugin bench acme.wasm --cases cases.json";
+  crypto-tracer plugin bench acme.wasm --cases cases.json
+  crypto-tracer plugin bench acme.wasm --with '{\"tiers\": [\"gold\"]}'";
 
 const CHECK_EXAMPLES: &str = "Examples:
   crypto-tracer plugin check acme.wasm
-  crypto-tracer plugin check acme.wasm --with '{\"tiers\": [\"gold\"]}'";
+  crypto-tracer plugin check acme.wasm --with '{\"tiers\": [\"gold\"]}'
+  crypto-tracer plugin check acme.wasm --quiet && echo 'it would load'";
 
 const LIST_EXAMPLES: &str = "Examples:
   crypto-tracer plugin list
-  crypto-tracer plugin list --classifier acme.wasm --classifier default";
+  crypto-tracer plugin list --classifier acme.wasm --classifier default
+  crypto-tracer plugin list --config /etc/crypto-tracer/config.toml";
 
 /// The plugin that a command is about.
 #[derive(Debug, Args)]
@@ -73,7 +78,7 @@ pub(super) struct Subject {
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
     /// The plugin's own part of the configuration
-    #[arg(long, value_name = "JSON", value_parser = object, default_value = "{}")]
+    #[arg(long, value_name = "JSON", value_parser = object, default_value = "{}", allow_negative_numbers = true)]
     pub(super) with: Map<String, Value>,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Bench {
     #[command(flatten)]
     subject: Subject,
     /// Ask the questions of these cases, instead of usual ones
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
     cases: Option<PathBuf>,
     /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
     #[arg(long, value_name = "FILE")]

@@ -14,7 +14,8 @@ use crate::stop::Stop;
 pub(super) fn list(arguments: &args::List, say: Say) -> Result<(), Failure> {
     let trust = Trust::of_this_process();
     let config = line::config(&arguments.plugins, &trust)?;
-    let mut plugins = line::plugins(&arguments.plugins, &config, &trust, &Stop::default())?;
+    let plugins = line::plugins(&arguments.plugins, &config, &trust, &Stop::default())?;
+    let Some(mut plugins) = plugins else { return Ok(()) };
     for line in plugins.take_log() {
         say.detail(format_args!("{}: {}", line.plugin, line.message));
     }

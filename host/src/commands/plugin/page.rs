@@ -1,9 +1,9 @@
 //! What a command prints on standard output.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
 
-use crate::error::{Code, Failure};
+use super::super::text;
+use crate::error::Failure;
 use crate::printable::printable;
 
 /// Lines for standard output. Texts from outside are made harmless.
@@ -30,15 +30,7 @@ impl Page {
 
     /// Prints everything so far. A reader that closed the pipe has seen enough.
     pub(super) fn print(&mut self) -> Result<(), Failure> {
-        let text = std::mem::take(&mut self.0);
-        let mut out = std::io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                let error = anyhow::Error::new(error).context("cannot write to standard output");
-                Err(Failure { code: Code::Failed, error })
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        text::print(std::mem::take(&mut self.0).as_bytes())
     }
 }
 

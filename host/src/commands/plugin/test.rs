@@ -25,7 +25,7 @@ pub(super) struct Test {
     #[command(flatten)]
     subject: Subject,
     /// Questions and answers; without them odd questions are asked, and any answer within the contract will do
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
     cases: Option<PathBuf>,
     /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
     #[arg(long, value_name = "FILE")]

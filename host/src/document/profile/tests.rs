@@ -1,57 +1,5 @@
 use super::*;
-use crate::event::{
-    Comm, EnrichedEvent, HeadOutcome, KernelPath, ProcessFacts, ProcessKey, Verdict,
-};
-
-/// Hides what stands between `/home/` and the next slash.
-struct Homes;
-
-impl Redact for Homes {
-    fn redact(&mut self, _: Field<'_>, value: &str, _: &[String]) -> Option<String> {
-        let (_, behind) = value.split_once("/home/")?;
-        let (_, rest) = behind.split_once('/')?;
-        Some(format!("/home/USER/{rest}"))
-    }
-}
-
-fn classified(at: i64, what: EnrichedWhat, file_type: Option<FileType>) -> ClassifiedEvent {
-    let process = ProcessFacts {
-        key: ProcessKey { tgid: 7, start_ns: 1 },
-        exec_id: 0,
-        tid: 7,
-        ppid: 1,
-        uid: 0,
-        comm: Comm::default(),
-        exe: None,
-        mount_ns: 0,
-        root: (0, 0),
-        cgroup_id: 0,
-        cgroup: None,
-        container: None,
-    };
-    let verdict = file_type.map(|file_type| Verdict {
-        file_type,
-        labels: vec![],
-        classifier: None,
-        head: HeadOutcome::NotNeeded,
-    });
-    let event = EnrichedEvent { timestamp: Timestamp(at), process, what };
-    ClassifiedEvent { event, verdict, labels: vec![] }
-}
-
-fn file(path: &str) -> OpenedFile {
-    let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
-    OpenedFile { path, ..OpenedFile::default() }
-}
-
-fn open(at: i64, path: &str, flags: u32, file_type: FileType) -> ClassifiedEvent {
-    classified(at, EnrichedWhat::FileOpen { file: file(path), flags }, Some(file_type))
-}
-
-fn load(at: i64, path: &str) -> ClassifiedEvent {
-    let library_name = b"libssl".to_vec();
-    classified(at, EnrichedWhat::LibLoad { file: file(path), library_name }, None)
-}
+use crate::document::made::{Homes, classified, load, open};
 
 fn met(pid: u32, start_ns: u64) -> Met {
     let bytes = b"nginx\0-c\0/home/alice/nginx.conf\0".to_vec();
@@ -125,6 +73,7 @@ fn what_is_too_much_is_counted() {
     let profile = builder.finish(counted());
     assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MOST_LISTED, 5));
     assert_eq!(profile.statistics.files_accessed, MOST_LISTED + 5);
+    assert!(serde_json::to_string(&profile).unwrap().contains("\"files_not_listed\":5"));
     assert!(profile.files_accessed.iter().all(|file| file.access_count == 2));
 }
 
@@ -141,4 +90,69 @@ fn what_is_too_much_and_was_only_open_before_was_not_opened() {
     let profile = builder.finish(counted());
     assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MOST_LISTED, 3));
     assert_eq!(profile.statistics.files_accessed, 2);
+}
+
+#[test]
+fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time() {
+    let mut builder = ProfileBuilder::default();
+    assert!(builder.is_empty());
+    builder.meet(met(7, 1), &mut Homes);
+    assert!(!builder.is_empty());
+    // Found when a process was met in the middle of the run: that is not before it.
+    builder.had(load(5, "/lib/libssl.so.3"), false, &mut Homes);
+    let unreachable = |path: &str| {
+        let mut event = open(6, path, 0, FileType::Certificate);
+        if let EnrichedWhat::FileOpen { file, .. } = &mut event.event.what {
+            file.path.unreachable = true;
+        }
+        event
+    };
+    builder.event(open(6, "/a.pem", 0, FileType::Certificate), &mut Homes);
+    builder.event(unreachable("/a.pem"), &mut Homes);
+    builder.event(unreachable("/a.pem"), &mut Homes);
+    builder.event(load(9, "/lib/libssl.so.3"), &mut Homes);
+    let profile = builder.finish(counted());
+    let counts: Vec<_> = profile.files_accessed.iter().map(|file| file.access_count).collect();
+    assert_eq!(counts, [1, 2]);
+    let time = profile.libraries.first().and_then(|library| library.load_time.as_deref());
+    assert_eq!(time, Some("1970-01-01T00:00:00.000009Z"));
+}
+
+#[test]
+fn a_summary_tells_what_is_there_and_nothing_else() {
+    let mut builder = ProfileBuilder::default();
+    builder.meet(Met { name: b"a\x1b[2J".to_vec(), exe: None, ..met(7, 1) }, &mut Homes);
+    let run = Run { several: false, ..counted() };
+    let text = builder.finish(run).summary();
+    assert_eq!(
+        text,
+        "a\\u{1b}[2J (pid 7), ?\n1970-01-01T00:00:02.000000Z, 1.235 s: 9 events, 0 libraries, \
+         0 files opened, 3 events lost\n"
+    );
+    let mut builder = ProfileBuilder::default();
+    for i in 0..MOST_LISTED + 2 {
+        builder.event(open(0, &format!("/{i}.pem"), 0, FileType::Certificate), &mut Homes);
+    }
+    let text = builder.finish(counted()).summary();
+    assert!(text.ends_with("\n  and 2 more\n"), "{}", &text[text.len() - 200..]);
+}
+
+#[test]
+fn processes_and_libraries_that_are_too_many_are_counted() {
+    let mut builder = ProfileBuilder::default();
+    for round in 0..2 {
+        for i in 0..MOST_LISTED + 4 {
+            let pid = u32::try_from(i).unwrap();
+            let start_ns = 10_000_000 * u64::from(pid);
+            if !builder.knows(pid, start_ns) {
+                builder.meet(met(pid, start_ns), &mut Homes);
+            }
+            builder.event(load(round, &format!("/{i}/libssl.so")), &mut Homes);
+        }
+    }
+    let profile = builder.finish(counted());
+    let listed = profile.processes.as_ref().map(Vec::len);
+    assert_eq!((listed, profile.processes_not_listed), (Some(MOST_LISTED), 4));
+    assert_eq!((profile.libraries.len(), profile.libraries_not_listed), (MOST_LISTED, 4));
+    assert_eq!(profile.statistics.libraries_loaded, MOST_LISTED + 4);
 }

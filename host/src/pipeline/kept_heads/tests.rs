@@ -91,7 +91,7 @@ fn only_what_the_recording_does_not_know_is_missing() {
     for path in ["/late.pem", "/late.crt", "/a.crt", "/b.crt"] {
         heads.clone().unanswered(&file(1, path));
     }
-    assert_eq!(heads.missing(), Missing { count: 2, first: b"/a.crt".to_vec() });
+    assert_eq!(heads.missing(), Missing { count: 3, first: b"/late.crt".to_vec() });
 }
 
 /// Answers with the number of questions so far.
@@ -105,6 +105,28 @@ impl AskHeads for Counts {
             if file.path == b"/gone" { refused(Refusal::Gone) } else { answer(&[self.0]) }
         };
         files.iter().map(one).collect()
+    }
+
+    fn cgroups(&mut self, _: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
+        Vec::new()
+    }
+
+    fn look(&mut self, _: &[u32], _: &Interest, _: Instant) -> Vec<LookedAt> {
+        Vec::new()
+    }
+
+    fn page(&mut self, _: (u32, usize), _: &Interest, _: Instant) -> Option<Page> {
+        None
+    }
+}
+
+/// Every file is as long as a head may be.
+#[derive(Debug)]
+struct Large;
+
+impl AskHeads for Large {
+    fn ask(&mut self, files: &[HeadQuestion], _: Instant) -> Vec<Option<HeadAnswer>> {
+        files.iter().map(|_| answer(&[0; 64 << 10])).collect()
     }
 
     fn cgroups(&mut self, _: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
@@ -141,6 +163,18 @@ fn whatever_is_opened_is_in_a_recording_once() {
     let changed = HeadQuestion { ctime_ns: 6, ..file(1, "/a") };
     heads.opened(&[changed], now);
     assert_eq!(paths(&kept.take().others), ["/a"]);
+}
+
+#[test]
+fn what_one_batch_opens_is_bounded() {
+    let mut heads = KeptHeads::new(Box::new(Large));
+    let files: Vec<HeadQuestion> = (0..1000).map(|at| file(1, &format!("/{at}"))).collect();
+    heads.opened(&files, Instant::now());
+    let first = heads.kept().take().others.len();
+    assert!((MOST_OPENED >> 16..MOST_OPENED / (60 << 10)).contains(&first.next_multiple_of(PART)));
+    // The others come when they are opened again.
+    heads.opened(&files, Instant::now());
+    assert_eq!(paths(&heads.kept().take().others).first(), Some(&format!("/{first}")));
 }
 
 /// Whatever a recording leaves out because it is in there already, a replay still remembers.

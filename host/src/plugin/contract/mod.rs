@@ -76,7 +76,7 @@ pub(super) trait Decide: Send {
 }
 
 /// Makes instances.
-pub(super) type Maker<I> = Box<dyn Fn(&mut Store<State>) -> Result<Box<I>> + Send>;
+pub(super) type Maker<I> = Box<dyn Fn(&mut Store<State>) -> Result<Box<I>> + Send + Sync>;
 
 /// One breaking version.
 pub(super) trait Contract: Sync {

@@ -152,7 +152,8 @@ fn pins_and_grants_and_duplicates() {
     let error = refused(pinned.clone());
     let found = load(&Setup { classifiers: vec![hostile("good")], ..Setup::default() });
     let sha256 = found.running()[0].sha256.to_string();
-    assert!(error.contains(&sha256) && error.contains(&"ab".repeat(32)), "{error}");
+    assert!(error.contains(&"ab".repeat(32)) && error.contains("restore the file"), "{error}");
+    assert!(error.contains(&format!("write `sha256 = \"{sha256}\"` beside it")), "{error}");
     pinned.sha256 = Some(sha256.to_uppercase());
     classifiers(vec![pinned]);
 

@@ -4,6 +4,7 @@ mod answers;
 mod contract;
 mod hostile;
 mod loading;
+mod made;
 mod policy;
 
 use std::fs::Permissions;

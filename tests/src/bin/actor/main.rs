@@ -4,6 +4,8 @@
 //! `actor threads N`: N threads that all wait for each other, then it ends.
 //! `actor open N PATH...`: opens and closes each of the files N times, as fast as it can; prints how often it could.
 //! `actor paced RATE N PATH...`: the same with the files in turn, N opens in all, RATE a second.
+//! `actor closing PATH`: opens the file, again and again, while another thread closes whatever that gives; it goes on until
+//! its standard input is closed.
 //! `actor as UID ...`: what follows, as another user.
 //! `actor fuse MODE DEVICE DIR`: see [`fuse`]; it stays until its standard input is closed.
 #![expect(clippy::print_stdout, reason = "its answer to the test")]
@@ -12,8 +14,10 @@ mod fuse;
 
 use std::fs::File;
 use std::io::{self, Error};
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
@@ -37,6 +41,7 @@ fn act(words: &[&str]) -> io::Result<()> {
         ["threads", count] => threads(number(count)?),
         ["open", count, paths @ ..] => open(number(count)?, paths),
         ["paced", rate, count, paths @ ..] => paced(number(rate)?, number(count)?, paths),
+        ["closing", path] => closing(path),
         ["as", user, rest @ ..] => {
             become_user(number(user)?)?;
             act(rest)
@@ -87,6 +92,39 @@ fn paced(rate: u32, count: u32, paths: &[&str]) -> io::Result<()> {
     }
     println!("{opened}");
     Ok(())
+}
+
+/// Two threads that use the same number for a descriptor, far above those that anybody else uses.
+fn closing(path: &str) -> io::Result<()> {
+    const NUMBER: libc::c_int = 500;
+    let path = std::ffi::CString::new(path)?;
+    let stop = AtomicBool::new(false);
+    // All below are taken, so that the lowest that is free is that one.
+    let null = File::open("/dev/null")?;
+    let mut taken = vec![null.try_clone()?];
+    while taken.last().is_some_and(|last| last.as_raw_fd() < NUMBER - 1) {
+        taken.push(null.try_clone()?);
+    }
+    // SAFETY: numbers, and a string that ends with NUL; nobody else has that descriptor.
+    let (open, close) = (
+        || unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) },
+        |number| unsafe { libc::close(number) },
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                close(NUMBER);
+            }
+        });
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                close(open());
+            }
+        });
+        let read = io::stdin().read_line(&mut String::new());
+        stop.store(true, Ordering::Relaxed);
+        read.map(drop)
+    })
 }
 
 /// For good.

@@ -1,9 +1,18 @@
 //! [`KernelEvent`] → [`EnrichedEvent`]: wall clock, executable, container, the library's name; each library once.
 
+mod cgroups;
+mod loads;
+mod names;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hashlink::{LinkedHashSet, LruCache};
+use hashlink::LruCache;
+
+use self::cgroups::Cgroups;
+use self::loads::Loads;
+pub use self::names::{container, library_name};
+use crate::boot::TICK_NS;
 
 use crate::event::{
     EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, ProcessFacts, ProcessKey, Timestamp,
@@ -11,13 +20,9 @@ use crate::event::{
 
 /// Processes that are remembered. When there are more, the one that was silent longest is forgotten.
 pub const MOST_PROCESSES: usize = 16_384;
-/// Library loads that are remembered. When there are more, an old one may be told twice.
-const MOST_LOADS: usize = 16_384;
 
-/// Cgroups that are remembered.
-const MOST_CGROUPS: usize = 4096;
-/// The id of every hierarchy's root.
-const ROOT_CGROUP: u64 = 1;
+/// OVERLAYFS_SUPER_MAGIC
+const OVERLAYFS: u32 = 0x794c_7630;
 
 /// What is remembered of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,24 +34,12 @@ pub struct Known {
 /// A process that was there before the tracer, as `/proc` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Before {
-    /// Start time in nanoseconds of the boot clock, rounded down to [`TICK_NS`].
+    /// Start time in nanoseconds of the boot clock: it was then, or up to [`TICK_NS`] later.
     pub start_ns: u64,
     /// What is remembered of it.
     pub known: Known,
-    /// Device and inode number of each library that it has mapped.
-    pub libraries: Vec<(u32, u64)>,
-}
-
-/// `/proc` counts time in hundredths of a second, on every x86-64 kernel.
-const TICK_NS: u64 = 10_000_000;
-
-/// A file that is mapped into one program image of a process.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-struct Load {
-    process: ProcessKey,
-    exec_id: u64,
-    dev: u32,
-    inode: u64,
+    /// Device and inode number, and path, of each library that it has mapped.
+    pub libraries: Vec<((u32, u64), Vec<u8>)>,
 }
 
 /// The step's memory.
@@ -59,22 +52,19 @@ pub struct Enrich {
     by_pid: LruCache<u32, ProcessKey>,
     /// By pid. Each moves to `processes` with its first event, which tells its exact start time.
     before: HashMap<u32, Before>,
-    loads: LinkedHashSet<Load>,
-    /// Paths by id; None: it could not be found.
-    cgroups: LruCache<u64, Option<Arc<str>>>,
+    loads: Loads,
+    cgroups: Cgroups,
 }
 
 impl Default for Enrich {
     fn default() -> Self {
-        let mut cgroups = LruCache::new(MOST_CGROUPS);
-        cgroups.insert(ROOT_CGROUP, Some("/".into()));
         Enrich {
             wall_offset_ns: 0,
             processes: LruCache::new(MOST_PROCESSES),
             by_pid: LruCache::new(MOST_PROCESSES),
             before: HashMap::new(),
-            loads: LinkedHashSet::new(),
-            cgroups,
+            loads: Loads::default(),
+            cgroups: Cgroups::default(),
         }
     }
 }
@@ -109,16 +99,16 @@ impl Enrich {
             self.processes.insert(key, Known { exe: Some(path.into()) });
         }
         let known = match event.what {
-            KernelWhat::Exit { .. } => self.processes.remove(&key),
+            KernelWhat::Exit { .. } => self.forget(&key),
             _ => self.processes.get(&key).cloned(),
         }
         .unwrap_or_default();
         let what = match event.what {
             KernelWhat::FileOpen { file, flags } => EnrichedWhat::FileOpen { file, flags },
             KernelWhat::LibLoad { file } => {
-                let (dev, inode) = (file.dev, file.inode);
-                let load = Load { process: key, exec_id: event.exec_id, dev, inode };
-                if !self.first_load(load) {
+                let (path, inode) = (&file.path.bytes, (file.dev, file.inode));
+                let overlaid = (file.sb_magic == OVERLAYFS).then_some(path.as_slice());
+                if !self.loads.is_first(key, event.exec_id, inode, overlaid) {
                     return None;
                 }
                 let library_name = library_name(file.path.file_name()).to_vec();
@@ -128,7 +118,7 @@ impl Enrich {
             KernelWhat::Exit { wait_status } => exit(wait_status),
             KernelWhat::Fork => return None,
         };
-        let cgroup = self.cgroups.get(&event.cgroup_id).cloned().flatten();
+        let cgroup = self.cgroups.path(event.cgroup_id);
         let container = cgroup.as_deref().and_then(container).map(Arc::from);
         let process = ProcessFacts {
             key,
@@ -152,7 +142,8 @@ impl Enrich {
         let mut unknown: Vec<(u64, u32)> = Vec::new();
         for event in events {
             let id = event.cgroup_id;
-            if self.cgroups.peek(&id).is_none() && unknown.iter().all(|&(known, _)| known != id) {
+            let wanted = self.cgroups.is_wanted(id, event.ts_ns);
+            if wanted && unknown.iter().all(|&(known, _)| known != id) {
                 unknown.push((id, event.process.tgid));
             }
         }
@@ -161,7 +152,21 @@ impl Enrich {
 
     /// Takes in the path of a cgroup; None: it is not to be found, and not asked for again.
     pub fn know_cgroup(&mut self, id: u64, path: Option<&str>) {
-        self.cgroups.insert(id, path.map(Arc::from));
+        self.cgroups.know(id, path);
+    }
+
+    /// Takes in that nobody answered for a cgroup in time: it is asked for again, some time after `ts_ns`.
+    pub fn cgroup_unanswered(&mut self, id: u64, ts_ns: u64) {
+        self.cgroups.unanswered(id, ts_ns);
+    }
+
+    /// A process that ended makes room. What is still known of it.
+    fn forget(&mut self, key: &ProcessKey) -> Option<Known> {
+        self.loads.forget(key);
+        if self.by_pid.peek(&key.tgid) == Some(key) {
+            self.by_pid.remove(&key.tgid);
+        }
+        self.processes.remove(key)
     }
 
     /// A child runs what its parent runs, until it executes something else.
@@ -178,24 +183,16 @@ impl Enrich {
     fn meet(&mut self, event: &KernelEvent) {
         let key = event.process;
         let Some(before) = self.before.remove(&key.tgid) else { return };
-        if before.start_ns != key.start_ns / TICK_NS * TICK_NS {
+        if key.start_ns.checked_sub(before.start_ns).is_none_or(|later| later >= TICK_NS) {
             return; // That one is gone, and its pid is used again.
         }
         self.processes.insert(key, before.known);
         // An exec has a new image, without the old one's libraries.
         if !matches!(event.what, KernelWhat::Exec { .. }) {
-            for (dev, inode) in before.libraries {
-                self.first_load(Load { process: key, exec_id: event.exec_id, dev, inode });
+            for (file, path) in before.libraries {
+                self.loads.had(key, event.exec_id, file, path);
             }
         }
-    }
-
-    fn first_load(&mut self, load: Load) -> bool {
-        let first = self.loads.insert(load);
-        if self.loads.len() > MOST_LOADS {
-            self.loads.pop_front();
-        }
-        first
     }
 
     fn timestamp(&self, ts_ns: u64) -> Timestamp {
@@ -204,43 +201,12 @@ impl Enrich {
     }
 }
 
-/// The name of a library without its version: up to `.so`, or to a `-` or `.` in front of a digit.
-///
-/// `libssl.so.1.1` and `libssl-3.so` give `libssl`; `libnss3.so` gives `libnss3`.
-pub fn library_name(file_name: &[u8]) -> &[u8] {
-    let ends = |at: &usize| {
-        let rest = file_name.split_at(*at).1;
-        let versioned = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
-        match rest.strip_prefix(b".") {
-            Some(rest) => rest == b"so" || rest.starts_with(b"so.") || versioned(rest),
-            None => rest.strip_prefix(b"-").is_some_and(versioned),
-        }
-    };
-    let end = (1..file_name.len()).find(ends).unwrap_or(file_name.len());
-    file_name.split_at(end).0
-}
-
 fn exit(wait_status: u32) -> EnrichedWhat {
     // As <sys/wait.h> has it: the low seven bits are the signal, the next byte is the status.
     match (wait_status & 0x7f) as u8 {
         0 => EnrichedWhat::Exit { exit_code: ((wait_status >> 8) & 0xff) as i32, signal: None },
         signal => EnrichedWhat::Exit { exit_code: 128 + i32::from(signal), signal: Some(signal) },
     }
-}
-
-/// The container id in a cgroup path: 64 hexadecimal digits, alone or between the words of docker, containerd,
-/// CRI-O and podman. `conmon` is podman's and CRI-O's watcher: it runs on the host.
-pub fn container(cgroup: &str) -> Option<&str> {
-    const LEN: usize = 64;
-    cgroup.rsplit('/').find_map(|part| {
-        let part = part.strip_suffix(".scope").unwrap_or(part);
-        if part.split('-').any(|word| word == "conmon") {
-            return None;
-        }
-        let part = part.rsplit(['-', ':']).next().unwrap_or(part);
-        (part.len() == LEN && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-            .then_some(part)
-    })
 }
 
 #[cfg(test)]
@@ -274,28 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn library_names_lose_their_version() {
-        for (file_name, name) in [
-            ("libssl.so.1.1", "libssl"),
-            ("libssl.so.3", "libssl"),
-            ("libssl-3.so", "libssl"),
-            ("libssl.so", "libssl"),
-            ("libssl", "libssl"),
-            ("libnss3.so", "libnss3"),
-            ("libcrypto.so.1.1", "libcrypto"),
-            ("libmbedtls.so.14", "libmbedtls"),
-            ("libbotan-2.so.19", "libbotan"),
-            ("libaws-lc.so", "libaws-lc"),
-            ("libgnutls.30.dylib", "libgnutls"),
-            ("libcrypto.sox", "libcrypto.sox"),
-            (".so", ".so"),
-            ("", ""),
-        ] {
-            assert_eq!(library_name(file_name.as_bytes()), name.as_bytes(), "{file_name}");
-        }
-    }
-
-    #[test]
     fn a_library_is_told_once_for_each_program_image() {
         let mut enrich = Enrich::default();
         assert!(enrich.enrich(event(1, load(5))).is_some());
@@ -310,7 +254,7 @@ mod tests {
     #[test]
     fn what_was_there_before_the_start_is_known_with_the_first_event() {
         let known = Known { exe: Some((*b"/bin/old").into()) };
-        let before = Before { start_ns: 3 * TICK_NS, known, libraries: vec![(0, 5)] };
+        let before = Before { start_ns: 3 * TICK_NS, known, libraries: vec![((0, 5), Vec::new())] };
         let start_ns = 3 * TICK_NS + 17;
 
         let mut enrich = Enrich::default();
@@ -323,6 +267,11 @@ mod tests {
         enrich.know(7, before.clone());
         let told = enrich.enrich(event(4 * TICK_NS, load(5))).unwrap();
         assert_eq!(told.process.exe, None, "the pid is used again");
+
+        // Where another time namespace is ahead by a part of a tick.
+        let mut enrich = Enrich::default();
+        enrich.know(7, Before { start_ns: 3 * TICK_NS + 13, ..before.clone() });
+        assert!(enrich.enrich(event(4 * TICK_NS + 12, load(5))).is_none(), "mapped before");
 
         let mut enrich = Enrich::default();
         enrich.know(7, before);
@@ -368,6 +317,27 @@ mod tests {
     }
 
     #[test]
+    fn processes_that_ended_displace_nobody() {
+        let mut enrich = Enrich::default();
+        let exec = || KernelWhat::Exec { exe: file("/bin/sh", 1), arguments: Arguments::default() };
+        enrich.enrich(event(1, exec())).unwrap();
+        assert!(enrich.enrich(event(1, load(5))).is_some());
+        for start_ns in 2..2 + 2 * MOST_PROCESSES as u64 {
+            let of_another = |what| {
+                let process = ProcessKey { tgid: 100 + start_ns as u32, start_ns };
+                KernelEvent { process, ..event(start_ns, what) }
+            };
+            enrich.enrich(of_another(exec())).unwrap();
+            assert!(enrich.enrich(of_another(load(5))).is_some());
+            enrich.enrich(of_another(KernelWhat::Exit { wait_status: 0 })).unwrap();
+        }
+        assert!(enrich.enrich(event(1, load(5))).is_none(), "told already");
+        let told = enrich.enrich(event(1, load(6))).unwrap();
+        assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/sh"[..]));
+        assert_eq!((enrich.by_pid.len(), enrich.processes.len()), (1, 1));
+    }
+
+    #[test]
     fn a_child_that_executes_nothing_runs_what_its_parent_runs() {
         let mut enrich = Enrich::default();
         let exec = KernelWhat::Exec { exe: file("/bin/sh", 1), arguments: Arguments::default() };
@@ -391,39 +361,6 @@ mod tests {
             (0x8b, 139, Some(11)),
         ] {
             assert_eq!(exit(status), EnrichedWhat::Exit { exit_code: code, signal }, "{status:#x}");
-        }
-    }
-
-    #[test]
-    fn container_ids_of_the_runtimes() {
-        let id = "0123456789abcdef".repeat(4);
-        for cgroup in [
-            format!("/docker/{id}"),
-            format!("/system.slice/docker-{id}.scope"),
-            format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
-            format!("/kubepods/besteffort/pod12/{id}"),
-            format!("/kubepods.slice/crio-{id}.scope"),
-            format!("/machine.slice/libpod-{id}.scope"),
-            format!("/machine.slice/libpod-{id}.scope/container"),
-            format!("/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:{id}"),
-            // Version 1: containerd, CRI-O and podman with their own driver, docker below another parent.
-            format!("/kubepods/burstable/pod1-2-3/crio-{id}"),
-            format!("/default/{id}"),
-            format!("/libpod_parent/libpod-{id}"),
-            format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{id}.scope"),
-            format!("/actions_job/{id}"),
-            // A container in a container: the inner one.
-            format!("/docker/{}/docker/{id}", "f".repeat(64)),
-        ] {
-            assert_eq!(container(&cgroup), Some(id.as_str()), "{cgroup}");
-        }
-        let watchers = [
-            format!("/machine.slice/libpod-conmon-{id}.scope"),
-            format!("/crio-conmon-{id}.scope"),
-        ];
-        let others = ["/", "/user.slice/user-0.slice/session-1.scope", "/docker/0123"];
-        for cgroup in others.into_iter().chain(watchers.iter().map(String::as_str)) {
-            assert_eq!(container(cgroup), None, "{cgroup}");
         }
     }
 }

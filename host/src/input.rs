@@ -1,0 +1,108 @@
+//! A file that is read to its end, or until the run is to end: a pipe may keep its reader waiting for ever.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::stop::Stop;
+
+/// How often the wish to end is looked for while nothing comes, in nanoseconds.
+const LOOK_NS: i64 = 20_000_000;
+
+/// An open file.
+#[derive(Debug)]
+pub struct Input {
+    file: File,
+    metadata: Metadata,
+    stop: Stop,
+}
+
+impl Input {
+    /// Opens it without waiting: a FIFO without a writer is waited for when it is read.
+    pub fn open(path: &Path, stop: &Stop) -> io::Result<Input> {
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let metadata = file.metadata()?;
+        Ok(Input { file, metadata, stop: stop.clone() })
+    }
+
+    /// What it is.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Comes back when there is something to read, or the end.
+    fn wait(&self) -> io::Result<()> {
+        let look = Timespec { tv_sec: 0, tv_nsec: LOOK_NS };
+        while !self.stop.is_asked() {
+            let mut fds = [PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::IN)];
+            match poll(&mut fds, Some(&look)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::Error::other("the end was asked for"))
+    }
+}
+
+impl Read for Input {
+    /// An error when the end was asked for.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.metadata.is_file() {
+            return self.file.read(buffer);
+        }
+        loop {
+            self.wait()?;
+            match self.file.read(buffer) {
+                // Somebody else read it.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_fifo_is_read_from_its_first_writer_to_its_last_ones_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let mut input = Input::open(&path, &Stop::default()).unwrap();
+        let writer = std::thread::spawn(move || {
+            let mut file = OpenOptions::new().write(true).open(path).unwrap();
+            file.write_all(&[7; 100_000]).unwrap();
+        });
+        let mut bytes = Vec::new();
+        input.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, [7; 100_000]);
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_waited_for_beyond_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let stop = Stop::default();
+        let mut input = Input::open(&path, &stop).unwrap();
+        let began = Instant::now();
+        stop.at(began + Duration::from_millis(30));
+        assert!(input.read(&mut [0; 8]).is_err());
+        assert!(began.elapsed() >= Duration::from_millis(30));
+    }
+}

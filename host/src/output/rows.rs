@@ -1,0 +1,197 @@
+//! Rows of the table, as they come from events.
+
+use std::sync::Arc;
+
+use super::table::{Look, Table};
+use crate::event::{
+    Arguments, ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, Field, FileType, HeadOutcome,
+    KernelPath, Label, Loss, Notice, OpenedFile, PluginFailure, ProcessFacts, ProcessKey, Redact,
+    RedactedEvent, Status, Timestamp, Verdict,
+};
+
+/// 10:30:45.123 of some day.
+const AT: Timestamp = Timestamp(1_733_653_845_123_456);
+const HEADING: &str = "TIME             PID PROCESS         WHAT";
+
+struct ShowAll;
+
+impl Redact for ShowAll {
+    fn redact(&mut self, _: Field<'_>, _: &str, _: &[String]) -> Option<String> {
+        None
+    }
+}
+
+fn redacted(name: &str, what: EnrichedWhat, file_type: Option<FileType>) -> RedactedEvent {
+    let mut comm = [0; 16];
+    comm.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    let process = ProcessFacts {
+        key: ProcessKey { tgid: 4321, start_ns: 1 },
+        exec_id: 0,
+        tid: 4321,
+        ppid: 1,
+        uid: 0,
+        comm: Comm::new(comm),
+        exe: None,
+        mount_ns: 0,
+        root: (0, 0),
+        cgroup_id: 0,
+        cgroup: None,
+        container: None,
+    };
+    let verdict = file_type.map(|file_type| Verdict {
+        file_type,
+        labels: vec![Label { name: "of".into(), value: "web\u{1b}[2J".into() }],
+        classifier: None,
+        head: HeadOutcome::NotNeeded,
+    });
+    let event = EnrichedEvent { timestamp: AT, process, what };
+    RedactedEvent::new(ClassifiedEvent { event, verdict, labels: Vec::new() }, &mut ShowAll, false)
+}
+
+fn file(path: &str) -> OpenedFile {
+    let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
+    OpenedFile { path, ..OpenedFile::default() }
+}
+
+fn open(path: &str, file_type: FileType) -> RedactedEvent {
+    redacted("cat", EnrichedWhat::FileOpen { file: file(path), flags: 0 }, Some(file_type))
+}
+
+pub(super) fn exit(exit_code: i32) -> RedactedEvent {
+    redacted("cat", EnrichedWhat::Exit { exit_code, signal: None }, None)
+}
+
+fn exec(name: &str, words: &str) -> RedactedEvent {
+    let bytes = words.split(' ').flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+    let arguments = Arguments { bytes, truncated: false };
+    redacted(name, EnrichedWhat::Exec { arguments }, None)
+}
+
+fn load() -> RedactedEvent {
+    let file = file("/lib/libssl.so.3");
+    redacted("nginx", EnrichedWhat::LibLoad { file, library_name: b"libssl".to_vec() }, None)
+}
+
+fn text(color: bool, put: impl FnOnce(&mut Table, &mut Vec<u8>)) -> Vec<String> {
+    let mut table = Table::new(Look { width: None, color });
+    let mut out = Vec::new();
+    put(&mut table, &mut out);
+    String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_kind_of_event_has_a_row() {
+    let lines = text(false, |table, out| {
+        for event in [
+            open("/etc/a.key", FileType::PrivateKey),
+            load(),
+            exec("openssl", "openssl version -a"),
+            exit(137),
+        ] {
+            table.event(&event, out);
+        }
+    });
+    assert_eq!(
+        lines,
+        [
+            HEADING,
+            r"10:30:45.123    4321 cat             open private_key  /etc/a.key  of=web\u{1b}[2J",
+            "10:30:45.123    4321 nginx           load libssl  /lib/libssl.so.3",
+            "10:30:45.123    4321 openssl         exec openssl version -a",
+            "10:30:45.123    4321 cat             exit exit code 137",
+        ]
+    );
+}
+
+#[test]
+fn what_the_tracer_says_has_a_row_without_a_process() {
+    let loss = |exact| Loss { count: 3, cause: "ring_full".into(), exact };
+    let failure = PluginFailure {
+        plugin: "site@1".to_owned(),
+        kind: "filter",
+        cause: "trap".to_owned(),
+        count: 2,
+        action: "kept",
+    };
+    let status = Status { shown: 5, filtered: 4, ..Status::default() };
+    let lines = text(false, |table, out| {
+        table.notice(&Notice::EventsLost(AT, loss(true)), out);
+        table.notice(&Notice::EventsLost(AT, loss(false)), out);
+        table.notice(&Notice::PluginFailed(AT, failure), out);
+        table.notice(&Notice::Status(AT, Box::new(status)), out);
+    });
+    let before = "10:30:45.123       -                ";
+    let rows = [
+        "lost 3 events: ring_full",
+        "lost perhaps 3 events: ring_full",
+        "fail filter site@1 failed 2 times: trap; kept",
+        "stat 5 events shown, 4 filtered, 0 lost; 0 records received; 0 plugin failures",
+    ];
+    let rows = rows.map(|row| format!("{before} {row}"));
+    assert_eq!(lines, [&[HEADING.to_owned()][..], &rows[..]].concat());
+}
+
+#[test]
+fn the_heading_stands_once_in_each_file() {
+    let lines = text(false, |table, out| {
+        table.event(&load(), out);
+        table.event(&load(), out);
+        table.restart();
+        table.event(&load(), out);
+    });
+    let headings: Vec<_> = lines.iter().map(|line| line == HEADING).collect();
+    assert_eq!(headings, [true, false, false, true, false]);
+}
+
+#[test]
+fn each_kind_has_its_colour_where_there_are_colours() {
+    let begin = |event: &RedactedEvent| {
+        let lines = text(true, |table, out| table.event(event, out));
+        let [heading, row] = &lines[..] else { unreachable!("{lines:?}") };
+        assert_eq!(heading, HEADING);
+        let code = row.strip_prefix("\u{1b}[").map(|rest| rest.split('m').next().unwrap());
+        assert_eq!(code.is_some(), row.ends_with("\u{1b}[0m"), "{row:?}");
+        code.unwrap_or_default().to_owned()
+    };
+    for (event, code) in [
+        (open("/a", FileType::PrivateKey), "31"),
+        (open("/a", FileType::Keystore), "35"),
+        (open("/a", FileType::Certificate), "36"),
+        (open("/a", FileType::Unknown), ""),
+        (open("/a", FileType::Other(Arc::from("csr"))), ""),
+        (load(), "34"),
+        (exec("true", "true"), "32"),
+        (exit(0), ""),
+        (exit(1), "33"),
+    ] {
+        assert_eq!(begin(&event), code, "{event:?}");
+    }
+    let lost = Notice::EventsLost(AT, Loss { count: 1, cause: "x".into(), exact: true });
+    let status = Notice::Status(AT, Box::default());
+    let lines = text(true, |table, out| {
+        table.notice(&lost, out);
+        table.notice(&status, out);
+    });
+    assert!(lines[1].starts_with("\u{1b}[31m") && lines[1].ends_with("\u{1b}[0m"), "{lines:?}");
+    assert!(!lines[2].contains('\u{1b}'), "{lines:?}");
+    assert!(
+        text(false, |table, out| table.event(&load(), out))
+            .iter()
+            .all(|line| !line.contains('\u{1b}'))
+    );
+}
+
+/// A name of wide characters takes as many columns as one of narrow ones; a hostile one no more.
+#[test]
+fn columns_stay_columns_whatever_a_process_is_called() {
+    let column = |name: &str| {
+        let lines = text(false, |table, out| table.event(&exec(name, "x"), out));
+        let row = lines.last().unwrap();
+        let at = row.rfind("exec").unwrap();
+        unicode_width::UnicodeWidthStr::width(&row[..at])
+    };
+    let right = column("cat");
+    for name in ["", "鍵鍵鍵", "fifteen-letters", "\u{1b}[31m\u{1b}[31mx", "caf\u{e9}"] {
+        assert_eq!(column(name), right, "{name:?}");
+    }
+}

@@ -1,0 +1,220 @@
+//! Whole streams in files and pipes, in every format.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::*;
+use crate::event::{Loss, Timestamp};
+
+const FORMATS: [Format; 4] = [
+    Format::JsonStream,
+    Format::JsonArray,
+    Format::JsonPretty,
+    Format::Table(Look { width: None, color: false }),
+];
+
+fn notice(count: u64) -> Notice {
+    Notice::EventsLost(Timestamp(0), Loss { count, cause: "ring_full".into(), exact: true })
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn open(path: &Path, format: Format) -> Target {
+    Target::open(path, format.appends(), NewFile::default()).unwrap()
+}
+
+/// Whole, and so many objects or rows.
+fn assert_counts(format: Format, text: &str, count: usize) {
+    let found = match format {
+        Format::JsonStream => {
+            let parsed = text.lines().map(serde_json::from_str::<Value>);
+            parsed.collect::<Result<Vec<_>, _>>().unwrap().len()
+        }
+        Format::Table(_) => text.lines().filter(|line| !line.starts_with("TIME")).count(),
+        Format::JsonArray | Format::JsonPretty => {
+            assert!(text.ends_with("]\n"), "{text:?}");
+            serde_json::from_str::<Vec<Value>>(text).unwrap().len()
+        }
+    };
+    assert!(text.is_empty() || text.ends_with('\n'), "{text:?}");
+    assert_eq!(found, count, "{format:?}: {text}");
+}
+
+fn block<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn a_file_is_whole_after_each_flush_and_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    for (at, format) in FORMATS.into_iter().enumerate() {
+        let path = dir.path().join(at.to_string());
+        let mut output = Output::start(open(&path, format), format, false).unwrap();
+        let read = || fs::read_to_string(&path).unwrap();
+        for count in 1..4 {
+            output.notice(&notice(1));
+            block(output.flush());
+            let end = soon();
+            // The writer's thread is somewhere in between; what it leaves is whole.
+            while read().matches("ring_full").count() < count
+                || (format != Format::JsonStream && !whole(format, &read()))
+            {
+                assert!(Instant::now() < end, "{format:?}: {:?}", read());
+                std::thread::yield_now();
+            }
+            assert_counts(format, &read(), count);
+        }
+        output.notice(&notice(1));
+        let ended = output.finish(soon());
+        assert!(ended.error.is_none() && !ended.reader_closed, "{ended:?}");
+        assert_eq!((ended.written, ended.not_written), (0, 0), "these are no events");
+        assert_counts(format, &read(), 4);
+    }
+}
+
+fn whole(format: Format, text: &str) -> bool {
+    match format {
+        Format::JsonArray | Format::JsonPretty => text.ends_with("\n]\n"),
+        Format::JsonStream | Format::Table(_) => text.ends_with('\n'),
+    }
+}
+
+#[test]
+fn another_file_begins_anew_and_what_an_earlier_run_left_is_kept_or_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    for (at, format) in FORMATS.into_iter().enumerate() {
+        let [first, second] = ["a", "b"].map(|name| dir.path().join(format!("{at}.{name}")));
+        let mut output = Output::start(open(&first, format), format, false).unwrap();
+        output.notice(&notice(1));
+        output.notice(&notice(2));
+        block(output.reopen(open(&second, format)));
+        output.notice(&notice(3));
+        assert!(output.finish(soon()).error.is_none());
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        assert_counts(format, &read(&first), 2);
+        assert_counts(format, &read(&second), 1);
+        if matches!(format, Format::Table(_)) {
+            assert!(read(&second).starts_with("TIME "), "a heading in each file");
+        }
+        let mut output = Output::start(open(&first, format), format, false).unwrap();
+        output.notice(&notice(4));
+        assert!(output.finish(soon()).error.is_none());
+        assert_counts(format, &read(&first), if format.appends() { 3 } else { 1 });
+    }
+}
+
+#[test]
+fn nothing_at_all_is_whole_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for (at, format) in FORMATS.into_iter().enumerate() {
+        let path = dir.path().join(at.to_string());
+        let output = Output::start(open(&path, format), format, false).unwrap();
+        assert!(output.finish(soon()).error.is_none());
+        assert_counts(format, &fs::read_to_string(&path).unwrap(), 0);
+    }
+}
+
+fn pipe() -> (File, Target) {
+    let (reads, writes) = rustix::pipe::pipe().unwrap();
+    (reads.into(), Target::of(writes, "a pipe".to_owned()).unwrap())
+}
+
+#[test]
+fn on_a_pipe_the_end_is_written_when_the_run_ends() {
+    for format in FORMATS {
+        let (mut reads, target) = pipe();
+        let mut output = Output::start(target, format, false).unwrap();
+        assert!(output.writer().watched().is_some(), "its reader can go away");
+        output.notice(&notice(1));
+        block(output.flush());
+        output.notice(&notice(2));
+        assert!(output.finish(soon()).error.is_none());
+        let mut text = String::new();
+        reads.read_to_string(&mut text).unwrap();
+        assert_counts(format, &text, 2);
+        assert_eq!(text.matches(']').count(), usize::from(!format.appends()), "{text}");
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error_and_ends_the_writer() {
+    let (reads, target) = pipe();
+    let mut output = Output::start(target, Format::JsonStream, false).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(output.writer().ended()).poll(&mut context).is_pending(), "it can write");
+    drop(reads);
+    output.notice(&notice(1));
+    block(async {
+        output.flush().await;
+        output.writer().ended().await;
+    });
+    let ended = output.finish(soon());
+    assert!(ended.reader_closed && ended.error.is_none(), "{ended:?}");
+}
+
+#[test]
+fn a_device_that_is_full_is_an_error_with_its_name() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let target = Target::of(OwnedFd::from(full), "/dev/full".to_owned()).unwrap();
+    let mut output = Output::start(target, Format::JsonStream, false).unwrap();
+    output.notice(&notice(1));
+    let ended = output.finish(soon());
+    assert_eq!(ended.error.unwrap().raw_os_error(), Some(libc::ENOSPC));
+    assert_eq!((ended.target.as_str(), ended.reader_closed), ("/dev/full", false));
+}
+
+/// Nobody reads: the end comes at the deadline, and what did not get out is counted.
+#[test]
+fn a_reader_that_does_not_read_is_not_waited_for_longer_than_that() {
+    let (mut reads, target) = pipe();
+    let writer = Output::raw_writer(target).unwrap();
+    let mut chunk = Chunk::default();
+    for number in 0..20_000 {
+        chunk.add(true, |out| out.extend_from_slice(format!("line {number:06}\n").as_bytes()));
+    }
+    assert!(chunk.is_full());
+    let begun = Instant::now();
+    let ended = writer.finish(chunk, begun + Duration::from_millis(50));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(50), "{took:?}");
+    assert_eq!(ended.written + ended.not_written, 20_000);
+    assert!(ended.not_written > 0 && ended.error.is_none(), "{ended:?}");
+    // What is in the pipe ends with a whole line.
+    let mut text = vec![0; 1 << 20];
+    let length = reads.read(&mut text).unwrap();
+    assert!(length > 0 && text[..length].ends_with(b"\n"));
+}
+
+#[test]
+fn events_are_counted_and_gathered_until_they_are_worth_a_write() {
+    let dir = tempfile::tempdir().unwrap();
+    for (at, format) in FORMATS.into_iter().enumerate() {
+        let path = dir.path().join(at.to_string());
+        let mut output = Output::start(open(&path, format), format, false).unwrap();
+        let mut count = 0;
+        while !output.is_full() && count < 10_000 {
+            output.event(&rows::exit(3));
+            count += 1;
+        }
+        assert!(output.is_full() && count > 100, "{count}");
+        let ended = output.finish(soon());
+        assert_eq!((ended.written, ended.not_written), (count, 0));
+        let text = fs::read_to_string(&path).unwrap();
+        assert_counts(format, &text, usize::try_from(count).unwrap());
+        if format == Format::JsonPretty {
+            assert!(
+                text.starts_with("[\n  {\n    \"event_type\": \"process_exit\",\n"),
+                "{text:.80}"
+            );
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Makes instances of one plugin, at once or on a thread of its own.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{Error, Store, UpdateDeadline};
+
+use super::clock::{Clock, FIRST_LOOK, Overrun, processor_time};
+use super::component::one_line;
+use super::contract::Maker;
+use super::failure::Cause;
+use super::log::{Level, Log};
+use super::member::{Kind, Runtime};
+use super::state::State;
+use crate::confine::{self, Kept};
+
+/// An instance that is configured.
+pub(super) struct Live<K: Kind> {
+    pub(super) store: Store<State>,
+    pub(super) guest: Box<K::Guest>,
+}
+
+/// What instances are made of.
+pub(super) struct Recipe<K: Kind> {
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) maker: Maker<K::Guest>,
+    pub(super) config: String,
+}
+
+/// What became of an attempt.
+pub(super) struct Made<K: Kind> {
+    pub(super) outcome: Result<Live<K>, Trouble>,
+    /// What it said.
+    pub(super) lines: Vec<(Level, String)>,
+    /// The log of an instance that is none.
+    pub(super) said: Option<Log>,
+    /// Of the processor.
+    pub(super) took: Duration,
+}
+
+/// Why there is no instance.
+pub(super) enum Trouble {
+    Failed(Error),
+    Refused(String),
+}
+
+impl<K: Kind> Recipe<K> {
+    /// Instantiates and configures within this time. `said`: the log of the instance before, which goes on.
+    pub(super) fn make(&self, most: Duration, said: Option<Log>) -> Made<K> {
+        let began = processor_time();
+        let mut store = store(&self.runtime);
+        let state = store.data_mut();
+        state.clock = Clock::start(most, most);
+        if let Some(said) = said {
+            // What it said in this second counts for the new instance, too.
+            state.log = said;
+        }
+        let started = self.runtime.ticker.during(|| {
+            let guest = (self.maker)(&mut store)?;
+            let configured = K::configure(&guest, &mut store, &self.config)?;
+            Ok((guest, configured))
+        });
+        let lines = store.data_mut().log.take();
+        let took = processor_time().saturating_sub(began);
+        let trouble = match started {
+            Ok((guest, Ok(()))) => {
+                return Made { outcome: Ok(Live { store, guest }), lines, said: None, took };
+            }
+            Ok((_, Err(text))) => {
+                let end = text.floor_char_boundary(self.runtime.limits.text.min(1024));
+                Trouble::Refused(one_line(text.get(..end).unwrap_or_default()))
+            }
+            Err(error) => Trouble::Failed(error),
+        };
+        Made { outcome: Err(trouble), lines, said: Some(store.into_data().log), took }
+    }
+
+    /// The same on a thread of its own, within the time that the start may take. None: there is no thread for it.
+    pub(super) fn make_elsewhere(self: Arc<Self>, said: Option<Log>) -> Option<Receiver<Made<K>>>
+    where
+        K: 'static,
+    {
+        let (tell, made) = mpsc::channel();
+        let make = move || {
+            let _ = confine::thread(&Kept::NOTHING);
+            let _ = tell.send(self.make(self.runtime.limits.setup, said));
+        };
+        thread::Builder::new().name("plugin-renewal".to_owned()).spawn(make).ok().map(|_| made)
+    }
+}
+
+impl Trouble {
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Trouble::Failed(error) if Cause::of(error) == Cause::Stopped => Cause::Stopped,
+            Trouble::Failed(_) | Trouble::Refused(_) => Cause::Restart,
+        }
+    }
+
+    /// It had no time left.
+    pub(super) fn is_overrun(&self) -> bool {
+        matches!(self, Trouble::Failed(error) if Cause::of(error) == Cause::Deadline)
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Trouble::Failed(error) => write!(f, "cannot be started again: {}", reason(error)),
+            Trouble::Refused(text) => write!(f, "refuses its configuration now: {text}"),
+        }
+    }
+}
+
+pub(super) fn reason(error: &Error) -> String {
+    let known = error.downcast_ref::<Overrun>().map(ToString::to_string);
+    let known =
+        known.or_else(|| error.downcast_ref::<super::limits::Exceeded>().map(ToString::to_string));
+    let known =
+        known.or_else(|| error.downcast_ref::<super::state::Misuse>().map(ToString::to_string));
+    known.unwrap_or_else(|| error.root_cause().to_string())
+}
+
+fn store(runtime: &Runtime) -> Store<State> {
+    let limits = &runtime.limits;
+    let mut store = Store::new(&runtime.engine, State::new(limits));
+    store.limiter(|state| &mut state.holds);
+    store.set_hostcall_fuel(limits.copied);
+    store.set_max_component_handles(limits.handles);
+    let stop = runtime.stop.clone();
+    store.epoch_deadline_callback(move |mut store| {
+        if stop.is_asked() {
+            return Err(Error::new(Overrun::Stopped));
+        }
+        match store.data_mut().clock.look() {
+            Ok(()) => Ok(UpdateDeadline::Continue(1)),
+            Err(overrun) => Err(Error::new(overrun)),
+        }
+    });
+    store.set_epoch_deadline(FIRST_LOOK);
+    store
+}

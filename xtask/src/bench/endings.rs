@@ -1,0 +1,159 @@
+//! How long a run takes to end once it is asked to, and what a look at many processes takes.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Row;
+use super::run::{Bench, median};
+
+/// Milliseconds that the contract gives.
+const MOST_MS: f64 = 100.0;
+/// More than a run can last: the tracer ends before the opener.
+const ENDLESS: &str = "100000000";
+/// Opens that fill a pipe, the writer's buffer and the ring.
+const ENOUGH: &str = "400000";
+/// Processes that a snapshot looks at.
+const MANY: usize = 1000;
+
+/// A tracer that is ready, with its output where nobody else reads it.
+fn ready(bench: &Bench, options: &[&str], to: &Path) -> Result<Child> {
+    let mut command = bench.command(options);
+    if to == Path::new("-") {
+        command.stdout(Stdio::piped());
+    } else {
+        fs::write(to, "")?;
+        command.arg("--output").arg(to);
+    }
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut said = BufReader::new(child.stderr.take().context("a pipe")?);
+    let mut line = String::new();
+    said.read_line(&mut line)?;
+    ensure!(line.contains("ready"), "the tracer says {line:?}");
+    // Its last words have to go somewhere.
+    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+    Ok(child)
+}
+
+/// Milliseconds until the process has ended.
+fn end(mut child: Child, since: Instant, codes: &[i32]) -> Result<f64> {
+    let status = child.wait()?;
+    let ms = since.elapsed().as_secs_f64() * 1e3;
+    ensure!(status.code().is_some_and(|code| codes.contains(&code)), "it ended with {status}");
+    Ok(ms)
+}
+
+fn ask(child: &Child, signal: Signal) -> Result<Instant> {
+    let pid = Pid::from_raw(i32::try_from(child.id())?).context("a process id")?;
+    let now = Instant::now();
+    kill_process(pid, signal)?;
+    Ok(now)
+}
+
+fn idle(bench: &Bench) -> Result<f64> {
+    let child = ready(bench, &["--pid", "1"], &bench.file("out.json")?)?;
+    let since = ask(&child, Signal::TERM)?;
+    end(child, since, &[0])
+}
+
+/// Everything that an opener does as fast as it can goes into a file. `signal`: None: the duration ends it.
+fn loaded(bench: &Bench, signal: Option<Signal>) -> Result<f64> {
+    let (key, out) = (bench.file("endings.key")?, bench.file("out.json")?);
+    let mut opener = bench.opener(&["open", "--count", ENDLESS], &[&key])?;
+    let pid = opener.pid().to_string();
+    let duration = if signal.is_some() { "0" } else { "1" };
+    let child = ready(bench, &["--pid", &pid, "--duration", duration], &out)?;
+    let begun = Instant::now();
+    opener.go()?;
+    crypto_tracer_tests::until("the load", || {
+        fs::metadata(&out).is_ok_and(|found| found.len() > 1 << 20).then_some(())
+    });
+    let ms = match signal {
+        Some(signal) => {
+            let since = ask(&child, signal)?;
+            end(child, since, &[0])?
+        }
+        None => end(child, begun, &[0])? - 1000.0,
+    };
+    opener.kill()?;
+    Ok(ms)
+}
+
+/// Nobody reads: it cannot deliver what it holds, says so, and ends.
+fn unread(bench: &Bench) -> Result<f64> {
+    let key = bench.file("endings.key")?;
+    let opener = bench.opener(&["open", "--count", ENOUGH], &[&key])?;
+    let pid = opener.pid().to_string();
+    let child = ready(bench, &["--pid", &pid], Path::new("-"))?;
+    opener.end()?;
+    let since = ask(&child, Signal::TERM)?;
+    end(child, since, &[1])
+}
+
+/// From the wish to end to the end.
+pub(super) fn endings(bench: &Bench) -> Result<Vec<Row>> {
+    let ways: [(&str, &dyn Fn() -> Result<f64>); 5] = [
+        ("SIGTERM to the end, idle", &|| idle(bench)),
+        ("SIGTERM to the end, flat-out", &|| loaded(bench, Some(Signal::TERM))),
+        ("SIGINT to the end, flat-out", &|| loaded(bench, Some(Signal::INT))),
+        ("--duration to the end, flat-out", &|| loaded(bench, None)),
+        ("SIGTERM to the end, nobody reads", &|| unread(bench)),
+    ];
+    let mut rows = Vec::new();
+    for (what, way) in ways {
+        let times = (0..bench.rounds).map(|_| way()).collect::<Result<Vec<f64>>>()?;
+        let most = times.iter().copied().fold(0.0, f64::max);
+        let row = Row::new(what, median(times)?, "ms").at_most(MOST_MS);
+        rows.push(row.detail(format!("at most {most:.1}")));
+    }
+    Ok(rows)
+}
+
+/// Many processes that hold a key, until this is dropped.
+struct Many(Child);
+
+impl Many {
+    fn start(key: &Path) -> Result<Many> {
+        let script = format!(
+            "exec 7<\"$0\"; for i in $(seq {MANY}); do sleep 600 & done; echo there; \
+             cat >/dev/null; kill $(jobs -p)"
+        );
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &script]).arg(key).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut many = Many(shell.stderr(Stdio::null()).spawn()?);
+        let mut there = [0; 6];
+        many.0.stdout.as_mut().context("a pipe")?.read_exact(&mut there)?;
+        Ok(many)
+    }
+}
+
+impl Drop for Many {
+    fn drop(&mut self) {
+        // The shell ends them when its input ends.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// A snapshot of many processes.
+pub(super) fn snapshot(bench: &Bench) -> Result<Vec<Row>> {
+    let (key, out) = (bench.file("many.key")?, bench.file("snapshot.json")?);
+    let _many = Many::start(&key)?;
+    let mut times = Vec::new();
+    for _ in 0..bench.rounds {
+        let begun = Instant::now();
+        let status =
+            Command::new(&bench.program).args(["snapshot", "-q", "-o"]).arg(&out).status()?;
+        times.push(begun.elapsed());
+        ensure!(status.success(), "snapshot ended with {status}");
+        let held = fs::read_to_string(&out)?.matches("/many.key").count();
+        ensure!(held >= MANY, "only {held} processes hold it");
+    }
+    let seconds = times.iter().map(Duration::as_secs_f64).collect();
+    Ok(vec![Row::new("snapshot of 1 000 processes", median(seconds)?, "s").at_most(0.5)])
+}
