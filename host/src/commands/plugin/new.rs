@@ -20,12 +20,7 @@ pub(super) struct New {
     #[arg(value_name = "NAME", value_parser = crate_name)]
     name: String,
     /// What it does
-    #[arg(
-        long,
-        value_enum,
-        value_name = "classifier|redactor|filter",
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_enum, value_name = "KIND", allow_negative_numbers = true)]
     kind: Kind,
 }
 
