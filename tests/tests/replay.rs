@@ -122,6 +122,7 @@ fn a_live_run_is_replayed_byte_for_byte() {
         ("b.key", &material.key),
         ("c.site", b""),
         ("d.pem", b"-----BEGIN NOTHING-----\n"),
+        ("e.pem", &material.key),
     ] {
         let path = dir.path().join(name);
         fs::write(&path, content).unwrap();
@@ -137,6 +138,12 @@ fn a_live_run_is_replayed_byte_for_byte() {
     tracer.finish();
     let mode = fs::metadata(&record).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+
+    let recorded = String::from_utf8_lossy(&fs::read(&record).unwrap()).into_owned();
+    assert!(recorded.contains("-----BEGIN PRIVATE KEY-----"));
+    let key = String::from_utf8_lossy(&material.key).into_owned();
+    let body: Vec<&str> = key.lines().filter(|line| !line.starts_with("-----")).collect();
+    assert!(body.len() >= 3 && body.iter().all(|line| !recorded.contains(line)), "{body:?}");
 
     let (code, replayed, said) = replay(&record, plugins.iter().chain(&extended));
     assert_eq!(code, Some(0), "{said}");
