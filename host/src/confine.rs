@@ -12,7 +12,16 @@ use landlock::{
     ABI, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr,
 };
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_thread_res_gid,
+    set_thread_res_uid,
+};
+
+const NO_CAPABILITIES: CapabilitySets = CapabilitySets {
+    effective: CapabilitySet::empty(),
+    permitted: CapabilitySet::empty(),
+    inheritable: CapabilitySet::empty(),
+};
 
 /// The first kernel where whoever has a map's descriptor may use it without CAP_BPF.
 const MAPS_BY_DESCRIPTOR: (u32, u32) = (5, 19);
@@ -47,6 +56,47 @@ impl Kept {
         capabilities.set(CapabilitySet::CHOWN, gives);
         Kept { directory: Some(directory.to_owned()), capabilities }
     }
+}
+
+/// Whether this program may do more than who started it (AT_SECURE): file capabilities, set-user-id.
+pub fn is_elevated() -> bool {
+    // SAFETY: getauxval reads a value that the kernel gave at the start, and has no preconditions.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Gives up for good all that this program may do and who started it may not. To be called before there is any other
+/// thread.
+///
+/// # Errors
+/// It could not be given up.
+pub fn as_who_started_it() -> io::Result<()> {
+    if !is_elevated() {
+        return Ok(());
+    }
+    let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
+    rustix::thread::set_no_new_privs(true)?;
+    // What is not permitted, the kernel takes out of the ambient set too.
+    set_capabilities(None, NO_CAPABILITIES)?;
+    Ok(())
+}
+
+/// Does something as who started this program: opens the files that he named. Else he could reach through this program
+/// into directories that are closed to him.
+///
+/// # Errors
+/// The privileges could not be laid down, or taken up again.
+pub fn as_caller<T>(task: impl FnOnce() -> T) -> io::Result<T> {
+    if !is_elevated() {
+        return Ok(task());
+    }
+    let before = capabilities(None)?;
+    let laid_down = CapabilitySets { effective: CapabilitySet::empty(), ..before };
+    set_capabilities(None, laid_down)?;
+    let done = task();
+    set_capabilities(None, before)?;
+    Ok(done)
 }
 
 /// Gives up every privilege of this thread but these.
@@ -85,5 +135,75 @@ fn maps_by_descriptor() -> bool {
     match (numbers.next().flatten(), numbers.next().flatten()) {
         (Some(major), Some(minor)) => (major, minor) >= MAPS_BY_DESCRIPTOR,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    /// Whether this kernel has Landlock switched on.
+    fn has_landlock() -> bool {
+        const VERSION: libc::c_uint = 1;
+        // SAFETY: with this flag the call takes no memory.
+        let version = unsafe {
+            libc::syscall(
+                libc::SYS_landlock_create_ruleset,
+                std::ptr::null::<libc::c_void>(),
+                0_usize,
+                VERSION,
+            )
+        };
+        version > 0
+    }
+
+    /// All of it belongs to a thread, so a test can give it up too.
+    #[test]
+    fn nothing_is_written_but_in_the_folder_of_the_output() {
+        if !has_landlock() {
+            let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some();
+            assert!(!required, "this kernel has no Landlock");
+            return;
+        }
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let output = inside.path().join("events");
+        let there = outside.path().join("there");
+        fs::write(&there, "as it was").unwrap();
+        let confined = std::thread::scope(|scope| {
+            let task = || {
+                thread(&Kept::for_output(Some(&output), false)).unwrap();
+                let denied = |done: io::Result<()>| done.unwrap_err().kind();
+                let new = outside.path().join("new");
+                assert_eq!(denied(File::create(&new).map(drop)), ErrorKind::PermissionDenied);
+                assert_eq!(denied(fs::create_dir(&new)), ErrorKind::PermissionDenied);
+                assert_eq!(denied(fs::write(&there, "")), ErrorKind::PermissionDenied);
+                assert_eq!(denied(fs::remove_file(&there)), ErrorKind::PermissionDenied);
+                let append = File::options().append(true).open(&there).map(drop);
+                assert_eq!(denied(append), ErrorKind::PermissionDenied);
+                // Reading is the reader's business, and what permissions are for.
+                assert_eq!(fs::read_to_string(&there).unwrap(), "as it was");
+                fs::write(&output, "1").unwrap();
+                fs::rename(&output, inside.path().join("events.1")).unwrap();
+                fs::write(&output, "2").unwrap();
+                let sets = capabilities(None).unwrap();
+                assert!(sets.effective.is_empty() && sets.permitted.is_empty(), "{sets:?}");
+                assert!(rustix::thread::no_new_privs().unwrap());
+            };
+            scope.spawn(task).join()
+        });
+        confined.unwrap();
+        assert_eq!(fs::read(&output).unwrap(), b"2");
+
+        std::thread::scope(|scope| {
+            let task = || {
+                thread(&Kept::NOTHING).unwrap();
+                assert!(fs::write(&output, "3").is_err(), "without an output nothing is written");
+            };
+            scope.spawn(task).join()
+        })
+        .unwrap();
     }
 }

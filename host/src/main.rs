@@ -7,13 +7,9 @@ use crypto_tracer::cli::{self, Cli};
 use crypto_tracer::commands;
 use crypto_tracer::error::{Code, Failure};
 use crypto_tracer::printable::printable;
-use crypto_tracer::reader;
 use crypto_tracer::say::{Loudness, Say};
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|first| first == reader::ARGUMENT) {
-        return if reader::serve().is_ok() { ExitCode::SUCCESS } else { Code::Failed.into() };
-    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),

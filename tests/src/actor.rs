@@ -1,7 +1,7 @@
 //! Programs that do what is traced.
 
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Runs a program to its end, unheard, and returns its process id.
 ///
@@ -20,6 +20,7 @@ pub fn run(command: &mut Command) -> u32 {
 #[derive(Debug)]
 pub struct Actor {
     child: Child,
+    printed: Option<BufReader<ChildStdout>>,
     waits: bool,
 }
 
@@ -40,8 +41,9 @@ impl Actor {
     pub fn start(program: &str, arguments: &[&std::ffi::OsStr]) -> Actor {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Actor { child, waits: true }
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let printed = child.stdout.take().map(BufReader::new);
+        Actor { child, printed, waits: true }
     }
 
     /// Its process id.
@@ -60,6 +62,19 @@ impl Actor {
         input.write_all(b"go\n").expect("it waits for this");
     }
 
+    /// The next line that it prints.
+    ///
+    /// # Panics
+    ///
+    /// When it prints no text.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        if let Some(output) = self.printed.as_mut() {
+            output.read_line(&mut line).expect("it prints text");
+        }
+        line.trim_end().to_owned()
+    }
+
     /// Lets it go if that was not done, waits for its end, and returns what it printed.
     ///
     /// # Panics
@@ -71,8 +86,8 @@ impl Actor {
         }
         drop(self.child.stdin.take());
         let mut printed = String::new();
-        if let Some(mut output) = self.child.stdout.take() {
-            std::io::Read::read_to_string(&mut output, &mut printed).expect("it prints text");
+        if let Some(mut output) = self.printed.take() {
+            output.read_to_string(&mut printed).expect("it prints text");
         }
         let status = self.child.wait().expect("the child is ours");
         assert!(status.success(), "the actor ended with {status}");

@@ -1,7 +1,8 @@
 //! Which tests this machine can run.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Capabilities as the kernel numbers them.
@@ -34,6 +35,27 @@ pub fn why_not_wasi() -> Option<&'static str> {
     let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_WASI").is_some_and(|value| value == "1");
     assert!(there || !required, "CRYPTO_TRACER_REQUIRE_WASI=1, but {why}");
     (!there).then_some(why)
+}
+
+/// Makes the device of FUSE in a folder, for everybody, as distributions have it. None: this kernel has no FUSE.
+///
+/// # Panics
+///
+/// Where it has none, and `CRYPTO_TRACER_REQUIRE_BPF=1` says that this is a machine for tests; when it cannot be made.
+pub fn fuse_device(dir: &Path) -> Option<PathBuf> {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if !known.contains("\tfuse\n") {
+        let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some();
+        assert!(!required, "this kernel has no FUSE");
+        return None;
+    }
+    let everybody = |mode| fs::Permissions::from_mode(mode);
+    fs::set_permissions(dir, everybody(0o755)).expect("the folder is ours");
+    let device = dir.join("fuse");
+    let made = Command::new("mknod").arg(&device).args(["c", "10", "229"]).status();
+    assert!(made.is_ok_and(|made| made.success()), "mknod {}", device.display());
+    fs::set_permissions(&device, everybody(0o666)).expect("the device is ours");
+    Some(device)
 }
 
 fn reason() -> Option<&'static str> {

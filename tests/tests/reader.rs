@@ -5,11 +5,12 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crypto_tracer_tests::{
-    Event, Material, Tracer, actor, needs_bpf, output, program, run, temp_dir, until,
+    Event, Material, Tracer, actor, fuse_device, needs_bpf, output, program, run, temp_dir, until,
 };
 
 /// `nobody` on every distribution.
@@ -247,40 +248,83 @@ fn a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced() {
     assert!(own.is_empty(), "the tracer's own opens: {own:?}");
 }
 
+/// Whose files made readers hang twice has no beginnings read for a while; everybody else has.
+#[test]
+fn whoever_makes_readers_hang_is_left_alone_and_nobody_else() {
+    needs_bpf!();
+    let dir = temp_dir();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let file = |name: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, &Material::get().certificate).unwrap();
+        path
+    };
+    // Nobody else's files: what others do at the time would hang as well.
+    let ours = format!("{}/*", dir.path().display());
+    let tracer = Tracer::monitor(["--extended", "--file", &ours]);
+    let opened_by = |user: u32, path: &Path| {
+        let pid = run(Command::new("cat").arg(path).uid(user).gid(user));
+        let opened = |event: &Event| event.kind() == "file_open" && event.pid() == Some(pid);
+        tracer.wait_for("the open", opened).text("head").to_owned()
+    };
+    assert_eq!(opened_by(NOBODY, &file("before.pem")), "read");
+    // Its beginning was looked at, so nothing is owed for it.
+    let made = |name: &str| {
+        let path = file(name);
+        let whole = |event: &Event| event.text("file") == path.to_str().unwrap();
+        tracer.wait_for("its making", |event| event.kind() == "file_open" && whole(event));
+        path
+    };
+    let mut stopped = Vec::new();
+    for time in ["first.pem", "second.pem"] {
+        let mut running = readers(&tracer);
+        running.retain(|pid| stopped.iter().all(|held: &Stopped| held.0 != *pid));
+        let reader = running.pop().unwrap();
+        // Made before: that is an open too, and root's.
+        let (theirs, again) = (made(time), made(&format!("roots-{time}")));
+        signal(reader, libc::SIGSTOP);
+        stopped.push(Stopped(reader));
+        assert_eq!(opened_by(NOBODY, &theirs), "late");
+        // Root's file has another reader, once there is one.
+        until("another reader", || (opened_by(0, &again) == "read").then_some(()));
+    }
+    assert_eq!(opened_by(NOBODY, &file("third.pem")), "late");
+    assert_eq!(opened_by(0, &file("roots-third.pem")), "read");
+    let ended = tracer.finish();
+    let told = ended.said.iter().filter(|line| line.contains("at a file of user 65534"));
+    assert_eq!(told.count(), 2, "{:?}", ended.said);
+}
+
 #[test]
 fn file_systems_that_never_answer_delay_nothing() {
     needs_bpf!();
-    if !fs::read_to_string("/proc/filesystems").unwrap().contains("\tfuse\n") {
-        let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some();
-        assert!(!required, "this kernel has no FUSE");
-        return;
-    }
     let dir = temp_dir();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    // Where everybody may use it, as distributions have it.
-    let device = dir.path().join("fuse");
-    let made = Command::new("mknod").arg(&device).args(["c", "10", "229"]).status().unwrap();
-    assert!(made.success());
-    fs::set_permissions(&device, fs::Permissions::from_mode(0o666)).unwrap();
+    let Some(device) = fuse_device(dir.path()) else { return };
     let usual = dir.path().join("usual.pem");
     fs::write(&usual, &Material::get().certificate).unwrap();
 
     let tracer = Tracer::monitor(["--extended"]);
     let reader = readers(&tracer);
     let mut hanging = Vec::new();
-    for (mode, head) in
-        [("user", "remote"), ("overlay", "remote"), ("root", "remote"), ("bind", "denied")]
-    {
+    // What is mounted over a file in it can be reached through the descriptor alone.
+    for (mode, name, head) in [
+        ("user", "hang.pem", "remote"),
+        ("overlay", "hang.pem", "remote"),
+        ("root", "hang.pem", "remote"),
+        ("bind", "hang.pem", "read"),
+        ("through", "hang.pem", "denied"),
+        ("before", "wanted.pem", "read"),
+    ] {
         let below = dir.path().join(mode);
         fs::create_dir(&below).unwrap();
         std::os::unix::fs::chown(&below, Some(NOBODY), Some(NOBODY)).unwrap();
-        let user = if mode == "root" { "0" } else { "65534" };
+        let user = if matches!(mode, "root" | "through") { "0" } else { "65534" };
         let mut actor = actor!["as", user, "fuse", mode, &device, &below];
         actor.go();
         let pid = actor.pid();
         let event = tracer.wait_for(&format!("the open of {mode}"), |event| {
             event.pid() == Some(pid)
-                && (event.kind() == "process_exit" || event.text("file").contains("hang.pem"))
+                && (event.kind() == "process_exit" || event.text("file").contains(name))
         });
         assert_eq!(event.text("head"), head, "{mode}: {}", event.line());
         assert_eq!(event.text("file_type"), "unknown", "{}", event.line());

@@ -161,7 +161,7 @@ fn configurations_that_are_none() {
         (format!("{site}{site}"), &["site.wasm", "is named twice as a classifier"]),
         (
             format!("{site}sha256 = \"{pin}\"\n"),
-            &["site.wasm", "has sha256 ", &pin, "restore the file, or pin what is there"],
+            &["site.wasm", "has sha256 ", &pin, "restore the file", "sha256 = "],
         ),
         ("[[classifier]]\npath = \"gone.wasm\"\n".to_owned(), &["gone.wasm", "No such file"]),
         (format!("{site}allow = [\"everything\"]\n"), &["everything", "file-head"]),

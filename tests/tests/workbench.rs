@@ -3,9 +3,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{program, temp_dir, workspace};
+use crypto_tracer_tests::{program, temp_dir, trusted_dir, workspace};
 
 fn plugin<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
     Command::new(program()).arg("plugin").args(arguments).output().unwrap()
@@ -71,6 +72,38 @@ fn check_refuses_what_would_not_load_and_says_what_is_right() {
         assert!(said.contains(wanted) && said.contains(&*path.to_string_lossy()), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
+}
+
+/// "Would load" is what a run would say: it refuses a file that others can write, and has the configuration's limits.
+#[test]
+fn check_judges_as_a_run_does() {
+    let dir = trusted_dir();
+    let file = dir.path().join("site.wasm");
+    fs::copy(workspace().join("artifacts/classify-default.wasm"), &file).unwrap();
+    let mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    let config = dir.path().join("config.toml");
+    fs::write(&config, "[plugins]\nmemory = \"8MiB\"\ncomponent = \"1MiB\"\n").unwrap();
+    mode(0o644);
+    let words = [OsStr::new("check"), file.as_os_str(), OsStr::new("--config"), config.as_os_str()];
+    let checked = plugin(words);
+    assert_eq!(checked.status.code(), Some(0), "{}", err(&checked));
+    assert!(out(&checked).contains("  limits        memory 8 MiB, "), "{}", out(&checked));
+    mode(0o664);
+    let run = [OsStr::new("list"), OsStr::new("--classifier"), file.as_os_str()];
+    for words in [&words[..], &words[..2], &run] {
+        let refused = plugin(words);
+        assert_eq!(refused.status.code(), Some(2), "{words:?}: {}", out(&refused));
+        let said = err(&refused);
+        assert!(said.contains("`chmod go-w ") && said.contains("site.wasm"), "{words:?}: {said}");
+    }
+    mode(0o644);
+    fs::write(&config, "[plugins]\ncomponent = \"4KiB\"\n").unwrap();
+    let refused = plugin(words);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(err(&refused).contains("4096 bytes"), "{}", err(&refused));
+    fs::write(&config, "[plugin]\n").unwrap();
+    let refused = plugin(words);
+    assert_eq!(refused.status.code(), Some(2), "a run would not start: {}", out(&refused));
 }
 
 #[test]

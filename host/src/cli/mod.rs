@@ -4,7 +4,7 @@ mod complaint;
 mod doctor;
 mod document;
 mod examples;
-mod values;
+pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -28,7 +28,7 @@ pub(super) fn file() -> impl TypedValueParser<Value = OsString> {
 }
 
 /// A path that may be there or not.
-pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
+pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     file().map(PathBuf::from)
 }
 

@@ -10,6 +10,7 @@ use rustix::process::{Pid, test_kill_process};
 use super::document::failed;
 use crate::error::{Code, Failure};
 use crate::event::ProcessKey;
+use crate::interest::Interest;
 use crate::pipeline::Family;
 use crate::reader::{Reader, SeenProcess};
 use crate::say::Say;
@@ -17,7 +18,7 @@ use crate::source::Source;
 use crate::stop::Stop;
 
 /// How long the look at `/proc` may take before the run starts without it.
-const SCAN: Duration = Duration::from_secs(2);
+const SCAN: Duration = Duration::from_secs(4);
 /// How long where the run cannot do without it.
 const SCAN_NEEDED: Duration = Duration::from_secs(10);
 /// In `/proc/PID/stat`: a kernel thread. Before Linux 6.8 `status` does not tell.
@@ -61,16 +62,23 @@ fn unfit(pid: u32, status: &str, stat: &str) -> Option<String> {
     kernels.then(|| "it is one of the kernel's own, which open no files".to_owned())
 }
 
-/// All processes that are there already. `follow`: whose descendants are wanted is only to know from them.
+/// All processes that are there already. `follow`: whose descendants are wanted is only to know from them. Of what
+/// they have mapped, what somebody is interested in.
 pub(super) fn scan(
     reader: &mut Reader,
+    interest: &Interest,
     follow: bool,
     stop: &Stop,
     say: Say,
 ) -> Result<Vec<SeenProcess>, Failure> {
     let patience = if follow { SCAN_NEEDED } else { SCAN };
-    let seen = reader.scan(Instant::now() + patience, stop);
-    seen.map_or_else(|| unseen(follow, stop, say).map(|()| Vec::new()), Ok)
+    let Some((seen, hidden)) = reader.scan(interest, Instant::now() + patience, stop) else {
+        return unseen(follow, stop, say).map(|()| Vec::new());
+    };
+    if hidden > 0 {
+        say.error(format_args!("what {hidden} processes had before the start is not known"));
+    }
+    Ok(seen)
 }
 
 /// Names to the kernel side all that descend from this process already; those that they make from then on it finds by

@@ -11,6 +11,7 @@ use super::line;
 use super::trace::{self, RING_BYTES};
 use crate::cli::{self, DocumentPrint, PluginArgs};
 use crate::config::Config;
+use crate::confine;
 use crate::document::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
 use crate::enrich::MOST_PROCESSES;
 use crate::error::Failure;
@@ -51,6 +52,8 @@ pub(super) fn doctor(arguments: &cli::Doctor, say: Say) -> Result<(), Failure> {
     // A run reads its configuration first.
     let refused = survey.refused.take().map(trace::refused);
     let failure = configured.err().or(refused);
+    // The rest is a matter of the caller's own files.
+    confine::as_who_started_it().map_err(failed)?;
     let told = tell(survey, failure.as_ref(), ring_bytes);
     if let Some(target) = document::target(&print, new, &stop)? {
         document::print(&told, &print, target, &stop)?;

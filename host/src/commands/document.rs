@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 
+use super::line;
 use crate::cli::{DocumentFormat, DocumentPrint};
 use crate::document::Document;
 use crate::error::{Code, Failure};
@@ -10,7 +11,8 @@ use crate::stop::Stop;
 
 /// Whether the output can be opened later, as far as that is to know.
 pub(super) fn check(print: &DocumentPrint) -> Result<(), Failure> {
-    print.output.as_deref().map_or(Ok(()), Target::check).map_err(failed)
+    let Some(path) = &print.output else { return Ok(()) };
+    line::named_by_user(|| Target::check(path)).map_err(failed)
 }
 
 /// Opens where the document goes. None: the end was asked for while nobody read it.
@@ -20,7 +22,7 @@ pub(super) fn target(
     stop: &Stop,
 ) -> Result<Option<DocumentTarget>, Failure> {
     match &print.output {
-        Some(path) => DocumentTarget::open(path, new, stop).map_err(failed),
+        Some(path) => line::named_by_user(|| DocumentTarget::open(path, new, stop)).map_err(failed),
         None => {
             let target = DocumentTarget::standard_output().map(Some);
             target.context("cannot use standard output").map_err(failed)

@@ -13,7 +13,7 @@ use crate::confine::{self, Kept};
 use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
-use crate::output::{Ended, Format, Look, NewFile, Output, Target};
+use crate::output::{Ended, Format, Look, NewFile, OpenError, Output, Target};
 use crate::plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Trust};
 use crate::reader::SeenProcess;
 use crate::say::Say;
@@ -23,8 +23,12 @@ use crate::stop::Stop;
 
 /// Reads the configuration; one that is not obeyed is a bad argument.
 pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Failure> {
-    let config = Config::load(arguments.config.as_deref(), trust);
-    config.map_err(|error| Failure::new(Code::Usage, error))
+    read_config(arguments.config.as_deref(), trust)
+}
+
+/// The same, of this file, or of the usual one.
+pub(super) fn read_config(file: Option<&Path>, trust: &Trust) -> Result<Config, Failure> {
+    Config::load(file, trust).map_err(|error| Failure::new(Code::Usage, error))
 }
 
 /// Loads the plugins; a bad one is a bad argument. None: the end was asked for meanwhile.
@@ -108,11 +112,19 @@ pub(super) fn confine(output: Option<&Path>, new: NewFile) -> Result<(), Failure
     confined.map_err(|error| Failure { code: Code::Failed, error })
 }
 
+/// Opens a file that was named on the command line, by no other right than that of who named it.
+pub(super) fn named_by_user<T>(
+    open: impl FnOnce() -> Result<T, OpenError>,
+) -> Result<T, anyhow::Error> {
+    confine::as_caller(open).context("cannot lay down privileges")?.map_err(anyhow::Error::new)
+}
+
 /// Opens where the output goes. None: the end was asked for while nobody read it.
 pub(super) fn target(print: &Print, new: NewFile, stop: &Stop) -> Result<Option<Target>, Failure> {
     let target = match &print.output {
-        Some(path) => Target::open_waiting(path, format(print).appends(), new, stop)
-            .map_err(anyhow::Error::new),
+        Some(path) => {
+            named_by_user(|| Target::open_waiting(path, format(print).appends(), new, stop))
+        }
         None => Target::standard_output().map(Some).context("cannot use standard output"),
     };
     target.map_err(|error| Failure { code: Code::Failed, error })

@@ -7,6 +7,7 @@ use anyhow::anyhow;
 
 use super::before;
 use super::document::{self, failed};
+use super::looking::Looking;
 use super::trace::{self, Ready, Run};
 use crate::cli::{self, Processes, Trace};
 use crate::document::Run as Counted;
@@ -14,18 +15,13 @@ use crate::error::{Code, Failure};
 use crate::pipeline::{Profiler, Sink, Whose, Why, wall_now};
 use crate::printable::printable;
 use crate::progress::Progress;
-use crate::reader::{LookedAt, SeenProcess};
+use crate::reader::{LookedAt, Nursery, SeenProcess};
 use crate::say::Say;
 use crate::select::Kinds;
 use crate::stats::Used;
 
-/// Processes that are looked into at once.
-const PAGE: usize = 64;
-/// How long that may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Traces until the processes have ended, or the duration is over.
-pub(super) fn profile(arguments: &cli::Profile, say: Say) -> Result<(), Failure> {
+pub(super) fn profile(arguments: &cli::Profile, nursery: Nursery, say: Say) -> Result<(), Failure> {
     let cli::Profile { duration, watched, capture, print, plugins } = arguments;
     let processes = Processes { duration: *duration, watched: watched.clone() };
     let trace = Trace { processes, ..Trace::default() };
@@ -40,7 +36,7 @@ pub(super) fn profile(arguments: &cli::Profile, say: Say) -> Result<(), Failure>
         say,
     };
     contradiction(watched)?;
-    let Some(begun) = trace::begin(&run)? else { return Ok(()) };
+    let Some(begun) = trace::begin(&run, nursery)? else { return Ok(()) };
     let target = document::target(print, begun.new, &begun.stop)?;
     let Some(target) = target else { return Ok(()) };
     let pipe = target.pipe().map_err(failed)?;
@@ -102,31 +98,21 @@ fn meant(watched: &cli::Watched, seen: &[SeenProcess]) -> Option<Vec<u32>> {
 
 /// The processes that are there, with what they have. `pids`: all that can be meant, where that is known.
 fn find(profiler: &mut Profiler, ready: &mut Ready, pids: Option<&[u32]>, say: Say) {
-    match pids {
-        Some(pids) => {
-            for pids in pids.chunks(PAGE) {
-                let until = Instant::now() + PATIENCE;
-                let looked = ready.heads.look(pids, ready.plugins.interest(), until);
-                found(profiler, ready, &looked);
-            }
+    let looking = match pids {
+        Some(pids) => Some(Looking::into(pids)),
+        None => Looking::into_all(&mut *ready.heads),
+    };
+    let unknown = looking.is_none_or(|mut looking| {
+        let stop = ready.stop.clone();
+        let interest = ready.plugins.interest().clone();
+        while let Some(looked) = looking.some(&mut *ready.heads, &interest, &stop) {
+            ready.meet_reader(say);
+            found(profiler, ready, &looked);
         }
-        None => {
-            let mut after = Some(0);
-            while let Some(from) = after {
-                let until = Instant::now() + PATIENCE;
-                let page = ready.heads.page((from, PAGE), ready.plugins.interest(), until);
-                let Some((looked, next)) = page else {
-                    if !ready.stop.is_asked() {
-                        say.error(
-                            "not all processes could be looked into: some may be missing from the profile",
-                        );
-                    }
-                    return;
-                };
-                found(profiler, ready, &looked);
-                after = next;
-            }
-        }
+        looking.unknown > 0
+    });
+    if unknown && !ready.stop.is_asked() {
+        say.error("not all processes could be looked into: some may be missing from the profile");
     }
 }
 

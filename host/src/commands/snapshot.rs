@@ -6,28 +6,28 @@ use anyhow::{Context, anyhow};
 
 use super::document::{self, failed};
 use super::line;
+use super::looking::Looking;
 use crate::cli;
 use crate::document::{Coverage, Seen, SnapshotBuilder};
 use crate::error::Failure;
-use crate::pipeline::{ReaderHeads, judge_looked, redactor, wall_now};
+use crate::pipeline::{AskHeads, ReaderHeads, judge_looked, redactor, wall_now};
 use crate::plugin::{Plugins, Trust};
-use crate::reader::{LookedAt, Reader};
+use crate::reader::{LookedAt, News, Nursery, Reader};
 use crate::say::Say;
 use crate::signals::Signals;
 use crate::stats::Used;
 use crate::stop::Stop;
 use crate::users::Users;
 
-/// Processes that are held in memory at once.
-const PAGE: usize = 64;
-/// How long the look into so many may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// How long the reader may take to say what it used.
 const LAST_WORD: Duration = Duration::from_millis(10);
 
 /// Looks once and prints.
-pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failure> {
+pub(super) fn snapshot(
+    arguments: &cli::Snapshot,
+    nursery: Nursery,
+    say: Say,
+) -> Result<(), Failure> {
     let stop = Stop::default();
     let _signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
     let trust = Trust::of_this_process();
@@ -36,7 +36,7 @@ pub(super) fn snapshot(arguments: &cli::Snapshot, say: Say) -> Result<(), Failur
     let Some(mut plugins) = plugins else { return Ok(()) };
     let new = line::new_file(&config)?;
     document::check(&arguments.print)?;
-    let reader = Reader::start().context("cannot start the reader").map_err(failed)?;
+    let reader = Reader::start(nursery).context("cannot start the reader").map_err(failed)?;
     let target = document::target(&arguments.print, new, &stop)?;
     let Some(target) = target else { return Ok(()) };
     // What is looked at has names that anybody may have chosen.
@@ -85,21 +85,22 @@ struct Look {
 
 impl Look {
     fn all(&mut self, plugins: &mut Plugins, stop: &Stop) {
-        let mut after = Some(0);
-        while let Some(from) = after {
-            let until = Instant::now() + PATIENCE;
-            let page = self.reader.reader.page((from, PAGE), plugins.interest(), until, stop);
-            let Some((processes, next)) = page else {
-                self.coverage.complete = false;
-                return;
-            };
+        let Some(mut looking) = Looking::into_all(&mut self.reader) else {
+            self.coverage.complete = false;
+            return;
+        };
+        while let Some(processes) = looking.some(&mut self.reader, plugins.interest(), stop) {
             for process in &processes {
                 if !self.own.contains(&process.pid) {
                     self.one(process, plugins);
                 }
             }
-            after = next;
+            if let Some(News::Replaced(pids, _)) = self.reader.news() {
+                self.own.extend(pids);
+            }
         }
+        self.coverage.complete &= looking.unknown == 0 && !stop.is_asked();
+        self.coverage.unreadable_processes += looking.unknown;
     }
 
     fn one(&mut self, process: &LookedAt, plugins: &mut Plugins) {

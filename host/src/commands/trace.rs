@@ -15,10 +15,10 @@ use crate::error::{Code, Failure};
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
     AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Reload,
-    Reopen, Sink, Stream, Why, Word,
+    Reopen, Sink, Stream, Why, Word, meet_reader,
 };
 use crate::plugin::{Plugins, Trust};
-use crate::reader::{Reader, SeenProcess};
+use crate::reader::{Nursery, Reader, SeenProcess};
 use crate::record::Start;
 use crate::say::{Loudness, Say};
 use crate::select::{COMM_BYTES, Kinds, Select};
@@ -64,7 +64,7 @@ pub(super) struct Begun {
 }
 
 /// From arguments to an attached kernel side. None: the end was asked for before.
-pub(super) fn begin(run: &Run<'_>) -> Result<Option<Begun>, Failure> {
+pub(super) fn begin(run: &Run<'_>, nursery: Nursery) -> Result<Option<Begun>, Failure> {
     let stop = Stop::default();
     // First: a thread that is there before takes signals as if nobody waited for them.
     let signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
@@ -76,7 +76,7 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Option<Begun>, Failure> {
     let Some(plugins) = plugins else { return Ok(None) };
     let new = line::new_file(&config)?;
     if let Some(path) = run.output {
-        Target::check(path).map_err(failed)?;
+        line::named_by_user(|| Target::check(path)).map_err(failed)?;
     }
     if let Some(record) = &run.capture.record {
         same::check_record(record, run.output)?;
@@ -84,7 +84,7 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Option<Begun>, Failure> {
     }
     run.trace.processes.watched.pid.iter().try_for_each(|&pid| before::check(pid))?;
 
-    let mut reader = Reader::start().context("cannot start the reader").map_err(failed)?;
+    let mut reader = Reader::start(nursery).context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
     line::warn(&select, plugins.interest(), run.say);
     let mut source = start_source(run, &select, &plugins, &reader, &config)?;
@@ -92,7 +92,9 @@ pub(super) fn begin(run: &Run<'_>) -> Result<Option<Begun>, Failure> {
     if watched.follow_children {
         before::follow(&watched.pid, &mut source, &mut reader, &stop, run.say)?;
     }
-    let seen = before::scan(&mut reader, watched.follow_children, &stop, run.say)?;
+    let interest = plugins.interest();
+    let seen = before::scan(&mut reader, interest, watched.follow_children, &stop, run.say)?;
+    meet_reader(reader.news(), &mut source, run.say);
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
     let status_every = config.output.status_every;
@@ -140,8 +142,9 @@ impl Begun {
     pub(super) fn ready(self, run: &Run<'_>) -> Result<Ready, Failure> {
         let Begun { stop, signals, trust, status_every, select, .. } = self;
         let Begun { plugins, mut reader, source, enrich, seen, .. } = self;
-        let recording =
-            run.capture.record.as_deref().map(Target::create_new).transpose().map_err(failed)?;
+        let recording = run.capture.record.as_deref();
+        let recording = recording.map(|path| line::named_by_user(|| Target::create_new(path)));
+        let recording = recording.transpose().map_err(failed)?;
         // Everything is attached and open: what is left to do needs no privileges.
         line::confine(run.output, self.new)?;
         reader.wait_to_be_known();
@@ -155,6 +158,11 @@ impl Begun {
 }
 
 impl Ready {
+    /// Leaves a reader out of the trace that took the place of one that hung.
+    pub(super) fn meet_reader(&mut self, say: Say) {
+        meet_reader(self.heads.news(), &mut self.begun.source, say);
+    }
+
     /// Runs to the end. `reopen` opens the output anew; None: it is no file that was named.
     pub(super) fn live<S: Sink>(
         self,
@@ -190,8 +198,8 @@ impl Ready {
 }
 
 /// Traces and prints a stream.
-pub(super) fn stream(run: &Run<'_>, print: &Print) -> Result<(), Failure> {
-    let Some(begun) = begin(run)? else { return Ok(()) };
+pub(super) fn stream(run: &Run<'_>, nursery: Nursery, print: &Print) -> Result<(), Failure> {
+    let Some(begun) = begin(run, nursery)? else { return Ok(()) };
     let new = begun.new;
     let Some(target) = line::target(print, new, &begun.stop)? else { return Ok(()) };
     let ready = begun.ready(run)?;

@@ -11,7 +11,7 @@ use crate::event::{
 
 /// 10:30:45.123 of some day.
 const AT: Timestamp = Timestamp(1_733_653_845_123_456);
-const HEADING: &str = "TIME             PID PROCESS         WHAT";
+const HEADING: &str = "TIME             PID PROCESS         WHAT DETAILS";
 
 struct ShowAll;
 

@@ -316,11 +316,11 @@ mod tests {
     fn what_is_there_is_appended_to_or_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
-        std::fs::write(&path, "before").unwrap();
+        std::fs::write(&path, "before\n").unwrap();
         let appends = Target::open(&path, true, NewFile::default()).unwrap();
         assert_eq!(appends.offset(), None, "always at its end");
         rustix::io::write(&appends.fd, b"+").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"before+");
+        assert_eq!(std::fs::read(&path).unwrap(), b"before\n+");
         let replaces = Target::open(&path, false, NewFile::default()).unwrap();
         assert_eq!(replaces.offset(), Some(0));
         rustix::io::write(&replaces.fd, b"new").unwrap();

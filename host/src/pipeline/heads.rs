@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
 use crate::interest::Interest;
 use crate::plugin::Plugins;
-use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal};
+use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal, Wanted};
 use crate::stats::Usage;
 use crate::stop::Stop;
 
@@ -36,17 +36,17 @@ const REMOTE: [u32; 16] = [
 /// Who reads files and `/proc`.
 pub trait AskHeads: std::fmt::Debug {
     /// Answers in order, not later than `until`; None is one that did not come.
-    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>>;
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>>;
 
     /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it. None: it is not to be
     /// found. Fewer than were asked for: the others were not answered.
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
 
-    /// Looks into these processes, as far as they are there and it can be done by `until`.
-    fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt>;
+    /// All process ids there are. None: they did not come by `until`.
+    fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>>;
 
-    /// Looks into some of all processes: see [`Reader::page`].
-    fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page>;
+    /// Looks into these processes; without an interest only at who they are. None: not all came by `until`.
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked;
 
     /// Whether somebody wants to be told of [`AskHeads::opened`] files.
     fn keeps_all(&self) -> bool {
@@ -54,7 +54,7 @@ pub trait AskHeads: std::fmt::Debug {
     }
 
     /// Files that were opened, whether a classifier wants to see their beginnings or not.
-    fn opened(&mut self, files: &[HeadQuestion], until: Instant) {
+    fn opened(&mut self, files: &[Wanted], until: Instant) {
         let _ = (files, until);
     }
 
@@ -75,8 +75,8 @@ pub trait AskHeads: std::fmt::Debug {
     }
 }
 
-/// Processes, and where to go on, if there are more.
-pub type Page = (Vec<LookedAt>, Option<u32>);
+/// Those processes that are there; None: not all came in time.
+pub type Looked = Option<Vec<LookedAt>>;
 
 /// The reader of a live run.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ pub struct ReaderHeads {
 }
 
 impl AskHeads for ReaderHeads {
-    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>> {
         self.reader.heads(files, until, &self.stop)
     }
 
@@ -96,12 +96,12 @@ impl AskHeads for ReaderHeads {
         self.reader.cgroups(wanted, until, &self.stop)
     }
 
-    fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt> {
-        self.reader.look(pids, interest, until, &self.stop).unwrap_or_default()
+    fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>> {
+        self.reader.all_pids(until, &self.stop)
     }
 
-    fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
-        self.reader.page(from, interest, until, &self.stop)
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked {
+        self.reader.look(pids, interest, until, &self.stop)
     }
 
     fn news(&mut self) -> Option<News> {
@@ -137,7 +137,7 @@ impl<'a> Heads<'a> {
             }
             _ => None,
         });
-        let (places, questions): (Vec<usize>, Vec<HeadQuestion>) = wanted.unzip();
+        let (places, questions): (Vec<usize>, Vec<Wanted>) = wanted.unzip();
         let answers = if questions.is_empty() { Vec::new() } else { from.ask(&questions, until) };
         if from.keeps_all() {
             from.opened(&opened(events), until);
@@ -193,14 +193,14 @@ impl HeadOf<'_, '_> {
             from.ask(&[question(self.process, self.file)], *until).pop().flatten()
         });
         if answer.is_none() && !std::mem::replace(&mut self.missed, true) {
-            from.unanswered(&question(self.process, self.file));
+            from.unanswered(&question(self.process, self.file).file);
         }
         answer.as_ref()
     }
 }
 
 /// All files of these events whose beginnings may be looked at.
-fn opened(events: &[EnrichedEvent]) -> Vec<HeadQuestion> {
+fn opened(events: &[EnrichedEvent]) -> Vec<Wanted> {
     let files = events.iter().filter_map(|event| match &event.what {
         EnrichedWhat::FileOpen { file, .. } => {
             (!is_remote(file)).then(|| question(&event.process, file))
@@ -214,8 +214,8 @@ fn is_remote(file: &OpenedFile) -> bool {
     file.foreign_user_ns || REMOTE.contains(&file.sb_magic)
 }
 
-fn question(process: &ProcessFacts, file: &OpenedFile) -> HeadQuestion {
-    HeadQuestion {
+fn question(process: &ProcessFacts, file: &OpenedFile) -> Wanted {
+    let question = HeadQuestion {
         pid: process.key.tgid,
         nameless: file.path.deleted || file.path.unreachable || file.path.pseudo,
         mount_ns: process.mount_ns,
@@ -225,5 +225,6 @@ fn question(process: &ProcessFacts, file: &OpenedFile) -> HeadQuestion {
         inode: file.inode,
         ctime_ns: file.ctime_ns,
         sb_magic: file.sb_magic,
-    }
+    };
+    Wanted { file: question, uid: process.uid, size: file.size }
 }

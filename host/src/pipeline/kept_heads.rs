@@ -9,10 +9,10 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::heads::{AskHeads, Page};
+use super::heads::{AskHeads, Looked};
 use super::wall_now;
 use crate::interest::Interest;
-use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Refusal};
+use crate::reader::{HeadAnswer, HeadQuestion, News, Refusal, Wanted};
 use crate::stats::Usage;
 
 /// A question and what came back.
@@ -80,10 +80,13 @@ impl KeptHeads {
 }
 
 impl AskHeads for KeptHeads {
-    fn ask(&mut self, files: &[HeadQuestion], until: Instant) -> Vec<Option<HeadAnswer>> {
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>> {
         let answers = self.inner.ask(files, until);
-        files.iter().zip(&answers).for_each(|(file, answer)| self.note(file, answer.as_ref()));
-        let asked = files.iter().cloned().zip(answers.iter().cloned());
+        files
+            .iter()
+            .zip(&answers)
+            .for_each(|(wanted, answer)| self.note(&wanted.file, answer.as_ref()));
+        let asked = files.iter().map(|wanted| wanted.file.clone()).zip(answers.iter().cloned());
         self.kept.borrow_mut().heads.extend(asked);
         answers
     }
@@ -92,24 +95,25 @@ impl AskHeads for KeptHeads {
         true
     }
 
-    fn opened(&mut self, files: &[HeadQuestion], until: Instant) {
+    fn opened(&mut self, files: &[Wanted], until: Instant) {
         let mut now = HashSet::new();
-        let unknown = files.iter().filter(|file| {
-            let key = self.hash.hash_one(which(file));
+        let unknown = files.iter().filter(|wanted| {
+            let key = self.hash.hash_one(which(&wanted.file));
             self.known.get(&key) != Some(&true) && now.insert(key)
         });
-        let unknown: Vec<HeadQuestion> = unknown.cloned().collect();
+        let unknown: Vec<Wanted> = unknown.cloned().collect();
         let mut bytes = 0;
         for part in unknown.chunks(PART) {
             if bytes >= MOST_OPENED {
                 break;
             }
             let answers = self.inner.ask(part, until);
-            for (file, answer) in part.iter().zip(&answers) {
+            for (Wanted { file, .. }, answer) in part.iter().zip(&answers) {
                 self.note(file, answer.as_ref());
                 bytes += size(file, answer.as_ref());
             }
-            self.kept.borrow_mut().others.extend(part.iter().cloned().zip(answers));
+            let asked = part.iter().map(|wanted| wanted.file.clone()).zip(answers);
+            self.kept.borrow_mut().others.extend(asked);
         }
     }
 
@@ -120,13 +124,13 @@ impl AskHeads for KeptHeads {
         paths
     }
 
-    /// Not kept: a recording is for streams.
-    fn look(&mut self, pids: &[u32], interest: &Interest, until: Instant) -> Vec<LookedAt> {
-        self.inner.look(pids, interest, until)
+    fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>> {
+        self.inner.all_pids(until)
     }
 
-    fn page(&mut self, from: (u32, usize), interest: &Interest, until: Instant) -> Option<Page> {
-        self.inner.page(from, interest, until)
+    /// Not kept: a recording is for streams.
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked {
+        self.inner.look(pids, interest, until)
     }
 
     fn news(&mut self) -> Option<News> {
@@ -243,9 +247,9 @@ impl Recorded {
 }
 
 impl AskHeads for RecordedHeads {
-    fn ask(&mut self, files: &[HeadQuestion], _until: Instant) -> Vec<Option<HeadAnswer>> {
+    fn ask(&mut self, files: &[Wanted], _until: Instant) -> Vec<Option<HeadAnswer>> {
         let mut known = self.0.borrow_mut();
-        files.iter().map(|file| known.answer(file)).collect()
+        files.iter().map(|wanted| known.answer(&wanted.file)).collect()
     }
 
     fn unanswered(&mut self, file: &HeadQuestion) {
@@ -266,11 +270,11 @@ impl AskHeads for RecordedHeads {
     }
 
     /// Nobody is there any more.
-    fn look(&mut self, _: &[u32], _: &Interest, _: Instant) -> Vec<LookedAt> {
-        Vec::new()
+    fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {
+        None
     }
 
-    fn page(&mut self, _: (u32, usize), _: &Interest, _: Instant) -> Option<Page> {
+    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
         None
     }
 }

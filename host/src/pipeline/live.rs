@@ -15,6 +15,7 @@ use crate::boot;
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
 use crate::reader::News;
+use crate::say::Say;
 use crate::signals::Signals;
 use crate::source::Source;
 use crate::stats::{Missing, Stats, Usage};
@@ -191,28 +192,10 @@ impl<S: Sink> Live<S> {
             // Lets the signals, the duration and the output have their say at any event rate.
             tokio::task::yield_now().await;
         }
-        self.meet_reader();
+        meet_reader(self.line.heads.news(), &mut self.source, self.line.say);
         self.tell(false);
         self.line.sink.flush().await;
         Ok(drained)
-    }
-
-    /// A reader that took the place of one that hung is left out of the trace before it opens anything.
-    fn meet_reader(&mut self) {
-        let say = &self.line.say;
-        match self.line.heads.news() {
-            None => {}
-            Some(News::Off) => say.error(format_args!(
-                "the reader hung too often: beginnings of files are not looked at any more"
-            )),
-            Some(News::Replaced(pids)) => {
-                let own: Vec<u32> = pids.into_iter().chain([std::process::id()]).collect();
-                match self.source.set_own(&own) {
-                    Ok(()) => say.info("the reader hung and was replaced"),
-                    Err(error) => say.error(format_args!("the new reader is traced: {error}")),
-                }
-            }
-        }
     }
 
     fn take_batch(&mut self) -> usize {
@@ -326,6 +309,24 @@ impl<S: Sink> Live<S> {
         let output = self.line.sink.finish(until);
         let reader = self.line.heads.usage(over);
         Ok(Outcome { stats: self.line.stats, output, why, recording, reader })
+    }
+}
+
+/// A reader that took the place of one that hung is left out of the trace before it opens anything.
+pub fn meet_reader(news: Option<News>, source: &mut Source, say: Say) {
+    match news {
+        None => {}
+        Some(News::Off) => say.error(format_args!(
+            "readers hung too often: for a while beginnings of files are not looked at"
+        )),
+        Some(News::Replaced(pids, whose)) => {
+            let own: Vec<u32> = pids.into_iter().chain([std::process::id()]).collect();
+            let at = whose.map(|uid| format!(" at a file of user {uid}")).unwrap_or_default();
+            match source.set_own(&own) {
+                Ok(()) => say.info(format_args!("the reader hung{at} and was replaced")),
+                Err(error) => say.error(format_args!("the new reader is traced: {error}")),
+            }
+        }
     }
 }
 

@@ -183,7 +183,8 @@ impl Sink for Profiler {
             return;
         }
         let pids: Vec<u32> = fresh.iter().map(|(met, _)| met.pid).take(MOST_LOOKED).collect();
-        let looked = heads.look(&pids, plugins.interest(), Instant::now() + WAIT);
+        let looked = heads.look(&pids, Some(plugins.interest()), Instant::now() + WAIT);
+        let looked = looked.unwrap_or_default();
         for (mut met, begins) in fresh {
             // The pid of one that ended may be used again.
             let same = |process: &&LookedAt| {

@@ -22,6 +22,8 @@ const SETS: usize = 8192;
 const LABEL_BYTES: usize = 2 << 20;
 /// A file that changed so lately may change again without another ctime, in nanoseconds.
 const YOUNG_NS: i128 = 50_000_000;
+/// The same where the file system keeps whole seconds, or two.
+const YOUNG_WHOLE_NS: i128 = 2_000_000_000;
 
 pub(super) struct Classifier;
 
@@ -52,6 +54,12 @@ pub(super) struct Classifiers {
     prediction: Prediction,
     /// Wall clock of a replay, in nanoseconds; None: the machine's.
     pub(super) now_ns: Option<i128>,
+}
+
+/// Whether another change would show in the change time.
+fn is_settled(ctime_ns: i128, now_ns: i128) -> bool {
+    let young = if ctime_ns % 1_000_000_000 == 0 { YOUNG_WHOLE_NS } else { YOUNG_NS };
+    now_ns - ctime_ns >= young
 }
 
 impl Classifiers {
@@ -91,7 +99,7 @@ impl Classifiers {
         self.prediction.learn(file.path.file_name(), verdict.head != HeadOutcome::NotNeeded);
         let came = matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read);
         let now_ns = self.now_ns.unwrap_or_else(wall_ns);
-        if sure && came && !emptied && now_ns - file.ctime_ns >= YOUNG_NS {
+        if sure && came && !emptied && is_settled(file.ctime_ns, now_ns) {
             self.remember(key, &verdict);
         }
         verdict

@@ -9,7 +9,7 @@ use wasmtime::component::types::ComponentItem;
 use super::classifier::Classifier;
 use super::component::Code;
 use super::contract;
-use super::failure::{LoadError, Problem};
+use super::failure::{LoadError, PluginSource, Problem};
 use super::filter::Filter;
 use super::log::LogLine;
 use super::member::{Kind, Member, Runtime};
@@ -60,6 +60,10 @@ pub struct Inspection {
 /// What keeps it from running.
 pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError> {
     let failed = |kind, problem| LoadError { kind, plugin: spec.source.to_string(), problem };
+    if let PluginSource::File(path) = &spec.source {
+        let trusted = setup.trust.check_plugin(path, spec.origin);
+        trusted.map_err(|untrusted| failed("plugin", Problem::Untrusted(untrusted)))?;
+    }
     let runtime = Arc::new(setup.runtime()?);
     let code = Code::load(&runtime, spec, None, None);
     let code = code.map_err(|problem| failed("plugin", problem))?;

@@ -1,120 +1,211 @@
 //! Reads the beginning of a file that another process opened, without following anything that an attacker may have
-//! put in its place meanwhile.
+//! put in its place meanwhile, and without asking a file system that may never answer.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, open, openat, openat2,
+    statx,
+};
 use rustix::io::Errno;
 
-use super::protocol::{HeadAnswer, HeadQuestion, Refusal};
-use super::secrets;
+use super::mounts::Mounts;
+use super::places::{self, Places};
+use super::protocol::{HeadAnswer, HeadQuestion, Refusal, Wanted};
+use super::{look, secrets};
 
 /// Bytes that are read at most, as the contract says.
 pub(super) const HEAD_BYTES: usize = 65_536;
 
-/// File systems where the inode that the kernel names is not the one that stat names.
-const INODE_DIFFERS: [u32; 3] = [OVERLAYFS, BTRFS, BCACHEFS];
 const OVERLAYFS: u32 = 0x794c_7630;
 const BTRFS: u32 = 0x9123_683e;
 const BCACHEFS: u32 = 0xca45_1a4e;
+/// File systems that show programs another device number than the kernel has.
+pub(super) const WITHOUT_DEVICE: [(u32, &str); 3] =
+    [(OVERLAYFS, "overlay"), (BTRFS, "btrfs"), (BCACHEFS, "bcachefs")];
 
 /// Answers one question.
-pub(super) fn read(question: &HeadQuestion) -> HeadAnswer {
-    match found(question) {
+pub(super) fn read(wanted: &Wanted, places: &mut Places) -> HeadAnswer {
+    match found(wanted, places) {
         Ok((file, size)) => HeadAnswer { head: beginning(&file), size: Some(size) },
         Err(refusal) => HeadAnswer { head: Err(refusal), size: None },
     }
 }
 
 /// The file, opened so that nothing happens to it yet.
-fn found(question: &HeadQuestion) -> Result<(OwnedFd, u64), Refusal> {
+fn found(wanted: &Wanted, places: &mut Places) -> Result<(OwnedFd, u64), Refusal> {
+    let question = &wanted.file;
     let mut denied = false;
-    for root in roots(question) {
-        let opened = match &root {
-            Ok(root) if !question.nameless => below(root, &question.path),
-            Ok(_) => Err(Errno::NOENT),
-            Err(error) => Err(*error),
-        };
+    let mut look = |pid| {
+        let opened = root(pid).and_then(|root| below(&root, pid, &question.path));
         match opened {
-            Ok(file) => {
-                if let Some(size) = same(&file, question) {
-                    return Ok((file, size));
-                }
-            }
+            Ok(file) => return same(&file, pid, wanted).map(|size| (file, size)),
             Err(Errno::ACCESS | Errno::PERM) => denied = true,
             Err(_) => {}
         }
-    }
-    if let Some(found) = by_descriptor(question) {
-        return Ok(found);
-    }
-    Err(if denied { Refusal::Denied } else { Refusal::Gone })
-}
-
-/// Directories below which the path may be looked up: the process's own root; when it is gone, the reader's, if that
-/// is the same one.
-fn roots(question: &HeadQuestion) -> impl Iterator<Item = Result<OwnedFd, Errno>> {
-    const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-    let theirs = format!("/proc/{}/root", question.pid);
-    let wanted = (question.mount_ns, question.root);
-    let own = move || {
-        let mount_ns = u32::try_from(rustix::fs::stat("/proc/self/ns/mnt").ok()?.st_ino).ok()?;
-        let root = open("/", DIRECTORY, Mode::empty()).ok()?;
-        let stat = fstat(&root).ok()?;
-        let is_it = wanted == (mount_ns, (kernel_dev(stat.st_dev), stat.st_ino));
-        is_it.then_some(Ok(root))
+        None
     };
-    std::iter::once_with(move || open(&theirs, DIRECTORY, Mode::empty()))
-        .chain(std::iter::once_with(own).flatten())
+    let found = if question.nameless { None } else { by_name(question, places, &mut look) };
+    // It may have lost its name since.
+    let found = found.or_else(|| by_descriptor(wanted));
+    found.ok_or(if denied { Refusal::Denied } else { Refusal::Gone })
 }
 
-fn below(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+/// By the process itself; when it is gone, by whoever sees the same: often that is the reader.
+fn by_name<T>(
+    question: &HeadQuestion,
+    places: &mut Places,
+    mut look: impl FnMut(u32) -> Option<T>,
+) -> Option<T> {
+    if let Some(found) = look(question.pid) {
+        return Some(found);
+    }
+    if sees_the_same(question) {
+        return look(std::process::id());
+    }
+    let others = if is_there(question) { Vec::new() } else { places.of(question) };
+    others.into_iter().find_map(look)
+}
+
+/// Whether the process is there still, in the mount namespace that it was in: then nobody sees more than it does.
+fn is_there(question: &HeadQuestion) -> bool {
+    question.mount_ns == 0 || places::mount_ns(question.pid) == Some(question.mount_ns)
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// The directory that is `/` for a process.
+fn root(pid: u32) -> Result<OwnedFd, Errno> {
+    open(format!("/proc/{pid}/root"), DIRECTORY, Mode::empty())
+}
+
+/// Whether the reader has the process's mounts and root.
+fn sees_the_same(question: &HeadQuestion) -> bool {
+    let own = || {
+        let mount_ns = places::mount_ns(std::process::id())?;
+        let root = open("/", DIRECTORY, Mode::empty()).ok()?;
+        let stat = known(&root, "")?;
+        Some((mount_ns, (dev(&stat), stat.stx_ino)))
+    };
+    own() == Some((question.mount_ns, question.root))
+}
+
+/// Opens what is under this path, whole, below that root of that process.
+fn below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
     let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
-    let (_, path) = path.split_at(start);
-    openat2(
-        root,
-        OsStr::from_bytes(path),
-        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS,
-    )
+    let (_, relative) = path.split_at(start);
+    let open = |more: ResolveFlags| {
+        openat2(
+            root,
+            OsStr::from_bytes(relative),
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS | more,
+        )
+    };
+    // What the kernel knows already asks nobody. A file that was just opened is known, as a rule.
+    match open(ResolveFlags::CACHED) {
+        // Before Linux 5.12 it does not know the flag.
+        Err(Errno::AGAIN | Errno::INVAL) => {}
+        opened => return opened,
+    }
+    // The mount that a process has its root in is not in its list, when it is not all of the mount.
+    let mounts = Mounts::of(pid);
+    let leads_away =
+        mounts.lead_away(path) || mount(root, &mounts).is_none_or(|(_, remote)| remote);
+    if leads_away {
+        return Err(Errno::ACCESS);
+    }
+    open(ResolveFlags::empty())
 }
 
 /// A file without a name, if the process still has it open.
-fn by_descriptor(question: &HeadQuestion) -> Option<(OwnedFd, u64)> {
+fn by_descriptor(wanted: &Wanted) -> Option<(OwnedFd, u64)> {
     /// Descriptors that are looked at: a process may have a million.
-    const MOST: usize = 1024;
-    if !question.nameless {
-        return None;
-    }
-    let directory = format!("/proc/{}/fd", question.pid);
+    const MOST: usize = 65_536;
+    /// How long that may take: others wait.
+    const LONGEST: Duration = Duration::from_millis(200);
+    let start = Instant::now();
+    let directory = format!("/proc/{}/fd", wanted.file.pid);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = open(&directory, flags, Mode::empty()).ok()?;
     let entries = rustix::fs::Dir::read_from(&directory).ok()?;
-    entries.take(MOST).filter_map(Result::ok).find_map(|entry| {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let file = openat(&directory, entry.file_name(), flags, Mode::empty()).ok()?;
-        same(&file, question).map(|size| (file, size))
+    let mounts = Mounts::of(wanted.file.pid);
+    let near = |name: &std::ffi::CStr| {
+        // Even the way through a descriptor may ask a server.
+        !mounts.have_remote()
+            || look::info(wanted.file.pid, OsStr::from_bytes(name.to_bytes()))
+                .is_some_and(|(_, id)| mounts.kind(id).is_none_or(|(_, remote)| !remote))
+    };
+    let entries = entries.take(MOST).take_while(|_| start.elapsed() < LONGEST);
+    entries.filter_map(Result::ok).find_map(|entry| {
+        let name = entry.file_name();
+        if !near(name) || !known(&directory, name).is_some_and(|stat| is_it(&stat, wanted)) {
+            return None;
+        }
+        let file = openat(&directory, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        same(&file, wanted.file.pid, wanted).map(|size| (file, size))
     })
 }
 
-/// The size, if this is the file that the kernel meant, unchanged.
-fn same(file: &OwnedFd, question: &HeadQuestion) -> Option<u64> {
-    let stat = fstat(file).ok()?;
-    let ctime_ns = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
-    let loose = INODE_DIFFERS.contains(&question.sb_magic);
-    let same_file =
-        loose || (stat.st_ino == question.inode && kernel_dev(stat.st_dev) == question.dev);
-    let same_content = question.sb_magic == OVERLAYFS || ctime_ns == question.ctime_ns;
-    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    (regular && same_file && same_content).then(|| u64::try_from(stat.st_size).unwrap_or(0))
+/// What the kernel knows of a file, without asking a server for news.
+pub(super) fn known(directory: impl AsFd, name: impl rustix::path::Arg) -> Option<Statx> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::EMPTY_PATH;
+    statx(directory, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID).ok()
+}
+
+/// The file system that this is on, and whether it may never answer: as the process sees it, or else as the reader.
+fn mount(file: &OwnedFd, theirs: &Mounts) -> Option<(String, bool)> {
+    let id = known(file, "")?.stx_mnt_id;
+    let owned = |(kind, remote): (&str, bool)| (kind.to_owned(), remote);
+    theirs.kind(id).map(owned).or_else(|| Mounts::of(std::process::id()).kind(id).map(owned))
+}
+
+/// The size, if this is the file that the kernel meant, unchanged; it was found in the mounts of this process.
+fn same(file: &OwnedFd, pid: u32, wanted: &Wanted) -> Option<u64> {
+    let stat = known(file, "").filter(|stat| is_it(stat, wanted))?;
+    let Some(kind) = without_device(wanted.file.sb_magic) else { return Some(stat.stx_size) };
+    // A server can say any inode number and any time, but not what it is mounted as.
+    let found = mount(file, &Mounts::of(pid));
+    (found == Some((kind.to_owned(), false))).then_some(stat.stx_size)
+}
+
+/// The name of a file system whose device number does not tell.
+fn without_device(sb_magic: u32) -> Option<&'static str> {
+    WITHOUT_DEVICE.iter().find(|(magic, _)| *magic == sb_magic).map(|(_, kind)| *kind)
+}
+
+fn is_it(stat: &Statx, wanted: &Wanted) -> bool {
+    let Wanted { file, size, .. } = wanted;
+    let regular = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
+    let inode = stat.stx_ino == file.inode;
+    let mtime_ns =
+        i128::from(stat.stx_mtime.tv_sec) * 1_000_000_000 + i128::from(stat.stx_mtime.tv_nsec);
+    // The loss of its name is a change too, but none of what is in it.
+    let only_nameless = stat.stx_nlink == 0 && mtime_ns <= file.ctime_ns;
+    let unchanged = ctime_ns(stat) == file.ctime_ns || only_nameless;
+    regular
+        && match file.sb_magic {
+            // Each subvolume has a device number that only programs see; what the kernel names is the file system's.
+            BTRFS | BCACHEFS => inode && unchanged,
+            // Of a file that was copied up programs see the number of the one below, and the kernel has that of the
+            // one above; its change time is that of when it was last looked at. Both are never wrong for one file, and
+            // its size is known.
+            OVERLAYFS => stat.stx_size == *size && (inode || ctime_ns(stat) == file.ctime_ns),
+            _ => inode && dev(stat) == file.dev && unchanged,
+        }
+}
+
+pub(super) fn ctime_ns(stat: &Statx) -> i128 {
+    i128::from(stat.stx_ctime.tv_sec) * 1_000_000_000 + i128::from(stat.stx_ctime.tv_nsec)
 }
 
 /// A device as the kernel keeps it, from the form that it shows to programs.
-pub(super) fn kernel_dev(dev: u64) -> u32 {
-    rustix::fs::major(dev) << 20 | rustix::fs::minor(dev)
+pub(super) fn dev(stat: &Statx) -> u32 {
+    stat.stx_dev_major << 20 | stat.stx_dev_minor
 }
 
 fn beginning(file: &OwnedFd) -> Result<Vec<u8>, Refusal> {

@@ -1,126 +1,64 @@
 //! A look into running processes: who they are, which libraries they have mapped and which files they hold open.
 //!
-//! Nothing here waits for a file system: names come from `/proc`, and a file is only looked at where its mount says
+//! Nothing here waits for a file system: names come from `/proc`, and of a file only what the kernel knows where its mount says
 //! that it is a local one.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::time::{Duration, Instant};
 
 use hashlink::LinkedHashSet;
-use rustix::fs::{FileType, Mode, OFlags, fstat, fstatfs, open, openat};
+use rustix::fs::{FileType, Mode, OFlags, open};
 
-use super::head::kernel_dev;
+use super::mounts::Mounts;
 use super::protocol::{Descriptor, LookedAt, MappedFile};
-use super::scan;
+use super::{enough, head, scan};
 use crate::interest::Interest;
 
 /// Descriptors of one process that are looked at: it may have a million.
 const MOST_DESCRIPTORS: usize = 65_536;
-/// Bytes of paths, of one process or of a page, after which there is no more: a message has an end, and who fills one
-/// process with long paths shall not hide the others. A page and one more process stay below the longest message.
-const ENOUGH_BYTES: usize = 16 << 20;
-/// What a file adds to its path.
-const ENTRY_BYTES: usize = 96;
-/// How long a page may take; with one more process that stays below the asker's patience.
-const ENOUGH_TIME: Duration = Duration::from_secs(1);
 /// Bytes of a command line.
 const MOST_CMDLINE: usize = 4096;
 /// In `/proc/PID/stat`: a kernel thread.
 const PF_KTHREAD: u64 = 0x0020_0000;
-/// File systems that are never touched, by the names that mountinfo has.
-const REMOTE: [&str; 18] = [
-    "9p",
-    "afs",
-    "autofs",
-    "ceph",
-    "cifs",
-    "coda",
-    "fuse",
-    "fuseblk",
-    "fusectl",
-    "gfs2",
-    "glusterfs",
-    "lustre",
-    "nfs",
-    "nfs4",
-    "ocfs2",
-    "orangefs",
-    "smb3",
-    "smbfs",
-];
-
-/// Processes whose ids are above `after`, in their order, at most `most`; and where to go on, if there are more.
-pub(super) fn page(after: u32, most: usize, interest: &Interest) -> (Vec<LookedAt>, Option<u32>) {
-    let Ok(entries) = fs::read_dir("/proc") else { return (Vec::new(), None) };
-    let mut pids: Vec<u32> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|&pid| pid > after)
-        .collect();
-    pids.sort_unstable();
-    let next = pids.get(most).and(pids.get(most.saturating_sub(1))).copied();
-    pids.truncate(most);
-    let (looked, stopped) = these(&pids, interest);
-    (looked, stopped.or(next))
-}
 
 /// These processes, as far as they are there, and the last one that was looked into, if that was enough for one answer.
-/// One that ends meanwhile is left out.
-pub(super) fn these(pids: &[u32], interest: &Interest) -> (Vec<LookedAt>, Option<u32>) {
-    until_enough(pids, interest, ENOUGH_BYTES)
+/// One that ends meanwhile is left out. Nobody interested: only who they are, which nobody can make wait.
+pub(super) fn these(pids: &[u32], interest: Option<&Interest>) -> (Vec<LookedAt>, Option<u32>) {
+    until_enough(pids, interest, enough::BYTES)
 }
 
 fn until_enough(
     pids: &[u32],
-    interest: &Interest,
+    interest: Option<&Interest>,
     most_bytes: usize,
 ) -> (Vec<LookedAt>, Option<u32>) {
-    let (start, mut bytes) = (Instant::now(), 0);
-    let mut looked = Vec::new();
-    for (at, &pid) in pids.iter().enumerate() {
-        let Some(process) = process(pid, interest) else { continue };
-        bytes += size(&process);
-        looked.push(process);
-        let is_last = at + 1 == pids.len();
-        if !is_last && (bytes > most_bytes || start.elapsed() > ENOUGH_TIME) {
-            return (looked, Some(pid));
-        }
-    }
-    (looked, None)
+    enough::each(pids, most_bytes, |pid| {
+        let process = process(pid, interest)?;
+        let size = size(&process);
+        Some((process, size))
+    })
 }
 
 /// Room in a message, more or less.
 fn size(process: &LookedAt) -> usize {
     let libraries = process.libraries.iter().map(|file| file.path.len());
     let files = process.files.iter().map(|file| file.path.len());
-    libraries.chain(files).map(|path| path + ENTRY_BYTES).sum::<usize>() + process.cmdline.len()
+    libraries.chain(files).map(|path| path + enough::ENTRY_BYTES).sum::<usize>()
+        + process.cmdline.len()
 }
 
-fn process(pid: u32, interest: &Interest) -> Option<LookedAt> {
+fn process(pid: u32, interest: Option<&Interest>) -> Option<LookedAt> {
     let stat = scan::text(pid, "stat")?;
     let (ppid, start_ns) = scan::stat(&stat)?;
     if scan::field(&stat, scan::FLAGS)? & PF_KTHREAD != 0 {
         return None;
     }
     let (uid, gid) = ids(&scan::text(pid, "status")?)?;
-    let mut readable = true;
-    let libraries = match opened(scan::read(pid, "maps"), &mut readable) {
-        Some(maps) => libraries(&maps, interest),
-        None => Vec::new(),
-    };
-    let files = opened(descriptors(pid, interest, ENOUGH_BYTES), &mut readable);
-    let (files, all) = files.unwrap_or((Vec::new(), true));
-    readable &= all;
-    let mut cmdline = scan::text(pid, "cmdline").unwrap_or_default();
-    let cmdline_truncated = cmdline.len() > MOST_CMDLINE;
-    cmdline.truncate(MOST_CMDLINE);
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
-    Some(LookedAt {
+    let process = LookedAt {
         pid,
         ppid,
         start_ns,
@@ -128,12 +66,29 @@ fn process(pid: u32, interest: &Interest) -> Option<LookedAt> {
         gid,
         comm: name(&stat)?.to_vec(),
         exe: exe.map(|exe| scan::named(exe.into_os_string().into_vec()).0),
-        cmdline,
-        cmdline_truncated,
-        libraries,
-        files,
-        readable,
+        ..LookedAt::default()
+    };
+    Some(match interest {
+        Some(interest) => with_what_it_has(process, interest),
+        None => process,
     })
+}
+
+/// Its mappings and its command line are its own memory, which may be a file that nobody answers for.
+fn with_what_it_has(process: LookedAt, interest: &Interest) -> LookedAt {
+    let pid = process.pid;
+    let mut readable = true;
+    let libraries = match opened(scan::read(pid, "maps"), &mut readable) {
+        Some(maps) => libraries(&maps, interest),
+        None => Vec::new(),
+    };
+    let files = opened(descriptors(pid, interest, enough::BYTES), &mut readable);
+    let (files, all) = files.unwrap_or((Vec::new(), true));
+    readable &= all;
+    let mut cmdline = scan::text(pid, "cmdline").unwrap_or_default();
+    let cmdline_truncated = cmdline.len() > MOST_CMDLINE;
+    cmdline.truncate(MOST_CMDLINE);
+    LookedAt { cmdline, cmdline_truncated, libraries, files, readable, ..process }
 }
 
 /// What was read. None: it may not be read, which is told, or the process is gone.
@@ -163,8 +118,7 @@ fn ids(status: &[u8]) -> Option<(u32, u32)> {
 }
 
 fn libraries(maps: &[u8], interest: &Interest) -> Vec<MappedFile> {
-    let mut libraries = scan::mapped(maps);
-    libraries.retain(|file| interest.wants_library(scan::file_name(&file.path)));
+    let mut libraries = scan::libraries(maps, interest);
     for file in &mut libraries {
         file.path = scan::named(unescaped(&file.path)).0;
     }
@@ -221,19 +175,19 @@ fn descriptors(
         if flags & left_out != 0 {
             continue;
         }
-        let mounts = mounts.get_or_insert_with(|| kinds(&mountinfo(pid)));
-        let kind = mounts.get(&mount);
-        let local = kind.is_some_and(|kind| !is_remote(kind));
+        let mounts = mounts.get_or_insert_with(|| Mounts::of(pid));
         // mountinfo has the mounts that are below the process's root.
-        let unreachable = kind.is_none();
-        let remote = !local;
+        let kind = mounts.kind(mount);
+        let local = kind.filter(|(_, remote)| !remote).map(|(kind, _)| kind);
+        let (unreachable, remote) = (kind.is_none(), local.is_none());
         let file =
             Descriptor { path, deleted, flags, unreachable, remote, ..Descriptor::default() };
-        let Some(file) = (if local { looked_at(&directory, &number, file) } else { Some(file) })
-        else {
-            continue;
+        let looked = match local {
+            Some(kind) => looked_at(&directory, &number, kind, file),
+            None => Some(file),
         };
-        let size = file.path.len() + ENTRY_BYTES;
+        let Some(file) = looked else { continue };
+        let size = file.path.len() + enough::ENTRY_BYTES;
         if files.insert(file) {
             bytes += size;
         }
@@ -242,47 +196,33 @@ fn descriptors(
 }
 
 /// Flags of the open, and id of the mount.
-fn info(pid: u32, number: &OsStr) -> Option<(u32, u64)> {
+pub(super) fn info(pid: u32, number: &OsStr) -> Option<(u32, u64)> {
     let text = scan::text(pid, &format!("fdinfo/{}", number.to_str()?))?;
     let text = String::from_utf8_lossy(&text);
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
     Some((u32::from_str_radix(value("flags:")?, 8).ok()?, value("mnt_id:")?.parse().ok()?))
 }
 
-fn mountinfo(pid: u32) -> Vec<u8> {
-    scan::text(pid, "mountinfo").unwrap_or_default()
-}
-
-/// File system of each mount, by its id.
-fn kinds(mountinfo: &[u8]) -> HashMap<u64, String> {
-    let text = String::from_utf8_lossy(mountinfo);
-    let line = |line: &str| {
-        let (before, behind) = line.split_once(" - ")?;
-        let id = before.split(' ').next()?.parse().ok()?;
-        Some((id, behind.split(' ').next()?.to_owned()))
-    };
-    text.lines().filter_map(line).collect()
-}
-
-fn is_remote(kind: &str) -> bool {
-    REMOTE.contains(&kind) || kind.starts_with("fuse.")
-}
-
-/// With what `stat` tells. None: it is no regular file.
-fn looked_at(directory: &OwnedFd, number: &OsStr, file: Descriptor) -> Option<Descriptor> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let opened = openat(directory, number.as_bytes(), flags, Mode::empty()).ok()?;
-    let stat = fstat(&opened).ok()?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+/// With what the kernel knows of it. None: it is no regular file.
+fn looked_at(
+    directory: &OwnedFd,
+    number: &OsStr,
+    kind: &str,
+    file: Descriptor,
+) -> Option<Descriptor> {
+    let stat = head::known(directory, number.as_bytes())?;
+    if FileType::from_raw_mode(u32::from(stat.stx_mode)) != FileType::RegularFile {
         return None;
     }
-    let sb_magic = fstatfs(&opened).ok().and_then(|fs| u32::try_from(fs.f_type).ok());
+    // To ask the file system would be to ask all that it is made of.
+    let known = head::WITHOUT_DEVICE.iter().find(|(_, name)| *name == kind);
+    let sb_magic = known.map_or(0, |(magic, _)| *magic);
     Some(Descriptor {
-        dev: kernel_dev(stat.st_dev),
-        inode: stat.st_ino,
-        size: u64::try_from(stat.st_size).unwrap_or(0),
-        ctime_ns: i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec),
-        sb_magic: sb_magic.unwrap_or(0),
+        dev: head::dev(&stat),
+        inode: stat.stx_ino,
+        size: stat.stx_size,
+        ctime_ns: head::ctime_ns(&stat),
+        sb_magic,
         ..file
     })
 }
@@ -305,7 +245,7 @@ mod tests {
         let _held = fs::File::create(&path).unwrap();
         fs::create_dir(dir.path().join("d.pem")).unwrap();
         let _directory = fs::File::open(dir.path().join("d.pem")).unwrap();
-        let own = process(std::process::id(), &interest()).unwrap();
+        let own = process(std::process::id(), Some(&interest())).unwrap();
         let files: Vec<_> = own
             .files
             .iter()
@@ -317,28 +257,18 @@ mod tests {
         assert!(own.readable && !own.comm.is_empty() && !own.cmdline.is_empty());
         assert!(own.libraries.iter().any(|file| scan::file_name(&file.path).starts_with(b"libc")));
         fs::remove_file(&path).unwrap();
-        let own = process(std::process::id(), &interest()).unwrap();
+        let own = process(std::process::id(), Some(&interest())).unwrap();
         assert!(
             own.files.iter().any(|file| file.deleted && file.path == path.as_os_str().as_bytes())
         );
     }
 
     #[test]
-    fn pages_hold_each_process_once() {
-        let mut after = 0;
-        let mut seen = Vec::new();
-        loop {
-            let (page, next) = page(after, 3, &interest());
-            assert!(page.len() <= 3);
-            seen.extend(page.iter().map(|process| process.pid));
-            match next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        assert!(seen.is_sorted() && seen.contains(&std::process::id()));
-        seen.dedup();
-        assert!(!seen.contains(&2), "a kernel thread, or nobody");
+    fn only_who_it_is() {
+        let own = process(std::process::id(), None).unwrap();
+        assert!(!own.readable && own.exe.is_some() && !own.comm.is_empty());
+        assert!(own.cmdline.is_empty() && own.libraries.is_empty() && own.files.is_empty());
+        assert_eq!(process(2, None).filter(|two| two.exe.is_none()), None, "a kernel thread");
     }
 
     #[test]
@@ -347,28 +277,19 @@ mod tests {
         let held = |i: u32| fs::File::create(dir.path().join(format!("{i}.pem"))).unwrap();
         let _held: Vec<_> = (0..8).map(held).collect();
         let own = std::process::id();
-        let (all, whole) = descriptors(own, &interest(), ENOUGH_BYTES).unwrap();
+        let (all, whole) = descriptors(own, &interest(), enough::BYTES).unwrap();
         assert!(whole && all.len() >= 8);
-        let (some, whole) = descriptors(own, &interest(), 3 * ENTRY_BYTES).unwrap();
+        let (some, whole) = descriptors(own, &interest(), 3 * enough::ENTRY_BYTES).unwrap();
         assert!(!whole && (1..=3).contains(&some.len()), "{some:?}");
 
         // An answer ends with the one that fills it, and tells where to go on.
         let pids = [own, own, 1];
-        let (looked, stopped) = until_enough(&pids, &interest(), 8 * ENTRY_BYTES);
+        let (looked, stopped) = until_enough(&pids, Some(&interest()), 8 * enough::ENTRY_BYTES);
         assert_eq!((looked.len(), stopped), (1, Some(own)));
-        let (looked, stopped) = these(&[own, own], &interest());
+        let (looked, stopped) = these(&[own, own], Some(&interest()));
         assert_eq!((looked.len(), stopped), (2, None));
-        let (looked, stopped) = until_enough(&[own], &interest(), 0);
+        let (looked, stopped) = until_enough(&[own], Some(&interest()), 0);
         assert_eq!((looked.len(), stopped), (1, None), "there is nobody behind it");
-    }
-
-    #[test]
-    fn mounts_tell_their_file_system() {
-        let text = b"22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n\
-            23 22 0:41 / /mnt rw - fuse.sshfs x rw\nrubbish\n24 22 0:42 / /n rw master:2 - nfs4 h:/ rw\n";
-        let kinds = kinds(text);
-        let remote = |id| is_remote(&kinds[&id]);
-        assert_eq!((kinds.len(), remote(22), remote(23), remote(24)), (3, false, true, true));
     }
 
     #[test]

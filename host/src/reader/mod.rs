@@ -3,20 +3,24 @@
 
 mod cgroup;
 mod confine;
+mod enough;
 mod head;
+mod hung;
 mod kin;
 mod look;
+mod mounts;
 mod nursery;
+mod places;
 mod process;
 mod protocol;
 mod scan;
 mod secrets;
 mod serve;
 
-pub use nursery::run as serve;
+pub use nursery::Nursery;
 pub use process::{News, Reader};
 pub use protocol::{
-    Descriptor, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, Refusal, SeenProcess,
+    Descriptor, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, Refusal, SeenProcess, Wanted,
 };
 
 /// What a plugin would see of a file that begins with these bytes.
@@ -24,6 +28,3 @@ pub fn visible_head(content: &[u8]) -> Vec<u8> {
     let beginning = content.get(..head::HEAD_BYTES).unwrap_or(content);
     secrets::visible(beginning)
 }
-
-/// The hidden first argument that makes this program the reader.
-pub const ARGUMENT: &str = "__reader";

@@ -1,33 +1,31 @@
 //! The reader's process, seen from the tracer.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::nursery;
+use super::hung::Hung;
+use super::nursery::Nursery;
 use super::protocol::{
-    Answer, HeadAnswer, HeadQuestion, Kin, LookedAt, MOST_BYTES, Question, SeenProcess, send,
+    Answer, HeadAnswer, Kin, LookedAt, MOST_BYTES, Question, SeenProcess, Wanted, send,
 };
 use crate::interest::Interest;
 use crate::stats::Usage;
 use crate::stop::Stop;
 
-/// Files in one question. 256 heads of 64 KiB stay below the longest message.
+/// Files in one question.
 const MOST_FILES: usize = 256;
-/// How often a reader that hangs is replaced.
-const MOST_REPLACED: u32 = 4;
+/// Processes in one question about how they were before the tracer.
+const MOST_SCANNED: usize = 256;
+/// Bytes of libraries that processes had before. Of those behind it only that they are there is known.
+const MOST_SCANNED_BYTES: usize = 32 << 20;
 /// A reader that owes an answer for so long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 /// How often the wish to end is looked at while waiting.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// How long the making of a reader may take.
-const BIRTH: Duration = Duration::from_secs(2);
 
 /// A reader that can be asked, or the memory of those that hung.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ pub struct Reader {
     nursery: Nursery,
     running: Option<Running>,
     number: u64,
-    replaced: u32,
+    hung: Hung,
     /// What nobody was told yet.
     news: Option<News>,
     /// A new reader is asked only when [`Reader::news`] told of it.
@@ -45,17 +43,10 @@ pub struct Reader {
 /// What became of a reader that hung.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// Another one took its place: what [`Reader::pids`] says now.
-    Replaced(Vec<u32>),
-    /// There is none any more: nothing is looked at from now on.
+    /// Another one took its place: what [`Reader::pids`] says now, and whose file it was.
+    Replaced(Vec<u32>, Option<u32>),
+    /// There is none for now.
     Off,
-}
-
-/// The process that makes readers.
-#[derive(Debug)]
-struct Nursery {
-    child: Child,
-    control: UnixStream,
 }
 
 #[derive(Debug)]
@@ -64,16 +55,26 @@ struct Running {
     socket: UnixStream,
     /// Bytes of an answer that is not whole yet.
     incoming: Vec<u8>,
-    /// The question that was not answered yet, and when it was asked.
-    owes: Option<(u64, Instant)>,
+    /// The question that was not answered yet.
+    owes: Option<Owed>,
+}
+
+/// Answers to one question that are not there yet.
+#[derive(Debug)]
+struct Owed {
+    number: u64,
+    /// When it was asked, or when the last answer came.
+    since: Instant,
+    /// How many, with whose files they are about, where it is files.
+    left: VecDeque<Option<u32>>,
 }
 
 impl Reader {
     /// Starts the process.
-    pub fn start() -> io::Result<Reader> {
-        let nursery = Nursery::start()?;
-        let running = Some(nursery.make()?);
-        Ok(Reader { nursery, running, number: 0, replaced: 0, news: None, shy: false })
+    pub fn start(nursery: Nursery) -> io::Result<Reader> {
+        let running = Some(born(&nursery)?);
+        let hung = Hung::default();
+        Ok(Reader { nursery, running, number: 0, hung, news: None, shy: false })
     }
 
     /// From now on a new reader waits until somebody took the news of it: its own opens shall not be traced.
@@ -89,35 +90,55 @@ impl Reader {
     /// Process ids of the reader and of the process that makes readers, to be left out of the trace.
     pub fn pids(&self) -> Vec<u32> {
         let running = self.running.as_ref().and_then(|running| u32::try_from(running.pid).ok());
-        running.into_iter().chain([self.nursery.child.id()]).collect()
+        running.into_iter().chain([self.nursery.pid()]).collect()
     }
 
     /// Asks for heads, in order. An answer that is not there by `until`, or when `stop` is asked, is None.
     pub fn heads(
         &mut self,
-        files: &[HeadQuestion],
+        files: &[Wanted],
         until: Instant,
         stop: &Stop,
     ) -> Vec<Option<HeadAnswer>> {
-        let mut heads = Vec::with_capacity(files.len());
-        for files in files.chunks(MOST_FILES) {
-            let number = self.next_number();
-            let question = Question::Heads { number, files: files.to_vec() };
-            let mut answers = match self.ask(number, &question, until, stop) {
-                Some(Answer::Heads { heads, .. }) => heads,
-                _ => Vec::new(),
+        files.chunks(MOST_FILES).flat_map(|files| self.some_heads(files, until, stop)).collect()
+    }
+
+    fn some_heads(
+        &mut self,
+        files: &[Wanted],
+        until: Instant,
+        stop: &Stop,
+    ) -> Vec<Option<HeadAnswer>> {
+        let mut heads = vec![None; files.len()];
+        // Who made readers hang is left alone for a while: then it is he who has no heads, and nobody else.
+        let looked_at = |(_, file): &(usize, &Wanted)| !self.hung.rests(file.uid);
+        let (places, files): (Vec<usize>, Vec<Wanted>) = files
+            .iter()
+            .enumerate()
+            .filter(looked_at)
+            .map(|(place, file)| (place, file.clone()))
+            .unzip();
+        if files.is_empty() {
+            return heads;
+        }
+        let number = self.next_number();
+        let whose = files.iter().map(|file| Some(file.uid)).collect();
+        let mut asked = self.ask(number, &Question::Heads { number, files }, whose, until, stop);
+        for place in places {
+            let Some(Answer::Head { head, .. }) = asked else { break };
+            if let Some(slot) = heads.get_mut(place) {
+                *slot = Some(head);
             }
-            .into_iter();
-            heads.extend(files.iter().map(|_| answers.next()));
+            asked = self.more(until, stop);
         }
         heads
     }
 
-    /// Asks for all processes. None: they did not come by `until`.
-    pub fn scan(&mut self, until: Instant, stop: &Stop) -> Option<Vec<SeenProcess>> {
+    /// Asks for the ids of all processes. None: they did not come by `until`.
+    pub fn all_pids(&mut self, until: Instant, stop: &Stop) -> Option<Vec<u32>> {
         let number = self.next_number();
-        match self.ask(number, &Question::Scan { number }, until, stop)? {
-            Answer::Scan { processes, .. } => Some(processes),
+        match self.ask_once(number, &Question::Pids { number }, until, stop)? {
+            Answer::Pids { pids, .. } => Some(pids),
             _ => None,
         }
     }
@@ -125,47 +146,93 @@ impl Reader {
     /// Asks for all processes and their parents. None: they did not come by `until`.
     pub fn kin(&mut self, until: Instant, stop: &Stop) -> Option<Vec<Kin>> {
         let number = self.next_number();
-        match self.ask(number, &Question::Kin { number }, until, stop)? {
+        match self.ask_once(number, &Question::Kin { number }, until, stop)? {
             Answer::Kin { kin, .. } => Some(kin),
             _ => None,
         }
     }
 
-    /// Looks into at most `most` processes whose ids are above `after`; with them comes where to go on, if there are
-    /// more. None: they did not come by `until`.
-    pub fn page(
+    /// Asks for all processes, with the libraries of this interest; and how many there are of which only that they are
+    /// there could be known. None: they did not come by `until`.
+    pub fn scan(
         &mut self,
-        (after, most): (u32, usize),
         interest: &Interest,
         until: Instant,
         stop: &Stop,
-    ) -> Option<(Vec<LookedAt>, Option<u32>)> {
-        let number = self.next_number();
-        let question = Question::Page { number, after, most, interest: interest.clone() };
-        match self.ask(number, &question, until, stop)? {
-            Answer::Looked { processes, next, .. } => Some((processes, next)),
-            _ => None,
+    ) -> Option<(Vec<SeenProcess>, usize)> {
+        let pids = self.all_pids(until, stop)?;
+        let (mut seen, mut hidden, mut bytes) = (Vec::new(), 0, 0);
+        let mut waiting: VecDeque<&[u32]> = pids.chunks(MOST_SCANNED).collect();
+        while let Some(pids) = waiting.pop_front() {
+            let left = until.saturating_duration_since(Instant::now());
+            // One that hangs shall leave time for the others.
+            let soon = Instant::now() + (left / 3).max(HANGS_AFTER).min(left);
+            let interest = (bytes < MOST_SCANNED_BYTES).then_some(interest);
+            match self.scan_these(pids, interest, soon, stop) {
+                Some(mut some) => {
+                    let mapped = some.iter().flat_map(|process| &process.mapped);
+                    bytes += mapped.map(|file| file.path.len() + size_of_val(file)).sum::<usize>();
+                    hidden += if interest.is_none() { some.len() } else { 0 };
+                    seen.append(&mut some);
+                }
+                None if stop.is_asked() || left.is_zero() => return None,
+                None if pids.len() > 1 => {
+                    pids.chunks(1).rev().for_each(|pid| waiting.push_front(pid))
+                }
+                None => {
+                    hidden += 1;
+                    seen.append(&mut self.scan_these(pids, None, soon, stop).unwrap_or_default());
+                }
+            }
         }
+        Some((seen, hidden))
     }
 
-    /// Looks into these processes. None: they did not come by `until`.
+    fn scan_these(
+        &mut self,
+        pids: &[u32],
+        interest: Option<&Interest>,
+        until: Instant,
+        stop: &Stop,
+    ) -> Option<Vec<SeenProcess>> {
+        self.in_parts(pids, |reader, number, pids| {
+            let question = Question::Scan { number, pids, interest: interest.cloned() };
+            match reader.ask_once(number, &question, until, stop)? {
+                Answer::Scan { processes, next, .. } => Some((processes, next)),
+                _ => None,
+            }
+        })
+    }
+
+    /// Looks into these processes; without an interest only at who they are. None: not all came by `until`.
     pub fn look(
         &mut self,
         pids: &[u32],
-        interest: &Interest,
+        interest: Option<&Interest>,
         until: Instant,
         stop: &Stop,
     ) -> Option<Vec<LookedAt>> {
-        let (mut looked, mut rest) = (Vec::new(), pids);
-        // What is too much for one answer comes in several.
+        self.in_parts(pids, |reader, number, pids| {
+            let question = Question::Look { number, pids, interest: interest.cloned() };
+            match reader.ask_once(number, &question, until, stop)? {
+                Answer::Looked { processes, next, .. } => Some((processes, next)),
+                _ => None,
+            }
+        })
+    }
+
+    /// What is too much for one answer comes in several.
+    fn in_parts<T>(
+        &mut self,
+        pids: &[u32],
+        mut ask: impl FnMut(&mut Reader, u64, Vec<u32>) -> Option<(Vec<T>, Option<u32>)>,
+    ) -> Option<Vec<T>> {
+        let (mut all, mut rest) = (Vec::new(), pids);
         loop {
             let number = self.next_number();
-            let pids = rest.to_vec();
-            let question = Question::Look { number, pids, interest: interest.clone() };
-            let answer = self.ask(number, &question, until, stop)?;
-            let Answer::Looked { mut processes, next, .. } = answer else { return None };
-            looked.append(&mut processes);
-            let Some(last) = next else { return Some(looked) };
+            let (mut some, next) = ask(self, number, rest.to_vec())?;
+            all.append(&mut some);
+            let Some(last) = next else { return Some(all) };
             let behind = rest.iter().position(|&pid| pid == last)? + 1;
             rest = rest.get(behind..)?;
         }
@@ -180,7 +247,7 @@ impl Reader {
     ) -> Vec<Option<String>> {
         let number = self.next_number();
         let question = Question::Cgroups { number, wanted: wanted.to_vec() };
-        match self.ask(number, &question, until, stop) {
+        match self.ask_once(number, &question, until, stop) {
             Some(Answer::Cgroups { paths, .. }) => paths,
             _ => Vec::new(),
         }
@@ -190,7 +257,7 @@ impl Reader {
     pub fn usage(&mut self, until: Instant) -> Option<Usage> {
         let number = self.next_number();
         // It is asked when the run ends: the wish to end is no reason not to wait.
-        match self.ask(number, &Question::Usage { number }, until, &Stop::default())? {
+        match self.ask_once(number, &Question::Usage { number }, until, &Stop::default())? {
             Answer::Usage { usage, .. } => Some(usage),
             _ => None,
         }
@@ -201,18 +268,30 @@ impl Reader {
         self.number
     }
 
-    fn ask(
+    fn ask_once(
         &mut self,
         number: u64,
         question: &Question,
         until: Instant,
         stop: &Stop,
     ) -> Option<Answer> {
+        self.ask(number, question, [None].into(), until, stop)
+    }
+
+    /// Asks, and waits for the first answer of as many as `whose` has.
+    fn ask(
+        &mut self,
+        number: u64,
+        question: &Question,
+        whose: VecDeque<Option<u32>>,
+        until: Instant,
+        stop: &Stop,
+    ) -> Option<Answer> {
         let running = self.ready(until, stop)?;
         let asked = send(&running.socket, question);
-        running.owes = Some((number, Instant::now()));
-        match asked.and_then(|()| running.answer(until, stop)) {
-            Ok(answer) => answer,
+        running.owes = Some(Owed { number, since: Instant::now(), left: whose });
+        match asked {
+            Ok(()) => self.more(until, stop),
             Err(_) => {
                 self.replace();
                 None
@@ -220,15 +299,32 @@ impl Reader {
         }
     }
 
+    /// The next answer to the last question. None: there is no more, or it is late.
+    fn more(&mut self, until: Instant, stop: &Stop) -> Option<Answer> {
+        let running = self.running.as_mut()?;
+        running.owes.as_ref()?;
+        let answer = running.answer(until, stop);
+        if answer.is_err() || running.hangs() {
+            self.replace();
+        }
+        answer.ok().flatten()
+    }
+
     /// A reader that owes nothing.
     fn ready(&mut self, until: Instant, stop: &Stop) -> Option<&mut Running> {
+        if self.running.is_none() && self.hung.may_be_replaced() {
+            self.renew(None);
+        }
         let running = self.running.as_mut()?;
-        if let Some((_, since)) = running.owes {
+        while running.owes.is_some() {
             // Whatever comes now answers an old question.
             let late = running.answer(until, stop);
-            let hangs = running.owes.is_some() && since.elapsed() >= HANGS_AFTER;
-            if late.is_err() || hangs {
+            if late.is_err() || running.hangs() {
                 self.replace();
+                break;
+            }
+            if late.is_ok_and(|late| late.is_none()) {
+                break;
             }
         }
         if self.shy && self.news.is_some() {
@@ -237,68 +333,54 @@ impl Reader {
         self.running.as_mut().filter(|running| running.owes.is_none())
     }
 
-    /// Leaves this reader to itself and starts another one, a few times.
+    /// Leaves this reader to itself and starts another one, if there were not too many.
     fn replace(&mut self) {
         // It ends when it finds its socket closed. One that waits for a file system would not even die when it
         // is killed; nobody waits for it.
-        self.running = None;
-        if self.replaced < MOST_REPLACED {
-            self.replaced += 1;
-            self.running = self.nursery.make().ok();
+        let Some(running) = self.running.take() else { return };
+        let whose = running.owes.and_then(|owed| owed.left.front().copied().flatten());
+        self.hung.count(running.pid, whose);
+        if self.hung.may_be_replaced() {
+            self.renew(whose);
+        } else {
+            self.news = Some(News::Off);
         }
+    }
+
+    fn renew(&mut self, whose: Option<u32>) {
+        self.running = born(&self.nursery).ok();
         self.news = Some(match self.running {
-            Some(_) => News::Replaced(self.pids()),
+            Some(_) => News::Replaced(self.pids(), whose),
             None => News::Off,
         });
     }
 }
 
-impl Drop for Nursery {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Nursery {
-    fn start() -> io::Result<Nursery> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let child = Command::new("/proc/self/exe")
-            .arg0("crypto-tracer-reader")
-            .arg(super::ARGUMENT)
-            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // Ctrl+C is for the tracer: the reader ends when its socket closes.
-            .process_group(0)
-            .spawn()?;
-        ours.set_read_timeout(Some(BIRTH))?;
-        Ok(Nursery { child, control: ours })
-    }
-
-    fn make(&self) -> io::Result<Running> {
-        let (ours, theirs) = UnixStream::pair()?;
-        nursery::ask(self.control.as_fd(), theirs.as_fd())?;
-        let mut pid = [0; 4];
-        (&self.control).read_exact(&mut pid)?;
-        let pid = i32::from_le_bytes(pid);
-        if pid <= 0 {
-            return Err(io::Error::other("no reader could be forked"));
-        }
-        ours.set_write_timeout(Some(Duration::from_millis(50)))?;
-        Ok(Running { pid, socket: ours, incoming: Vec::new(), owes: None })
-    }
+/// A reader that was just made.
+fn born(nursery: &Nursery) -> io::Result<Running> {
+    let (pid, socket) = nursery.make()?;
+    socket.set_write_timeout(Some(Duration::from_millis(50)))?;
+    Ok(Running { pid, socket, incoming: Vec::new(), owes: None })
 }
 
 impl Running {
-    /// The answer that is owed. None: it did not come in time.
+    /// Whether an answer is owed for too long.
+    fn hangs(&self) -> bool {
+        self.owes.as_ref().is_some_and(|owed| owed.since.elapsed() >= HANGS_AFTER)
+    }
+
+    /// The next answer that is owed. None: it did not come in time.
     fn answer(&mut self, until: Instant, stop: &Stop) -> io::Result<Option<Answer>> {
         loop {
             while let Some(answer) = self.whole()? {
-                if self.owes.is_some_and(|(owed, _)| owed == answer.number()) {
+                let owed = self.owes.as_mut().filter(|owed| owed.number == answer.number());
+                let Some(owed) = owed else { continue };
+                owed.since = Instant::now();
+                owed.left.pop_front();
+                if owed.left.is_empty() {
                     self.owes = None;
-                    return Ok(Some(answer));
                 }
+                return Ok(Some(answer));
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || stop.is_asked() {

@@ -37,6 +37,17 @@ pub struct HeadQuestion {
     pub sb_magic: u32,
 }
 
+/// The same, with what is not kept of it.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which file.
+    pub file: HeadQuestion,
+    /// Whose process opened it: whose fault it is when the reader hangs.
+    pub uid: u32,
+    /// Size in bytes when it was opened.
+    pub size: u64,
+}
+
 /// The answer, as far as a plugin may see it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct HeadAnswer {
@@ -154,27 +165,27 @@ pub struct Descriptor {
 pub(super) enum Question {
     Heads {
         number: u64,
-        files: Vec<HeadQuestion>,
+        files: Vec<Wanted>,
     },
+    /// All process ids there are.
+    Pids {
+        number: u64,
+    },
+    /// These processes, as they were before the tracer. Without an interest: without what they have mapped.
     Scan {
         number: u64,
+        pids: Vec<u32>,
+        interest: Option<Interest>,
     },
     /// All processes and their parents.
     Kin {
         number: u64,
     },
-    /// Processes whose ids are above `after`.
-    Page {
-        number: u64,
-        after: u32,
-        most: usize,
-        interest: Interest,
-    },
-    /// These processes.
+    /// These processes. Without an interest: only who they are, which nobody can make wait.
     Look {
         number: u64,
         pids: Vec<u32>,
-        interest: Interest,
+        interest: Option<Interest>,
     },
     /// Ids, each with a process that was in that cgroup.
     Cgroups {
@@ -189,18 +200,47 @@ pub(super) enum Question {
 /// What the reader answers; `number` is the question's.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
-    Heads { number: u64, heads: Vec<HeadAnswer> },
-    Scan { number: u64, processes: Vec<SeenProcess> },
-    Kin { number: u64, kin: Vec<Kin> },
-    Cgroups { number: u64, paths: Vec<Option<String>> },
-    Looked { number: u64, processes: Vec<LookedAt>, next: Option<u32> },
-    Usage { number: u64, usage: Usage },
+    /// One for each file, in order: what is known does not wait for what hangs.
+    Head {
+        number: u64,
+        head: HeadAnswer,
+    },
+    Pids {
+        number: u64,
+        pids: Vec<u32>,
+    },
+    /// `next`: the process that this one ended with, if there are more.
+    Scan {
+        number: u64,
+        processes: Vec<SeenProcess>,
+        next: Option<u32>,
+    },
+    Cgroups {
+        number: u64,
+        paths: Vec<Option<String>>,
+    },
+    /// `next` as above.
+    Looked {
+        number: u64,
+        processes: Vec<LookedAt>,
+        next: Option<u32>,
+    },
+    /// All processes and their parents.
+    Kin {
+        number: u64,
+        kin: Vec<Kin>,
+    },
+    Usage {
+        number: u64,
+        usage: Usage,
+    },
 }
 
 impl Answer {
     pub(super) fn number(&self) -> u64 {
         match self {
-            Answer::Heads { number, .. }
+            Answer::Head { number, .. }
+            | Answer::Pids { number, .. }
             | Answer::Scan { number, .. }
             | Answer::Kin { number, .. }
             | Answer::Looked { number, .. }

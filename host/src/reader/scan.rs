@@ -5,32 +5,56 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
+use super::enough;
 use super::protocol::{MappedFile, SeenProcess};
 use crate::boot;
 use crate::cgroup::Hierarchy;
+use crate::interest::Interest;
 
 /// Bytes of one file below `/proc` that are read: a process may have a million mappings.
 const MOST_BYTES: u64 = 4 << 20;
+/// Libraries of one process that are remembered from before the start: there are some dozens that are interesting.
+const MOST_LIBRARIES: usize = 1024;
 /// Room for the beginning: the kernel hands out a page at once.
 const FIRST_BYTES: usize = 8 << 10;
 
-/// All processes that can be seen. One that ends meanwhile is left out.
-pub(super) fn scan() -> Vec<SeenProcess> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let hierarchy = Hierarchy::of_this_system();
-    entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| process(pid, hierarchy))
-        .collect()
+/// The ids of all processes that can be seen, in their order.
+pub(super) fn pids() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let mut pids: Vec<u32> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    pids
 }
 
-fn process(pid: u32, hierarchy: Hierarchy) -> Option<SeenProcess> {
+/// These processes with the libraries that somebody is interested in, and the last one that was looked into, if that was
+/// enough for one answer. Nobody interested: nothing is asked that can be made to wait.
+pub(super) fn these(pids: &[u32], interest: Option<&Interest>) -> (Vec<SeenProcess>, Option<u32>) {
+    until_enough(pids, interest, enough::BYTES)
+}
+
+fn until_enough(
+    pids: &[u32],
+    interest: Option<&Interest>,
+    most_bytes: usize,
+) -> (Vec<SeenProcess>, Option<u32>) {
+    let hierarchy = Hierarchy::of_this_system();
+    enough::each(pids, most_bytes, |pid| {
+        let process = process(pid, hierarchy, interest)?;
+        let mapped = process.mapped.iter().map(|file| file.path.len() + enough::ENTRY_BYTES);
+        let size = mapped.sum::<usize>() + enough::ENTRY_BYTES;
+        Some((process, size))
+    })
+}
+
+fn process(pid: u32, hierarchy: Hierarchy, interest: Option<&Interest>) -> Option<SeenProcess> {
     let (ppid, start_ns) = stat(&text(pid, "stat")?)?;
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
     // A kernel thread has no executable and maps nothing.
-    let mapped =
-        if exe.is_some() { mapped(&text(pid, "maps").unwrap_or_default()) } else { vec![] };
+    let mapped = match interest.filter(|_| exe.is_some()) {
+        Some(interest) => names(libraries(&text(pid, "maps").unwrap_or_default(), interest)),
+        None => Vec::new(),
+    };
     Some(SeenProcess {
         pid,
         start_ns,
@@ -39,6 +63,22 @@ fn process(pid: u32, hierarchy: Hierarchy) -> Option<SeenProcess> {
         cgroup: cgroup_of(pid, hierarchy),
         mapped,
     })
+}
+
+/// Some of them, by their names alone: which files they are tell device and inode number, and paths may be long.
+fn names(mut libraries: Vec<MappedFile>) -> Vec<MappedFile> {
+    libraries.truncate(MOST_LIBRARIES);
+    for library in &mut libraries {
+        library.path = file_name(&library.path).to_vec();
+    }
+    libraries
+}
+
+/// The mapped files that somebody is interested in.
+pub(super) fn libraries(maps: &[u8], interest: &Interest) -> Vec<MappedFile> {
+    let mut libraries = mapped(maps);
+    libraries.retain(|file| interest.wants_library(file_name(&file.path)));
+    libraries
 }
 
 pub(super) fn text(pid: u32, name: &str) -> Option<Vec<u8>> {
@@ -93,7 +133,7 @@ pub(super) fn cgroup_of(pid: u32, hierarchy: Hierarchy) -> Option<String> {
 }
 
 /// Each file of which code is mapped, once.
-pub(super) fn mapped(maps: &[u8]) -> Vec<MappedFile> {
+fn mapped(maps: &[u8]) -> Vec<MappedFile> {
     // A process may have as many mappings as it likes: none is compared with all others.
     let mut known = HashSet::new();
     maps.split(|&byte| byte == b'\n')
@@ -151,20 +191,42 @@ mod tests {
         fs::copy(fs::canonicalize("/bin/sleep").unwrap(), &path).unwrap();
         let mut child = std::process::Command::new(&path).arg("60").spawn().unwrap();
         fs::remove_file(&path).unwrap();
-        let found = process(child.id(), Hierarchy::of_this_system());
+        let found = process(child.id(), Hierarchy::of_this_system(), None);
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(found.unwrap().exe, Some(path.into_os_string().into_vec()));
     }
 
+    fn interest(libraries: &[&str]) -> Interest {
+        let mut interest = Interest::default();
+        libraries.iter().for_each(|library| interest.add_library(library).unwrap());
+        interest
+    }
+
     #[test]
-    fn this_process_is_found_with_its_code() {
-        let own = process(std::process::id(), Hierarchy::of_this_system()).unwrap();
-        assert_eq!(
-            own.exe,
-            fs::read_link("/proc/self/exe").ok().map(|p| p.into_os_string().into_vec())
-        );
-        assert!(own.mapped.iter().any(|file| Some(&file.path) == own.exe.as_ref()));
-        assert!(scan().iter().any(|seen| seen.pid == own.pid && seen.start_ns == own.start_ns));
+    fn this_process_is_found_with_the_libraries_that_are_wanted() {
+        let hierarchy = Hierarchy::of_this_system();
+        let own = std::process::id();
+        let seen = process(own, hierarchy, Some(&interest(&["libc"]))).unwrap();
+        let exe = fs::read_link("/proc/self/exe").unwrap().into_os_string().into_vec();
+        assert_eq!(seen.exe, Some(exe));
+        let names: Vec<_> = seen.mapped.iter().map(|file| file_name(&file.path)).collect();
+        assert!(!names.is_empty() && names.iter().all(|name| name.starts_with(b"libc")));
+        assert_eq!(process(own, hierarchy, Some(&interest(&["libssl"]))).unwrap().mapped, []);
+        assert_eq!(process(own, hierarchy, None).unwrap().mapped, []);
+        let all = pids();
+        assert!(all.is_sorted() && all.contains(&own));
+        let (found, _) = these(&all, None);
+        assert!(found.iter().any(|found| found.pid == own && found.start_ns == seen.start_ns));
+    }
+
+    #[test]
+    fn what_is_too_much_for_one_answer_comes_in_several() {
+        let own = std::process::id();
+        let wanted = interest(&["libc"]);
+        let (found, next) = until_enough(&[own, own, own], Some(&wanted), 2 * enough::ENTRY_BYTES);
+        assert_eq!((found.len(), next), (1, Some(own)));
+        let (found, next) = until_enough(&[own, own, own], Some(&wanted), enough::BYTES);
+        assert_eq!((found.len(), next), (3, None));
     }
 }

@@ -1,15 +1,32 @@
 //! What of a file's beginning a plugin may see. An allow-list: what is not known to be public does not pass.
 //!
 //! - Of PEM: the lines that begin a block, and the blocks that are public (certificates, requests, revocation lists,
-//!   public keys) whole. Nothing that stands around the blocks.
+//!   public keys) whole. Nothing that stands around the blocks, and nothing of a block that is not whole.
 //! - Of DER: a certificate (SEQUENCE, SEQUENCE, `[0]`) to its end, else [`DER_BYTES`].
 //! - Of other text: the word that tells its format, if it is one of [`FORMATS`]. A password may be all of a file.
-//! - Of anything else: [`OTHER_BYTES`].
+//! - Of anything else: [`OTHER_BYTES`]; of a file that is not longer than a key, and nothing known, [`SHORT_BYTES`].
 
 /// Enough to tell what a DER structure is; a key's numbers come later.
 const DER_BYTES: usize = 7;
 /// Enough for magic numbers.
 const OTHER_BYTES: usize = 16;
+/// What may be a key, and nothing else, is not longer: 512 bits.
+const KEY_BYTES: usize = 64;
+/// Of what may be a key.
+const SHORT_BYTES: usize = 4;
+/// The longest line of a PEM body. The standard says 64, and that others may be read.
+const LINE_BYTES: usize = 76;
+
+/// Beginnings of binary files that are known, and no key: key stores, of Java and Bouncy Castle, of KeePass, of LUKS.
+const BINARIES: [&[u8]; 7] = [
+    b"\xfe\xed\xfe\xed",
+    b"\xce\xce\xce\xce",
+    b"\0\0\0\x01\0\0\0\x14",
+    b"\0\0\0\x02\0\0\0\x14",
+    b"\x03\xd9\xa2\x9a\x65\xfb\x4b\xb5",
+    b"\x03\xd9\xa2\x9a\x67\xfb\x4b\xb5",
+    b"LUKS\xba\xbe",
+];
 
 /// Beginnings of texts that tell what they are, and nothing else.
 const FORMATS: [&[u8]; 16] = [
@@ -48,28 +65,50 @@ const PUBLIC: [&[u8]; 7] = [
 
 /// The part of `head`, a file's first bytes, that may be seen.
 pub(super) fn visible(head: &[u8]) -> Vec<u8> {
-    if head.split(|&byte| byte == b'\n').any(|line| begin(line).is_some()) {
+    if head.split(|&byte| byte == b'\n').any(|line| label(line, BEGIN).is_some()) {
         return pem(head);
     }
+    if let Some(length) = der_certificate(head) {
+        return head.split_at(length.min(head.len())).0.to_vec();
+    }
+    let known = BINARIES.iter().any(|magic| head.starts_with(magic));
     let most = match head {
+        _ if known => OTHER_BYTES,
         _ if is_text(head) => format(head),
-        [0x30, ..] => der_certificate(head).unwrap_or(DER_BYTES),
+        [0x30, ..] if head.len() > KEY_BYTES || is_der(head) => DER_BYTES,
+        _ if head.len() <= KEY_BYTES => SHORT_BYTES,
         _ => OTHER_BYTES,
     };
     head.split_at(most.min(head.len())).0.to_vec()
 }
 
-/// Whether a reader of text would get along with what might be seen of it.
+/// Whether a reader of text would get along with what might be seen of it, in any encoding that is in use.
 fn is_text(head: &[u8]) -> bool {
     let (begin, _) = head.split_at(head.len().min(OTHER_BYTES));
     let utf16 = begin.starts_with(b"\xff\xfe") || begin.starts_with(b"\xfe\xff");
-    let control = |&byte: &u8| byte < b' ' && !byte.is_ascii_whitespace() || byte == 0x7f;
-    let utf8 = match std::str::from_utf8(begin) {
-        Ok(_) => true,
-        // A character that goes on behind.
-        Err(error) => error.error_len().is_none(),
+    // What is no UTF-8 may be Latin-1, or another of its kind: only control characters tell that it is no text.
+    utf16 || !begin.iter().any(is_control) || is_wide(begin)
+}
+
+fn is_control(&byte: &u8) -> bool {
+    byte < b' ' && !byte.is_ascii_whitespace() || byte == 0x7f
+}
+
+/// Two or four bytes for each character, without a mark: all but one are the same, small number.
+fn is_wide(begin: &[u8]) -> bool {
+    let as_width = |width: usize, low: usize| {
+        let mut characters = begin.chunks_exact(width).map(|bytes| {
+            let (before, rest) = bytes.split_at(low);
+            let (&character, behind) = rest.split_first()?;
+            let mut high = before.iter().chain(behind);
+            let first = *high.next()?;
+            let same = high.all(|&byte| byte == 0 || byte == first);
+            (same && first < b' ' && !is_control(&character)).then_some(first)
+        });
+        let Some(Some(first)) = characters.next() else { return false };
+        characters.len() > 0 && characters.all(|high| high.is_some_and(|high| high == first))
     };
-    utf16 || utf8 && !begin.iter().any(control)
+    [(2, 0), (2, 1), (4, 0), (4, 3)].into_iter().any(|(width, low)| as_width(width, low))
 }
 
 /// How much of a text tells its format.
@@ -78,35 +117,65 @@ fn format(head: &[u8]) -> usize {
     known.map(|format| format.len().min(OTHER_BYTES)).max().unwrap_or(0)
 }
 
+/// What may be seen of a file with blocks.
 fn pem(head: &[u8]) -> Vec<u8> {
+    let is_cut = head.len() >= super::head::HEAD_BYTES;
     let mut out = Vec::new();
-    let mut body_is_public = false;
+    let mut body: Option<Body<'_>> = None;
     for line in head.split_inclusive(|&byte| byte == b'\n') {
-        if let Some(label) = begin(line) {
+        if let Some(label) = label(line, BEGIN) {
             for part in [BEGIN, label, DASHES, b"\n"] {
                 out.extend_from_slice(part);
             }
-            body_is_public = PUBLIC.contains(&label);
-        } else if body_is_public {
-            let text = line.trim_ascii();
-            if text.starts_with(END) {
-                body_is_public = false;
-                out.extend_from_slice(line);
-            } else if text.iter().all(|&b| b.is_ascii_alphanumeric() || b"+/=".contains(&b)) {
-                out.extend_from_slice(line);
-            } else {
-                body_is_public = false;
+            body = PUBLIC.contains(&label).then(|| Body { label, lines: Vec::new() });
+        } else if let Some(mut open) = body.take() {
+            match label(line, END) {
+                Some(label) if label == open.label => {
+                    out.extend(open.lines.concat());
+                    for part in [END, label, DASHES, b"\n"] {
+                        out.extend_from_slice(part);
+                    }
+                }
+                _ if open.takes(line) => body = Some(open),
+                _ => {}
             }
         }
+    }
+    // Its end may be there, behind what was read.
+    if let Some(open) = body.filter(|_| is_cut) {
+        out.extend(open.lines.concat());
     }
     out
 }
 
-/// The label of a line that begins a block. What stands before it on the line (a byte order mark, text) does not
+/// The lines of a public block whose end was not seen yet. What has no end may go on with anything.
+struct Body<'a> {
+    label: &'a [u8],
+    lines: Vec<&'a [u8]>,
+}
+
+impl<'a> Body<'a> {
+    /// Whether this can be its next line: all are of one length, but the last.
+    fn takes(&mut self, line: &'a [u8]) -> bool {
+        let text = line.trim_ascii();
+        let base64 = |&byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+        let full = self.lines.first().map_or(text.len(), |first| first.trim_ascii().len());
+        let last = self.lines.last().map_or(&[][..], |last| last.trim_ascii());
+        let goes_on = self.lines.is_empty() || last.len() == full && !last.contains(&b'=');
+        let fits = !text.is_empty() && text.len() <= LINE_BYTES.min(full) && goes_on;
+        let takes = fits && text.iter().all(base64);
+        if takes {
+            self.lines.push(line);
+        }
+        takes
+    }
+}
+
+/// The label of a line that begins a block, or ends one. What stands before it on the line (a byte order mark, text) does not
 /// matter, and is not part of the answer.
-fn begin(line: &[u8]) -> Option<&[u8]> {
-    let at = line.windows(BEGIN.len()).position(|window| window == BEGIN)?;
-    let rest = line.get(at + BEGIN.len()..)?;
+fn label<'a>(line: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let at = line.windows(word.len()).position(|window| window == word)?;
+    let rest = line.get(at + word.len()..)?;
     let end = rest.windows(DASHES.len()).position(|window| window == DASHES)?;
     let label = rest.get(..end)?;
     let is_label = |&b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ';
@@ -118,6 +187,14 @@ fn der_certificate(head: &[u8]) -> Option<usize> {
     let (outer, length) = sequence(head)?;
     let (inner, _) = sequence(outer)?;
     (inner.first() == Some(&0xa0)).then_some(head.len() - outer.len() + length)
+}
+
+/// Whether it is a SEQUENCE that says how short it is, and is.
+fn is_der(head: &[u8]) -> bool {
+    match head {
+        [0x30, length @ ..=0x7f, rest @ ..] => rest.len() == usize::from(*length),
+        _ => sequence(head).is_some_and(|(rest, length)| rest.len() == length),
+    }
 }
 
 /// What is inside a SEQUENCE that is as long as a certificate may be, and how long it says it is.
@@ -163,13 +240,31 @@ mod tests {
 
     #[test]
     fn a_public_block_ends_where_it_is_none_any_more() {
-        let odd = "-----BEGIN CERTIFICATE-----\nQUJD\npassword: hunter2\nQUJD\n";
-        assert_eq!(seen(odd), "-----BEGIN CERTIFICATE-----\nQUJD\n");
-        let unfinished = format!("-----BEGIN CERTIFICATE-----\nQUJD\n{KEY}");
+        let begin = "-----BEGIN CERTIFICATE-----\n";
+        let long = "A".repeat(LINE_BYTES + 1);
+        for behind in [
+            "QUJD\npassword: hunter2\nQUJD\n-----END CERTIFICATE-----\n",
+            "QUJD\n\nhunter2hunter2\n-----END CERTIFICATE-----\n",
+            "QUJD\nQU==\nhunter2hunter2\n-----END CERTIFICATE-----\n",
+            "QUJD\nQU==\nhunt\n-----END CERTIFICATE-----\n",
+            "QUJDQUJD\nQUJD\nhunt\n-----END CERTIFICATE-----\n",
+            "QUJD\nhunter2\n",
+            "QUJD\nQUJD",
+            "QUJD\n-----END PRIVATE KEY-----\n",
+            &format!("{long}\n-----END CERTIFICATE-----\n"),
+            "",
+        ] {
+            assert_eq!(seen(&format!("{begin}{behind}")), begin, "{behind}");
+        }
         assert_eq!(
-            seen(&unfinished),
-            "-----BEGIN CERTIFICATE-----\nQUJD\n-----BEGIN PRIVATE KEY-----\n"
+            seen(&format!("{begin}QUJD\n{KEY}")),
+            format!("{begin}-----BEGIN PRIVATE KEY-----\n")
         );
+        // The end is not copied, it is written.
+        let secret = CERT.replace("-----\n", "----- s3cret\n");
+        assert_eq!(seen(&secret), CERT);
+        let windows = CERT.replace('\n', "\r\n");
+        assert_eq!(seen(&windows).replace('\r', ""), CERT);
     }
 
     #[test]
@@ -182,9 +277,62 @@ mod tests {
         assert_eq!(visible(&with_key), certificate);
         let key = [&[0x30, 0x82, 3, 0, 2, 1, 0, 0x30][..], &[7; 700]].concat();
         assert_eq!(visible(&key).len(), DER_BYTES);
-        assert_eq!(visible(&[0xfe; 500]).len(), OTHER_BYTES);
+        assert_eq!(visible(&[1; 500]).len(), OTHER_BYTES);
         assert_eq!(visible(b"\xfe\xed\xfe\xed\0\0\0\x02"), b"\xfe\xed\xfe\xed\0\0\0\x02");
         assert_eq!(visible(b""), b"");
+    }
+
+    #[test]
+    fn of_a_block_that_is_cut_off_the_whole_lines() {
+        let line = "QUJD".repeat(16) + "\n";
+        let mut head = b"-----BEGIN CERTIFICATE-----\n".to_vec();
+        while head.len() < super::super::head::HEAD_BYTES {
+            head.extend_from_slice(line.as_bytes());
+        }
+        head.truncate(super::super::head::HEAD_BYTES);
+        assert_eq!(visible(&head), head);
+        head.pop();
+        assert_eq!(visible(&head), b"-----BEGIN CERTIFICATE-----\n", "nothing was cut off");
+    }
+
+    #[test]
+    fn what_may_be_a_key_is_not_shown_whole() {
+        let key = |length: usize| -> Vec<u8> {
+            (0..length).map(|at| (at as u8).wrapping_mul(37) ^ 1).collect()
+        };
+        for length in [5, 8, 16, 24, 32, 48, 64] {
+            assert_eq!(visible(&key(length)).len(), SHORT_BYTES, "{length}");
+        }
+        assert_eq!(visible(&key(65)).len(), OTHER_BYTES);
+        let mut like_der = key(32);
+        like_der[0] = 0x30;
+        assert_eq!(visible(&like_der).len(), SHORT_BYTES);
+        like_der[1] = 30;
+        assert_eq!(visible(&like_der).len(), DER_BYTES, "so short a SEQUENCE is one");
+        let store = [&b"\x03\xd9\xa2\x9a\x67\xfb\x4b\xb5"[..], &[1; 24]].concat();
+        assert_eq!(visible(&store), store[..OTHER_BYTES]);
+    }
+
+    #[test]
+    fn no_encoding_hides_a_text() {
+        let wide =
+            |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        let wide_big =
+            |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_be_bytes).collect() };
+        let widest = |text: &str| -> Vec<u8> {
+            text.chars().flat_map(|c| (c as u32).to_le_bytes()).collect()
+        };
+        for text in [
+            &b"p\xe4ssw\xf6rt-und-mehr"[..],
+            b"\x80 100 f\xfcr alle",
+            b"\xf0\xe1\xf2\xef\xec\xf8 \xed\xe0\xf8",
+            &wide("hunter2 and more"),
+            &wide_big("hunter2 and more"),
+            &wide("\u{43f}\u{430}\u{440}\u{43e}\u{43b}\u{44c}"),
+            &widest("hunter2 and more"),
+        ] {
+            assert_eq!(visible(text), b"", "{}", text.escape_ascii());
+        }
     }
 
     #[test]

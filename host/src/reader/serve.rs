@@ -3,12 +3,14 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
+use super::places::Places;
 use super::protocol::{Answer, Question, receive, send};
 use super::{cgroup, head, kin, look, scan};
 use crate::stats::Usage;
 
 /// Answers questions until the tracer closes its end, or is gone.
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
+    let mut places = Places::default();
     loop {
         let question = match receive(&socket) {
             Ok(question) => question,
@@ -17,23 +19,27 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
         };
         let answer = match question {
             Question::Heads { number, files } => {
-                Answer::Heads { number, heads: files.iter().map(head::read).collect() }
+                for file in &files {
+                    let head = head::read(file, &mut places);
+                    send(&socket, &Answer::Head { number, head })?;
+                }
+                continue;
             }
             Question::Cgroups { number, wanted } => {
                 let paths = wanted.iter().map(|&(id, pid)| cgroup::path(id, pid)).collect();
                 Answer::Cgroups { number, paths }
             }
-            Question::Page { number, after, most, interest } => {
-                let (processes, next) = look::page(after, most, &interest);
-                Answer::Looked { number, processes, next }
-            }
+            Question::Pids { number } => Answer::Pids { number, pids: scan::pids() },
             Question::Look { number, pids, interest } => {
-                let (processes, next) = look::these(&pids, &interest);
+                let (processes, next) = look::these(&pids, interest.as_ref());
                 Answer::Looked { number, processes, next }
             }
             Question::Kin { number } => Answer::Kin { number, kin: kin::all() },
             Question::Usage { number } => Answer::Usage { number, usage: Usage::own() },
-            Question::Scan { number } => Answer::Scan { number, processes: scan::scan() },
+            Question::Scan { number, pids, interest } => {
+                let (processes, next) = scan::these(&pids, interest.as_ref());
+                Answer::Scan { number, processes, next }
+            }
         };
         send(&socket, &answer)?;
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::bench::Bench;
 use super::new::New;
 use super::test::Test;
-use crate::cli::PluginArgs;
+use crate::cli::{PluginArgs, values};
 use crate::plugin::{PluginSource, PluginSpec};
 
 /// `plugin`
@@ -94,6 +94,9 @@ impl Subject {
 pub(super) struct Check {
     #[command(flatten)]
     pub(super) subject: Subject,
+    /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
+    #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use super::super::line;
 use super::args;
 use super::page::{Page, bytes};
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
-use crate::plugin::{Grant, Import, Inspection, Limits, Setup, inspect};
+use crate::plugin::{Grant, Import, Inspection, Limits, Setup, Trust, inspect};
 use crate::printable::printable;
 use crate::say::Say;
 
 /// Prints what there is to know. A plugin that would not load is a bad argument.
 pub(super) fn check(arguments: &args::Check, say: Say) -> Result<(), Failure> {
-    let setup = Setup::default();
+    // The limits and the trust of a run.
+    let trust = Trust::of_this_process();
+    let config = line::read_config(arguments.config.as_deref(), &trust)?;
+    let setup = Setup { limits: config.limits, trust, ..Setup::default() };
     let subject = &arguments.subject;
     let found =
         inspect(&subject.spec(), &setup).map_err(|error| Failure::new(Code::Usage, error))?;

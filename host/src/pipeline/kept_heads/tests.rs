@@ -14,6 +14,10 @@ fn file(pid: u32, path: &str) -> HeadQuestion {
     }
 }
 
+fn wanted(file: &HeadQuestion) -> Wanted {
+    Wanted { file: file.clone(), uid: 0, size: 0 }
+}
+
 fn answer(head: &[u8]) -> Option<HeadAnswer> {
     Some(HeadAnswer { size: Some(head.len() as u64), head: Ok(head.to_vec()) })
 }
@@ -24,7 +28,7 @@ fn refused(why: Refusal) -> Option<HeadAnswer> {
 
 fn ask(heads: &RecordedHeads, file: &HeadQuestion) -> Option<HeadAnswer> {
     let now = Instant::now();
-    heads.clone().ask(std::slice::from_ref(file), now).pop().flatten()
+    heads.clone().ask(&[wanted(file)], now).pop().flatten()
 }
 
 #[test]
@@ -99,8 +103,8 @@ fn only_what_the_recording_does_not_know_is_missing() {
 struct Counts(u8);
 
 impl AskHeads for Counts {
-    fn ask(&mut self, files: &[HeadQuestion], _: Instant) -> Vec<Option<HeadAnswer>> {
-        let one = |file: &HeadQuestion| {
+    fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadAnswer>> {
+        let one = |Wanted { file, .. }: &Wanted| {
             self.0 = self.0.wrapping_add(1);
             if file.path == b"/gone" { refused(Refusal::Gone) } else { answer(&[self.0]) }
         };
@@ -111,11 +115,11 @@ impl AskHeads for Counts {
         Vec::new()
     }
 
-    fn look(&mut self, _: &[u32], _: &Interest, _: Instant) -> Vec<LookedAt> {
-        Vec::new()
+    fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {
+        None
     }
 
-    fn page(&mut self, _: (u32, usize), _: &Interest, _: Instant) -> Option<Page> {
+    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
         None
     }
 }
@@ -125,7 +129,7 @@ impl AskHeads for Counts {
 struct Large;
 
 impl AskHeads for Large {
-    fn ask(&mut self, files: &[HeadQuestion], _: Instant) -> Vec<Option<HeadAnswer>> {
+    fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadAnswer>> {
         files.iter().map(|_| answer(&[0; 64 << 10])).collect()
     }
 
@@ -133,11 +137,11 @@ impl AskHeads for Large {
         Vec::new()
     }
 
-    fn look(&mut self, _: &[u32], _: &Interest, _: Instant) -> Vec<LookedAt> {
-        Vec::new()
+    fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {
+        None
     }
 
-    fn page(&mut self, _: (u32, usize), _: &Interest, _: Instant) -> Option<Page> {
+    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
         None
     }
 }
@@ -150,9 +154,10 @@ fn paths(asked: &[Asked]) -> Vec<String> {
 fn whatever_is_opened_is_in_a_recording_once() {
     let mut heads = KeptHeads::new(Box::new(Counts::default()));
     let (kept, now) = (heads.kept(), Instant::now());
-    heads.ask(&[file(1, "/asked")], now);
+    heads.ask(&[wanted(&file(1, "/asked"))], now);
     let young = HeadQuestion { ctime_ns: i128::from(wall_now().0) * 1000, ..file(1, "/young") };
     let opened = [file(1, "/asked"), file(1, "/a"), file(2, "/a"), file(1, "/gone"), young];
+    let opened = opened.each_ref().map(wanted);
     heads.opened(&opened, now);
     assert_eq!(paths(&kept.borrow().heads), ["/asked"]);
     assert_eq!(paths(&kept.borrow().others), ["/a", "/gone", "/young"]);
@@ -161,14 +166,14 @@ fn whatever_is_opened_is_in_a_recording_once() {
     heads.opened(&opened, now);
     assert_eq!(paths(&kept.take().others), ["/gone", "/young"]);
     let changed = HeadQuestion { ctime_ns: 6, ..file(1, "/a") };
-    heads.opened(&[changed], now);
+    heads.opened(&[wanted(&changed)], now);
     assert_eq!(paths(&kept.take().others), ["/a"]);
 }
 
 #[test]
 fn what_one_batch_opens_is_bounded() {
     let mut heads = KeptHeads::new(Box::new(Large));
-    let files: Vec<HeadQuestion> = (0..1000).map(|at| file(1, &format!("/{at}"))).collect();
+    let files: Vec<Wanted> = (0..1000).map(|at| wanted(&file(1, &format!("/{at}")))).collect();
     heads.opened(&files, Instant::now());
     let first = heads.kept().take().others.len();
     assert!((MOST_OPENED >> 16..MOST_OPENED / (60 << 10)).contains(&first.next_multiple_of(PART)));
@@ -186,7 +191,7 @@ fn a_replay_remembers_what_a_recording_counts_on() {
     for at in 0..many {
         // One of a thousand all the time: it is asked for again when it is forgotten.
         let opened = [file(1, &format!("/{at}")), file(1, &format!("/{}", at % 1000))];
-        heads.opened(&opened, Instant::now());
+        heads.opened(&opened.each_ref().map(wanted), Instant::now());
         replayed.add_others(kept.take().others);
         replayed.batch_ends();
         assert!(opened.iter().all(|file| ask(&replayed, file).is_some()), "{at}");

@@ -4,7 +4,10 @@
 //! - `user`: an unprivileged user's, in a user namespace;
 //! - `overlay`: the same below an overlay in that user namespace;
 //! - `bind`: the same, with a file of another file system over the one in it: the path leads through it;
-//! - `root`: root's, for everybody, as a system service mounts one.
+//! - `root`: root's, for everybody, as a system service mounts one;
+//! - `through`: the same, with a file over the one in it as in `bind`, which is closed at once;
+//! - `before`: as `user`, and behind it a local file, `wanted.pem`, that has no name any more;
+//! - `arguments`: as `user`, and this process's command line is in that file.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -38,17 +41,18 @@ mod operation {
     pub(super) const BATCH_FORGET: u32 = 42;
 }
 
-/// Mounts it below `dir`, opens the file, and lets it hang from then on.
-pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<File> {
+/// Mounts it below `dir`, opens the file, and lets it hang from then on. What is to be held open.
+pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<Vec<File>> {
     let dir = Path::new(dir);
     let (plain, mount_point, over) = (dir.join("plain.pem"), dir.join("mnt"), dir.join("over"));
     let empty = dir.join("empty");
-    namespaces(mode != "root")?;
+    let by_root = matches!(mode, "root" | "through");
+    namespaces(!by_root)?;
     for folder in [&mount_point, &over, &empty] {
         fs::create_dir(folder)?;
     }
     let device = File::options().read(true).write(true).open(device)?;
-    let everybody = if mode == "root" { ",allow_other" } else { "" };
+    let everybody = if by_root { ",allow_other" } else { "" };
     let options =
         format!("fd={},rootmode=40000,user_id=0,group_id=0{everybody}", device.as_raw_fd());
     mount("hang", &mount_point, "fuse", 0, &options)?;
@@ -61,17 +65,46 @@ pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<File> {
         "overlay" => {
             let lower = format!("lowerdir={}:{}", mount_point.display(), empty.display());
             mount("over", &over, "overlay", 0, &lower)?;
-            File::open(over.join(NAME))
+            Ok(vec![File::open(over.join(NAME))?])
         }
-        "bind" => {
+        "bind" | "through" => {
             fs::write(&plain, "no certificate")?;
             mount(path(&plain)?, &file, "", libc::MS_BIND, "")?;
             let held = File::options().read(true).custom_flags(libc::O_PATH).open(&file)?;
             hangs.store(true, SeqCst);
-            File::open(format!("/proc/self/fd/{}", held.as_raw_fd()))
+            let opened = File::open(format!("/proc/self/fd/{}", held.as_raw_fd()))?;
+            Ok(if mode == "bind" { vec![opened] } else { Vec::new() })
         }
-        _ => File::open(file),
+        "before" => {
+            let (wanted, first) = (dir.join("wanted.pem"), File::open(file)?);
+            fs::write(&wanted, "no certificate")?;
+            let second = File::open(&wanted)?;
+            fs::remove_file(&wanted)?;
+            Ok(vec![first, second])
+        }
+        "arguments" => {
+            let file = File::open(file)?;
+            over_arguments(&file)?;
+            Ok(vec![file])
+        }
+        _ => Ok(vec![File::open(file)?]),
     }
+}
+
+/// Maps a file where the kernel put this process's command line. Nothing here reads that again: arguments are copies.
+fn over_arguments(file: &File) -> io::Result<()> {
+    /// Field 48 of proc(5), counted behind the name.
+    const ARG_START: usize = 45;
+    const PAGE: usize = 4096;
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+    let start = fields.split_ascii_whitespace().nth(ARG_START).and_then(|at| at.parse().ok());
+    let start: usize = start.ok_or_else(|| Error::other("no arguments"))?;
+    let at = std::ptr::without_provenance_mut(start & !(PAGE - 1));
+    let how = libc::MAP_PRIVATE | libc::MAP_FIXED;
+    // SAFETY: only names and arguments of this process are there, which nobody looks at from now on.
+    let mapped = unsafe { libc::mmap(at, PAGE, libc::PROT_READ, how, file.as_raw_fd(), 0) };
+    if mapped == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
 fn path(path: &Path) -> io::Result<&str> {

@@ -7,6 +7,7 @@
 //! `actor closing PATH`: opens the file, again and again, while another thread closes whatever that gives; it goes on until
 //! its standard input is closed.
 //! `actor as UID ...`: what follows, as another user.
+//! `actor map DIR`: maps all files of a folder as code; it stays as well.
 //! `actor fuse MODE DEVICE DIR`: see [`fuse`]; it stays until its standard input is closed.
 #![expect(clippy::print_stdout, reason = "its answer to the test")]
 
@@ -45,6 +46,11 @@ fn act(words: &[&str]) -> io::Result<()> {
         ["as", user, rest @ ..] => {
             become_user(number(user)?)?;
             act(rest)
+        }
+        ["map", dir] => {
+            map_all(dir)?;
+            println!("mapped");
+            io::stdin().read_line(&mut String::new()).map(|_| ())
         }
         ["fuse", mode, device, dir] => {
             let kept = fuse::open(mode, device, dir)?;
@@ -125,6 +131,21 @@ fn closing(path: &str) -> io::Result<()> {
         stop.store(true, Ordering::Relaxed);
         read.map(drop)
     })
+}
+
+fn map_all(dir: &str) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let file = File::open(entry?.path())?;
+        let (length, code) = (1, libc::PROT_READ | libc::PROT_EXEC);
+        let fd = file.as_raw_fd();
+        // SAFETY: a new mapping that nothing points into.
+        let mapped =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, code, libc::MAP_PRIVATE, fd, 0) };
+        if mapped == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// For good.

@@ -1,0 +1,99 @@
+//! Who lives in which mount namespace: the file of a process that is gone may be reached by another one.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+use rustix::fs::CWD;
+
+use super::head;
+use super::protocol::HeadQuestion;
+
+/// Processes of one namespace that are remembered.
+const MOST_EACH: usize = 64;
+/// Of these, how many are tried.
+const MOST_TRIED: usize = 4;
+/// Processes that are looked at in one search.
+const MOST: usize = 65_536;
+/// How long one search may take.
+const LONGEST: Duration = Duration::from_millis(50);
+/// How long what was found holds.
+const HOLDS: Duration = Duration::from_millis(200);
+/// How often is searched for a namespace that was not there: an attacker makes as many as he likes.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What one search found. The processes that were silent since before the tracer are in it too, which no event told of.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    searched: Option<Instant>,
+    /// By the namespace's inode number.
+    living: HashMap<u32, Vec<u32>>,
+}
+
+impl Places {
+    /// Living processes with the mounts and the root of the one that is gone.
+    pub(super) fn of(&mut self, gone: &HeadQuestion) -> Vec<u32> {
+        let there = self.in_namespace(gone.mount_ns);
+        let at_home =
+            |pid: &u32| mount_ns(*pid) == Some(gone.mount_ns) && root(*pid) == Some(gone.root);
+        there.into_iter().filter(at_home).take(MOST_TRIED).collect()
+    }
+
+    /// Processes that lived in this mount namespace a moment ago.
+    fn in_namespace(&mut self, mount_ns: u32) -> Vec<u32> {
+        let holds = if self.living.contains_key(&mount_ns) { HOLDS } else { PAUSE };
+        if self.searched.is_none_or(|searched| searched.elapsed() >= holds) {
+            self.search();
+        }
+        self.living.get(&mount_ns).cloned().unwrap_or_default()
+    }
+
+    fn search(&mut self) {
+        self.living.clear();
+        let start = Instant::now();
+        let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        for pid in pids.take(MOST) {
+            if let Some(mount_ns) = mount_ns(pid) {
+                let there = self.living.entry(mount_ns).or_default();
+                if there.len() < MOST_EACH {
+                    there.push(pid);
+                }
+            }
+            if start.elapsed() > LONGEST {
+                break;
+            }
+        }
+        self.searched = Some(Instant::now());
+    }
+}
+
+/// Device and inode number of a process's root.
+fn root(pid: u32) -> Option<(u32, u64)> {
+    let stat = head::known(CWD, format!("/proc/{pid}/root"))?;
+    Some((head::dev(&stat), stat.stx_ino))
+}
+
+/// The mount namespace that a process is in now.
+pub(super) fn mount_ns(pid: u32) -> Option<u32> {
+    u32::try_from(fs::metadata(format!("/proc/{pid}/ns/mnt")).ok()?.ino()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_shares_ones_mounts_is_found() {
+        let own = mount_ns(std::process::id()).unwrap();
+        let mut places = Places::default();
+        let living = places.in_namespace(own);
+        assert!((1..=MOST_EACH).contains(&living.len()), "{living:?}");
+        assert!(living.iter().all(|&pid| mount_ns(pid).is_none_or(|there| there == own)));
+        // What is not there is not searched for again at once.
+        let searched = places.searched;
+        assert!(places.in_namespace(1).is_empty());
+        assert_eq!(places.searched, searched);
+    }
+}
