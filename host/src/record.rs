@@ -14,8 +14,10 @@ use crate::reader::{HeadAnswer, HeadQuestion, SeenProcess};
 
 /// What a recording begins with. The line ends show a transfer that changed them.
 pub const MAGIC: [u8; 8] = *b"CTREC\r\n\x1a";
-/// The version of the format that this program writes, and the only one that it reads.
-pub const VERSION: u32 = 2;
+/// The version of the format that this program writes.
+pub const VERSION: u32 = 3;
+/// The oldest version that it reads: what came since then is only more kinds of frames.
+const OLDEST: u32 = 2;
 /// Longest body of a frame in bytes: a drain's records fit.
 const MOST_BODY: usize = 64 << 20;
 /// Records of one frame, or answers about them: a run writes those of a batch, 4 096, and at its end of a few.
@@ -59,6 +61,14 @@ pub enum Frame {
     },
     /// Last: the run came to its end.
     End,
+    /// Since version 3: heads of files that were opened with the records that follow, that no classifier of the run
+    /// asked for. Each file's once, for as long as it is unchanged.
+    OtherHeads(
+        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
+        Vec<(HeadQuestion, Option<HeadAnswer>)>,
+    ),
+    /// Since version 3: other plugins run from here on, and this is captured.
+    Interest(Box<Interest>),
 }
 
 /// How a recorded run was set up.
@@ -90,7 +100,7 @@ pub enum Damage {
     Foreign,
     /// Of a version that this program does not know.
     #[error(
-        "this recording has version {0} of the format, this program reads version {VERSION}: replay it with the \
+        "this recording has version {0} of the format, this program reads versions {OLDEST} to {VERSION}: replay it with the \
          crypto-tracer that made it"
     )]
     Version(u32),
@@ -145,7 +155,7 @@ impl<R: Read> Frames<R> {
             return Err(Damage::Short { at: magic.len() as u64 });
         }
         match u32::from_le_bytes(version) {
-            VERSION => Ok(Frames { from, at: (magic.len() + version.len()) as u64 }),
+            OLDEST..=VERSION => Ok(Frames { from, at: (magic.len() + version.len()) as u64 }),
             other => Err(Damage::Version(other)),
         }
     }
@@ -203,6 +213,8 @@ mod tests {
         vec![
             Frame::Start(Box::new(start)),
             Frame::Records { wall_offset_ns: -7, records: vec![vec![1, 2, 3], vec![]] },
+            Frame::Interest(Box::default()),
+            Frame::OtherHeads(Vec::new()),
             Frame::Lost { at_us: 5, losses: vec![("ring_full".into(), 3, true)] },
             Frame::End,
         ]
@@ -268,5 +280,10 @@ mod tests {
         let mut newer = recording();
         newer[MAGIC.len()] = 99;
         assert!(matches!(read(&newer).1, Some(Damage::Version(99))));
+        let mut older = recording();
+        older[MAGIC.len()] = OLDEST as u8;
+        assert!(read(&older).1.is_none());
+        older[MAGIC.len()] = OLDEST as u8 - 1;
+        assert!(matches!(read(&older).1, Some(Damage::Version(1))));
     }
 }

@@ -137,6 +137,16 @@ fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
     assert!(text.contains("FAILED one\n  failed as a classifier: "), "{text}");
     assert!(text.contains("FAILED two\n  failed as a filter: "), "{text}");
     assert!(text.ends_with("2 cases: 0 passed, 2 failed\n"), "{text}");
+    let with_cases = plugin(
+        dir.path(),
+        ["bench", "--cases"]
+            .map(OsStr::new)
+            .iter()
+            .chain([&cases.as_os_str(), &hostile.as_os_str()]),
+    );
+    // What each case is configured as: nothing is given beside them.
+    assert_eq!(with_cases.status.code(), Some(0), "{}", err(&with_cases));
+    assert!(out(&with_cases).contains("  first failure failed as a "), "{}", out(&with_cases));
     let config = r#"{"mode": "panic"}"#;
     let bench = ["bench".as_ref(), hostile.as_os_str(), "--with".as_ref(), config.as_ref()];
     let measured = plugin(dir.path(), bench);
@@ -183,6 +193,10 @@ fn malformed_cases_are_named() {
             "one of `file`, `text`, `event` is right",
         ),
         (&one(r#""file": {"path": "/a"}, "expect": {"decision": "keep"}"#), "`file_type` (a word"),
+        (
+            &one(r#""text": {"field": "file", "value": ""}, "expect": {"text": ""}"#),
+            "the case \"a\" asks a redactor, and the plugin is a classifier",
+        ),
         (
             &one(r#""event": {"event_type": "file_opened"}, "expect": {"decision": "keep"}"#),
             "file_open, lib_load, process_exec or process_exit is right",

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crypto_tracer_tests::{
-    Ended, Event, Material, Tracer, actor, needs_bpf, program, run, temp_dir, trusted_dir, until,
-    workspace,
+    Ended, Event, Material, Tracer, actor, needs_bpf, output, program, run, temp_dir, trusted_dir,
+    until, workspace,
 };
 
 /// The group `adm`, on every Debian.
@@ -59,7 +59,9 @@ fn a_reload_changes_what_runs() {
         tracer.all_of(pid).iter().any(|event| event.kind() == "file_open")
     };
 
-    let tracer = service(&["--config", config.to_str().unwrap()]);
+    let record = files.path().join("run.rec");
+    let [configured, recorded] = [&config, &record].map(|path| path.to_str().unwrap());
+    let tracer = service(&["--config", configured, "--record", recorded]);
     assert!(!seen(&tracer), "the bundled classifier asks for no .site");
     fs::write(&config, "[[classifier]]\npath = \"site.wasm\"\n[[classifier]]\nbundled = true\n")
         .unwrap();
@@ -72,6 +74,17 @@ fn a_reload_changes_what_runs() {
     says(&tracer, "the plugins stay as they are");
     assert!(seen(&tracer), "{:?}", tracer.said());
     tracer.finish();
+
+    // A replay tells from when on the recording has what the site's classifier asks for.
+    let site = dir.path().join("site.wasm");
+    let mut replay = Command::new(program());
+    let replayed = output(replay.args(["replay", recorded, "--classifier"]).arg(site));
+    let said = String::from_utf8(replayed.stderr).unwrap();
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("\".site\"")).collect();
+    let [before, reloaded] = told[..] else { panic!("{said}") };
+    assert!(before.contains("the recording did not capture "), "{said}");
+    assert!(reloaded.contains("from 20"), "{said}");
+    assert!(reloaded.contains(" on the recording captured "), "{said}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crypto_tracer_tests::{output, program, temp_dir, until, workspace};
 const MOST_MIB: u64 = 160;
 
 /// What a recording begins with.
-const HEADER: &[u8] = b"CTREC\r\n\x1a\x02\0\0\0";
+const HEADER: &[u8] = b"CTREC\r\n\x1a\x03\0\0\0";
 /// A frame that says how the run was set up: nothing but empty texts and lists.
 const START: [u8; 8] = [0; 8];
 const END: [u8; 1] = [5];
@@ -78,6 +78,8 @@ fn a_frame_of_millions_of_elements_is_damage() {
         ("heads", list(&[2], 1_500_000, 11)),
         ("cgroups", list(&[3], 8 * million, 2)),
         ("losses", list(&[4, 0], 5 * million, 3)),
+        ("other heads", list(&[6], 1_500_000, 11)),
+        ("what is captured", list(&[7], 16 * million, 1)),
     ] {
         let (code, said) = replay(&recording(dir.path(), &[&START, &body, &END]));
         assert_eq!(code, Some(1), "{what}: {said}");

@@ -122,6 +122,7 @@ fn a_live_run_is_replayed_byte_for_byte() {
         ("b.key", &material.key),
         ("c.site", b""),
         ("d.pem", b"-----BEGIN NOTHING-----\n"),
+        ("e.pem", &material.key),
     ] {
         let path = dir.path().join(name);
         fs::write(&path, content).unwrap();
@@ -137,6 +138,12 @@ fn a_live_run_is_replayed_byte_for_byte() {
     tracer.finish();
     let mode = fs::metadata(&record).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+
+    let recorded = String::from_utf8_lossy(&fs::read(&record).unwrap()).into_owned();
+    assert!(recorded.contains("-----BEGIN PRIVATE KEY-----"));
+    let key = String::from_utf8_lossy(&material.key).into_owned();
+    let body: Vec<&str> = key.lines().filter(|line| !line.starts_with("-----")).collect();
+    assert!(body.len() >= 3 && body.iter().all(|line| !recorded.contains(line)), "{body:?}");
 
     let (code, replayed, said) = replay(&record, plugins.iter().chain(&extended));
     assert_eq!(code, Some(0), "{said}");
@@ -181,6 +188,8 @@ fn changed(dir: &Path, at: usize, bytes: &[u8]) -> (Option<i32>, String, String)
     replayed
 }
 
+/// What a recording begins with: a file that is shorter was never one.
+const MAGIC: usize = 8;
 /// Magic and version: a file that differs there was never a recording that this program can read.
 const HEADER: usize = 12;
 
@@ -223,10 +232,15 @@ fn cut_anywhere_it_tells_where_after_what_is_there() {
     let (_, events, _) = replay(&self::recording("every-event.rec"), NO_OPTIONS);
     let dir = temp_dir();
     let mut before = 0;
-    for len in (HEADER..recording.len()).step_by(recording.len() / 60) {
+    let some = (HEADER..recording.len()).step_by(recording.len() / 60);
+    for len in (0..HEADER).chain(some) {
         let (code, shown, said) = changed(dir.path(), len, recording.get(..len).unwrap());
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("cut short at byte "), "{said}");
+        let (wanted, why) = match len < MAGIC {
+            true => (2, "no recording of crypto-tracer"),
+            false => (1, "cut short at byte "),
+        };
+        assert_eq!(code, Some(wanted), "{len}: {said}");
+        assert!(said.contains(why), "{len}: {said}");
         assert!(events.starts_with(&shown) && shown.len() >= before, "{shown}");
         before = shown.len();
     }
@@ -237,13 +251,13 @@ fn cut_anywhere_it_tells_where_after_what_is_there() {
 fn what_is_no_recording_of_ours_is_refused() {
     let dir = temp_dir();
     let mut newer = fs::read(recording("small.rec")).unwrap();
-    if let Some(version) = newer.get_mut(8) {
-        *version += 1;
+    if let Some(version) = newer.get_mut(MAGIC) {
+        *version = 4;
     }
     for (at, (bytes, wanted)) in [
         (
             &newer[..],
-            "has version 3 of the format, this program reads version 2: replay it with the crypto-tracer that made it",
+            "has version 4 of the format, this program reads versions 2 to 3: replay it with the crypto-tracer that made it",
         ),
         (b"", "no recording of crypto-tracer"),
         (b"CTREC", "no recording of crypto-tracer"),

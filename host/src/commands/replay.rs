@@ -11,7 +11,9 @@ use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::input::Input;
 use crate::interest::Interest;
-use crate::pipeline::{Family, Line, RecordedHeads, Replayed, Sink as _, Stream, replay as run};
+use crate::pipeline::{
+    Coverage, Family, Line, Missing, RecordedHeads, Replayed, Sink as _, Stream, replay as run,
+};
 use crate::plugin::Trust;
 use crate::printable::printable;
 use crate::record::{Damage, Frame, Frames, Start};
@@ -42,7 +44,8 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
         stop.at(Instant::now() + duration);
     }
     let Some((frames, start)) = open(arguments, &stop)? else { return Ok(()) };
-    name_uncovered(plugins.interest(), &start, say);
+    let coverage = Coverage::new(start.interest.clone());
+    name_uncovered(&coverage, plugins.interest(), &start, say);
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &start.processes, plugins.interest());
     let new = line::new_file(&config)?;
@@ -74,12 +77,13 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
         // The first one first: asked to end, it has told what failed.
         tokio::select! {
             biased;
-            replayed = run(frames, &mut line, &heads, &signals) => replayed,
+            replayed = run(frames, &mut line, &heads, coverage, &signals) => replayed,
             () = signals.asked() => Replayed::Whole,
         }
     });
     let patience = if stop.is_asked() { LAST_WRITE_ASKED } else { LAST_WRITE };
     let ended = line.sink.finish(Instant::now() + patience);
+    name_missing(&heads.missing(), say);
     line::report(&line.stats, None, ended, say)?;
     if let Some(why) = line.plugins.must_end() {
         return Err(Failure { code: Code::Failed, error: anyhow!(why) });
@@ -109,7 +113,11 @@ fn open(arguments: &cli::Replay, stop: &Stop) -> Result<Option<Opened>, Failure>
         Ok(frames) => frames,
         Err(Damage::Io(_)) if stop.is_asked() => return Ok(None),
         Err(damage) => {
-            return Err(usage(anyhow::Error::new(damage).context(path.display().to_string())));
+            // What is there may be the beginning of a recording.
+            let code =
+                if matches!(damage, Damage::Short { .. }) { Code::Failed } else { Code::Usage };
+            let error = anyhow::Error::new(damage).context(path.display().to_string());
+            return Err(Failure { code, error });
         }
     };
     match frames.next_frame() {
@@ -124,25 +132,27 @@ fn open(arguments: &cli::Replay, stop: &Stop) -> Result<Option<Opened>, Failure>
 }
 
 /// What the recorded run did not capture cannot come back.
-fn name_uncovered(today: &Interest, start: &Start, say: Say) {
-    let then = &start.interest;
-    let missing = [
-        today.suffixes.difference(&then.suffixes),
-        today.names.difference(&then.names),
-        today.libraries.difference(&then.libraries),
-    ];
+fn name_uncovered(coverage: &Coverage, today: &Interest, start: &Start, say: Say) {
     if !start.only.is_empty() {
         say.info(format_args!(
             "the recording was made with {}: of the rest only a part is in it, or nothing",
             printable(&start.only.join(" "))
         ));
     }
-    let words: Vec<String> =
-        missing.into_iter().flatten().map(|word| format!("{word:?}")).collect();
-    if !words.is_empty() {
+    if let Some(missing) = coverage.missing(today) {
+        say.info(missing);
+    }
+}
+
+/// Nor can what nobody looked at then.
+fn name_missing(missing: &Missing, say: Say) {
+    let Missing { count, first } = missing;
+    if *count > 0 {
+        let times = if *count == 1 { "time" } else { "times" };
         say.info(format_args!(
-            "the recording did not capture {}: the plugins of that run did not ask for it",
-            words.join(", ")
+            "{count} {times} a classifier wanted the beginning of a file that is not in the recording, the first time \
+             that of {}",
+            printable(&String::from_utf8_lossy(first))
         ));
     }
 }

@@ -319,9 +319,9 @@ fn recorder(
         "recording to {}: raw, nothing in it is redacted; for its owner only",
         path.display()
     ));
-    let heads = KeptHeads { inner: Box::new(reader), kept: Default::default() };
+    let heads = KeptHeads::new(Box::new(reader));
     let writer = Output::raw_writer(target).map_err(failed)?;
-    let recorder = Recorder::new(writer, start, heads.kept.clone());
+    let recorder = Recorder::new(writer, start, heads.kept());
     Ok((Box::new(heads), Some(recorder)))
 }
 

@@ -8,6 +8,14 @@ use super::{Arguments, Comm, OpenedFile, ProcessKey};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+/// For people: to the second, in UTC.
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = chrono::DateTime::from_timestamp_micros(self.0).unwrap_or_default();
+        write!(f, "{}", time.format("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
+
 /// What is known of the process behind an event, as it was at that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessFacts {

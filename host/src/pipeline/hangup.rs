@@ -75,20 +75,20 @@ impl Hangup {
         loaded.unwrap_or_else(|_| Err(anyhow!("they could not be loaded")))
     }
 
-    /// Puts what was loaded in the place of what runs.
+    /// Puts what was loaded in the place of what runs; whether other plugins run now.
     pub(super) fn replace<S>(
         &mut self,
         line: &mut Line<S>,
         source: &mut Source,
         loaded: anyhow::Result<Plugins>,
-    ) {
+    ) -> bool {
         if std::mem::take(&mut self.again) {
             // The files were changed once more meanwhile.
-            return self.load(line.say);
+            self.load(line.say);
+            return false;
         }
-        if let Err(error) = loaded.and_then(|next| replace(line, source, next)) {
-            stays(line.say, &error);
-        }
+        let replaced = loaded.and_then(|next| replace(line, source, next));
+        replaced.map_err(|error| stays(line.say, &error)).is_ok()
     }
 }
 

@@ -130,7 +130,11 @@ impl<S: Sink> Live<S> {
                     () = self.hangup.take(&mut self.line) => {}
                 },
                 loaded = self.hangup.loaded() => {
-                    self.hangup.replace(&mut self.line, &mut self.source, loaded);
+                    if self.hangup.replace(&mut self.line, &mut self.source, loaded)
+                        && let Some(recorder) = &mut self.recorder
+                    {
+                        recorder.interest(self.line.plugins.interest());
+                    }
                 }
                 () = signals.status_asked() => self.word.ask(),
                 // While events come with every nap, waiting for the first one would only be one more wake-up.

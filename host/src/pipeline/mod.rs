@@ -1,8 +1,10 @@
 //! The only place that knows all steps, and the order they come in.
 
+mod coverage;
 mod family;
 mod hangup;
 mod heads;
+mod kept_heads;
 mod live;
 mod looked;
 mod losses;
@@ -14,9 +16,11 @@ mod replay;
 mod sink;
 mod status;
 
+pub use coverage::Coverage;
 pub use family::Family;
 pub use hangup::{Hangup, Reload, Reopen};
-pub use heads::{AskHeads, Asked, Kept, KeptHeads, Looked, ReaderHeads, RecordedHeads};
+pub use heads::{AskHeads, Looked, ReaderHeads};
+pub use kept_heads::{Asked, Kept, KeptHeads, Missing, RecordedHeads};
 pub use live::{Live, Outcome, Why, meet_reader, wall_now};
 pub use looked::{judge_looked, looked_facts};
 pub use losses::LossTeller;

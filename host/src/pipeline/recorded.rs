@@ -66,7 +66,7 @@ fn recorded() -> (Vec<ClassifiedEvent>, Plugins) {
         say: Say(Loudness::Quiet),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(replay(frames, &mut line, &heads, &signals));
+    runtime.block_on(replay(frames, &mut line, &heads, super::Coverage::default(), &signals));
     (line.sink.finish(Instant::now()), line.plugins)
 }
 

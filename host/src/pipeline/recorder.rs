@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::heads::Kept;
+use super::Kept;
 use crate::decode::meaningful_len;
 use crate::event::{Loss, RawRecord, Timestamp};
+use crate::interest::Interest;
 use crate::output::{Chunk, Ended, Writer};
 use crate::record::{self, Frame, Start};
 
@@ -42,17 +43,25 @@ impl Recorder {
     /// Everything about the records since the last call is known.
     pub(super) async fn batch_ends(&mut self) {
         // The records last: a recording that ends in the middle has none whose answers are missing.
-        let Kept { heads, cgroups } = self.kept.take();
+        let Kept { heads, others, cgroups } = self.kept.take();
         if !cgroups.is_empty() {
             self.add(&Frame::Cgroups(cgroups));
         }
         if !heads.is_empty() {
             self.add(&Frame::Heads(heads));
         }
+        if !others.is_empty() {
+            self.add(&Frame::OtherHeads(others));
+        }
         let records = std::mem::take(&mut self.records);
         self.add(&Frame::Records { wall_offset_ns: self.wall_offset_ns, records });
         let place = self.writer.reserve().await;
         place.send(Chunk::raw(std::mem::take(&mut self.pending)));
+    }
+
+    /// Other plugins run from here on, which want to see this.
+    pub(super) fn interest(&mut self, interest: &Interest) {
+        self.add(&Frame::Interest(Box::new(interest.clone())));
     }
 
     /// What the run said of losses.

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use super::losses::{EVERY, LOOK};
 use super::status::status;
-use super::{Line, RecordedHeads, Sink};
+use super::{Coverage, Line, RecordedHeads, Sink};
 use crate::event::{Loss, Notice, RawRecord, Timestamp};
 use crate::record::{Damage, Frame, Frames};
 use crate::signals::Signals;
@@ -26,14 +27,17 @@ pub enum Replayed {
     Damaged(Damage),
 }
 
-/// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`.
+/// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`. `coverage`: what was captured at
+/// the start.
 pub async fn replay<R: Read>(
     mut frames: Frames<R>,
     line: &mut Line<impl Sink>,
     heads: &RecordedHeads,
+    mut coverage: Coverage,
     signals: &Signals,
 ) -> Replayed {
     let mut last = Timestamp::default();
+    let mut tell_at = i64::MIN;
     let replayed = loop {
         if line.stop.is_asked() || line.plugins.must_end().is_some() {
             break Replayed::Whole;
@@ -44,8 +48,18 @@ pub async fn replay<R: Read>(
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
                 last = process(wall_offset_ns, &records, line, heads).await.unwrap_or(last);
+                // By the recording's own time: a replay prints the same each time, however long it takes.
+                if last.0 >= tell_at {
+                    let wait = if line.tell_failures(last) { EVERY } else { LOOK };
+                    tell_at = last.0.saturating_add(wait.as_micros() as i64);
+                }
             }
             Ok(Frame::Heads(asked)) => heads.add(asked),
+            Ok(Frame::OtherHeads(asked)) => heads.add_others(asked),
+            Ok(Frame::Interest(then)) => {
+                let changes = coverage.change(line.plugins.interest(), *then);
+                changes.iter().for_each(|it| line.say.info(format_args!("from {last} on {it}")));
+            }
             Ok(Frame::Cgroups(cgroups)) => {
                 for (id, path) in cgroups {
                     line.enrich.know_cgroup(id, path.as_deref());
@@ -70,7 +84,6 @@ pub async fn replay<R: Read>(
             line.sink.flush().await;
         }
     };
-    // Once, and at the recording's own time: a replay prints the same each time.
     line.tell_failures(last);
     line.sink.flush().await;
     replayed

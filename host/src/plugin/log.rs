@@ -34,6 +34,8 @@ pub struct LogLine {
 #[derive(Debug)]
 pub(super) struct Log {
     most: u32,
+    /// What time it is in a replay; None: what the machine's clock says.
+    pub(super) now: Option<Instant>,
     second: Instant,
     lines: u32,
     /// There were more, which is told once a second.
@@ -47,6 +49,7 @@ impl Log {
     pub(super) fn new(most: u32) -> Log {
         Log {
             most,
+            now: None,
             second: Instant::now(),
             lines: 0,
             dropped: false,
@@ -56,8 +59,9 @@ impl Log {
     }
 
     pub(super) fn line(&mut self, level: Level, message: &str) {
-        if self.second.elapsed() >= Duration::from_secs(1) {
-            self.second = Instant::now();
+        let now = self.now.unwrap_or_else(Instant::now);
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            self.second = now;
             self.lines = 0;
             self.told = false;
         }

@@ -70,6 +70,8 @@ pub(super) struct Member<K: Kind> {
     /// `name@version`
     pub(super) name: Arc<str>,
     pub(super) interest: Interest,
+    /// What time it is in a replay; None: what the machine's clock says.
+    pub(super) now: Option<Instant>,
     /// A call was ended with the run: no more calls.
     ended: bool,
 }
@@ -98,6 +100,7 @@ impl<K: Kind> Member<K> {
             said: None,
             name: format!("{}@{}", code.name, code.version).into(),
             interest: Interest::default(),
+            now: None,
             ended: false,
         };
         let made = member.recipe.make(runtime.limits.setup, None);
@@ -128,7 +131,7 @@ impl<K: Kind> Member<K> {
         if !self.slow {
             let most = setup.min(wall);
             let made = self.recipe.make(most, self.said.take());
-            self.budget.spend(made.took, Instant::now());
+            self.budget.spend(made.took, self.now());
             let made = self.take(made);
             // More time would have been enough at the start: the events are not kept waiting for that.
             self.slow = most < setup && made.as_ref().err().is_some_and(Trouble::is_overrun);
@@ -183,6 +186,7 @@ impl<K: Kind> Member<K> {
         let state = live.store.data_mut();
         state.clock = Clock::start(limits.deadline, limits.wall);
         state.head = None;
+        state.log.now = self.now;
         let loan = state.loan.clone();
         live.store.set_epoch_deadline(FIRST_LOOK);
         let out = ticker.during(|| loan.lend(lent, || call(&live.guest, &mut live.store)));
@@ -199,7 +203,7 @@ impl<K: Kind> Member<K> {
                 Some(out)
             }
             Err((cause, detail)) => {
-                self.budget.spend(live.store.data().clock.taken(), Instant::now());
+                self.budget.spend(live.store.data().clock.taken(), self.now());
                 self.said = Some(live.store.into_data().log);
                 self.failed(uid, cause, detail)
             }
@@ -211,11 +215,12 @@ impl<K: Kind> Member<K> {
         if self.recipe.runtime.every_call {
             return false;
         }
-        if self.rest.is_on(uid, Instant::now) {
+        let now = self.now;
+        if self.rest.is_on(uid, || now.unwrap_or_else(Instant::now)) {
             self.failures.note(Cause::Resting, || format!("rests for uid {uid}"));
             return true;
         }
-        let spent = self.budget.is_spent(Instant::now);
+        let spent = self.budget.is_spent(|| now.unwrap_or_else(Instant::now));
         if spent {
             self.failures.note(Cause::Resting, || "rests: failures took too long".to_owned());
         }
@@ -227,10 +232,14 @@ impl<K: Kind> Member<K> {
         if cause == Cause::Stopped {
             self.ended = true;
         } else {
-            self.rest.failed(uid, Instant::now());
+            self.rest.failed(uid, self.now());
         }
         self.failures.note(cause, || one_line(&detail));
         None
+    }
+
+    fn now(&self) -> Instant {
+        self.now.unwrap_or_else(Instant::now)
     }
 
     /// Bytes of memory that its instance holds.

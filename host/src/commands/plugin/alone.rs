@@ -1,23 +1,32 @@
 //! One plugin alone in its chain, every call of it made.
 
+use std::path::Path;
 use std::time::Duration;
 
+use crate::config::Config;
+use crate::error::{Code, Failure};
 use crate::event::PluginFailure;
-use crate::plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup};
+use crate::plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust};
 
 /// The processor time of a call decides as in a run; time on the wall depends on what else the machine does, and the
 /// same questions have to get the same answers.
 const WALL: Duration = Duration::from_secs(10);
 
+/// The limits of a run with this configuration, or the one that a run would take.
+pub(super) fn limits(config: Option<&Path>) -> Result<Limits, Failure> {
+    let config = Config::load(config, &Trust::of_this_process());
+    Ok(config.map_err(|error| Failure::new(Code::Usage, error))?.limits)
+}
+
 /// Loads a plugin as this kind, and no other.
-pub(super) fn load(kind: &str, spec: &PluginSpec) -> Result<Plugins, LoadError> {
+pub(super) fn load(kind: &str, spec: &PluginSpec, limits: &Limits) -> Result<Plugins, LoadError> {
     let only = |this: &str| if this == kind { vec![spec.clone()] } else { Vec::new() };
     Plugins::load(&Setup {
         classifiers: only("classifier"),
         redactors: only("redactor"),
         filters: only("filter"),
         every_call: true,
-        limits: Limits { wall: WALL, ..Limits::default() },
+        limits: Limits { wall: WALL, ..limits.clone() },
         ..Setup::default()
     })
 }
@@ -33,6 +42,12 @@ impl Trouble {
     /// Of the calls since the last time.
     pub(super) fn take(plugins: &mut Plugins) -> Trouble {
         Trouble { failures: plugins.take_failures(), log: plugins.take_log() }
+    }
+
+    /// What failed elsewhere.
+    pub(super) fn add(&mut self, mut other: Trouble) {
+        self.failures.append(&mut other.failures);
+        self.log.append(&mut other.log);
     }
 
     /// In one line, if anything failed.

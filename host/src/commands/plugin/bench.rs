@@ -8,18 +8,20 @@ use serde_json::{Map, Value, json};
 
 use super::alone::{self, Trouble};
 use super::args::Subject;
-use super::cases;
+use super::cases::{self, Case, Expected};
 use super::event::event;
 use super::page::{Page, bytes};
 use super::question::{FileQuestion, Question, TextQuestion};
 use crate::error::{Code, Failure};
-use crate::plugin::{LoadError, PluginSpec, Plugins, Setup, inspect};
+use crate::plugin::{Limits, LoadError, PluginSpec, Plugins, Setup, inspect};
 use crate::say::Say;
 
 /// How long each kind is measured.
 const MEASURE: Duration = Duration::from_millis(600);
-/// Calls between two looks at the clock.
-const ROUND: usize = 128;
+/// Calls of which one figure is made.
+const ROUND: u32 = 128;
+/// Calls between two looks at the clock: a look costs a tenth of a call.
+const LOOK: u32 = 4;
 
 /// `plugin bench`
 #[derive(Debug, Args)]
@@ -29,6 +31,9 @@ pub(super) struct Bench {
     /// Ask the questions of these cases, instead of usual ones
     #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
     cases: Option<PathBuf>,
+    /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// What a plugin costs as one kind.
@@ -46,30 +51,40 @@ struct Costs {
 
 /// Prints a table for each kind that the plugin is.
 pub(super) fn bench(arguments: &Bench, say: Say) -> Result<(), Failure> {
-    let Bench { subject, cases } = arguments;
-    let spec = subject.spec();
+    let Bench { subject, cases, config } = arguments;
     let usage = |error: LoadError| Failure::new(Code::Usage, error);
-    let found = inspect(&spec, &Setup::default()).map_err(usage)?;
-    let asked = match cases {
-        None => usual(),
-        Some(path) => cases::read(path, &subject.with)
-            .map_err(|error| Failure { code: Code::Usage, error })?
-            .into_iter()
-            .filter_map(|case| case.question)
-            .collect(),
+    let limits = alone::limits(config.as_deref())?;
+    let (kinds, asked) = match cases {
+        None => {
+            let setup = Setup { limits: limits.clone(), ..Setup::default() };
+            let found = inspect(&subject.spec(), &setup).map_err(usage)?;
+            let asked = usual().into_iter().map(|question| (subject.with.clone(), question));
+            (found.kinds, asked.collect())
+        }
+        Some(path) => {
+            let (kinds, cases) = cases::of(path, subject, &limits)?;
+            (kinds, cases.into_iter().filter_map(asked).collect::<Vec<_>>())
+        }
     };
     let mut page = Page::default();
-    for kind in found.kinds {
-        let asked: Vec<Question> =
-            asked.iter().filter(|question| question.kind() == kind).cloned().collect();
+    for kind in kinds {
+        let asked: Vec<(PluginSpec, Question)> = asked
+            .iter()
+            .filter(|(_, question)| question.kind() == kind)
+            .map(|(config, question)| {
+                let spec = PluginSpec { config: config.clone(), ..subject.spec() };
+                (spec, question.clone())
+            })
+            .collect();
         if asked.is_empty() {
             page.line(format_args!("{kind}: no question for it in the cases"));
             continue;
         }
-        let own = costs(kind, &spec, &asked).map_err(usage)?;
+        let own = costs(kind, &asked, &limits).map_err(usage)?;
+        let bundled = asked.into_iter().map(|(_, question)| (PluginSpec::bundled(), question));
         let bundled = match kind {
             "filter" => None,
-            _ => Some(costs(kind, &PluginSpec::bundled(), &asked).map_err(usage)?),
+            _ => Some(costs(kind, &bundled.collect::<Vec<_>>(), &limits).map_err(usage)?),
         };
         table(kind, &own, bundled.as_ref(), &mut page);
         for line in &own.trouble.log {
@@ -80,6 +95,12 @@ pub(super) fn bench(arguments: &Bench, say: Say) -> Result<(), Failure> {
         }
     }
     page.print()
+}
+
+/// What a case asks, and of a plugin with which configuration.
+fn asked(case: Case) -> Option<(Map<String, Value>, Question)> {
+    let refused = matches!(case.expected, Expected::Refused(_));
+    case.question.filter(|_| !refused).map(|question| (case.config, question))
 }
 
 type Show = fn(&Costs) -> String;
@@ -109,46 +130,85 @@ impl Costs {
     }
 }
 
-fn costs(kind: &str, spec: &PluginSpec, asked: &[Question]) -> Result<Costs, LoadError> {
-    let began = Instant::now();
-    let mut plugins = alone::load(kind, spec)?;
-    let load = began.elapsed();
-    let mut questions = asked.to_vec();
-    let began = Instant::now();
-    if let Some(question) = questions.first_mut() {
-        question.ask(&mut plugins);
+/// A plugin with one of its configurations, and what it is asked.
+struct Asked {
+    plugins: Plugins,
+    questions: Vec<Question>,
+}
+
+fn costs(
+    kind: &str,
+    asked: &[(PluginSpec, Question)],
+    limits: &Limits,
+) -> Result<Costs, LoadError> {
+    let mut all: Vec<(&PluginSpec, Asked)> = Vec::new();
+    let mut load = None;
+    for (spec, question) in asked {
+        if let Some((_, there)) = all.iter_mut().find(|(known, _)| *known == spec) {
+            there.questions.push(question.clone());
+            continue;
+        }
+        let began = Instant::now();
+        let plugins = alone::load(kind, spec, limits)?;
+        load.get_or_insert(began.elapsed());
+        all.push((spec, Asked { plugins, questions: vec![question.clone()] }));
     }
+    let mut all: Vec<Asked> = all.into_iter().map(|(_, asked)| asked).collect();
+    let mut turns = turns(&all).into_iter().cycle();
+    let mut ask = || {
+        let (who, which) = turns.next().unwrap_or_default();
+        if let Some(Asked { plugins, questions }) = all.get_mut(who)
+            && let Some(question) = questions.get_mut(which)
+        {
+            question.ask(plugins);
+        }
+    };
+    let began = Instant::now();
+    ask();
     let first = began.elapsed();
     let mut rounds = Vec::new();
     let mut calls = 1;
     let end = Instant::now() + MEASURE;
-    while rounds.len() < 3 || Instant::now() < end {
-        rounds.push(round(&mut questions, &mut plugins));
-        calls += ROUND as u64;
+    while rounds.is_empty() || Instant::now() < end {
+        let (time, made) = round(&mut ask, end);
+        rounds.push(time);
+        calls += u64::from(made);
     }
     rounds.sort_unstable();
     let at = |part: usize| rounds.get(part).copied().unwrap_or_default();
+    let mut trouble = Trouble::default();
+    all.iter_mut().for_each(|asked| trouble.add(Trouble::take(&mut asked.plugins)));
     Ok(Costs {
-        load,
+        load: load.unwrap_or_default(),
         first,
         median: at(rounds.len() / 2),
         slow: at(rounds.len() * 99 / 100),
-        memory: plugins.memory(),
+        memory: all.iter().map(|asked| asked.plugins.memory()).max().unwrap_or(0),
         calls,
-        trouble: Trouble::take(&mut plugins),
+        trouble,
     })
 }
 
-/// The time of a call, on average over a round.
-fn round(questions: &mut [Question], plugins: &mut Plugins) -> Duration {
+/// Every question once, by who is asked and its place there.
+fn turns(all: &[Asked]) -> Vec<(usize, usize)> {
+    let each = all.iter().enumerate();
+    each.flat_map(|(who, asked)| (0..asked.questions.len()).map(move |which| (who, which)))
+        .collect()
+}
+
+/// The time of a call, on average over a round, and how many there were in it: calls that overrun their limits take so
+/// long that the round ends before all were made.
+fn round(ask: &mut impl FnMut(), end: Instant) -> (Duration, u32) {
     let began = Instant::now();
-    let count = questions.len().max(1);
-    for at in 0..ROUND {
-        if let Some(question) = questions.get_mut(at % count) {
-            question.ask(plugins);
+    let mut made = 0;
+    while made < ROUND {
+        ask();
+        made += 1;
+        if made.is_multiple_of(LOOK) && Instant::now() >= end {
+            break;
         }
     }
-    began.elapsed() / ROUND as u32
+    (began.elapsed() / made, made)
 }
 
 fn time(time: Duration) -> String {

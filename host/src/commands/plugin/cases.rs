@@ -9,7 +9,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::args::Subject;
 use super::question::{FileQuestion, Question, TextQuestion};
+use crate::error::{Code, Failure};
+use crate::plugin::{Limits, LoadError, PluginSpec, Problem, Setup, inspect};
 
 /// Most bytes of a file of cases, and of a file that one names.
 const MOST_BYTES: u64 = 64 << 20;
@@ -98,8 +101,50 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(from).map(Some)
 }
 
+/// What the plugin is, as its cases have it start, and the cases.
+///
+/// # Errors
+/// The cases cannot be read, or ask what the plugin is not; or it would not load for another reason than its
+/// configuration.
+pub(super) fn of(
+    path: &Path,
+    subject: &Subject,
+    limits: &Limits,
+) -> Result<(Vec<&'static str>, Vec<Case>), Failure> {
+    let usage = |error| Failure { code: Code::Usage, error };
+    let cases = read(path, &subject.with).map_err(usage)?;
+    let setup = Setup { limits: limits.clone(), ..Setup::default() };
+    let inspected = |spec: &PluginSpec| match inspect(spec, &setup) {
+        // It wants a configuration, which the cases have.
+        Err(LoadError { problem: Problem::Refuses(_), kind, .. }) => Ok(Err(kind)),
+        found => found.map(|found| Ok(found.kinds)),
+    };
+    let mut kinds = inspected(&subject.spec()).map_err(|error| usage(error.into()))?;
+    let taken = cases.iter().find(|case| !matches!(case.expected, Expected::Refused(_)));
+    if let (Err(_), Some(case)) = (&kinds, taken) {
+        let spec = PluginSpec { config: case.config.clone(), ..subject.spec() };
+        kinds = inspected(&spec).map_err(|error| usage(error.into()))?;
+    }
+    let kinds = match kinds {
+        Ok(kinds) => kinds,
+        Err(kind) => return Ok((vec![kind], cases)),
+    };
+    let asks_another =
+        |case: &&Case| case.question.as_ref().is_some_and(|it| !kinds.contains(&it.kind()));
+    if let Some(case) = cases.iter().find(asks_another) {
+        let kind = case.question.as_ref().map_or("", Question::kind);
+        return Err(usage(anyhow!(
+            "{}: the case {:?} asks a {kind}, and the plugin is a {}",
+            path.display(),
+            case.name,
+            kinds.join(" and a ")
+        )));
+    }
+    Ok((kinds, cases))
+}
+
 /// Reads all cases of a file. `config`: for those that name none, where the file names none either.
-pub(super) fn read(path: &Path, config: &Map<String, Value>) -> Result<Vec<Case>> {
+fn read(path: &Path, config: &Map<String, Value>) -> Result<Vec<Case>> {
     let name = || path.display().to_string();
     let text = bounded(path).with_context(name)?;
     let written: Written = serde_json::from_slice(&text).with_context(name)?;

@@ -15,7 +15,7 @@ use super::page::Page;
 use super::question::{Answer, Question};
 use crate::error::{Code, Failure};
 use crate::event::Label;
-use crate::plugin::{Decision, LoadError, PluginSpec, Plugins, Problem, Setup, inspect};
+use crate::plugin::{Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect};
 use crate::printable::printable;
 use crate::say::Say;
 
@@ -27,6 +27,9 @@ pub(super) struct Test {
     /// Questions and answers; without them odd questions are asked, and any answer within the contract will do
     #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
     cases: Option<PathBuf>,
+    /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// What is asked in a case of a file, or by ourselves.
@@ -39,15 +42,17 @@ enum Asked {
 struct Tested<'a> {
     subject: &'a Subject,
     kinds: Vec<&'static str>,
+    limits: Limits,
     loaded: BTreeMap<(&'static str, String), Result<Plugins, LoadError>>,
     say: Say,
 }
 
 /// Prints what differs, and a count of all.
 pub(super) fn test(arguments: &Test, say: Say) -> Result<(), Failure> {
-    let Test { subject, cases } = arguments;
-    let (kinds, questions) = questions(subject, cases.as_deref())?;
-    let mut tested = Tested { subject, kinds, loaded: BTreeMap::new(), say };
+    let Test { subject, cases, config } = arguments;
+    let limits = alone::limits(config.as_deref())?;
+    let (kinds, questions) = questions(subject, cases.as_deref(), &limits)?;
+    let mut tested = Tested { subject, kinds, limits, loaded: BTreeMap::new(), say };
     let mut page = Page::default();
     let mut failed = 0;
     let all = questions.len();
@@ -82,27 +87,17 @@ pub(super) fn test(arguments: &Test, say: Say) -> Result<(), Failure> {
 fn questions(
     subject: &Subject,
     cases: Option<&Path>,
+    limits: &Limits,
 ) -> Result<(Vec<&'static str>, Vec<Asked>), Failure> {
-    let found = inspect(&subject.spec(), &Setup::default());
-    let Some(path) = cases else {
-        let found = found.map_err(|error| Failure::new(Code::Usage, error))?;
-        let odd = odd::questions(&found.kinds, &found.interest);
-        return Ok((
-            found.kinds,
-            odd.into_iter().map(|(name, odd)| Asked::Odd(name, odd)).collect(),
-        ));
-    };
-    let cases = cases::read(path, &subject.with)
-        .map_err(|error| Failure { code: Code::Usage, error })?
-        .into_iter()
-        .map(|case| Asked::Case(Box::new(case)))
-        .collect();
-    match found {
-        Ok(found) => Ok((found.kinds, cases)),
-        // It wants a configuration, which the cases have.
-        Err(LoadError { problem: Problem::Refuses(_), kind, .. }) => Ok((vec![kind], cases)),
-        Err(error) => Err(Failure::new(Code::Usage, error)),
+    if let Some(path) = cases {
+        let (kinds, cases) = cases::of(path, subject, limits)?;
+        return Ok((kinds, cases.into_iter().map(|case| Asked::Case(Box::new(case))).collect()));
     }
+    let setup = Setup { limits: limits.clone(), ..Setup::default() };
+    let found =
+        inspect(&subject.spec(), &setup).map_err(|error| Failure::new(Code::Usage, error))?;
+    let odd = odd::questions(&found.kinds, &found.interest);
+    Ok((found.kinds, odd.into_iter().map(|(name, odd)| Asked::Odd(name, odd)).collect()))
 }
 
 impl Tested<'_> {
@@ -111,10 +106,10 @@ impl Tested<'_> {
         kind: &'static str,
         config: &Map<String, Value>,
     ) -> &mut Result<Plugins, LoadError> {
-        let subject = self.subject;
+        let (subject, limits) = (self.subject, &self.limits);
         let key = (kind, Value::Object(config.clone()).to_string());
         self.loaded.entry(key).or_insert_with(|| {
-            alone::load(kind, &PluginSpec { config: config.clone(), ..subject.spec() })
+            alone::load(kind, &PluginSpec { config: config.clone(), ..subject.spec() }, limits)
         })
     }
 

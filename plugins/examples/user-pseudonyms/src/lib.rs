@@ -1,5 +1,6 @@
 //! Replaces user names by keyed hashes: nobody is named, and one user stays one user.
 
+mod paths;
 pub mod rules;
 
 #[cfg(target_family = "wasm")]
@@ -24,7 +25,7 @@ mod component {
 
         fn redact(text: &Text) -> Option<String> {
             match RULES.get() {
-                Some(rules) => rules.redact(&text.field(), &text.value()),
+                Some(rules) => rules.redact(&text.field(), &text.value(), &text.arguments()),
                 // Never without its configuration: nobody knows what it would show.
                 None => Some("[REDACTED]".to_owned()),
             }

@@ -7,6 +7,8 @@ use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
+use crate::paths::Homes;
+
 /// Fewest bytes of a key: with less, names could be guessed by trying keys.
 const LEAST_KEY: usize = 16;
 /// Bytes of the longest text that may be answered.
@@ -17,7 +19,7 @@ const SHOWN: usize = 6;
 /// The plugin's own part of the configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rules {
+struct Config {
     /// Whoever has it can tell which user is which.
     key: String,
     /// Directories of home directories.
@@ -32,42 +34,45 @@ fn homes() -> Vec<String> {
     vec!["/home".to_owned()]
 }
 
+/// What it comes to.
+pub struct Rules {
+    key: String,
+    homes: Homes,
+    users: Vec<String>,
+}
+
 impl Rules {
     /// Reads the configuration, a JSON object.
     ///
     /// # Errors
     /// What is wrong with it, for the operator; never the key.
     pub fn read(config: &str) -> Result<Rules, String> {
-        let mut rules: Rules = serde_json::from_str(config).map_err(|error| error.to_string())?;
-        if rules.key.len() < LEAST_KEY {
+        let read = serde_json::from_str(config).map_err(|error| error.to_string());
+        let Config { key, homes, users } = read?;
+        if key.len() < LEAST_KEY {
             let what = "`openssl rand -hex 32` makes one";
             return Err(format!("the key has less than {LEAST_KEY} bytes: {what}"));
         }
-        for home in &mut rules.homes {
-            *home = home.trim_end_matches('/').to_owned();
-            if !home.starts_with('/') {
-                return Err(format!("the home {home:?} is no absolute path of a directory"));
-            }
-        }
-        if let Some(odd) =
-            rules.users.iter().find(|name| name.is_empty() || !name.chars().all(in_name))
-        {
+        let homes = Homes::new(&homes)?;
+        if let Some(odd) = users.iter().find(|name| name.is_empty() || !name.chars().all(in_name)) {
             return Err(format!("the user {odd:?} is no name of letters, digits, `.`, `_`, `-`"));
         }
-        Ok(rules)
+        Ok(Rules { key, homes, users })
     }
 
-    /// The text to show instead; None: there is no name in it.
-    pub fn redact(&self, field: &str, value: &str) -> Option<String> {
-        // A path's names may hold anything but a slash; in other texts a path ends with its word.
-        let ends: fn(char) -> bool = match field {
-            "file" | "library" | "exe" => |c| c == '/',
-            _ => |c| !in_name(c),
+    /// The text to show instead; None: there is no name in it. `arguments`: those of a command line, if they are known
+    /// one by one.
+    pub fn redact(&self, field: &str, value: &str, arguments: &[String]) -> Option<String> {
+        let named = |name: &str| self.pseudonym(name);
+        let mut shown = match field {
+            // A path's names may hold anything but a slash.
+            "file" | "library" | "exe" => self.homes.in_path(value, &named),
+            "cmdline" if !arguments.is_empty() => {
+                let shown = arguments.iter().map(|argument| self.homes.in_text(argument, &named));
+                shown.collect::<Vec<_>>().join(" ")
+            }
+            _ => self.homes.in_text(value, &named),
         };
-        let mut shown = value.to_owned();
-        for home in &self.homes {
-            shown = self.hide_homes(&shown, home, ends);
-        }
         for user in &self.users {
             shown = self.hide_word(&shown, user);
         }
@@ -76,29 +81,6 @@ impl Rules {
             return Some("[REDACTED]".to_owned());
         }
         (shown != value).then_some(shown)
-    }
-
-    fn hide_homes(&self, text: &str, home: &str, ends: fn(char) -> bool) -> String {
-        let mut shown = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((clear, behind)) = rest.split_once(home) {
-            let path = behind.trim_start_matches('/');
-            let before = clear.trim_end_matches('/');
-            let begins = !before.ends_with(in_name);
-            let name_len = path.find(ends).unwrap_or(path.len());
-            let (name, left) = path.split_at(name_len);
-            if begins && path.len() < behind.len() && !name.is_empty() {
-                shown.push_str(before);
-                shown.push('~');
-                shown.push_str(&self.pseudonym(name));
-                rest = left;
-            } else {
-                shown.push_str(clear);
-                shown.push_str(home);
-                rest = behind;
-            }
-        }
-        shown + rest
     }
 
     fn hide_word(&self, text: &str, user: &str) -> String {
@@ -153,7 +135,7 @@ mod tests {
 
     fn shown(field: &str, value: &str) -> String {
         let rules = Rules::read(CONFIG).unwrap();
-        rules.redact(field, value).unwrap_or_else(|| value.to_owned())
+        rules.redact(field, value, &[]).unwrap_or_else(|| value.to_owned())
     }
 
     #[test]
@@ -163,7 +145,7 @@ mod tests {
             ("/home/alice", format!("~{ALICE}")),
             ("//home//alice/x", format!("~{ALICE}/x")),
             ("/srv/people/alice/x", format!("~{ALICE}/x")),
-            ("…/home/alice/x", format!("…~{ALICE}/x")),
+            ("…/home/alice/x", format!("…/~{ALICE}/x")),
             ("/home/", "/home/".to_owned()),
             ("/homes/bob/x", "/homes/bob/x".to_owned()),
             ("/srv/home/bob/x", "/srv/home/bob/x".to_owned()),
@@ -181,7 +163,7 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(a, shown("file", "/srv/people/bob/x"));
         let other = Rules::read(r#"{"key": "fedcba9876543210"}"#).unwrap();
-        assert_ne!(other.redact("exe", "/home/bob/x"), Some(a));
+        assert_ne!(other.redact("exe", "/home/bob/x", &[]), Some(a));
     }
 
     #[test]
@@ -195,6 +177,80 @@ mod tests {
             ("malice alice2 alicealice", "malice alice2 alicealice".to_owned()),
         ] {
             assert_eq!(shown("cmdline", value), wanted, "{value}");
+        }
+    }
+
+    #[test]
+    fn detours_lead_to_the_same_name() {
+        for (value, wanted) in [
+            ("/home/./alice/key.pem", format!("~{ALICE}/key.pem")),
+            ("/home/bobby/../alice/x", format!("~{ALICE}/x")),
+            ("/mnt/../home/alice", format!("~{ALICE}")),
+            ("/proc/1/root/home/alice/x", format!("/proc/1/root/~{ALICE}/x")),
+            ("/proc/self/root/home/alice/x", format!("/proc/self/root/~{ALICE}/x")),
+            ("/proc/1/task/2/root/proc/3/root/home/alice", {
+                format!("/proc/1/task/2/root/proc/3/root/~{ALICE}")
+            }),
+            ("/home/bobby/../../etc/hosts", "/etc/hosts".to_owned()),
+            ("…/people/alice/x", format!("…/~{ALICE}/x")),
+            ("…/bobby/x", "…/x".to_owned()),
+            ("/etc/./ssl//a.pem", "/etc/./ssl//a.pem".to_owned()),
+        ] {
+            for field in ["file", "exe", "cmdline", "labels.path"] {
+                assert_eq!(shown(field, value), wanted, "{field} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn paths_in_arguments() {
+        let rules = Rules::read(CONFIG).unwrap();
+        let jane = rules.pseudonym("Jane Doe");
+        for (argument, wanted) in [
+            ("-I/home/alice/include", format!("-I~{ALICE}/include")),
+            ("-f/home/alice/x", format!("-f~{ALICE}/x")),
+            ("/home/Jane Doe/x", format!("~{jane}/x")),
+            ("/home/Jane Doe", format!("~{jane}")),
+            ("cat '/home/Jane Doe'; ls", format!("cat '~{jane}'; ls")),
+            ("cat '/home/Jane Doe/x'", format!("cat '~{jane}/x'")),
+            ("../../home/alice/x", format!("~{ALICE}/x")),
+            ("cat ~alice/x ~/y", format!("cat ~{ALICE}/x ~/y")),
+            ("a=/x:/home/alice/bin", format!("a=/x:~{ALICE}/bin")),
+            ("sftp://host/home/alice/x", format!("sftp://host~{ALICE}/x")),
+            ("https://host/home/bob/x", "https://host/home/bob/x".to_owned()),
+            ("host:/home/alice", format!("host:~{ALICE}")),
+        ] {
+            let all = ["cc".to_owned(), argument.to_owned()];
+            let shown = rules.redact("cmdline", &all.join(" "), &all);
+            let shown = shown.unwrap_or_else(|| all.join(" "));
+            assert_eq!(shown, format!("cc {wanted}"));
+            // What was shown is shown again.
+            let again = rules.redact("cmdline", &shown, &[]);
+            assert_eq!(again.unwrap_or_else(|| shown.clone()), shown);
+        }
+        let shown = shown("cmdline", "ls /home/{mary,bob}/x");
+        assert!(shown.starts_with("ls ~u-") && shown.ends_with("/x"), "{shown}");
+        assert!(!shown.contains("mary") && !shown.contains("bob"), "{shown}");
+    }
+
+    /// However a text is cut or put together.
+    #[test]
+    fn any_text_is_borne() {
+        let parts =
+            ["/", "home", "alice", "…", "~", " ", "'", "é", "..", ":", "{", "-I", "/proc/1/root"];
+        for a in parts {
+            for b in parts {
+                for c in parts {
+                    for d in parts {
+                        let text = format!("{a}{b}{c}{d}");
+                        assert!(
+                            !shown("cmdline", &format!("{text} /home/zoe/x")).contains("zoe"),
+                            "{text}"
+                        );
+                        let _ = shown("file", &text);
+                    }
+                }
+            }
         }
     }
 

@@ -123,6 +123,7 @@ mod tests {
     use super::*;
 
     const RSA: &str = include_str!("../fixtures/rsa.pem");
+    const BUNDLE: &str = include_str!("../fixtures/bundle.pem");
     const CA: &str = include_str!("../fixtures/ca.pem");
 
     fn of<'a>(labels: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -148,11 +149,16 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_told() {
-        let bundle = CA.repeat(150);
-        let head = &bundle.as_bytes()[..MOST_BYTES as usize];
-        let labels = labels(head, Some(bundle.len() as u64)).unwrap();
-        let whole = MOST_BYTES as usize / CA.len();
+        // Each ends before the one above it, so the last that was seen whole is the earliest.
+        let head = &BUNDLE.as_bytes()[..MOST_BYTES as usize];
+        let whole = BUNDLE[..head.len()].matches("-----END").count();
+        let last = BUNDLE.split_inclusive("-----END CERTIFICATE-----\n").nth(whole - 1).unwrap();
+        let [labels, last] = [(head, BUNDLE), (last.as_bytes(), last)]
+            .map(|(head, all)| labels(head, Some(all.len() as u64)).unwrap());
+
         assert_eq!(of(&labels, "certificates"), Some(format!("{whole}+").as_str()));
+        assert_eq!(of(&labels, "earliest_not_after"), of(&last, "not_after"));
+        assert!(of(&labels, "earliest_not_after") < of(&labels, "not_after"));
     }
 
     #[test]

@@ -1,0 +1,334 @@
+//! The beginnings of files in recordings: asked for while one is made, answered when it is replayed.
+//!
+//! A recording has the beginning of every file that was opened, not only of those that its run's classifiers looked
+//! into: tomorrow's look elsewhere. Each is in it once, for as long as a replay remembers it.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::heads::{AskHeads, Looked};
+use super::wall_now;
+use crate::interest::Interest;
+use crate::reader::{HeadAnswer, HeadQuestion, News, Refusal, Wanted};
+use crate::stats::Usage;
+
+/// A question and what came back.
+pub type Asked = (HeadQuestion, Option<HeadAnswer>);
+
+/// Bytes of heads that a replay remembers.
+const MOST_REMEMBERED: usize = 64 << 20;
+/// Bytes of heads that a recording counts on: less, so that no file is left out that a replay has forgotten.
+const MOST_COUNTED_ON: usize = MOST_REMEMBERED / 8 * 7;
+/// Bytes of answers before their records: those of one frame of each kind fit. More would be a recording that was made
+/// up.
+const MOST_NOW: usize = 128 << 20;
+/// Files that a recording counts on: as many as there are verdicts that are remembered.
+const MOST_FILES: usize = 32 << 10;
+/// What a remembered file takes beside its beginning and its path.
+const ENTRY: usize = 256;
+/// Files that are asked for at once because they were opened.
+const PART: usize = 64;
+/// Bytes of answers of one batch that are asked for because files were opened: the rest waits for another open.
+const MOST_OPENED: usize = 16 << 20;
+/// A file that changed so lately may change again without another ctime, in microseconds.
+const YOUNG_US: i64 = 50_000;
+
+/// Keeps what was asked, and the beginning of whatever else was opened, for a recording.
+#[derive(Debug)]
+pub struct KeptHeads {
+    inner: Box<dyn AskHeads>,
+    kept: Rc<RefCell<Kept>>,
+    /// Files whose answers are in the recording, and whether they hold until the ctime changes.
+    known: Remembered<u64, bool>,
+    hash: RandomState,
+}
+
+/// Questions and answers between two batches.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Heads.
+    pub heads: Vec<Asked>,
+    /// Heads that no classifier asked for.
+    pub others: Vec<Asked>,
+    /// Paths of cgroups.
+    pub cgroups: Vec<(u64, Option<String>)>,
+}
+
+impl KeptHeads {
+    /// Asks `inner`, who reads files.
+    pub fn new(inner: Box<dyn AskHeads>) -> KeptHeads {
+        let known = Remembered::new(MOST_COUNTED_ON, MOST_FILES);
+        KeptHeads { inner, kept: Rc::default(), known, hash: RandomState::new() }
+    }
+
+    /// What was asked since somebody took it.
+    pub fn kept(&self) -> Rc<RefCell<Kept>> {
+        self.kept.clone()
+    }
+
+    fn note(&mut self, file: &HeadQuestion, answer: Option<&HeadAnswer>) {
+        let Some(answer) = answer.filter(|answer| holds(answer)) else { return };
+        let settled = i128::from(wall_now().0 - YOUNG_US) * 1000 >= file.ctime_ns;
+        let key = self.hash.hash_one(which(file));
+        if answer.head.is_ok() || !self.known.has(&key) {
+            self.known.insert(key, settled, size(file, Some(answer)));
+        }
+    }
+}
+
+impl AskHeads for KeptHeads {
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>> {
+        let answers = self.inner.ask(files, until);
+        files
+            .iter()
+            .zip(&answers)
+            .for_each(|(wanted, answer)| self.note(&wanted.file, answer.as_ref()));
+        let asked = files.iter().map(|wanted| wanted.file.clone()).zip(answers.iter().cloned());
+        self.kept.borrow_mut().heads.extend(asked);
+        answers
+    }
+
+    fn keeps_all(&self) -> bool {
+        true
+    }
+
+    fn opened(&mut self, files: &[Wanted], until: Instant) {
+        let mut now = HashSet::new();
+        let unknown = files.iter().filter(|wanted| {
+            let key = self.hash.hash_one(which(&wanted.file));
+            self.known.get(&key) != Some(&true) && now.insert(key)
+        });
+        let unknown: Vec<Wanted> = unknown.cloned().collect();
+        let mut bytes = 0;
+        for part in unknown.chunks(PART) {
+            if bytes >= MOST_OPENED {
+                break;
+            }
+            let answers = self.inner.ask(part, until);
+            for (Wanted { file, .. }, answer) in part.iter().zip(&answers) {
+                self.note(file, answer.as_ref());
+                bytes += size(file, answer.as_ref());
+            }
+            let asked = part.iter().map(|wanted| wanted.file.clone()).zip(answers);
+            self.kept.borrow_mut().others.extend(asked);
+        }
+    }
+
+    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
+        let paths = self.inner.cgroups(wanted, until);
+        let asked = wanted.iter().map(|(id, _)| *id).zip(paths.iter().cloned());
+        self.kept.borrow_mut().cgroups.extend(asked);
+        paths
+    }
+
+    fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>> {
+        self.inner.all_pids(until)
+    }
+
+    /// Not kept: a recording is for streams.
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked {
+        self.inner.look(pids, interest, until)
+    }
+
+    fn news(&mut self) -> Option<News> {
+        self.inner.news()
+    }
+
+    fn usage(&mut self, until: Instant) -> Option<Usage> {
+        self.inner.usage(until)
+    }
+}
+
+/// The heads of a recording.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedHeads(Rc<RefCell<Recorded>>);
+
+#[derive(Debug)]
+struct Recorded {
+    /// What was asked in this batch, in the order of the asking.
+    now: HashMap<HeadQuestion, VecDeque<Option<HeadAnswer>>>,
+    /// What that takes.
+    now_bytes: usize,
+    /// What else was opened in this batch.
+    others: HashMap<HeadQuestion, Option<HeadAnswer>>,
+    /// The last answer for each file: today's plugins may forget a verdict that was remembered then.
+    before: Remembered<WhichFile, HeadAnswer>,
+    missing: Missing,
+}
+
+/// Questions that a recording has no answer to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// How many.
+    pub count: u64,
+    /// The path of the first one's file.
+    pub first: Vec<u8>,
+}
+
+/// A file as it was: whoever opens it, its beginning is the same.
+type WhichFile = (Vec<u8>, u32, u64, i128);
+
+impl RecordedHeads {
+    /// Takes the answers for the records that follow.
+    pub fn add(&self, asked: Vec<Asked>) {
+        let mut known = self.0.borrow_mut();
+        for (question, answer) in asked {
+            known.remember(&question, answer.as_ref());
+            if known.fits(&question, answer.as_ref()) {
+                known.now.entry(question).or_default().push_back(answer);
+            }
+        }
+    }
+
+    /// Takes what else was opened with the records that follow.
+    pub fn add_others(&self, asked: Vec<Asked>) {
+        let mut known = self.0.borrow_mut();
+        for (question, answer) in asked {
+            known.remember(&question, answer.as_ref());
+            if known.fits(&question, answer.as_ref()) {
+                known.others.insert(question, answer);
+            }
+        }
+    }
+
+    /// The records of these answers are through.
+    pub fn batch_ends(&self) {
+        let mut known = self.0.borrow_mut();
+        known.now.clear();
+        known.others.clear();
+        known.now_bytes = 0;
+    }
+
+    /// What classifiers asked for in vain.
+    pub fn missing(&self) -> Missing {
+        self.0.borrow().missing.clone()
+    }
+}
+
+impl Default for Recorded {
+    fn default() -> Recorded {
+        Recorded {
+            now: HashMap::new(),
+            now_bytes: 0,
+            others: HashMap::new(),
+            before: Remembered::new(MOST_REMEMBERED, usize::MAX),
+            missing: Missing::default(),
+        }
+    }
+}
+
+impl Recorded {
+    fn answer(&mut self, file: &HeadQuestion) -> Option<HeadAnswer> {
+        if let Some(answers) = self.now.get_mut(file) {
+            // Asked more often than then: the last answer holds.
+            return if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
+                .flatten();
+        }
+        let before = || self.before.get(&which(file)).cloned();
+        self.others.get(file).cloned().unwrap_or_else(before)
+    }
+
+    /// Counts an answer for this batch; whether there is room for it.
+    fn fits(&mut self, file: &HeadQuestion, answer: Option<&HeadAnswer>) -> bool {
+        self.now_bytes += size(file, answer);
+        self.now_bytes <= MOST_NOW
+    }
+
+    fn remember(&mut self, file: &HeadQuestion, answer: Option<&HeadAnswer>) {
+        let Some(answer) = answer.filter(|answer| holds(answer)) else { return };
+        let key = which(file);
+        if answer.head.is_ok() || !self.before.has(&key) {
+            self.before.insert(key, answer.clone(), size(file, Some(answer)));
+        }
+    }
+}
+
+impl AskHeads for RecordedHeads {
+    fn ask(&mut self, files: &[Wanted], _until: Instant) -> Vec<Option<HeadAnswer>> {
+        let mut known = self.0.borrow_mut();
+        files.iter().map(|wanted| known.answer(&wanted.file)).collect()
+    }
+
+    fn unanswered(&mut self, file: &HeadQuestion) {
+        let mut known = self.0.borrow_mut();
+        // What did not come in time for that run's classifiers does not come now: that is no gap.
+        if known.now.contains_key(file) {
+            return;
+        }
+        if known.missing.count == 0 {
+            known.missing.first.clone_from(&file.path);
+        }
+        known.missing.count += 1;
+    }
+
+    /// The recording says them before the records are processed.
+    fn cgroups(&mut self, wanted: &[(u64, u32)], _until: Instant) -> Vec<Option<String>> {
+        vec![None; wanted.len()]
+    }
+
+    /// Nobody is there any more.
+    fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {
+        None
+    }
+
+    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
+        None
+    }
+}
+
+/// Answers by file, bounded; the first one that came goes first.
+#[derive(Debug)]
+struct Remembered<K, V> {
+    answers: HashMap<K, (V, usize)>,
+    order: VecDeque<K>,
+    bytes: usize,
+    most_bytes: usize,
+    most: usize,
+}
+
+impl<K: Clone + Eq + Hash, V> Remembered<K, V> {
+    fn new(most_bytes: usize, most: usize) -> Self {
+        Remembered { answers: HashMap::new(), order: VecDeque::new(), bytes: 0, most_bytes, most }
+    }
+
+    fn has(&self, key: &K) -> bool {
+        self.answers.contains_key(key)
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.answers.get(key).map(|(value, _)| value)
+    }
+
+    fn insert(&mut self, key: K, value: V, bytes: usize) {
+        self.bytes += bytes;
+        match self.answers.insert(key.clone(), (value, bytes)) {
+            Some((_, old)) => self.bytes -= old,
+            None => self.order.push_back(key),
+        }
+        while self.bytes > self.most_bytes || self.order.len() > self.most {
+            let Some(first) = self.order.pop_front() else { break };
+            self.bytes -= self.answers.remove(&first).map_or(0, |(_, bytes)| bytes);
+        }
+    }
+}
+
+/// Whether an answer is one for the file, and not only for this moment.
+fn holds(answer: &HeadAnswer) -> bool {
+    !matches!(answer.head, Err(Refusal::Gone))
+}
+
+fn which(file: &HeadQuestion) -> WhichFile {
+    (file.path.clone(), file.dev, file.inode, file.ctime_ns)
+}
+
+/// What it takes to remember an answer.
+fn size(file: &HeadQuestion, answer: Option<&HeadAnswer>) -> usize {
+    let head = answer.and_then(|answer| answer.head.as_ref().ok()).map_or(0, Vec::len);
+    head + 2 * file.path.len() + ENTRY
+}
+
+#[cfg(test)]
+mod tests;

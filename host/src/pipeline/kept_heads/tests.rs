@@ -1,0 +1,200 @@
+use super::*;
+
+fn file(pid: u32, path: &str) -> HeadQuestion {
+    HeadQuestion {
+        pid,
+        nameless: false,
+        mount_ns: 1,
+        root: (1, 2),
+        path: path.into(),
+        dev: 3,
+        inode: 4,
+        ctime_ns: 5,
+        sb_magic: 6,
+    }
+}
+
+fn wanted(file: &HeadQuestion) -> Wanted {
+    Wanted { file: file.clone(), uid: 0, size: 0 }
+}
+
+fn answer(head: &[u8]) -> Option<HeadAnswer> {
+    Some(HeadAnswer { size: Some(head.len() as u64), head: Ok(head.to_vec()) })
+}
+
+fn refused(why: Refusal) -> Option<HeadAnswer> {
+    Some(HeadAnswer { size: None, head: Err(why) })
+}
+
+fn ask(heads: &RecordedHeads, file: &HeadQuestion) -> Option<HeadAnswer> {
+    let now = Instant::now();
+    heads.clone().ask(&[wanted(file)], now).pop().flatten()
+}
+
+#[test]
+fn answers_come_in_the_order_of_then() {
+    let heads = RecordedHeads::default();
+    let asked = file(1, "/a.pem");
+    heads.add(vec![(asked.clone(), answer(b"1")), (asked.clone(), answer(b"2"))]);
+    heads.add_others(vec![(asked.clone(), answer(b"3"))]);
+    let told: Vec<_> = (0..3).map(|_| ask(&heads, &asked)).collect();
+    assert_eq!(told, [answer(b"1"), answer(b"2"), answer(b"2")]);
+}
+
+#[test]
+fn what_was_remembered_then_is_known_whoever_opens_it() {
+    let heads = RecordedHeads::default();
+    heads.add(vec![(file(1, "/a.pem"), answer(b"1")), (file(1, "/gone.pem"), None)]);
+    heads.batch_ends();
+    assert_eq!(ask(&heads, &file(2, "/a.pem")), answer(b"1"));
+    assert_eq!(ask(&heads, &file(1, "/gone.pem")), None);
+    let changed = HeadQuestion { ctime_ns: 6, ..file(1, "/a.pem") };
+    assert_eq!(ask(&heads, &changed), None);
+    // What did not come then does not come now.
+    heads.add(vec![(file(3, "/a.pem"), None)]);
+    assert_eq!(ask(&heads, &file(3, "/a.pem")), None);
+}
+
+#[test]
+fn a_refusal_is_remembered_where_nothing_better_is() {
+    let heads = RecordedHeads::default();
+    heads.add_others(vec![(file(1, "/a.pem"), answer(b"1")), (file(1, "/b"), None)]);
+    let denied = refused(Refusal::Denied);
+    let gone = refused(Refusal::Gone);
+    heads.add_others(vec![(file(2, "/a.pem"), denied.clone()), (file(2, "/b"), denied.clone())]);
+    heads.add_others(vec![(file(2, "/c"), gone.clone())]);
+    assert_eq!(ask(&heads, &file(2, "/a.pem")), denied);
+    assert_eq!(ask(&heads, &file(2, "/c")), gone);
+    heads.batch_ends();
+    assert_eq!(ask(&heads, &file(2, "/a.pem")), answer(b"1"));
+    assert_eq!(ask(&heads, &file(3, "/b")), denied);
+    assert_eq!(ask(&heads, &file(2, "/c")), None, "it was only gone then");
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let heads = RecordedHeads::default();
+    let many = MOST_REMEMBERED / (64 << 10) + 10;
+    for at in 0..many {
+        heads.add(vec![(file(1, &format!("/{at}")), answer(&[0; 64 << 10]))]);
+        heads.batch_ends();
+    }
+    let held = heads.0.borrow();
+    assert!(held.before.bytes <= MOST_REMEMBERED);
+    assert_eq!(held.before.order.len(), held.before.answers.len());
+    drop(held);
+    assert_eq!(ask(&heads, &file(1, "/0")), None);
+    assert!(ask(&heads, &file(1, &format!("/{}", many - 1))).is_some());
+}
+
+#[test]
+fn only_what_the_recording_does_not_know_is_missing() {
+    let heads = RecordedHeads::default();
+    heads.add(vec![(file(1, "/late.pem"), None)]);
+    heads.add_others(vec![(file(1, "/late.crt"), None)]);
+    for path in ["/late.pem", "/late.crt", "/a.crt", "/b.crt"] {
+        heads.clone().unanswered(&file(1, path));
+    }
+    assert_eq!(heads.missing(), Missing { count: 3, first: b"/late.crt".to_vec() });
+}
+
+/// Answers with the number of questions so far.
+#[derive(Debug, Default)]
+struct Counts(u8);
+
+impl AskHeads for Counts {
+    fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadAnswer>> {
+        let one = |Wanted { file, .. }: &Wanted| {
+            self.0 = self.0.wrapping_add(1);
+            if file.path == b"/gone" { refused(Refusal::Gone) } else { answer(&[self.0]) }
+        };
+        files.iter().map(one).collect()
+    }
+
+    fn cgroups(&mut self, _: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
+        Vec::new()
+    }
+
+    fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {
+        None
+    }
+
+    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
+        None
+    }
+}
+
+/// Every file is as long as a head may be.
+#[derive(Debug)]
+struct Large;
+
+impl AskHeads for Large {
+    fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadAnswer>> {
+        files.iter().map(|_| answer(&[0; 64 << 10])).collect()
+    }
+
+    fn cgroups(&mut self, _: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
+        Vec::new()
+    }
+
+    fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {
+        None
+    }
+
+    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
+        None
+    }
+}
+
+fn paths(asked: &[Asked]) -> Vec<String> {
+    asked.iter().map(|(file, _)| String::from_utf8(file.path.clone()).unwrap()).collect()
+}
+
+#[test]
+fn whatever_is_opened_is_in_a_recording_once() {
+    let mut heads = KeptHeads::new(Box::new(Counts::default()));
+    let (kept, now) = (heads.kept(), Instant::now());
+    heads.ask(&[wanted(&file(1, "/asked"))], now);
+    let young = HeadQuestion { ctime_ns: i128::from(wall_now().0) * 1000, ..file(1, "/young") };
+    let opened = [file(1, "/asked"), file(1, "/a"), file(2, "/a"), file(1, "/gone"), young];
+    let opened = opened.each_ref().map(wanted);
+    heads.opened(&opened, now);
+    assert_eq!(paths(&kept.borrow().heads), ["/asked"]);
+    assert_eq!(paths(&kept.borrow().others), ["/a", "/gone", "/young"]);
+    kept.take();
+    // One that was gone may be there for the next process; one that just changed may change again.
+    heads.opened(&opened, now);
+    assert_eq!(paths(&kept.take().others), ["/gone", "/young"]);
+    let changed = HeadQuestion { ctime_ns: 6, ..file(1, "/a") };
+    heads.opened(&[wanted(&changed)], now);
+    assert_eq!(paths(&kept.take().others), ["/a"]);
+}
+
+#[test]
+fn what_one_batch_opens_is_bounded() {
+    let mut heads = KeptHeads::new(Box::new(Large));
+    let files: Vec<Wanted> = (0..1000).map(|at| wanted(&file(1, &format!("/{at}")))).collect();
+    heads.opened(&files, Instant::now());
+    let first = heads.kept().take().others.len();
+    assert!((MOST_OPENED >> 16..MOST_OPENED / (60 << 10)).contains(&first.next_multiple_of(PART)));
+    // The others come when they are opened again.
+    heads.opened(&files, Instant::now());
+    assert_eq!(paths(&heads.kept().take().others).first(), Some(&format!("/{first}")));
+}
+
+/// Whatever a recording leaves out because it is in there already, a replay still remembers.
+#[test]
+fn a_replay_remembers_what_a_recording_counts_on() {
+    let mut heads = KeptHeads::new(Box::new(Counts::default()));
+    let (kept, replayed) = (heads.kept(), RecordedHeads::default());
+    let many = MOST_FILES as u32 + 1000;
+    for at in 0..many {
+        // One of a thousand all the time: it is asked for again when it is forgotten.
+        let opened = [file(1, &format!("/{at}")), file(1, &format!("/{}", at % 1000))];
+        heads.opened(&opened.each_ref().map(wanted), Instant::now());
+        replayed.add_others(kept.take().others);
+        replayed.batch_ends();
+        assert!(opened.iter().all(|file| ask(&replayed, file).is_some()), "{at}");
+    }
+    assert!(heads.known.order.len() <= MOST_FILES);
+}
