@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::Config;
-use crate::error::{Code, Failure};
+use super::super::line;
+use crate::error::Failure;
 use crate::event::PluginFailure;
 use crate::plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust};
 
@@ -14,8 +14,7 @@ const WALL: Duration = Duration::from_secs(10);
 
 /// The limits of a run with this configuration, or the one that a run would take.
 pub(super) fn limits(config: Option<&Path>) -> Result<Limits, Failure> {
-    let config = Config::load(config, &Trust::of_this_process());
-    Ok(config.map_err(|error| Failure::new(Code::Usage, error))?.limits)
+    Ok(line::read_config(config, &Trust::of_this_process())?.limits)
 }
 
 /// Loads a plugin as this kind, and no other.

@@ -12,6 +12,7 @@ use super::cases::{self, Case, Expected};
 use super::event::event;
 use super::page::{Page, bytes};
 use super::question::{FileQuestion, Question, TextQuestion};
+use crate::cli::values;
 use crate::error::{Code, Failure};
 use crate::plugin::{Limits, LoadError, PluginSpec, Plugins, Setup, inspect};
 use crate::say::Say;
@@ -32,7 +33,7 @@ pub(super) struct Bench {
     #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
     cases: Option<PathBuf>,
     /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     config: Option<PathBuf>,
 }
 

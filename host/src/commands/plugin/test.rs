@@ -13,6 +13,7 @@ use super::cases::{self, Case, Expected};
 use super::odd;
 use super::page::Page;
 use super::question::{Answer, Question};
+use crate::cli::values;
 use crate::error::{Code, Failure};
 use crate::event::Label;
 use crate::plugin::{Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect};
@@ -28,7 +29,7 @@ pub(super) struct Test {
     #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
     cases: Option<PathBuf>,
     /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     config: Option<PathBuf>,
 }
 
