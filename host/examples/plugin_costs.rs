@@ -93,10 +93,10 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Processor time of this thread: what else the machine does counts for nothing.
+/// Processor time of this process, the compiler's thread with it: what else the machine does counts for nothing.
 fn processor(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let now = || {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let time = clock_gettime(ClockId::ProcessCPUTime);
         let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
         seconds + Duration::from_nanos(time.tv_nsec.unsigned_abs())
     };
