@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::report::Outcome;
 
-/// Prints the table; a run of all columns writes it to `docs/performance.md`.
+/// Prints the table; a run of all columns writes it to `docs/rungs.md`.
 pub(super) fn finish(root: &Path, outcomes: &[Outcome], all: bool) -> Result<()> {
     let table = table(outcomes);
     println!("{table}");
@@ -18,7 +18,7 @@ pub(super) fn finish(root: &Path, outcomes: &[Outcome], all: bool) -> Result<()>
     }
     if all {
         let text = format!("{HEAD}{table}");
-        let path = root.join("docs/performance.md");
+        let path = root.join("docs/rungs.md");
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
