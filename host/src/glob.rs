@@ -166,7 +166,6 @@ impl Translation<'_> {
         let last = self.branches.last_mut().and_then(Vec::pop);
         self.push(match last.as_deref() {
             Some(PREFIX) => PREFIX,
-            Some(SUFFIX) => SUFFIX,
             _ if ends => SUFFIX,
             _ => BETWEEN,
         });
@@ -242,6 +241,11 @@ mod tests {
             ("**", "/a/b", true),
             ("/{a/**,b}/c", "/a/b/c", true),
             ("/a{,/b}.pem", "/a.pem", true),
+            ("{**/**,b}", "/a", false),
+            ("{**/**,b}", "/a/", true),
+            ("{**/**b,c}", "/ab", true),
+            ("/[--a].pem", "/5.pem", true),
+            ("/[+--].pem", "/,.pem", true),
             ("a.pem", "/a.pem", false),
             ("/a.b+(c)$", "/a.b+(c)$", true),
         ] {
