@@ -201,6 +201,25 @@ mod tests {
     }
 
     #[test]
+    fn a_class_may_have_a_slash() {
+        for (class, slash) in [
+            ("/]x", true),
+            ("ab]x", false),
+            ("!ab]x", true),
+            ("^/]x", false),
+            // The bracket and the mark are characters where they stand.
+            ("]/]x", true),
+            ("/!]x", true),
+            ("!!]x", true),
+            ("+-5]x", true),
+            ("0-5]x", false),
+        ] {
+            let mut rest = class.chars();
+            assert_eq!((class_has_slash(&mut rest), rest.as_str()), (slash, "x"), "{class}");
+        }
+    }
+
+    #[test]
     fn patterns_that_can_match_are_not_warned_about() {
         for glob in [
             "*",
