@@ -9,6 +9,12 @@ use std::process::Command;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_BPF: u32 = 39;
 
+/// Whether this process is root's.
+pub fn is_root() -> bool {
+    // SAFETY: it has no preconditions and touches no memory.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Why BPF programs cannot be loaded here; None when they can.
 ///
 /// # Panics

@@ -18,7 +18,7 @@ mod wait;
 
 pub use actor::{Actor, run};
 pub use event::{Event, KEYS_EXEC, KEYS_EXIT, KEYS_LOAD, KEYS_OPEN};
-pub use gate::{fuse_device, why_not_bpf, why_not_wasi};
+pub use gate::{fuse_device, is_root, why_not_bpf, why_not_wasi};
 pub use material::{HomeDir, Material, temp_dir, trusted_dir};
 pub use program::{output, program, workspace};
 pub use pty::{OnTerminal, Pty};

@@ -1,5 +1,6 @@
 //! Files to open: a certificate and a key that `openssl` made, folders that go away.
 
+use super::gate::is_root;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -64,11 +65,6 @@ pub fn trusted_dir() -> TempDir {
     }
     let made = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib");
     made.expect("a folder in /var/lib")
-}
-
-fn is_root() -> bool {
-    // SAFETY: it has no preconditions and touches no memory.
-    unsafe { libc::geteuid() == 0 }
 }
 
 /// A folder below `/home`, as a user has one; it goes away with the value.

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{needs_bpf, output, program, run, temp_dir, workspace};
+use crypto_tracer_tests::{is_root, needs_bpf, output, program, run, temp_dir, workspace};
 
 /// `nobody` on every distribution.
 const NOBODY: u32 = 65534;
@@ -179,11 +179,6 @@ fn public_copy(dir: &Path) -> PathBuf {
     let copy = dir.join("crypto-tracer");
     fs::copy(program(), &copy).unwrap();
     copy
-}
-
-fn is_root() -> bool {
-    // SAFETY: no memory is involved.
-    unsafe { libc::geteuid() == 0 }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crypto_tracer_tests::{HomeDir, Material, output, program, temp_dir, until};
+use crypto_tracer_tests::{HomeDir, Material, is_root, output, program, temp_dir, until};
 use serde_json::Value;
 
 /// Processes that a snapshot has to take.
@@ -55,11 +55,6 @@ fn snapshot(options: &[&str]) -> String {
 fn process(document: &Value, pid: u32) -> &Value {
     let processes = document["processes"].as_array().unwrap();
     processes.iter().find(|process| process["pid"] == pid).unwrap()
-}
-
-fn is_root() -> bool {
-    // SAFETY: no memory is involved.
-    unsafe { libc::geteuid() == 0 }
 }
 
 #[test]

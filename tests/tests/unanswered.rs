@@ -7,7 +7,9 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crypto_tracer_tests::{Actor, actor, fuse_device, needs_bpf, output, program, temp_dir};
+use crypto_tracer_tests::{
+    Actor, actor, fuse_device, is_root, needs_bpf, output, program, temp_dir,
+};
 use serde_json::Value;
 
 /// `nobody` on every distribution.
@@ -44,11 +46,6 @@ fn timed(arguments: &[&str]) -> (Output, Duration) {
 fn process(document: &Value, pid: u32) -> &Value {
     let processes = document["processes"].as_array().unwrap();
     processes.iter().find(|process| process["pid"] == pid).unwrap()
-}
-
-fn is_root() -> bool {
-    // SAFETY: no memory is involved.
-    unsafe { libc::geteuid() == 0 }
 }
 
 #[test]
