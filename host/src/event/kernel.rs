@@ -101,6 +101,17 @@ pub struct OpenedFile {
     pub foreign_user_ns: bool,
 }
 
+/// Whether a file that last changed at `ctime_ns` shows in its change time when it changes again at `now_ns` or later;
+/// both in nanoseconds since 1970.
+pub fn is_settled(ctime_ns: i128, now_ns: i128) -> bool {
+    /// The kernel's clock for files ticks that often, with room.
+    const YOUNG_NS: i128 = 50_000_000;
+    /// The same where the file system keeps whole seconds, or two.
+    const YOUNG_WHOLE_NS: i128 = 2_000_000_000;
+    let young = if ctime_ns % 1_000_000_000 == 0 { YOUNG_WHOLE_NS } else { YOUNG_NS };
+    now_ns - ctime_ns >= young
+}
+
 /// The command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
@@ -175,4 +186,20 @@ pub struct KernelEvent {
     pub root: (u32, u64),
     /// What happened.
     pub what: KernelWhat,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_would_not_show_is_not_forgotten() {
+        const SECOND: i128 = 1_000_000_000;
+        let settled =
+            |ctime_ns: i128, ms_later: i128| is_settled(ctime_ns, ctime_ns + ms_later * 1_000_000);
+        assert_eq!([49, 50].map(|later| settled(7 * SECOND + 1, later)), [false, true]);
+        // Whole seconds, or even two of them, are all that this file system has.
+        assert_eq!([50, 1999, 2000].map(|later| settled(8 * SECOND, later)), [false, false, true]);
+        assert!(!settled(7 * SECOND + 1, -10_000), "a clock that was set back");
+    }
 }

@@ -19,7 +19,7 @@ pub use enriched::{EnrichedEvent, EnrichedWhat, ProcessFacts, Timestamp};
 pub use flags::OpenFlags;
 pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
-    RawRecord,
+    RawRecord, is_settled,
 };
 pub use notice::{Loss, Notice, PluginFailure, Status, StatusPlugin, StatusProbe};
 pub use redacted::{Facts, Place, RedactedEvent, RedactedWhat};

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::heads::{AskHeads, Looked};
 use super::wall_now;
+use crate::event::is_settled;
 use crate::interest::Interest;
 use crate::reader::{HeadAnswer, HeadQuestion, News, Refusal, Wanted};
 use crate::stats::Usage;
@@ -33,8 +34,6 @@ const ENTRY: usize = 256;
 const PART: usize = 64;
 /// Bytes of answers of one batch that are asked for because files were opened: the rest waits for another open.
 const MOST_OPENED: usize = 16 << 20;
-/// A file that changed so lately may change again without another ctime, in microseconds.
-const YOUNG_US: i64 = 50_000;
 
 /// Keeps what was asked, and the beginning of whatever else was opened, for a recording.
 #[derive(Debug)]
@@ -57,6 +56,38 @@ pub struct Kept {
     pub cgroups: Vec<(u64, Option<String>)>,
 }
 
+impl Kept {
+    /// What a replay needs. Many may ask for one file in a batch: where all got the same beginning, one answer is
+    /// enough, since a replay remembers it for whoever asks.
+    pub(super) fn needed(mut self) -> Kept {
+        let mut same = self.same();
+        let mut is_needed = |(file, _): &Asked| match same.get_mut(&which(file)) {
+            Some(is_there) => !std::mem::replace(is_there, true),
+            None => true,
+        };
+        self.heads.retain(&mut is_needed);
+        self.others.retain(is_needed);
+        self
+    }
+
+    /// The files that have one beginning for all who asked; none of them is there yet.
+    fn same(&self) -> HashMap<WhichFile, bool> {
+        let mut answers = HashMap::new();
+        for (file, answer) in self.heads.iter().chain(&self.others) {
+            let read = answer.as_ref().filter(|answer| answer.head.is_ok());
+            let (_, first) = answers.entry(which(file)).or_insert((size(file, read), read));
+            *first = first.filter(|first| read == Some(*first));
+        }
+        let bytes: usize = answers.values().map(|(size, _)| size).sum();
+        if bytes > MOST_COUNTED_ON {
+            // A replay would have forgotten the first of them when the last asks.
+            return HashMap::new();
+        }
+        let same = answers.into_iter().filter(|(_, (_, first))| first.is_some());
+        same.map(|(file, _)| (file, false)).collect()
+    }
+}
+
 impl KeptHeads {
     /// Asks `inner`, who reads files.
     pub fn new(inner: Box<dyn AskHeads>) -> KeptHeads {
@@ -71,7 +102,7 @@ impl KeptHeads {
 
     fn note(&mut self, file: &HeadQuestion, answer: Option<&HeadAnswer>) {
         let Some(answer) = answer.filter(|answer| holds(answer)) else { return };
-        let settled = i128::from(wall_now().0 - YOUNG_US) * 1000 >= file.ctime_ns;
+        let settled = is_settled(file.ctime_ns, i128::from(wall_now().0) * 1000);
         let key = self.hash.hash_one(which(file));
         if answer.head.is_ok() || !self.known.has(&key) {
             self.known.insert(key, settled, size(file, Some(answer)));

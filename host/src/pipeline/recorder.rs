@@ -43,7 +43,7 @@ impl Recorder {
     /// Everything about the records since the last call is known.
     pub(super) async fn batch_ends(&mut self) {
         // The records last: a recording that ends in the middle has none whose answers are missing.
-        let Kept { heads, others, cgroups } = self.kept.take();
+        let Kept { heads, others, cgroups } = self.kept.take().needed();
         if !cgroups.is_empty() {
             self.add(&Frame::Cgroups(cgroups));
         }

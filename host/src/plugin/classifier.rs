@@ -14,16 +14,12 @@ use super::contract::{Classify, Configured, Contract, Judgement, Maker};
 use super::loan::{Heads, Lent};
 use super::member::{Kind, Member};
 use super::state::State;
-use crate::event::{FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict};
+use crate::event::{FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict, is_settled};
 
 /// Sets of four verdicts: 32 768 in all.
 const SETS: usize = 8192;
 /// Bytes of labels that are remembered.
 const LABEL_BYTES: usize = 2 << 20;
-/// A file that changed so lately may change again without another ctime, in nanoseconds.
-const YOUNG_NS: i128 = 50_000_000;
-/// The same where the file system keeps whole seconds, or two.
-const YOUNG_WHOLE_NS: i128 = 2_000_000_000;
 
 pub(super) struct Classifier;
 
@@ -54,12 +50,6 @@ pub(super) struct Classifiers {
     prediction: Prediction,
     /// Wall clock of a replay, in nanoseconds; None: the machine's.
     pub(super) now_ns: Option<i128>,
-}
-
-/// Whether another change would show in the change time.
-fn is_settled(ctime_ns: i128, now_ns: i128) -> bool {
-    let young = if ctime_ns % 1_000_000_000 == 0 { YOUNG_WHOLE_NS } else { YOUNG_NS };
-    now_ns - ctime_ns >= young
 }
 
 impl Classifiers {
@@ -216,20 +206,4 @@ impl Prediction {
 fn ending(name: &[u8]) -> &[u8] {
     let dot = name.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
     name.get(dot..).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_change_that_would_not_show_is_not_forgotten() {
-        const SECOND: i128 = 1_000_000_000;
-        let settled =
-            |ctime_ns: i128, ms_later: i128| is_settled(ctime_ns, ctime_ns + ms_later * 1_000_000);
-        assert_eq!([49, 50].map(|later| settled(7 * SECOND + 1, later)), [false, true]);
-        // Whole seconds, or even two of them, are all that this file system has.
-        assert_eq!([50, 1999, 2000].map(|later| settled(8 * SECOND, later)), [false, false, true]);
-        assert!(!settled(7 * SECOND + 1, -10_000), "a clock that was set back");
-    }
 }

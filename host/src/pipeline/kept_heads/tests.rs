@@ -98,39 +98,27 @@ fn only_what_the_recording_does_not_know_is_missing() {
     assert_eq!(heads.missing(), Missing { count: 3, first: b"/late.crt".to_vec() });
 }
 
-/// Answers with the number of questions so far.
-#[derive(Debug, Default)]
-struct Counts(u8);
+/// Answers with the number of questions so far, as often as a file is long.
+#[derive(Debug)]
+struct Counts {
+    count: u8,
+    length: usize,
+}
+
+impl Counts {
+    fn new(length: usize) -> Box<Counts> {
+        Box::new(Counts { count: 0, length })
+    }
+}
 
 impl AskHeads for Counts {
     fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadAnswer>> {
         let one = |Wanted { file, .. }: &Wanted| {
-            self.0 = self.0.wrapping_add(1);
-            if file.path == b"/gone" { refused(Refusal::Gone) } else { answer(&[self.0]) }
+            self.count = self.count.wrapping_add(1);
+            let head = vec![self.count; self.length];
+            if file.path == b"/gone" { refused(Refusal::Gone) } else { answer(&head) }
         };
         files.iter().map(one).collect()
-    }
-
-    fn cgroups(&mut self, _: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
-        Vec::new()
-    }
-
-    fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {
-        None
-    }
-
-    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
-        None
-    }
-}
-
-/// Every file is as long as a head may be.
-#[derive(Debug)]
-struct Large;
-
-impl AskHeads for Large {
-    fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadAnswer>> {
-        files.iter().map(|_| answer(&[0; 64 << 10])).collect()
     }
 
     fn cgroups(&mut self, _: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
@@ -152,7 +140,7 @@ fn paths(asked: &[Asked]) -> Vec<String> {
 
 #[test]
 fn whatever_is_opened_is_in_a_recording_once() {
-    let mut heads = KeptHeads::new(Box::new(Counts::default()));
+    let mut heads = KeptHeads::new(Counts::new(1));
     let (kept, now) = (heads.kept(), Instant::now());
     heads.ask(&[wanted(&file(1, "/asked"))], now);
     let young = HeadQuestion { ctime_ns: i128::from(wall_now().0) * 1000, ..file(1, "/young") };
@@ -171,8 +159,58 @@ fn whatever_is_opened_is_in_a_recording_once() {
 }
 
 #[test]
+fn one_answer_of_a_batch_is_enough_for_all_who_got_the_same() {
+    let second = HeadQuestion { ctime_ns: 6, ..file(2, "/changed") };
+    let heads = vec![
+        (file(1, "/same"), answer(b"1")),
+        (file(1, "/same"), answer(b"1")),
+        (file(2, "/same"), answer(b"1")),
+        (file(1, "/late"), None),
+        (file(2, "/late"), answer(b"2")),
+        (file(1, "/refused"), answer(b"3")),
+        (file(2, "/refused"), refused(Refusal::Denied)),
+        (file(1, "/changed"), answer(b"4")),
+        (second.clone(), answer(b"5")),
+    ];
+    let others = vec![
+        (file(3, "/same"), answer(b"1")),
+        (file(1, "/rewritten"), answer(b"6")),
+        (file(1, "/rewritten"), answer(b"7")),
+        (file(1, "/other"), answer(b"8")),
+        (file(2, "/other"), answer(b"8")),
+    ];
+    let kept = Kept { heads, others, cgroups: vec![(1, None)] };
+    let (all, needed) = (kept.heads.clone(), kept.needed());
+    let wanted = ["/same", "/late", "/late", "/refused", "/refused", "/changed", "/changed"];
+    assert_eq!(paths(&needed.heads), wanted);
+    assert_eq!(paths(&needed.others), ["/rewritten", "/rewritten", "/other"]);
+    assert_eq!(needed.cgroups.len(), 1);
+    // Nobody who asks in a replay gets another answer for it.
+    let replayed = RecordedHeads::default();
+    replayed.add(needed.heads);
+    replayed.add_others(needed.others);
+    for (question, answer) in all {
+        assert_eq!(ask(&replayed, &question), answer, "{question:?}");
+    }
+    assert_eq!(ask(&replayed, &file(2, "/other")), answer(b"8"));
+}
+
+#[test]
+fn a_batch_of_more_than_a_replay_remembers_is_kept_as_it_is() {
+    let long = answer(&[0; 64 << 10]);
+    let many = MOST_COUNTED_ON / (64 << 10) + 1;
+    let heads: Vec<Asked> = (0..many)
+        .map(|at| (file(1, &format!("/{at}")), long.clone()))
+        .chain([(file(2, "/0"), long.clone())])
+        .collect();
+    let few: Vec<Asked> = heads.iter().rev().take(10).chain(heads.first()).cloned().collect();
+    let kept = |heads| Kept { heads, ..Kept::default() }.needed().heads.len();
+    assert_eq!([kept(heads), kept(few)], [many + 1, 10]);
+}
+
+#[test]
 fn what_one_batch_opens_is_bounded() {
-    let mut heads = KeptHeads::new(Box::new(Large));
+    let mut heads = KeptHeads::new(Counts::new(64 << 10));
     let files: Vec<Wanted> = (0..1000).map(|at| wanted(&file(1, &format!("/{at}")))).collect();
     heads.opened(&files, Instant::now());
     let first = heads.kept().take().others.len();
@@ -185,7 +223,7 @@ fn what_one_batch_opens_is_bounded() {
 /// Whatever a recording leaves out because it is in there already, a replay still remembers.
 #[test]
 fn a_replay_remembers_what_a_recording_counts_on() {
-    let mut heads = KeptHeads::new(Box::new(Counts::default()));
+    let mut heads = KeptHeads::new(Counts::new(1));
     let (kept, replayed) = (heads.kept(), RecordedHeads::default());
     let many = MOST_FILES as u32 + 1000;
     for at in 0..many {
