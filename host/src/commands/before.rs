@@ -55,8 +55,13 @@ fn unfit(pid: u32, status: &str, stat: &str) -> Option<String> {
     if let Some(process) = process.filter(|&process| process != pid) {
         return Some(format!("that is a thread of process {process}"));
     }
-    // Field 9 of proc(5), counted behind the name, which may hold any byte.
+    // Fields 3 and 9 of proc(5), counted behind the name, which may hold any byte.
     let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+    let is_dead = behind.trim_start().starts_with(['Z', 'X']);
+    // Of one whose first thread ended before the others there is more to see.
+    if is_dead && value("Threads:").is_none_or(|threads| matches!(threads, "0" | "1")) {
+        return Some("it has ended already, and its parent has not taken note of it".to_owned());
+    }
     let flags = behind.split_ascii_whitespace().nth(6).and_then(|flags| flags.parse::<u64>().ok());
     let kernels = value("Kthread:") == Some("1") || flags.is_some_and(|it| it & PF_KTHREAD != 0);
     kernels.then(|| "it is one of the kernel's own, which open no files".to_owned())
@@ -144,6 +149,23 @@ mod tests {
         assert!(told("Kthread:\t1\n", 0) && told("", PF_KTHREAD | 64));
         assert!(!told("Kthread:\t0\n", 0x0040_0000) && !told("", 64));
         assert_eq!(unfit(7, "", ""), None, "hidden, or no /proc");
+    }
+
+    #[test]
+    fn nothing_more_comes_from_a_zombie() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let waited =
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::waitid(rustix::process::WaitId::Pid(pid), waited).unwrap();
+        let refused = check(child.id()).unwrap_err();
+        child.wait().unwrap();
+        assert!(format!("{:#}", refused.error).contains("it has ended already"));
+        let of = |state: &str, threads: &str| {
+            unfit(7, &format!("Tgid:\t7\nThreads:\t{threads}\n"), &format!("7 (Z) {state} 1"))
+                .is_some()
+        };
+        assert!(of("Z", "1") && of("X", "0") && !of("Z", "2") && !of("S", "1"));
     }
 
     #[test]
