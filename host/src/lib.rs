@@ -17,6 +17,7 @@ pub mod event;
 pub mod glob;
 pub mod input;
 pub mod interest;
+pub mod memory;
 pub mod output;
 pub mod pipeline;
 pub mod plugin;

@@ -128,6 +128,7 @@ fn unseen(follow: bool, stop: &Stop, say: Say) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use crate::say::Loudness;
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
 
     #[test]
     fn a_thread_is_no_process() {
@@ -154,10 +155,8 @@ mod tests {
     #[test]
     fn nothing_more_comes_from_a_zombie() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let waited =
-            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::waitid(rustix::process::WaitId::Pid(pid), waited).unwrap();
+        let waited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&child)), waited).unwrap();
         let refused = check(child.id()).unwrap_err();
         child.wait().unwrap();
         assert!(format!("{:#}", refused.error).contains("it has ended already"));

@@ -12,6 +12,7 @@ use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
+use crate::memory;
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
     AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Reload,
@@ -151,7 +152,7 @@ impl Begun {
         let own = reader.pids().into_iter().chain([std::process::id()]).collect();
         let reader = ReaderHeads { reader, stop: stop.clone() };
         let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
-        give_memory_back();
+        memory::give_back();
         let begun = Rest { signals, trust, source, enrich, select, status_every };
         Ok(Ready { begun, recorder, heads, plugins, stop, own })
     }
@@ -228,8 +229,8 @@ fn reload(run: &Run<'_>, trust: Trust, stop: &Stop) -> Reload {
     let load = move || {
         let config = line::config(&arguments, &trust)?;
         let plugins = line::plugins(&arguments, &config, &trust, &stop);
-        // So did the compiler.
-        give_memory_back();
+        // The compiler took it.
+        memory::give_back();
         plugins
     };
     Arc::new(move || {
@@ -289,12 +290,6 @@ pub(super) fn refused(error: source::Error) -> Failure {
         _ => Code::Probe,
     };
     Failure::new(code, error)
-}
-
-/// Reading the kernel's types took tens of megabytes that nobody needs any more.
-fn give_memory_back() {
-    // SAFETY: gives free pages of the allocator back to the kernel; nothing that is allocated is touched.
-    unsafe { libc::malloc_trim(0) };
 }
 
 /// The recording, if one is wanted, and who answers for heads so that it has them.

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER: usize = 24;
+/// Bytes that every type has.
+const TYPE: usize = 12;
 /// Typedefs, qualifiers and unnamed members inside each other that are followed at most.
 const DEPTH: u32 = 16;
 /// Members that one look-up looks at, at most; `task_struct` has some 300.
@@ -20,6 +22,7 @@ mod kind {
     pub(super) const STRUCT: u8 = 4;
     pub(super) const UNION: u8 = 5;
     pub(super) const ENUM: u8 = 6;
+    pub(super) const FWD: u8 = 7;
     pub(super) const TYPEDEF: u8 = 8;
     pub(super) const VOLATILE: u8 = 9;
     pub(super) const CONST: u8 = 10;
@@ -57,6 +60,33 @@ pub(crate) struct Member {
     pub(crate) size: Option<u32>,
 }
 
+/// A function, or a typedef, by its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    pub(crate) name: String,
+    kind: u8,
+    number: u32,
+}
+
+impl Numbered {
+    /// Type information that has it at its number, and nothing else: to a library that wants to know no more, all types
+    /// of a kernel are work, and 20 MB.
+    pub(crate) fn alone(&self) -> Vec<u8> {
+        let types = (self.number as usize).saturating_mul(TYPE);
+        let strings = [b"\0", self.name.as_bytes(), b"\0"].concat();
+        let mut bytes = Vec::with_capacity(HEADER + types + strings.len());
+        let mut words = |words: &[u32]| {
+            bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        };
+        words(&[u32::from(MAGIC) | 1 << 16, HEADER as u32, 0, types as u32]);
+        words(&[types as u32, strings.len() as u32]);
+        (1..self.number).for_each(|_| words(&[0, u32::from(kind::FWD) << 24, 0]));
+        words(&[1, u32::from(self.kind) << 24, 0]);
+        bytes.extend(strings);
+        bytes
+    }
+}
+
 /// The types of the running kernel.
 #[derive(Debug)]
 pub(crate) struct Btf {
@@ -65,7 +95,7 @@ pub(crate) struct Btf {
     /// Where each type begins, by its number less one.
     starts: Vec<u32>,
     /// The numbers of the types that were asked for, by name.
-    named: HashMap<&'static str, Vec<u32>>,
+    named: HashMap<String, Vec<u32>>,
 }
 
 #[derive(Clone, Copy)]
@@ -81,7 +111,7 @@ struct Type {
 
 impl Btf {
     /// Reads type information; only types of these names can be asked for later.
-    pub(crate) fn parse(bytes: Vec<u8>, names: &[&'static str]) -> Result<Btf, BtfError> {
+    pub(crate) fn parse(bytes: Vec<u8>, names: &[&str]) -> Result<Btf, BtfError> {
         let word = |at| word(&bytes, at).ok_or(BtfError::Header);
         let magic = word(0)?;
         if magic & 0xffff != MAGIC as u32 || magic >> 16 & 0xff != 1 {
@@ -99,7 +129,7 @@ impl Btf {
         let mut btf = Btf { bytes, strings, starts: Vec::new(), named: HashMap::new() };
         btf.bytes.truncate(types_end.max(strings_end));
         for &name in names {
-            btf.named.insert(name, Vec::new());
+            btf.named.insert(name.to_owned(), Vec::new());
         }
         btf.scan(types, types_end)?;
         Ok(btf)
@@ -144,6 +174,15 @@ impl Btf {
     fn named(&self, name: &str) -> impl Iterator<Item = Type> {
         let numbers = self.named.get(name).map_or(&[][..], Vec::as_slice);
         numbers.iter().filter_map(|&number| self.by_number(number))
+    }
+
+    /// The function or typedef of this name.
+    pub(crate) fn numbered(&self, name: &str) -> Option<Numbered> {
+        self.named.get(name)?.iter().find_map(|&number| {
+            let kind = self.by_number(number)?.kind;
+            let is_one = matches!(kind, kind::FUNC | kind::TYPEDEF);
+            is_one.then(|| Numbered { name: name.to_owned(), kind, number })
+        })
     }
 
     /// The field of this name, also inside unnamed members.

@@ -1,8 +1,6 @@
 //! What can be attached for which purpose, best first. A rung is taken when all its needed probes load and, where that
 //! can be tried, tell the truth of what this process does.
 
-use aya::Btf;
-
 use super::{
     Attached, Kinds, Unseen,
     check::check,
@@ -224,10 +222,15 @@ pub(super) const LADDERS: &[Ladder] = &[
     },
 ];
 
+/// What any of them is attached to, as the kernel's types name it.
+pub(super) fn attached_types() -> Vec<String> {
+    let probes = LADDERS.iter().flat_map(|ladder| ladder.rungs).flat_map(|rung| rung.probes);
+    probes.map(|probe| probe.hook.type_name()).collect()
+}
+
 /// What every rung needs to be tried.
 #[derive(Debug)]
 pub(super) struct Ground<'a> {
-    pub(super) btf: &'a Btf,
     pub(super) layout: &'a Layout,
     pub(super) machine: &'a Machine,
     /// What is to be attached.

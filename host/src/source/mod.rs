@@ -27,7 +27,7 @@ pub use self::{
 use self::{
     ladder::Ground,
     machine::Machine,
-    object::{Object, kernel_types},
+    object::{Object, read_layout},
 };
 use crate::{
     event::{ProcessKey, RawRecord},
@@ -180,7 +180,7 @@ impl Source {
         }
         machine::check_kernel()?;
         machine::check_privileges()?;
-        let layout = object::read_layout()?;
+        let layout = read_layout()?;
         let mut object = Object::load(options, &layout)?;
         // What follows must see forks and ends, whether they are wanted or not.
         let kinds = Kinds {
@@ -188,9 +188,8 @@ impl Source {
             fork: options.kinds.fork || options.follow_children,
             ..options.kinds
         };
-        let types = kernel_types()?;
         let machine = Machine::look();
-        let ground = Ground { btf: &types, layout: &layout, machine: &machine, kinds };
+        let ground = Ground { layout: &layout, machine: &machine, kinds };
         let attached = ladder::attach(&mut object, &ground, options.probe.as_deref())?;
         object.set_own(&options.own)?;
         object.set_interest(options.interest)?;

@@ -1,7 +1,7 @@
 //! The BPF object and its maps.
 
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
 };
 use crypto_tracer_common::{
@@ -14,12 +14,13 @@ use zerocopy::IntoBytes;
 use super::{
     Error, FAMILY_ROOM, Losses, Options,
     error::chain,
+    ladder,
     machine::{self, BTF_PATH},
     offsets::Layout,
     probe,
     tables::{Tables, Which, comm_pattern},
 };
-use crate::{cgroup::Hierarchy, event::ProcessKey, interest::Interest};
+use crate::{cgroup::Hierarchy, event::ProcessKey, interest::Interest, memory};
 
 /// What `cargo xtask artifacts` made of `host-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../artifacts/crypto-tracer.bpf.o");
@@ -30,12 +31,7 @@ const CONTROL: usize = size_of::<Control>();
 pub(super) fn read_layout() -> Result<Layout, Error> {
     let unusable = |why: String| Error::Kernel { lacks: format!("{BTF_PATH}: {why}") };
     let bytes = std::fs::read(BTF_PATH).map_err(|error| unusable(error.to_string()))?;
-    Layout::of(bytes).map_err(|error| unusable(error.to_string()))
-}
-
-/// The kernel's types in the form that attaching needs.
-pub(super) fn kernel_types() -> Result<Btf, Error> {
-    Btf::from_sys_fs().map_err(|error| Error::Setup { what: chain(&error) })
+    Layout::of(bytes, &ladder::attached_types()).map_err(|error| unusable(error.to_string()))
 }
 
 /// The loaded object.
@@ -75,6 +71,8 @@ impl Object {
             .map_max_entries("FAMILY", if options.follow_children { FAMILY_ROOM } else { 1 })
             .load(OBJECT)
             .map_err(|error| Error::Setup { what: chain(&error) })?;
+        // It read all types of the kernel to begin with: they go before the ring comes.
+        memory::give_back();
         Ok(Object {
             ring: take(&mut bpf, "EVENTS")?,
             control: Control::EMPTY,

@@ -2,7 +2,7 @@
 
 use crypto_tracer_common::fixed::{ABSENT, Offsets};
 
-use super::btf::{Btf, BtfError, Member};
+use super::btf::{Btf, BtfError, Member, Numbered};
 use crate::cgroup::{CONTROLLERS, Hierarchy};
 
 /// What a field is needed for. A probe that needs a group of which a field is missing is not offered.
@@ -191,14 +191,16 @@ pub(crate) struct Layout {
     controllers: Vec<(&'static str, u32)>,
     /// How many parameters those of [`FUNCTIONS`] have that there are.
     functions: Vec<(&'static str, u32)>,
+    /// Of the functions and typedefs that programs are attached to, those that there are.
+    attached: Vec<Numbered>,
 }
 
 impl Layout {
-    /// Looks up every field.
-    pub(crate) fn of(bytes: Vec<u8>) -> Result<Layout, BtfError> {
-        let mut names: Vec<&'static str> =
-            vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR, CONTROLLER_IDS];
+    /// Looks up every field, and these functions and typedefs.
+    pub(crate) fn of(bytes: Vec<u8>, attached: &[String]) -> Result<Layout, BtfError> {
+        let mut names: Vec<&str> = vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR, CONTROLLER_IDS];
         names.extend(FUNCTIONS);
+        names.extend(attached.iter().map(String::as_str));
         for (of, _) in FIELDS.iter().flat_map(|field| field.chains).copied().flatten() {
             names.push(of);
         }
@@ -218,7 +220,8 @@ impl Layout {
         let place =
             |name| Some((name, btf.enumerator(CONTROLLER_IDS, &format!("{name}_cgrp_id"))?));
         let controllers = CONTROLLERS.into_iter().filter_map(place).collect();
-        Ok(Layout { offsets, exit_tells_group_dead, missing, controllers, functions })
+        let attached = attached.iter().filter_map(|name| btf.numbered(name)).collect();
+        Ok(Layout { offsets, exit_tells_group_dead, missing, controllers, functions, attached })
     }
 
     /// What the programs are told of the hierarchy whose ids they tell.
@@ -237,6 +240,11 @@ impl Layout {
             )),
             Some(_) => Ok(()),
         }
+    }
+
+    /// The function or typedef of this name, if there is one and it was asked for.
+    pub(crate) fn attached(&self, name: &str) -> Option<&Numbered> {
+        self.attached.iter().find(|known| known.name == name)
     }
 
     /// What is missing for these groups, in words; None: nothing.
@@ -300,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_kernel_without_the_fields_lacks_every_group_and_says_what() {
-        let layout = Layout::of(super::super::btf::tests::sample()).unwrap();
+        let layout = Layout::of(super::super::btf::tests::sample(), &[]).unwrap();
         let lacks = layout.lacks(&[Group::Exec]).unwrap();
         assert!(lacks.contains("mm_struct.arg_start"), "{lacks}");
         assert!(!lacks.contains("pt_regs"), "{lacks}");
@@ -315,7 +323,7 @@ mod tests {
             println!("skipped: this kernel has no type information");
             return;
         };
-        let layout = Layout::of(bytes).unwrap();
+        let layout = Layout::of(bytes, &[]).unwrap();
         let all = [
             Group::Task,
             Group::File,

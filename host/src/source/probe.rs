@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use aya::{
-    Ebpf,
+    Btf, Ebpf, Endianness,
     programs::{BtfTracePoint, FExit, Lsm, Program, ProgramError},
 };
 
@@ -35,10 +35,23 @@ impl Hook {
             Hook::Return(name, _) => format!("fexit {name}"),
         }
     }
+
+    /// The function or typedef that stands for it among the kernel's types.
+    pub(super) fn type_name(self) -> String {
+        match self {
+            Hook::TracePoint(name) => format!("btf_trace_{name}"),
+            Hook::Security(name) => format!("bpf_lsm_{name}"),
+            Hook::Return(name, _) => name.to_owned(),
+        }
+    }
 }
 
 /// What helps where the kernel's data is not as this program knows it.
 const OTHER_KERNEL: &str = "trace on another kernel, or with a newer crypto-tracer";
+
+/// What helps where a hook is not there.
+const BUILT_FOR_IT: &str =
+    "a kernel that is built with CONFIG_BPF_LSM and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
 
 /// One program at one hook.
 #[derive(Debug)]
@@ -55,7 +68,7 @@ pub(super) struct Probe {
 
 impl Probe {
     pub(super) fn load(&self, bpf: &mut Ebpf, ground: &Ground<'_>) -> Result<(), Refusal> {
-        let Ground { btf, layout, machine, .. } = *ground;
+        let Ground { layout, machine, .. } = *ground;
         let other = |reason| Refusal { reason, remedy: OTHER_KERNEL };
         if let Some(lacks) = layout.lacks(self.needs) {
             return Err(other(lacks));
@@ -63,6 +76,12 @@ impl Probe {
         if let Hook::Return(function, parameters) = self.hook {
             layout.has_function(function, parameters).map_err(other)?;
         }
+        let Some(hook) = layout.attached(&self.hook.type_name()) else {
+            let lacks = format!("this kernel has no {}", self.hook.name());
+            return Err(Refusal { reason: lacks, remedy: BUILT_FOR_IT });
+        };
+        let btf = &Btf::parse(&hook.alone(), Endianness::default())
+            .map_err(|error| Refusal::unexpected(chain(&error)))?;
         let loaded = match (self.hook, self.of(bpf).map_err(Refusal::unexpected)?) {
             (Hook::TracePoint(name), Program::BtfTracePoint(program)) => program.load(name, btf),
             (Hook::Security(name), Program::Lsm(program)) => program.load(name, btf),
@@ -159,9 +178,7 @@ fn not_permitted(lockdown: Option<&str>) -> Refusal {
 /// What the kernel said, in few words: of the verifier's log, the last line that has a reason.
 fn refusal(error: &ProgramError, machine: &Machine) -> Refusal {
     let ProgramError::LoadError { io_error, verifier_log } = error else {
-        let remedy = "a kernel that is built with CONFIG_BPF_LSM and \
-                      CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
-        return Refusal { reason: chain(error), remedy };
+        return Refusal { reason: chain(error), remedy: BUILT_FOR_IT };
     };
     let log = verifier_log.to_string();
     let idle = ["processed ", "verification time", "stack depth"];

@@ -1,13 +1,11 @@
 //! What `doctor` tells: every rung tried, with what it cannot see or why it does not work, and what a run would take.
 
-use aya::Btf;
-
 use super::{
     Attached, Kinds, Options, Unseen,
     error::{Error, Refusal},
     ladder::{self, Ground, LADDERS, Ladder, Rung},
     machine::{self, Capability, Machine, Preemption},
-    object::{Object, kernel_types, read_layout},
+    object::{Object, read_layout},
     offsets::Layout,
 };
 use crate::interest::Interest;
@@ -93,7 +91,7 @@ fn try_all(machine: &Machine, request: &Request, rungs: &mut Vec<RungSurvey>) ->
     let known = ladder::check_name(named);
     let named = named.filter(|_| known.is_ok());
     let tried = match ground() {
-        Ok((layout, types)) => try_rungs(machine, request, named, (&layout, &types), rungs),
+        Ok(layout) => try_rungs(machine, request, named, &layout, rungs),
         Err(error) => {
             let refusal = error.refusal();
             for ladder in LADDERS {
@@ -107,20 +105,20 @@ fn try_all(machine: &Machine, request: &Request, rungs: &mut Vec<RungSurvey>) ->
 }
 
 /// What every rung needs.
-fn ground() -> Result<(Layout, Btf), Error> {
+fn ground() -> Result<Layout, Error> {
     machine::check_kernel()?;
     machine::check_privileges()?;
-    Ok((read_layout()?, kernel_types()?))
+    read_layout()
 }
 
 fn try_rungs(
     machine: &Machine,
     request: &Request,
     named: Option<&str>,
-    (layout, types): (&Layout, &Btf),
+    layout: &Layout,
     rungs: &mut Vec<RungSurvey>,
 ) -> Result<(), Error> {
-    let ground = Ground { btf: types, layout, machine, kinds: Kinds::ALL };
+    let ground = Ground { layout, machine, kinds: Kinds::ALL };
     let interest = Interest::default();
     let options = Options {
         interest: &interest,

@@ -117,6 +117,20 @@ fn a_struct_that_contains_itself_ends() {
 }
 
 #[test]
+fn alone_it_has_the_same_number() {
+    let btf = Btf::parse(sample(), NAMES).unwrap();
+    for name in ["do_it", "hook_t"] {
+        let found = btf.numbered(name).unwrap();
+        let alone = found.alone();
+        assert_eq!(Btf::parse(alone.clone(), NAMES).unwrap().numbered(name), Some(found));
+        // The library that attaches programs takes it.
+        assert!(aya::Btf::parse(&alone, aya::Endianness::default()).is_ok());
+    }
+    assert_eq!(btf.numbered("outer"), None, "a struct");
+    assert_eq!(btf.numbered("nobody"), None);
+}
+
+#[test]
 fn damage_is_an_error() {
     let whole = sample();
     assert_eq!(Btf::parse(Vec::new(), NAMES).unwrap_err(), BtfError::Header);
@@ -141,6 +155,7 @@ proptest! {
             for name in ["first", "in_union", "list", "nothing"] {
                 let _ = btf.member("outer", name);
             }
+            let _ = btf.numbered("do_it").map(|it| it.alone());
             let _ = btf.enumerator("outer", "first");
             let _ = (btf.parameters("do_it"), btf.parameters("hook_t"), btf.struct_size("int"));
         }
