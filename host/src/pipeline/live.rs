@@ -4,14 +4,13 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::clock::{wall_now, wall_offset_ns};
 use super::losses::{EVERY, LOOK};
 use super::status::{Word, status};
 use super::{Hangup, Line, LossTeller, Recorder, Sink};
-use crate::boot;
 use crate::event::{KernelEvent, Notice, Timestamp};
 use crate::output::Ended;
 use crate::reader::News;
@@ -22,6 +21,10 @@ use crate::stats::{Missing, Stats, Usage};
 
 /// How long events gather before they are taken: one wake-up for many, and one time order between threads.
 const NAP: Duration = Duration::from_millis(1);
+/// The same while they come steadily, but few at a time: a wake-up costs as much as ten of them.
+const LONG_NAP: Duration = Duration::from_millis(3);
+/// At most so many are few. A burst is not let gather.
+const FEW: usize = 64;
 /// Records of one batch: bounds what a drain holds in memory.
 const BATCH: usize = 4096;
 /// How long the ring may be emptied after the end was asked for.
@@ -116,7 +119,7 @@ impl<S: Sink> Live<S> {
             }
         };
         tokio::pin!(end);
-        let mut busy = false;
+        let mut drained = 0;
         let mut last_drain = None;
         let why = loop {
             let tick = at(self.next_word());
@@ -138,15 +141,16 @@ impl<S: Sink> Live<S> {
                 }
                 () = signals.status_asked() => self.word.ask(),
                 // While events come with every nap, waiting for the first one would only be one more wake-up.
-                () = std::future::ready(()), if busy => {}
+                () = std::future::ready(()), if drained > 0 => {}
                 ready = ring.readable() => ready?.clear_ready(),
                 () = tick => {}
             }
             {
+                let nap = if (1..=FEW).contains(&drained) { LONG_NAP } else { NAP };
                 let round = async {
                     // The thread itself sleeps: nothing else waits for it, and a timer of the runtime takes four system
                     // calls and up to twice the time.
-                    std::thread::sleep(NAP);
+                    std::thread::sleep(nap);
                     self.drain().await
                 };
                 tokio::pin!(round);
@@ -160,7 +164,7 @@ impl<S: Sink> Live<S> {
                         }
                         break why;
                     }
-                    done = &mut round => busy = done? > 0,
+                    done = &mut round => drained = done?,
                 }
             }
             if let Some(why) = self.line.plugins.must_end() {
@@ -174,23 +178,23 @@ impl<S: Sink> Live<S> {
         self.finish(why, last_drain.unwrap_or_else(|| Instant::now() + LAST_DRAIN)).await
     }
 
-    /// Takes everything that is in the ring; how many records that was.
+    /// Takes what is in the ring; how many records that was.
     async fn drain(&mut self) -> io::Result<usize> {
         let mut drained = 0;
         loop {
             let count = self.take_batch();
-            if count == 0 {
-                break;
-            }
-            drained += count;
-            // Behind the taking: whoever set the clock before one of these events is noticed.
-            self.set_clock();
-            self.process().await;
-            if self.line.stop.is_asked() {
-                break;
+            if count > 0 {
+                drained += count;
+                // Behind the taking: whoever set the clock before one of these events is noticed.
+                self.set_clock();
+                self.process().await;
             }
             // Lets the signals, the duration and the output have their say at any event rate.
             tokio::task::yield_now().await;
+            // What came meanwhile is not worth a round, and a line to the output, of its own.
+            if count < BATCH || self.line.stop.is_asked() {
+                break;
+            }
         }
         meet_reader(self.line.heads.news(), &mut self.source, self.line.say);
         self.tell(false);
@@ -366,37 +370,4 @@ async fn at(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn nanoseconds(clock: ClockId) -> i64 {
-    let time = clock_gettime(clock);
-    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
-}
-
-/// What turns boot clock into wall clock. The clock may be set at any time, so it is read for each drain.
-fn wall_offset_ns() -> i64 {
-    // The thread may have to wait between two looks at clocks, and all times of the drain would be wrong by as much:
-    // of a few tries the quickest is taken, and the first quick one will do.
-    let mut best = (i64::MAX, 0);
-    for _ in 0..5 {
-        let before = nanoseconds(ClockId::Boottime);
-        let wall = nanoseconds(ClockId::Realtime);
-        let took = nanoseconds(ClockId::Boottime) - before;
-        best = best.min((took, wall - before - took / 2));
-        if took < 20_000 {
-            break;
-        }
-    }
-    best.1.saturating_add(boot::ahead_ns())
-}
-
-/// The wall clock at a moment of the boot clock.
-pub(super) fn wall_of(boot_ns: u64) -> Timestamp {
-    let boot_ns = i64::try_from(boot_ns).unwrap_or(i64::MAX);
-    Timestamp(boot_ns.saturating_add(wall_offset_ns()).div_euclid(1000))
-}
-
-/// The time of day.
-pub fn wall_now() -> Timestamp {
-    Timestamp(nanoseconds(ClockId::Realtime).div_euclid(1000))
 }

@@ -1,5 +1,6 @@
 //! The only place that knows all steps, and the order they come in.
 
+mod clock;
 mod coverage;
 mod family;
 mod hangup;
@@ -16,12 +17,13 @@ mod replay;
 mod sink;
 mod status;
 
+pub use clock::wall_now;
 pub use coverage::Coverage;
 pub use family::Family;
 pub use hangup::{Hangup, Reload, Reopen};
 pub use heads::{AskHeads, Looked, ReaderHeads};
 pub use kept_heads::{Asked, Kept, KeptHeads, Missing, RecordedHeads};
-pub use live::{Live, Outcome, Why, meet_reader, wall_now};
+pub use live::{Live, Outcome, Why, meet_reader};
 pub use looked::{judge_looked, looked_facts};
 pub use losses::LossTeller;
 pub use profiler::{Profiler, Whose};
@@ -43,8 +45,8 @@ use crate::say::Say;
 use crate::select::Select;
 use crate::stats::Stats;
 use crate::stop::Stop;
+use clock::wall_of;
 use heads::Heads;
-use live::wall_of;
 
 /// Shows every text as it is: `--no-redact`.
 struct ShowAll;
