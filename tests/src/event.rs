@@ -58,6 +58,11 @@ impl Event {
         self.fields.get("pid")?.as_u64()?.try_into().ok()
     }
 
+    /// Whether a tracer's reader did it. A tracer tells none of its own; another test's may look into the same files.
+    pub fn is_of_a_reader(&self) -> bool {
+        self.text("process") == "crypto-tracer-r"
+    }
+
     /// A field that is text; empty when it is none or not there.
     pub fn text(&self, field: &str) -> &str {
         self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
