@@ -42,7 +42,10 @@ pub(super) fn check(pid: u32) -> Result<(), Failure> {
         let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    match unfit(pid, &text("status"), &text("stat")) {
+    let status = text("status");
+    // It may make wait whoever asks for more.
+    let stat = if status.contains("\nKthread:") { String::new() } else { text("stat") };
+    match unfit(pid, &status, &stat) {
         Some(why) => Err(failed(anyhow!("--pid {pid}: {why}"))),
         None => Ok(()),
     }
@@ -95,8 +98,9 @@ pub(super) fn follow(
         let Some(kin) = reader.kin(until, stop) else { return unseen(true, stop, say) };
         let family = Family::of(pids, kin.iter().map(|one| (one.ppid, one.pid)).collect());
         let members = kin.iter().filter(|one| family.has(one.pid));
-        let keys: Vec<ProcessKey> =
-            members.map(|one| ProcessKey { tgid: one.pid, start_ns: one.start_ns }).collect();
+        let keys: Vec<ProcessKey> = members
+            .filter_map(|one| Some(ProcessKey { tgid: one.pid, start_ns: one.start_ns? }))
+            .collect();
         let named = source.follow(&keys).map_err(|error| Failure::new(Code::Probe, error))?;
         if named == 0 {
             return Ok(());
