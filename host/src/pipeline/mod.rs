@@ -18,7 +18,7 @@ mod status;
 
 pub use coverage::Coverage;
 pub use family::Family;
-pub use hangup::{Hangup, Reload, Reopen};
+pub use hangup::{Hangup, Reload, Reloaded, Reopen};
 pub use heads::{AskHeads, Looked, ReaderHeads};
 pub use kept_heads::{Asked, Kept, KeptHeads, Missing, RecordedHeads};
 pub use live::{Live, Outcome, Why, meet_reader, wall_now};
