@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Threads that are left behind. Each ends when its process lets it go on, or with the reader.
-const MOST_STUCK: usize = 64;
+const MOST_STUCK: usize = 256;
 /// For names of files below `/proc` and what is read from them.
 const STACK_BYTES: usize = 128 << 10;
 
