@@ -154,6 +154,33 @@ fn the_output_is_opened_anew_for_logrotate() {
     }
 }
 
+/// Limits are obeyed at once; what is not says so.
+#[test]
+fn a_reload_tells_whatever_changed() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let config = dir.path().join("config.toml");
+    fs::write(&config, "[plugins]\ndeadline_ms = 30\n").unwrap();
+    let tracer = service(&["--config", config.to_str().unwrap()]);
+    let limits = "[plugins]\nmemory = \"17MiB\"\non_failure = \"stop\"\n";
+    fs::write(&config, limits).unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: now on_failure is \"stop\"");
+    says(&tracer, "reloaded: now memory is \"17MiB\", it was \"16MiB\"");
+    says(&tracer, "reloaded: now deadline_ms is 20, it was 30");
+    fs::write(&config, format!("{limits}[capture]\nring = \"16MiB\"\n")).unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: [capture] ring was changed: that needs a restart");
+    // Less than any plugin needs: what was loaded before stays.
+    fs::write(&config, "[plugins]\nmemory = \"64KiB\"\n").unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "the plugins stay as they are: ");
+    fs::write(&config, limits).unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: nothing changed");
+    tracer.finish();
+}
+
 #[test]
 fn new_output_files_are_given_as_the_configuration_says() {
     needs_bpf!();

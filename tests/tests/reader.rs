@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -233,17 +235,68 @@ fn a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced() {
     until("another reader that answers", || {
         (opened(&tracer, &file("meanwhile.pem")) == pair("certificate", "read")).then_some(())
     });
-    let now = readers(&tracer);
-    let [other] = now.iter().filter(|pid| **pid != reader).collect::<Vec<_>>()[..] else {
-        unreachable!("one more reader: {now:?}")
-    };
+    let other = until("the one that hung to be gone", || match readers(&tracer)[..] {
+        [other] => (other != reader).then_some(other),
+        _ => None,
+    });
     for n in 0..10 {
         assert_eq!(opened(&tracer, &file(&format!("{n}.pem"))), pair("certificate", "read"));
     }
     let ended = tracer.finish();
     assert!(ended.said.iter().any(|line| line.contains("was replaced")), "{:?}", ended.said);
-    let own: Vec<_> = ended.events.iter().filter(|event| event.pid() == Some(*other)).collect();
+    let own: Vec<_> = ended.events.iter().filter(|event| event.pid() == Some(other)).collect();
     assert!(own.is_empty(), "the tracer's own opens: {own:?}");
+}
+
+/// Whose files made readers hang twice has no beginnings read for a while; everybody else has.
+#[test]
+fn whoever_makes_readers_hang_is_left_alone_and_nobody_else() {
+    needs_bpf!();
+    let dir = temp_dir();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // All are made before: to make one is an open too, root's, and what was found out by it would be remembered.
+    let files =
+        ["before", "first", "roots-first", "second", "roots-second", "third", "roots-third"];
+    let file = |name: &str| dir.path().join(name).with_extension("pem");
+    for name in files {
+        fs::write(file(name), &Material::get().certificate).unwrap();
+    }
+    // Nobody else's files: what others do at the time would hang as well.
+    let ours = format!("{}/*", dir.path().display());
+    let tracer = Tracer::monitor(["--extended", "--file", &ours]);
+    let opened_by = |user: u32, name: &str| {
+        let pid = run(Command::new("cat").arg(file(name)).uid(user).gid(user));
+        let opened = |event: &Event| event.kind() == "file_open" && event.pid() == Some(pid);
+        tracer.wait_for("the open", opened).text("head").to_owned()
+    };
+    // One that came in time is owed no more, nor is any before it.
+    let read_for = |user: u32, name: &str| {
+        until("a reader that answers", || (opened_by(user, name) == "read").then_some(()));
+    };
+    let hung = || {
+        let said = tracer.said();
+        said.iter().filter(|line| line.contains("hung at a file of user 65534")).count()
+    };
+    read_for(NOBODY, "before");
+    let mut hung_before = None;
+    for (times, theirs, roots) in [(1, "first", "roots-first"), (2, "second", "roots-second")] {
+        // One that was killed may take its time.
+        let reader = until("one reader", || match readers(&tracer)[..] {
+            [reader] => (hung_before != Some(reader)).then_some(reader),
+            _ => None,
+        });
+        hung_before = Some(reader);
+        signal(reader, libc::SIGSTOP);
+        let _stopped = Stopped(reader);
+        assert_eq!(opened_by(NOBODY, theirs), "late");
+        // Root's file is read by another reader, once there is one.
+        read_for(0, roots);
+        assert_eq!(hung(), times, "{:?}", tracer.said());
+    }
+    assert_eq!(opened_by(NOBODY, "third"), "late");
+    read_for(0, "roots-third");
+    assert_eq!(hung(), 2, "{:?}", tracer.said());
+    tracer.finish();
 }
 
 #[test]

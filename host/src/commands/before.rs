@@ -21,6 +21,8 @@ use crate::stop::Stop;
 const SCAN: Duration = Duration::from_secs(4);
 /// How long where the run cannot do without it.
 const SCAN_NEEDED: Duration = Duration::from_secs(10);
+/// Before a look that was in vain is taken once more.
+const AGAIN: Duration = Duration::from_millis(10);
 /// In `/proc/PID/stat`: a kernel thread. Before Linux 6.8 `status` does not tell.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
@@ -42,7 +44,10 @@ pub(super) fn check(pid: u32) -> Result<(), Failure> {
         let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    match unfit(pid, &text("status"), &text("stat")) {
+    let status = text("status");
+    // It may make wait whoever asks for more.
+    let stat = if status.contains("\nKthread:") { String::new() } else { text("stat") };
+    match unfit(pid, &status, &stat) {
         Some(why) => Err(failed(anyhow!("--pid {pid}: {why}"))),
         None => Ok(()),
     }
@@ -55,13 +60,13 @@ fn unfit(pid: u32, status: &str, stat: &str) -> Option<String> {
     if let Some(process) = process.filter(|&process| process != pid) {
         return Some(format!("that is a thread of process {process}"));
     }
-    // Fields 3 and 9 of proc(5), counted behind the name, which may hold any byte.
-    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
-    let is_dead = behind.trim_start().starts_with(['Z', 'X']);
+    let is_dead = value("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
     // Of one whose first thread ended before the others there is more to see.
     if is_dead && value("Threads:").is_none_or(|threads| matches!(threads, "0" | "1")) {
         return Some("it has ended already, and its parent has not taken note of it".to_owned());
     }
+    // Field 9 of proc(5), counted behind the name, which may hold any byte.
+    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
     let flags = behind.split_ascii_whitespace().nth(6).and_then(|flags| flags.parse::<u64>().ok());
     let kernels = value("Kthread:") == Some("1") || flags.is_some_and(|it| it & PF_KTHREAD != 0);
     kernels.then(|| "it is one of the kernel's own, which open no files".to_owned())
@@ -97,11 +102,19 @@ pub(super) fn follow(
 ) -> Result<(), Failure> {
     let until = Instant::now() + SCAN_NEEDED;
     loop {
-        let Some(kin) = reader.kin(until, stop) else { return unseen(true, stop, say) };
+        let Some(kin) = reader.kin(until, stop) else {
+            if stop.is_asked() || Instant::now() >= until {
+                return unseen(true, stop, say);
+            }
+            // On a busy machine one look is given up sooner than the run has to start; or its reader hung.
+            std::thread::sleep(AGAIN);
+            continue;
+        };
         let family = Family::of(pids, kin.iter().map(|one| (one.ppid, one.pid)).collect());
         let members = kin.iter().filter(|one| family.has(one.pid));
-        let keys: Vec<ProcessKey> =
-            members.map(|one| ProcessKey { tgid: one.pid, start_ns: one.start_ns }).collect();
+        let keys: Vec<ProcessKey> = members
+            .filter_map(|one| Some(ProcessKey { tgid: one.pid, start_ns: one.start_ns? }))
+            .collect();
         let named = source.follow(&keys).map_err(|error| Failure::new(Code::Probe, error))?;
         if named == 0 {
             return Ok(());
@@ -161,8 +174,14 @@ mod tests {
         child.wait().unwrap();
         assert!(format!("{:#}", refused.error).contains("it has ended already"));
         let of = |state: &str, threads: &str| {
-            unfit(7, &format!("Tgid:\t7\nThreads:\t{threads}\n"), &format!("7 (Z) {state} 1"))
-                .is_some()
+            let status = format!(
+                "Name:	x
+State:	{state} (a word)
+Tgid:	7
+Threads:	{threads}
+"
+            );
+            unfit(7, &status, "").is_some()
         };
         assert!(of("Z", "1") && of("X", "0") && !of("Z", "2") && !of("S", "1"));
     }

@@ -105,11 +105,14 @@ fn find(profiler: &mut Profiler, ready: &mut Ready, pids: Option<&[u32]>, say: S
     let unknown = looking.is_none_or(|mut looking| {
         let stop = ready.stop.clone();
         let interest = ready.plugins.interest().clone();
-        while let Some(looked) = looking.some(&mut *ready.heads, &interest, &stop) {
+        let mut vague = false;
+        while let Some(mut looked) = looking.some(&mut *ready.heads, &interest, &stop) {
             ready.meet_reader(say);
+            // Of whom not even the start is known, it is not known either which events are his.
+            vague |= looked.extract_if(.., |process| process.start_ns == 0).count() > 0;
             found(profiler, ready, &looked);
         }
-        looking.unknown > 0
+        vague || looking.unknown > 0
     });
     if unknown && !ready.stop.is_asked() {
         say.error("not all processes could be looked into: some may be missing from the profile");

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 
@@ -16,7 +16,7 @@ use crate::memory;
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
     AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Reload,
-    Reopen, Sink, Stream, Why, Word, meet_reader,
+    Reloaded, Reopen, Sink, Stream, Why, Word, meet_reader,
 };
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{Nursery, Reader, SeenProcess};
@@ -55,7 +55,7 @@ pub(super) struct Begun {
     reader: Reader,
     source: Source,
     enrich: Enrich,
-    status_every: Option<Duration>,
+    config: Config,
     /// The processes that were there before.
     pub(super) seen: Vec<SeenProcess>,
     /// What the filters leave.
@@ -98,20 +98,8 @@ pub(super) fn begin(run: &Run<'_>, nursery: Nursery) -> Result<Option<Begun>, Fa
     meet_reader(reader.news(), &mut source, run.say);
     let mut enrich = Enrich::default();
     line::remember(&mut enrich, &seen, plugins.interest());
-    let status_every = config.output.status_every;
-    let begun = Begun {
-        stop,
-        signals,
-        trust,
-        status_every,
-        plugins,
-        reader,
-        source,
-        enrich,
-        seen,
-        select,
-        new,
-    };
+    let begun =
+        Begun { stop, signals, trust, config, plugins, reader, source, enrich, seen, select, new };
     Ok(Some(begun))
 }
 
@@ -135,13 +123,13 @@ struct Rest {
     source: Source,
     enrich: Enrich,
     select: Select,
-    status_every: Option<Duration>,
+    config: Config,
 }
 
 impl Begun {
     /// Opens the recording, if one is wanted, and gives up all privileges; the output is open by now.
     pub(super) fn ready(self, run: &Run<'_>) -> Result<Ready, Failure> {
-        let Begun { stop, signals, trust, status_every, select, .. } = self;
+        let Begun { stop, signals, trust, config, select, .. } = self;
         let Begun { plugins, mut reader, source, enrich, seen, .. } = self;
         let recording = run.capture.record.as_deref();
         let recording = recording.map(|path| line::named_by_user(|| Target::create_new(path)));
@@ -153,7 +141,7 @@ impl Begun {
         let reader = ReaderHeads { reader, stop: stop.clone() };
         let (heads, recorder) = recorder(run, recording, reader, &plugins, seen)?;
         memory::give_back();
-        let begun = Rest { signals, trust, source, enrich, select, status_every };
+        let begun = Rest { signals, trust, source, enrich, select, config };
         Ok(Ready { begun, recorder, heads, plugins, stop, own })
     }
 }
@@ -172,14 +160,15 @@ impl Ready {
         reopen: Option<Reopen>,
     ) -> Result<Outcome<S::Ended>, Failure> {
         let Ready { begun, recorder, heads, plugins, stop, .. } = self;
-        let Rest { signals, trust, source, enrich, select, status_every } = begun;
+        let Rest { signals, trust, source, enrich, select, config } = begun;
+        let status_every = config.output.status_every;
         announce(&source, &plugins, run);
         let duration = run.trace.processes.duration;
         let until = (!duration.is_zero()).then(|| Instant::now() + duration);
         if let Some(until) = until {
             stop.at(until);
         }
-        let hangup = Hangup::new(reopen, reload(run, trust, &stop));
+        let hangup = Hangup::new(reopen, reload(run, trust, config, &stop));
         let line = Line {
             enrich,
             select,
@@ -224,14 +213,15 @@ pub(super) fn ended(recording: Option<Ended>, why: Why) -> Result<(), Failure> {
 }
 
 /// The same as at the start, once more.
-fn reload(run: &Run<'_>, trust: Trust, stop: &Stop) -> Reload {
+fn reload(run: &Run<'_>, trust: Trust, start: Config, stop: &Stop) -> Reload {
     let (arguments, stop) = (run.plugins.clone(), stop.clone());
     let load = move || {
         let config = line::config(&arguments, &trust)?;
         let plugins = line::plugins(&arguments, &config, &trust, &stop);
         // The compiler took it.
         memory::give_back();
-        plugins
+        let needs_restart = config.needs_restart(&start);
+        plugins.map(|plugins| Some(Reloaded { plugins: plugins?, needs_restart }))
     };
     Arc::new(move || {
         let loaded = load().map_err(|failure: Failure| failure.error)?;

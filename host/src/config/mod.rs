@@ -126,6 +126,19 @@ impl Config {
         Ok(None)
     }
 
+    /// Keys by which this one differs from that of the start, and that only the next start obeys.
+    pub fn needs_restart(&self, start: &Config) -> Vec<&'static str> {
+        let (capture, output) = (&self.capture, &self.output);
+        let keys = [
+            ("[capture] ring", capture.ring_bytes != start.capture.ring_bytes),
+            ("[capture] open_probe", capture.open_probe != start.capture.open_probe),
+            ("[output] mode", output.mode != start.output.mode),
+            ("[output] group", output.group != start.output.group),
+            ("[output] status_every", output.status_every != start.output.status_every),
+        ];
+        keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
     fn read(path: &Path, trust: &Trust) -> Result<Config, ConfigError> {
         let trusted = trust.check_configuration(path);
         trusted.map_err(|problem| ConfigError::Untrusted { path: path.to_owned(), problem })?;
@@ -284,6 +297,18 @@ mod tests {
         };
         assert_eq!(config.output, output);
         assert_eq!(parse("").unwrap(), Config::default());
+        let start = Config::default();
+        let keys = ["[capture] ring", "[output] mode", "[output] group", "[output] status_every"];
+        assert_eq!(config.needs_restart(&start), keys);
+        assert_eq!(config.needs_restart(&config), [""; 0]);
+    }
+
+    #[test]
+    fn limits_are_read_as_they_are_told() {
+        let limits = Limits { memory: 5 << 20, text: 5000, handles: 7, ..Limits::default() };
+        let lines = limits.settings().map(|(key, value)| format!("{key} = {value}\n"));
+        let config = parse(&format!("[plugins]\n{}", lines.concat())).unwrap();
+        assert_eq!(config, Config { limits, ..Config::default() });
     }
 
     #[test]

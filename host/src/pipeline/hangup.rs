@@ -16,14 +16,23 @@ use crate::source::Source;
 /// Opens the output file once more.
 pub type Reopen = Box<dyn FnMut() -> anyhow::Result<Target>>;
 /// Reads the configuration and loads the plugins.
-pub type Reload = Arc<dyn Fn() -> anyhow::Result<Plugins> + Send + Sync>;
+pub type Reload = Arc<dyn Fn() -> anyhow::Result<Reloaded> + Send + Sync>;
+
+/// What was read anew.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// The plugins.
+    pub plugins: Plugins,
+    /// Keys of the configuration that were changed, and that only the next start obeys.
+    pub needs_restart: Vec<&'static str>,
+}
 
 /// Opens and loads again what the run was started with.
 pub struct Hangup {
     reopen: Option<Reopen>,
     reload: Reload,
     /// What a thread of its own is loading: to compile a plugin takes longer than a signal may wait.
-    loading: Option<oneshot::Receiver<anyhow::Result<Plugins>>>,
+    loading: Option<oneshot::Receiver<anyhow::Result<Reloaded>>>,
     /// Asked for once more while it was loading.
     again: bool,
 }
@@ -68,7 +77,7 @@ impl Hangup {
     }
 
     /// What was loaded; for ever where nothing is loading.
-    pub(super) async fn loaded(&mut self) -> anyhow::Result<Plugins> {
+    pub(super) async fn loaded(&mut self) -> anyhow::Result<Reloaded> {
         let Some(loading) = &mut self.loading else { return std::future::pending().await };
         let loaded = loading.await;
         self.loading = None;
@@ -80,7 +89,7 @@ impl Hangup {
         &mut self,
         line: &mut Line<S>,
         source: &mut Source,
-        loaded: anyhow::Result<Plugins>,
+        loaded: anyhow::Result<Reloaded>,
     ) -> bool {
         if std::mem::take(&mut self.again) {
             // The files were changed once more meanwhile.
@@ -92,15 +101,18 @@ impl Hangup {
     }
 }
 
-fn replace<S>(line: &mut Line<S>, source: &mut Source, next: Plugins) -> anyhow::Result<()> {
+fn replace<S>(line: &mut Line<S>, source: &mut Source, next: Reloaded) -> anyhow::Result<()> {
     // The kernel first: what it sends too much is sorted out behind it, what it does not send is missing.
-    source.set_interest(next.interest())?;
-    let changes = line.plugins.replace(next);
-    if changes.is_empty() {
+    source.set_interest(next.plugins.interest())?;
+    let changes = line.plugins.replace(next.plugins);
+    if changes.is_empty() && next.needs_restart.is_empty() {
         line.say.info("reloaded: nothing changed");
     }
     for change in changes {
         line.say.info(format_args!("reloaded: {change}"));
+    }
+    for key in next.needs_restart {
+        line.say.info(format_args!("reloaded: {key} was changed: that needs a restart"));
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ mod status;
 pub use clock::wall_now;
 pub use coverage::Coverage;
 pub use family::Family;
-pub use hangup::{Hangup, Reload, Reopen};
+pub use hangup::{Hangup, Reload, Reloaded, Reopen};
 pub use heads::{AskHeads, Looked, ReaderHeads};
 pub use kept_heads::{Asked, Kept, KeptHeads, Missing, RecordedHeads};
 pub use live::{Live, Outcome, Why, meet_reader};

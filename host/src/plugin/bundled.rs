@@ -35,6 +35,20 @@ impl Bundled {
         // somebody could change is never handed to this function.
         unsafe { Component::deserialize(engine, self.compiled) }
     }
+
+    /// Once loaded, nobody reads the bytes again until a reload: their half a megabyte need not stay resident.
+    pub(super) fn put_away(&self) {
+        [self.component, self.compiled].into_iter().for_each(put_away);
+    }
+}
+
+fn put_away(bytes: &'static [u8]) {
+    let page = rustix::param::page_size();
+    let before = bytes.as_ptr().align_offset(page);
+    let Some(whole) = bytes.get(before..) else { return };
+    let len = whole.len() / page * page;
+    // SAFETY: whole pages of a constant, which is the program's file: whoever reads them has them again, the same.
+    unsafe { libc::madvise(whole.as_ptr().cast_mut().cast(), len, libc::MADV_DONTNEED) };
 }
 
 #[cfg(test)]
@@ -48,6 +62,7 @@ mod tests {
         for bundled in [CLASSIFIER, REDACTOR] {
             bundled.ahead_of_time(&engine).expect(bundled.name);
             let built = engine::precompile(bundled.component).unwrap();
+            bundled.put_away();
             assert!(built == bundled.compiled, "{}: cargo xtask artifacts", bundled.name);
         }
     }

@@ -1,8 +1,9 @@
-//! Answers that are remembered. All memory for the entries is taken at the start; what hangs on them is bounded.
+//! Answers that are remembered. Room for all entries is set aside at the start; what hangs on them is bounded.
 //!
 //! Keys are 128 bits of keyed hash: nobody outside knows the keys, so nobody can make two questions meet.
 
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::ops::Range;
 
 /// Entries that a key can be in.
 const WAYS: usize = 4;
@@ -10,19 +11,16 @@ const WAYS: usize = 4;
 /// The hash of a question. Two words and no u128, which would make every entry a multiple of 16 bytes.
 pub(super) type Key = [u64; 2];
 
-#[derive(Debug)]
-struct Entry<V> {
-    key: Key,
-    used: u32,
-    bytes: u32,
-    value: V,
-}
-
-/// Remembers the last answers.
+/// Remembers the last answers. What belongs to one entry stands at the same place of each list: keys of a set are next to
+/// each other, and where none was remembered yet there are zeros, which take no memory.
 #[derive(Debug)]
 pub(super) struct Cache<V> {
-    keys: [RandomState; 2],
-    entries: Vec<Option<Entry<V>>>,
+    hashes: [RandomState; 2],
+    keys: Vec<Key>,
+    /// When each was used last, and the bytes that hang on it.
+    used: Vec<(u32, u32)>,
+    /// None: nothing is remembered here.
+    values: Vec<Option<V>>,
     clock: u32,
     bytes: usize,
     most_bytes: usize,
@@ -31,35 +29,44 @@ pub(super) struct Cache<V> {
 impl<V> Cache<V> {
     /// `sets`: a power of two; four times as many entries. `most_bytes`: of what hangs on the entries.
     pub(super) fn new(sets: usize, most_bytes: usize) -> Cache<V> {
-        let entries = (0..sets.next_power_of_two() * WAYS).map(|_| None).collect();
-        let keys = [RandomState::new(), RandomState::new()];
-        Cache { keys, entries, clock: 0, bytes: 0, most_bytes }
+        Cache::with(sets.next_power_of_two() * WAYS, most_bytes)
     }
 
     /// Remembers nothing.
     pub(super) fn none() -> Cache<V> {
-        Cache { entries: Vec::new(), ..Cache::new(0, 0) }
+        Cache::with(0, 0)
+    }
+
+    fn with(entries: usize, most_bytes: usize) -> Cache<V> {
+        Cache {
+            hashes: [RandomState::new(), RandomState::new()],
+            keys: vec![[0; 2]; entries],
+            used: vec![(0, 0); entries],
+            values: (0..entries).map(|_| None).collect(),
+            clock: 0,
+            bytes: 0,
+            most_bytes,
+        }
     }
 
     /// The key of a question.
     pub(super) fn key(&self, question: impl Hash) -> Key {
-        self.keys.each_ref().map(|key| key.hash_one(&question))
+        self.hashes.each_ref().map(|hash| hash.hash_one(&question))
     }
 
     /// The answer, if it is remembered.
     pub(super) fn get(&mut self, key: Key) -> Option<&V> {
         self.clock = self.clock.wrapping_add(1);
-        let clock = self.clock;
-        let entry = self.set(key).iter_mut().flatten().find(|entry| entry.key == key)?;
-        entry.used = clock;
-        Some(&entry.value)
+        let at = self.find(key)?;
+        if let Some((used, _)) = self.used.get_mut(at) {
+            *used = self.clock;
+        }
+        self.values.get(at)?.as_ref()
     }
 
     /// Whether the answer is remembered.
     pub(super) fn peek(&self, key: Key) -> bool {
-        let at = self.place(key);
-        let set = self.entries.get(at..at + WAYS).unwrap_or_default();
-        set.iter().flatten().any(|entry| entry.key == key)
+        self.find(key).is_some()
     }
 
     /// Remembers an answer that holds so many `bytes` on the heap.
@@ -68,39 +75,49 @@ impl<V> Cache<V> {
         if self.bytes + bytes > self.most_bytes {
             self.clear();
         }
-        let clock = self.clock;
-        let set = self.set(key);
-        let same =
-            set.iter().position(|entry| entry.as_ref().is_some_and(|entry| entry.key == key));
-        let oldest = || {
-            let age = |entry: &Option<Entry<V>>| {
-                entry.as_ref().map_or(u32::MAX, |entry| clock.wrapping_sub(entry.used))
-            };
-            set.iter().enumerate().max_by_key(|(_, entry)| age(entry)).map(|(at, _)| at)
+        let Some(at) = self.find(key).or_else(|| self.oldest(key)) else { return };
+        let (Some(place), Some(place_key), Some(used)) =
+            (self.values.get_mut(at), self.keys.get_mut(at), self.used.get_mut(at))
+        else {
+            return;
         };
-        let place = same.or_else(oldest).and_then(|at| set.get_mut(at));
-        if let Some(place) = place {
-            let before = place.replace(Entry { key, used: clock, bytes: counted, value });
-            self.bytes = self.bytes + bytes - before.map_or(0, |entry| entry.bytes as usize);
-        }
+        let before = place.replace(value).map_or(0, |_| used.1 as usize);
+        *place_key = key;
+        *used = (self.clock, counted);
+        self.bytes = self.bytes + bytes - before;
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        self.entries.iter_mut().for_each(|entry| *entry = None);
+        self.values.iter_mut().for_each(|value| *value = None);
         self.bytes = 0;
     }
 
-    fn place(&self, key: Key) -> usize {
-        let sets = (self.entries.len() / WAYS).max(1) as u64;
-        let [high, _] = key;
-        // The remainder is below the number of sets.
-        usize::try_from(high % sets).unwrap_or_default() * WAYS
+    /// Where the answer is.
+    fn find(&self, key: Key) -> Option<usize> {
+        let mut set = self.set(key);
+        set.find(|&at| self.keys.get(at) == Some(&key) && self.is_taken(at))
     }
 
-    fn set(&mut self, key: Key) -> &mut [Option<Entry<V>>] {
-        let at = self.place(key);
-        self.entries.get_mut(at..at + WAYS).unwrap_or_default()
+    /// The place of the set that is free, or was not used for the longest time.
+    fn oldest(&self, key: Key) -> Option<usize> {
+        let age = |&at: &usize| match self.used.get(at) {
+            Some(&(used, _)) if self.is_taken(at) => self.clock.wrapping_sub(used),
+            _ => u32::MAX,
+        };
+        self.set(key).max_by_key(age)
+    }
+
+    fn is_taken(&self, at: usize) -> bool {
+        self.values.get(at).is_some_and(Option::is_some)
+    }
+
+    /// The places where a key can be.
+    fn set(&self, [high, _]: Key) -> Range<usize> {
+        let sets = (self.values.len() / WAYS) as u64;
+        // The remainder is below the number of sets.
+        let set = high.checked_rem(sets).and_then(|set| usize::try_from(set).ok());
+        set.map_or(0..0, |set| set * WAYS..(set + 1) * WAYS)
     }
 }
 
@@ -108,11 +125,12 @@ impl<V> Cache<V> {
 mod tests {
     use super::*;
 
-    /// There are 65 536 entries, and all of them are touched at the start.
+    /// There are 65 536 entries, and their values are touched at the start.
     #[test]
     fn entries_are_small() {
-        assert_eq!(size_of::<Option<Entry<std::sync::Arc<u8>>>>(), 32);
-        assert_eq!(size_of::<Option<Entry<Option<Box<str>>>>>(), 48);
+        assert_eq!(size_of::<Key>() + size_of::<(u32, u32)>(), 24);
+        assert_eq!(size_of::<Option<std::sync::Arc<u8>>>(), 8);
+        assert_eq!(size_of::<Option<Option<Box<str>>>>(), 24);
     }
 
     #[test]
@@ -141,7 +159,7 @@ mod tests {
             let key = cache.key(n);
             cache.put(key, vec![0u8; 300], 300);
         }
-        let held: usize = cache.entries.iter().flatten().map(|entry| entry.value.len()).sum();
+        let held: usize = cache.values.iter().flatten().map(Vec::len).sum();
         assert!((300..=1000).contains(&held), "{held}");
     }
 

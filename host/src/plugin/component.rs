@@ -58,6 +58,7 @@ impl Code {
                 let bundled = bundled.ok_or(Problem::NoneBundled)?;
                 let said = Said::read(bundled.component, limits.component, spec, wanted)?;
                 let component = bundled.compiled(engine).map_err(damaged)?;
+                bundled.put_away();
                 let named = (bundled.name, env!("CARGO_PKG_VERSION"));
                 Ok(Code::new(engine, component, named, said))
             }

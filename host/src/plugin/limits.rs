@@ -53,6 +53,41 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Each limit as `[plugins]` of the configuration says it: its key, and its value.
+    pub fn settings(&self) -> [(&'static str, String); 11] {
+        let ms = |span: Duration| span.as_millis().to_string();
+        [
+            ("memory", size(self.memory)),
+            ("table_entries", self.table_entries.to_string()),
+            ("handles", self.handles.to_string()),
+            ("stack", size(self.stack)),
+            ("deadline_ms", ms(self.deadline)),
+            ("wall_ms", ms(self.wall)),
+            ("setup_ms", ms(self.setup)),
+            ("copied", size(self.copied)),
+            ("text", size(self.text)),
+            ("component", size(self.component)),
+            ("log_lines", self.log_lines.to_string()),
+        ]
+    }
+
+    /// What differs from these, a line for each.
+    pub(super) fn changes(&self, before: &Limits) -> impl Iterator<Item = String> {
+        let both = self.settings().into_iter().zip(before.settings());
+        let changed = both.filter(|(now, then)| now != then);
+        changed.map(|((key, now), (_, then))| format!("now {key} is {now}, it was {then}"))
+    }
+}
+
+fn size(bytes: usize) -> String {
+    match (bytes >> 20, bytes >> 10) {
+        (mib, _) if bytes == mib << 20 => format!("\"{mib}MiB\""),
+        (_, kib) if bytes == kib << 10 => format!("\"{kib}KiB\""),
+        _ => bytes.to_string(),
+    }
+}
+
 /// A plugin wanted more than it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Exceeded {
@@ -119,5 +154,50 @@ impl ResourceLimiter for Holds {
 
     fn tables(&self) -> usize {
         16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_otherwise_is_told_as_the_configuration_says_it() {
+        let before = Limits::default();
+        let wall = Duration::from_millis(160);
+        let after = Limits { memory: 17 << 20, copied: 5 << 10, text: 7, wall, ..before.clone() };
+        let changes: Vec<String> = after.changes(&before).collect();
+        let told = [
+            "now memory is \"17MiB\", it was \"16MiB\"",
+            "now wall_ms is 160, it was 150",
+            "now copied is \"5KiB\", it was \"256KiB\"",
+            "now text is 7, it was \"64KiB\"",
+        ];
+        assert_eq!(changes, told);
+        assert_eq!(before.changes(&before).count(), 0);
+    }
+
+    /// Each limit that can be set, with its key and its value by default, and no other key.
+    #[test]
+    fn the_guide_has_them_all() {
+        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/plugins.md");
+        let guide = std::fs::read_to_string(guide).unwrap();
+        let (_, table) = guide.split_once("| what | how much | in `[plugins]` |\n").unwrap();
+        let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+        let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+        let written = cells.filter(|cells| !cells[3].is_empty()).map(|cells| {
+            let key = cells[3].trim_matches('`').to_owned();
+            let (value, unit) = cells[2].split_once([',', ' ']).unwrap_or((cells[2], ""));
+            let unit = unit.split([',', ' ']).next().unwrap();
+            let value = match unit {
+                "MiB" | "KiB" => format!("\"{value}{unit}\""),
+                "s" => format!("{value}000"),
+                thousands if thousands.len() == 3 => format!("{value}{thousands}"),
+                _ => value.to_owned(),
+            };
+            (key, value)
+        });
+        let limits = Limits::default().settings().map(|(key, value)| (key.to_owned(), value));
+        assert_eq!(written.collect::<Vec<_>>(), limits);
     }
 }

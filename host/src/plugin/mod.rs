@@ -65,6 +65,7 @@ pub struct Plugins {
     filters: Vec<Member<Filter>>,
     interest: Interest,
     running: Vec<Running>,
+    limits: Limits,
     on_failure: OnFailure,
     log: Vec<LogLine>,
     /// Failures of plugins that a reload took away.
@@ -99,6 +100,7 @@ impl Plugins {
             filters,
             interest,
             running: loader.running,
+            limits: setup.limits.clone(),
             on_failure: setup.on_failure,
             log: Vec::new(),
             past: Vec::new(),

@@ -45,6 +45,16 @@ pub enum OnFailure {
     Stop,
 }
 
+impl OnFailure {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OnFailure::Continue => "continue",
+            OnFailure::Stop => "stop",
+        }
+    }
+}
+
 /// One place in a chain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginSpec {
@@ -277,7 +287,7 @@ pub(super) fn interest<K: Kind>(members: &[Member<K>]) -> Result<Interest, LoadE
     Ok(all)
 }
 
-/// What is another plugin, or asks for something else, a line for each.
+/// What is another plugin, asks for something else, or has another limit, a line for each.
 pub(super) fn changes(before: &super::Plugins, after: &super::Plugins) -> Vec<String> {
     let mut changes = Vec::new();
     let gone = before.running.iter().filter(|plugin| !after.running.contains(plugin));
@@ -290,6 +300,10 @@ pub(super) fn changes(before: &super::Plugins, after: &super::Plugins) -> Vec<St
         changes.push(format!(
             "now {suffixes} suffixes, {names} names and {libraries} libraries are watched"
         ));
+    }
+    changes.extend(after.limits.changes(&before.limits));
+    if before.on_failure != after.on_failure {
+        changes.push(format!("now on_failure is \"{}\"", after.on_failure.as_str()));
     }
     changes
 }

@@ -231,6 +231,7 @@ fn beginning(file: &OwnedFd) -> Result<Vec<u8>, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::aside::Aside;
     use super::*;
     use std::fs;
 
@@ -302,7 +303,7 @@ mod tests {
     #[test]
     fn a_file_system_without_device_numbers_is_known_by_its_mount() {
         let (_dir, _, mut wanted) = asked(EXT4);
-        let mut places = Places::default();
+        let mut places = Places::new(Aside::default());
         assert!(read(&wanted, &mut places).head.is_ok());
         for (sb_magic, _) in WITHOUT_DEVICE {
             wanted.file.sb_magic = sb_magic;

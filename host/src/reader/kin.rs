@@ -1,19 +1,36 @@
 //! Who descends from whom: a look at `/proc` that is quick, because those that are looked for go on forking meanwhile.
 
+use std::collections::HashSet;
 use std::fs;
+use std::time::Duration;
 
+use super::aside::{Aside, Patience};
 use super::protocol::Kin;
 use super::scan;
 
-/// All processes that can be seen. One that ends meanwhile is left out.
-pub(super) fn all() -> Vec<Kin> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+/// Less than a reader may take for an answer.
+const PATIENCE: Patience =
+    Patience { each: Duration::from_millis(100), all: Duration::from_millis(600) };
+
+/// All processes that can be seen, and whether there was time for all. One that ends meanwhile is left out.
+pub(super) fn all(aside: &Aside) -> (Vec<Kin>, bool) {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let pids: Vec<u32> = pids.collect();
     let kin = |pid: u32| {
         let (ppid, start_ns) = scan::stat(&scan::text(pid, "stat")?)?;
-        Some(Kin { pid, ppid, start_ns })
+        Some(Kin { pid, ppid, start_ns: Some(start_ns) })
     };
-    pids.filter_map(kin).collect()
+    let (found, whole) = aside.each(pids.iter().copied(), PATIENCE, move |pid| (pid, kin(pid)));
+    let looked: HashSet<u32> = found.iter().map(|(pid, _)| *pid).collect();
+    // Those that make wait have children, too.
+    let others = pids.into_iter().filter(|pid| whole && !looked.contains(pid));
+    let others = others.filter_map(|pid| {
+        let ppid = scan::value(&scan::text(pid, "status")?, "PPid:")?;
+        Some(Kin { pid, ppid, start_ns: None })
+    });
+    let others: Vec<Kin> = others.collect();
+    (found.into_iter().filter_map(|(_, kin)| kin).chain(others).collect(), whole)
 }
 
 #[cfg(test)]
@@ -22,8 +39,9 @@ mod tests {
 
     #[test]
     fn this_process_is_there_with_its_parent() {
-        let own = all().into_iter().find(|kin| kin.pid == std::process::id()).unwrap();
+        let own =
+            all(&Aside::default()).0.into_iter().find(|kin| kin.pid == std::process::id()).unwrap();
         assert_eq!(own.ppid, std::os::unix::process::parent_id());
-        assert!(own.start_ns > 0);
+        assert!(own.start_ns > Some(0));
     }
 }

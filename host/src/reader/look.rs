@@ -3,6 +3,7 @@
 //! Nothing here waits for a file system: names come from `/proc`, and of a file only what the kernel knows where its mount says
 //! that it is a local one.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -12,6 +13,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use hashlink::LinkedHashSet;
 use rustix::fs::{FileType, Mode, OFlags, open};
 
+use super::aside::Aside;
 use super::mounts::Mounts;
 use super::protocol::{Descriptor, LookedAt, MappedFile};
 use super::{enough, head, scan};
@@ -25,9 +27,37 @@ const MOST_CMDLINE: usize = 4096;
 const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// These processes, as far as they are there, and the last one that was looked into, if that was enough for one answer.
-/// One that ends meanwhile is left out. Nobody interested: only who they are, which nobody can make wait.
-pub(super) fn these(pids: &[u32], interest: Option<&Interest>) -> (Vec<LookedAt>, Option<u32>) {
-    until_enough(pids, interest, enough::BYTES)
+/// One that ends meanwhile is left out. Nobody interested: only who they are, which nobody can hide.
+pub(super) fn these(
+    pids: &[u32],
+    interest: Option<&Interest>,
+    aside: &Aside,
+) -> (Vec<LookedAt>, Option<u32>) {
+    match interest {
+        Some(_) => until_enough(pids, interest, enough::BYTES),
+        None => (who(pids, aside), None),
+    }
+}
+
+/// Who they are; of one that makes wait, what it is called and whose it is.
+fn who(pids: &[u32], aside: &Aside) -> Vec<LookedAt> {
+    let look = |pid| (pid, process(pid, None));
+    let (found, _) = aside.each(pids.iter().copied(), scan::WITHOUT_INTEREST, look);
+    let mut found: HashMap<u32, Option<LookedAt>> = found.into_iter().collect();
+    let known = |&pid| found.remove(&pid).unwrap_or_else(|| named(pid));
+    pids.iter().filter_map(known).collect()
+}
+
+/// From what the kernel tells without a look at the process's memory.
+fn named(pid: u32) -> Option<LookedAt> {
+    let status = scan::text(pid, "status")?;
+    let mut comm = scan::text(pid, "comm")?;
+    comm.pop_if(|last| *last == b'\n');
+    let (uid, gid) = ids(&status)?;
+    let ppid = scan::value(&status, "PPid:")?;
+    // Neither a thread of the kernel nor what is left of a process makes anybody wait.
+    scan::value(&status, "VmSize:")?;
+    Some(LookedAt { pid, ppid, uid, gid, comm, ..LookedAt::default() })
 }
 
 fn until_enough(
@@ -109,12 +139,7 @@ fn name(stat: &[u8]) -> Option<&[u8]> {
 
 /// Real user and group id.
 fn ids(status: &[u8]) -> Option<(u32, u32)> {
-    let status = String::from_utf8_lossy(status);
-    let first = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.split_ascii_whitespace().next()?.parse().ok()
-    };
-    Some((first("Uid:")?, first("Gid:")?))
+    Some((scan::value(status, "Uid:")?, scan::value(status, "Gid:")?))
 }
 
 fn libraries(maps: &[u8], interest: &Interest) -> Vec<MappedFile> {
@@ -268,6 +293,14 @@ mod tests {
         let own = process(std::process::id(), None).unwrap();
         assert!(!own.readable && own.exe.is_some() && !own.comm.is_empty());
         assert!(own.cmdline.is_empty() && own.libraries.is_empty() && own.files.is_empty());
+        let (who, next) = these(&[own.pid, 2], None, &Aside::default());
+        assert_eq!((who.first(), next), (Some(&own), None));
+        let without = LookedAt { start_ns: 0, exe: None, ..own };
+        assert_eq!(named(without.pid), Some(without));
+        assert_eq!(
+            named(2).filter(|_| std::path::Path::new("/proc/2/exe").read_link().is_err()),
+            None
+        );
         assert_eq!(process(2, None).filter(|two| two.exe.is_none()), None, "a kernel thread");
     }
 
@@ -286,7 +319,7 @@ mod tests {
         let pids = [own, own, 1];
         let (looked, stopped) = until_enough(&pids, Some(&interest()), 8 * enough::ENTRY_BYTES);
         assert_eq!((looked.len(), stopped), (1, Some(own)));
-        let (looked, stopped) = these(&[own, own], Some(&interest()));
+        let (looked, stopped) = these(&[own, own], Some(&interest()), &Aside::default());
         assert_eq!((looked.len(), stopped), (2, None));
         let (looked, stopped) = until_enough(&[own], Some(&interest()), 0);
         assert_eq!((looked.len(), stopped), (1, None), "there is nobody behind it");

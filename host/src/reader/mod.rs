@@ -1,6 +1,7 @@
 //! The reader: everything that touches `/proc` or other people's files happens in a second process, which may hang on
 //! somebody's file system and be replaced. It gets questions in batches and has until a deadline.
 
+mod aside;
 mod cgroup;
 mod confine;
 mod enough;
@@ -13,6 +14,7 @@ mod nursery;
 mod places;
 mod process;
 mod protocol;
+mod running;
 mod scan;
 mod secrets;
 mod serve;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::CWD;
 
+use super::aside::{Aside, Patience};
 use super::head;
 use super::protocol::HeadQuestion;
 
@@ -17,21 +18,27 @@ const MOST_TRIED: usize = 4;
 /// Processes that are looked at in one search.
 const MOST: usize = 65_536;
 /// How long one search may take.
-const LONGEST: Duration = Duration::from_millis(50);
+const PATIENCE: Patience =
+    Patience { each: Duration::from_millis(10), all: Duration::from_millis(50) };
 /// How long what was found holds.
 const HOLDS: Duration = Duration::from_millis(200);
 /// How often is searched for a namespace that was not there: an attacker makes as many as he likes.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What one search found. The processes that were silent since before the tracer are in it too, which no event told of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Places {
+    aside: Aside,
     searched: Option<Instant>,
     /// By the namespace's inode number.
     living: HashMap<u32, Vec<u32>>,
 }
 
 impl Places {
+    pub(super) fn new(aside: Aside) -> Places {
+        Places { aside, searched: None, living: HashMap::new() }
+    }
+
     /// Living processes with the mounts and the root of the one that is gone.
     pub(super) fn of(&mut self, gone: &HeadQuestion) -> Vec<u32> {
         let there = self.in_namespace(gone.mount_ns);
@@ -51,18 +58,15 @@ impl Places {
 
     fn search(&mut self) {
         self.living.clear();
-        let start = Instant::now();
         let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        for pid in pids.take(MOST) {
-            if let Some(mount_ns) = mount_ns(pid) {
-                let there = self.living.entry(mount_ns).or_default();
-                if there.len() < MOST_EACH {
-                    there.push(pid);
-                }
-            }
-            if start.elapsed() > LONGEST {
-                break;
+        // A stranger who makes the reader wait would be taken for the one whose file is looked for.
+        let (found, _) =
+            self.aside.each(pids.take(MOST), PATIENCE, |pid| Some((pid, mount_ns(pid)?)));
+        for (pid, mount_ns) in found.into_iter().flatten() {
+            let there = self.living.entry(mount_ns).or_default();
+            if there.len() < MOST_EACH {
+                there.push(pid);
             }
         }
         self.searched = Some(Instant::now());
@@ -87,7 +91,7 @@ mod tests {
     #[test]
     fn whoever_shares_ones_mounts_is_found() {
         let own = mount_ns(std::process::id()).unwrap();
-        let mut places = Places::default();
+        let mut places = Places::new(Aside::default());
         let living = places.in_namespace(own);
         assert!((1..=MOST_EACH).contains(&living.len()), "{living:?}");
         assert!(living.iter().all(|&pid| mount_ns(pid).is_none_or(|there| there == own)));

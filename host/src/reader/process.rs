@@ -1,17 +1,13 @@
 //! The reader's process, seen from the tracer.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io;
+use std::time::Instant;
 
 use super::hung::Hung;
 use super::nursery::Nursery;
-use super::protocol::{
-    Answer, HeadAnswer, Kin, LookedAt, MOST_BYTES, Question, SeenProcess, Wanted, send,
-};
+use super::protocol::{Answer, HeadAnswer, Kin, LookedAt, Question, SeenProcess, Wanted, send};
+use super::running::{HANGS_AFTER, Owed, Running};
 use crate::interest::Interest;
 use crate::stats::Usage;
 use crate::stop::Stop;
@@ -22,10 +18,6 @@ const MOST_FILES: usize = 256;
 const MOST_SCANNED: usize = 256;
 /// Bytes of libraries that processes had before. Of those behind it only that they are there is known.
 const MOST_SCANNED_BYTES: usize = 32 << 20;
-/// A reader that owes an answer for so long hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(1);
-/// How often the wish to end is looked at while waiting.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// A reader that can be asked, or the memory of those that hung.
 #[derive(Debug)]
@@ -49,30 +41,10 @@ pub enum News {
     Off,
 }
 
-#[derive(Debug)]
-struct Running {
-    pid: i32,
-    socket: UnixStream,
-    /// Bytes of an answer that is not whole yet.
-    incoming: Vec<u8>,
-    /// The question that was not answered yet.
-    owes: Option<Owed>,
-}
-
-/// Answers to one question that are not there yet.
-#[derive(Debug)]
-struct Owed {
-    number: u64,
-    /// When it was asked, or when the last answer came.
-    since: Instant,
-    /// How many, with whose files they are about, where it is files.
-    left: VecDeque<Option<u32>>,
-}
-
 impl Reader {
     /// Starts the process.
     pub fn start(nursery: Nursery) -> io::Result<Reader> {
-        let running = Some(born(&nursery)?);
+        let running = Some(Running::born(&nursery)?);
         let hung = Hung::default();
         Ok(Reader { nursery, running, number: 0, hung, news: None, shy: false })
     }
@@ -145,10 +117,13 @@ impl Reader {
 
     /// Asks for all processes and their parents. None: they did not come by `until`.
     pub fn kin(&mut self, until: Instant, stop: &Stop) -> Option<Vec<Kin>> {
-        let number = self.next_number();
-        match self.ask_once(number, &Question::Kin { number }, until, stop)? {
-            Answer::Kin { kin, .. } => Some(kin),
-            _ => None,
+        loop {
+            let number = self.next_number();
+            match self.ask_once(number, &Question::Kin { number }, until, stop)? {
+                Answer::Kin { kin, whole: true, .. } => return Some(kin),
+                Answer::Kin { .. } if Instant::now() < until && !stop.is_asked() => {}
+                _ => return None,
+            }
         }
     }
 
@@ -335,9 +310,8 @@ impl Reader {
 
     /// Leaves this reader to itself and starts another one, if there were not too many.
     fn replace(&mut self) {
-        // It ends when it finds its socket closed. One that waits for a file system would not even die when it
-        // is killed; nobody waits for it.
         let Some(running) = self.running.take() else { return };
+        running.kill();
         let whose = running.owes.and_then(|owed| owed.left.front().copied().flatten());
         self.hung.count(running.pid, whose);
         if self.hung.may_be_replaced() {
@@ -348,77 +322,10 @@ impl Reader {
     }
 
     fn renew(&mut self, whose: Option<u32>) {
-        self.running = born(&self.nursery).ok();
+        self.running = Running::born(&self.nursery).ok();
         self.news = Some(match self.running {
             Some(_) => News::Replaced(self.pids(), whose),
             None => News::Off,
         });
-    }
-}
-
-/// A reader that was just made.
-fn born(nursery: &Nursery) -> io::Result<Running> {
-    let (pid, socket) = nursery.make()?;
-    socket.set_write_timeout(Some(Duration::from_millis(50)))?;
-    Ok(Running { pid, socket, incoming: Vec::new(), owes: None })
-}
-
-impl Running {
-    /// Whether an answer is owed for too long.
-    fn hangs(&self) -> bool {
-        self.owes.as_ref().is_some_and(|owed| owed.since.elapsed() >= HANGS_AFTER)
-    }
-
-    /// The next answer that is owed. None: it did not come in time.
-    fn answer(&mut self, until: Instant, stop: &Stop) -> io::Result<Option<Answer>> {
-        loop {
-            while let Some(answer) = self.whole()? {
-                let owed = self.owes.as_mut().filter(|owed| owed.number == answer.number());
-                let Some(owed) = owed else { continue };
-                owed.since = Instant::now();
-                owed.left.pop_front();
-                if owed.left.is_empty() {
-                    self.owes = None;
-                }
-                return Ok(Some(answer));
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || stop.is_asked() {
-                return Ok(None);
-            }
-            self.wait(left.min(LOOK))?;
-        }
-    }
-
-    /// Takes in what there is, waiting at most `most` for it.
-    fn wait(&mut self, most: Duration) -> io::Result<()> {
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(most.subsec_nanos()) };
-        let mut watched = [PollFd::new(&self.socket, PollFlags::IN)];
-        match poll(&mut watched, Some(&timeout)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut part = [0; 16 << 10];
-        match self.socket.read(&mut part)? {
-            0 => Err(ErrorKind::UnexpectedEof.into()),
-            n => {
-                self.incoming.extend_from_slice(part.split_at(n).0);
-                Ok(())
-            }
-        }
-    }
-
-    /// A whole message of what came in.
-    fn whole(&mut self) -> io::Result<Option<Answer>> {
-        let Some((len, rest)) = self.incoming.split_first_chunk::<4>() else { return Ok(None) };
-        let len = u32::from_le_bytes(*len) as usize;
-        if len > MOST_BYTES {
-            return Err(ErrorKind::InvalidData.into());
-        }
-        let Some(body) = rest.get(..len) else { return Ok(None) };
-        let answer = postcard::from_bytes(body).map_err(io::Error::other)?;
-        self.incoming.drain(..4 + len);
-        Ok(Some(answer))
     }
 }

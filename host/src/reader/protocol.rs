@@ -73,8 +73,8 @@ pub struct Kin {
     pub pid: u32,
     /// Parent.
     pub ppid: u32,
-    /// As in [`SeenProcess`].
-    pub start_ns: u64,
+    /// As in [`SeenProcess`]. None: it makes wait whoever asks.
+    pub start_ns: Option<u64>,
 }
 
 /// A process that was there before the tracer.
@@ -113,7 +113,7 @@ pub struct LookedAt {
     pub pid: u32,
     /// Parent.
     pub ppid: u32,
-    /// Start time in nanoseconds of the boot clock, rounded down to `/proc`'s clock tick.
+    /// Start time in nanoseconds of the boot clock, rounded down to `/proc`'s clock tick. 0: it makes wait whoever asks.
     pub start_ns: u64,
     /// Real user id.
     pub uid: u32,
@@ -225,10 +225,11 @@ pub(super) enum Answer {
         processes: Vec<LookedAt>,
         next: Option<u32>,
     },
-    /// All processes and their parents.
+    /// All processes and their parents. `whole`: there was time for all; who was in the way then is not, the next time.
     Kin {
         number: u64,
         kin: Vec<Kin>,
+        whole: bool,
     },
     Usage {
         number: u64,

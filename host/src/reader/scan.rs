@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
+use super::aside::{Aside, Patience};
 use super::enough;
 use super::protocol::{MappedFile, SeenProcess};
 use crate::boot;
@@ -15,6 +17,9 @@ use crate::interest::Interest;
 const MOST_BYTES: u64 = 4 << 20;
 /// Libraries of one process that are remembered from before the start: there are some dozens that are interesting.
 const MOST_LIBRARIES: usize = 1024;
+/// Where nobody is interested in what they have: less than a reader may take for an answer.
+pub(super) const WITHOUT_INTEREST: Patience =
+    Patience { each: Duration::from_millis(100), all: Duration::from_millis(600) };
 /// Room for the beginning: the kernel hands out a page at once.
 const FIRST_BYTES: usize = 8 << 10;
 
@@ -28,9 +33,19 @@ pub(super) fn pids() -> Vec<u32> {
 }
 
 /// These processes with the libraries that somebody is interested in, and the last one that was looked into, if that was
-/// enough for one answer. Nobody interested: nothing is asked that can be made to wait.
-pub(super) fn these(pids: &[u32], interest: Option<&Interest>) -> (Vec<SeenProcess>, Option<u32>) {
-    until_enough(pids, interest, enough::BYTES)
+/// enough for one answer. Nobody interested: whoever makes wait is left out.
+pub(super) fn these(
+    pids: &[u32],
+    interest: Option<&Interest>,
+    aside: &Aside,
+) -> (Vec<SeenProcess>, Option<u32>) {
+    if interest.is_some() {
+        return until_enough(pids, interest, enough::BYTES);
+    }
+    let hierarchy = Hierarchy::of_this_system();
+    let look = move |pid| process(pid, hierarchy, None);
+    let (found, _) = aside.each(pids.iter().copied(), WITHOUT_INTEREST, look);
+    (found.into_iter().flatten().collect(), None)
 }
 
 fn until_enough(
@@ -127,6 +142,13 @@ pub(super) fn file_name(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
 }
 
+/// The first number that stands behind this key in `/proc/PID/status`.
+pub(super) fn value(status: &[u8], key: &str) -> Option<u32> {
+    let status = String::from_utf8_lossy(status);
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// The path of a process's cgroup.
 pub(super) fn cgroup_of(pid: u32, hierarchy: Hierarchy) -> Option<String> {
     hierarchy.path(&String::from_utf8_lossy(&text(pid, "cgroup")?))
@@ -216,7 +238,7 @@ mod tests {
         assert_eq!(process(own, hierarchy, None).unwrap().mapped, []);
         let all = pids();
         assert!(all.is_sorted() && all.contains(&own));
-        let (found, _) = these(&all, None);
+        let (found, _) = these(&all, None, &Aside::default());
         assert!(found.iter().any(|found| found.pid == own && found.start_ns == seen.start_ns));
     }
 

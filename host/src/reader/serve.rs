@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
+use super::aside::Aside;
 use super::places::Places;
 use super::protocol::{Answer, Question, receive, send};
 use super::{cgroup, head, kin, look, scan};
@@ -10,7 +11,8 @@ use crate::stats::Usage;
 
 /// Answers questions until the tracer closes its end, or is gone.
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
-    let mut places = Places::default();
+    let aside = Aside::default();
+    let mut places = Places::new(aside.clone());
     loop {
         let question = match receive(&socket) {
             Ok(question) => question,
@@ -31,13 +33,16 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
             }
             Question::Pids { number } => Answer::Pids { number, pids: scan::pids() },
             Question::Look { number, pids, interest } => {
-                let (processes, next) = look::these(&pids, interest.as_ref());
+                let (processes, next) = look::these(&pids, interest.as_ref(), &aside);
                 Answer::Looked { number, processes, next }
             }
-            Question::Kin { number } => Answer::Kin { number, kin: kin::all() },
+            Question::Kin { number } => {
+                let (kin, whole) = kin::all(&aside);
+                Answer::Kin { number, kin, whole }
+            }
             Question::Usage { number } => Answer::Usage { number, usage: Usage::own() },
             Question::Scan { number, pids, interest } => {
-                let (processes, next) = scan::these(&pids, interest.as_ref());
+                let (processes, next) = scan::these(&pids, interest.as_ref(), &aside);
                 Answer::Scan { number, processes, next }
             }
         };

@@ -8,15 +8,19 @@
 //! - `through`: the same, with a file over the one in it as in `bind`, which is closed at once;
 //! - `before`: as `user`, and behind it a local file, `wanted.pem`, that has no name any more;
 //! - `arguments`: as `user`, and this process's command line is in that file.
+//!
+//! [`in_exec`] is a process that waits for its end of such a file in the middle of `execve`: whoever looks at what is in its
+//! memory waits with it.
 
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Error, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// The file in it; the overlay shows it as well.
 const NAME: &str = "hang.pem";
@@ -44,22 +48,16 @@ mod operation {
 /// Mounts it below `dir`, opens the file, and lets it hang from then on. What is to be held open.
 pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<Vec<File>> {
     let dir = Path::new(dir);
-    let (plain, mount_point, over) = (dir.join("plain.pem"), dir.join("mnt"), dir.join("over"));
-    let empty = dir.join("empty");
     let by_root = matches!(mode, "root" | "through");
     namespaces(!by_root)?;
-    for folder in [&mount_point, &over, &empty] {
+    let device = File::options().read(true).write(true).open(device)?;
+    let server = Server { device, hangs: Arc::default(), flushed: None };
+    let hangs = server.hangs.clone();
+    let mount_point = mounted(server, dir, by_root)?;
+    let (plain, over, empty) = (dir.join("plain.pem"), dir.join("over"), dir.join("empty"));
+    for folder in [&over, &empty] {
         fs::create_dir(folder)?;
     }
-    let device = File::options().read(true).write(true).open(device)?;
-    let everybody = if by_root { ",allow_other" } else { "" };
-    let options =
-        format!("fd={},rootmode=40000,user_id=0,group_id=0{everybody}", device.as_raw_fd());
-    mount("hang", &mount_point, "fuse", 0, &options)?;
-    let hangs = Arc::new(AtomicBool::new(false));
-    let server = Server { device, hangs: hangs.clone() };
-    std::thread::spawn(move || server.serve());
-
     let file = mount_point.join(NAME);
     match mode {
         "overlay" => {
@@ -89,6 +87,46 @@ pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<Vec<File>>
         }
         _ => Ok(vec![File::open(file)?]),
     }
+}
+
+/// A child, an unprivileged user's, that opens a file and then hangs in the middle of `execve`, until this process ends: its process id.
+pub(crate) fn in_exec(device: &str, dir: &str, opens: &str) -> io::Result<i32> {
+    namespaces(true)?;
+    let device = File::options().read(true).write(true).open(device)?;
+    let number = device.as_raw_fd();
+    let (flushed, hangs) = sync_channel(1);
+    let server = Server { device, hangs: Arc::default(), flushed: Some(flushed) };
+    let file = mounted(server, Path::new(dir), false)?.join(NAME);
+    let (file, program) = (CString::new(path(&file)?)?, c"/bin/true".as_ptr());
+    let opens = CString::new(opens)?;
+    let arguments = [program, std::ptr::null()];
+    // SAFETY: the child makes system calls alone, on what was made before.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: as above; strings and the list of them end with NUL, and outlive the calls.
+        unsafe {
+            // The mount is to end with the parent.
+            libc::close(number);
+            libc::open(opens.as_ptr(), libc::O_RDONLY);
+            libc::open(file.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            libc::execv(program, arguments.as_ptr());
+            libc::_exit(1)
+        }
+    }
+    hangs.recv().map_err(Error::other)?;
+    Ok(child)
+}
+
+/// Serves it from a thread of its own; where it is mounted.
+fn mounted(server: Server, dir: &Path, by_root: bool) -> io::Result<PathBuf> {
+    let mount_point = dir.join("mnt");
+    fs::create_dir(&mount_point)?;
+    let everybody = if by_root { ",allow_other" } else { "" };
+    let number = server.device.as_raw_fd();
+    let options = format!("fd={number},rootmode=40000,user_id=0,group_id=0{everybody}");
+    mount("hang", &mount_point, "fuse", 0, &options)?;
+    std::thread::spawn(move || server.serve());
+    Ok(mount_point)
 }
 
 /// Maps a file where the kernel put this process's command line. Nothing here reads that again: arguments are copies.
@@ -145,6 +183,8 @@ fn mount(what: &str, at: &Path, kind: &str, flags: u64, options: &str) -> io::Re
 struct Server {
     device: File,
     hangs: Arc<AtomicBool>,
+    /// Who closes a file is let wait for ever as well, and that it does is told here.
+    flushed: Option<SyncSender<()>>,
 }
 
 /// `struct fuse_in_header`, as far as it counts.
@@ -186,6 +226,10 @@ impl Server {
             request.operation,
             operation::RELEASE | operation::RELEASEDIR | operation::FLUSH
         );
+        if let (operation::FLUSH, Some(flushed)) = (request.operation, &self.flushed) {
+            let _ = flushed.try_send(());
+            return None;
+        }
         if self.hangs.load(SeqCst) && !ends {
             return None;
         }
@@ -200,7 +244,7 @@ impl Server {
             operation::GETATTR => Ok([words(&[0, 0]), attributes(request.node)].concat()),
             operation::OPEN => {
                 self.hangs.store(true, SeqCst);
-                Ok(words(&[0, NO_FLUSH]))
+                Ok(words(&[0, if self.flushed.is_some() { 0 } else { NO_FLUSH }]))
             }
             operation::OPENDIR => Ok(words(&[0, 0])),
             operation::READDIR => Ok(Vec::new()),

@@ -9,6 +9,7 @@
 //! `actor as UID ...`: what follows, as another user.
 //! `actor map DIR`: maps all files of a folder as code; it stays as well.
 //! `actor fuse MODE DEVICE DIR`: see [`fuse`]; it stays until its standard input is closed.
+//! `actor in-exec DEVICE DIR FILE`: has a child that opens the file and then hangs in `execve`, and prints its process id; it stays as well.
 #![expect(clippy::print_stdout, reason = "its answer to the test")]
 
 mod fuse;
@@ -59,6 +60,10 @@ fn act(words: &[&str]) -> io::Result<()> {
             io::stdin().read_line(&mut String::new())?;
             drop(kept);
             Ok(())
+        }
+        ["in-exec", device, dir, file] => {
+            println!("{}", fuse::in_exec(device, dir, file)?);
+            io::stdin().read_line(&mut String::new()).map(drop)
         }
         _ => Err(Error::other("no such act")),
     }
