@@ -161,7 +161,9 @@ fn malformed_cases_are_named() {
     let cases = dir.path().join("cases.json");
     let one = |case: &str| format!(r#"{{"cases": [{{"name": "a", {case}}}]}}"#);
     let malformed = [
-        ("{", "line 1 column 1"),
+        ("{", "line 1 column 1: no JSON, an object with `cases` is right"),
+        ("[]", "expected an object with `cases`"),
+        (r#"{"cases": [[]]}"#, "expected an object with `name` and `expect`"),
         (r#"{"cases": [], "case": 1}"#, "unknown field `case`"),
         (r#"{"cases": []}"#, "at least one"),
         (
