@@ -161,7 +161,9 @@ fn malformed_cases_are_named() {
     let cases = dir.path().join("cases.json");
     let one = |case: &str| format!(r#"{{"cases": [{{"name": "a", {case}}}]}}"#);
     let malformed = [
-        ("{", "line 1 column 1"),
+        ("{", "line 1 column 1: no JSON, an object with `cases` is right"),
+        ("[]", "expected an object with `cases`"),
+        (r#"{"cases": [[]]}"#, "expected an object with `name` and `expect`"),
         (r#"{"cases": [], "case": 1}"#, "unknown field `case`"),
         (r#"{"cases": []}"#, "at least one"),
         (
@@ -226,4 +228,33 @@ fn malformed_cases_are_named() {
     let tested = plugin(dir.path(), missing);
     assert_eq!(tested.status.code(), Some(2));
     assert!(err(&tested).contains("none: No such file"), "{}", err(&tested));
+}
+
+/// Every call ends at its deadline: the measuring itself ends in time, and tells it.
+#[test]
+fn what_overruns_every_call_is_measured_nonetheless() {
+    let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
+    let dir = temp_dir();
+    let cases = dir.path().join("cases.json");
+    let case = r#"{"cases": [{"name": "one", "file": {"path": "/a.pem"}, "expect": {"file_type": null}}]}"#;
+    fs::write(&cases, case).unwrap();
+    let with = r#"{"way": "spin"}"#;
+    let bench = ["bench".as_ref(), hostile.as_os_str(), "--with".as_ref(), with.as_ref()];
+    let measured =
+        plugin(dir.path(), bench.into_iter().chain(["--cases".as_ref(), cases.as_os_str()]));
+    let text = out(&measured);
+    assert_eq!(measured.status.code(), Some(0), "{text}{}", err(&measured));
+    let row = |name: &str| {
+        let row = text.lines().find_map(|line| line.trim_start().strip_prefix(name));
+        row.unwrap_or_else(|| panic!("no {name}: {text}")).trim_start().to_owned()
+    };
+    let number = |name| row(name).split_whitespace().next().unwrap().parse::<u64>().unwrap();
+    assert!(number("calls") >= 4, "{text}");
+    assert_eq!(number("failed"), number("calls"), "{text}");
+    // The slowest and the usual: 20 ms of processor time at least.
+    for name in ["a call", "slow rounds", "first call"] {
+        assert!(number(name) >= 20 && row(name).contains(" ms"), "{name}: {text}");
+    }
+    let told = "failed as a classifier: ran for more than 20ms of processor time (deadline)";
+    assert_eq!(row("first failure"), told, "{text}");
 }

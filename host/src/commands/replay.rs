@@ -36,7 +36,8 @@ pub(super) fn replay(arguments: &cli::Replay, say: Say) -> Result<(), Failure> {
     let signals =
         Signals::start(stop.clone()).map_err(|error| Failure::new(Code::Failed, error))?;
     let trust = Trust::of_this_process();
-    let config = line::config(&arguments.plugins, &trust)?;
+    let mut config = line::config(&arguments.plugins, &trust)?;
+    config.limits = config.limits.by_processor();
     let plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
     let Some(plugins) = plugins else { return Ok(()) };
     let duration = arguments.trace.processes.duration;

@@ -15,6 +15,8 @@ const USERS: u32 = 2;
 /// The time of one plugin's failures.
 #[derive(Debug)]
 pub(super) struct Budget {
+    /// All that one call may take.
+    call: Duration,
     most: Duration,
     since: Option<Instant>,
     spent: Duration,
@@ -26,11 +28,18 @@ impl Budget {
     pub(super) fn new(limits: &Limits) -> Budget {
         let call = limits.deadline + TICK * (u32::try_from(FIRST_LOOK).unwrap_or(u32::MAX) + 1);
         Budget {
+            call,
             most: call * u32::from(FAILURES) * USERS,
             since: None,
             spent: Duration::ZERO,
             until: None,
         }
+    }
+
+    /// A call failed in a replay. What that took depends on the machine, and a replay says the same on each: a call that
+    /// overran took all that it may, any other nothing.
+    pub(super) fn spend_replayed(&mut self, overran: bool, now: Instant) {
+        self.spend(if overran { self.call } else { Duration::ZERO }, now);
     }
 
     /// A failure, or what followed from it, took this long.

@@ -47,12 +47,13 @@ pub(super) enum Trouble {
 }
 
 impl<K: Kind> Recipe<K> {
-    /// Instantiates and configures within this time. `said`: the log of the instance before, which goes on.
+    /// Instantiates and configures within this time, on the wall as well, unless a call may take longer there. `said`: the
+    /// log of the instance before, which goes on.
     pub(super) fn make(&self, most: Duration, said: Option<Log>) -> Made<K> {
         let began = processor_time();
         let mut store = store(&self.runtime);
         let state = store.data_mut();
-        state.clock = Clock::start(most, most);
+        state.clock = Clock::start(most, most.max(self.runtime.limits.wall));
         if let Some(said) = said {
             // What it said in this second counts for the new instance, too.
             state.log = said;

@@ -23,7 +23,7 @@ pub struct Limits {
     /// Time on the wall of a call, without what the host itself needs for an answer, nor what a call needs that only
     /// waited for a processor.
     pub wall: Duration,
-    /// Time to instantiate and configure, both on the wall and of the processor.
+    /// Time to instantiate and configure, of the processor, and on the wall unless `wall` is longer.
     pub setup: Duration,
     /// Bytes that one call or answer may hand over.
     pub copied: usize,
@@ -33,6 +33,16 @@ pub struct Limits {
     pub component: usize,
     /// Lines of log in a second.
     pub log_lines: u32,
+}
+
+impl Limits {
+    /// The same where equal questions have to get equal answers: time on the wall depends on what else the machine does,
+    /// so the processor's decides alone.
+    #[must_use]
+    pub fn by_processor(self) -> Limits {
+        let wall = self.wall.max(self.setup).max(Duration::from_secs(10));
+        Limits { wall, ..self }
+    }
 }
 
 impl Default for Limits {

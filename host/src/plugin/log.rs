@@ -35,7 +35,7 @@ pub struct LogLine {
 pub(super) struct Log {
     most: u32,
     /// What time it is in a replay; None: what the machine's clock says.
-    pub(super) now: Option<Instant>,
+    now: Option<Instant>,
     second: Instant,
     lines: u32,
     /// There were more, which is told once a second.
@@ -56,6 +56,17 @@ impl Log {
             told: false,
             waiting: Vec::new(),
         }
+    }
+
+    /// Sets what time it is in a replay.
+    pub(super) fn set_now(&mut self, now: Option<Instant>) {
+        if self.now.is_none()
+            && let Some(now) = now
+        {
+            // What was said before the recording began belongs to the machine's time, and to none of its seconds.
+            (self.second, self.lines, self.told) = (now, 0, false);
+        }
+        self.now = now;
     }
 
     pub(super) fn line(&mut self, level: Level, message: &str) {
@@ -99,6 +110,20 @@ fn escaped(c: char) -> impl Iterator<Item = char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replay_begins_with_a_second_of_its_own() {
+        let mut log = Log::new(2);
+        log.line(Level::Info, "from the start");
+        assert_eq!(log.take().len(), 1);
+        let began = Instant::now();
+        for (ms, said) in [(0, 2), (999, 0), (1000, 2), (1999, 0)] {
+            log.set_now(Some(began + Duration::from_millis(ms)));
+            (0..5).for_each(|_| log.line(Level::Info, "more"));
+            let lines = log.take().into_iter().filter(|(level, _)| *level == Level::Info);
+            assert_eq!(lines.count(), said, "{ms}");
+        }
+    }
 
     #[test]
     fn lines_are_few_short_and_harmless() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Engine, Result, Store};
@@ -130,11 +130,14 @@ impl<K: Kind> Member<K> {
         let Limits { setup, wall, .. } = self.recipe.runtime.limits;
         if !self.slow {
             let most = setup.min(wall);
-            let made = self.recipe.make(most, self.said.take());
-            self.budget.spend(made.took, self.now());
+            let mut said = self.said.take();
+            said.iter_mut().for_each(|said| said.set_now(self.now));
+            let made = self.recipe.make(most, said);
+            let overran = made.outcome.as_ref().err().is_some_and(Trouble::is_overrun);
+            self.charge(made.took, overran);
             let made = self.take(made);
             // More time would have been enough at the start: the events are not kept waiting for that.
-            self.slow = most < setup && made.as_ref().err().is_some_and(Trouble::is_overrun);
+            self.slow = most < setup && overran;
             if !self.slow {
                 return Some(made);
             }
@@ -186,7 +189,7 @@ impl<K: Kind> Member<K> {
         let state = live.store.data_mut();
         state.clock = Clock::start(limits.deadline, limits.wall);
         state.head = None;
-        state.log.now = self.now;
+        state.log.set_now(self.now);
         let loan = state.loan.clone();
         live.store.set_epoch_deadline(FIRST_LOOK);
         let out = ticker.during(|| loan.lend(lent, || call(&live.guest, &mut live.store)));
@@ -203,7 +206,7 @@ impl<K: Kind> Member<K> {
                 Some(out)
             }
             Err((cause, detail)) => {
-                self.budget.spend(live.store.data().clock.taken(), self.now());
+                self.charge(live.store.data().clock.taken(), cause == Cause::Deadline);
                 self.said = Some(live.store.into_data().log);
                 self.failed(uid, cause, detail)
             }
@@ -225,6 +228,14 @@ impl<K: Kind> Member<K> {
             self.failures.note(Cause::Resting, || "rests: failures took too long".to_owned());
         }
         spent
+    }
+
+    /// A failure, or what followed from it, took so long; or as long as it might.
+    fn charge(&mut self, took: Duration, overran: bool) {
+        match self.now {
+            Some(now) => self.budget.spend_replayed(overran, now),
+            None => self.budget.spend(took, Instant::now()),
+        }
     }
 
     /// The instance is gone: it is in an unknown state.

@@ -1,16 +1,11 @@
 //! One plugin alone in its chain, every call of it made.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::super::line;
 use crate::error::Failure;
 use crate::event::PluginFailure;
 use crate::plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust};
-
-/// The processor time of a call decides as in a run; time on the wall depends on what else the machine does, and the
-/// same questions have to get the same answers.
-const WALL: Duration = Duration::from_secs(10);
 
 /// The limits of a run with this configuration, or the one that a run would take.
 pub(super) fn limits(config: Option<&Path>) -> Result<Limits, Failure> {
@@ -25,7 +20,7 @@ pub(super) fn load(kind: &str, spec: &PluginSpec, limits: &Limits) -> Result<Plu
         redactors: only("redactor"),
         filters: only("filter"),
         every_call: true,
-        limits: Limits { wall: WALL, ..limits.clone() },
+        limits: limits.clone().by_processor(),
         ..Setup::default()
     })
 }

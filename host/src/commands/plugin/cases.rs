@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -44,7 +44,7 @@ pub(super) enum Expected {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `cases`")]
 struct Written {
     #[serde(default)]
     config: Map<String, Value>,
@@ -52,7 +52,7 @@ struct Written {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `name` and `expect`")]
 struct WrittenCase {
     name: String,
     config: Option<Map<String, Value>>,
@@ -63,7 +63,7 @@ struct WrittenCase {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `path`")]
 struct WrittenFile {
     path: String,
     content: Option<String>,
@@ -74,7 +74,7 @@ struct WrittenFile {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `field`")]
 struct WrittenText {
     field: String,
     value: Option<String>,
@@ -82,7 +82,7 @@ struct WrittenText {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct WrittenExpect {
     #[serde(default, deserialize_with = "present")]
     file_type: Option<Option<String>>,
@@ -143,11 +143,19 @@ pub(super) fn of(
     Ok((kinds, cases))
 }
 
+/// What is no JSON at all is told with what is right: there is no field to name.
+fn malformed(error: serde_json::Error) -> Error {
+    if error.is_data() {
+        return error.into();
+    }
+    anyhow!("{error}: no JSON, an object with `cases` is right")
+}
+
 /// Reads all cases of a file. `config`: for those that name none, where the file names none either.
 fn read(path: &Path, config: &Map<String, Value>) -> Result<Vec<Case>> {
     let name = || path.display().to_string();
     let text = bounded(path).with_context(name)?;
-    let written: Written = serde_json::from_slice(&text).with_context(name)?;
+    let written: Written = serde_json::from_slice(&text).map_err(malformed).with_context(name)?;
     ensure!(!written.cases.is_empty(), "{}: `cases` is empty: write at least one", name());
     let common = if written.config.is_empty() { config } else { &written.config };
     let folder = path.parent().unwrap_or(Path::new(""));

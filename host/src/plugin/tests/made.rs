@@ -6,12 +6,12 @@ use crypto_tracer_tests::made::{Made, slow_to_compile};
 use super::*;
 
 /// A place of its own for each plugin: its folder goes with the test.
-struct Place {
+pub(super) struct Place {
     path: PathBuf,
     _dir: tempfile::TempDir,
 }
 
-fn place(made: &Made<'_>) -> Place {
+pub(super) fn place(made: &Made<'_>) -> Place {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("made.wasm");
     std::fs::write(&path, made.component()).unwrap();
@@ -19,7 +19,7 @@ fn place(made: &Made<'_>) -> Place {
     Place { path, _dir: dir }
 }
 
-fn setup(place: &Place, limits: Limits) -> Setup {
+pub(super) fn setup(place: &Place, limits: Limits) -> Setup {
     let spec = PluginSpec::command_line(PluginSource::File(place.path.clone()));
     Setup { classifiers: vec![spec, PluginSpec::bundled()], limits, ..Setup::default() }
 }
@@ -120,7 +120,7 @@ fn tables_and_handles_to_the_number() {
 }
 
 /// Counts to so many millions.
-fn count(millions: u32) -> String {
+pub(super) fn count(millions: u32) -> String {
     format!(
         "(local.set $n (i32.const {millions}000000)) (loop $more \
          (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))"

@@ -6,6 +6,7 @@ mod hostile;
 mod loading;
 mod made;
 mod policy;
+mod replayed;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

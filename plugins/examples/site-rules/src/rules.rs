@@ -120,10 +120,12 @@ impl WrittenRule {
             }
             _ => {}
         }
-        let under = under.map(|path| path.trim_end_matches('/').to_owned());
         if let Some(path) = under.as_deref().filter(|path| !path.starts_with('/')) {
             return Err(format!("`under` {path:?} is no absolute path of a directory"));
         }
+        // Below `/` is everything, also what has lost its beginning.
+        let under = under.map(|path| path.trim_end_matches('/').to_owned());
+        let under = under.filter(|path| !path.is_empty());
         if labels.len() > 16 {
             return Err(format!("{} labels, at most 16 are right", labels.len()));
         }
@@ -177,6 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn everything_is_below_the_root() {
+        for root in ["/", "//"] {
+            let config =
+                format!(r#"{{"rules": [{{"type": "a", "name": "b", "under": "{root}"}}]}}"#);
+            let rules = Rules::read(&config).unwrap();
+            for (path, fits) in [("/b", true), ("/a/b", true), ("…/b", true), ("/b/a", false)] {
+                assert_eq!(rules.of(path).is_some(), fits, "{root} {path}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let long = format!(r#"{{"type": "a", "suffix": "{}"}}"#, "x".repeat(16));
         for (rule, wanted) in [
@@ -186,7 +200,11 @@ mod tests {
             (r#"{"type": "a", "suffix": ".a"}"#, "3 to 15"),
             (&long, "3 to 15"),
             (r#"{"type": "a", "name": "a/b"}"#, "without `/`"),
-            (r#"{"type": "a", "name": "b", "under": "srv"}"#, "absolute path"),
+            (
+                r#"{"type": "a", "name": "b", "under": "srv/"}"#,
+                "`under` \"srv/\" is no absolute path",
+            ),
+            (r#"{"type": "a", "name": "b", "under": ""}"#, "`under` \"\" is no absolute path"),
             (r#"{"type": "a", "name": "b", "labels": {"A": "x"}}"#, "the label \"A\""),
             (r#"{"type": "a", "nam": "b"}"#, "unknown field `nam`"),
         ] {

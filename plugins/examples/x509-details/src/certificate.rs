@@ -1,6 +1,6 @@
 //! What one certificate says of itself.
 
-use x509_cert::Certificate;
+use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, UintRef};
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{Decode, Reader, SliceReader, Tagged};
@@ -9,6 +9,9 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use x509_cert::time::{Time, Validity};
 
 use crate::names::{curve, key, signature};
+
+/// Some of those that are in use have longer serial numbers than RFC 5280 allows: no reason to say nothing of them.
+type Certificate = CertificateInner<Raw>;
 
 /// What there is to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +165,17 @@ mod tests {
         assert_eq!((told.key.as_str(), told.key_bits), ("ec P-384", Some(384)));
         assert_eq!(told.subject, told.issuer);
         assert_eq!((told.self_signed, told.ca), (true, true));
+    }
+
+    #[test]
+    fn a_serial_number_of_thirty_bytes() {
+        assert_eq!(read(include_str!("../fixtures/serial.pem")).subject, "CN=long serial number");
+    }
+
+    #[test]
+    fn a_curve_without_a_name() {
+        let told = read(include_str!("../fixtures/explicit.pem"));
+        assert_eq!((told.key.as_str(), told.key_bits), ("ec", None));
     }
 
     #[test]
