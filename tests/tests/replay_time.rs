@@ -71,7 +71,7 @@ fn replayed(rounds: i64, apart_ns: i64, way: &str) -> (String, String) {
     let hostile = path("hostile.wasm");
     fs::copy(workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm"), &hostile).unwrap();
     let config = format!(
-        "[[filter]]\npath = {hostile:?}\nallow = [\"file-head\"]\nconfig.way = \"{way}\"\n"
+        "[plugins]\nwall_ms = 20\n[[filter]]\npath = {hostile:?}\nallow = [\"file-head\"]\nconfig.way = \"{way}\"\n"
     );
     fs::write(path("config.toml"), config).unwrap();
     for name in ["hostile.wasm", "config.toml"] {
@@ -105,6 +105,10 @@ fn a_plugin_that_fails_rests_by_the_recordings_time() {
         assert_eq!(failed(&stream, cause).1, "2026-11-24T01:30:47.645719Z");
         assert_eq!(failed(&stream, "resting").1, "2026-11-24T01:30:49.645719Z");
         assert_eq!(replayed(14, 1000 * MS, way).0, stream, "it says the same again");
+        // Not by how long it took on the wall: that is over earlier.
+        let told = said.matches("ran for more than 20ms of processor time").count();
+        assert_eq!(told > 0, way == "spin", "{said}");
+        assert_eq!(said.matches("ran for more than").count(), told, "{said}");
     }
 }
 

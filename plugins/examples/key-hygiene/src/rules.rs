@@ -33,8 +33,8 @@ impl Rules {
         }
         let executables = places.iter().flat_map(|place| &place.executables).flatten();
         let paths = places.iter().map(|place| &place.path).chain(executables);
-        match paths.into_iter().find(|path| !path.starts_with('/')) {
-            Some(odd) => Err(format!("{odd:?} is no absolute path")),
+        match paths.into_iter().find(|path| !is_plain(path)) {
+            Some(odd) => Err(format!("{odd:?} is no absolute path without `.` and `..`")),
             None => Ok(Rules(places)),
         }
     }
@@ -59,6 +59,11 @@ impl Rules {
         };
         (!precise.any(allows)).then_some("unexpected_executable")
     }
+}
+
+/// Paths of events are absolute and have no detours: what has one would never fit.
+fn is_plain(path: &str) -> bool {
+    path.starts_with('/') && !path.split('/').any(|name| name == "." || name == "..")
 }
 
 impl Place {
@@ -118,6 +123,7 @@ mod tests {
             ("{}", "`places`"),
             (r#"{"places": []}"#, "is empty"),
             (r#"{"places": [{"path": "etc"}]}"#, "\"etc\" is no absolute path"),
+            (r#"{"places": [{"path": "/a/../b"}]}"#, "\"/a/../b\" is no absolute path without"),
             (r#"{"places": [{"path": "/a", "executables": ["cat"]}]}"#, "\"cat\""),
             (r#"{"places": [{"path": "/a", "exe": []}]}"#, "unknown field `exe`"),
         ] {

@@ -120,8 +120,10 @@ impl WrittenRule {
             }
             _ => {}
         }
-        if let Some(path) = under.as_deref().filter(|path| !path.starts_with('/')) {
-            return Err(format!("`under` {path:?} is no absolute path of a directory"));
+        if let Some(path) = under.as_deref().filter(|path| !is_plain(path)) {
+            return Err(format!(
+                "`under` {path:?} is no absolute path of a directory without `.`, `..` and `//`"
+            ));
         }
         // Below `/` is everything, also what has lost its beginning.
         let under = under.map(|path| path.trim_end_matches('/').to_owned());
@@ -138,6 +140,12 @@ impl WrittenRule {
         }
         Ok(Rule { file_type, matching, under, labels })
     }
+}
+
+/// Paths of files are absolute and have no detours: what has one would never fit.
+fn is_plain(path: &str) -> bool {
+    let within = path.trim_end_matches('/');
+    path.starts_with('/') && !within.split('/').skip(1).any(|name| matches!(name, "" | "." | ".."))
 }
 
 fn is_word(text: &str, most: usize, besides: &[u8]) -> bool {
@@ -204,6 +212,8 @@ mod tests {
                 r#"{"type": "a", "name": "b", "under": "srv/"}"#,
                 "`under` \"srv/\" is no absolute path",
             ),
+            (r#"{"type": "a", "name": "b", "under": "/a/../b"}"#, "`under` \"/a/../b\" is no"),
+            (r#"{"type": "a", "name": "b", "under": "/a//b"}"#, "`under` \"/a//b\" is no"),
             (r#"{"type": "a", "name": "b", "under": ""}"#, "`under` \"\" is no absolute path"),
             (r#"{"type": "a", "name": "b", "labels": {"A": "x"}}"#, "the label \"A\""),
             (r#"{"type": "a", "nam": "b"}"#, "unknown field `nam`"),

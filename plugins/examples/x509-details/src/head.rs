@@ -46,15 +46,16 @@ impl Config {
 
 /// What to tell of a file that begins with `head`, and has `size` bytes where that is known. None: no certificate.
 ///
-/// Details are those of the first certificate: in a chain that is the one that matters. Of a bundle the number of
+/// Details are those of the first certificate that can be read: in a chain that is the one that matters. Of a bundle the number of
 /// certificates and the earliest end are told besides; `certificates` ends in `+` when there is more than was seen.
 pub fn labels(head: &[u8], size: Option<u64>) -> Option<Vec<(String, String)>> {
     if head.starts_with(&[0x30]) {
         return details(head).map(|details| of_first(&details));
     }
     let mut bodies = blocks(head).filter_map(|body| Some((not_after(&body)?, body)));
-    let (end, body) = bodies.next()?;
-    let mut labels = of_first(&details(&body)?);
+    // One that is damaged says nothing, and hides no other.
+    let (end, first) = bodies.find_map(|(end, body)| Some((end, details(&body)?)))?;
+    let mut labels = of_first(&first);
     let (mut certificates, mut earliest) = (1, end);
     for (end, _) in bodies {
         certificates += 1;
@@ -175,6 +176,20 @@ mod tests {
         let key = b"-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE";
         for head in [&b""[..], b"0", b"\x30\x82\xff\xff", cut, odd.as_bytes(), key] {
             assert_eq!(labels(head, Some(head.len() as u64)), None, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_damaged_hides_no_other() {
+        // Without its last bytes there is still a date in it.
+        let der = blocks(RSA.as_bytes()).next().unwrap();
+        let body = Base64::encode_string(&der[..der.len() - 10]);
+        let cut = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        for odd in [RSA.replace("MII", "!!!"), cut] {
+            let file = format!("{odd}{CA}");
+            let labels = labels(file.as_bytes(), Some(file.len() as u64)).unwrap();
+            assert_eq!(of(&labels, "subject"), Some("CN=Example CA,O=Example Ltd"), "{odd}");
+            assert_eq!(of(&labels, "certificates"), None, "{odd}");
         }
     }
 
