@@ -5,7 +5,7 @@
 //! for that as its owner likes.
 
 use std::collections::HashSet;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -67,8 +67,9 @@ impl Aside {
         let work = move || {
             for pid in theirs {
                 let seen = look(pid);
-                // Left behind meanwhile, or nobody listens any more.
-                if aside.stuck().remove(&pid) || tell.send(seen).is_err() {
+                // Left behind meanwhile, or else told: under the lock it is one of both.
+                let mut stuck = aside.stuck();
+                if stuck.remove(&pid) || tell.send(seen).is_err() {
                     return;
                 }
             }
@@ -79,16 +80,14 @@ impl Aside {
         thread::Builder::new().stack_size(STACK_BYTES).spawn(work).ok()?;
         for (looked, &pid) in pids.iter().enumerate() {
             let left = until.saturating_duration_since(Instant::now());
-            let seen = told.recv_timeout(each.min(left)).or_else(|error| {
-                if error == RecvTimeoutError::Timeout {
-                    self.stuck().insert(pid);
-                }
-                // It may have been told in between: then that thread is not stuck.
-                let seen = told.try_recv();
-                if seen.is_ok() {
-                    self.stuck().remove(&pid);
-                }
-                seen
+            let seen = told.recv_timeout(each.min(left)).or_else(|_| {
+                let mut stuck = self.stuck();
+                // It may have been told in between.
+                told.try_recv().inspect_err(|error| {
+                    if *error == TryRecvError::Empty {
+                        stuck.insert(pid);
+                    }
+                })
             });
             match seen {
                 Ok(seen) => found.push(seen),
