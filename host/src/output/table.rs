@@ -233,6 +233,7 @@ mod tests {
         assert_eq!(fit("ab", Some(0)), "");
         assert_eq!(fit("ab", None), "ab");
         assert_eq!(fit_end("abcd", Some(3)), "…cd");
+        assert_eq!(fit_end("abc", Some(3)), "abc");
         assert_eq!(fit_end("鍵鍵鍵", Some(4)), "…鍵");
         assert_eq!((fit_end("ab", Some(0)), fit_end("ab", None)), ("".into(), "ab".into()));
     }

@@ -220,6 +220,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_there_is_no_place_for_a_recording() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.rec");
+        assert!(Target::check_new(&path).is_ok());
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        let refused = Target::check_new(&path).unwrap_err();
+        assert_eq!(refused.source.kind(), std::io::ErrorKind::AlreadyExists);
+        assert!(Target::create_new(&path).is_err());
+    }
+
+    #[test]
     fn a_fifo_without_a_reader_is_waited_for_until_the_end_is_asked_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
