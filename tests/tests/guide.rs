@@ -193,6 +193,7 @@ fn the_table_of_limits_is_a_configuration() {
         let value = match words[..] {
             ["1", "s"] => "1000".to_owned(),
             [number, "KiB" | "MiB", ..] => format!("\"{number}{}\"", words[1]),
+            [thousands, "000", ..] => format!("{thousands}000"),
             [number, ..] => number.to_owned(),
             [] => panic!("{row}"),
         };
