@@ -5,8 +5,7 @@
 //! for that as its owner likes.
 
 use std::collections::HashSet;
-use std::sync::mpsc::{TryRecvError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,50 +61,78 @@ impl Aside {
         look: impl Fn(u32) -> T + Send + 'static,
         found: &mut Vec<T>,
     ) -> Option<usize> {
-        let (tell, told) = channel();
-        let (aside, theirs) = (self.clone(), pids.to_vec());
+        let shared = Arc::new((Mutex::new(Progress::default()), Condvar::new()));
+        let (aside, theirs, told) = (self.clone(), pids.to_vec(), shared.clone());
         let work = move || {
+            let (progress, end) = &*told;
             for pid in theirs {
                 let seen = look(pid);
                 // Left behind meanwhile, or else told: under the lock it is one of both.
-                let mut stuck = aside.stuck();
-                if stuck.remove(&pid) || tell.send(seen).is_err() {
+                let mut progress = locked(progress);
+                if progress.left_behind {
+                    aside.stuck().remove(&pid);
                     return;
                 }
+                progress.seen.push(seen);
             }
+            locked(progress).ended = true;
+            end.notify_one();
         };
         if self.stuck().len() >= MOST_STUCK {
             return None;
         }
         thread::Builder::new().stack_size(STACK_BYTES).spawn(work).ok()?;
-        for (looked, &pid) in pids.iter().enumerate() {
+        let (progress, end) = &*shared;
+        let mut progress = locked(progress);
+        loop {
+            let before = progress.seen.len();
             let left = until.saturating_duration_since(Instant::now());
-            let seen = told.recv_timeout(each.min(left)).or_else(|_| {
-                let mut stuck = self.stuck();
-                // It may have been told in between.
-                told.try_recv().inspect_err(|error| {
-                    if *error == TryRecvError::Empty {
-                        stuck.insert(pid);
-                    }
-                })
-            });
-            match seen {
-                Ok(seen) => found.push(seen),
-                Err(_) => return (!left.is_zero()).then_some(looked),
+            // Whoever waits is woken up once, not for each process.
+            let waited = end.wait_timeout_while(progress, each.min(left), |it| !it.ended);
+            progress = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let looked = progress.seen.len();
+            let in_time = Instant::now() < until;
+            if !progress.ended && looked > before && in_time {
+                continue;
             }
+            found.append(&mut progress.seen);
+            if progress.ended {
+                return Some(looked);
+            }
+            progress.left_behind = true;
+            self.stuck().extend(pids.get(looked));
+            return in_time.then_some(looked);
         }
-        Some(pids.len())
     }
 
     fn stuck(&self) -> MutexGuard<'_, HashSet<u32>> {
-        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.stuck)
     }
+}
+
+/// How far a thread came.
+#[derive(Debug)]
+struct Progress<T> {
+    /// What it saw, in order.
+    seen: Vec<T>,
+    /// It looked at all.
+    ended: bool,
+    /// Nobody waits for it any more.
+    left_behind: bool,
+}
+
+impl<T> Default for Progress<T> {
+    fn default() -> Self {
+        Progress { seen: Vec::new(), ended: false, left_behind: false }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Condvar;
-
     use super::*;
 
     /// Long enough for a thread to be scheduled, short enough to wait for.

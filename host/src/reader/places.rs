@@ -19,7 +19,7 @@ const MOST_TRIED: usize = 4;
 const MOST: usize = 65_536;
 /// How long one search may take.
 const PATIENCE: Patience =
-    Patience { each: Duration::from_millis(10), all: Duration::from_millis(50) };
+    Patience { each: Duration::from_millis(20), all: Duration::from_millis(45) };
 /// How long what was found holds.
 const HOLDS: Duration = Duration::from_millis(200);
 /// How often is searched for a namespace that was not there: an attacker makes as many as he likes.
