@@ -25,7 +25,8 @@ fn hanging(mode: &str, device: &Path, dir: &Path) -> Actor {
     fs::create_dir(&below).unwrap();
     std::os::unix::fs::chown(&below, Some(NOBODY), Some(NOBODY)).unwrap();
     let user = if matches!(mode, "root" | "through") { "0" } else { "65534" };
-    let mut actor = actor!["as", user, "fuse", mode, device, &below];
+    let long = "-".repeat(8192);
+    let mut actor = actor!["as", user, "fuse", mode, device, &below, &long];
     actor.go();
     assert_eq!(actor.line(), "open", "{mode}");
     actor

@@ -89,7 +89,8 @@ pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<Vec<File>>
     }
 }
 
-/// A child, an unprivileged user's, that opens a file and then hangs in the middle of `execve`, until this process ends: its process id.
+/// A child, an unprivileged user's, that opens a file and then hangs in the middle of `execve`, until this process ends: its
+/// process id.
 pub(crate) fn in_exec(device: &str, dir: &str, opens: &str) -> io::Result<i32> {
     namespaces(true)?;
     let device = File::options().read(true).write(true).open(device)?;
@@ -129,18 +130,26 @@ fn mounted(server: Server, dir: &Path, by_root: bool) -> io::Result<PathBuf> {
     Ok(mount_point)
 }
 
-/// Maps a file where the kernel put this process's command line. Nothing here reads that again: arguments are copies.
+/// Maps a file where the kernel put this process's command line, which has to be two pages long: what is in use of the stack
+/// may begin in the page that it begins in. Nothing here reads it again: arguments are copies.
 fn over_arguments(file: &File) -> io::Result<()> {
-    /// Field 48 of proc(5), counted behind the name.
+    /// Fields 48 and 49 of proc(5), counted behind the name.
     const ARG_START: usize = 45;
     const PAGE: usize = 4096;
     let stat = fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
-    let start = fields.split_ascii_whitespace().nth(ARG_START).and_then(|at| at.parse().ok());
-    let start: usize = start.ok_or_else(|| Error::other("no arguments"))?;
-    let at = std::ptr::without_provenance_mut(start & !(PAGE - 1));
+    let mut ends = fields.split_ascii_whitespace().skip(ARG_START).map_while(|at| at.parse().ok());
+    let (Some(start), Some(end)) = (ends.next(), ends.next()) else {
+        return Err(Error::other("no arguments"));
+    };
+    let (start, end): (usize, usize) = (start, end);
+    let page = start.next_multiple_of(PAGE);
+    if page + PAGE > end {
+        return Err(Error::other("too few arguments"));
+    }
+    let at = std::ptr::without_provenance_mut(page);
     let how = libc::MAP_PRIVATE | libc::MAP_FIXED;
-    // SAFETY: only names and arguments of this process are there, which nobody looks at from now on.
+    // SAFETY: only arguments of this process are there, which nobody looks at from now on.
     let mapped = unsafe { libc::mmap(at, PAGE, libc::PROT_READ, how, file.as_raw_fd(), 0) };
     if mapped == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(()) }
 }

@@ -53,7 +53,8 @@ fn act(words: &[&str]) -> io::Result<()> {
             println!("mapped");
             io::stdin().read_line(&mut String::new()).map(|_| ())
         }
-        ["fuse", mode, device, dir] => {
+        // Whatever follows makes the command line longer.
+        ["fuse", mode, device, dir, ..] => {
             let kept = fuse::open(mode, device, dir)?;
             println!("open");
             // The end of standard input ends the mount with this process.
