@@ -21,8 +21,6 @@ use crate::stop::Stop;
 const SCAN: Duration = Duration::from_secs(4);
 /// How long where the run cannot do without it.
 const SCAN_NEEDED: Duration = Duration::from_secs(10);
-/// Before a look that was in vain is taken once more.
-const AGAIN: Duration = Duration::from_millis(10);
 /// In `/proc/PID/stat`: a kernel thread. Before Linux 6.8 `status` does not tell.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
@@ -102,14 +100,7 @@ pub(super) fn follow(
 ) -> Result<(), Failure> {
     let until = Instant::now() + SCAN_NEEDED;
     loop {
-        let Some(kin) = reader.kin(until, stop) else {
-            if stop.is_asked() || Instant::now() >= until {
-                return unseen(true, stop, say);
-            }
-            // On a busy machine one look is given up sooner than the run has to start; or its reader hung.
-            std::thread::sleep(AGAIN);
-            continue;
-        };
+        let Some(kin) = reader.kin(until, stop) else { return unseen(true, stop, say) };
         let family = Family::of(pids, kin.iter().map(|one| (one.ppid, one.pid)).collect());
         let members = kin.iter().filter(|one| family.has(one.pid));
         let keys: Vec<ProcessKey> = members
@@ -174,13 +165,8 @@ mod tests {
         child.wait().unwrap();
         assert!(format!("{:#}", refused.error).contains("it has ended already"));
         let of = |state: &str, threads: &str| {
-            let status = format!(
-                "Name:	x
-State:	{state} (a word)
-Tgid:	7
-Threads:	{threads}
-"
-            );
+            let status =
+                format!("Name:\tx\nState:\t{state} (word)\nTgid:\t7\nThreads:\t{threads}\n");
             unfit(7, &status, "").is_some()
         };
         assert!(of("Z", "1") && of("X", "0") && !of("Z", "2") && !of("S", "1"));

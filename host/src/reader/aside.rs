@@ -29,6 +29,12 @@ pub(super) struct Patience {
     pub(super) all: Duration,
 }
 
+impl Patience {
+    /// For a look at all processes, or at a page of them: less than a reader may take for an answer.
+    pub(super) const FOR_AN_ANSWER: Patience =
+        Patience { each: Duration::from_millis(100), all: Duration::from_millis(600) };
+}
+
 impl Aside {
     /// What is seen of these processes, in order, without those that make wait; and whether all others were looked at.
     pub(super) fn each<T: Send + 'static>(

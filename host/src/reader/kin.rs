@@ -1,27 +1,20 @@
 //! Who descends from whom: a look at `/proc` that is quick, because those that are looked for go on forking meanwhile.
 
 use std::collections::HashSet;
-use std::fs;
-use std::time::Duration;
 
 use super::aside::{Aside, Patience};
 use super::protocol::Kin;
 use super::scan;
 
-/// Less than a reader may take for an answer.
-const PATIENCE: Patience =
-    Patience { each: Duration::from_millis(100), all: Duration::from_millis(600) };
-
 /// All processes that can be seen, and whether there was time for all. One that ends meanwhile is left out.
 pub(super) fn all(aside: &Aside) -> (Vec<Kin>, bool) {
-    let entries = fs::read_dir("/proc").into_iter().flatten();
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let pids: Vec<u32> = pids.collect();
+    let pids = scan::pids();
     let kin = |pid: u32| {
         let (ppid, start_ns) = scan::stat(&scan::text(pid, "stat")?)?;
         Some(Kin { pid, ppid, start_ns: Some(start_ns) })
     };
-    let (found, whole) = aside.each(pids.iter().copied(), PATIENCE, move |pid| (pid, kin(pid)));
+    let (found, whole) =
+        aside.each(pids.iter().copied(), Patience::FOR_AN_ANSWER, move |pid| (pid, kin(pid)));
     let looked: HashSet<u32> = found.iter().map(|(pid, _)| *pid).collect();
     // Those that make wait have children, too.
     let others = pids.into_iter().filter(|pid| whole && !looked.contains(pid));

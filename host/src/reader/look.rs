@@ -13,7 +13,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use hashlink::LinkedHashSet;
 use rustix::fs::{FileType, Mode, OFlags, open};
 
-use super::aside::Aside;
+use super::aside::{Aside, Patience};
 use super::mounts::Mounts;
 use super::protocol::{Descriptor, LookedAt, MappedFile};
 use super::{enough, head, scan};
@@ -42,7 +42,7 @@ pub(super) fn these(
 /// Who they are; of one that makes wait, what it is called and whose it is.
 fn who(pids: &[u32], aside: &Aside) -> Vec<LookedAt> {
     let look = |pid| (pid, process(pid, None));
-    let (found, _) = aside.each(pids.iter().copied(), scan::WITHOUT_INTEREST, look);
+    let (found, _) = aside.each(pids.iter().copied(), Patience::FOR_AN_ANSWER, look);
     let mut found: HashMap<u32, Option<LookedAt>> = found.into_iter().collect();
     let known = |&pid| found.remove(&pid).unwrap_or_else(|| named(pid));
     pids.iter().filter_map(known).collect()

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::CWD;
 
 use super::aside::{Aside, Patience};
-use super::head;
 use super::protocol::HeadQuestion;
+use super::{head, scan};
 
 /// Processes of one namespace that are remembered.
 const MOST_EACH: usize = 64;
@@ -58,11 +58,10 @@ impl Places {
 
     fn search(&mut self) {
         self.living.clear();
-        let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         // A stranger who makes the reader wait would be taken for the one whose file is looked for.
-        let (found, _) =
-            self.aside.each(pids.take(MOST), PATIENCE, |pid| Some((pid, mount_ns(pid)?)));
+        let (found, _) = self
+            .aside
+            .each(scan::pids().into_iter().take(MOST), PATIENCE, |pid| Some((pid, mount_ns(pid)?)));
         for (pid, mount_ns) in found.into_iter().flatten() {
             let there = self.living.entry(mount_ns).or_default();
             if there.len() < MOST_EACH {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::hung::Hung;
 use super::nursery::Nursery;
@@ -18,6 +18,9 @@ const MOST_FILES: usize = 256;
 const MOST_SCANNED: usize = 256;
 /// Bytes of libraries that processes had before. Of those behind it only that they are there is known.
 const MOST_SCANNED_BYTES: usize = 32 << 20;
+
+/// Before a reader that did not answer, or is not there, is asked once more.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// A reader that can be asked, or the memory of those that hung.
 #[derive(Debug)]
@@ -115,14 +118,17 @@ impl Reader {
         }
     }
 
-    /// Asks for all processes and their parents. None: they did not come by `until`.
+    /// Asks for all processes and their parents, again where there was no time for all, or the reader hung. None: they did
+    /// not come by `until`.
     pub fn kin(&mut self, until: Instant, stop: &Stop) -> Option<Vec<Kin>> {
         loop {
             let number = self.next_number();
-            match self.ask_once(number, &Question::Kin { number }, until, stop)? {
-                Answer::Kin { kin, whole: true, .. } => return Some(kin),
-                Answer::Kin { .. } if Instant::now() < until && !stop.is_asked() => {}
-                _ => return None,
+            let answer = self.ask_once(number, &Question::Kin { number }, until, stop);
+            match answer {
+                Some(Answer::Kin { kin, whole: true, .. }) => return Some(kin),
+                _ if stop.is_asked() || Instant::now() >= until => return None,
+                Some(_) => {}
+                None => std::thread::sleep(AGAIN),
             }
         }
     }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::time::Duration;
 
 use super::aside::{Aside, Patience};
 use super::enough;
@@ -17,9 +16,6 @@ use crate::interest::Interest;
 const MOST_BYTES: u64 = 4 << 20;
 /// Libraries of one process that are remembered from before the start: there are some dozens that are interesting.
 const MOST_LIBRARIES: usize = 1024;
-/// Where nobody is interested in what they have: less than a reader may take for an answer.
-pub(super) const WITHOUT_INTEREST: Patience =
-    Patience { each: Duration::from_millis(100), all: Duration::from_millis(600) };
 /// Room for the beginning: the kernel hands out a page at once.
 const FIRST_BYTES: usize = 8 << 10;
 
@@ -44,7 +40,7 @@ pub(super) fn these(
     }
     let hierarchy = Hierarchy::of_this_system();
     let look = move |pid| process(pid, hierarchy, None);
-    let (found, _) = aside.each(pids.iter().copied(), WITHOUT_INTEREST, look);
+    let (found, _) = aside.each(pids.iter().copied(), Patience::FOR_AN_ANSWER, look);
     (found.into_iter().flatten().collect(), None)
 }
 
