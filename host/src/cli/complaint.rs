@@ -209,7 +209,8 @@ fn meant_option(cli: &Command, used: &str, wrong: &str) -> Option<String> {
 fn used_command(error: &clap::Error) -> Option<String> {
     let ContextValue::StyledStr(usage) = error.get(ContextKind::Usage)? else { return None };
     let usage = usage.to_string();
-    let words = usage.split_whitespace().skip_while(|word| *word != "crypto-tracer").skip(1);
+    // Behind the program, whatever it is called here.
+    let words = usage.split_whitespace().skip_while(|word| *word == "Usage:").skip(1);
     let words: Vec<&str> = words.take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
@@ -436,6 +437,9 @@ mod tests {
         }
         let said = complaint(&["monitor", "--pdi", "5"]);
         assert_eq!(said, "monitor has no option --pdi; did you mean --pid?");
+        let renamed =
+            Cli::try_parse_from(["/usr/local/bin/ct", "snapshot", "-p", "1"]).unwrap_err();
+        assert!(compact(&renamed).starts_with("snapshot has no option -p; monitor, "));
         let said = complaint(&["--pid", "5", "monitor"]);
         assert!(said.starts_with("the program itself has no option --pid; monitor, "), "{said}");
     }
