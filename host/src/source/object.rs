@@ -20,7 +20,7 @@ use super::{
     probe,
     tables::{Tables, Which, comm_pattern},
 };
-use crate::{cgroup::Hierarchy, event::ProcessKey, interest::Interest, memory};
+use crate::{cgroup::Hierarchy, counted::counted, event::ProcessKey, interest::Interest, memory};
 
 /// What `cargo xtask artifacts` made of `host-ebpf`.
 pub(super) static OBJECT: &[u8] =
@@ -205,7 +205,8 @@ fn ring_size(bytes: u32) -> Result<u32, Error> {
     if bytes.is_power_of_two() && bytes as usize >= page {
         return Ok(bytes);
     }
-    Err(Error::Option(format!("a ring of {bytes} bytes: powers of two from {page} on are right")))
+    let bytes = counted(bytes, "byte");
+    Err(Error::Option(format!("a ring of {bytes}: powers of two from {page} on are right")))
 }
 
 fn take<T>(bpf: &mut Ebpf, name: &str) -> Result<T, Error>

@@ -5,6 +5,7 @@ use crypto_tracer_common::fixed::{ABSENT, Offsets};
 use super::btf::{Btf, BtfError, Member, Numbered};
 use super::helpers;
 use crate::cgroup::{CONTROLLERS, Hierarchy};
+use crate::counted::counted;
 
 /// What a field is needed for. A probe that needs a group of which a field is missing is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +250,8 @@ impl Layout {
         match self.functions.iter().find(|(known, _)| *known == name) {
             None => Err("this kernel has no such function".to_owned()),
             Some((_, count)) if *count != parameters => Err(format!(
-                "this kernel's function has {count} parameters instead of {parameters}"
+                "this kernel's function has {} instead of {parameters}",
+                counted(*count, "parameter")
             )),
             Some(_) => Ok(()),
         }
