@@ -23,9 +23,6 @@ const NO_CAPABILITIES: CapabilitySets = CapabilitySets {
     inheritable: CapabilitySet::empty(),
 };
 
-/// The first kernel where whoever has a map's descriptor may use it without CAP_BPF.
-const MAPS_BY_DESCRIPTOR: (u32, u32) = (5, 19);
-
 /// What a run keeps.
 #[derive(Clone, Debug)]
 pub struct Kept {
@@ -105,9 +102,11 @@ pub fn as_caller<T>(task: impl FnOnce() -> T) -> io::Result<T> {
 /// The capabilities could not be dropped. A kernel without Landlock is no error.
 pub fn thread(more: &Kept) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
+    let before = capabilities(None)?;
+    set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..before })?;
     let mut kept = more.capabilities;
     kept.set(CapabilitySet::BPF, !maps_by_descriptor());
-    let left = capabilities(None)?.permitted & kept;
+    let left = before.permitted & kept;
     let inheritable = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: left, permitted: left, inheritable })?;
     // Best effort: an older kernel has fewer rights to take away, or none.
@@ -128,14 +127,18 @@ fn restrict_writes(writable: Option<&Path>) -> Result<(), landlock::RulesetError
     Ok(())
 }
 
+/// Whether the kernel lets a thread without capabilities use the maps of which it has a descriptor, as kernels since 5.19
+/// do, and older ones where BPF is for everybody.
 fn maps_by_descriptor() -> bool {
-    let release = rustix::system::uname();
-    let release = release.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) => (major, minor) >= MAPS_BY_DESCRIPTOR,
-        _ => false,
-    }
+    const MAP_LOOKUP_ELEM: libc::c_long = 1;
+    /// Descriptor, padding, key, value, flags: with a descriptor that is none.
+    const NO_MAP: [u64; 4] = [u32::MAX as u64, 0, 0, 0];
+    // SAFETY: the kernel reads the attributes, and nothing else: there is no map to look into.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, MAP_LOOKUP_ELEM, NO_MAP.as_ptr(), size_of_val(&NO_MAP))
+    };
+    // Whoever may not use maps is told so before anything is looked at.
+    result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EBADF)
 }
 
 #[cfg(test)]

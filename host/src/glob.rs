@@ -39,6 +39,38 @@ impl Glob {
         &self.text
     }
 
+    /// The path that all matches begin with, up to the last folder that stands there in full, and what follows it. All of
+    /// the pattern, where nothing in it stands for something else.
+    pub fn fixed_part(&self) -> (String, &str) {
+        let (mut fixed, mut text, mut rest) = (String::new(), String::new(), self.text.as_str());
+        let mut chars = self.text.char_indices();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '*' | '?' | '[' | '{' => return (fixed, rest),
+                '/' => {
+                    fixed.clone_from(&text);
+                    rest = self.text.get(at..).unwrap_or_default();
+                    text.push(c);
+                }
+                '\\' => text.extend(chars.next().map(|(_, escaped)| escaped)),
+                c => text.push(c),
+            }
+        }
+        (text, "")
+    }
+
+    /// Text as a pattern that matches it alone.
+    pub fn escape(text: &str) -> String {
+        let mut pattern = String::new();
+        for c in text.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern
+    }
+
     /// Whether all of `path` matches.
     pub fn matches(&self, path: &[u8]) -> bool {
         match std::str::from_utf8(path) {
@@ -204,6 +236,32 @@ mod tests {
 
     fn matches(pattern: &str, path: &[u8]) -> bool {
         Glob::new(pattern).unwrap().matches(path)
+    }
+
+    #[test]
+    fn the_part_that_every_match_begins_with() {
+        for (pattern, fixed, rest) in [
+            ("/var/run/x/*.pem", "/var/run/x", "/*.pem"),
+            ("/var/run/x*/a.pem", "/var/run", "/x*/a.pem"),
+            ("/etc/ssl/{a,b}.pem", "/etc/ssl", "/{a,b}.pem"),
+            ("/etc/ss[lm]/a.pem", "/etc", "/ss[lm]/a.pem"),
+            ("/etc/ss?/a.pem", "/etc", "/ss?/a.pem"),
+            ("/etc/ssl/a.pem", "/etc/ssl/a.pem", ""),
+            ("/etc/ssl/**", "/etc/ssl", "/**"),
+            (r"/od\*d/a/*", "/od*d/a", "/*"),
+            ("/*", "", "/*"),
+            ("*.pem", "", "*.pem"),
+            ("**/x.pem", "", "**/x.pem"),
+            ("{/a,/b}/x", "", "{/a,/b}/x"),
+        ] {
+            let glob = Glob::new(pattern).unwrap();
+            assert_eq!(glob.fixed_part(), (fixed.to_owned(), rest), "{pattern}");
+            // Escaped, it is the same pattern still.
+            let path = format!("{fixed}/x");
+            let escaped = Glob::new(&format!("{}/x", Glob::escape(fixed))).unwrap();
+            assert!(escaped.matches(path.as_bytes()), "{pattern}");
+        }
+        assert_eq!(Glob::escape(r"/a*?[]{}\b"), r"/a\*\?\[\]\{\}\\b");
     }
 
     #[test]

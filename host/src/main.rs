@@ -8,8 +8,10 @@ use crypto_tracer::commands;
 use crypto_tracer::error::{Code, Failure};
 use crypto_tracer::printable::printable;
 use crypto_tracer::say::{Loudness, Say};
+use crypto_tracer::stats::Usage;
 
 fn main() -> ExitCode {
+    Usage::begin();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::counted::counted;
 use crate::say::{self, Loudness, Say};
 
 /// How often it is drawn.
@@ -69,7 +70,7 @@ fn draw(asked: &Receiver<()>, duration: Option<Duration>, events: &AtomicU64) {
         bar.set_position(elapsed.as_millis() as u64);
         let of = duration.map_or(String::new(), |all| format!("/{}", all.as_secs()));
         let events = events.load(Ordering::Relaxed);
-        bar.set_message(format!("{}{of} s, {events} events", elapsed.as_secs()));
+        bar.set_message(format!("{}{of} s, {}", elapsed.as_secs(), counted(events, "event")));
         bar.tick();
         if asked.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
             break;

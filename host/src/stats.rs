@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::counted::counted;
 use crate::event::PluginFailure;
 
 /// What one cause took.
@@ -64,7 +66,8 @@ impl Stats {
 
 impl Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} events shown, {} filtered, {} lost", self.shown, self.filtered, self.lost())?;
+        let shown = counted(self.shown, "event");
+        write!(f, "{shown} shown, {} filtered, {} lost", self.filtered, self.lost())?;
         let mut open = " (";
         for (cause, missing) in &self.lost {
             let about = if missing.exact { "" } else { "perhaps " };
@@ -75,7 +78,9 @@ impl Display for Stats {
             f.write_str(")")?;
         }
         let failures: u64 = self.plugin_failures.values().sum();
-        write!(f, "; {} records received; {failures} plugin failures", self.received)
+        let (received, failures) =
+            (counted(self.received, "record"), counted(failures, "plugin failure"));
+        write!(f, "; {received} received; {failures}")
     }
 }
 
@@ -88,9 +93,30 @@ pub struct Usage {
     pub peak_rss_kib: i64,
 }
 
+/// A process and the processor time that it had used before it became this program: a program that executes this one, as
+/// `cargo run` does, leaves it its own.
+static BEFORE: OnceLock<(u32, f64)> = OnceLock::new();
+
 impl Usage {
+    /// What was used up to now is another program's. To be called first.
+    pub fn begin() {
+        let _ = BEFORE.set((std::process::id(), Usage::of_process().cpu_seconds));
+    }
+
     /// This process's, up to now.
     pub fn own() -> Usage {
+        let usage = Usage::of_process();
+        // A forked one has used nothing before.
+        let before = BEFORE.get().filter(|(pid, _)| *pid == std::process::id());
+        let before = before.map_or(0.0, |(_, seconds)| *seconds);
+        Usage {
+            cpu_seconds: (usage.cpu_seconds - before).max(0.0),
+            // The peak that getrusage tells of may be that of the program that executed this one.
+            peak_rss_kib: peak_kib().unwrap_or(usage.peak_rss_kib),
+        }
+    }
+
+    fn of_process() -> Usage {
         let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
         // SAFETY: getrusage writes the struct it is given; zeroes are a valid one if it does not.
         let usage = unsafe {
@@ -103,6 +129,16 @@ impl Usage {
             peak_rss_kib: usage.ru_maxrss,
         }
     }
+}
+
+/// The most memory that this program had, not what executed it.
+fn peak_kib() -> Option<i64> {
+    peak_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn peak_in(status: &str) -> Option<i64> {
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
 /// What all processes of the tracer used.
@@ -149,6 +185,16 @@ mod tests {
             used.to_string(),
             "1.50 s of processor time, peak 60 MiB; its reader: 0.25 s of processor time, peak 5 MiB"
         );
+    }
+
+    #[test]
+    fn the_peak_is_that_of_this_programs_memory() {
+        let status = "Name:\tx\nVmPeak:\t  999 kB\nVmHWM:\t   61440 kB\nVmRSS:\t 5 kB\n";
+        assert_eq!(peak_in(status), Some(61_440));
+        for other in ["", "VmHWM:", "VmHWM:\t1 MB\n", "VmHWM:\tx kB\n", "VmRSS:\t1 kB\n"] {
+            assert_eq!(peak_in(other), None, "{other:?}");
+        }
+        assert!(peak_kib().is_some_and(|peak| peak > 0));
     }
 
     #[test]

@@ -289,8 +289,10 @@ impl Ended {
             .said
             .iter()
             .rev()
-            .find(|line| line.contains(" events shown"))
+            .find(|line| line.contains(" shown, "))
             .unwrap_or_else(|| panic!("no line counts events:\n{}", self.said.join("\n")));
+        // `1 event shown`, `5 events shown`
+        let line = line.replace(" event ", " events ");
         let before = |words: &str| {
             line.split(words)
                 .next()

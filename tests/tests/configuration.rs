@@ -201,6 +201,57 @@ fn new_output_files_are_given_as_the_configuration_says() {
     tracer.finish();
 }
 
+/// `[output]` holds from the reload on that reads it; also for the file that this reload makes.
+#[test]
+fn a_reload_changes_what_is_done_with_the_output() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let config = dir.path().join("config.toml");
+    let output = dir.path().join("events.json");
+    fs::write(&config, "").unwrap();
+    let tracer =
+        service(&["--config", config.to_str().unwrap(), "--output", output.to_str().unwrap()]);
+    let given = |mode: u32, gid: u32| {
+        until(&format!("a file of mode {mode:o} and group {gid}"), || {
+            let found = fs::metadata(&output).ok()?;
+            (found.mode() & 0o7777 == mode && found.gid() == gid).then_some(())
+        });
+    };
+    let own = fs::metadata(&output).unwrap().gid();
+    given(0o600, own);
+    let reload = |text: &str, says_so: &[&str]| {
+        fs::write(&config, text).unwrap();
+        fs::remove_file(&output).unwrap();
+        tracer.signal(libc::SIGHUP);
+        says_so.iter().for_each(|line| says(&tracer, line));
+    };
+    reload("[output]\nmode = \"0640\"\n", &["reloaded: now [output] mode is 0640: for new files"]);
+    given(0o640, own);
+    let all = "[output]\nmode = \"0644\"\ngroup = \"adm\"\nstatus_every = \"1s\"\n";
+    reload(
+        all,
+        &[
+            "reloaded: now [output] mode is 0644",
+            "reloaded: now the group of [output] is 4",
+            "reloaded: now [output] status_every is 1s",
+        ],
+    );
+    given(0o644, ADM);
+    let statuses = || {
+        let text = fs::read_to_string(&output).unwrap_or_default();
+        text.lines().filter(|line| line.contains("\"event_type\":\"status\"")).count()
+    };
+    until("a status by itself", || (statuses() > 1).then_some(()));
+    // One that is wrong changes nothing.
+    reload("[output]\ngroup = \"no-such-group\"\n", &["stay as they are: [output] group"]);
+    given(0o644, ADM);
+    until("a status by itself", || (statuses() > 0).then_some(()));
+    reload("", &["reloaded: now [output] status_every is off", "is not set: for new files"]);
+    given(0o600, own);
+    let said = tracer.finish().said;
+    assert!(!said.iter().any(|line| line.contains("restart")), "{said:?}");
+}
+
 /// What a configuration says is refused before anything starts: exit code 2, and what repairs it.
 #[test]
 fn configurations_that_are_not_obeyed() {
@@ -220,7 +271,7 @@ fn configurations_that_are_not_obeyed() {
     };
     refused(&["config.toml", "No such file"]);
     fs::write(&config, "[[clasifier]]\n").unwrap();
-    refused(&["line 1", "`classifier` is near"]);
+    refused(&["line 1", "did you mean `classifier`?"]);
     let pin = "0".repeat(64);
     fs::write(&config, format!("[[classifier]]\npath = \"site.wasm\"\nsha256 = \"{pin}\"\n"))
         .unwrap();

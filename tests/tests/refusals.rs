@@ -148,9 +148,9 @@ fn configurations_that_are_none() {
     let pin = "0".repeat(64);
     let site = "[[classifier]]\npath = \"site.wasm\"\n";
     for (text, words) in [
-        ("[[clasifier]]\n".to_owned(), &["line 1", "clasifier", "`classifier` is near"][..]),
-        ("[plugins]\nmemry = \"1MiB\"\n".to_owned(), &["line 2", "`memory` is near"]),
-        (format!("{site}sha265 = \"x\"\n"), &["line 3", "`sha256` is near"]),
+        ("[[clasifier]]\n".to_owned(), &["line 1", "clasifier", "did you mean `classifier`?"][..]),
+        ("[plugins]\nmemry = \"1MiB\"\n".to_owned(), &["line 2", "did you mean `memory`?"]),
+        (format!("{site}sha265 = \"x\"\n"), &["line 3", "did you mean `sha256`?"]),
         (
             "[plugins]\ndeadline_ms = \"soon\"\n".to_owned(),
             &["line 2", "a whole number from 1 to 1000"],

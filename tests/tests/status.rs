@@ -92,7 +92,7 @@ fn verbose_tells_plugins_and_counters() {
     let said = tracer.finish().said;
     let last = said.last().unwrap();
     for word in
-        ["1 events shown", "filtered", "0 lost", "plugin failures", "s of processor time", "peak "]
+        ["1 event shown", "filtered", "0 lost", "plugin failures", "s of processor time", "peak "]
     {
         assert!(last.contains(word), "{last}");
     }

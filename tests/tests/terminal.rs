@@ -106,7 +106,7 @@ fn a_bar_shows_how_far_a_profile_is() {
         let (shown, document) = profile(columns, &[]);
         assert!(document.starts_with("{\n") && document.ends_with("}\n"), "{document}");
         let last = shown.trim_end().lines().last().unwrap();
-        assert!(last.contains(" events shown"), "the last line stays: {shown:?}");
+        assert!(last.contains(" shown, "), "the last line stays: {shown:?}");
         if columns > 1 {
             assert!(shown.contains("/1 s, 0 events") && shown.contains('['), "{shown:?}");
         }

@@ -104,7 +104,7 @@ fn who_makes_the_reader_hang_hides_nobody() {
     assert_eq!(seen["coverage"]["unreadable_processes"], unreadable, "it alone is hidden");
     // Who begins to trace looks at all, too, and at who descends from whom.
     let tracer = Tracer::monitor(["--pid", &own.to_string(), "--follow-children"]);
-    let hidden = "what 1 processes had before the start is not known";
+    let hidden = "cannot read 1 process: earlier libraries are unknown";
     assert!(tracer.said().iter().any(|line| line.contains(hidden)), "{:?}", tracer.said());
     tracer.all_of(run(&mut Command::new("true")));
     tracer.finish();

@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory};
 
 use super::Cli;
+use crate::nearest::nearest;
 use crate::printable::{printable, shortened};
 
 /// Longest message in characters: an argument may be as long as it likes.
@@ -70,14 +71,14 @@ fn wrong_command(error: &clap::Error) -> Option<String> {
         return Some(format!("{before}a command is missing; {there}"));
     }
     let word = text(error, ContextKind::InvalidSubcommand)?;
-    let near = texts(error, ContextKind::SuggestedSubcommand).iter();
-    let near: Vec<String> = near.map(|name| format!("'{name}'")).collect();
-    let right = match near.as_slice() {
-        [] => there,
-        [one] => format!("{one} is near"),
-        several => format!("{} are near", and(several)),
-    };
+    let right = meant_command(parent, word).unwrap_or(there);
     Some(format!("{before}there is no command '{word}'; {right}"))
+}
+
+/// The command of `parent` that a misspelt word is near to, as a question.
+pub fn meant_command(parent: &Command, word: &str) -> Option<String> {
+    let commands = parent.get_subcommands().filter(|command| !command.is_hide_set());
+    nearest(word, commands.map(Command::get_name)).map(|near| format!("did you mean '{near}'?"))
 }
 
 /// Which commands a command has.
@@ -156,10 +157,17 @@ fn misplaced_option(error: &clap::Error) -> Option<String> {
     let wrong = text(error, ContextKind::InvalidArg)?;
     match error.kind() {
         ErrorKind::UnknownArgument => {
-            let command = used_command(error)?;
-            let takers = takers(&cli, takes_option, wrong);
-            let takers = listed(&takers)?;
-            Some(format!("{command} has no option {wrong}; {takers}"))
+            let wrong = wrong.split('=').next().unwrap_or(wrong);
+            let used = used_command(error);
+            let takers = listed(&takers(&cli, takes_option, wrong));
+            let right = takers.or_else(|| {
+                let mut built = cli.clone();
+                // Only then a command has the options of all.
+                built.build();
+                meant_option(&built, used.as_deref().unwrap_or_default(), wrong)
+            })?;
+            let who = used.unwrap_or_else(|| "the program itself".to_owned());
+            Some(format!("{who} has no option {wrong}; {right}"))
         }
         ErrorKind::InvalidValue => {
             let value = text(error, ContextKind::InvalidValue)?;
@@ -167,8 +175,8 @@ fn misplaced_option(error: &clap::Error) -> Option<String> {
             if value.is_empty() || right.is_empty() {
                 return None;
             }
-            let near = text(error, ContextKind::SuggestedValue);
-            let near = near.map_or_else(String::new, |near| format!("; '{near}' is near"));
+            let near = nearest(value, right.iter().map(String::as_str));
+            let near = near.map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
             let takers = takers(&cli, takes_format, value);
             let takers = listed(&takers).filter(|_| wrong.contains("--format"));
             let takers = takers.map_or_else(String::new, |takers| format!(" ({takers})"));
@@ -179,11 +187,30 @@ fn misplaced_option(error: &clap::Error) -> Option<String> {
     }
 }
 
+/// The option that a misspelt one is near to, as a question: one of this command, else one of others.
+fn meant_option(cli: &Command, used: &str, wrong: &str) -> Option<String> {
+    fn all<'a>(command: &'a Command, found: &mut Vec<&'a str>) {
+        found.extend(command.get_arguments().filter_map(Arg::get_long));
+        command.get_subcommands().for_each(|command| all(command, found));
+    }
+    let word = wrong.strip_prefix("--")?;
+    let own = command(cli, used)?.get_arguments().filter_map(Arg::get_long);
+    if let Some(near) = nearest(word, own) {
+        return Some(format!("did you mean --{near}?"));
+    }
+    let mut others = Vec::new();
+    all(cli, &mut others);
+    let near = format!("--{}", nearest(word, others)?);
+    let takers = listed(&takers(cli, takes_option, &near))?;
+    Some(format!("did you mean {near}? {takers}"))
+}
+
 /// The command as the error's usage line has it.
 fn used_command(error: &clap::Error) -> Option<String> {
     let ContextValue::StyledStr(usage) = error.get(ContextKind::Usage)? else { return None };
     let usage = usage.to_string();
-    let words = usage.split_whitespace().skip_while(|word| *word != "crypto-tracer").skip(1);
+    // Behind the program, whatever it is called here.
+    let words = usage.split_whitespace().skip_while(|word| *word == "Usage:").skip(1);
     let words: Vec<&str> = words.take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
@@ -295,12 +322,15 @@ mod tests {
             (&["-v"], format!("a command is missing; there are {all}")),
             (&["plugin"], format!("plugin: a command is missing; there are {plugin}")),
             (&["xyz"], format!("there is no command 'xyz'; there are {all}")),
-            (&["monitr"], "there is no command 'monitr'; 'monitor' is near".to_owned()),
+            (&["monitr"], "there is no command 'monitr'; did you mean 'monitor'?".to_owned()),
             (
                 &["plugin", "bogus"],
                 format!("plugin: there is no command 'bogus'; there are {plugin}"),
             ),
-            (&["plugin", "chek"], "plugin: there is no command 'chek'; 'check' is near".to_owned()),
+            (
+                &["plugin", "chek"],
+                "plugin: there is no command 'chek'; did you mean 'check'?".to_owned(),
+            ),
         ] {
             assert_eq!(complaint(arguments), said, "{arguments:?}");
         }
@@ -360,6 +390,88 @@ mod tests {
             }
         }
         all(&Cli::command(), &["crypto-tracer".to_owned()]);
+    }
+
+    #[test]
+    fn a_misspelt_option_names_the_nearest() {
+        let long = format!("--{}", "x".repeat(100_000));
+        for (arguments, near) in [
+            (&["monitor", "--pdi", "5"][..], Some("--pid?")),
+            (&["monitor", "--pdi=5"], Some("--pid?")),
+            (&["monitor", "--durations", "3"], Some("--duration?")),
+            (&["monitor", "--dur", "3"], Some("--duration?")),
+            (&["monitor", "--follow"], Some("--follow-children?")),
+            (&["monitor", "--no_redact"], Some("--no-redact?")),
+            (&["monitor", "--noredact"], Some("--no-redact?")),
+            (&["monitor", "--PID", "5"], Some("--pid?")),
+            (&["monitor", "--foramt", "table"], Some("--format?")),
+            (&["monitor", "--verbos"], Some("--verbose?")),
+            (&["monitor", "--hlep"], Some("--help?")),
+            (&["monitor", "--versoin"], Some("--version?")),
+            (&["files", "--fiel", "*.pem"], Some("--file?")),
+            (&["libs", "--libary", "ssl"], Some("--library?")),
+            (&["profile", "--naem", "x"], Some("--name?")),
+            (&["replay", "x", "--clasifier", "y"], Some("--classifier?")),
+            (&["plugin", "new", "x", "--knd", "filter"], Some("--kind?")),
+            (&["plugin", "test", "x", "--casse", "y"], Some("--cases?")),
+            (&["doctor", "--prob", "lsm"], Some("--probe?")),
+            (&["--verbos", "monitor"], Some("--verbose?")),
+            // Near to another command's only.
+            (&["libs", "--extented"], Some("--extended?")),
+            (
+                &["snapshot", "--pdi", "1"],
+                Some("--pid? monitor, files, libs, profile and replay take it"),
+            ),
+            (&["version", "--formt", "x"], Some("--format?")),
+            (&["monitor", "--bogus"], None),
+            (&["monitor", &long], None),
+            (&["monitor", "--"], None),
+        ] {
+            let arguments = [&["crypto-tracer"], arguments].concat();
+            let Err(error) = Cli::try_parse_from(&arguments) else { continue };
+            let said = compact(&error);
+            match near {
+                Some(near) => assert!(said.contains(&format!("did you mean {near}")), "{said}"),
+                None => assert!(!said.contains("did you mean"), "{said}"),
+            }
+        }
+        let said = complaint(&["monitor", "--pdi", "5"]);
+        assert_eq!(said, "monitor has no option --pdi; did you mean --pid?");
+        let renamed =
+            Cli::try_parse_from(["/usr/local/bin/ct", "snapshot", "-p", "1"]).unwrap_err();
+        assert!(compact(&renamed).starts_with("snapshot has no option -p; monitor, "));
+        let said = complaint(&["--pid", "5", "monitor"]);
+        assert!(said.starts_with("the program itself has no option --pid; monitor, "), "{said}");
+    }
+
+    #[test]
+    fn a_misspelt_command_names_the_nearest() {
+        for (word, near) in [
+            ("moniter", "monitor"),
+            ("mnoitor", "monitor"),
+            ("MONITOR", "monitor"),
+            ("file", "files"),
+            ("lib", "libs"),
+            ("profil", "profile"),
+            ("snap", "snapshot"),
+            ("snapshto", "snapshot"),
+            ("rplay", "replay"),
+            ("docter", "doctor"),
+            ("plugins", "plugin"),
+            ("completion", "completions"),
+            ("versoin", "version"),
+        ] {
+            let said = complaint(&[word]);
+            assert_eq!(said, format!("there is no command '{word}'; did you mean '{near}'?"));
+        }
+        assert!(!complaint(&["xyz"]).contains("did you mean"));
+        for (format, near) in
+            [("tabel", "table"), ("json", "json-array"), ("JSON-STREAM", "json-stream")]
+        {
+            let said = complaint(&["monitor", "--format", format]);
+            assert!(said.ends_with(&format!("; did you mean '{near}'?")), "{said}");
+        }
+        assert!(!complaint(&["monitor", "--format", "xml"]).contains("did you mean"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::glob::Glob;
 
-pub use complaint::{compact, there_are, try_help};
+pub use complaint::{compact, meant_command, there_are, try_help};
 pub use doctor::Doctor;
 pub use document::{DocumentFormat, DocumentPrint, Profile, Snapshot};
 

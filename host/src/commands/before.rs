@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::document::failed;
+use crate::counted::counted;
 use crate::error::{Code, Failure};
 use crate::event::ProcessKey;
 use crate::interest::Interest;
@@ -84,7 +85,8 @@ pub(super) fn scan(
         return unseen(follow, stop, say).map(|()| Vec::new());
     };
     if hidden > 0 {
-        say.error(format_args!("what {hidden} processes had before the start is not known"));
+        let processes = counted(hidden, "process");
+        say.error(format_args!("cannot read {processes}: earlier libraries are unknown"));
     }
     Ok(seen)
 }

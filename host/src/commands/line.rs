@@ -10,12 +10,15 @@ use anyhow::{Context, anyhow};
 use crate::cli::{ColorArg, FormatArg, PluginArgs, Print, Trace};
 use crate::config::Config;
 use crate::confine::{self, Kept};
+use crate::counted::counted;
 use crate::enrich::{Before, Enrich, Known};
 use crate::error::{Code, Failure};
+use crate::glob::Glob;
 use crate::interest::Interest;
 use crate::output::{Ended, Format, Look, NewFile, OpenError, Output, Target};
 use crate::plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Trust};
-use crate::reader::SeenProcess;
+use crate::printable::printable;
+use crate::reader::{SeenProcess, resolve_links};
 use crate::say::Say;
 use crate::select::{Kinds, Select};
 use crate::stats::{Stats, Usage, Used};
@@ -29,6 +32,11 @@ pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Fa
 /// The same, of this file, or of the usual one.
 pub(super) fn read_config(file: Option<&Path>, trust: &Trust) -> Result<Config, Failure> {
     Config::load(file, trust).map_err(|error| Failure::new(Code::Usage, error))
+}
+
+/// Whether there is a configuration that a reload reads anew.
+pub(super) fn has_config(arguments: &PluginArgs, trust: &Trust) -> bool {
+    Config::find(arguments.config.as_deref(), trust).is_ok_and(|found| found.is_some())
 }
 
 /// Loads the plugins; a bad one is a bad argument. None: the end was asked for meanwhile.
@@ -82,6 +90,24 @@ pub(super) fn warn(select: &Select, interest: &Interest, say: Say) {
     }
 }
 
+/// Warns of `--file` whose beginning is no path that files have on this machine: what is compared is resolved.
+pub(super) fn warn_of_links(select: &Select, say: Say) {
+    for glob in &select.files {
+        let (fixed, rest) = glob.fixed_part();
+        // By the caller's rights: he learns of no link that he could not see.
+        let absolute = Path::new(&fixed).is_absolute();
+        let resolve = || absolute.then(|| resolve_links(Path::new(&fixed))).flatten();
+        let resolved = confine::as_caller(resolve).ok().flatten();
+        let Some(resolved) = resolved.as_deref().and_then(Path::to_str) else { continue };
+        let right = format!("{}{rest}", Glob::escape(resolved.trim_end_matches('/')));
+        say.info(format_args!(
+            "warning: --file '{}' leads through a symbolic link, and resolved paths are compared; write '{}'",
+            printable(glob.as_str()),
+            printable(&right)
+        ));
+    }
+}
+
 /// What a new output file is given; a group that is not there is a bad argument.
 pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
     let mut new = NewFile::default();
@@ -106,8 +132,9 @@ fn gid(groups: &str, name: &str) -> Option<u32> {
 }
 
 /// Gives up all privileges but those that the output still needs.
-pub(super) fn confine(output: Option<&Path>, new: NewFile) -> Result<(), Failure> {
-    let kept = Kept::for_output(output, new.gid.is_some());
+/// `gives`: new files may have to be given to a group.
+pub(super) fn confine(output: Option<&Path>, gives: bool) -> Result<(), Failure> {
+    let kept = Kept::for_output(output, gives);
     let confined = confine::thread(&kept).context("cannot drop privileges");
     confined.map_err(|error| Failure { code: Code::Failed, error })
 }
@@ -187,7 +214,8 @@ pub(super) fn report(
     say: Say,
 ) -> Result<(), Failure> {
     for ((plugin, kind, cause), count) in &stats.plugin_failures {
-        say.info(format_args!("plugin {plugin} failed {count} times as a {kind}: {cause}"));
+        let times = counted(*count, "time");
+        say.info(format_args!("plugin {plugin} failed {times} as a {kind}: {cause}"));
     }
     say.info(format_args!("{stats}; {}", Used::with(reader)));
     ended(output)
@@ -196,12 +224,15 @@ pub(super) fn report(
 /// An output that did not take everything is a failure; a reader that has seen enough is none.
 pub(super) fn ended(output: Ended) -> Result<(), Failure> {
     let Ended { not_written, reader_closed, error, target, .. } = output;
+    let verb = if not_written == 1 { "was" } else { "were" };
+    let lost = format!("{} {verb} not written", counted(not_written, "event"));
     let error = match error {
         _ if reader_closed => return Ok(()),
-        Some(error) => anyhow::Error::new(error)
-            .context(format!("cannot write to {target}: {not_written} events were not written")),
+        Some(error) => {
+            anyhow::Error::new(error).context(format!("cannot write to {target}: {lost}"))
+        }
         None if not_written > 0 => {
-            anyhow!("{target} took no more: {not_written} events were not written")
+            anyhow!("{target} took no more: {lost}")
         }
         None => return Ok(()),
     };

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 
 use super::{line, same, trace};
 use crate::cli;
+use crate::counted::counted;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::input::Input;
@@ -149,9 +150,9 @@ fn name_uncovered(coverage: &Coverage, today: &Interest, start: &Start, say: Say
 fn name_missing(missing: &Missing, say: Say) {
     let Missing { count, first } = missing;
     if *count > 0 {
-        let times = if *count == 1 { "time" } else { "times" };
+        let times = counted(*count, "time");
         say.info(format_args!(
-            "{count} {times} a classifier wanted the beginning of a file that is not in the recording, the first time \
+            "{times} a classifier wanted the beginning of a file that is not in the recording, the first time \
              that of {}",
             printable(&String::from_utf8_lossy(first))
         ));

@@ -40,7 +40,7 @@ pub(super) fn snapshot(
     let target = document::target(&arguments.print, new, &stop)?;
     let Some(target) = target else { return Ok(()) };
     // What is looked at has names that anybody may have chosen.
-    line::confine(arguments.print.output.as_deref(), new)?;
+    line::confine(arguments.print.output.as_deref(), new.gid.is_some())?;
     let redact = !arguments.print.no_redact;
     let mut look = Look {
         own: reader.pids().into_iter().chain([std::process::id()]).collect(),

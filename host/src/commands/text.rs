@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use anyhow::anyhow;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
@@ -19,7 +19,7 @@ pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
     for word in &arguments.words {
         let word = word.to_string_lossy();
         let there = cli::there_are(found);
-        let near = near(found, &word);
+        let near = cli::meant_command(found, &word);
         found = found.find_subcommand_mut(&*word).ok_or_else(|| {
             let right = near.unwrap_or(there);
             Failure::new(Code::Usage, anyhow!("there is no command '{word}'; {right}"))
@@ -31,18 +31,6 @@ pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
         Err(help) if !help.use_stderr() => asked(&help),
         // Each word is a command, so there is nothing to complain of.
         _ => Ok(()),
-    }
-}
-
-/// A command of `parent` that is spelled like this one, in clap's judgement.
-fn near(parent: &Command, word: &str) -> Option<String> {
-    let words = [parent.get_name(), word];
-    let error = parent.clone().try_get_matches_from(words).err()?;
-    match error.get(ContextKind::SuggestedSubcommand)? {
-        ContextValue::Strings(near) if error.kind() == ErrorKind::InvalidSubcommand => {
-            Some(format!("'{}' is near", near.first()?))
-        }
-        _ => None,
     }
 }
 

@@ -10,13 +10,14 @@ use anyhow::{Context, anyhow};
 use super::{before, line, same};
 use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
+use crate::counted::counted;
 use crate::enrich::Enrich;
 use crate::error::{Code, Failure};
 use crate::memory;
 use crate::output::{Ended, NewFile, Output, Target};
 use crate::pipeline::{
-    AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, ReaderHeads, Recorder, Reload,
-    Reloaded, Reopen, Sink, Stream, Why, Word, meet_reader,
+    AskHeads, Family, Hangup, KeptHeads, Line, Live, Outcome, OutputSettings, ReaderHeads,
+    Recorder, Reload, Reloaded, Reopen, Sink, Stream, Why, Word, meet_reader,
 };
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{Nursery, Reader, SeenProcess};
@@ -88,6 +89,7 @@ pub(super) fn begin(run: &Run<'_>, nursery: Nursery) -> Result<Option<Begun>, Fa
     let mut reader = Reader::start(nursery).context("cannot start the reader").map_err(failed)?;
     let select = line::select(run.kinds, run.trace);
     line::warn(&select, plugins.interest(), run.say);
+    line::warn_of_links(&select, run.say);
     let mut source = start_source(run, &select, &plugins, &reader, &config)?;
     let watched = &run.trace.processes.watched;
     if watched.follow_children {
@@ -135,7 +137,9 @@ impl Begun {
         let recording = recording.map(|path| line::named_by_user(|| Target::create_new(path)));
         let recording = recording.transpose().map_err(failed)?;
         // Everything is attached and open: what is left to do needs no privileges.
-        line::confine(run.output, self.new)?;
+        // A configuration that is there may name a group later.
+        let gives = self.new.gid.is_some() || line::has_config(run.plugins, &trust);
+        line::confine(run.output, gives)?;
         reader.wait_to_be_known();
         let own = reader.pids().into_iter().chain([std::process::id()]).collect();
         let reader = ReaderHeads { reader, stop: stop.clone() };
@@ -161,14 +165,14 @@ impl Ready {
     ) -> Result<Outcome<S::Ended>, Failure> {
         let Ready { begun, recorder, heads, plugins, stop, .. } = self;
         let Rest { signals, trust, source, enrich, select, config } = begun;
-        let status_every = config.output.status_every;
-        announce(&source, &plugins, run);
+        let output = output_settings(&config)?;
+        announce(&source, &plugins, &config, run);
         let duration = run.trace.processes.duration;
         let until = (!duration.is_zero()).then(|| Instant::now() + duration);
         if let Some(until) = until {
             stop.at(until);
         }
-        let hangup = Hangup::new(reopen, reload(run, trust, config, &stop));
+        let hangup = Hangup::new(reopen, reload(run, trust, config, &stop), output);
         let line = Line {
             enrich,
             select,
@@ -181,7 +185,7 @@ impl Ready {
             say: run.say,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let word = Word::new(status_every, run.say.0 >= Loudness::Verbose);
+        let word = Word::new(output.status_every, run.say.0 >= Loudness::Verbose);
         let live = Live::new(source, line, recorder, hangup, word);
         runtime.and_then(|runtime| runtime.block_on(live.run(&signals, until))).map_err(failed)
     }
@@ -190,14 +194,12 @@ impl Ready {
 /// Traces and prints a stream.
 pub(super) fn stream(run: &Run<'_>, nursery: Nursery, print: &Print) -> Result<(), Failure> {
     let Some(begun) = begin(run, nursery)? else { return Ok(()) };
-    let new = begun.new;
+    let (new, trust) = (begun.new, begun.trust.clone());
     let Some(target) = line::target(print, new, &begun.stop)? else { return Ok(()) };
     let ready = begun.ready(run)?;
     let output = line::output(target, print)?;
     let sink = Stream { output, redact: !print.no_redact, extended: print.extended };
-    let print = print.clone();
-    let again = |path: PathBuf| Box::new(move || line::again(&path, &print, new)) as Reopen;
-    let reopen = run.output.map(|path| again(path.to_owned()));
+    let reopen = run.output.map(|path| reopen(path.to_owned(), print, run.plugins, &trust, new));
     let outcome = ready.live(run, sink, reopen)?;
     let failure = ended(outcome.recording, outcome.why);
     line::report(&outcome.stats, outcome.reader, outcome.output, run.say).and(failure)
@@ -212,6 +214,30 @@ pub(super) fn ended(recording: Option<Ended>, why: Why) -> Result<(), Failure> {
     }
 }
 
+/// What the configuration says of the output.
+fn output_settings(config: &Config) -> Result<OutputSettings, Failure> {
+    let status_every = config.output.status_every;
+    Ok(OutputSettings { new: line::new_file(config)?, status_every })
+}
+
+/// Opens the output anew, as the configuration says by then. One that is damaged changes nothing; the reload that follows
+/// says so.
+fn reopen(
+    path: PathBuf,
+    print: &Print,
+    arguments: &PluginArgs,
+    trust: &Trust,
+    new: NewFile,
+) -> Reopen {
+    let (print, arguments, trust) = (print.clone(), arguments.clone(), trust.clone());
+    let mut new = new;
+    Box::new(move || {
+        let config = line::config(&arguments, &trust);
+        new = config.and_then(|config| line::new_file(&config)).unwrap_or(new);
+        line::again(&path, &print, new)
+    })
+}
+
 /// The same as at the start, once more.
 fn reload(run: &Run<'_>, trust: Trust, start: Config, stop: &Stop) -> Reload {
     let (arguments, stop) = (run.plugins.clone(), stop.clone());
@@ -221,7 +247,8 @@ fn reload(run: &Run<'_>, trust: Trust, start: Config, stop: &Stop) -> Reload {
         // The compiler took it.
         memory::give_back();
         let needs_restart = config.needs_restart(&start);
-        plugins.map(|plugins| Some(Reloaded { plugins: plugins?, needs_restart }))
+        let output = output_settings(&config)?;
+        plugins.map(|plugins| Some(Reloaded { plugins: plugins?, needs_restart, output }))
     };
     Arc::new(move || {
         let loaded = load().map_err(|failure: Failure| failure.error)?;
@@ -238,6 +265,11 @@ pub(super) fn family(pids: &[u32], seen: &[SeenProcess]) -> Family {
     Family::of(pids, seen.iter().map(|process| (process.ppid, process.pid)).collect())
 }
 
+/// The probe for opens and loads that was asked for.
+fn named_probe<'a>(run: &'a Run<'_>, config: &'a Config) -> Option<&'a str> {
+    run.capture.probe.as_deref().or(config.capture.open_probe.as_deref())
+}
+
 /// As much of the filters as the kernel can take.
 fn start_source(
     run: &Run<'_>,
@@ -248,7 +280,7 @@ fn start_source(
 ) -> Result<Source, Failure> {
     let comm = select.names.iter().find(|name| name.len() <= COMM_BYTES).cloned();
     let comm = comm.filter(|_| run.names_in_kernel);
-    let probe = run.capture.probe.clone().or_else(|| config.capture.open_probe.clone());
+    let probe = named_probe(run, config).map(str::to_owned);
     let options = source::Options {
         interest: plugins.interest(),
         kinds: source::Kinds {
@@ -334,26 +366,57 @@ fn only(kinds: Kinds, trace: &Trace) -> Vec<String> {
         .collect()
 }
 
-fn announce(source: &Source, plugins: &Plugins, run: &Run<'_>) {
+fn announce(source: &Source, plugins: &Plugins, config: &Config, run: &Run<'_>) {
     for plugin in plugins.running() {
         run.say.detail(format_args!("plugin {plugin}"));
     }
-    let probes = source.attached().iter().map(|probe| {
-        let unseen: Vec<&str> = probe.cannot_see.iter().map(|unseen| &*unseen.what).collect();
-        let unseen = (!unseen.is_empty()).then(|| format!("cannot see {}", unseen.join(", ")));
-        let costs = probe.costs.map(|costs| format!("costs {costs}"));
-        let more: Vec<String> = unseen.into_iter().chain(costs).collect();
-        let hook = &probe.hook;
-        if more.is_empty() { hook.clone() } else { format!("{hook} ({})", more.join("; ")) }
-    });
-    let parts: Vec<String> = probes.chain(source.outside().map(str::to_owned)).collect();
-    run.say.info(format_args!("ready: {}", parts.join("; ")));
+    for probe in source.attached() {
+        for unseen in &probe.cannot_see {
+            run.say.detail(format_args!("{} cannot see {}", probe.probe, unseen.what));
+        }
+        if let Some(costs) = probe.costs {
+            run.say.detail(format_args!("{} costs {costs}", probe.probe));
+        }
+    }
+    if let Some(outside) = source.outside() {
+        run.say.info(outside);
+    }
+    let hooks: Vec<&str> = source.attached().iter().map(|probe| probe.hook.as_str()).collect();
+    let spots = source.attached().iter().map(|probe| probe.cannot_see.len()).sum();
+    let doctor = doctor(named_probe(run, config));
+    run.say.info(format_args!("ready: {}; {}", hooks.join(", "), blind_spots(spots, &doctor)));
+}
+
+/// How many things the probes cannot see, and where they are listed.
+fn blind_spots(count: usize, doctor: &str) -> String {
+    match count {
+        0 => "no blind spots".to_owned(),
+        count => format!("{} (see '{doctor}')", counted(count, "blind spot")),
+    }
+}
+
+/// The command that judges the same probes.
+fn doctor(probe: Option<&str>) -> String {
+    let probe = probe.map(|name| format!(" --probe {name}")).unwrap_or_default();
+    format!("crypto-tracer doctor{probe}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::RING_BYTES;
+    use super::{RING_BYTES, blind_spots, doctor};
     use crate::output::BUFFER_BYTES;
+
+    #[test]
+    fn the_start_says_how_much_is_not_seen_and_where_that_is_listed() {
+        let doctor = doctor(Some("tp_btf"));
+        assert_eq!(blind_spots(0, &doctor), "no blind spots");
+        assert_eq!(
+            blind_spots(1, &doctor),
+            "1 blind spot (see 'crypto-tracer doctor --probe tp_btf')"
+        );
+        let doctor = super::doctor(None);
+        assert_eq!(blind_spots(3, &doctor), "3 blind spots (see 'crypto-tracer doctor')");
+    }
 
     #[test]
     fn events_have_ten_megabytes_between_kernel_and_output() {

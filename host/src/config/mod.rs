@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::nearest::nearest;
 use crate::plugin::{Limits, OnFailure, PluginSpec, SITE, Setup, Trust};
 use crate::stop::Stop;
 
@@ -118,8 +119,7 @@ impl Config {
         }
         for path in places {
             match Config::read(&path, trust) {
-                Err(ConfigError::Unreadable { error, .. })
-                    if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(ConfigError::Unreadable { error, .. }) if is_missing(&error) => {}
                 read => return read.map(|config| Some((path, config))),
             }
         }
@@ -128,18 +128,19 @@ impl Config {
 
     /// Keys by which this one differs from that of the start, and that only the next start obeys.
     pub fn needs_restart(&self, start: &Config) -> Vec<&'static str> {
-        let (capture, output) = (&self.capture, &self.output);
+        let capture = &self.capture;
         let keys = [
             ("[capture] ring", capture.ring_bytes != start.capture.ring_bytes),
             ("[capture] open_probe", capture.open_probe != start.capture.open_probe),
-            ("[output] mode", output.mode != start.output.mode),
-            ("[output] group", output.group != start.output.group),
-            ("[output] status_every", output.status_every != start.output.status_every),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
 
     fn read(path: &Path, trust: &Trust) -> Result<Config, ConfigError> {
+        // Without a file there is nothing to trust or to distrust.
+        if let Some(error) = path.metadata().err().filter(is_missing) {
+            return Err(ConfigError::Unreadable { path: path.to_owned(), error });
+        }
         let trusted = trust.check_configuration(path);
         trusted.map_err(|problem| ConfigError::Untrusted { path: path.to_owned(), problem })?;
         let text =
@@ -189,6 +190,11 @@ impl Config {
     }
 }
 
+/// Whether there is no such file, whatever may be done to it.
+fn is_missing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
 fn text(path: &Path) -> std::io::Result<String> {
     // A FIFO must not hold up the start.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
@@ -212,30 +218,11 @@ fn told(message: &str) -> String {
     let Some(odd) = words.next().filter(|_| unknown) else { return message };
     let key = if message.starts_with("unknown field") { "key" } else { "word" };
     let expected: Vec<&str> = words.collect();
-    let nearest = expected.iter().min_by_key(|word| distance(odd, word));
-    let near = nearest.filter(|word| distance(odd, word) <= 1 + odd.chars().count() / 3);
+    let near = nearest(odd, expected.iter().copied());
     match near {
-        Some(near) => format!("unknown {key} `{odd}`; `{near}` is near"),
+        Some(near) => format!("unknown {key} `{odd}`; did you mean `{near}`?"),
         None => format!("unknown {key} `{odd}`; there are {}", expected.join(", ")),
     }
-}
-
-/// How many letters have to change to make one word the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (to, &above) in b.iter().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(from != *to)).min(above + 1).min(left + 1);
-            diagonal = above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -298,8 +285,9 @@ mod tests {
         assert_eq!(config.output, output);
         assert_eq!(parse("").unwrap(), Config::default());
         let start = Config::default();
-        let keys = ["[capture] ring", "[output] mode", "[output] group", "[output] status_every"];
-        assert_eq!(config.needs_restart(&start), keys);
+        assert_eq!(config.needs_restart(&start), ["[capture] ring"]);
+        let probe = parse("[capture]\nopen_probe = \"lsm\"\n[output]\nmode = \"0640\"").unwrap();
+        assert_eq!(probe.needs_restart(&start), ["[capture] open_probe"]);
         assert_eq!(config.needs_restart(&config), [""; 0]);
     }
 
@@ -316,9 +304,9 @@ mod tests {
         for (text, told) in [
             (
                 "[[clasifier]]\nbundled = true",
-                ", line 1: unknown key `clasifier`; `classifier` is near",
+                ", line 1: unknown key `clasifier`; did you mean `classifier`?",
             ),
-            ("\n[plugins]\nmemry = 1", ", line 3: unknown key `memry`; `memory` is near"),
+            ("\n[plugins]\nmemry = 1", ", line 3: unknown key `memry`; did you mean `memory`?"),
             ("[capture]\nzzz = 1", ", line 2: unknown key `zzz`; there are ring, open_probe"),
             ("[plugins]\non_failure = \"halt\"", "unknown word `halt`; there are continue, stop"),
             (
@@ -332,7 +320,7 @@ mod tests {
             ("[[classifier]]\npath = \"a\"\nbundled = true", "either `path"),
             (
                 "[[classifier]]\npath = \"a\"\nallow = [\"file-heads\"]",
-                "unknown word `file-heads`; `file-head` is near",
+                "unknown word `file-heads`; did you mean `file-head`?",
             ),
             ("[[classifier]]\npath = 7", "line 2"),
             ("[classifier]\npath = \"a\"", "line 1"),
@@ -374,12 +362,5 @@ mod tests {
         assert!(told.contains("/nonexistent/config.toml"), "{told}");
         let told = Config::load(Some(Path::new("/")), &trust).unwrap_err().to_string();
         assert!(told.contains("no regular file"), "{told}");
-    }
-
-    #[test]
-    fn words_that_are_near() {
-        assert_eq!(distance("memry", "memory"), 1);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Document, text_of};
+use crate::counted::counted;
 use crate::event::{Timestamp, schema};
 use crate::printable::printable;
 
@@ -245,7 +246,10 @@ impl Probe {
         }
         for program in &self.programs {
             if let Some(count) = program.verified_instructions {
-                more(program.name, &format!("{count} instructions verified, of 1000000"));
+                more(
+                    program.name,
+                    &format!("{} verified, of 1000000", counted(count, "instruction")),
+                );
             }
         }
     }

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Document, text_of};
+use crate::counted::counted;
 use crate::event::{
     Arguments, ClassifiedEvent, EnrichedWhat, Field, FileType, OpenedFile, Redact, Shown,
     Timestamp, Verdict, schema,
@@ -442,8 +443,13 @@ impl Document for Profile {
             self.statistics;
         let _ = writeln!(
             text,
-            "{}, {} s: {total_events} events, {libraries_loaded} libraries, {files_accessed} files opened, {events_lost} events lost",
-            self.generated_at, self.duration_seconds
+            "{}, {} s: {}, {}, {} opened, {} lost",
+            self.generated_at,
+            self.duration_seconds,
+            counted(total_events, "event"),
+            counted(libraries_loaded, "library"),
+            counted(files_accessed, "file"),
+            counted(events_lost, "event"),
         );
         if !self.libraries.is_empty() {
             text.push_str("\nLibraries\n");

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Document, Paths, Shared, text_of};
+use crate::counted::counted;
 use crate::event::{ClassifiedEvent, EnrichedWhat, Field, Redact, Shown, Timestamp, schema};
 use crate::printable::printable;
 
@@ -77,8 +78,7 @@ impl Coverage {
         let missing = match self.unreadable_processes {
             // The look itself was cut short.
             0 => "not every process was looked at".to_owned(),
-            1 => "1 process could not be looked into, or not wholly".to_owned(),
-            many => format!("{many} processes could not be looked into, or not wholly"),
+            many => format!("{} could not be looked into, or not wholly", counted(many, "process")),
         };
         (!self.complete).then_some(missing)
     }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Timestamp;
+use crate::counted::counted;
 
 /// Events that are missing from the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,8 @@ pub struct PluginFailure {
 impl std::fmt::Display for PluginFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let PluginFailure { plugin, kind, cause, count, action } = self;
-        write!(f, "plugin {plugin} failed {count} times as a {kind}: {cause}; {action}")
+        let times = counted(*count, "time");
+        write!(f, "plugin {plugin} failed {times} as a {kind}: {cause}; {action}")
     }
 }
 
@@ -91,9 +93,11 @@ pub struct StatusPlugin {
 impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Status { received, shown, filtered, lost, plugin_failures, .. } = self;
+        let (shown, received) = (counted(*shown, "event"), counted(*received, "record"));
+        let failures = counted(*plugin_failures, "plugin failure");
         write!(
             f,
-            "{shown} events shown, {filtered} filtered, {lost} lost; {received} records received; {plugin_failures} plugin failures"
+            "{shown} shown, {filtered} filtered, {lost} lost; {received} received; {failures}"
         )?;
         let plugins =
             self.plugins.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.version));

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use chrono::DateTime;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::counted::counted;
 use crate::event::{FileType, Notice, RedactedEvent, RedactedWhat, Timestamp};
 use crate::printable::printable;
 
@@ -67,12 +68,16 @@ impl Table {
         let (at, kind, text) = match notice {
             Notice::EventsLost(at, loss) => {
                 let about = if loss.exact { "" } else { "perhaps " };
-                (*at, "lost", format!("{about}{} events: {}", loss.count, loss.cause))
+                (*at, "lost", format!("{about}{}: {}", counted(loss.count, "event"), loss.cause))
             }
             Notice::PluginFailed(at, failure) => {
                 let text = format!(
-                    "{} {} failed {} times: {}; {}",
-                    failure.kind, failure.plugin, failure.count, failure.cause, failure.action
+                    "{} {} failed {}: {}; {}",
+                    failure.kind,
+                    failure.plugin,
+                    counted(failure.count, "time"),
+                    failure.cause,
+                    failure.action
                 );
                 (*at, "fail", text)
             }

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::sync::oneshot;
 
-use super::{Line, Sink};
-use crate::output::Target;
+use super::{Line, Sink, Word};
+use crate::output::{NewFile, Target};
 use crate::plugin::Plugins;
 use crate::say::Say;
 use crate::source::Source;
@@ -25,6 +26,36 @@ pub struct Reloaded {
     pub plugins: Plugins,
     /// Keys of the configuration that were changed, and that only the next start obeys.
     pub needs_restart: Vec<&'static str>,
+    /// What is to be done with the output.
+    pub output: OutputSettings,
+}
+
+/// `[output]` of the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputSettings {
+    /// What a new file is given.
+    pub new: NewFile,
+    /// How often `status` comes.
+    pub status_every: Option<Duration>,
+}
+
+impl OutputSettings {
+    /// What is another setting now, a line for each.
+    fn changes(&self, before: &OutputSettings) -> Vec<String> {
+        let mut changes = Vec::new();
+        if self.new.mode != before.new.mode {
+            changes.push(format!("now [output] mode is {:04o}: for new files", self.new.mode));
+        }
+        if self.new.gid != before.new.gid {
+            let gid = self.new.gid.map_or_else(|| "not set".to_owned(), |gid| gid.to_string());
+            changes.push(format!("now the group of [output] is {gid}: for new files"));
+        }
+        if self.status_every != before.status_every {
+            let every = self.status_every.map_or_else(|| "off".to_owned(), |it| format!("{it:?}"));
+            changes.push(format!("now [output] status_every is {every}"));
+        }
+        changes
+    }
 }
 
 /// Opens and loads again what the run was started with.
@@ -35,6 +66,8 @@ pub struct Hangup {
     loading: Option<oneshot::Receiver<anyhow::Result<Reloaded>>>,
     /// Asked for once more while it was loading.
     again: bool,
+    /// What holds for the output.
+    output: OutputSettings,
 }
 
 impl fmt::Debug for Hangup {
@@ -45,8 +78,8 @@ impl fmt::Debug for Hangup {
 
 impl Hangup {
     /// `reopen` is None where the output is no file that was named.
-    pub fn new(reopen: Option<Reopen>, reload: Reload) -> Hangup {
-        Hangup { reopen, reload, loading: None, again: false }
+    pub fn new(reopen: Option<Reopen>, reload: Reload, output: OutputSettings) -> Hangup {
+        Hangup { reopen, reload, loading: None, again: false, output }
     }
 
     /// Opens the output anew and begins to load the plugins. What fails stays as it was, and is told.
@@ -89,6 +122,7 @@ impl Hangup {
         &mut self,
         line: &mut Line<S>,
         source: &mut Source,
+        word: &mut Word,
         loaded: anyhow::Result<Reloaded>,
     ) -> bool {
         if std::mem::take(&mut self.again) {
@@ -96,19 +130,32 @@ impl Hangup {
             self.load(line.say);
             return false;
         }
-        let replaced = loaded.and_then(|next| replace(line, source, next));
+        let replaced = loaded.and_then(|next| {
+            let output = next.output;
+            replace(line, source, next, &output.changes(&self.output))?;
+            if output.status_every != self.output.status_every {
+                word.come_every(output.status_every);
+            }
+            self.output = output;
+            Ok(())
+        });
         replaced.map_err(|error| stays(line.say, &error)).is_ok()
     }
 }
 
-fn replace<S>(line: &mut Line<S>, source: &mut Source, next: Reloaded) -> anyhow::Result<()> {
+fn replace<S>(
+    line: &mut Line<S>,
+    source: &mut Source,
+    next: Reloaded,
+    of_output: &[String],
+) -> anyhow::Result<()> {
     // The kernel first: what it sends too much is sorted out behind it, what it does not send is missing.
     source.set_interest(next.plugins.interest())?;
     let changes = line.plugins.replace(next.plugins);
-    if changes.is_empty() && next.needs_restart.is_empty() {
+    if changes.is_empty() && of_output.is_empty() && next.needs_restart.is_empty() {
         line.say.info("reloaded: nothing changed");
     }
-    for change in changes {
+    for change in changes.iter().chain(of_output) {
         line.say.info(format_args!("reloaded: {change}"));
     }
     for key in next.needs_restart {
@@ -119,4 +166,38 @@ fn replace<S>(line: &mut Line<S>, source: &mut Source, next: Reloaded) -> anyhow
 
 fn stays(say: Say, error: &anyhow::Error) {
     say.error(format_args!("the plugins stay as they are: {error:#}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_of_the_output_that_changed_is_named() {
+        let before = OutputSettings::default();
+        let every = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(before.changes(&before), [""; 0]);
+        for (new, status_every, said) in [
+            (
+                NewFile { mode: 0o640, ..before.new },
+                None,
+                "now [output] mode is 0640: for new files",
+            ),
+            (
+                NewFile { gid: Some(4), ..before.new },
+                None,
+                "now the group of [output] is 4: for new files",
+            ),
+            (before.new, every(60), "now [output] status_every is 60s"),
+        ] {
+            let after = OutputSettings { new, status_every };
+            assert_eq!(after.changes(&before), [said]);
+            assert_eq!(before.changes(&after).len(), 1);
+        }
+        let all =
+            OutputSettings { new: NewFile { mode: 0o644, gid: Some(7) }, status_every: every(1) };
+        assert_eq!(all.changes(&before).len(), 3);
+        assert_eq!(before.changes(&all)[1], "now the group of [output] is not set: for new files");
+        assert_eq!(before.changes(&all)[2], "now [output] status_every is off");
+    }
 }

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
 use crate::interest::Interest;
 use crate::plugin::Plugins;
-use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal, Wanted};
+use crate::reader::{
+    HeadAnswer, HeadQuestion, LookedAt, MaybeReader, News, Reader, Refusal, Wanted,
+    may_be_readers_open,
+};
 use crate::stats::Usage;
 use crate::stop::Stop;
 
@@ -131,9 +134,9 @@ impl<'a> Heads<'a> {
     ) -> Heads<'a> {
         let until = Instant::now() + WAIT;
         let wanted = events.iter().enumerate().filter_map(|(at, event)| match &event.what {
-            EnrichedWhat::FileOpen { file, .. } => {
+            EnrichedWhat::FileOpen { file, flags } => {
                 let wanted = plugins.wants_head(file) && !is_remote(file);
-                wanted.then(|| (at, question(&event.process, file)))
+                wanted.then(|| (at, question(&event.process, file, *flags)))
             }
             _ => None,
         });
@@ -151,8 +154,9 @@ impl<'a> Heads<'a> {
         at: usize,
         process: &'b ProcessFacts,
         file: &'b OpenedFile,
+        flags: u32,
     ) -> HeadOf<'a, 'b> {
-        HeadOf { heads: self, at, process, file, missed: false }
+        HeadOf { heads: self, at, process, file, flags, missed: false }
     }
 }
 
@@ -163,6 +167,7 @@ pub(super) struct HeadOf<'a, 'b> {
     at: usize,
     process: &'b ProcessFacts,
     file: &'b OpenedFile,
+    flags: u32,
     /// There is no answer, which was told.
     missed: bool,
 }
@@ -176,12 +181,20 @@ impl crate::plugin::Heads for HeadOf<'_, '_> {
             Some(Ok(head)) => (head, HeadOutcome::Read),
             Some(Err(Refusal::Gone)) => (&[], HeadOutcome::Gone),
             Some(Err(Refusal::Denied)) => (&[], HeadOutcome::Denied),
+            Some(Err(Refusal::OtherTracer)) => (&[], HeadOutcome::NotNeeded),
             None => (&[], HeadOutcome::Late),
         }
     }
 
     fn size(&mut self) -> Option<u64> {
-        if is_remote(self.file) { None } else { self.answer()?.size }
+        if is_remote(self.file) {
+            return None;
+        }
+        let answer = self.answer()?;
+        // Nobody looked, so it is what the kernel said at the open.
+        let not_looked_at = answer.head == Err(Refusal::OtherTracer);
+        let size = answer.size;
+        if not_looked_at { Some(self.file.size) } else { size }
     }
 }
 
@@ -190,10 +203,10 @@ impl HeadOf<'_, '_> {
         let Heads { from, until, fetched } = self.heads;
         let answer = fetched.entry(self.at).or_insert_with(|| {
             // Nobody expected this plugin to ask.
-            from.ask(&[question(self.process, self.file)], *until).pop().flatten()
+            from.ask(&[question(self.process, self.file, self.flags)], *until).pop().flatten()
         });
         if answer.is_none() && !std::mem::replace(&mut self.missed, true) {
-            from.unanswered(&question(self.process, self.file).file);
+            from.unanswered(&question(self.process, self.file, self.flags).file);
         }
         answer.as_ref()
     }
@@ -202,8 +215,8 @@ impl HeadOf<'_, '_> {
 /// All files of these events whose beginnings may be looked at.
 fn opened(events: &[EnrichedEvent]) -> Vec<Wanted> {
     let files = events.iter().filter_map(|event| match &event.what {
-        EnrichedWhat::FileOpen { file, .. } => {
-            (!is_remote(file)).then(|| question(&event.process, file))
+        EnrichedWhat::FileOpen { file, flags } => {
+            (!is_remote(file)).then(|| question(&event.process, file, *flags))
         }
         _ => None,
     });
@@ -214,9 +227,12 @@ fn is_remote(file: &OpenedFile) -> bool {
     file.foreign_user_ns || REMOTE.contains(&file.sb_magic)
 }
 
-fn question(process: &ProcessFacts, file: &OpenedFile) -> Wanted {
+fn question(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> Wanted {
+    let key = process.key;
+    let maybe_reader =
+        may_be_readers_open(flags).then_some(MaybeReader { pid: key.tgid, start_ns: key.start_ns });
     let question = HeadQuestion {
-        pid: process.key.tgid,
+        pid: key.tgid,
         nameless: file.path.deleted || file.path.unreachable || file.path.pseudo,
         mount_ns: process.mount_ns,
         root: process.root,
@@ -226,5 +242,5 @@ fn question(process: &ProcessFacts, file: &OpenedFile) -> Wanted {
         ctime_ns: file.ctime_ns,
         sb_magic: file.sb_magic,
     };
-    Wanted { file: question, uid: process.uid, size: file.size }
+    Wanted { file: question, uid: process.uid, size: file.size, maybe_reader }
 }

@@ -127,7 +127,14 @@ impl AskHeads for KeptHeads {
     }
 
     fn opened(&mut self, files: &[Wanted], until: Instant) {
-        let mut now = HashSet::new();
+        // A classifier has just asked for these: one look is enough, however young the file is.
+        let kept = self.kept.borrow();
+        let read = kept
+            .heads
+            .iter()
+            .filter(|(_, answer)| answer.as_ref().is_some_and(|answer| answer.head.is_ok()));
+        let mut now: HashSet<u64> = read.map(|(file, _)| self.hash.hash_one(which(file))).collect();
+        drop(kept);
         let unknown = files.iter().filter(|wanted| {
             let key = self.hash.hash_one(which(&wanted.file));
             self.known.get(&key) != Some(&true) && now.insert(key)
@@ -346,9 +353,9 @@ impl<K: Clone + Eq + Hash, V> Remembered<K, V> {
     }
 }
 
-/// Whether an answer is one for the file, and not only for this moment.
+/// Whether an answer is one for the file, and not only for this moment or this process.
 fn holds(answer: &HeadAnswer) -> bool {
-    !matches!(answer.head, Err(Refusal::Gone))
+    !matches!(answer.head, Err(Refusal::Gone | Refusal::OtherTracer))
 }
 
 fn which(file: &HeadQuestion) -> WhichFile {

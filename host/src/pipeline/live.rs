@@ -133,7 +133,8 @@ impl<S: Sink> Live<S> {
                     () = self.hangup.take(&mut self.line) => {}
                 },
                 loaded = self.hangup.loaded() => {
-                    if self.hangup.replace(&mut self.line, &mut self.source, loaded)
+                    if self.hangup.replace(
+                        &mut self.line, &mut self.source, &mut self.word, loaded)
                         && let Some(recorder) = &mut self.recorder
                     {
                         recorder.interest(self.line.plugins.interest());

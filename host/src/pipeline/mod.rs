@@ -20,7 +20,7 @@ mod status;
 pub use clock::wall_now;
 pub use coverage::Coverage;
 pub use family::Family;
-pub use hangup::{Hangup, Reload, Reloaded, Reopen};
+pub use hangup::{Hangup, OutputSettings, Reload, Reloaded, Reopen};
 pub use heads::{AskHeads, Looked, ReaderHeads};
 pub use kept_heads::{Asked, Kept, KeptHeads, Missing, RecordedHeads};
 pub use live::{Live, Outcome, Why, meet_reader};
@@ -203,7 +203,7 @@ fn judge(
 ) -> Option<ClassifiedEvent> {
     let verdict = match &event.what {
         EnrichedWhat::FileOpen { file, flags } => {
-            let mut head = heads.of(at, &event.process, file);
+            let mut head = heads.of(at, &event.process, file, *flags);
             Some(plugins.classify(event.process.uid, file, *flags, &mut head))
         }
         _ => None,

@@ -33,6 +33,12 @@ impl Word {
         }
     }
 
+    /// From now on `status` comes so often; None: only when it is asked for.
+    pub(super) fn come_every(&mut self, every: Option<Duration>) {
+        self.every = every;
+        self.next_status = every.map(|every| Instant::now() + every);
+    }
+
     /// Status is wanted now.
     pub(super) fn ask(&mut self) {
         self.asked = true;
@@ -115,6 +121,11 @@ mod tests {
         assert!(word.status_is_due(now + every));
         assert_eq!(word.next(), Some(now + 2 * every));
         assert!(!word.status_is_due(now + every));
+        // A reload says otherwise.
+        word.come_every(None);
+        assert_eq!((word.next(), word.status_is_due(now + 9 * every)), (None, false));
+        word.come_every(Some(every / 2));
+        assert!(word.next().is_some_and(|next| next < now + every));
         let mut never = Word::new(None, false);
         assert_eq!((never.next(), never.status_is_due(now + every)), (None, false));
     }

@@ -1,5 +1,6 @@
 //! The bounds of what plugins answer.
 
+use crate::counted::counted;
 use crate::event::Label;
 
 const MOST_LABELS: usize = 16;
@@ -20,7 +21,10 @@ pub(super) fn check_word(text: &str) -> Result<(), String> {
 /// Labels of one answer; of two with one name the first one counts.
 pub(super) fn labels(given: Vec<(String, String)>) -> Result<Vec<Label>, String> {
     if given.len() > MOST_LABELS {
-        return Err(format!("{} labels, at most {MOST_LABELS} are allowed", given.len()));
+        return Err(format!(
+            "{}, at most {MOST_LABELS} are allowed",
+            counted(given.len(), "label")
+        ));
     }
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let mut labels: Vec<Label> = Vec::with_capacity(given.len());

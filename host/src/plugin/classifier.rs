@@ -1,7 +1,7 @@
 //! The chain of classifiers: what is this file.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -20,6 +20,8 @@ use crate::event::{FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict,
 const SETS: usize = 8192;
 /// Bytes of labels that are remembered.
 const LABEL_BYTES: usize = 2 << 20;
+/// Verdicts on files that have changed too recently to remember them.
+const MOST_RECENT: usize = 64;
 
 pub(super) struct Classifier;
 
@@ -47,6 +49,9 @@ pub(super) struct Classifiers {
     verdicts: Cache<Arc<Verdict>>,
     /// Verdicts without labels: there are few, and many files share one.
     plain: Vec<Arc<Verdict>>,
+    /// The last verdicts that are not remembered, as the file may change unseen. They hold for an open that brings no
+    /// head with it: what another tracer's reader opens, a process has just opened.
+    recent: VecDeque<(Key, Verdict)>,
     prediction: Prediction,
     /// Wall clock of a replay, in nanoseconds; None: the machine's.
     pub(super) now_ns: Option<i128>,
@@ -63,6 +68,7 @@ impl Classifiers {
             members,
             verdicts: if remember { Cache::new(SETS, LABEL_BYTES) } else { Cache::none() },
             plain: Vec::new(),
+            recent: VecDeque::new(),
             prediction: Prediction { possible: may_ask_for_heads, seen: HashMap::new() },
             now_ns: None,
         }
@@ -85,18 +91,28 @@ impl Classifiers {
         if !emptied && let Some(verdict) = self.verdicts.get(key) {
             return Verdict::clone(verdict);
         }
-        let (verdict, sure) = self.ask(uid, file, heads);
-        self.prediction.learn(file.path.file_name(), verdict.head != HeadOutcome::NotNeeded);
+        let Asked { verdict, sure, head } = self.ask(uid, file, heads);
+        self.prediction.learn(file.path.file_name(), head.is_some());
+        if head == Some(HeadOutcome::NotNeeded) {
+            // Another tracer's reader opened it. What is said without the head holds for this open alone.
+            let known = self.recent.iter().find(|(known, _)| *known == key);
+            let known = known.map(|(_, known)| Verdict { head: verdict.head, ..known.clone() });
+            return known.unwrap_or(verdict);
+        }
         let came = matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read);
-        let now_ns = self.now_ns.unwrap_or_else(wall_ns);
-        if sure && came && !emptied && is_settled(file.ctime_ns, now_ns) {
-            self.remember(key, &verdict);
+        if sure && came && !emptied {
+            if is_settled(file.ctime_ns, self.now_ns.unwrap_or_else(wall_ns)) {
+                self.remember(key, &verdict);
+            } else {
+                self.remember_for_now(key, &verdict);
+            }
         }
         verdict
     }
 
-    /// The verdict, and whether every classifier that was asked answered.
-    fn ask(&mut self, uid: u32, file: &OpenedFile, heads: &mut dyn Heads) -> (Verdict, bool) {
+    /// Asks one after the other, until one knows the type.
+    fn ask(&mut self, uid: u32, file: &OpenedFile, heads: &mut dyn Heads) -> Asked {
+        let mut asked_for_head = None;
         let mut verdict = Verdict {
             file_type: FileType::Unknown,
             labels: Vec::new(),
@@ -116,7 +132,8 @@ impl Classifiers {
                 sure = false;
                 continue;
             };
-            verdict.head = head.unwrap_or(verdict.head);
+            asked_for_head = head.or(asked_for_head);
+            verdict.head = asked_for_head.unwrap_or_default();
             let Some((file_type, labels)) = answer else { continue };
             // An object has each name once: the first plugin's word stays.
             let known = verdict.labels.len();
@@ -132,13 +149,21 @@ impl Classifiers {
                 break;
             }
         }
-        (verdict, sure)
+        Asked { verdict, sure, head: asked_for_head }
     }
 
     fn key(&self, file: &OpenedFile) -> Key {
         let path = &file.path;
         let place = (&path.bytes, path.unreachable, path.deleted, path.pseudo);
         self.verdicts.key((file.dev, file.inode, file.ctime_ns, file.size, place))
+    }
+
+    fn remember_for_now(&mut self, key: Key, verdict: &Verdict) {
+        self.recent.retain(|(known, _)| *known != key);
+        if self.recent.len() >= MOST_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((key, verdict.clone()));
     }
 
     fn remember(&mut self, key: Key, verdict: &Verdict) {
@@ -159,6 +184,15 @@ impl Classifiers {
         });
         self.verdicts.put(key, shared, 0);
     }
+}
+
+/// What the classifiers said.
+struct Asked {
+    verdict: Verdict,
+    /// Every classifier that was asked answered.
+    sure: bool,
+    /// What became of the head, if one asked for it.
+    head: Option<HeadOutcome>,
 }
 
 type Judged = (Option<FileType>, Vec<Label>);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::counted::counted;
+
 /// Bytes of a line that are kept.
 const LINE: usize = 1024;
 
@@ -95,7 +97,10 @@ impl Log {
     pub(super) fn take(&mut self) -> Vec<(Level, String)> {
         let mut lines = std::mem::take(&mut self.waiting);
         if std::mem::take(&mut self.dropped) && !std::mem::replace(&mut self.told, true) {
-            lines.push((Level::Warn, format!("says more than {} lines in a second", self.most)));
+            lines.push((
+                Level::Warn,
+                format!("says more than {} in a second", counted(self.most, "line")),
+            ));
         }
         lines
     }

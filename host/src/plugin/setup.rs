@@ -13,6 +13,7 @@ use super::member::{Kind, Member, Runtime};
 use super::passwd;
 use super::ticker::Ticker;
 use super::trust::{Origin, Trust};
+use crate::counted::counted;
 use crate::interest::Interest;
 use crate::stop::Stop;
 
@@ -296,9 +297,11 @@ pub(super) fn changes(before: &super::Plugins, after: &super::Plugins) -> Vec<St
     changes.extend(new.map(|plugin| format!("now {plugin}")));
     if before.interest != after.interest {
         let Interest { suffixes, names, libraries } = &after.interest;
-        let (suffixes, names, libraries) = (suffixes.len(), names.len(), libraries.len());
         changes.push(format!(
-            "now {suffixes} suffixes, {names} names and {libraries} libraries are watched"
+            "now watching {}, {} and {}",
+            counted(suffixes.len(), "suffix"),
+            counted(names.len(), "name"),
+            counted(libraries.len(), "library")
         ));
     }
     changes.extend(after.limits.changes(&before.limits));

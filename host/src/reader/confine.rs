@@ -5,7 +5,8 @@ use std::io;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 /// Enough to look into other processes and to read any file, and for nothing else.
-const KEPT: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH);
+pub(super) const KEPT: CapabilitySet =
+    CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH);
 
 /// Drops everything but [`KEPT`], for good.
 pub(super) fn reader() -> io::Result<()> {

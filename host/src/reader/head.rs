@@ -27,6 +27,10 @@ const BCACHEFS: u32 = 0xca45_1a4e;
 pub(super) const WITHOUT_DEVICE: [(u32, &str); 3] =
     [(OVERLAYFS, "overlay"), (BTRFS, "btrfs"), (BCACHEFS, "bcachefs")];
 
+/// How the beginning of a file is opened; `other_tracer` recognises another tracer's reader by it.
+pub(super) const READS: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
 /// Answers one question.
 pub(super) fn read(wanted: &Wanted, places: &mut Places) -> HeadAnswer {
     match found(wanted, places) {
@@ -210,10 +214,9 @@ pub(super) fn dev(stat: &Statx) -> u32 {
 
 fn beginning(file: &OwnedFd) -> Result<Vec<u8>, Refusal> {
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     // Without O_NOATIME a look changes the file; only its owner may ask for that.
-    let opened = openat(CWD, &path, flags | OFlags::NOATIME, Mode::empty())
-        .or_else(|_| openat(CWD, &path, flags, Mode::empty()));
+    let opened = openat(CWD, &path, READS | OFlags::NOATIME, Mode::empty())
+        .or_else(|_| openat(CWD, &path, READS, Mode::empty()));
     let file = opened.map_err(|_ignored| Refusal::Denied)?;
     let mut head = vec![0; HEAD_BYTES];
     let mut filled = 0;
@@ -254,7 +257,7 @@ mod tests {
             ctime_ns: ctime_ns(&stat),
             sb_magic,
         };
-        let wanted = Wanted { file, uid: 0, size: stat.stx_size };
+        let wanted = Wanted { file, uid: 0, size: stat.stx_size, maybe_reader: None };
         (dir, stat, wanted)
     }
 

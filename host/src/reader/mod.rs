@@ -8,9 +8,11 @@ mod enough;
 mod head;
 mod hung;
 mod kin;
+mod links;
 mod look;
 mod mounts;
 mod nursery;
+mod other_tracer;
 mod places;
 mod process;
 mod protocol;
@@ -19,10 +21,13 @@ mod scan;
 mod secrets;
 mod serve;
 
+pub use links::resolve_links;
 pub use nursery::Nursery;
+pub use other_tracer::may_be_readers_open;
 pub use process::{News, Reader};
 pub use protocol::{
-    Descriptor, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, Refusal, SeenProcess, Wanted,
+    Descriptor, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, MaybeReader, Refusal,
+    SeenProcess, Wanted,
 };
 
 /// What a plugin would see of a file that begins with these bytes.

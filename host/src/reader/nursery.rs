@@ -20,7 +20,7 @@ use rustix::net::{
 };
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, setpgid, waitpid};
 
-use super::{confine, serve};
+use super::{confine, other_tracer, serve};
 
 /// How long the making of a reader may take.
 const BIRTH: Duration = Duration::from_secs(2);
@@ -121,8 +121,8 @@ fn ask(nursery: BorrowedFd<'_>, end: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Forks a reader for each socket that comes, and answers with its process id, until the tracer closes its end.
 fn run(control: &OwnedFd) -> io::Result<()> {
-    // Its command line is the tracer's; a name helps whoever looks at it, nothing depends on it.
-    let _ = rustix::thread::set_name(c"crypto-tracer-r");
+    // Its command line is the tracer's; a name helps whoever looks at it, and other tracers know it by that.
+    let _ = rustix::thread::set_name(other_tracer::NAME);
     // SAFETY: ignoring SIGCHLD installs no handler; it makes the kernel forget readers that ended.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     confine::reader()?;

@@ -46,6 +46,17 @@ pub struct Wanted {
     pub uid: u32,
     /// Size in bytes when it was opened.
     pub size: u64,
+    /// The process that opened it, where it may be another tracer's reader: then the file is not read for it.
+    pub maybe_reader: Option<MaybeReader>,
+}
+
+/// A process that opened a file as a reader does.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct MaybeReader {
+    /// Process id.
+    pub pid: u32,
+    /// When it started, in nanoseconds of the boot clock.
+    pub start_ns: u64,
 }
 
 /// The answer, as far as a plugin may see it.
@@ -57,6 +68,12 @@ pub struct HeadAnswer {
     pub size: Option<u64>,
 }
 
+impl HeadAnswer {
+    /// To an open by another tracer's reader.
+    pub(super) const OF_OTHER_TRACER: HeadAnswer =
+        HeadAnswer { head: Err(Refusal::OtherTracer), size: None };
+}
+
 /// Why there is no head.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub enum Refusal {
@@ -64,6 +81,8 @@ pub enum Refusal {
     Gone,
     /// It may not be read.
     Denied,
+    /// Another tracer's reader opened it, for the sake of another open.
+    OtherTracer,
 }
 
 /// A process and its parent.

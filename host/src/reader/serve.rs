@@ -4,8 +4,9 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use super::aside::Aside;
+use super::other_tracer::OtherTracers;
 use super::places::Places;
-use super::protocol::{Answer, Question, receive, send};
+use super::protocol::{Answer, HeadAnswer, Question, receive, send};
 use super::{cgroup, head, kin, look, scan};
 use crate::stats::Usage;
 
@@ -13,6 +14,7 @@ use crate::stats::Usage;
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
     let aside = Aside::default();
     let mut places = Places::new(aside.clone());
+    let mut others = OtherTracers::default();
     loop {
         let question = match receive(&socket) {
             Ok(question) => question,
@@ -22,7 +24,10 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
         let answer = match question {
             Question::Heads { number, files } => {
                 for file in &files {
-                    let head = head::read(file, &mut places);
+                    let head = match file.maybe_reader {
+                        Some(process) if others.has(process) => HeadAnswer::OF_OTHER_TRACER,
+                        _ => head::read(file, &mut places),
+                    };
                     send(&socket, &Answer::Head { number, head })?;
                 }
                 continue;

@@ -11,7 +11,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 use zerocopy::FromBytes;
 
 use super::{Kinds, error::Error, object::Object};
-use crate::{boot, interest::Interest};
+use crate::{boot, counted::counted, interest::Interest};
 
 /// A file that is everywhere, and its name.
 const FILE: (&str, &str) = ("/proc/self/status", "status");
@@ -89,7 +89,8 @@ fn only(mut told: Vec<Told>, kind: u16, what: &str) -> Result<Told, String> {
         (Some(one), 0) if one.0.kind == kind => Ok(one),
         (None, _) => Err(format!("it is attached, but was not called for {what} of this process")),
         (Some(_), others) => {
-            Err(format!("{what} of this process was told {} times", others.saturating_add(1)))
+            let times = counted(others.saturating_add(1), "time");
+            Err(format!("{what} of this process was told {times}"))
         }
     }
 }

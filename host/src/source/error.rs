@@ -20,9 +20,9 @@ pub enum Error {
          outside, as the system's root"
     )]
     UserNamespace,
-    /// The kernel is too old, or made without what is needed.
+    /// The kernel does not have what is needed.
     #[error(
-        "this kernel cannot be traced: {lacks} (needed: x86-64, Linux 5.17 or newer, with BTF)"
+        "this kernel cannot be traced: {lacks} (needed: x86-64, BTF, and BPF as in Linux 5.17)"
     )]
     Kernel {
         /// What it lacks.
@@ -85,7 +85,7 @@ impl Error {
             ),
             Error::Kernel { lacks } => (
                 format!("this kernel cannot be traced: {lacks}"),
-                "trace on x86-64 with Linux 5.17 or newer, built with CONFIG_DEBUG_INFO_BTF",
+                "trace on x86-64 with CONFIG_DEBUG_INFO_BTF and BPF as in Linux 5.17, as RHEL 9.2 and later have it too",
             ),
             Error::Option(_) | Error::UnknownProbe { .. } => {
                 (self.to_string(), "give another value, or none")

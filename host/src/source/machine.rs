@@ -6,11 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use rustix::thread::CapabilitySet;
 
 use super::error::Error;
+use super::offsets::Layout;
 
 /// Where the kernel tells its types.
 pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
-/// The oldest kernel that has everything, `bpf_loop` above all.
-const OLDEST: (u32, u32) = (5, 17);
 /// The inode number that the first pid namespace has on every kernel (`PROC_PID_INIT_INO`).
 const FIRST_PID_NS: u64 = 0xEFFF_FFFC;
 
@@ -49,7 +48,7 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn look() -> Machine {
         let name = rustix::system::uname();
-        let release = name.release().to_string_lossy().into_owned();
+        let release = release();
         let model = name.version().to_string_lossy().into_owned();
         let text = |path: String| fs::read_to_string(path).ok();
         let lockdown = text(format!("{SECURITY}/lockdown"));
@@ -120,10 +119,6 @@ pub(super) fn check_kernel() -> Result<(), Error> {
         let lacks = format!("it runs on {}", std::env::consts::ARCH);
         return Err(Error::Kernel { lacks });
     }
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    if version(&release).is_some_and(|found| found < OLDEST) {
-        return Err(Error::Kernel { lacks: format!("it is Linux {release}") });
-    }
     if !std::path::Path::new(BTF_PATH).exists() {
         let lacks = format!("it is made without BTF ({BTF_PATH} is missing)");
         return Err(Error::Kernel { lacks });
@@ -131,10 +126,20 @@ pub(super) fn check_kernel() -> Result<(), Error> {
     Ok(())
 }
 
-/// Major and minor number of a release such as `6.1.0-13-amd64`.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut parts = release.split(|c: char| !c.is_ascii_digit());
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+/// Refuses a kernel without the functions that the programs call. Its release is for the message alone.
+pub(super) fn check_helpers(release: &str, layout: &Layout) -> Result<(), Error> {
+    let missing = &layout.missing_helpers;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let s = if missing.len() == 1 { "" } else { "s" };
+    let lacks = format!("Linux {release} does not have the BPF helper{s} {}", missing.join(", "));
+    Err(Error::Kernel { lacks })
+}
+
+/// What the kernel calls itself.
+pub(super) fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 /// Refuses a process in a user namespace of its own: whatever capabilities it has there, to the kernel they are none.
@@ -230,12 +235,24 @@ pub(super) fn pid_namespace() -> Result<u32, Error> {
 mod tests {
     use super::*;
 
+    /// RHEL 9 is 5.14 by name and has what is needed; a kernel of a later name may have been made without it.
     #[test]
-    fn releases() {
-        assert_eq!(version("6.1.0-13-amd64"), Some((6, 1)));
-        assert_eq!(version("5.17"), Some((5, 17)));
-        assert_eq!(version("6.18.44-fc-v669"), Some((6, 18)));
-        assert_eq!(version("odd"), None);
+    fn what_a_kernel_has_decides_and_never_its_release() {
+        use super::super::helpers::tests::kernel_without;
+
+        let layout = |without: &[&str]| Layout::of(kernel_without(without), &[]).unwrap();
+        let releases = ["5.14.0-570.el9.x86_64", "2.6.78", "6.1.0-13-amd64", "odd", ""];
+        for release in releases {
+            assert!(check_helpers(release, &layout(&[])).is_ok(), "{release}");
+            let refused = check_helpers(release, &layout(&["bpf_loop"])).unwrap_err();
+            let said = refused.to_string();
+            assert_eq!(refused.exit_code(), 4);
+            let lacks = format!("Linux {release} does not have the BPF helper bpf_loop");
+            assert!(said.contains(&lacks), "{said}");
+        }
+        let without = ["bpf_ringbuf_reserve", "bpf_loop"];
+        let said = check_helpers("5.14.0-570.el9", &layout(&without)).unwrap_err().to_string();
+        assert!(said.contains("helpers bpf_ringbuf_reserve, bpf_loop"), "{said}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod btf;
 mod check;
 mod error;
+mod helpers;
 mod ladder;
 mod machine;
 mod object;
@@ -179,8 +180,9 @@ impl Source {
             return Err(Error::Option("children of which process are to be followed?".to_owned()));
         }
         machine::check_kernel()?;
-        machine::check_privileges()?;
+        // Privileges do not help where the kernel lacks something.
         let layout = read_layout()?;
+        machine::check_privileges()?;
         let mut object = Object::load(options, &layout)?;
         // What follows must see forks and ends, whether they are wanted or not.
         let kinds = Kinds {

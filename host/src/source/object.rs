@@ -20,10 +20,11 @@ use super::{
     probe,
     tables::{Tables, Which, comm_pattern},
 };
-use crate::{cgroup::Hierarchy, event::ProcessKey, interest::Interest, memory};
+use crate::{cgroup::Hierarchy, counted::counted, event::ProcessKey, interest::Interest, memory};
 
 /// What `cargo xtask artifacts` made of `host-ebpf`.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../artifacts/crypto-tracer.bpf.o");
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!("../../../artifacts/crypto-tracer.bpf.o");
 
 const CONTROL: usize = size_of::<Control>();
 
@@ -31,7 +32,10 @@ const CONTROL: usize = size_of::<Control>();
 pub(super) fn read_layout() -> Result<Layout, Error> {
     let unusable = |why: String| Error::Kernel { lacks: format!("{BTF_PATH}: {why}") };
     let bytes = std::fs::read(BTF_PATH).map_err(|error| unusable(error.to_string()))?;
-    Layout::of(bytes, &ladder::attached_types()).map_err(|error| unusable(error.to_string()))
+    let layout = Layout::of(bytes, &ladder::attached_types());
+    let layout = layout.map_err(|error| unusable(error.to_string()))?;
+    machine::check_helpers(&machine::release(), &layout)?;
+    Ok(layout)
 }
 
 /// The loaded object.
@@ -201,7 +205,8 @@ fn ring_size(bytes: u32) -> Result<u32, Error> {
     if bytes.is_power_of_two() && bytes as usize >= page {
         return Ok(bytes);
     }
-    Err(Error::Option(format!("a ring of {bytes} bytes: powers of two from {page} on are right")))
+    let bytes = counted(bytes, "byte");
+    Err(Error::Option(format!("a ring of {bytes}: powers of two from {page} on are right")))
 }
 
 fn take<T>(bpf: &mut Ebpf, name: &str) -> Result<T, Error>

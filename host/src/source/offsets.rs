@@ -3,7 +3,9 @@
 use crypto_tracer_common::fixed::{ABSENT, Offsets};
 
 use super::btf::{Btf, BtfError, Member, Numbered};
+use super::helpers;
 use crate::cgroup::{CONTROLLERS, Hierarchy};
+use crate::counted::counted;
 
 /// What a field is needed for. A probe that needs a group of which a field is missing is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +189,8 @@ pub(crate) struct Layout {
     /// Whether `sched_process_exit` tells that the last thread ends.
     pub(crate) exit_tells_group_dead: bool,
     missing: Vec<Missing>,
+    /// Functions that the programs call, and that this kernel does not have.
+    pub(crate) missing_helpers: Vec<&'static str>,
     /// The places of controllers in `css_set.subsys`.
     controllers: Vec<(&'static str, u32)>,
     /// How many parameters those of [`FUNCTIONS`] have that there are.
@@ -198,7 +202,8 @@ pub(crate) struct Layout {
 impl Layout {
     /// Looks up every field, and these functions and typedefs.
     pub(crate) fn of(bytes: Vec<u8>, attached: &[String]) -> Result<Layout, BtfError> {
-        let mut names: Vec<&str> = vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR, CONTROLLER_IDS];
+        let mut names: Vec<&str> =
+            vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR, CONTROLLER_IDS, helpers::ENUM];
         names.extend(FUNCTIONS);
         names.extend(attached.iter().map(String::as_str));
         for (of, _) in FIELDS.iter().flat_map(|field| field.chains).copied().flatten() {
@@ -221,7 +226,16 @@ impl Layout {
             |name| Some((name, btf.enumerator(CONTROLLER_IDS, &format!("{name}_cgrp_id"))?));
         let controllers = CONTROLLERS.into_iter().filter_map(place).collect();
         let attached = attached.iter().filter_map(|name| btf.numbered(name)).collect();
-        Ok(Layout { offsets, exit_tells_group_dead, missing, controllers, functions, attached })
+        let missing_helpers = helpers::missing(&btf);
+        Ok(Layout {
+            offsets,
+            exit_tells_group_dead,
+            missing,
+            missing_helpers,
+            controllers,
+            functions,
+            attached,
+        })
     }
 
     /// What the programs are told of the hierarchy whose ids they tell.
@@ -236,7 +250,8 @@ impl Layout {
         match self.functions.iter().find(|(known, _)| *known == name) {
             None => Err("this kernel has no such function".to_owned()),
             Some((_, count)) if *count != parameters => Err(format!(
-                "this kernel's function has {count} parameters instead of {parameters}"
+                "this kernel's function has {} instead of {parameters}",
+                counted(*count, "parameter")
             )),
             Some(_) => Ok(()),
         }

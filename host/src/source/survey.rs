@@ -107,8 +107,9 @@ fn try_all(machine: &Machine, request: &Request, rungs: &mut Vec<RungSurvey>) ->
 /// What every rung needs.
 fn ground() -> Result<Layout, Error> {
     machine::check_kernel()?;
+    let layout = read_layout()?;
     machine::check_privileges()?;
-    read_layout()
+    Ok(layout)
 }
 
 fn try_rungs(

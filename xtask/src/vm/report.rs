@@ -219,7 +219,9 @@ pub(super) fn write(root: &Path, outcomes: &[Outcome]) -> Result<()> {
         "# Kernels\n\nMade by `cargo xtask vm`: the capture tests (`host/tests/source_live`) on each rung of the \
          ladder that a kernel has.\n`ok`: what happens by this route is told once, with the right path and flags (or \
          is not told, where the route says so).\n`impossible`: this rung cannot; the reason is what `crypto-tracer \
-         doctor` prints there. `not tried`: the kernel or the\nmachine has no such thing.\n\n",
+         doctor` prints there. `not tried`: the kernel or the\nmachine has no such thing.\n\nA kernel is judged by what it \
+         has (BPF helpers and fields by its BTF, probes by attaching them), never by its release.\nKernels that are not \
+         listed here are not tested, RHEL's 5.14 among them.\n\n",
     );
     let mut releases: Vec<_> = outcomes
         .iter()

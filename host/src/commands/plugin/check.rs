@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::line;
 use super::args;
 use super::page::{Page, bytes};
+use crate::counted::counted;
 use crate::error::{Code, Failure};
 use crate::interest::Interest;
 use crate::plugin::{Grant, Import, Inspection, Limits, Setup, Trust, inspect};
@@ -90,6 +91,10 @@ fn limits_in_words(limits: &Limits) -> [String; 4] {
         format!("memory {}, stack {}", bytes(*memory as u64), bytes(*stack as u64)),
         format!("a call: {deadline:?} of processor time, {wall:?} in all"),
         format!("start and configure: {setup:?}"),
-        format!("{} copied a call, {log_lines} log lines a second", bytes(*copied as u64)),
+        format!(
+            "{} copied a call, {} a second",
+            bytes(*copied as u64),
+            counted(*log_lines, "log line")
+        ),
     ]
 }

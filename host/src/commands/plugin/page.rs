@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::super::text;
+use crate::counted::counted;
 use crate::error::Failure;
 use crate::printable::printable;
 
@@ -40,7 +41,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     match UNITS.iter().find(|(size, _)| bytes >= *size) {
         Some((size, unit)) if bytes.is_multiple_of(*size) => format!("{} {unit}", bytes / size),
         Some((size, unit)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
-        None => format!("{bytes} bytes"),
+        None => counted(bytes, "byte").to_string(),
     }
 }
 

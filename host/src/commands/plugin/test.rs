@@ -14,6 +14,7 @@ use super::odd;
 use super::page::Page;
 use super::question::{Answer, Question};
 use crate::cli::values;
+use crate::counted::counted;
 use crate::error::{Code, Failure};
 use crate::event::Label;
 use crate::plugin::{Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect};
@@ -72,13 +73,13 @@ pub(super) fn test(arguments: &Test, say: Say) -> Result<(), Failure> {
             page.line(format_args!("  {}", printable(&line)));
         }
     }
-    let cases = if all == 1 { "case" } else { "cases" };
-    page.line(format_args!("{all} {cases}: {} passed, {failed} failed", all - failed));
+    let all_cases = counted(all, "case");
+    page.line(format_args!("{all_cases}: {} passed, {failed} failed", all - failed));
     page.print()?;
     match failed {
         0 => Ok(()),
         _ => {
-            let error = anyhow!("{failed} of {all} {cases} failed");
+            let error = anyhow!("{failed} of {all_cases} failed");
             Err(Failure { code: Code::Failed, error })
         }
     }

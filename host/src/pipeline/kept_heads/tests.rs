@@ -15,7 +15,7 @@ fn file(pid: u32, path: &str) -> HeadQuestion {
 }
 
 fn wanted(file: &HeadQuestion) -> Wanted {
-    Wanted { file: file.clone(), uid: 0, size: 0 }
+    Wanted { file: file.clone(), uid: 0, size: 0, maybe_reader: None }
 }
 
 fn answer(head: &[u8]) -> Option<HeadAnswer> {

@@ -233,3 +233,47 @@ fn a_million_paths_alone() {
     assert!(grown < 40 << 10, "{grown} kB");
     assert_eq!(plugins.failures(), 0);
 }
+
+/// Another tracer's reader opens what a process has just opened: no head comes with it, and no verdict changes by it.
+#[test]
+fn what_a_reader_opens_has_the_verdict_of_the_open_before() {
+    let mut plugins = load(&patient());
+    // Changed in the future: as young as a file can be.
+    const LATER_NS: i128 = 9_000_000_000_000_000_001;
+    let fresh = |name: &str| OpenedFile { ctime_ns: LATER_NS, ..file(name) };
+    let withheld = |plugins: &mut Plugins, file: &OpenedFile| {
+        let verdict = plugins.classify(0, file, 0, &mut Head(b"", HeadOutcome::NotNeeded, 0));
+        (verdict.file_type, verdict.head)
+    };
+    let unknown = (FileType::Unknown, HeadOutcome::NotNeeded);
+    let known = (FileType::Certificate, HeadOutcome::NotNeeded);
+    let pem = fresh("/a.pem");
+    assert_eq!(withheld(&mut plugins, &pem), unknown, "nothing is known of it");
+    let read = plugins.classify(0, &pem, 0, &mut certificate());
+    assert_eq!((read.file_type, read.head), (FileType::Certificate, HeadOutcome::Read));
+    assert_eq!(withheld(&mut plugins, &pem), known);
+    // Each of these is another file, or another state of it.
+    for other in [
+        OpenedFile { inode: 9, ..pem.clone() },
+        OpenedFile { dev: 9, ..pem.clone() },
+        OpenedFile { size: 9, ..pem.clone() },
+        OpenedFile { ctime_ns: pem.ctime_ns + 1, ..pem.clone() },
+        fresh("/b.pem"),
+    ] {
+        assert_eq!(withheld(&mut plugins, &other), unknown, "{other:?}");
+    }
+    // What was said without the head is not remembered, settled or not.
+    let settled = file("/c.pem");
+    assert_eq!(withheld(&mut plugins, &settled), unknown);
+    let read = plugins.classify(0, &settled, 0, &mut certificate());
+    assert_eq!(read.file_type, FileType::Certificate);
+    let mut again = Head(b"", HeadOutcome::NotNeeded, 0);
+    assert_eq!(plugins.classify(0, &settled, 0, &mut again).file_type, FileType::Certificate);
+    assert_eq!(again.2, 0, "it is remembered");
+    // They are bounded: the oldest one goes.
+    for number in 0..64 {
+        plugins.classify(0, &fresh(&format!("/{number}.pem")), 0, &mut certificate());
+    }
+    assert_eq!(withheld(&mut plugins, &pem), unknown);
+    assert_eq!(withheld(&mut plugins, &fresh("/63.pem")), known);
+}

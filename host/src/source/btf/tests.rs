@@ -36,7 +36,15 @@ impl Writer {
         self.add(name, kind, members.len() as u32, size, &tail);
     }
 
-    fn finish(self) -> Vec<u8> {
+    pub(in crate::source) fn values(&mut self, name: &str, values: &[(String, u32)]) {
+        let mut tail = Vec::new();
+        for (name, value) in values {
+            tail.extend([self.name(name), *value]);
+        }
+        self.add(name, kind::ENUM, values.len() as u32, 4, &tail);
+    }
+
+    pub(in crate::source) fn finish(self) -> Vec<u8> {
         let types: Vec<u8> = self.types.iter().flat_map(|word| word.to_le_bytes()).collect();
         let header = [
             MAGIC as u32 | 1 << 16,

@@ -6,6 +6,8 @@
 //! `actor paced RATE N PATH...`: the same with the files in turn, N opens in all, RATE a second.
 //! `actor closing PATH`: opens the file, again and again, while another thread closes whatever that gives; it goes on until
 //! its standard input is closed.
+//! `actor like-a-reader CAPABILITIES PATH`: opens the file with the name and the flags of a tracer's reader, and with these
+//! of its capabilities, `all` or a hexadecimal number.
 //! `actor as UID ...`: what follows, as another user.
 //! `actor map DIR`: maps all files of a folder as code; it stays as well.
 //! `actor fuse MODE DEVICE DIR`: see [`fuse`]; it stays until its standard input is closed.
@@ -17,6 +19,7 @@ mod fuse;
 use std::fs::File;
 use std::io::{self, Error};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +47,11 @@ fn act(words: &[&str]) -> io::Result<()> {
         ["open", count, paths @ ..] => open(number(count)?, paths),
         ["paced", rate, count, paths @ ..] => paced(number(rate)?, number(count)?, paths),
         ["closing", path] => closing(path),
+        ["like-a-reader", "all", path] => like_a_reader(path),
+        ["like-a-reader", capabilities, path] => {
+            keep(u64::from_str_radix(capabilities, 16).map_err(Error::other)?)?;
+            like_a_reader(path)
+        }
         ["as", user, rest @ ..] => {
             become_user(number(user)?)?;
             act(rest)
@@ -137,6 +145,38 @@ fn closing(path: &str) -> io::Result<()> {
         stop.store(true, Ordering::Relaxed);
         read.map(drop)
     })
+}
+
+/// As readers open files, but for `O_NOATIME`, which the owner alone may ask for.
+fn like_a_reader(path: &str) -> io::Result<()> {
+    let name = c"crypto-tracer-r";
+    // SAFETY: a string that ends with NUL.
+    if unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) } != 0 {
+        return Err(Error::last_os_error());
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    println!("open");
+    // It is asked who it is: it stays.
+    io::stdin().read_line(&mut String::new())?;
+    drop(file);
+    Ok(())
+}
+
+/// Of its capabilities it keeps these, and gains no others: for good.
+fn keep(capabilities: u64) -> io::Result<()> {
+    /// `_LINUX_CAPABILITY_VERSION_3`: 64 bits in two halves.
+    const VERSION: u32 = 0x2008_0522;
+    let (low, high) = (capabilities as u32, (capabilities >> 32) as u32);
+    let header = [VERSION, 0];
+    // Effective, permitted, inheritable; the lower half first.
+    let data = [low, low, 0, high, high, 0];
+    // SAFETY: the kernel reads two words and six, which is what it is given.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) == 0
+    };
+    if done { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
 fn map_all(dir: &str) -> io::Result<()> {
