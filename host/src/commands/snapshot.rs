@@ -10,6 +10,7 @@ use super::looking::Looking;
 use crate::cli;
 use crate::document::{Coverage, Seen, SnapshotBuilder};
 use crate::error::Failure;
+use crate::event::{Field, Shown};
 use crate::pipeline::{AskHeads, ReaderHeads, judge_looked, redactor, wall_now};
 use crate::plugin::{Plugins, Trust};
 use crate::reader::{LookedAt, News, Nursery, Reader};
@@ -52,6 +53,10 @@ pub(super) fn snapshot(
     };
     look.all(&mut plugins, &stop);
     let Look { builder, coverage, mut reader, .. } = look;
+    let name = rustix::system::uname();
+    // The host belongs to root.
+    let nodename = name.nodename().to_bytes();
+    let hostname = Shown::of(&mut *redactor(&mut plugins, 0, redact), Field::Hostname, nodename);
     told(&mut plugins, say);
     if let Some(why) = plugins.must_end() {
         return Err(failed(anyhow!(why)));
@@ -64,9 +69,8 @@ pub(super) fn snapshot(
         let more = if could_see_more { "; sudo sees more" } else { "" };
         say.info(format_args!("not complete: {missing}{more}"));
     }
-    let name = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
-    let host = (text(name.nodename()), text(name.release()));
+    let host = (hostname, text(name.release()));
     let snapshot = builder.finish(wall_now(), host, coverage);
     document::print(&snapshot, &arguments.print, target, &stop)?;
     say.detail(Used::with(reader.reader.usage(Instant::now() + LAST_WORD)));

@@ -70,7 +70,7 @@ struct Process {
     /// Process id.
     pid: u32,
     /// Name.
-    name: String,
+    name: Shown,
     /// Path of the executable; null when it could not be known any more.
     exe: Option<Shown>,
     /// The arguments, joined by spaces; null when they could not be known any more.
@@ -251,7 +251,7 @@ impl ProfileBuilder {
         let cmdline = met.arguments.map(|arguments| Shown::of_arguments(redact, &arguments));
         let process = Process {
             pid: met.pid,
-            name: String::from_utf8_lossy(&met.name).into_owned(),
+            name: Shown::of(redact, Field::Process, &met.name),
             exe: met.exe.map(|exe| Shown::of(redact, Field::Exe, &exe)),
             cmdline,
             uid: met.uid,
@@ -435,7 +435,7 @@ impl Document for Profile {
         let mut text = String::new();
         let one = self.process.as_slice();
         for process in self.processes.as_deref().unwrap_or(one) {
-            let name = printable(&process.name);
+            let name = printable(process.name.as_str());
             let exe = process.exe.as_ref().map_or("?", Shown::as_str);
             let _ = writeln!(text, "{name} (pid {}), {}", process.pid, printable(exe));
         }

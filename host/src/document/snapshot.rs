@@ -23,7 +23,7 @@ pub struct Snapshot {
     #[schemars(schema_with = "schema::timestamp")]
     generated_at: String,
     /// Name of the host.
-    hostname: String,
+    hostname: Shown,
     /// Release of its kernel.
     kernel: String,
     /// Those that have any.
@@ -39,7 +39,7 @@ struct Process {
     /// Process id.
     pid: u32,
     /// Name.
-    name: String,
+    name: Shown,
     /// Path of the executable; null when it may not be read.
     exe: Option<Shown>,
     /// Name of its user; `USER` for user ids from 1000 on, unless nothing is hidden.
@@ -132,7 +132,7 @@ impl SnapshotBuilder {
         }
         self.processes.push(Process {
             pid: seen.pid,
-            name: String::from_utf8_lossy(seen.name).into_owned(),
+            name: Shown::of(redact, Field::Process, seen.name),
             exe: seen.exe.map(|exe| Shown::of(redact, Field::Exe, exe)),
             running_as: seen.running_as,
             libraries,
@@ -144,7 +144,7 @@ impl SnapshotBuilder {
     pub fn finish(
         self,
         at: Timestamp,
-        (hostname, kernel): (String, String),
+        (hostname, kernel): (Shown, String),
         coverage: Coverage,
     ) -> Snapshot {
         let summary = Summary {
@@ -170,7 +170,7 @@ impl Document for Snapshot {
         let mut text = format!(
             "{} on {} (Linux {})\n{} with {} and {}\n",
             self.generated_at,
-            printable(&self.hostname),
+            printable(self.hostname.as_str()),
             printable(&self.kernel),
             several(total_processes, "process", "processes"),
             several(total_libraries, "crypto library", "crypto libraries"),
@@ -180,7 +180,7 @@ impl Document for Snapshot {
             let _ = writeln!(text, "not complete: {missing}");
         }
         for process in &self.processes {
-            let name = printable(&process.name);
+            let name = printable(process.name.as_str());
             let user = printable(&process.running_as);
             let _ = writeln!(text, "\n{name} (pid {}, {user})", process.pid);
             let libraries = process.libraries.iter().map(|path| ("library", path));
@@ -218,7 +218,8 @@ mod tests {
     fn snapshot(processes: Vec<Seen<'_>>, coverage: Coverage) -> Snapshot {
         let mut builder = SnapshotBuilder::default();
         processes.into_iter().for_each(|seen| builder.process(seen, &mut Homes));
-        builder.finish(Timestamp(1_500_000), ("host".to_owned(), "6.1.0\u{7}".to_owned()), coverage)
+        let hostname = Shown::of(&mut Homes, Field::Hostname, b"host");
+        builder.finish(Timestamp(1_500_000), (hostname, "6.1.0\u{7}".to_owned()), coverage)
     }
 
     /// Two that are shown alike are two, one that is held twice or by two is one; who has nothing is not there.

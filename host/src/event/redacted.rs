@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ClassifiedEvent, Comm, EnrichedWhat, Field, FileType, HeadOutcome, ProcessFacts, Redact, Shown,
+    ClassifiedEvent, EnrichedWhat, Field, FileType, HeadOutcome, ProcessFacts, Redact, Shown,
     Timestamp,
 };
 
@@ -82,13 +82,13 @@ pub struct Facts {
     /// Real user id.
     pub uid: u32,
     /// Name.
-    pub comm: Comm,
+    pub name: Shown,
     /// Executable.
     pub exe: Option<Shown>,
     /// Mount namespace.
     pub mount_ns: u32,
     /// Path of the cgroup.
-    pub cgroup: Option<Arc<str>>,
+    pub cgroup: Option<Shown>,
     /// Container id.
     pub container: Option<Arc<str>>,
 }
@@ -163,15 +163,16 @@ impl RedactedEvent {
 
 fn facts(process: ProcessFacts, redact: &mut dyn Redact, extended: bool) -> Facts {
     let exe = process.exe.filter(|_| extended);
+    let cgroup = process.cgroup.filter(|_| extended);
     Facts {
         pid: process.key.tgid,
         tid: process.tid,
         ppid: process.ppid,
         uid: process.uid,
-        comm: process.comm,
+        name: Shown::of(redact, Field::Process, process.comm.as_bytes()),
         exe: exe.map(|exe| Shown::of(redact, Field::Exe, &exe)),
         mount_ns: process.mount_ns,
-        cgroup: process.cgroup,
+        cgroup: cgroup.map(|path| Shown::of(redact, Field::Cgroup, path.as_bytes())),
         container: process.container,
     }
 }

@@ -18,6 +18,12 @@ pub enum Field<'a> {
     Exe,
     /// A command line.
     Cmdline,
+    /// The name of a process.
+    Process,
+    /// Path of a control group.
+    Cgroup,
+    /// Name of the host.
+    Hostname,
     /// The value of this label.
     Label(&'a str),
 }
@@ -30,6 +36,9 @@ impl Field<'_> {
             Field::Library => "library".into(),
             Field::Exe => "exe".into(),
             Field::Cmdline => "cmdline".into(),
+            Field::Process => "process".into(),
+            Field::Cgroup => "cgroup".into(),
+            Field::Hostname => "hostname".into(),
             Field::Label(name) => format!("labels.{name}").into(),
         }
     }
@@ -205,11 +214,19 @@ mod tests {
 
     #[test]
     fn redactors_are_told_the_documented_names() {
-        let names =
-            [Field::File, Field::Library, Field::Exe, Field::Cmdline, Field::Label("owner")];
+        let names = [
+            Field::File,
+            Field::Library,
+            Field::Exe,
+            Field::Cmdline,
+            Field::Process,
+            Field::Cgroup,
+            Field::Hostname,
+            Field::Label("owner"),
+        ];
         assert_eq!(
             names.map(|field| field.name().into_owned()),
-            ["file", "library", "exe", "cmdline", "labels.owner"]
+            ["file", "library", "exe", "cmdline", "process", "cgroup", "hostname", "labels.owner"]
         );
     }
 

@@ -42,7 +42,7 @@ impl Table {
 
     pub(super) fn event(&mut self, event: &RedactedEvent, out: &mut Vec<u8>) {
         let process = event.process();
-        let name = printable(&String::from_utf8_lossy(process.comm.as_bytes()));
+        let name = printable(process.name.as_str());
         let (kind, color, mut details) = match event.what() {
             RedactedWhat::FileOpen { file, file_type, .. } => {
                 ("open", file_color(file_type), Details::path(file_type.as_str(), file.as_str()))

@@ -14,6 +14,7 @@ use super::bundled::Bundled;
 use super::compile::compile;
 use super::contract::{self, Contract, Version};
 use super::failure::{PluginSource, Problem};
+use super::features;
 use super::member::Runtime;
 use super::outline::Outline;
 use super::setup::PluginSpec;
@@ -68,7 +69,14 @@ impl Code {
                 let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
                 // A file says nothing of its version that could be believed: its content does.
                 let version: String = said.sha256.chars().take(12).collect();
-                let component = compile(engine, bytes, limits.component, stop)?;
+                let kept = bytes.clone();
+                let compiled = compile(engine, bytes, limits.component, stop);
+                let component = compiled.map_err(|problem| match problem {
+                    Problem::Damaged(told) => {
+                        features::beyond(&kept).map_or(Problem::Damaged(told), Problem::Feature)
+                    }
+                    problem => problem,
+                })?;
                 Ok(Code::new(engine, component, (&name(&stem), &version), said))
             }
         }

@@ -54,6 +54,9 @@ pub enum Problem {
     /// It begins as a component.
     #[error("is damaged or cut short ({0}): copy or build it again")]
     Damaged(String),
+    /// It is sound, but needs a part of WebAssembly that the engine does not run.
+    #[error("uses {0}, which plugins do not get: build it for wasm32-wasip2 without that")]
+    Feature(&'static str),
     /// Nobody would wait until it is compiled.
     #[error("has {0}: build it with optimisations, or split it")]
     TooComplex(String),

@@ -63,6 +63,7 @@ impl<K: Kind> Recipe<K> {
             let configured = K::configure(&guest, &mut store, &self.config)?;
             Ok((guest, configured))
         });
+        store.data_mut().log.flush();
         let lines = store.data_mut().log.take();
         let took = processor_time().saturating_sub(began);
         let trouble = match started {
@@ -116,6 +117,10 @@ impl std::fmt::Display for Trouble {
 }
 
 pub(super) fn reason(error: &Error) -> String {
+    if Cause::of(error) == Cause::Panic {
+        // That is what a panic and an abort are compiled to.
+        return format!("panicked ({})", error.root_cause());
+    }
     let known = error.downcast_ref::<Overrun>().map(ToString::to_string);
     let known =
         known.or_else(|| error.downcast_ref::<super::limits::Exceeded>().map(ToString::to_string));

@@ -44,6 +44,15 @@ pub(super) struct Log {
     dropped: bool,
     told: bool,
     waiting: Vec<(Level, String)>,
+    /// What was printed since the last line end: to standard output, and to standard error.
+    printed: [Vec<u8>; 2],
+}
+
+/// One of the standard streams that a plugin may print to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Output,
+    Error,
 }
 
 impl Log {
@@ -57,6 +66,7 @@ impl Log {
             dropped: false,
             told: false,
             waiting: Vec::new(),
+            printed: [Vec::new(), Vec::new()],
         }
     }
 
@@ -87,6 +97,38 @@ impl Log {
         let end = message.floor_char_boundary(LINE);
         let kept = message.get(..end).unwrap_or_default();
         self.waiting.push((level, kept.chars().flat_map(escaped).collect()));
+    }
+
+    /// Gathers what is printed until a line is whole: a standard library writes a line in several pieces.
+    pub(super) fn print(&mut self, stream: Stream, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let whole = piece.strip_suffix(b"\n");
+            let [output, error] = &mut self.printed;
+            let printed = if stream == Stream::Output { output } else { error };
+            // No more of a line is kept than is shown.
+            let room = LINE.saturating_sub(printed.len());
+            let piece = whole.unwrap_or(piece);
+            printed.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+            if whole.is_some() {
+                self.end_line(stream);
+            }
+        }
+    }
+
+    /// The call is over: what was printed without a line end is a line.
+    pub(super) fn flush(&mut self) {
+        self.end_line(Stream::Output);
+        self.end_line(Stream::Error);
+    }
+
+    fn end_line(&mut self, stream: Stream) {
+        let [output, error] = &mut self.printed;
+        let printed = std::mem::take(if stream == Stream::Output { output } else { error });
+        let text = String::from_utf8_lossy(&printed);
+        let text = text.trim_end();
+        if !text.is_empty() {
+            self.line(Level::Info, text);
+        }
     }
 
     pub(super) fn has_lines(&self) -> bool {
@@ -128,6 +170,44 @@ mod tests {
             let lines = log.take().into_iter().filter(|(level, _)| *level == Level::Info);
             assert_eq!(lines.count(), said, "{ms}");
         }
+    }
+
+    #[test]
+    fn what_is_printed_becomes_lines() {
+        use Stream::{Error, Output};
+        for (pieces, lines) in [
+            (&[(Output, "a\n")][..], &["a"][..]),
+            (&[(Output, "a")], &["a"]),
+            (&[(Output, "a"), (Output, "\n")], &["a"]),
+            (
+                &[(Error, "thread 'x' "), (Error, "panicked at y"), (Error, ":\nz\n")],
+                &["thread 'x' panicked at y:", "z"],
+            ),
+            (
+                &[(Output, "o1 "), (Error, "e1 "), (Output, "o2\n"), (Error, "e2\n")],
+                &["o1 o2", "e1 e2"],
+            ),
+            (&[(Output, "\n\na\n\n \n")], &["a"]),
+            (&[(Output, "a\r\n")], &["a"]),
+            (&[(Output, "\u{1b}[2J")], &["\\u{1b}[2J"]),
+            (&[(Output, "")], &[]),
+            (&[(Error, "e"), (Output, "o")], &["o", "e"]),
+        ] {
+            let mut log = Log::new(10);
+            for &(stream, text) in pieces {
+                log.print(stream, text.as_bytes());
+            }
+            log.flush();
+            let said: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
+            assert_eq!(said, lines, "{pieces:?}");
+        }
+        let mut log = Log::new(10);
+        (0..100).for_each(|_| log.print(Error, &[b'x'; 4096]));
+        (0..3).for_each(|_| log.print(Error, "\u{e9}".as_bytes()));
+        log.print(Error, b"\nafter\n\xff");
+        log.flush();
+        let said: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
+        assert_eq!(said, ["x".repeat(LINE), "after".to_owned(), "\u{fffd}".to_owned()]);
     }
 
     #[test]

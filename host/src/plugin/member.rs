@@ -104,11 +104,12 @@ impl<K: Kind> Member<K> {
             ended: false,
         };
         let made = member.recipe.make(runtime.limits.setup, None);
+        let said = last_words(&made.lines);
         member.live = Some(member.take(made).map_err(|trouble| match trouble {
             Trouble::Failed(error) if Cause::of(&error) == Cause::Stopped => Problem::Stopped,
             Trouble::Failed(error) => match error.downcast_ref::<super::state::Misuse>() {
                 Some(super::state::Misuse::Interest(refused)) => Problem::Interest(refused.clone()),
-                _ => Problem::Start(one_line(&reason(&error))),
+                _ => Problem::Start(one_line(&reason(&error)) + &said),
             },
             Trouble::Refused(text) => Problem::Refuses(text),
         })?);
@@ -193,6 +194,7 @@ impl<K: Kind> Member<K> {
         let loan = state.loan.clone();
         live.store.set_epoch_deadline(FIRST_LOOK);
         let out = ticker.during(|| loan.lend(lent, || call(&live.guest, &mut live.store)));
+        live.store.data_mut().log.flush();
         if live.store.data().log.has_lines() {
             add_log(&mut self.log, &self.name, live.store.data_mut().log.take());
         }
@@ -261,6 +263,20 @@ impl<K: Kind> Member<K> {
     /// Lines for the operator since the last time.
     pub(super) fn take_log(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.log)
+    }
+}
+
+/// What a plugin said before it failed to start: there is no log of it yet.
+fn last_words(lines: &[(Level, String)]) -> String {
+    /// Lines of a panic: where, and why.
+    const MOST: usize = 4;
+    let lines = lines.iter().map(|(_, line)| line.as_str());
+    let lines = lines.filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"));
+    let said: Vec<&str> = lines.take(MOST).collect();
+    if said.is_empty() {
+        String::new()
+    } else {
+        format!("; it said: {}", one_line(&said.join(" ")))
     }
 }
 

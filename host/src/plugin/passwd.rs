@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use super::homes::other_spellings;
+
 /// Bytes of the file that are looked at.
 const MOST_BYTES: u64 = 4 << 20;
 /// People's user ids begin here.
@@ -13,16 +15,54 @@ const NO_HOME: &[&str] =
 const SYSTEM: &[&str] =
     &["bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "proc", "sbin", "sys", "usr"];
 
-/// The home directories of people that are not below `/home`.
-pub(super) fn homes() -> Vec<String> {
+/// What the bundled redactor has to know of home directories besides `/home` and `/root`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Homes {
+    /// Directories of home directories.
+    pub(super) parents: Vec<String>,
+    /// Home directories of people.
+    pub(super) users: Vec<String>,
+    /// Home directories of root.
+    pub(super) roots: Vec<String>,
+}
+
+/// As this machine has them. `parents` and `users`: what the configuration names besides.
+pub(super) fn homes(parents: Vec<String>, users: Vec<String>) -> Homes {
     let mut text = Vec::new();
     if let Ok(file) = std::fs::File::open("/etc/passwd") {
         // Without the file, or where it cannot be read to its end, there are fewer homes to hide.
         let _ = file.take(MOST_BYTES).read_to_end(&mut text);
     }
-    homes_in(&String::from_utf8_lossy(&text))
+    let people = homes_in(&String::from_utf8_lossy(&text));
+    let parents = std::iter::once("/home".to_owned()).chain(parents).collect();
+    let lists = [parents, [people.clone(), users].concat(), vec!["/root".to_owned()]];
+    let found = other_spellings(lists);
+    Homes::of(people, found)
 }
 
+impl Homes {
+    /// `people`: as passwd spells them. The rest: other spellings of directories of homes, of homes, and of root's home.
+    fn of(people: Vec<String>, [parents, users, roots]: [Vec<String>; 3]) -> Homes {
+        let sorted = |paths: Vec<String>, keep: &dyn Fn(&str) -> bool| {
+            let mut paths: Vec<String> = paths.into_iter().filter(|path| keep(path)).collect();
+            paths.sort_unstable();
+            paths.dedup();
+            paths
+        };
+        let parents = sorted(parents, &|path| is_place(path));
+        let below = |path: &str| {
+            let above = std::path::Path::new(path).parent();
+            above.is_some_and(|above| {
+                parents.iter().any(|parent| std::path::Path::new(parent) == above)
+            })
+        };
+        let users = people.into_iter().chain(users).collect();
+        let users = sorted(users, &|path| is_home(path) && !below(path));
+        Homes { users, roots: sorted(roots, &|path| is_place(path)), parents }
+    }
+}
+
+/// The homes of people as passwd spells them, also those below `/home`.
 fn homes_in(passwd: &str) -> Vec<String> {
     let mut homes: Vec<String> = passwd.lines().filter_map(home).map(str::to_owned).collect();
     homes.sort_unstable();
@@ -34,20 +74,40 @@ fn home(line: &str) -> Option<&str> {
     let mut fields = line.split(':');
     let uid: u32 = fields.nth(2)?.parse().ok()?;
     let home = fields.nth(2)?.trim_end_matches('/');
-    // What the path means, not how it is written: `/./` is the root.
-    let mut components =
-        home.strip_prefix('/')?.split('/').filter(|name| !matches!(*name, "" | "."));
-    let odd = components.clone().any(|name| name == "..");
-    let first = components.next()?;
-    let alone = components.next().is_none();
     let person = uid >= FIRST_PERSON && uid != NOBODY;
-    let system = SYSTEM.contains(&first) || alone && NO_HOME.contains(&first);
-    (person && !system && !odd).then_some(home)
+    (person && home.starts_with('/')).then_some(home)
+}
+
+/// The components of a path: what it means, not how it is written. None where `..` leads elsewhere.
+fn components(path: &str) -> Option<Vec<&str>> {
+    let components = path.strip_prefix('/')?.split('/').filter(|name| !matches!(*name, "" | "."));
+    let components: Vec<&str> = components.collect();
+    (!components.contains(&"..")).then_some(components)
+}
+
+/// Whether this can be somebody's home, and is one that `/home/NAME` does not cover.
+fn is_home(path: &str) -> bool {
+    match components(path).as_deref() {
+        None | Some([]) => false,
+        Some([only]) => !SYSTEM.contains(only) && !NO_HOME.contains(only),
+        Some(["home", _]) => false,
+        Some(["home", ..]) => true,
+        Some([first, ..]) => !SYSTEM.contains(first),
+    }
+}
+
+/// Whether the link `/home` or `/root` may lead here: not to the root, nor to a directory that holds the system.
+fn is_place(path: &str) -> bool {
+    match components(path).as_deref() {
+        None | Some([]) => false,
+        Some([only]) => !SYSTEM.contains(only) && !matches!(*only, "root" | "run" | "tmp" | "var"),
+        Some(_) => true,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::homes_in;
+    use super::{Homes, homes_in};
 
     #[test]
     fn peoples_homes_outside_of_home() {
@@ -67,6 +127,26 @@ mod tests {
             odd7:x:1011:1011:://var/:/bin/sh\n\
             nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n\
             +::::::\nshort:x\n";
-        assert_eq!(homes_in(passwd), ["/data/teams/carol", "/nas/dave"]);
+        let found = Homes::of(homes_in(passwd), Default::default());
+        assert_eq!(found.users, ["/data/teams/carol", "/nas/dave"]);
+        assert_eq!((found.parents, found.roots), (vec![], vec![]));
+    }
+
+    fn strings(paths: &[&str]) -> Vec<String> {
+        paths.iter().map(|&path| path.to_owned()).collect()
+    }
+
+    #[test]
+    fn homes_as_links_resolve() {
+        let people = "a:x:1000:1::/home/a:/x\nb:x:1001:1::/home/corp/b:/x\n\
+            c:x:1002:1::/data/Jane Doe/:/x\nd:x:1003:1::home/d:/x\ne:x:1004:1::/data/../nas/e:/x\n";
+        let parents = ["/data/users", "/", "/usr", "/var", "/usr/home", "/etc", "/data/users"];
+        let users = ["/data/users/a", "/nas/e", "/usr/lib/x", "/opt", "/nas/u/b", "/home/x"];
+        let roots = ["/var/roothome", "/", "/var", "/bin"];
+        let found =
+            Homes::of(homes_in(people), [strings(&parents), strings(&users), strings(&roots)]);
+        assert_eq!(found.parents, ["/data/users", "/usr/home"]);
+        assert_eq!(found.users, ["/data/Jane Doe", "/home/corp/b", "/nas/e", "/nas/u/b"]);
+        assert_eq!(found.roots, ["/var/roothome"]);
     }
 }

@@ -263,13 +263,24 @@ fn same(a: &PluginSource, b: &PluginSource) -> bool {
     }
 }
 
-/// The bundled redactor also hides the homes in passwd: it can look into no file itself.
+/// The bundled redactor also hides the homes in passwd, and homes as links resolve: it can look into no file itself.
 fn configuration<K: Kind>(spec: &PluginSpec) -> String {
     let mut config = spec.config.clone();
     if spec.source == PluginSource::Bundled && K::NAME == "redactor" {
-        let users = config.entry("users").or_insert_with(|| serde_json::Value::Array(Vec::new()));
-        if let Some(users) = users.as_array_mut() {
-            users.extend(passwd::homes().into_iter().map(serde_json::Value::from));
+        let named = |key: &str| {
+            let paths = config.get(key).and_then(serde_json::Value::as_array);
+            let paths = paths.into_iter().flatten().filter_map(|path| path.as_str());
+            paths.map(str::to_owned).collect()
+        };
+        let passwd::Homes { parents, users, roots } = passwd::homes(named("homes"), named("users"));
+        for (key, paths) in [("homes", parents), ("users", users), ("roots", roots)] {
+            if paths.is_empty() {
+                continue;
+            }
+            let list = config.entry(key).or_insert_with(|| serde_json::Value::Array(Vec::new()));
+            if let Some(list) = list.as_array_mut() {
+                list.extend(paths.into_iter().map(serde_json::Value::from));
+            }
         }
     }
     serde_json::Value::Object(config).to_string()

@@ -46,8 +46,6 @@ pub(super) enum Misuse {
     NotGranted(String),
     #[error("asks for what it was not lent")]
     NotLent,
-    #[error("logs a message of {0} bytes")]
-    LongMessage(usize),
 }
 
 /// What an instance's store holds.
@@ -59,7 +57,6 @@ pub(super) struct State {
     pub(super) interest: Interest,
     /// What became of the head, if it was asked for.
     pub(super) head: Option<HeadOutcome>,
-    most_text: usize,
 }
 
 impl State {
@@ -71,17 +68,12 @@ impl State {
             log: Log::new(limits.log_lines),
             interest: Interest::default(),
             head: None,
-            most_text: limits.text,
         }
     }
 
-    /// The operator is told.
-    pub(super) fn say(&mut self, level: Level, message: &str) -> Result<()> {
-        if message.len() > self.most_text {
-            return Err(Error::new(Misuse::LongMessage(message.len())));
-        }
+    /// A line for the operator. A long one is cut.
+    pub(super) fn say(&mut self, level: Level, message: &str) {
         self.log.line(level, message);
-        Ok(())
     }
 
     /// A word of interest.
@@ -190,5 +182,23 @@ fn field<'a>(event: &'a ClassifiedEvent, name: &str) -> Option<Cow<'a, str>> {
         }
         (EnrichedWhat::Exit { exit_code, .. }, "exit_code") => Some(exit_code.to_string().into()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let mut state = State::new(&Limits { log_lines: 100, ..Limits::default() });
+        for length in
+            [0, 1, 1023, 1024, 1025, 64 << 10, (64 << 10) + 1, 100_000, 256 << 10, 1 << 20]
+        {
+            state.say(Level::Info, &"x".repeat(length));
+            let lines = state.log.take();
+            let lengths: Vec<usize> = lines.iter().map(|(_, line)| line.len()).collect();
+            assert_eq!(lengths, [length.min(1024)]);
+        }
     }
 }

@@ -12,6 +12,8 @@ pub const SITE: &str = "/etc/crypto-tracer";
 
 /// Write permission for the group and for everybody.
 const OTHERS_WRITE: u32 = 0o022;
+/// In a directory with this bit everybody may write, and it has to stay so: `/tmp`.
+const STICKY: u32 = 0o1000;
 /// Symbolic links on one path.
 const MOST_LINKS: usize = 40;
 
@@ -101,14 +103,14 @@ impl Trust {
         let mut left: Vec<OsString> = parts(path);
         let mut here = PathBuf::from("/");
         let mut links = 0;
-        self.check(&here)?;
+        self.check(&here, path)?;
         while let Some(part) = left.pop() {
             if part == ".." {
                 here.pop();
                 continue;
             }
             here.push(&part);
-            let Some(found) = self.check(&here)? else { return Ok(()) };
+            let Some(found) = self.check(&here, path)? else { return Ok(()) };
             if found.is_symlink() {
                 links += 1;
                 let target = std::fs::read_link(&here).ok().filter(|_| links <= MOST_LINKS);
@@ -123,25 +125,33 @@ impl Trust {
         Ok(())
     }
 
-    /// One file or directory. None: it is not there, which is told when it is read.
-    fn check(&self, path: &Path) -> Result<Option<Metadata>, Untrusted> {
+    /// One file or directory on the way to `file`. None: it is not there, which is told when it is read.
+    fn check(&self, path: &Path, file: &Path) -> Result<Option<Metadata>, Untrusted> {
         let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(None) };
         if self.above.starts_with(path) {
             return Ok(Some(found));
         }
         let what = if found.is_dir() { "the directory" } else { "the file" };
         let (path, repair) = (path.display(), quoted(path));
+        // Who owns a directory, and that everybody may write to `/tmp`, is no mistake to repair: others rely on it.
+        let elsewhere = || format!("put the file where only root can write: {}", installed(file));
         if found.uid() != self.owner {
+            let remedy = if found.is_dir() {
+                elsewhere()
+            } else {
+                format!("repair with `chown -h root:root {repair}`")
+            };
+            let owner = found.uid();
             return Err(Untrusted(format!(
-                "{what} {path} belongs to uid {}, not to root: repair with `chown -h root:root {repair}`",
-                found.uid()
+                "{what} {path} belongs to uid {owner}, not to root: {remedy}"
             )));
         }
         // Whoever may write a link's directory was looked at already.
         if !found.is_symlink() && found.mode() & OTHERS_WRITE != 0 {
-            return Err(Untrusted(format!(
-                "others than root can write {what} {path}: repair with `chmod go-w {repair}`"
-            )));
+            let sticky = found.is_dir() && found.mode() & STICKY != 0;
+            let remedy =
+                if sticky { elsewhere() } else { format!("repair with `chmod go-w {repair}`") };
+            return Err(Untrusted(format!("others than root can write {what} {path}: {remedy}")));
         }
         Ok(Some(found))
     }
@@ -155,6 +165,13 @@ fn parts(path: &Path) -> Vec<OsString> {
         _ => None,
     });
     parts.collect()
+}
+
+/// The command that puts a copy of a file into the site's own directory.
+fn installed(file: &Path) -> String {
+    let name = file.file_name().map(Path::new).unwrap_or(file);
+    let target = Path::new(SITE).join(name);
+    format!("`install -D -o root -g root -m 0644 {} {}`", quoted(file), quoted(&target))
 }
 
 /// As a shell takes it.
@@ -206,8 +223,8 @@ mod tests {
             );
         }
         chmod(&file, 0o644);
-        chmod(&trust.above.join("etc"), 0o1777);
-        assert!(told(check()).contains("the directory"));
+        chmod(&trust.above.join("etc"), 0o775);
+        assert!(told(check()).contains("the directory") && told(check()).contains("`chmod go-w "));
         // Where nothing is at stake, neither is trust.
         let plain = Trust { privileged: false, ..trust.clone() };
         assert_eq!(plain.check_plugin(&file, Origin::Configuration), Ok(()));
@@ -218,8 +235,34 @@ mod tests {
         let (_dir, trust) = place();
         let file = trust.above.join("etc/a.wasm");
         let trust = Trust { owner: trust.owner + 1, ..trust };
-        let told = told(trust.check_configuration(&file));
-        assert!(told.contains("`chown -h root:root"), "{told}");
+        let said = told(trust.check_configuration(&file));
+        assert!(said.contains("the directory") && !said.contains("chown"), "{said}");
+        assert!(said.contains("`install -D -o root"), "{said}");
+        let trust = Trust { above: trust.above.join("etc"), ..trust };
+        let said = told(trust.check_configuration(&file));
+        assert!(said.contains("`chown -h root:root"), "{said}");
+    }
+
+    /// A command that would keep everybody from using `/tmp` is no remedy, wherever in the path that directory is.
+    #[test]
+    fn below_a_sticky_directory_another_place_is_the_remedy() {
+        let (_dir, trust) = place();
+        let shared = trust.above.join("etc");
+        for mode in [0o1777, 0o1775, 0o3777, 0o1757] {
+            chmod(&shared, mode);
+            for file in ["a.wasm", "own/b.wasm", "own/deep/c.toml", "not-there.toml", "it's.wasm"] {
+                let file = shared.join(file);
+                let said = told(trust.check_configuration(&file));
+                assert!(!said.contains("chmod"), "{said}");
+                let name = file.file_name().map(Path::new).unwrap();
+                let target = quoted(&Path::new(SITE).join(name));
+                let command =
+                    format!("`install -D -o root -g root -m 0644 {} {target}`", quoted(&file));
+                assert!(said.contains("the directory") && said.contains(&command), "{said}");
+            }
+        }
+        chmod(&shared, 0o1755);
+        assert_eq!(trust.check_configuration(&shared.join("a.wasm")), Ok(()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Error, Result, StoreContextMut};
 
-use super::log::Level;
+use super::log::Stream;
 use super::state::{Misuse, State};
 
 /// What std of wasm32-wasip2 drags in. A plugin that imports more asks for something it does not get.
@@ -40,6 +40,9 @@ const INERT: &[&str] = &[
 
 /// Bytes that a stream takes at once, and of randomness.
 const MOST_BYTES: u64 = 4096;
+/// What stands for the two streams.
+const STDOUT: u32 = 1;
+const STDERR: u32 = 2;
 
 struct IoError;
 struct InputStream;
@@ -133,10 +136,10 @@ fn define(interface: &str, it: &mut LinkerInstance<'_, State>) -> Result<()> {
             it.func_wrap("get-stdin", |_: Store<'_>, ()| Ok((Resource::<InputStream>::new_own(0),)))
         }
         "cli/stdout" => it.func_wrap("get-stdout", |_: Store<'_>, ()| {
-            Ok((Resource::<OutputStream>::new_own(1),))
+            Ok((Resource::<OutputStream>::new_own(STDOUT),))
         }),
         "cli/stderr" => it.func_wrap("get-stderr", |_: Store<'_>, ()| {
-            Ok((Resource::<OutputStream>::new_own(2),))
+            Ok((Resource::<OutputStream>::new_own(STDERR),))
         }),
         "cli/terminal-stdin" => it.func_wrap("get-terminal-stdin", |_: Store<'_>, ()| {
             Ok((None::<Resource<TerminalInput>>,))
@@ -204,9 +207,9 @@ fn streams(it: &mut LinkerInstance<'_, State>) -> Result<()> {
     for name in ["write", "blocking-write-and-flush"] {
         it.func_wrap(
             &format!("[method]output-stream.{name}"),
-            |mut store: Store<'_>, (_, bytes): (Resource<OutputStream>, Vec<u8>)| {
-                let text = String::from_utf8_lossy(&bytes);
-                store.data_mut().log.line(Level::Info, text.trim_end());
+            |mut store: Store<'_>, (stream, bytes): (Resource<OutputStream>, Vec<u8>)| {
+                let stream = if stream.rep() == STDERR { Stream::Error } else { Stream::Output };
+                store.data_mut().log.print(stream, &bytes);
                 Ok((Done::Ok(()),))
             },
         )?;

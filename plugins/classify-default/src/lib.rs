@@ -24,9 +24,18 @@ mod component {
         }
 
         fn classify(file: &File) -> Option<Verdict> {
+            let mut labels = Vec::new();
             let kind = match rules::by_name(&file.path()) {
                 ByName::Is(kind) => kind,
-                ByName::LookInside => look_inside(file)?,
+                ByName::LookInside => {
+                    let kind = look_inside(file)?;
+                    if kind == Kind::Certificate
+                        && rules::holds_private_key(&file.head(rules::MOST_HEAD_BYTES))
+                    {
+                        labels.push((rules::HOLDS_KEY.to_owned(), "true".to_owned()));
+                    }
+                    kind
+                }
                 ByName::NoOpinion => return None,
             };
             let file_type = match kind {
@@ -34,7 +43,7 @@ mod component {
                 Kind::PrivateKey => FileType::PrivateKey,
                 Kind::Keystore => FileType::Keystore,
             };
-            Some(Verdict { file_type: Some(file_type), labels: Vec::new() })
+            Some(Verdict { file_type: Some(file_type), labels })
         }
     }
 

@@ -112,6 +112,15 @@ pub fn by_head(head: &[u8]) -> Option<Kind> {
     head.split(|&byte| byte == b'\n' || byte == b'\r').find_map(|line| kind_of(label(line)?))
 }
 
+/// The label that a certificate's file gets when it holds a private key as well, as HAProxy wants it.
+pub const HOLDS_KEY: &str = "contains_private_key";
+
+/// Whether any BEGIN line is one of a private key; the lines that count are those of [`by_head`].
+pub fn holds_private_key(head: &[u8]) -> bool {
+    let mut lines = head.split(|&byte| byte == b'\n' || byte == b'\r');
+    lines.any(|line| label(line).and_then(kind_of) == Some(Kind::PrivateKey))
+}
+
 /// The label of a line that begins a PEM block.
 fn label(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii();
@@ -232,6 +241,33 @@ mod tests {
         let certificate = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
         assert_eq!(by_head(format!("{key}{certificate}").as_bytes()), Some(Kind::PrivateKey));
         assert_eq!(by_head(format!("{certificate}{key}").as_bytes()), Some(Kind::Certificate));
+    }
+
+    #[test]
+    fn a_key_behind_a_certificate_is_found() {
+        let certificate = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
+        for (rest, found) in [
+            ("-----BEGIN PRIVATE KEY-----\n", true),
+            ("-----BEGIN RSA PRIVATE KEY-----\r\nMII", true),
+            ("-----BEGIN EC PRIVATE KEY-----", true),
+            ("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", true),
+            (
+                "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n",
+                true,
+            ),
+            ("-----BEGIN DH PARAMETERS-----\nMII\n-----END DH PARAMETERS-----\n", false),
+            ("-----BEGIN PUBLIC KEY-----\n", false),
+            ("# -----BEGIN PRIVATE KEY-----\n", false),
+            ("; -----BEGIN PRIVATE KEY-----\n", false),
+            ("as in -----BEGIN PRIVATE KEY-----\n", false),
+            ("-----END PRIVATE KEY-----\n", false),
+            ("-----BEGIN PRIVATE KEY", false),
+            ("", false),
+        ] {
+            let head = format!("{certificate}{rest}");
+            assert_eq!(by_head(head.as_bytes()), Some(Kind::Certificate), "{rest}");
+            assert_eq!(holds_private_key(head.as_bytes()), found, "{rest}");
+        }
     }
 
     #[test]

@@ -9,6 +9,10 @@ const USER: &str = "USER";
 const SYSTEM: &[&str] =
     &["bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "sys", "usr"];
 
+/// Directories whose entries carry a user's name, below the root: removable media, and mailboxes.
+const NAMED: &[&[&str]] =
+    &[&["media"], &["run", "media"], &["var", "mail"], &["var", "spool", "mail"]];
+
 /// Where home directories are. `/home` and `/root` always are.
 #[derive(Clone, Debug, Default)]
 pub struct Homes {
@@ -16,23 +20,45 @@ pub struct Homes {
     parents: Vec<Vec<String>>,
     /// Home directories, split into components.
     users: Vec<Vec<String>>,
+    /// Home directories of root, split into components.
+    roots: Vec<Vec<String>>,
+}
+
+/// Where a path that is one of the homes has the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    /// The last component is a name.
+    InName,
+    /// So many last components are the home of root.
+    InRoot(usize),
 }
 
 impl Homes {
-    /// `parents`: directories of home directories, like `/home`. `users`: home directories.
+    /// `parents`: directories of home directories, like `/home`. `users`: home directories. `roots`: those of root.
     ///
     /// # Errors
     /// A path that is not absolute, or is the root: everything would be somebody's home.
-    pub fn new(parents: &[String], users: &[String]) -> Result<Homes, String> {
-        let mut homes =
-            Homes { parents: vec![vec!["home".to_owned()]], users: vec![vec!["root".to_owned()]] };
-        for parent in parents {
-            homes.parents.push(configured(parent)?);
-        }
-        for user in users {
-            homes.users.push(configured(user)?);
+    pub fn new(parents: &[String], users: &[String], roots: &[String]) -> Result<Homes, String> {
+        let mut homes = Homes {
+            parents: vec![vec!["home".to_owned()]],
+            users: Vec::new(),
+            roots: vec![vec!["root".to_owned()]],
+        };
+        let named = NAMED.iter().map(|path| path.iter().map(|&name| name.to_owned()).collect());
+        homes.parents.extend(named);
+        for (paths, into) in
+            [(parents, &mut homes.parents), (users, &mut homes.users), (roots, &mut homes.roots)]
+        {
+            for path in paths {
+                into.push(configured(path)?);
+            }
         }
         Ok(homes)
+    }
+
+    /// Every spelling that leads to a home.
+    fn all(&self) -> impl Iterator<Item = &Vec<String>> {
+        self.parents.iter().chain(&self.users).chain(&self.roots)
     }
 
     /// Hides the names in the components of a path from the root; true when one was hidden.
@@ -53,24 +79,75 @@ impl Homes {
 
     /// As [`Homes::hide`] for the part of the path that begins with the component `at`.
     fn hide_at(&self, components: &mut Vec<Cow<'_, str>>, at: usize) -> bool {
-        let below = |prefix: &[String], components: &[Cow<'_, str>]| {
-            let there = components.get(at..at + prefix.len());
-            there.is_some_and(|there| there.iter().eq(prefix.iter()))
-        };
-        let parent = self.parents.iter().filter(|parent| below(parent, components));
-        // The deepest one: its entries are the names.
-        if let Some(name) = parent.map(|parent| at + parent.len()).max()
-            && name < components.len()
-        {
-            return replace(components, name);
+        let below = |prefix: &&Vec<String>| begins(components.get(at..), prefix);
+        let parent = self.parents.iter().filter(below).map(|parent| at + parent.len()).max();
+        let users = self.users.iter().filter(below).map(|user| at + user.len() - 1);
+        // The deepest parent's entries are the names. Of homes within homes each has one.
+        let mut names: Vec<usize> =
+            parent.into_iter().chain(users).filter(|&name| name < components.len()).collect();
+        let root = self.roots.iter().filter(below).map(Vec::len).max();
+        names.retain(|&name| root.is_none_or(|len| name >= at + len));
+        for &name in &names {
+            replace(components, name);
         }
-        let user = self.users.iter().filter(|user| below(user, components));
-        let Some(name) = user.map(|user| at + user.len() - 1).max() else { return false };
-        if name == at && components.get(at).is_some_and(|only| only == "root") {
-            components.splice(at..=at, ["home".into(), "ROOT".into()]);
-            return true;
+        let Some(len) = root else { return !names.is_empty() };
+        components.splice(at..at + len, ["home".into(), "ROOT".into()]);
+        true
+    }
+
+    /// What the last component of a path from the root is.
+    fn ends(&self, components: &[&str]) -> Option<Ends> {
+        let same = |home: &Vec<String>, path: &[&str]| path.iter().eq(home.iter());
+        let path = components.get(root_in_proc(components)..).unwrap_or_default();
+        if let Some(root) = self.roots.iter().find(|root| same(root, path)) {
+            return Some(Ends::InRoot(root.len()));
         }
-        replace(components, name)
+        let (_, above) = path.split_last()?;
+        let below_parent = self.parents.iter().any(|parent| same(parent, above));
+        let named = below_parent || self.users.iter().any(|user| same(user, path));
+        named.then_some(Ends::InName)
+    }
+
+    /// Hides the names in a path without changing anything else of it: `//`, `.` and `..` mean what they mean to
+    /// whoever gets it.
+    fn hide_in_place<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        let mut shown: Vec<Option<&str>> = path.split('/').map(Some).collect();
+        // The components that the path means so far, and where they stand in it.
+        let (mut names, mut places): (Vec<&str>, Vec<usize>) = (Vec::new(), Vec::new());
+        for (place, component) in path.split('/').enumerate() {
+            match component {
+                "" | "." => continue,
+                ".." => {
+                    (names.pop(), places.pop());
+                    continue;
+                }
+                name => (names.push(name), places.push(place)),
+            };
+            let mut put = |back: usize, text: Option<&'static str>| {
+                let place = places.len().checked_sub(back).and_then(|at| places.get(at));
+                let Some(shown) = place.and_then(|&place| shown.get_mut(place)) else { return };
+                if !matches!(*shown, Some("ROOT")) {
+                    *shown = text;
+                }
+            };
+            match self.ends(&names) {
+                Some(Ends::InName) => put(1, Some(USER)),
+                Some(Ends::InRoot(len)) => {
+                    (2..=len).for_each(|back| put(back, None));
+                    put(1, Some("home/ROOT"));
+                }
+                None => {}
+            }
+            let system = names.first().is_some_and(|first| SYSTEM.contains(first));
+            let above = names.len().checked_sub(3).filter(|&at| at > 0 && !system);
+            if above.and_then(|at| names.get(at)) == Some(&"home") {
+                put(2, Some(USER));
+            }
+        }
+        if shown.iter().copied().eq(path.split('/').map(Some)) {
+            return path.into();
+        }
+        shown.into_iter().flatten().collect::<Vec<_>>().join("/").into()
     }
 
     /// Whether the entries of this directory are home directories.
@@ -90,7 +167,7 @@ impl Homes {
     /// path of a home directory.
     fn hide_without_beginning(&self, components: &mut [Cow<'_, str>]) {
         let parents = self.parents.iter().flat_map(|parent| tails(parent, 1, parent.len()));
-        let users = self.users.iter().filter(|user| user.len() > 1);
+        let users = self.users.iter().chain(&self.roots).filter(|user| user.len() > 1);
         let users = users.flat_map(|user| tails(user, 0, user.len()));
         let mut whole = false;
         let names: Vec<usize> = parents
@@ -126,9 +203,15 @@ impl Homes {
     }
 }
 
+/// Whether the components begin with those of `prefix`.
+fn begins(components: Option<&[Cow<'_, str>]>, prefix: &[String]) -> bool {
+    let there = components.and_then(|components| components.get(..prefix.len()));
+    there.is_some_and(|there| there.iter().eq(prefix.iter()))
+}
+
 /// Where the path goes on behind `/proc/PID/root`, which is a root.
-fn root_in_proc(components: &[Cow<'_, str>]) -> usize {
-    let is = |at: usize, name: &str| components.get(at).is_some_and(|it| it == name);
+fn root_in_proc(components: &[impl AsRef<str>]) -> usize {
+    let is = |at: usize, name: &str| components.get(at).is_some_and(|it| it.as_ref() == name);
     match () {
         () if !is(0, "proc") => 0,
         () if is(2, "root") => 3,
@@ -214,7 +297,7 @@ fn trailing(text: &str) -> &'static str {
 ///
 /// A path that is all of the text, or all of what an option is set to, is shown resolved.
 pub(crate) fn in_text(homes: &Homes, text: &str) -> Option<String> {
-    let text = unescaped(text);
+    let text = unescaped(homes, text);
     let mut out = String::with_capacity(text.len() + 8);
     let mut at = 0;
     while let Some((start, end)) = next_path(&text, at) {
@@ -272,13 +355,14 @@ fn is_value(before: &str) -> bool {
 }
 
 /// `%2F` and `\/` are slashes to whoever gets the argument. Only where that makes a home visible.
-fn unescaped(text: &str) -> Cow<'_, str> {
+fn unescaped<'a>(homes: &Homes, text: &'a str) -> Cow<'a, str> {
     if !text.contains("%2F") && !text.contains("%2f") && !text.contains("\\/") {
         return text.into();
     }
     let plain = text.replace("%2F", "/").replace("%2f", "/").replace("\\/", "/");
     let plain = plain.replace("%3A", ":").replace("%3a", ":");
-    if plain.contains("/home") || plain.contains("/root") { plain.into() } else { text.into() }
+    let path = |home: &Vec<String>| home.iter().fold(String::new(), |path, name| path + "/" + name);
+    if homes.all().any(|home| plain.contains(&path(home))) { plain.into() } else { text.into() }
 }
 
 /// Ends a word in shell code, lists, URLs, JSON.
@@ -359,24 +443,50 @@ fn one<'a>(homes: &Homes, before: &str, found: &'a str, whole: bool) -> Cow<'a, 
     if let Some(rest) = found.strip_prefix("…/") {
         return without_beginning(homes, rest).into();
     }
-    if before.ends_with(':')
-        && let Some(behind) = found.strip_prefix("//")
-    {
-        if before.ends_with("http:") || before.ends_with("https:") {
-            return found.into();
-        }
-        let mut components = resolved(found);
-        if homes.hide_at(&mut components, 0) {
-            let slashes = if behind.starts_with('/') { "///" } else { "//" };
-            return format!("{slashes}{}{}", components.join("/"), trailing(found)).into();
-        }
-        let (host, path) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
-        return format!("//{host}{}", absolute(homes, path, false)).into();
+    if before.ends_with(':') && found.starts_with("//") {
+        let web = before.ends_with("http:") || before.ends_with("https:");
+        return if web { found.into() } else { behind_host(homes, found) };
+    }
+    if found.starts_with("//") {
+        return homes.hide_in_place(found);
+    }
+    if let Some((scheme, behind)) = url_before(before) {
+        let in_host = !behind.contains(['/', '?', '#']) && !found.starts_with('/');
+        let web = scheme.ends_with("http") || scheme.ends_with("https");
+        return match found.split_once('/') {
+            Some(_) if in_host && web => found.into(),
+            // `host/PATH` after a user, `22/PATH` after a host.
+            Some((host, path)) if in_host => {
+                let path_from_root = found.get(host.len()..).unwrap_or(path);
+                format!("{host}{}", homes.hide_in_place(path_from_root)).into()
+            }
+            _ => homes.hide_in_place(found),
+        };
     }
     if found.starts_with('/') {
         return absolute(homes, found, whole);
     }
     relative(homes, found)
+}
+
+/// `//HOST/PATH` of a URL, or `///PATH`. A host may be called as a directory of homes is.
+fn behind_host<'a>(homes: &Homes, found: &'a str) -> Cow<'a, str> {
+    let hidden = homes.hide_in_place(found);
+    let behind = found.strip_prefix("//").unwrap_or(found);
+    if hidden != found || behind.starts_with('/') {
+        return hidden;
+    }
+    let (host, path) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
+    match homes.hide_in_place(path) {
+        Cow::Borrowed(_) => found.into(),
+        Cow::Owned(path) => format!("//{host}{path}").into(),
+    }
+}
+
+/// Scheme, and what follows `://`, of the URL that is not over where `before` ends.
+fn url_before(before: &str) -> Option<(&str, &str)> {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '|' | ';');
+    before.rsplit(ends).next()?.split_once("://")
 }
 
 fn absolute<'a>(homes: &Homes, found: &'a str, whole: bool) -> Cow<'a, str> {
@@ -401,8 +511,10 @@ fn relative<'a>(homes: &Homes, found: &'a str) -> Cow<'a, str> {
             name => components.push(name.into()),
         }
     }
-    let is_root = components.first().is_some_and(|first| first == "root");
-    let hidden = (!is_root || ups > 0) && homes.hide_at(&mut components, 0);
+    // `root/x` and `media/x` are names of anybody's directories, unless the path leads through the root.
+    let first = components.first().map(|first| &**first);
+    let anybodys = matches!(first, Some("root" | "media" | "run" | "var"));
+    let hidden = (!anybodys || ups > 0) && homes.hide_at(&mut components, 0);
     if !hidden && !led_out {
         return found.into();
     }

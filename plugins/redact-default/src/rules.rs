@@ -4,20 +4,25 @@ use crate::{json, paths, secrets};
 
 pub use crate::paths::Homes;
 
-/// Reads `{"homes": ["/srv/people"], "users": ["/data/alice"]}`: directories of home directories, and home directories.
+/// Reads `{"homes": ["/srv/people"], "users": ["/data/alice"], "roots": ["/var/roothome"]}`: directories of home
+/// directories, home directories, and home directories of root.
 ///
 /// # Errors
 /// No such object, another key, or a path that is not absolute.
 pub fn configure(config: &str) -> Result<Homes, String> {
-    let (mut homes, mut users) = (Vec::new(), Vec::new());
+    let (mut homes, mut users, mut roots) = (Vec::new(), Vec::new(), Vec::new());
     for (key, mut paths) in json::lists_of_strings(config)? {
         match key.as_str() {
             "homes" => homes.append(&mut paths),
             "users" => users.append(&mut paths),
-            _ => return Err(format!("unknown key `{key}`: there are \"homes\" and \"users\"")),
+            "roots" => roots.append(&mut paths),
+            _ => {
+                let known = "there are \"homes\", \"users\" and \"roots\"";
+                return Err(format!("unknown key `{key}`: {known}"));
+            }
         }
     }
-    Homes::new(&homes, &users)
+    Homes::new(&homes, &users, &roots)
 }
 
 /// The text to show instead; None: show it as it is.
@@ -30,6 +35,8 @@ pub fn redact(homes: &Homes, field: &str, value: &str, arguments: &[String]) -> 
             command_line(homes, &words)
         }
         "cmdline" => command_line(homes, arguments),
+        // Names that programs and machines give themselves. None is a path in a home, and all are needed as they are.
+        "process" | "cgroup" | "hostname" => None,
         _ => {
             let masked = secrets::mask_text(value);
             let hidden = paths::in_text(homes, masked.as_deref().unwrap_or(value));

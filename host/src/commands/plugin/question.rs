@@ -115,6 +115,9 @@ impl TextQuestion {
             "library" => Field::Library,
             "exe" => Field::Exe,
             "cmdline" => Field::Cmdline,
+            "process" => Field::Process,
+            "cgroup" => Field::Cgroup,
+            "hostname" => Field::Hostname,
             other => Field::Label(other.strip_prefix("labels.").filter(|name| !name.is_empty())?),
         })
     }

@@ -1,7 +1,5 @@
 //! From what was redacted to what is printed.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -10,7 +8,7 @@ use super::{
     Object, PathMore, PluginFailed, ProcessExec, ProcessExecMore, ProcessExit, ProcessExitMore,
     StatusNow, Thread,
 };
-use crate::event::{Comm, Facts, FileType, Notice, OpenFlags, Place, RedactedEvent, RedactedWhat};
+use crate::event::{Facts, FileType, Notice, OpenFlags, Place, RedactedEvent, RedactedWhat};
 
 impl<'a> Object<'a> {
     /// `extended`: with the fields of `--extended`.
@@ -20,7 +18,7 @@ impl<'a> Object<'a> {
         extended: bool,
     ) -> Self {
         let facts = event.process();
-        let (pid, process) = (facts.pid, name(&facts.comm));
+        let (pid, process) = (facts.pid, &facts.name);
         let labels = Labels(event.labels());
         match event.what() {
             RedactedWhat::FileOpen { file, file_type, flags, classifier, head, place } => {
@@ -134,10 +132,6 @@ fn exit_more(process: &Facts, signal: Option<u8>) -> ProcessExitMore<'_> {
     }
 }
 
-fn name(comm: &Comm) -> Cow<'_, str> {
-    String::from_utf8_lossy(comm.as_bytes())
-}
-
 fn thread(process: &Facts) -> Thread {
     Thread { tid: process.tid, uid: process.uid }
 }
@@ -154,7 +148,7 @@ fn context(process: &Facts) -> Context<'_> {
     Context {
         mount_ns: process.mount_ns,
         container: process.container.as_deref(),
-        cgroup: process.cgroup.as_deref(),
+        cgroup: process.cgroup.as_ref(),
     }
 }
 

@@ -3,7 +3,6 @@
 
 mod make;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -38,7 +37,7 @@ pub(super) struct FileOpen<'a> {
     /// Its real user id.
     uid: u32,
     /// Its name.
-    process: Cow<'a, str>,
+    process: &'a Shown,
     /// Absolute path of the file.
     file: &'a Shown,
     /// What it is: the documented words, or a site classifier's own.
@@ -83,7 +82,7 @@ pub(super) struct LibLoad<'a> {
     /// The process.
     pid: u32,
     /// Its name.
-    process: Cow<'a, str>,
+    process: &'a Shown,
     /// Absolute path of the library.
     library: &'a Shown,
     /// Its file name without version.
@@ -123,7 +122,7 @@ pub(super) struct ProcessExec<'a> {
     /// Its parent; 0 when that is outside the tracer's pid namespace.
     ppid: u32,
     /// Its name.
-    process: Cow<'a, str>,
+    process: &'a Shown,
     /// The arguments, joined by spaces; ends in ` …` when there were more.
     cmdline: &'a Shown,
     #[serde(flatten)]
@@ -153,7 +152,7 @@ pub(super) struct ProcessExit<'a> {
     /// The process.
     pid: u32,
     /// Its name.
-    process: Cow<'a, str>,
+    process: &'a Shown,
     /// Exit status; 128 + N when signal N ended it.
     exit_code: i32,
     #[serde(flatten)]
@@ -207,7 +206,7 @@ struct Context<'a> {
     /// Container id; null on the host itself.
     container: Option<&'a str>,
     /// Path of the cgroup; null when it could not be known.
-    cgroup: Option<&'a str>,
+    cgroup: Option<&'a Shown>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

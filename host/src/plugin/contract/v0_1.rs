@@ -147,7 +147,8 @@ impl host::Host for State {
                 host::Level::Debug => Level::Debug,
             },
             &message,
-        )
+        );
+        Ok(())
     }
 }
 

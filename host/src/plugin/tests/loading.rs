@@ -87,6 +87,31 @@ fn imports_that_nobody_gets_are_named() {
     assert!(error.contains("imports `wasi:sockets/"), "{error}");
 }
 
+/// What the engine does not run is not damaged.
+#[test]
+fn parts_of_webassembly_that_plugins_do_not_get_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (text, used) in [
+        ("(core module (memory 1 1 shared))", "threads"),
+        ("(core module (type (struct (field i32))))", "GC"),
+        ("(core module (type (array i8)))", "GC"),
+        ("(core module (func (drop (ref.i31 (i32.const 1)))))", "GC"),
+        ("(type (future u8))", "async"),
+        ("(type (stream u8))", "async"),
+        ("(core func (canon task.cancel))", "async"),
+    ] {
+        let text = format!(
+            "(component {text} (instance $i) (export \"crypto-tracer:plugin/classifier@0.1.0\" (instance $i)))"
+        );
+        let error = refused_file(dir.path(), "x", &wat::parse_str(&text).unwrap());
+        assert!(
+            error.contains(&format!("uses {used}, which plugins do not get")),
+            "{text}: {error}"
+        );
+        assert!(!error.contains("damaged"), "{error}");
+    }
+}
+
 #[test]
 fn another_version_of_the_contract_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -116,7 +141,7 @@ fn a_plugin_of_another_kind() {
 fn a_start_that_fails() {
     for (way, told) in [
         ("configure-spin", "cannot be started: ran for more than 1s"),
-        ("configure-trap", "cannot be started: wasm"),
+        ("configure-trap", "cannot be started: panicked"),
         ("configure-error", "refuses its configuration: not"),
         ("configure-long-error", "cannot be started: "),
         ("configure-alloc", "bytes of memory, 16777216 are allowed"),
@@ -128,6 +153,14 @@ fn a_start_that_fails() {
         assert!(error.contains(told), "{way}: {error}");
         assert!(!error.contains('\u{1b}') && error.len() < 600, "{way}: {error}");
     }
+    let mut spec = hostile("configure-trap");
+    spec.source = fixture("hostile-wasi.wasm");
+    let error = refused(spec);
+    assert!(
+        error.contains("panicked") && error.contains("it said: ") && error.contains("on purpose"),
+        "{error}"
+    );
+    assert!(!error.contains("RUST_BACKTRACE"), "{error}");
     let error = refused(PluginSpec::command_line(fixture("hostile-start.wasm")));
     assert!(error.contains("ran for more than 1s"), "{error}");
 }

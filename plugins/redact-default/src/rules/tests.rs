@@ -53,6 +53,176 @@ fn homes_in_paths() {
     }
 }
 
+/// `/home` is a link to `/data/users`, that one is a link to `/nas/u`; root's home is a link to `/var/roothome`.
+fn linked() -> Homes {
+    configure(
+        r#"{"homes": ["/data/users", "/nas/u/", "/usr/home"],
+            "users": ["/data/teams/carol", "/data/teams/carol/dave", "/home/corp/erin", "/srv/Jane Doe", "/nas/bin"],
+            "roots": ["/var/roothome", "/sysroot//r/root"]}"#,
+    )
+    .unwrap()
+}
+
+#[test]
+fn homes_behind_links() {
+    for (given, expected) in [
+        ("/data/users/alice/k.pem", "/data/users/USER/k.pem"),
+        ("/data/users/alice", "/data/users/USER"),
+        ("/data/users/alice/", "/data/users/USER/"),
+        ("/data//users/./alice/k.pem", "/data/users/USER/k.pem"),
+        ("/data/x/../users/alice/k.pem", "/data/users/USER/k.pem"),
+        ("/data/users", "/data/users"),
+        ("/data/users2/alice/k.pem", "/data/users2/alice/k.pem"),
+        ("/nas/u/alice/k.pem", "/nas/u/USER/k.pem"),
+        ("/usr/home/alice/k.pem", "/usr/home/USER/k.pem"),
+        ("/nas/u/usr/k.pem", "/nas/u/USER/k.pem"),
+        ("/nas/u/home/alice/k.pem", "/nas/u/USER/alice/k.pem"),
+        ("/data/users/Jane Doe/k.pem", "/data/users/USER/k.pem"),
+        ("/srv/Jane Doe/k.pem", "/srv/USER/k.pem"),
+        ("/nas/bin/k.pem", "/nas/USER/k.pem"),
+        ("/data/teams/carol/x", "/data/teams/USER/x"),
+        ("/data/teams/carol/dave/x", "/data/teams/USER/USER/x"),
+        ("/home/corp/erin/x", "/home/USER/USER/x"),
+        ("/home/corp/x", "/home/USER/x"),
+        ("/var/roothome/k.pem", "/home/ROOT/k.pem"),
+        ("/var/roothome", "/home/ROOT"),
+        ("/var/roothome/", "/home/ROOT/"),
+        ("/var/./roothome//x/../k.pem", "/home/ROOT/k.pem"),
+        ("/var/roothome2/k.pem", "/var/roothome2/k.pem"),
+        ("/var/k.pem", "/var/k.pem"),
+        ("/sysroot/r/root/k.pem", "/home/ROOT/k.pem"),
+        ("/proc/7/root/var/roothome/k.pem", "/proc/7/root/home/ROOT/k.pem"),
+        ("/proc/7/root/data/users/alice/k.pem", "/proc/7/root/data/users/USER/k.pem"),
+        ("…/users/alice/k.pem", "…/…/USER/k.pem"),
+        ("…/alice/k.pem", "…/…/k.pem"),
+        ("…/u/alice/k.pem", "…/…/USER/k.pem"),
+        ("…/roothome/k.pem", "…/USER/k.pem"),
+    ] {
+        for field in ["file", "library", "exe"] {
+            let shown = redact(&linked(), field, given, &[]);
+            assert_eq!(shown.as_deref().unwrap_or(given), expected, "{field}");
+        }
+    }
+}
+
+#[test]
+fn homes_behind_links_in_texts() {
+    for (given, expected) in [
+        ("--key=/data/users/alice/k.pem", "--key=/data/users/USER/k.pem"),
+        ("-I/nas/u/alice/include", "-I/nas/u/USER/include"),
+        ("x:/data/users/alice:/var/roothome/y", "x:/data/users/USER:/home/ROOT/y"),
+        ("cat /data/users/Jane Doe/k.pem", "cat /data/users/USER/k.pem"),
+        ("cat /data/users/{alice,bob}/k.pem", "cat /data/users/USER/k.pem"),
+        ("'/data/users/alice/k.pem'", "'/data/users/USER/k.pem'"),
+        ("../../data/users/alice/k.pem", "../../data/users/USER/k.pem"),
+        ("../../var/roothome/k.pem", "../../home/ROOT/k.pem"),
+        ("scp h:/data/users/alice/k.pem", "scp h:/data/users/USER/k.pem"),
+        ("file:///data/users/alice/k.pem", "file:///data/users/USER/k.pem"),
+        ("file:///var/roothome/k.pem", "file:///home/ROOT/k.pem"),
+        ("file%3A%2F%2F%2Fdata%2Fusers%2Falice", "file:///data/users/USER"),
+        ("@/data/users/alice/k.pem", "@/data/users/USER/k.pem"),
+        ("[/data/users/alice/a, /nas/u/bob/b]", "[/data/users/USER/a, /nas/u/USER/b]"),
+    ] {
+        for (field, arguments) in
+            [("cmdline", vec![given.to_owned()]), ("labels.x", vec![]), ("new-field", vec![])]
+        {
+            let shown = redact(&linked(), field, given, &arguments);
+            assert_eq!(shown.as_deref().unwrap_or(given), expected, "{field}");
+        }
+    }
+}
+
+#[test]
+fn media_and_mailboxes_name_users() {
+    for (given, expected) in [
+        ("/media/alice/STICK/k.pem", "/media/USER/STICK/k.pem"),
+        ("/media/alice", "/media/USER"),
+        ("/media/alice/", "/media/USER/"),
+        ("/media", "/media"),
+        ("/media/", "/media/"),
+        ("/run/media/alice/STICK/k.pem", "/run/media/USER/STICK/k.pem"),
+        ("/run/media/x/../alice/k.pem", "/run/media/USER/k.pem"),
+        ("/run/media", "/run/media"),
+        ("/run/k.pem", "/run/k.pem"),
+        ("/var/mail/alice", "/var/mail/USER"),
+        ("/var/mail/root", "/var/mail/USER"),
+        ("/var/mail//alice.pem", "/var/mail/USER"),
+        ("/var/spool/mail/alice/k.pem", "/var/spool/mail/USER/k.pem"),
+        ("/var/spool/cron/alice", "/var/spool/cron/alice"),
+        ("/var/mailman/x.pem", "/var/mailman/x.pem"),
+        ("/srv/media/alice/x.pem", "/srv/media/alice/x.pem"),
+        ("/media/Jane Doe/STICK/k.pem", "/media/USER/STICK/k.pem"),
+        ("/media/USER/STICK/k.pem", "/media/USER/STICK/k.pem"),
+        ("/proc/9/root/run/media/alice/k.pem", "/proc/9/root/run/media/USER/k.pem"),
+    ] {
+        for field in ["file", "library", "exe", "labels.x"] {
+            assert_eq!(shown(field, given), expected, "{field}");
+        }
+        assert_eq!(command(&[given]), expected);
+    }
+    for kept in ["media/logo/a.png", "run/media/a/b", "var/mail/alice", "src/media/a/b"] {
+        assert_eq!(shown("cmdline", kept), kept, "anybody's directories are called so");
+    }
+    assert_eq!(shown("cmdline", "cp ../../media/alice/k.pem ."), "cp ../../media/USER/k.pem .");
+}
+
+#[test]
+fn a_url_and_a_share_keep_their_shape() {
+    for kept in [
+        "//srv/share",
+        "//srv/share/",
+        "//srv//share/./x",
+        "//srv/share/x/../y",
+        "mount -t cifs //srv/share /mnt",
+        "mount -t cifs //srv/alice$/x /mnt",
+        "--share=//srv/share/x",
+        "https://example.org/x/../y",
+        "https://example.org:8443/x/../y",
+        "https://example.org/a//b?next=/x/../y",
+        "ftp://example.org/x/../y",
+        "sftp://me@example.org/x/../y",
+        "ssh://me@example.org:22/x/./y",
+        "s3://bucket/a//b/../c",
+        "smb://srv/share/../x",
+        "file:///etc/ssl/../x.pem",
+        "https://example.org/home/page/x",
+        "https://example.org:80/home/page/x",
+        "git+https://example.org/a/../b",
+        "sh -c 'curl https://example.org/x/../y > z'",
+        "//",
+        "///",
+    ] {
+        assert_eq!(shown("cmdline", kept), kept);
+        assert_eq!(shown("labels.x", kept), kept);
+    }
+    for (given, expected) in [
+        ("//home/alice/x", "//home/USER/x"),
+        ("//home//./alice/../bob/x", "//home//./USER/../USER/x"),
+        ("//root/x", "//home/ROOT/x"),
+        ("//srv/../home/alice/x", "//srv/../home/USER/x"),
+        ("//srv/home/alice/x", "//srv/home/USER/x"),
+        ("smb://srv/home/alice/x", "smb://srv/home/USER/x"),
+        ("sftp://alice@srv/home/alice/../x", "sftp://alice@srv/home/USER/../USER"),
+        ("ssh://srv:22/home/alice/x", "ssh://srv:22/home/USER/x"),
+        ("file:///home/alice/../bob/x", "file:///home/USER/../USER/x"),
+        ("file:///root/../x", "file:///home/ROOT/../x"),
+        ("https://h/?f=/home/alice/x/../y", "https://h/?f=/home/USER/x/../y"),
+        ("a,https://h/x,/home/alice/y", "a,https://h/x,/home/USER/y"),
+        ("https://h/x /home/alice/y/../z", "https://h/x /home/USER/z"),
+    ] {
+        assert_eq!(shown("cmdline", given), expected);
+    }
+}
+
+#[test]
+fn names_of_programs_and_machines_stay() {
+    for field in ["process", "cgroup", "hostname"] {
+        for kept in ["alice", "/home/alice", "password=x", "/user.slice/user-1000.slice", ""] {
+            assert_eq!(redact(&linked(), field, kept, &[]), None, "{field}");
+        }
+    }
+}
+
 #[test]
 fn a_path_without_beginning_hides_what_may_be_a_name() {
     for (given, expected) in [
@@ -310,6 +480,8 @@ fn configuration() {
         r#"{"homes": ["srv"]}"#,
         r#"{"users": ["/"]}"#,
         r#"{"users": ["/.."]}"#,
+        r#"{"roots": ["/"]}"#,
+        r#"{"roots": ["root"]}"#,
     ] {
         assert!(configure(bad).is_err(), "{bad}");
     }
@@ -330,6 +502,32 @@ proptest! {
         let out = shown("file", &format!("{parent}/{name}{rest}"));
         // `..` behind the name leads out of it.
         prop_assert!(!out.contains(&name) || rest.contains(&name), "{out}");
+    }
+
+    #[test]
+    fn a_name_never_comes_out_of_a_home_behind_a_link(
+        name in "zq[^/\0]{0,12}",
+        parent in prop::sample::select(vec![
+            "/data/users", "/nas/u", "/usr/home", "/media", "/run/media", "/var/mail", "/var/spool/mail", "/home/corp/erin/../..",
+        ]),
+        spelled in prop::sample::select(vec!["/", "//", "/./", "/x/../"]),
+        rest in "(/[a-y. ]{0,8}){0,4}",
+    ) {
+        let path = format!("{parent}{spelled}{name}{rest}");
+        let out = redact(&linked(), "file", &path, &[]).unwrap_or(path);
+        prop_assert!(!out.contains(&name), "{out}");
+    }
+
+    #[test]
+    fn a_share_without_a_home_stays(
+        path in "(/[a-y.]{0,5}){1,5}",
+        before in prop::sample::select(vec!["", "--x=", "mount ", "smb:", "file:", "https:"]),
+    ) {
+        prop_assume!(!["home", "root", "media", "run", "var"].iter().any(|name| path.contains(name)));
+        let text = format!("{before}/{path}");
+        prop_assume!(!before.is_empty() || text.starts_with("//"));
+        let out = shown("cmdline", &text);
+        prop_assert_eq!(out, text);
     }
 
     #[test]
