@@ -15,10 +15,15 @@ use rustix::io::Errno;
 use super::mounts::Mounts;
 use super::places::{self, Places};
 use super::protocol::{HeadAnswer, HeadQuestion, Refusal, Wanted};
-use super::{look, secrets};
+use super::{look, pem, secrets};
 
-/// Bytes that are read at most, as the contract says.
+/// Bytes of a head at most, as the contract says.
 pub(super) const HEAD_BYTES: usize = 65_536;
+/// Bytes that are read of every file: a line that begins in the head is read whole.
+pub(super) const FIRST_BYTES: usize = HEAD_BYTES + pem::MOST_LINE;
+/// Bytes that are read where the first ones are blocks that do not say what the file is: with room for the block that
+/// does.
+pub(super) const MOST_BYTES: usize = pem::MOST_BYTES + HEAD_BYTES;
 
 const OVERLAYFS: u32 = 0x794c_7630;
 const BTRFS: u32 = 0x9123_683e;
@@ -215,18 +220,28 @@ fn beginning(file: &OwnedFd) -> Result<Vec<u8>, Refusal> {
     let opened = openat(CWD, &path, flags | OFlags::NOATIME, Mode::empty())
         .or_else(|_| openat(CWD, &path, flags, Mode::empty()));
     let file = opened.map_err(|_ignored| Refusal::Denied)?;
-    let mut head = vec![0; HEAD_BYTES];
-    let mut filled = 0;
-    while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::read(&file, rest) {
+    let mut text = Vec::new();
+    let mut is_cut = read_up_to(&file, FIRST_BYTES, &mut text)?;
+    if is_cut && pem::needs_more(&text) {
+        is_cut = read_up_to(&file, MOST_BYTES, &mut text)?;
+    }
+    Ok(secrets::visible(&text, is_cut))
+}
+
+/// Reads on until there are `most` bytes; whether the file may have more.
+fn read_up_to(file: &OwnedFd, most: usize, text: &mut Vec<u8>) -> Result<bool, Refusal> {
+    let mut filled = text.len();
+    text.resize(most, 0);
+    while let Some(rest) = text.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::read(file, rest) {
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(Errno::INTR) => {}
             Err(_) => return Err(Refusal::Denied),
         }
     }
-    head.truncate(filled);
-    Ok(secrets::visible(&head))
+    text.truncate(filled);
+    Ok(filled == most)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod kin;
 mod look;
 mod mounts;
 mod nursery;
+mod pem;
 mod places;
 mod process;
 mod protocol;
@@ -25,8 +26,10 @@ pub use protocol::{
     Descriptor, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, Refusal, SeenProcess, Wanted,
 };
 
-/// What a plugin would see of a file that begins with these bytes.
+/// What a plugin would see of a file with this content.
 pub fn visible_head(content: &[u8]) -> Vec<u8> {
-    let beginning = content.get(..head::HEAD_BYTES).unwrap_or(content);
-    secrets::visible(beginning)
+    let first = content.get(..head::FIRST_BYTES).unwrap_or(content);
+    let most = if pem::needs_more(first) { head::MOST_BYTES } else { head::FIRST_BYTES };
+    let read = content.get(..most).unwrap_or(content);
+    secrets::visible(read, read.len() < content.len())
 }
