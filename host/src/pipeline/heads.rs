@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
 use crate::interest::Interest;
 use crate::plugin::Plugins;
-use crate::reader::{HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal, Wanted};
+use crate::reader::{Found, HeadAnswer, HeadQuestion, LookedAt, News, Reader, Refusal, Wanted};
 use crate::stats::Usage;
 use crate::stop::Stop;
 
@@ -132,7 +132,7 @@ impl<'a> Heads<'a> {
         let until = Instant::now() + WAIT;
         let wanted = events.iter().enumerate().filter_map(|(at, event)| match &event.what {
             EnrichedWhat::FileOpen { file, .. } => {
-                let wanted = plugins.wants_head(file) && !is_remote(file);
+                let wanted = plugins.wants_head(file) && may_be_read(file);
                 wanted.then(|| (at, question(&event.process, file)))
             }
             _ => None,
@@ -169,19 +169,35 @@ pub(super) struct HeadOf<'a, 'b> {
 
 impl crate::plugin::Heads for HeadOf<'_, '_> {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
+        // What is written to a new file would be seen or not, by chance.
+        if self.file.created {
+            return (&[], HeadOutcome::Created);
+        }
         if is_remote(self.file) {
             return (&[], HeadOutcome::Remote);
         }
-        match self.answer().map(|answer| &answer.head) {
-            Some(Ok(head)) => (head, HeadOutcome::Read),
-            Some(Err(Refusal::Gone)) => (&[], HeadOutcome::Gone),
-            Some(Err(Refusal::Denied)) => (&[], HeadOutcome::Denied),
-            None => (&[], HeadOutcome::Late),
+        let Some(HeadAnswer { head, found, .. }) = self.answer() else {
+            return (&[], HeadOutcome::Late);
+        };
+        match (head, found) {
+            (Ok(head), Found::Same | Found::Changed) => (head, HeadOutcome::Read),
+            (Ok(head), Found::Replaced) => (head, HeadOutcome::Replaced),
+            (Err(Refusal::Gone), _) => (&[], HeadOutcome::Gone),
+            (Err(Refusal::Denied), _) => (&[], HeadOutcome::Denied),
         }
     }
 
     fn size(&mut self) -> Option<u64> {
-        if is_remote(self.file) { None } else { self.answer()?.size }
+        match self.file {
+            file if file.created => Some(0),
+            file if is_remote(file) => None,
+            _ => self.answer()?.size,
+        }
+    }
+
+    fn holds(&self) -> bool {
+        let answer = self.heads.fetched.get(&self.at).and_then(Option::as_ref);
+        answer.is_none_or(|answer| answer.found == Found::Same)
     }
 }
 
@@ -203,11 +219,15 @@ impl HeadOf<'_, '_> {
 fn opened(events: &[EnrichedEvent]) -> Vec<Wanted> {
     let files = events.iter().filter_map(|event| match &event.what {
         EnrichedWhat::FileOpen { file, .. } => {
-            (!is_remote(file)).then(|| question(&event.process, file))
+            may_be_read(file).then(|| question(&event.process, file))
         }
         _ => None,
     });
     files.collect()
+}
+
+fn may_be_read(file: &OpenedFile) -> bool {
+    !file.created && !is_remote(file)
 }
 
 fn is_remote(file: &OpenedFile) -> bool {

@@ -80,14 +80,15 @@ impl Classifiers {
         flags: u32,
         heads: &mut dyn Heads,
     ) -> Verdict {
-        let emptied = flags & OpenFlags::TRUNC != 0;
+        let emptied = file.created || flags & OpenFlags::TRUNC != 0;
         let key = self.key(file);
         if !emptied && let Some(verdict) = self.verdicts.get(key) {
             return Verdict::clone(verdict);
         }
         let (verdict, sure) = self.ask(uid, file, heads);
         self.prediction.learn(file.path.file_name(), verdict.head != HeadOutcome::NotNeeded);
-        let came = matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read);
+        let came =
+            matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read) && heads.holds();
         let now_ns = self.now_ns.unwrap_or_else(wall_ns);
         if sure && came && !emptied && is_settled(file.ctime_ns, now_ns) {
             self.remember(key, &verdict);

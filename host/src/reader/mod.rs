@@ -23,7 +23,8 @@ mod serve;
 pub use nursery::Nursery;
 pub use process::{News, Reader};
 pub use protocol::{
-    Descriptor, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, Refusal, SeenProcess, Wanted,
+    Descriptor, Found, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, Refusal, SeenProcess,
+    Wanted,
 };
 
 /// What a plugin would see of a file with this content.
