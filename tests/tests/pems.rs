@@ -51,15 +51,14 @@ fn every_case_by_a_real_open() {
     let cases = cases();
     let path = |name: &str| -> PathBuf { dir.path().join(format!("{name}.pem")) };
     cases.iter().for_each(|(name, content, _)| fs::write(path(name), content).unwrap());
-    let files = format!("{}/*", dir.path().display());
-    let tracer = Tracer::monitor(["--extended", "--no-redact", "--file", &files]);
+    let tracer = Tracer::monitor(["--extended", "--no-redact"]);
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     // On a busy machine an answer may be late: then it is asked for again.
-    for _ in 0..10 {
+    for round in 0..10 {
         let missing = cases.iter().map(|(name, ..)| path(name));
         let missing: Vec<PathBuf> =
             missing.filter(|path| !found.contains_key(path.to_str().unwrap())).collect();
-        for files in missing.chunks(16) {
+        for files in missing.chunks(if round == 0 { 16 } else { 1 }) {
             let pid = run(Command::new("cat").args(files));
             for event in tracer.all_of(pid) {
                 if event.kind() == "file_open" && event.text("head") == "read" {

@@ -109,8 +109,19 @@ impl Iterator for Lines<'_> {
 
     fn next(&mut self) -> Option<Span> {
         let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let end = (0..rest.len()).find_map(|at| Some((at, line_end(rest.get(at..)?)?)));
-        let (len, end_len) = end.unwrap_or((rest.len(), 0));
+        let mut len = 0;
+        let end_len = loop {
+            let near = rest.get(len..).unwrap_or_default();
+            let Some(skip) = near.iter().position(|byte| b"\r\n\\".contains(byte)) else {
+                len = rest.len();
+                break 0;
+            };
+            len += skip;
+            match line_end(near.get(skip..).unwrap_or_default()) {
+                Some(end_len) => break end_len,
+                None => len += 1,
+            }
+        };
         let start = self.at;
         let end = start + len;
         self.at = end + end_len;
@@ -227,7 +238,8 @@ struct Mark<'a> {
 
 /// The first mark in this part of a line.
 fn mark(text: &[u8], from: usize, to: usize) -> Option<Mark<'_>> {
-    (from..to).find_map(|at| {
+    let dashes = part(text, from, to).iter().enumerate().filter(|(_, byte)| **byte == b'-');
+    dashes.map(|(at, _)| from + at).find_map(|at| {
         let rest = part(text, at, to);
         let begins = rest.starts_with(BEGIN);
         if !begins && !rest.starts_with(END) {
