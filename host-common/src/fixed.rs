@@ -55,6 +55,7 @@ offsets! {
     fdtable_fd,
     fdtable_max_fds,
     file_path,
+    file_mode,
     file_flags,
     path_mnt,
     path_dentry,
@@ -105,8 +106,6 @@ offsets! {
     css_cgroup,
     cgroup_kn,
     kernfs_node_id,
-    /// Keeps the size a multiple of eight.
-    unused,
 }
 
 /// Bits of [`Settings::kinds`].

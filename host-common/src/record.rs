@@ -53,6 +53,8 @@ pub mod flag {
     pub const ARGS_UNREADABLE: u16 = 1 << 6;
     /// The file's superblock belongs to a user namespace other than the initial one.
     pub const FOREIGN_USER_NS: u16 = 1 << 7;
+    /// The open created the file.
+    pub const CREATED: u16 = 1 << 8;
 }
 
 /// The part of a record that has a fixed place for everything.

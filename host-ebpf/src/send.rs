@@ -23,6 +23,8 @@ use crate::{
 const O_PATH: u32 = 0o10_000_000;
 /// `__O_TMPFILE`: no name.
 const O_TMPFILE: u32 = 0o20_000_000;
+/// `FMODE_CREATED`: the open made the file.
+const CREATED: u32 = 0x10_0000;
 const S_IFMT: u16 = 0o170_000;
 const S_IFDIR: u16 = 0o040_000;
 
@@ -83,6 +85,7 @@ unsafe fn is_wanted(kind: u16, name: Name) -> bool {
 unsafe extern "C" fn named_file(kind: u64, file: u64, mnt: u64, dentry: u64, detail: u32) {
     unsafe {
         let (kind, path) = (kind as u16, Path { mnt, dentry });
+        let mut how = 0;
         if kind == kind::FILE_OPEN {
             let flags = detail | read::<u32>(file, offset!(file_flags));
             let (dentry, _) = Dentry::read(path.dentry);
@@ -90,29 +93,38 @@ unsafe extern "C" fn named_file(kind: u64, file: u64, mnt: u64, dentry: u64, det
             if flags & O_PATH != 0 || flags & O_TMPFILE == O_TMPFILE || mode & S_IFMT == S_IFDIR {
                 return;
             }
+            if read::<u32>(file, offset!(file_mode)) & CREATED != 0 {
+                how = flag::CREATED;
+            }
         }
         if let Some(who) = who::wanted() {
             let detail = if kind == kind::FILE_OPEN { detail } else { 0 };
-            sized(kind, path, detail, who);
+            sized(kind, path, detail, how, who);
         }
     }
 }
 
-/// Sends the smallest record that the path fits in.
+/// Sends the smallest record that the path fits in; `how`: a bit of [`flag`].
 #[inline(always)]
-unsafe fn sized(kind: u16, path: Path, detail: u32, who: Who) {
+unsafe fn sized(kind: u16, path: Path, detail: u32, how: u16, who: Who) {
     unsafe {
-        if !(try_size::<SMALL>(kind, path, detail, who)
-            || try_size::<MEDIUM>(kind, path, detail, who))
+        if !(try_size::<SMALL>(kind, path, detail, how, who)
+            || try_size::<MEDIUM>(kind, path, detail, how, who))
         {
-            try_size::<LARGE>(kind, path, detail, who);
+            try_size::<LARGE>(kind, path, detail, how, who);
         }
     }
 }
 
 /// False when the path does not fit and a larger record could hold it.
 #[inline(always)]
-unsafe fn try_size<const SIZE: usize>(kind: u16, path: Path, detail: u32, who: Who) -> bool {
+unsafe fn try_size<const SIZE: usize>(
+    kind: u16,
+    path: Path,
+    detail: u32,
+    how: u16,
+    who: Who,
+) -> bool {
     unsafe {
         let record = reserve::<SIZE>();
         if record.is_null() {
@@ -126,7 +138,7 @@ unsafe fn try_size<const SIZE: usize>(kind: u16, path: Path, detail: u32, who: W
         }
         let header = record.cast::<Header>();
         fill::process(header, kind, current(), who);
-        (*header).flags = flags | fill::file(header, path);
+        (*header).flags = flags | how | fill::file(header, path);
         (*header).path_len = len as u16;
         (*header).detail = detail;
         submit(record);

@@ -4,8 +4,8 @@ use crypto_tracer_common::record::{HEADER, Header, flag, kind};
 use zerocopy::FromBytes;
 
 use crate::event::{
-    Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
-    RawRecord,
+    Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenFlags, OpenedFile, PathState,
+    ProcessKey, RawRecord,
 };
 
 /// Why a record is none.
@@ -71,6 +71,8 @@ fn file(header: &Header, path: &[u8]) -> OpenedFile {
             + i128::from(header.ctime_nsec & !CTIME_QUERIED),
         sb_magic: header.sb_magic,
         foreign_user_ns: header.flags & flag::FOREIGN_USER_NS != 0,
+        created: header.kind == kind::FILE_OPEN
+            && (header.flags & flag::CREATED != 0 || header.detail & OpenFlags::TRUNC != 0),
     }
 }
 
@@ -163,6 +165,23 @@ mod tests {
         assert_eq!(event.comm.as_bytes(), b"nginx");
         let KernelWhat::FileOpen { file, .. } = event.what else { panic!() };
         assert_eq!(file.ctime_ns, 7_000_000_005);
+    }
+
+    #[test]
+    fn an_open_that_creates_or_truncates_leaves_no_content() {
+        let created = |kind, flags, detail: u32| {
+            let mut bytes = record(kind, flags, b"a\0", b"");
+            let at = std::mem::offset_of!(Header, detail);
+            bytes[at..at + 4].copy_from_slice(&detail.to_ne_bytes());
+            match decode(RawRecord(&bytes)).unwrap().what {
+                KernelWhat::FileOpen { file, .. } | KernelWhat::LibLoad { file } => file.created,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(created(kind::FILE_OPEN, flag::CREATED, 0o101));
+        assert!(created(kind::FILE_OPEN, 0, 0o1001));
+        assert!(!created(kind::FILE_OPEN, 0, 0o102), "O_CREAT opens a file that is there too");
+        assert!(!created(kind::LIB_LOAD, flag::CREATED, 0o1000));
     }
 
     #[test]

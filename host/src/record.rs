@@ -10,12 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::bounded::{at_most, weighing};
 use crate::interest::Interest;
-use crate::reader::{HeadAnswer, HeadQuestion, SeenProcess};
+use crate::reader::{Found, HeadAnswer, HeadQuestion, Refusal, SeenProcess};
 
 /// What a recording begins with. The line ends show a transfer that changed them.
 pub const MAGIC: [u8; 8] = *b"CTREC\r\n\x1a";
 /// The version of the format that this program writes.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// The oldest version that it reads: what came since then is only more kinds of frames.
 const OLDEST: u32 = 2;
 /// Longest body of a frame in bytes: a drain's records fit.
@@ -42,10 +42,10 @@ pub enum Frame {
         #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
         records: Vec<Vec<u8>>,
     },
-    /// Heads that were asked for with the records that follow.
-    Heads(
+    /// Up to version 3: as [`Frame::Heads`], which is what a reader of recordings gets.
+    HeadsUntil3(
         #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
-        Vec<(HeadQuestion, Option<HeadAnswer>)>,
+        Vec<(HeadQuestion, Option<AnswerUntil3>)>,
     ),
     /// Paths of cgroups, by id, that were asked for with the records that follow.
     Cgroups(
@@ -61,14 +61,51 @@ pub enum Frame {
     },
     /// Last: the run came to its end.
     End,
-    /// Since version 3: heads of files that were opened with the records that follow, that no classifier of the run
+    /// In version 3: as [`Frame::OtherHeads`], likewise.
+    OtherHeadsIn3(
+        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
+        Vec<(HeadQuestion, Option<AnswerUntil3>)>,
+    ),
+    /// Since version 3: other plugins run from here on, and this is captured.
+    Interest(Box<Interest>),
+    /// Since version 4: heads that were asked for with the records that follow.
+    Heads(
+        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
+        Vec<(HeadQuestion, Option<HeadAnswer>)>,
+    ),
+    /// Since version 4: heads of files that were opened with the records that follow, that no classifier of the run
     /// asked for. Each file's once, for as long as it is unchanged.
     OtherHeads(
         #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
         Vec<(HeadQuestion, Option<HeadAnswer>)>,
     ),
-    /// Since version 3: other plugins run from here on, and this is captured.
-    Interest(Box<Interest>),
+}
+
+impl Frame {
+    /// In today's form.
+    fn today(self) -> Frame {
+        let answers = |asked: Vec<(HeadQuestion, Option<AnswerUntil3>)>| {
+            asked.into_iter().map(|(file, answer)| (file, answer.map(HeadAnswer::from))).collect()
+        };
+        match self {
+            Frame::HeadsUntil3(asked) => Frame::Heads(answers(asked)),
+            Frame::OtherHeadsIn3(asked) => Frame::OtherHeads(answers(asked)),
+            frame => frame,
+        }
+    }
+}
+
+/// An answer as recordings up to version 3 have it: of the file itself, or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerUntil3 {
+    head: Result<Vec<u8>, Refusal>,
+    size: Option<u64>,
+}
+
+impl From<AnswerUntil3> for HeadAnswer {
+    fn from(AnswerUntil3 { head, size }: AnswerUntil3) -> HeadAnswer {
+        HeadAnswer { head, size, found: Found::Same }
+    }
 }
 
 /// How a recorded run was set up.
@@ -182,8 +219,8 @@ impl<R: Read> Frames<R> {
             return Err(Damage::Damaged { at });
         }
         self.at += (prefix.len() + len) as u64;
-        match postcard::take_from_bytes(&body) {
-            Ok((frame, [])) => Ok(frame),
+        match postcard::take_from_bytes::<Frame>(&body) {
+            Ok((frame, [])) => Ok(frame.today()),
             Ok(_) | Err(_) => Err(Damage::Damaged { at }),
         }
     }
@@ -214,10 +251,48 @@ mod tests {
             Frame::Start(Box::new(start)),
             Frame::Records { wall_offset_ns: -7, records: vec![vec![1, 2, 3], vec![]] },
             Frame::Interest(Box::default()),
+            Frame::Heads(vec![(question(), Some(replaced()))]),
             Frame::OtherHeads(Vec::new()),
             Frame::Lost { at_us: 5, losses: vec![("ring_full".into(), 3, true)] },
             Frame::End,
         ]
+    }
+
+    fn question() -> HeadQuestion {
+        HeadQuestion {
+            pid: 7,
+            nameless: false,
+            mount_ns: 1,
+            root: (2, 3),
+            path: b"/a.pem".to_vec(),
+            dev: 4,
+            inode: 5,
+            ctime_ns: 6,
+            sb_magic: 7,
+        }
+    }
+
+    fn replaced() -> HeadAnswer {
+        HeadAnswer { head: Ok(b"x".to_vec()), size: None, found: Found::Replaced }
+    }
+
+    /// The numbers of the kinds of frames are part of the format.
+    #[test]
+    fn answers_of_older_recordings_are_about_the_file_itself() {
+        let answer = || AnswerUntil3 { head: Ok(b"x".to_vec()), size: Some(1) };
+        let (first, second) = (vec![(question(), Some(answer()))], vec![(question(), None)]);
+        let mut bytes = header();
+        write(&Frame::HeadsUntil3(first), &mut bytes).unwrap();
+        write(&Frame::OtherHeadsIn3(second), &mut bytes).unwrap();
+        bytes[MAGIC.len()] = 3;
+        assert_eq!(bytes[MAGIC.len() + 4 + 8], 2);
+        let answer = HeadAnswer { head: Ok(b"x".to_vec()), size: Some(1), found: Found::Same };
+        let (found, _) = read(&bytes);
+        let right = [
+            Frame::Heads(vec![(question(), Some(answer))]),
+            Frame::OtherHeads(vec![(question(), None)]),
+        ];
+        assert_eq!(found, right);
     }
 
     fn recording() -> Vec<u8> {

@@ -56,12 +56,16 @@ pub enum HeadOutcome {
     Read,
     /// It may not be read.
     Denied,
-    /// The file is gone, or another one by now.
+    /// The file is gone, and no other one has its path.
     Gone,
     /// It did not come in time.
     Late,
     /// It lies on a file system that the tracer never touches: network, FUSE, another user namespace's.
     Remote,
+    /// Another file has the path now: it is the one that was read.
+    Replaced,
+    /// The open created or truncated the file: there was no content.
+    Created,
 }
 
 /// The classifiers' answer for one file.

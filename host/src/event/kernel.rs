@@ -99,6 +99,8 @@ pub struct OpenedFile {
     pub sb_magic: u32,
     /// Its superblock belongs to another user namespace than the initial one.
     pub foreign_user_ns: bool,
+    /// The open created or truncated it: there was no content.
+    pub created: bool,
 }
 
 /// Whether a file that last changed at `ctime_ns` shows in its change time when it changes again at `now_ns` or later;

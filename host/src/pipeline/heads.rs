@@ -7,7 +7,7 @@ use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, Process
 use crate::interest::Interest;
 use crate::plugin::Plugins;
 use crate::reader::{
-    HeadAnswer, HeadQuestion, LookedAt, MaybeReader, News, Reader, Refusal, Wanted,
+    Found, HeadAnswer, HeadQuestion, LookedAt, MaybeReader, News, Reader, Refusal, Wanted,
     may_be_readers_open,
 };
 use crate::stats::Usage;
@@ -135,7 +135,7 @@ impl<'a> Heads<'a> {
         let until = Instant::now() + WAIT;
         let wanted = events.iter().enumerate().filter_map(|(at, event)| match &event.what {
             EnrichedWhat::FileOpen { file, flags } => {
-                let wanted = plugins.wants_head(file) && !is_remote(file);
+                let wanted = plugins.wants_head(file) && may_be_read(file);
                 wanted.then(|| (at, question(&event.process, file, *flags)))
             }
             _ => None,
@@ -174,27 +174,42 @@ pub(super) struct HeadOf<'a, 'b> {
 
 impl crate::plugin::Heads for HeadOf<'_, '_> {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
+        // What is written to a new file would be seen or not, by chance.
+        if self.file.created {
+            return (&[], HeadOutcome::Created);
+        }
         if is_remote(self.file) {
             return (&[], HeadOutcome::Remote);
         }
-        match self.answer().map(|answer| &answer.head) {
-            Some(Ok(head)) => (head, HeadOutcome::Read),
-            Some(Err(Refusal::Gone)) => (&[], HeadOutcome::Gone),
-            Some(Err(Refusal::Denied)) => (&[], HeadOutcome::Denied),
-            Some(Err(Refusal::OtherTracer)) => (&[], HeadOutcome::NotNeeded),
-            None => (&[], HeadOutcome::Late),
+        let Some(HeadAnswer { head, found, .. }) = self.answer() else {
+            return (&[], HeadOutcome::Late);
+        };
+        match (head, found) {
+            (Ok(head), Found::Same | Found::Changed) => (head, HeadOutcome::Read),
+            (Ok(head), Found::Replaced) => (head, HeadOutcome::Replaced),
+            (Err(Refusal::Gone), _) => (&[], HeadOutcome::Gone),
+            (Err(Refusal::Denied), _) => (&[], HeadOutcome::Denied),
+            (Err(Refusal::OtherTracer), _) => (&[], HeadOutcome::NotNeeded),
         }
     }
 
     fn size(&mut self) -> Option<u64> {
+        if self.file.created {
+            return Some(0);
+        }
         if is_remote(self.file) {
             return None;
         }
         let answer = self.answer()?;
-        // Nobody looked, so it is what the kernel said at the open.
+        // The file was not looked at: its size is the kernel's, at the open.
         let not_looked_at = answer.head == Err(Refusal::OtherTracer);
         let size = answer.size;
         if not_looked_at { Some(self.file.size) } else { size }
+    }
+
+    fn holds(&self) -> bool {
+        let answer = self.heads.fetched.get(&self.at).and_then(Option::as_ref);
+        answer.is_none_or(|answer| answer.found == Found::Same)
     }
 }
 
@@ -216,11 +231,15 @@ impl HeadOf<'_, '_> {
 fn opened(events: &[EnrichedEvent]) -> Vec<Wanted> {
     let files = events.iter().filter_map(|event| match &event.what {
         EnrichedWhat::FileOpen { file, flags } => {
-            (!is_remote(file)).then(|| question(&event.process, file, *flags))
+            may_be_read(file).then(|| question(&event.process, file, *flags))
         }
         _ => None,
     });
     files.collect()
+}
+
+fn may_be_read(file: &OpenedFile) -> bool {
+    !file.created && !is_remote(file)
 }
 
 fn is_remote(file: &OpenedFile) -> bool {

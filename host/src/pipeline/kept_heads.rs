@@ -13,7 +13,7 @@ use super::heads::{AskHeads, Looked};
 use super::wall_now;
 use crate::event::is_settled;
 use crate::interest::Interest;
-use crate::reader::{HeadAnswer, HeadQuestion, News, Refusal, Wanted};
+use crate::reader::{Found, HeadAnswer, HeadQuestion, News, Refusal, Wanted};
 use crate::stats::Usage;
 
 /// A question and what came back.
@@ -74,7 +74,7 @@ impl Kept {
     fn same(&self) -> HashMap<WhichFile, bool> {
         let mut answers = HashMap::new();
         for (file, answer) in self.heads.iter().chain(&self.others) {
-            let read = answer.as_ref().filter(|answer| answer.head.is_ok());
+            let read = answer.as_ref().filter(|answer| answer.head.is_ok() && holds(answer));
             let (_, first) = answers.entry(which(file)).or_insert((size(file, read), read));
             *first = first.filter(|first| read == Some(*first));
         }
@@ -355,7 +355,8 @@ impl<K: Clone + Eq + Hash, V> Remembered<K, V> {
 
 /// Whether an answer is one for the file, and not only for this moment or this process.
 fn holds(answer: &HeadAnswer) -> bool {
-    !matches!(answer.head, Err(Refusal::Gone | Refusal::OtherTracer))
+    let passing = matches!(answer.head, Err(Refusal::Gone | Refusal::OtherTracer));
+    answer.found == Found::Same && !passing
 }
 
 fn which(file: &HeadQuestion) -> WhichFile {

@@ -49,6 +49,7 @@ fn events(process: &LookedAt, at: Timestamp) -> Vec<EnrichedEvent> {
             sb_magic: file.sb_magic,
             // Nobody looks at a file that is said to be somebody else's.
             foreign_user_ns: file.remote,
+            created: false,
         },
     });
     let whats = libraries.chain(files);

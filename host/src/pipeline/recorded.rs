@@ -11,7 +11,7 @@ use crate::document::{
     Coverage, Document, Met, Profile, ProfileBuilder, Run, Seen, Snapshot, SnapshotBuilder,
 };
 use crate::enrich::Enrich;
-use crate::event::{ClassifiedEvent, EnrichedWhat, Notice, ProcessFacts, Timestamp};
+use crate::event::{ClassifiedEvent, EnrichedWhat, Field, Notice, ProcessFacts, Shown, Timestamp};
 use crate::output::{DocumentShape, document_json};
 use crate::plugin::{Plugins, Setup};
 use crate::record::{Frame, Frames};
@@ -134,7 +134,8 @@ fn snapshot(redact: bool) -> Snapshot {
         builder.process(seen, &mut *redactor(&mut plugins, last.uid, redact));
     }
     let coverage = Coverage { complete: false, unreadable_processes: 1 };
-    builder.finish(at, ("host".to_owned(), "6.1.0".to_owned()), coverage)
+    let hostname = Shown::of(&mut *redactor(&mut plugins, 0, redact), Field::Hostname, b"host");
+    builder.finish(at, (hostname, "6.1.0".to_owned()), coverage)
 }
 
 /// In each format of documents.

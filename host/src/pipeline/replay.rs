@@ -73,8 +73,8 @@ pub async fn replay<R: Read>(
                     line.sink.notice(&Notice::EventsLost(Timestamp(at_us), loss));
                 }
             }
-            // A second start has nothing to say.
-            Ok(Frame::Start(_)) => {}
+            // A second start has nothing to say; the others come in today's form.
+            Ok(Frame::Start(_) | Frame::HeadsUntil3(_) | Frame::OtherHeadsIn3(_)) => {}
             Ok(Frame::End) => break Replayed::Whole,
             // What it was read from gave up because the end was asked for.
             Err(Damage::Io(_)) if line.stop.is_asked() => break Replayed::Whole,

@@ -86,7 +86,7 @@ impl Classifiers {
         flags: u32,
         heads: &mut dyn Heads,
     ) -> Verdict {
-        let emptied = flags & OpenFlags::TRUNC != 0;
+        let emptied = file.created || flags & OpenFlags::TRUNC != 0;
         let key = self.key(file);
         if !emptied && let Some(verdict) = self.verdicts.get(key) {
             return Verdict::clone(verdict);
@@ -99,7 +99,8 @@ impl Classifiers {
             let known = known.map(|(_, known)| Verdict { head: verdict.head, ..known.clone() });
             return known.unwrap_or(verdict);
         }
-        let came = matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read);
+        let came =
+            matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read) && heads.holds();
         if sure && came && !emptied {
             if is_settled(file.ctime_ns, self.now_ns.unwrap_or_else(wall_ns)) {
                 self.remember(key, &verdict);

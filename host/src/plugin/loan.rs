@@ -13,6 +13,10 @@ pub trait Heads {
     fn head(&mut self) -> (&[u8], HeadOutcome);
     /// Size in bytes when it was looked at. None when the file is gone or another one by now.
     fn size(&mut self) -> Option<u64>;
+    /// Whether what it said holds for as long as the file is unchanged.
+    fn holds(&self) -> bool {
+        true
+    }
 }
 
 /// What is lent.

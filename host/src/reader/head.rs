@@ -7,18 +7,23 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, open, openat, openat2,
-    statx,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp, open,
+    openat, openat2, statx,
 };
 use rustix::io::Errno;
 
 use super::mounts::Mounts;
 use super::places::{self, Places};
-use super::protocol::{HeadAnswer, HeadQuestion, Refusal, Wanted};
-use super::{look, secrets};
+use super::protocol::{Found, HeadAnswer, HeadQuestion, Refusal, Wanted};
+use super::{look, pem, secrets};
 
-/// Bytes that are read at most, as the contract says.
+/// Bytes of a head at most, as the contract says.
 pub(super) const HEAD_BYTES: usize = 65_536;
+/// Bytes that are read of every file: a line that begins in the head is read whole.
+pub(super) const FIRST_BYTES: usize = HEAD_BYTES + pem::MOST_LINE;
+/// Bytes that are read where the first ones are blocks that do not say what the file is: with room for the block that
+/// does.
+pub(super) const MOST_BYTES: usize = pem::MOST_BYTES + HEAD_BYTES;
 
 const OVERLAYFS: u32 = 0x794c_7630;
 const BTRFS: u32 = 0x9123_683e;
@@ -33,29 +38,111 @@ pub(super) const READS: OFlags =
 
 /// Answers one question.
 pub(super) fn read(wanted: &Wanted, places: &mut Places) -> HeadAnswer {
-    match found(wanted, places) {
-        Ok((file, size)) => HeadAnswer { head: beginning(&file), size: Some(size) },
-        Err(refusal) => HeadAnswer { head: Err(refusal), size: None },
+    match find(wanted, places) {
+        // What it was opened for was not there yet.
+        Ok(File { found: Found::Changed, .. }) if wanted.size == 0 => {
+            HeadAnswer { head: Ok(Vec::new()), size: Some(0), found: Found::Changed }
+        }
+        Ok(File { fd, size, found }) => {
+            let size = (found != Found::Replaced).then_some(size);
+            HeadAnswer { head: beginning(&fd), size, found }
+        }
+        Err(refusal) => HeadAnswer { head: Err(refusal), size: None, found: Found::Same },
     }
 }
 
-/// The file, opened so that nothing happens to it yet.
-fn found(wanted: &Wanted, places: &mut Places) -> Result<(OwnedFd, u64), Refusal> {
+/// A file, opened so that nothing happens to it yet.
+#[derive(Debug)]
+struct File {
+    fd: OwnedFd,
+    size: u64,
+    found: Found,
+}
+
+/// Finds the file under its name, by a descriptor, or under another name in its directory; else the file that has its
+/// name now.
+fn find(wanted: &Wanted, places: &mut Places) -> Result<File, Refusal> {
     let question = &wanted.file;
-    let mut denied = false;
+    let (mut denied, mut other) = (false, None);
     let mut look = |pid| {
-        let opened = root(pid).and_then(|root| below(&root, pid, &question.path));
-        match opened {
-            Ok(file) => return same(&file, pid, wanted).map(|size| (file, size)),
+        match root(pid).and_then(|root| below(&root, pid, &question.path)) {
+            Ok(fd) => match same(fd, pid, wanted) {
+                Ok(file) => return Some(file),
+                Err(fd) if other.is_none() && stands_for(pid, question) => {
+                    other = successor(fd, pid, wanted);
+                }
+                Err(_) => {}
+            },
             Err(Errno::ACCESS | Errno::PERM) => denied = true,
             Err(_) => {}
         }
         None
     };
-    let found = if question.nameless { None } else { by_name(question, places, &mut look) };
-    // It may have lost its name since.
-    let found = found.or_else(|| by_descriptor(wanted));
-    found.ok_or(if denied { Refusal::Denied } else { Refusal::Gone })
+    if question.nameless {
+        return by_descriptor(wanted).ok_or(Refusal::Gone);
+    }
+    by_name(question, places, &mut look)
+        // It may have lost its name since, or got another one.
+        .or_else(|| by_descriptor(wanted))
+        .or_else(|| by_name(question, places, |pid| renamed(pid, wanted)))
+        .or(other)
+        .ok_or(if denied { Refusal::Denied } else { Refusal::Gone })
+}
+
+/// Whether what this process finds under a name is what the one that opened the file would find. Its number may be
+/// another one's by now.
+fn stands_for(pid: u32, question: &HeadQuestion) -> bool {
+    question.mount_ns == 0 || places::is_at_home(pid, question)
+}
+
+/// The file that has the name of another one now, on the same file system. Whatever else may lie there, from a device
+/// to a file of the kernel's, is not looked at.
+fn successor(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Option<File> {
+    let stat = known(&fd, "").filter(is_regular)?;
+    let file = File { size: stat.stx_size, fd, found: Found::Replaced };
+    is_beside(&file.fd, &stat, pid, wanted).then_some(file)
+}
+
+/// Whether this lies on the file system that the file was on.
+fn is_beside(fd: &OwnedFd, stat: &Statx, pid: u32, wanted: &Wanted) -> bool {
+    match without_device(wanted.file.sb_magic) {
+        // A server can say any inode number and any time, but not what it is mounted as.
+        Some(kind) => mount(fd, &Mounts::of(pid)) == Some((kind.to_owned(), false)),
+        None => dev(stat) == wanted.file.dev,
+    }
+}
+
+/// The file under another name in the directory that it was in.
+fn renamed(pid: u32, wanted: &Wanted) -> Option<File> {
+    /// Names that are looked at.
+    const MOST: usize = 16_384;
+    /// How long that may take: others wait.
+    const LONGEST: Duration = Duration::from_millis(20);
+    let start = Instant::now();
+    let path = &wanted.file.path;
+    let (directory, _) = path.split_at(path.iter().rposition(|&byte| byte == b'/')?);
+    let directory = below(&root(pid).ok()?, pid, directory).ok()?;
+    // A directory may lie where nobody answers, and have had a local file mounted in it.
+    let stat = known(&directory, "")?;
+    if !is_beside(&directory, &stat, pid, wanted) {
+        return None;
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let listed = openat(&directory, ".", flags | OFlags::NOATIME, Mode::empty())
+        .or_else(|_| openat(&directory, ".", flags, Mode::empty()));
+    let entries = rustix::fs::Dir::read_from(listed.ok()?).ok()?;
+    let entries = entries.take(MOST).take_while(|_| start.elapsed() < LONGEST);
+    entries.filter_map(Result::ok).filter(|entry| entry.ino() == wanted.file.inode).find_map(
+        |entry| {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let stay = ResolveFlags::BENEATH
+                | ResolveFlags::NO_XDEV
+                | ResolveFlags::NO_MAGICLINKS
+                | ResolveFlags::NO_SYMLINKS;
+            let fd = openat2(&directory, entry.file_name(), flags, Mode::empty(), stay).ok()?;
+            same(fd, pid, wanted).ok()
+        },
+    )
 }
 
 /// By the process itself; when it is gone, by whoever sees the same: often that is the reader.
@@ -101,6 +188,7 @@ fn sees_the_same(question: &HeadQuestion) -> bool {
 fn below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
     let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
     let (_, relative) = path.split_at(start);
+    let relative = if relative.is_empty() { b"." } else { relative };
     let open = |more: ResolveFlags| {
         openat2(
             root,
@@ -127,7 +215,7 @@ fn below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
 }
 
 /// A file without a name, if the process still has it open.
-fn by_descriptor(wanted: &Wanted) -> Option<(OwnedFd, u64)> {
+fn by_descriptor(wanted: &Wanted) -> Option<File> {
     /// Descriptors that are looked at: a process may have a million.
     const MOST: usize = 65_536;
     /// How long that may take: others wait.
@@ -147,18 +235,19 @@ fn by_descriptor(wanted: &Wanted) -> Option<(OwnedFd, u64)> {
     let entries = entries.take(MOST).take_while(|_| start.elapsed() < LONGEST);
     entries.filter_map(Result::ok).find_map(|entry| {
         let name = entry.file_name();
-        if !near(name) || !known(&directory, name).is_some_and(|stat| is_it(&stat, wanted)) {
+        if !near(name) || known(&directory, name).and_then(|stat| is_it(&stat, wanted)).is_none() {
             return None;
         }
         let file = openat(&directory, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        same(&file, wanted.file.pid, wanted).map(|size| (file, size))
+        same(file, wanted.file.pid, wanted).ok()
     })
 }
 
 /// What the kernel knows of a file, without asking a server for news.
 pub(super) fn known(directory: impl AsFd, name: impl rustix::path::Arg) -> Option<Statx> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::EMPTY_PATH;
-    statx(directory, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID).ok()
+    statx(directory, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | StatxFlags::BTIME)
+        .ok()
 }
 
 /// The file system that this is on, and whether it may never answer: as the process sees it, or else as the reader.
@@ -168,13 +257,16 @@ fn mount(file: &OwnedFd, theirs: &Mounts) -> Option<(String, bool)> {
     theirs.kind(id).map(owned).or_else(|| Mounts::of(std::process::id()).kind(id).map(owned))
 }
 
-/// The size, if this is the file that the kernel meant, unchanged; it was found in the mounts of this process.
-fn same(file: &OwnedFd, pid: u32, wanted: &Wanted) -> Option<u64> {
-    let stat = known(file, "").filter(|stat| is_it(stat, wanted))?;
-    let Some(kind) = without_device(wanted.file.sb_magic) else { return Some(stat.stx_size) };
-    // A server can say any inode number and any time, but not what it is mounted as.
-    let found = mount(file, &Mounts::of(pid));
-    (found == Some((kind.to_owned(), false))).then_some(stat.stx_size)
+/// The file, if this is the one that the kernel meant; it was found in the mounts of this process.
+fn same(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Result<File, OwnedFd> {
+    let stat = known(&fd, "");
+    let found = stat.as_ref().and_then(|stat| is_it(stat, wanted));
+    match (stat, found) {
+        (Some(stat), Some(found)) if is_beside(&fd, &stat, pid, wanted) => {
+            Ok(File { fd, size: stat.stx_size, found })
+        }
+        _ => Err(fd),
+    }
 }
 
 /// The name of a file system whose device number does not tell.
@@ -182,29 +274,45 @@ fn without_device(sb_magic: u32) -> Option<&'static str> {
     WITHOUT_DEVICE.iter().find(|(magic, _)| *magic == sb_magic).map(|(_, kind)| *kind)
 }
 
-fn is_it(stat: &Statx, wanted: &Wanted) -> bool {
+fn is_regular(stat: &Statx) -> bool {
+    FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile
+}
+
+/// Whether this is the file that was opened, and whether it was written to since; None: it is another one.
+fn is_it(stat: &Statx, wanted: &Wanted) -> Option<Found> {
     let Wanted { file, size, .. } = wanted;
-    let regular = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
     let inode = stat.stx_ino == file.inode;
-    let mtime_ns =
-        i128::from(stat.stx_mtime.tv_sec) * 1_000_000_000 + i128::from(stat.stx_mtime.tv_nsec);
-    // The loss of its name is a change too, but none of what is in it.
-    let only_nameless = stat.stx_nlink == 0 && mtime_ns <= file.ctime_ns;
-    let unchanged = ctime_ns(stat) == file.ctime_ns || only_nameless;
-    regular
-        && match file.sb_magic {
-            // Each subvolume has a device number that only programs see; what the kernel names is the file system's.
-            BTRFS | BCACHEFS => inode && unchanged,
-            // Of a file that was copied up programs see the number of the one below, and the kernel has that of the
-            // one above; its change time is that of when it was last looked at. Both are never wrong for one file, and
-            // its size is known.
-            OVERLAYFS => stat.stx_size == *size && (inode || ctime_ns(stat) == file.ctime_ns),
-            _ => inode && dev(stat) == file.dev && unchanged,
+    let same_ctime = ctime_ns(stat) == file.ctime_ns;
+    let is_it = match file.sb_magic {
+        // Each subvolume has a device number that only programs see; what the kernel names is the file system's.
+        BTRFS | BCACHEFS => inode,
+        // Of a file that was copied up programs see the number of the one below, and the kernel has that of the one
+        // above; its change time is that of when it was last looked at. Both are never wrong for one file, and its size
+        // is known.
+        OVERLAYFS if stat.stx_size == *size && (inode || same_ctime) => {
+            return is_regular(stat).then_some(Found::Same);
         }
+        OVERLAYFS => inode,
+        _ => inode && dev(stat) == file.dev,
+    };
+    // A number is used again as soon as its file is gone. No file was born after it was opened.
+    let has_btime = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let is_younger = has_btime && ns(&stat.stx_btime) > file.ctime_ns;
+    if !is_regular(stat) || !is_it || is_younger {
+        return None;
+    }
+    // Whatever writes to a file sets its times of modification and of change to now. The change of a mode, an owner, a
+    // name or a link leaves the first one as it was: not later than the last change before the open.
+    let unwritten = stat.stx_size == *size && ns(&stat.stx_mtime) <= file.ctime_ns;
+    Some(if same_ctime || unwritten { Found::Same } else { Found::Changed })
+}
+
+fn ns(time: &StatxTimestamp) -> i128 {
+    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
 }
 
 pub(super) fn ctime_ns(stat: &Statx) -> i128 {
-    i128::from(stat.stx_ctime.tv_sec) * 1_000_000_000 + i128::from(stat.stx_ctime.tv_nsec)
+    ns(&stat.stx_ctime)
 }
 
 /// A device as the kernel keeps it, from the form that it shows to programs.
@@ -218,103 +326,29 @@ fn beginning(file: &OwnedFd) -> Result<Vec<u8>, Refusal> {
     let opened = openat(CWD, &path, READS | OFlags::NOATIME, Mode::empty())
         .or_else(|_| openat(CWD, &path, READS, Mode::empty()));
     let file = opened.map_err(|_ignored| Refusal::Denied)?;
-    let mut head = vec![0; HEAD_BYTES];
-    let mut filled = 0;
-    while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::read(&file, rest) {
+    let mut text = Vec::new();
+    let mut is_cut = read_up_to(&file, FIRST_BYTES, &mut text)?;
+    if is_cut && pem::needs_more(&text) {
+        is_cut = read_up_to(&file, MOST_BYTES, &mut text)?;
+    }
+    Ok(secrets::visible(&text, is_cut))
+}
+
+/// Reads on until there are `most` bytes; whether the file may have more.
+fn read_up_to(file: &OwnedFd, most: usize, text: &mut Vec<u8>) -> Result<bool, Refusal> {
+    let mut filled = text.len();
+    text.resize(most, 0);
+    while let Some(rest) = text.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::read(file, rest) {
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(Errno::INTR) => {}
             Err(_) => return Err(Refusal::Denied),
         }
     }
-    head.truncate(filled);
-    Ok(secrets::visible(&head))
+    text.truncate(filled);
+    Ok(filled == most)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::aside::Aside;
-    use super::*;
-    use std::fs;
-
-    const EXT4: u32 = 0xef53;
-
-    /// A file, and the question that the kernel's words on it make.
-    fn asked(sb_magic: u32) -> (tempfile::TempDir, Statx, Wanted) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.pem");
-        fs::write(&path, "x").unwrap();
-        let stat = known(CWD, &path).unwrap();
-        let file = HeadQuestion {
-            pid: std::process::id(),
-            nameless: false,
-            mount_ns: 0,
-            root: (0, 0),
-            path: path.into_os_string().into_encoded_bytes(),
-            dev: dev(&stat),
-            inode: stat.stx_ino,
-            ctime_ns: ctime_ns(&stat),
-            sb_magic,
-        };
-        let wanted = Wanted { file, uid: 0, size: stat.stx_size, maybe_reader: None };
-        (dir, stat, wanted)
-    }
-
-    /// Changes one thing after the other, and tells for which of them it is the same file still.
-    fn same_with(sb_magic: u32) -> [bool; 5] {
-        let (_dir, stat, wanted) = asked(sb_magic);
-        assert!(is_it(&stat, &wanted));
-        let changes: [fn(&mut Statx); 5] = [
-            |stat| stat.stx_ino += 1,
-            |stat| stat.stx_dev_minor += 1,
-            |stat| stat.stx_ctime.tv_sec += 1,
-            |stat| stat.stx_size += 1,
-            |stat| stat.stx_mode = 0o040_644,
-        ];
-        changes.map(|change| {
-            let mut stat = stat;
-            change(&mut stat);
-            is_it(&stat, &wanted)
-        })
-    }
-
-    #[test]
-    fn what_tells_a_file_from_another_depends_on_its_file_system() {
-        // Inode number, device, change time, size, no regular file.
-        assert_eq!(same_with(EXT4), [false, false, false, true, false]);
-        assert_eq!(same_with(BTRFS), [false, true, false, true, false]);
-        assert_eq!(same_with(BCACHEFS), [false, true, false, true, false]);
-        assert_eq!(same_with(OVERLAYFS), [true, true, true, false, false]);
-        let (_dir, mut stat, wanted) = asked(OVERLAYFS);
-        stat.stx_ino += 1;
-        stat.stx_ctime.tv_sec += 1;
-        assert!(!is_it(&stat, &wanted), "of inode number and change time one has to be right");
-    }
-
-    #[test]
-    fn the_loss_of_its_name_leaves_a_file_what_it_was() {
-        let (_dir, mut stat, wanted) = asked(EXT4);
-        stat.stx_nlink = 0;
-        stat.stx_ctime.tv_sec += 1;
-        assert!(is_it(&stat, &wanted));
-        stat.stx_mtime.tv_sec += 2;
-        assert!(!is_it(&stat, &wanted), "it was written to since");
-    }
-
-    /// A server says any inode number and any time that it likes.
-    #[test]
-    fn a_file_system_without_device_numbers_is_known_by_its_mount() {
-        let (_dir, _, mut wanted) = asked(EXT4);
-        let mut places = Places::new(Aside::default());
-        assert!(read(&wanted, &mut places).head.is_ok());
-        for (sb_magic, _) in WITHOUT_DEVICE {
-            wanted.file.sb_magic = sb_magic;
-            let path = OsStr::from_bytes(&wanted.file.path);
-            let file = open(path, OFlags::PATH, Mode::empty()).unwrap();
-            let mounted = mount(&file, &Mounts::of(wanted.file.pid)).unwrap().0;
-            let as_asked = without_device(sb_magic) == Some(mounted.as_str());
-            assert_eq!(read(&wanted, &mut places).head.is_ok(), as_asked, "{mounted}");
-        }
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ mod look;
 mod mounts;
 mod nursery;
 mod other_tracer;
+mod pem;
 mod places;
 mod process;
 mod protocol;
@@ -26,12 +27,14 @@ pub use nursery::Nursery;
 pub use other_tracer::may_be_readers_open;
 pub use process::{News, Reader};
 pub use protocol::{
-    Descriptor, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, MaybeReader, Refusal,
+    Descriptor, Found, HeadAnswer, HeadQuestion, Kin, LookedAt, MappedFile, MaybeReader, Refusal,
     SeenProcess, Wanted,
 };
 
-/// What a plugin would see of a file that begins with these bytes.
+/// What a plugin would see of a file with this content.
 pub fn visible_head(content: &[u8]) -> Vec<u8> {
-    let beginning = content.get(..head::HEAD_BYTES).unwrap_or(content);
-    secrets::visible(beginning)
+    let first = content.get(..head::FIRST_BYTES).unwrap_or(content);
+    let most = if pem::needs_more(first) { head::MOST_BYTES } else { head::FIRST_BYTES };
+    let read = content.get(..most).unwrap_or(content);
+    secrets::visible(read, read.len() < content.len())
 }

@@ -42,9 +42,7 @@ impl Places {
     /// Living processes with the mounts and the root of the one that is gone.
     pub(super) fn of(&mut self, gone: &HeadQuestion) -> Vec<u32> {
         let there = self.in_namespace(gone.mount_ns);
-        let at_home =
-            |pid: &u32| mount_ns(*pid) == Some(gone.mount_ns) && root(*pid) == Some(gone.root);
-        there.into_iter().filter(at_home).take(MOST_TRIED).collect()
+        there.into_iter().filter(|&pid| is_at_home(pid, gone)).take(MOST_TRIED).collect()
     }
 
     /// Processes that lived in this mount namespace a moment ago.
@@ -76,6 +74,11 @@ impl Places {
 fn root(pid: u32) -> Option<(u32, u64)> {
     let stat = head::known(CWD, format!("/proc/{pid}/root"))?;
     Some((head::dev(&stat), stat.stx_ino))
+}
+
+/// Whether a process has the mounts and the root that the asking one had.
+pub(super) fn is_at_home(pid: u32, asked: &HeadQuestion) -> bool {
+    mount_ns(pid) == Some(asked.mount_ns) && root(pid) == Some(asked.root)
 }
 
 /// The mount namespace that a process is in now.

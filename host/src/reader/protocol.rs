@@ -66,12 +66,26 @@ pub struct HeadAnswer {
     pub head: Result<Vec<u8>, Refusal>,
     /// Size in bytes; None when the file is another one by now.
     pub size: Option<u64>,
+    /// Which file this is about.
+    pub found: Found,
+}
+
+/// Which file was found.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub enum Found {
+    /// The one that was opened, with the content that it had then.
+    #[default]
+    Same,
+    /// The one that was opened, and it was written to since.
+    Changed,
+    /// Another one, which has its path now.
+    Replaced,
 }
 
 impl HeadAnswer {
     /// To an open by another tracer's reader.
     pub(super) const OF_OTHER_TRACER: HeadAnswer =
-        HeadAnswer { head: Err(Refusal::OtherTracer), size: None };
+        HeadAnswer { head: Err(Refusal::OtherTracer), size: None, found: Found::Same };
 }
 
 /// Why there is no head.

@@ -1,10 +1,14 @@
 //! What of a file's beginning a plugin may see. An allow-list: what is not known to be public does not pass.
 //!
 //! - Of PEM: the lines that begin a block, and the blocks that are public (certificates, requests, revocation lists,
-//!   public keys) whole. Nothing that stands around the blocks, and nothing of a block that is not whole.
+//!   public keys) whole. Nothing that stands around the blocks, and nothing of a block that is not whole. Every line
+//!   is written anew, with one line end, so that a plugin takes for a block what [`pem`] does and nothing else.
 //! - Of DER: a certificate (SEQUENCE, SEQUENCE, `[0]`) to its end, else [`DER_BYTES`].
 //! - Of other text: the word that tells its format, if it is one of [`FORMATS`]. A password may be all of a file.
 //! - Of anything else: [`OTHER_BYTES`]; of a file that is not longer than a key, and nothing known, [`SHORT_BYTES`].
+
+use super::head::HEAD_BYTES;
+use super::pem::{self, BEGIN, Block, DASHES, END, End};
 
 /// Enough to tell what a DER structure is; a key's numbers come later.
 const DER_BYTES: usize = 7;
@@ -48,10 +52,6 @@ const FORMATS: [&[u8]; 16] = [
     b"#",
 ];
 
-const BEGIN: &[u8] = b"-----BEGIN ";
-const END: &[u8] = b"-----END ";
-const DASHES: &[u8] = b"-----";
-
 /// Blocks whose body is public.
 const PUBLIC: [&[u8]; 7] = [
     b"CERTIFICATE",
@@ -63,11 +63,13 @@ const PUBLIC: [&[u8]; 7] = [
     b"PUBLIC KEY",
 ];
 
-/// The part of `head`, a file's first bytes, that may be seen.
-pub(super) fn visible(head: &[u8]) -> Vec<u8> {
-    if head.split(|&byte| byte == b'\n').any(|line| label(line, BEGIN).is_some()) {
-        return pem(head);
+/// The part of `text`, a file's first bytes, that may be seen: at most [`HEAD_BYTES`]. `is_cut`: the file has more.
+pub(super) fn visible(text: &[u8], is_cut: bool) -> Vec<u8> {
+    let blocks = pem::blocks(text);
+    if pem::begins_early(&blocks) {
+        return shown(&blocks, is_cut);
     }
+    let head = text.get(..HEAD_BYTES).unwrap_or(text);
     if let Some(length) = der_certificate(head) {
         return head.split_at(length.min(head.len())).0.to_vec();
     }
@@ -117,69 +119,94 @@ fn format(head: &[u8]) -> usize {
     known.map(|format| format.len().min(OTHER_BYTES)).max().unwrap_or(0)
 }
 
-/// What may be seen of a file with blocks.
-fn pem(head: &[u8]) -> Vec<u8> {
-    let is_cut = head.len() >= super::head::HEAD_BYTES;
+/// What may be seen of a file with blocks. Where that is more than [`HEAD_BYTES`], bodies before the block that says
+/// what the file is are left out, the first ones first, and after that whole blocks.
+fn shown(blocks: &[Block<'_>], is_cut: bool) -> Vec<u8> {
+    let (before, rest) = blocks.split_at(pem::deciding(blocks).unwrap_or(0));
+    let most = rest.first().map_or(0, |block| begin_len(block) + body_len(block, is_cut));
+    let room = HEAD_BYTES.saturating_sub(most);
+    let begins: usize = before.iter().map(begin_len).sum();
+    let bodies: usize = before.iter().map(|block| body_len(block, is_cut)).sum();
+    let (mut bodies_out, mut begins_out) =
+        ((begins + bodies).saturating_sub(room), begins.saturating_sub(room));
     let mut out = Vec::new();
-    let mut body: Option<Body<'_>> = None;
-    for line in head.split_inclusive(|&byte| byte == b'\n') {
-        if let Some(label) = label(line, BEGIN) {
-            for part in [BEGIN, label, DASHES, b"\n"] {
-                out.extend_from_slice(part);
-            }
-            body = PUBLIC.contains(&label).then(|| Body { label, lines: Vec::new() });
-        } else if let Some(mut open) = body.take() {
-            match label(line, END) {
-                Some(label) if label == open.label => {
-                    out.extend(open.lines.concat());
-                    for part in [END, label, DASHES, b"\n"] {
-                        out.extend_from_slice(part);
-                    }
-                }
-                _ if open.takes(line) => body = Some(open),
-                _ => {}
-            }
+    for block in before {
+        let body = body_len(block, is_cut);
+        let without_body = bodies_out > 0;
+        bodies_out = bodies_out.saturating_sub(body);
+        if begins_out > 0 {
+            begins_out = begins_out.saturating_sub(begin_len(block));
+        } else if !(add_begin(&mut out, block)
+            && (without_body || add_body(&mut out, block, is_cut)))
+        {
+            return out;
         }
     }
-    // Its end may be there, behind what was read.
-    if let Some(open) = body.filter(|_| is_cut) {
-        out.extend(open.lines.concat());
+    for block in rest {
+        if !(add_begin(&mut out, block) && add_body(&mut out, block, is_cut)) {
+            break;
+        }
     }
     out
 }
 
-/// The lines of a public block whose end was not seen yet. What has no end may go on with anything.
-struct Body<'a> {
-    label: &'a [u8],
-    lines: Vec<&'a [u8]>,
+fn begin_len(block: &Block<'_>) -> usize {
+    BEGIN.len() + block.label.len() + DASHES.len() + 1
 }
 
-impl<'a> Body<'a> {
-    /// Whether this can be its next line: all are of one length, but the last.
-    fn takes(&mut self, line: &'a [u8]) -> bool {
-        let text = line.trim_ascii();
-        let base64 = |&byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-        let full = self.lines.first().map_or(text.len(), |first| first.trim_ascii().len());
-        let last = self.lines.last().map_or(&[][..], |last| last.trim_ascii());
-        let goes_on = self.lines.is_empty() || last.len() == full && !last.contains(&b'=');
-        let fits = !text.is_empty() && text.len() <= LINE_BYTES.min(full) && goes_on;
-        let takes = fits && text.iter().all(base64);
-        if takes {
-            self.lines.push(line);
-        }
-        takes
+/// With the line that ends the block.
+fn body_len(block: &Block<'_>, is_cut: bool) -> usize {
+    let lines = public_lines(block, is_cut);
+    let len: usize = lines.into_iter().flatten().map(|(line, _)| line.len() + 1).sum();
+    len + if len > 0 { END.len() + block.label.len() + DASHES.len() + 1 } else { 0 }
+}
+
+/// Whether there is room for all of `parts`, which are added then.
+fn add(out: &mut Vec<u8>, parts: &[&[u8]]) -> bool {
+    let fits = out.len() + parts.iter().map(|part| part.len()).sum::<usize>() <= HEAD_BYTES;
+    if fits {
+        parts.iter().for_each(|part| out.extend_from_slice(part));
     }
+    fits
 }
 
-/// The label of a line that begins a block, or ends one. What stands before it on the line (a byte order mark, text) does not
-/// matter, and is not part of the answer.
-fn label<'a>(line: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
-    let at = line.windows(word.len()).position(|window| window == word)?;
-    let rest = line.get(at + word.len()..)?;
-    let end = rest.windows(DASHES.len()).position(|window| window == DASHES)?;
-    let label = rest.get(..end)?;
-    let is_label = |&b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ';
-    (!label.is_empty() && label.len() <= 64 && label.iter().all(is_label)).then_some(label)
+fn add_begin(out: &mut Vec<u8>, block: &Block<'_>) -> bool {
+    add(out, &[BEGIN, block.label, DASHES, b"\n"])
+}
+
+/// Whether the body fits, or there is none that may be seen. Of one that does not fit the lines that do.
+fn add_body(out: &mut Vec<u8>, block: &Block<'_>, is_cut: bool) -> bool {
+    let Some(mut lines) = public_lines(block, is_cut) else { return true };
+    let is_open = block.end == End::Open;
+    let all = lines.all(|(line, has_end)| {
+        // A line that the end of what was read cuts off has no line end.
+        add(out, &[line, if has_end || !is_open { b"\n" } else { b"" }])
+    });
+    // The end is not copied, it is written.
+    all && (is_open || add(out, &[END, block.label, DASHES, b"\n"]))
+}
+
+/// The lines of a body that is public. What has no end may go on with anything, unless the end may be there, behind
+/// what was read.
+fn public_lines<'a>(
+    block: &Block<'a>,
+    is_cut: bool,
+) -> Option<impl Iterator<Item = (&'a [u8], bool)>> {
+    let is_whole = block.end == End::Whole || block.end == End::Open && is_cut;
+    if !is_whole || !PUBLIC.contains(&block.label) {
+        return None;
+    }
+    let lines = pem::body_lines(block.body);
+    let (mut width, mut is_last) = (None, false);
+    let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    // All are of one length, but the last.
+    let fits = lines.clone().all(|(line, _)| {
+        let most = *width.get_or_insert(line.len());
+        let fits = !is_last && (1..=LINE_BYTES.min(most)).contains(&line.len());
+        is_last = line.len() < most || line.contains(&b'=');
+        fits && line.iter().all(base64)
+    });
+    (fits && width.is_some()).then_some(lines)
 }
 
 /// The length of the certificate that this begins with. What stands behind it may be its key.
@@ -217,7 +244,7 @@ mod tests {
     const CERT: &str = "-----BEGIN CERTIFICATE-----\ncHVibGlj\n-----END CERTIFICATE-----\n";
 
     fn seen(head: &str) -> String {
-        String::from_utf8(visible(head.as_bytes())).unwrap()
+        String::from_utf8(visible(head.as_bytes(), false)).unwrap()
     }
 
     #[test]
@@ -234,7 +261,8 @@ mod tests {
         );
         assert_eq!(
             seen("a: s3cret -----BEGIN CERTIFICATE----- s3cret\n"),
-            "-----BEGIN CERTIFICATE-----\n"
+            "",
+            "a line that only quotes it"
         );
     }
 
@@ -272,27 +300,27 @@ mod tests {
         // 0x300 bytes behind the four of the outer header.
         let certificate =
             [&[0x30, 0x82, 3, 0, 0x30, 0x82, 2, 0, 0xa0][..], &[7; 0x300 - 5]].concat();
-        assert_eq!(visible(&certificate), certificate);
+        assert_eq!(visible(&certificate, false), certificate);
         let with_key = [&certificate[..], b"\x30\x82secret"].concat();
-        assert_eq!(visible(&with_key), certificate);
+        assert_eq!(visible(&with_key, false), certificate);
         let key = [&[0x30, 0x82, 3, 0, 2, 1, 0, 0x30][..], &[7; 700]].concat();
-        assert_eq!(visible(&key).len(), DER_BYTES);
-        assert_eq!(visible(&[1; 500]).len(), OTHER_BYTES);
-        assert_eq!(visible(b"\xfe\xed\xfe\xed\0\0\0\x02"), b"\xfe\xed\xfe\xed\0\0\0\x02");
-        assert_eq!(visible(b""), b"");
+        assert_eq!(visible(&key, false).len(), DER_BYTES);
+        assert_eq!(visible(&[1; 500], false).len(), OTHER_BYTES);
+        assert_eq!(visible(b"\xfe\xed\xfe\xed\0\0\0\x02", false), b"\xfe\xed\xfe\xed\0\0\0\x02");
+        assert_eq!(visible(b"", false), b"");
     }
 
     #[test]
     fn of_a_block_that_is_cut_off_the_whole_lines() {
         let line = "QUJD".repeat(16) + "\n";
         let mut head = b"-----BEGIN CERTIFICATE-----\n".to_vec();
-        while head.len() < super::super::head::HEAD_BYTES {
+        while head.len() < HEAD_BYTES {
             head.extend_from_slice(line.as_bytes());
         }
-        head.truncate(super::super::head::HEAD_BYTES);
-        assert_eq!(visible(&head), head);
+        head.truncate(HEAD_BYTES);
+        assert_eq!(visible(&head, true), head);
         head.pop();
-        assert_eq!(visible(&head), b"-----BEGIN CERTIFICATE-----\n", "nothing was cut off");
+        assert_eq!(visible(&head, false), b"-----BEGIN CERTIFICATE-----\n", "nothing was cut off");
     }
 
     #[test]
@@ -301,16 +329,16 @@ mod tests {
             (0..length).map(|at| (at as u8).wrapping_mul(37) ^ 1).collect()
         };
         for length in [5, 8, 16, 24, 32, 48, 64] {
-            assert_eq!(visible(&key(length)).len(), SHORT_BYTES, "{length}");
+            assert_eq!(visible(&key(length), false).len(), SHORT_BYTES, "{length}");
         }
-        assert_eq!(visible(&key(65)).len(), OTHER_BYTES);
+        assert_eq!(visible(&key(65), false).len(), OTHER_BYTES);
         let mut like_der = key(32);
         like_der[0] = 0x30;
-        assert_eq!(visible(&like_der).len(), SHORT_BYTES);
+        assert_eq!(visible(&like_der, false).len(), SHORT_BYTES);
         like_der[1] = 30;
-        assert_eq!(visible(&like_der).len(), DER_BYTES, "so short a SEQUENCE is one");
+        assert_eq!(visible(&like_der, false).len(), DER_BYTES, "so short a SEQUENCE is one");
         let store = [&b"\x03\xd9\xa2\x9a\x67\xfb\x4b\xb5"[..], &[1; 24]].concat();
-        assert_eq!(visible(&store), store[..OTHER_BYTES]);
+        assert_eq!(visible(&store, false), store[..OTHER_BYTES]);
     }
 
     #[test]
@@ -331,7 +359,7 @@ mod tests {
             &wide("\u{43f}\u{430}\u{440}\u{43e}\u{43b}\u{44c}"),
             &widest("hunter2 and more"),
         ] {
-            assert_eq!(visible(text), b"", "{}", text.escape_ascii());
+            assert_eq!(visible(text, false), b"", "{}", text.escape_ascii());
         }
     }
 
@@ -356,7 +384,7 @@ mod tests {
         ] {
             assert_eq!(seen(text), format, "{text}");
         }
-        assert_eq!(visible(b"\xff\xfes\0e\0c\0r\0e\0t\0"), b"");
+        assert_eq!(visible(b"\xff\xfes\0e\0c\0r\0e\0t\0", false), b"");
     }
 
     proptest! {
@@ -378,7 +406,7 @@ mod tests {
 
         #[test]
         fn what_is_seen_is_not_longer(head in proptest::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert!(visible(&head).len() <= head.len().max(OTHER_BYTES) + 1);
+            prop_assert!(visible(&head, false).len() <= head.len().max(OTHER_BYTES) + 1);
         }
     }
 }

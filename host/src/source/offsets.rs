@@ -88,6 +88,7 @@ fields! {
         task_fs: Is(8), ["task_struct"."fs"];
         file_path: Is(16), ["file"."f_path"];
         file_flags: Is(4), ["file"."f_flags"];
+        file_mode: Is(4), ["file"."f_mode"];
         path_mnt: Is(8), ["path"."mnt"];
         path_dentry: Is(8), ["path"."dentry"];
         dentry_hash_pprev: Is(8), ["dentry"."d_hash" / "hlist_bl_node"."pprev"];

@@ -101,8 +101,10 @@ fn open_all(cases: impl FnOnce(&mut Doer) + Send + 'static) {
         let case = expected.case;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let header = got.header;
-        let told = (text(&got.path), header.flags & !flag::FOREIGN_USER_NS);
+        let told = (text(&got.path), header.flags & !(flag::FOREIGN_USER_NS | flag::CREATED));
         assert_eq!(told, (text(&expected.path), expected.flags), "{case}");
+        let created = header.flags & flag::CREATED != 0;
+        assert_eq!(created, matches!(case, "creat" | "made"), "{case}: created");
         assert_eq!(got.path, expected.path, "{case}");
         assert_eq!(header.kind, kind::FILE_OPEN, "{case}");
         if expected.own_thread {

@@ -48,9 +48,12 @@ mod component {
     }
 
     fn look_inside(file: &File) -> Option<Kind> {
-        rules::by_head(&file.head(rules::HEAD_BYTES)).or_else(|| {
-            // A head comes without what might be secret, so its length does not tell whether there is more.
-            let there_is_more = file.size().is_none_or(|size| size > rules::HEAD_BYTES.into());
+        let head = file.head(rules::HEAD_BYTES);
+        rules::by_head(&head).or_else(|| {
+            // A head comes without what might be secret, so its length alone does not tell whether there is more.
+            let is_full = head.len() >= rules::HEAD_BYTES as usize;
+            let is_long = || file.size().is_none_or(|size| size > rules::HEAD_BYTES.into());
+            let there_is_more = is_full || is_long();
             there_is_more.then(|| rules::by_head(&file.head(rules::MOST_HEAD_BYTES))).flatten()
         })
     }

@@ -107,9 +107,15 @@ pub fn by_name(path: &str) -> ByName {
         .map_or(ByName::NoOpinion, |&(_, by_name)| by_name)
 }
 
-/// The first BEGIN line of a certificate or a private key decides; whatever else stands before it does not.
+/// The first block that is a certificate or a private key decides; whatever else stands before it does not.
 pub fn by_head(head: &[u8]) -> Option<Kind> {
-    head.split(|&byte| byte == b'\n' || byte == b'\r').find_map(|line| kind_of(label(line)?))
+    labels(head).find_map(kind_of)
+}
+
+/// The labels of the blocks that begin in a head, in order. The host has left out what only looks like a block: comments,
+/// and sentences that quote one.
+pub fn labels(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split(|&byte| byte == b'\n' || byte == b'\r').filter_map(label)
 }
 
 /// The label that a certificate's file gets when it holds a private key as well, as HAProxy wants it.
@@ -127,12 +133,13 @@ fn label(line: &[u8]) -> Option<&[u8]> {
     line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----")
 }
 
-fn kind_of(label: &[u8]) -> Option<Kind> {
-    if label.windows(11).any(|words| words == b"PRIVATE KEY") {
+/// What a block of this label is.
+pub fn kind_of(label: &[u8]) -> Option<Kind> {
+    let has = |words: &[u8]| label.windows(words.len()).any(|window| window == words);
+    if has(b"PRIVATE KEY") {
         return Some(Kind::PrivateKey);
     }
-    // TRUSTED and X509 stand before the word, REQUEST behind it.
-    label.ends_with(b"CERTIFICATE").then_some(Kind::Certificate)
+    (has(b"CERTIFICATE") && !has(b"REQUEST")).then_some(Kind::Certificate)
 }
 
 #[cfg(test)]
@@ -197,6 +204,12 @@ mod tests {
             ("CERTIFICATE", Some(Kind::Certificate)),
             ("TRUSTED CERTIFICATE", Some(Kind::Certificate)),
             ("X509 CERTIFICATE", Some(Kind::Certificate)),
+            ("ATTRIBUTE CERTIFICATE", Some(Kind::Certificate)),
+            ("CERTIFICATE CHAIN", Some(Kind::Certificate)),
+            ("X9.42 DH PARAMETERS", None),
+            ("OpenVPN Static key V1", None),
+            ("certificate", None),
+            ("ENCRYPTED SIGSTORE PRIVATE KEY", Some(Kind::PrivateKey)),
             ("CERTIFICATE REQUEST", None),
             ("NEW CERTIFICATE REQUEST", None),
             ("PRIVATE KEY", Some(Kind::PrivateKey)),

@@ -19,11 +19,12 @@ fn wanted(file: &HeadQuestion) -> Wanted {
 }
 
 fn answer(head: &[u8]) -> Option<HeadAnswer> {
-    Some(HeadAnswer { size: Some(head.len() as u64), head: Ok(head.to_vec()) })
+    let size = Some(head.len() as u64);
+    Some(HeadAnswer { head: Ok(head.to_vec()), size, found: Found::Same })
 }
 
 fn refused(why: Refusal) -> Option<HeadAnswer> {
-    Some(HeadAnswer { size: None, head: Err(why) })
+    Some(HeadAnswer { size: None, head: Err(why), found: Found::Same })
 }
 
 fn ask(heads: &RecordedHeads, file: &HeadQuestion) -> Option<HeadAnswer> {
@@ -235,4 +236,20 @@ fn a_replay_remembers_what_a_recording_counts_on() {
         assert!(opened.iter().all(|file| ask(&replayed, file).is_some()), "{at}");
     }
     assert!(heads.known.order.len() <= MOST_FILES);
+}
+
+#[test]
+fn an_answer_about_other_content_holds_for_its_batch_only() {
+    for found in [Found::Changed, Found::Replaced] {
+        let heads = RecordedHeads::default();
+        let other = answer(b"1").map(|answer| HeadAnswer { found, ..answer });
+        heads.add(vec![(file(1, "/a.pem"), other.clone())]);
+        assert_eq!(ask(&heads, &file(1, "/a.pem")), other);
+        heads.batch_ends();
+        assert_eq!(ask(&heads, &file(2, "/a.pem")), None);
+        // So each who asked keeps its own.
+        let asked = vec![(file(1, "/a.pem"), other.clone()), (file(2, "/a.pem"), other)];
+        let kept = Kept { heads: asked.clone(), ..Kept::default() };
+        assert_eq!(kept.needed().heads, asked);
+    }
 }

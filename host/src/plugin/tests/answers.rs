@@ -138,8 +138,14 @@ fn a_verdict_is_remembered_while_the_file_is_unchanged() {
 
 #[test]
 fn a_verdict_without_its_head_is_not_remembered() {
-    for outcome in [HeadOutcome::Gone, HeadOutcome::Denied, HeadOutcome::Late, HeadOutcome::Remote]
-    {
+    for outcome in [
+        HeadOutcome::Gone,
+        HeadOutcome::Denied,
+        HeadOutcome::Late,
+        HeadOutcome::Remote,
+        HeadOutcome::Replaced,
+        HeadOutcome::Created,
+    ] {
         let mut plugins = load(&patient());
         let file = file("/x.pem");
         let mut none = Head(b"", outcome, 0);
@@ -153,6 +159,35 @@ fn a_verdict_without_its_head_is_not_remembered() {
         assert_eq!(classify(&mut plugins, "/x.pem").file_type, FileType::Certificate);
         assert!(!plugins.wants_head(&file), "the verdict is remembered");
     }
+}
+
+/// A head that is the file's now, and was not when it was opened.
+struct Passing(Head);
+
+impl Heads for Passing {
+    fn head(&mut self) -> (&[u8], HeadOutcome) {
+        self.0.head()
+    }
+
+    fn size(&mut self) -> Option<u64> {
+        self.0.size()
+    }
+
+    fn holds(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_verdict_that_is_not_about_the_opened_content_is_not_remembered() {
+    let mut plugins = load(&patient());
+    let file = file("/x.pem");
+    let verdict = plugins.classify(1, &file, 0, &mut Passing(certificate()));
+    assert_eq!((verdict.file_type, verdict.head), (FileType::Certificate, HeadOutcome::Read));
+    assert!(plugins.wants_head(&file));
+    let created = OpenedFile { created: true, ..file.clone() };
+    plugins.classify(1, &created, 0, &mut certificate());
+    assert!(plugins.wants_head(&file), "nor one of the open that made it");
 }
 
 #[test]
