@@ -295,10 +295,13 @@ pub(super) fn changes(before: &super::Plugins, after: &super::Plugins) -> Vec<St
     let new = after.running.iter().filter(|plugin| !before.running.contains(plugin));
     changes.extend(new.map(|plugin| format!("now {plugin}")));
     if before.interest != after.interest {
-        let Interest { suffixes, names, libraries } = &after.interest;
-        let (suffixes, names, libraries) = (suffixes.len(), names.len(), libraries.len());
+        let Interest { suffixes, names, prefixes, libraries } = &after.interest;
         changes.push(format!(
-            "now {suffixes} suffixes, {names} names and {libraries} libraries are watched"
+            "now {} suffixes, {} names, {} prefixes and {} libraries are watched",
+            suffixes.len(),
+            names.len(),
+            prefixes.len(),
+            libraries.len()
         ));
     }
     changes.extend(after.limits.changes(&before.limits));
