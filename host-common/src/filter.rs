@@ -7,6 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes of a suffix at most: the 16th byte of its key is the generation.
 pub const SUFFIX_MAX: usize = 15;
+/// Bytes of a prefix at most, for the same reason.
+pub const PREFIX_MAX: usize = 15;
 /// Bytes of a file name or a library at most: the 32nd byte of its key is the generation.
 pub const NAME_MAX: usize = 31;
 /// Bits of the bloom filter.
@@ -18,6 +20,8 @@ pub const OWN_MAX: usize = 8;
 pub const SUFFIX_ROOM: u32 = 256;
 /// Room in the table of file names.
 pub const NAME_ROOM: u32 = 1024;
+/// Room in the table of prefixes.
+pub const PREFIX_ROOM: u32 = 64;
 /// Room in the table of libraries.
 pub const LIBRARY_ROOM: u32 = 256;
 
@@ -37,24 +41,27 @@ pub fn family_key(tgid: u32, start_ns: u64) -> [u64; 2] {
 pub struct Generation {
     /// Which endings of three bytes occur, by [`bloom_bit`].
     pub bloom: [u64; BLOOM_BITS / 64],
+    /// Which beginnings of three bytes prefixes have, by [`prefix_bit`].
+    pub prefix_bloom: [u64; BLOOM_BITS / 64],
     /// Bit N is set: there is a suffix of N bytes.
     pub suffix_lengths: u32,
     /// Bit N is set: there is a file name of N bytes.
     pub name_lengths: u32,
     /// Bit N is set: there is a library of N bytes.
     pub library_lengths: u32,
-    /// Not used.
-    pub reserved: u32,
+    /// Bit N is set: there is a prefix of N bytes.
+    pub prefix_lengths: u32,
 }
 
 impl Generation {
     /// Lets nothing through.
     pub const EMPTY: Generation = Generation {
         bloom: [0; BLOOM_BITS / 64],
+        prefix_bloom: [0; BLOOM_BITS / 64],
         suffix_lengths: 0,
         name_lengths: 0,
         library_lengths: 0,
-        reserved: 0,
+        prefix_lengths: 0,
     };
 }
 
@@ -96,6 +103,12 @@ pub fn bloom_bit(tail: u64) -> u32 {
     ((tail >> 40) as u32).wrapping_mul(0x9E37_79B1) >> 21
 }
 
+/// The bit for a beginning: its first three bytes are the lowest three of `head`.
+#[inline(always)]
+pub fn prefix_bit(head: u64) -> u32 {
+    bloom_bit(head << 40)
+}
+
 /// Lower-cases the ASCII letters among eight bytes and leaves all others alone.
 #[inline(always)]
 pub fn lower(word: u64) -> u64 {
@@ -128,6 +141,7 @@ mod tests {
         for tail in [0, u64::MAX, 0x1234_5678_9abc_def0] {
             assert!((bloom_bit(tail) as usize) < BLOOM_BITS);
             assert_eq!(bloom_bit(tail), bloom_bit(tail & !0xff_ffff_ffff));
+            assert_eq!(prefix_bit(tail), prefix_bit(tail & 0xff_ffff));
         }
     }
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use crypto_tracer_common::{
-    filter::{Control, LIBRARY_ROOM, NAME_ROOM, SUFFIX_ROOM},
+    filter::{Control, LIBRARY_ROOM, NAME_ROOM, PREFIX_ROOM, SUFFIX_ROOM},
     loss::CAUSES,
 };
 
@@ -26,6 +26,10 @@ pub(crate) static SUFFIXES: HashMap<[u64; 2], u8> = HashMap::with_max_entries(SU
 /// Whole file names.
 #[map]
 pub(crate) static NAMES: HashMap<[u64; 4], u8> = HashMap::with_max_entries(NAME_ROOM, 0);
+
+/// Beginnings of file names, each with its generation.
+#[map]
+pub(crate) static PREFIXES: HashMap<[u64; 2], u8> = HashMap::with_max_entries(PREFIX_ROOM, 0);
 
 /// Libraries up to their version.
 #[map]

@@ -3,12 +3,12 @@
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::helpers::generated as helper;
-use crypto_tracer_common::filter::{bloom_bit, lower};
+use crypto_tracer_common::filter::{bloom_bit, lower, prefix_bit};
 
 use crate::{
     fixed::offset,
     kernel::{Dentry, Path, load, masked, read},
-    maps::{LIBRARIES, NAMES, SUFFIXES, control},
+    maps::{LIBRARIES, NAMES, PREFIXES, SUFFIXES, control},
 };
 
 /// Where `struct qstr` has its length and its name.
@@ -83,11 +83,42 @@ impl Name {
             }
             let bit = bloom_bit(end);
             let word = control!(generations[active].bloom[(bit >> 6) as usize & 31]);
-            if (word >> (bit & 63)) & 1 == 0 {
-                return false;
+            let may_end = (word >> (bit & 63)) & 1 != 0;
+            if may_end && (self.has_suffix(active) || self.is_known(active)) {
+                return true;
             }
-            self.has_suffix(active) || self.is_known(active)
+            self.has_prefix(active)
         }
+    }
+
+    /// Whether it begins as a classifier asks. Most names end at the first three bytes.
+    #[inline(always)]
+    unsafe fn has_prefix(self, active: usize) -> bool {
+        let lengths = control!(generations[active].prefix_lengths);
+        if lengths == 0 || self.len < 3 {
+            return false;
+        }
+        // As for libraries: the memory after a shorter name is readable, and cut off before the look-up.
+        let [mut a, mut b] = unsafe { read::<[u64; 2]>(self.at, 0) };
+        let bit = prefix_bit(a);
+        let word = control!(generations[active].prefix_bloom[(bit >> 6) as usize & 31]);
+        if (word >> (bit & 63)) & 1 == 0 {
+            return false;
+        }
+        let generation = (active as u64) << 56;
+        macro_rules! try_prefixes {
+            ($word:ident: $($len:literal)*) => { $(
+                $word &= (1 << (8 * ($len % 8))) - 1;
+                if lengths & (1 << $len) != 0 && self.len >= $len {
+                    if PREFIXES.get_ptr(&[a, b | generation]).is_some() {
+                        return true;
+                    }
+                }
+            )* };
+        }
+        try_prefixes!(b: 15 14 13 12 11 10 9 8);
+        try_prefixes!(a: 7 6 5 4 3);
+        false
     }
 
     #[inline(always)]

@@ -8,21 +8,59 @@ use crate::bounded::at_most;
 pub const MOST_SUFFIXES: usize = 64;
 /// Most file names over all classifiers.
 pub const MOST_NAMES: usize = 256;
+/// Most beginnings of file names over all classifiers.
+pub const MOST_PREFIXES: usize = 16;
 /// Most libraries over all classifiers.
 pub const MOST_LIBRARIES: usize = 64;
 
 /// The words of all classifiers together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(into = "Encoded", try_from = "Encoded")]
 pub struct Interest {
     /// Endings of file names: ASCII in lower case, 3 to 15 bytes.
-    #[serde(deserialize_with = "at_most::<_, _, MOST_SUFFIXES>")]
     pub suffixes: BTreeSet<String>,
     /// Whole file names: 1 to 31 bytes.
-    #[serde(deserialize_with = "at_most::<_, _, MOST_NAMES>")]
     pub names: BTreeSet<String>,
+    /// Beginnings of file names: 3 to 15 bytes.
+    pub prefixes: BTreeSet<String>,
     /// Library names, as in `libssl`: 3 to 31 bytes.
-    #[serde(deserialize_with = "at_most::<_, _, MOST_LIBRARIES>")]
     pub libraries: BTreeSet<String>,
+}
+
+/// The form in recordings, which is older than prefixes. A prefix is an entry of `names` that ends in `/`: no file
+/// name has one, and recordings of earlier versions stay readable.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Encoded {
+    #[serde(deserialize_with = "at_most::<_, _, MOST_SUFFIXES>")]
+    suffixes: BTreeSet<String>,
+    #[serde(deserialize_with = "at_most::<_, _, { MOST_NAMES + MOST_PREFIXES }>")]
+    names: BTreeSet<String>,
+    #[serde(deserialize_with = "at_most::<_, _, MOST_LIBRARIES>")]
+    libraries: BTreeSet<String>,
+}
+
+impl From<Interest> for Encoded {
+    fn from(interest: Interest) -> Encoded {
+        let Interest { suffixes, mut names, prefixes, libraries } = interest;
+        names.extend(prefixes.into_iter().map(|prefix| prefix + "/"));
+        Encoded { suffixes, names, libraries }
+    }
+}
+
+impl TryFrom<Encoded> for Interest {
+    type Error = Refused;
+
+    fn try_from(encoded: Encoded) -> Result<Interest, Refused> {
+        let Encoded { suffixes, names: encoded_names, libraries } = encoded;
+        let (mut names, mut prefixes) = (BTreeSet::new(), BTreeSet::new());
+        for name in encoded_names {
+            match name.strip_suffix('/') {
+                Some(prefix) => add(&mut prefixes, prefix.to_owned(), MOST_PREFIXES, "prefixes")?,
+                None => add(&mut names, name, MOST_NAMES, "file names")?,
+            }
+        }
+        Ok(Interest { suffixes, names, prefixes, libraries })
+    }
 }
 
 /// Why a word is not taken.
@@ -34,6 +72,9 @@ pub enum Refused {
     /// A name outside its bounds.
     #[error("the file name {0:?} is not 1 to 31 bytes without `/` and NUL")]
     Name(String),
+    /// A prefix outside its bounds.
+    #[error("the file prefix {0:?} is not 3 to 15 bytes without `/` and NUL")]
+    Prefix(String),
     /// A library outside its bounds.
     #[error("the library {0:?} is not 3 to 31 bytes without `/` and NUL")]
     Library(String),
@@ -65,6 +106,14 @@ impl Interest {
         add(&mut self.names, name.to_owned(), MOST_NAMES, "file names")
     }
 
+    /// Adds a beginning of file names.
+    pub fn add_prefix(&mut self, prefix: &str) -> Result<(), Refused> {
+        if !(3..=15).contains(&prefix.len()) || prefix.contains(['/', '\0']) {
+            return Err(Refused::Prefix(excerpt(prefix)));
+        }
+        add(&mut self.prefixes, prefix.to_owned(), MOST_PREFIXES, "prefixes")
+    }
+
     /// Adds a library.
     pub fn add_library(&mut self, name: &str) -> Result<(), Refused> {
         if !(3..=31).contains(&name.len()) || name.contains(['/', '\0']) {
@@ -77,12 +126,14 @@ impl Interest {
     pub fn add_all(&mut self, other: &Interest) -> Result<(), Refused> {
         other.suffixes.iter().try_for_each(|word| self.add_suffix(word))?;
         other.names.iter().try_for_each(|word| self.add_name(word))?;
+        other.prefixes.iter().try_for_each(|word| self.add_prefix(word))?;
         other.libraries.iter().try_for_each(|word| self.add_library(word))
     }
 
     /// Whether a file of this name (without directories) is wanted.
     pub fn wants_file(&self, name: &[u8]) -> bool {
         self.names.iter().any(|word| word.as_bytes() == name)
+            || self.prefixes.iter().any(|word| name.starts_with(word.as_bytes()))
             || self.suffixes.iter().any(|suffix| {
                 name.len()
                     .checked_sub(suffix.len())
@@ -130,6 +181,54 @@ mod tests {
         for other in [&b"pem"[..], b"a.pem~", b"ID_RSA", b"id_rsa.pub", b""] {
             assert!(!interest.wants_file(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn files_by_their_beginning() {
+        let mut interest = Interest::default();
+        interest.add_prefix("id_rsa").unwrap();
+        for wanted in [&b"id_rsa"[..], b"id_rsa_work", b"id_rsa.old", b"id_rsa\xff", b"id_rsa.pub"]
+        {
+            assert!(interest.wants_file(wanted), "{wanted:?}");
+        }
+        for other in [&b"id_rs"[..], b"ID_RSA", b"id_Rsa_work", b"xid_rsa", b".id_rsa", b""] {
+            assert!(!interest.wants_file(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn prefixes_have_bounds() {
+        let mut interest = Interest::default();
+        for odd in ["", "id", "0123456789abcdef", "id_/x", "id_\0"] {
+            assert!(matches!(interest.add_prefix(odd), Err(Refused::Prefix(_))), "{odd:?}");
+        }
+        for n in 0..MOST_PREFIXES {
+            interest.add_prefix(&format!("id_{n}")).unwrap();
+        }
+        let more = interest.add_prefix("id_more");
+        assert_eq!(more, Err(Refused::TooMany { most: 16, what: "prefixes" }));
+    }
+
+    /// What a recording holds: the form did not change for interests without a prefix.
+    #[test]
+    fn the_recorded_form_is_that_of_earlier_versions() {
+        let mut interest = Interest::default();
+        interest.add_suffix(".pem").unwrap();
+        interest.add_name("id_rsa").unwrap();
+        interest.add_library("libssl").unwrap();
+        let earlier = b"\x01\x04.pem\x01\x06id_rsa\x01\x06libssl";
+        assert_eq!(postcard::to_allocvec(&interest).unwrap(), earlier);
+        assert_eq!(postcard::from_bytes::<Interest>(earlier).unwrap(), interest);
+        interest.add_prefix("id_rsa").unwrap();
+        for n in 1..MOST_NAMES {
+            interest.add_name(&format!("name{n}")).unwrap();
+        }
+        let bytes = postcard::to_allocvec(&interest).unwrap();
+        assert_eq!(postcard::from_bytes::<Interest>(&bytes).unwrap(), interest);
+        let many: BTreeSet<String> = (0..=MOST_PREFIXES).map(|n| format!("id_{n}/")).collect();
+        let (none, set) = (BTreeSet::<String>::new(), BTreeSet::<String>::new());
+        let bytes = postcard::to_allocvec(&(none, many, set)).unwrap();
+        assert!(postcard::from_bytes::<Interest>(&bytes).is_err());
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Made<'_> {
         let contract = std::fs::read_to_string(workspace().join("wit/plugin.wit"))
             .expect("the contract is there");
         let contract = contract
-            .replacen("plugin@0.1.0;", &format!("plugin@{version};"), 1)
+            .replacen("plugin@0.1.1;", &format!("plugin@{version};"), 1)
             .replacen("resource file {", &format!("resource file {{ {method}"), 1);
         let mut resolve = Resolve::default();
         let wasi = WASI.iter().filter(|_| classify.contains("$stdout"));

@@ -29,7 +29,7 @@ fn check_tells_what_a_plugin_is() {
     for row in [
         ": would load\n",
         "  kinds         classifier\n",
-        "  contract      0.1.0 (this program has 0.1.0)\n",
+        "  contract      0.1.1 (this program has 0.1.1)\n",
         "  may ask for   file.path, file.size, file.head, interest.file-suffix,",
         "  needs grants  file-head\n",
         "  captures      files ending in .asc ",

@@ -15,7 +15,7 @@ use crate::confine;
 use crate::document::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
 use crate::enrich::MOST_PROCESSES;
 use crate::error::Failure;
-use crate::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_SUFFIXES};
+use crate::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_PREFIXES, MOST_SUFFIXES};
 use crate::output::NewFile;
 use crate::pipeline::wall_now;
 use crate::plugin::Trust;
@@ -133,6 +133,7 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> Doctor {
             cmdline_bytes: ARGS_MAX,
             suffixes: MOST_SUFFIXES,
             file_names: MOST_NAMES,
+            file_prefixes: MOST_PREFIXES,
             libraries: MOST_LIBRARIES,
             processes: MOST_PROCESSES,
             followed: source::FAMILY_ROOM,

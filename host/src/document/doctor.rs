@@ -93,6 +93,8 @@ pub struct Limits {
     pub suffixes: usize,
     /// File names that all classifiers together may want.
     pub file_names: usize,
+    /// Beginnings of file names that all classifiers together may want.
+    pub file_prefixes: usize,
     /// Libraries that all classifiers together may want.
     pub libraries: usize,
     /// Processes that are remembered.
@@ -207,12 +209,13 @@ impl Doctor {
         entry(text, "pid namespace", self.pid_namespace.note.unwrap_or("the first: all processes"));
         entry(text, "ring", &format!("{} bytes", limits.ring_bytes));
         let bounds = format!(
-            "{} bytes of a path, {} of a command line; {} suffixes, {} file names, {} libraries; \
-             {} processes remembered, {} followed",
+            "{} bytes of a path, {} of a command line; {} suffixes, {} file names, {} file prefixes, \
+             {} libraries; {} processes remembered, {} followed",
             limits.path_bytes,
             limits.cmdline_bytes,
             limits.suffixes,
             limits.file_names,
+            limits.file_prefixes,
             limits.libraries,
             limits.processes,
             limits.followed,
@@ -295,6 +298,7 @@ mod tests {
                 cmdline_bytes: 4096,
                 suffixes: 64,
                 file_names: 256,
+                file_prefixes: 16,
                 libraries: 64,
                 processes: 16_384,
                 followed: 32_768,

@@ -1,19 +1,41 @@
 //! What names tell: the library that a file is, the container that a control group is.
 
-/// The name of a library without its version: up to `.so`, or to a `-` or `.` in front of a digit.
+/// The name of a library without its version and without what a packager inserted: up to `.so`, or to a `-` or `.` in
+/// front of a digit or such a word ([`is_inserted`]).
 ///
-/// `libssl.so.1.1` and `libssl-3.so` give `libssl`; `libnss3.so` gives `libnss3`.
+/// `libssl.so.1.1`, `libssl-3.so` and `libssl-3e69114b.so.1.1.1k` give `libssl`; `libnss3.so` gives `libnss3`.
 pub fn library_name(file_name: &[u8]) -> &[u8] {
     let ends = |at: &usize| {
         let rest = file_name.split_at(*at).1;
         let versioned = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
         match rest.strip_prefix(b".") {
-            Some(rest) => rest == b"so" || rest.starts_with(b"so.") || versioned(rest),
-            None => rest.strip_prefix(b"-").is_some_and(versioned),
+            Some(rest) => {
+                rest == b"so" || rest.starts_with(b"so.") || versioned(rest) || is_inserted(rest)
+            }
+            None => {
+                rest.strip_prefix(b"-").is_some_and(|rest| versioned(rest) || is_inserted(rest))
+            }
         }
     };
     let end = (1..file_name.len()).find(ends).unwrap_or(file_name.len());
     file_name.split_at(end).0
+}
+
+/// Whether `rest` begins with a word that a packager put between the name and the version, so that two builds of one
+/// library live in one process: a hash of 8 to 64 hexadecimal digits (auditwheel, delvewheel), or Debian's `deb0`. More
+/// of them may follow, but nothing else that belongs to a name.
+fn is_inserted(rest: &[u8]) -> bool {
+    rest.split(|&byte| byte == b'.').next().unwrap_or_default().split(|&byte| byte == b'-').all(
+        |word| {
+            let is_hash = (8..=64).contains(&word.len()) && word.iter().all(u8::is_ascii_hexdigit);
+            let of_debian = word.strip_prefix(b"deb").is_some_and(is_number);
+            is_hash || of_debian || is_number(word)
+        },
+    )
+}
+
+fn is_number(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(u8::is_ascii_digit)
 }
 
 /// The container id in a cgroup path: 64 hexadecimal digits, alone or between the words of docker, containerd,
@@ -52,6 +74,56 @@ mod tests {
             ("libcrypto.sox", "libcrypto.sox"),
             (".so", ".so"),
             ("", ""),
+        ] {
+            assert_eq!(library_name(file_name.as_bytes()), name.as_bytes(), "{file_name}");
+        }
+    }
+
+    #[test]
+    fn library_names_lose_what_a_packager_inserted() {
+        let md5 = "0123456789abcdef0123456789abcdef";
+        for (file_name, name) in [
+            ("libcrypto-fb8d5b21.so.3".to_owned(), "libcrypto"),
+            ("libssl-3e69114b.so.1.1.1k".to_owned(), "libssl"),
+            ("libssl-deadbeef.so".to_owned(), "libssl"),
+            ("libcrypto-12345678.so.3".to_owned(), "libcrypto"),
+            ("libgnutls-deb0.so.28".to_owned(), "libgnutls"),
+            ("libgnutls-deb0.so.26.22.4".to_owned(), "libgnutls"),
+            ("libaws-lc-a1b2c3d4.so".to_owned(), "libaws-lc"),
+            ("libnss3-f00dfeed.so".to_owned(), "libnss3"),
+            ("libbotan-2-abcdef01.so.19".to_owned(), "libbotan"),
+            ("libtss2-esys-abcdef01.so.0".to_owned(), "libtss2-esys"),
+            ("libgcrypt-f40039e1-0352e75f.so.20".to_owned(), "libgcrypt"),
+            ("libcrypto-fb8d5b21".to_owned(), "libcrypto"),
+            ("libsodium.fb8d5b21.so.23".to_owned(), "libsodium"),
+            ("libcrypto-FB8D5B21.so.3".to_owned(), "libcrypto"),
+            (format!("libmbedtls-{md5}.so"), "libmbedtls"),
+            (format!("libsodium-f{}.so", "0".repeat(63)), "libsodium"),
+        ] {
+            assert_eq!(library_name(file_name.as_bytes()), name.as_bytes(), "{file_name}");
+        }
+    }
+
+    #[test]
+    fn library_names_keep_the_words_of_a_name() {
+        for (file_name, name) in [
+            ("libtss2-esys.so.0", "libtss2-esys"),
+            ("libgnutls-dane.so.0", "libgnutls-dane"),
+            ("libgnutls-openssl.so.27", "libgnutls-openssl"),
+            ("libcrypto-awslc.so", "libcrypto-awslc"),
+            ("libp11-kit.so.0", "libp11-kit"),
+            ("libpkcs11-helper.so.1", "libpkcs11-helper"),
+            ("opensc-pkcs11.so", "opensc-pkcs11"),
+            ("libica-cex.so.4", "libica-cex"),
+            ("libfreeblpriv3.so", "libfreeblpriv3"),
+            // Seven digits are no hash, and neither is a word with another letter.
+            ("libssl-abcdef0.so", "libssl-abcdef0"),
+            ("libssl-deadbeeg.so", "libssl-deadbeeg"),
+            ("libssl-deb.so", "libssl-deb"),
+            ("libssl-debug.so", "libssl-debug"),
+            // A word of hexadecimal digits, and the name goes on.
+            ("libssl-deadbeef-legacy.so", "libssl-deadbeef-legacy"),
+            ("-deadbeef.so", "-deadbeef"),
         ] {
             assert_eq!(library_name(file_name.as_bytes()), name.as_bytes(), "{file_name}");
         }

@@ -44,6 +44,7 @@ fn told(did: &str, words: &BTreeSet<String>, why: &str) -> Option<String> {
 fn lacking(today: &Interest, then: &Interest) -> BTreeSet<String> {
     let files =
         today.suffixes.difference(&then.suffixes).chain(today.names.difference(&then.names));
+    let files = files.chain(today.prefixes.difference(&then.prefixes));
     let all = files.chain(today.libraries.difference(&then.libraries));
     all.map(|word| format!("{word:?}")).collect()
 }

@@ -261,7 +261,7 @@ mod tests {
         let told = check_version("events@0.2.0").unwrap_err().to_string();
         assert!(
             told.contains("0.2.0")
-                && told.contains("0.1.0")
+                && told.contains("0.1.1")
                 && told.contains("update crypto-tracer")
         );
         let told = check_version("events@0.0.9").unwrap_err().to_string();

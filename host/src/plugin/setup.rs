@@ -307,11 +307,12 @@ pub(super) fn changes(before: &super::Plugins, after: &super::Plugins) -> Vec<St
     let new = after.running.iter().filter(|plugin| !before.running.contains(plugin));
     changes.extend(new.map(|plugin| format!("now {plugin}")));
     if before.interest != after.interest {
-        let Interest { suffixes, names, libraries } = &after.interest;
+        let Interest { suffixes, names, prefixes, libraries } = &after.interest;
         changes.push(format!(
-            "now watching {}, {} and {}",
+            "now watching {}, {}, {} and {}",
             counted(suffixes.len(), "suffix"),
             counted(names.len(), "name"),
+            counted(prefixes.len(), "prefix"),
             counted(libraries.len(), "library")
         ));
     }

@@ -56,8 +56,21 @@ fn unmet_glob(glob: &Glob, interest: &Interest) -> Option<String> {
         Unmet::Resolved => format!(
             "--file '{shown}' matches no path: what is compared is resolved, without //, /./ and /../"
         ),
+        Unmet::OnlyBegun => format!(
+            "--file '{shown}' matches only files whose names begin with {}: no classifier asks for other names that end so",
+            words(interest.prefixes.iter())
+        ),
         Unmet::End => format!("--file '{shown}' matches no file that a classifier asks for"),
     })
+}
+
+/// As a list for people: `a, b or c`.
+fn words<'a>(all: impl Iterator<Item = &'a String>) -> String {
+    let all: Vec<String> = all.map(|word| printable(word).to_string()).collect();
+    match all.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => all.concat(),
+    }
 }
 
 /// Why nothing matches; what is easiest to put right stands first.
@@ -67,6 +80,8 @@ enum Unmet {
     Begin,
     /// Paths are resolved.
     Resolved,
+    /// A classifier asks for names that begin otherwise than the pattern says, and nobody may have thought of them.
+    OnlyBegun,
     /// No classifier asks for names that end so.
     End,
 }
@@ -93,7 +108,22 @@ fn unmet_way(way: &str, interest: &Interest) -> Option<Unmet> {
         return Some(Unmet::Resolved);
     }
     let end = text.rsplit('\0').next().unwrap_or_default();
-    (!can_end(end, interest)).then_some(Unmet::End)
+    if can_end(end, interest) { None } else { begin_of_name(&text, interest) }
+}
+
+/// Whether a name can begin as a classifier asks. `text` has NUL where anything may stand, a slash too.
+fn begin_of_name(text: &str, interest: &Interest) -> Option<Unmet> {
+    let name = text.rsplit('/').next().unwrap_or(text);
+    let mut prefixes = interest.prefixes.iter();
+    if !name.contains('\0') {
+        let begins = prefixes.any(|prefix| name.starts_with(prefix.as_str()));
+        return (!begins).then_some(Unmet::End);
+    }
+    if prefixes.len() == 0 {
+        return Some(Unmet::End);
+    }
+    let meant = prefixes.any(|prefix| name.contains(prefix.as_str()));
+    (!meant).then_some(Unmet::OnlyBegun)
 }
 
 /// A part of a pattern without braces.
@@ -287,6 +317,39 @@ mod tests {
         assert_eq!(reasons(&["*{1,2,3,4,5,6,7,8}{1,2,3,4,5,6,7,8}.txt"]).len(), 1);
         assert!(reasons(&["server.pem"])[0].ends_with("'*/server.pem'"));
         assert_eq!(reasons(&["*.txt", "*.pem"]).len(), 1);
+    }
+
+    #[test]
+    fn patterns_and_beginnings_of_names() {
+        let mut interest = interest();
+        interest.add_prefix("id_ed25519").unwrap();
+        interest.add_prefix("ssh_host_").unwrap();
+        let reasons = |glob: &str| {
+            let files = vec![Glob::new(glob).unwrap()];
+            Select { files, ..Select::default() }.unmet(&interest)
+        };
+        for glob in [
+            "*/id_ed25519",
+            "*/id_ed25519_work",
+            "*id_ed25519_work",
+            "/root/.ssh/id_ed25519_*k",
+            "/etc/ssh/ssh_host_rsa_key",
+            "/etc/ssh/ssh_host_*_key",
+            "*github*",
+            "*.pem",
+        ] {
+            assert_eq!(reasons(glob), [] as [String; 0], "{glob}");
+        }
+        for (glob, word) in [
+            ("*.txt", "only files whose names begin with id_ed25519 or ssh_host_"),
+            ("*_work", "only files whose names begin with"),
+            ("*/x_id_ed25519", "matches no file"),
+            ("*/ID_ED25519", "matches no file"),
+            ("/etc/passwd", "matches no file"),
+        ] {
+            let said = reasons(glob);
+            assert!(said.len() == 1 && said[0].contains(word), "{glob}: {said:?}");
+        }
     }
 
     #[test]

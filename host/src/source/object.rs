@@ -47,6 +47,7 @@ pub(super) struct Object {
     control: Control,
     control_map: Array<MapData, [u8; CONTROL]>,
     suffixes: HashMap<MapData, [u64; 2], u8>,
+    prefixes: HashMap<MapData, [u64; 2], u8>,
     names: HashMap<MapData, [u64; 4], u8>,
     libraries: HashMap<MapData, [u64; 4], u8>,
     family: HashMap<MapData, [u64; 2], u8>,
@@ -82,6 +83,7 @@ impl Object {
             control: Control::EMPTY,
             control_map: take(&mut bpf, ".bss")?,
             suffixes: take(&mut bpf, "SUFFIXES")?,
+            prefixes: take(&mut bpf, "PREFIXES")?,
             names: take(&mut bpf, "NAMES")?,
             libraries: take(&mut bpf, "LIBRARIES")?,
             losses: take(&mut bpf, "LOSSES")?,
@@ -146,6 +148,7 @@ impl Object {
         let which = self.active.other();
         let tables = Tables::of(interest, which);
         replace(&mut self.suffixes, &tables.suffixes, which)?;
+        replace(&mut self.prefixes, &tables.prefixes, which)?;
         replace(&mut self.names, &tables.names, which)?;
         replace(&mut self.libraries, &tables.libraries, which)?;
         let [first, second] = &mut self.control.generations;

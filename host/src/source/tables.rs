@@ -1,6 +1,8 @@
 //! From what the classifiers want to the keys of the kernel's tables.
 
-use crypto_tracer_common::filter::{Generation, NAME_MAX, SUFFIX_MAX, bloom_bit, lower};
+use crypto_tracer_common::filter::{
+    Generation, NAME_MAX, PREFIX_MAX, SUFFIX_MAX, bloom_bit, lower, prefix_bit,
+};
 
 use crate::interest::Interest;
 
@@ -32,6 +34,7 @@ impl Which {
 pub(crate) struct Tables {
     pub(crate) generation: Generation,
     pub(crate) suffixes: Vec<[u64; 2]>,
+    pub(crate) prefixes: Vec<[u64; 2]>,
     pub(crate) names: Vec<[u64; 4]>,
     pub(crate) libraries: Vec<[u64; 4]>,
 }
@@ -48,6 +51,13 @@ impl Tables {
         };
         interest.suffixes.iter().for_each(|word| set(word.as_bytes()));
         interest.names.iter().for_each(|word| set(word.as_bytes()));
+        for prefix in &interest.prefixes {
+            let bit = prefix_bit(beginning_of(prefix.as_bytes()));
+            if let Some(word) = generation.prefix_bloom.get_mut(bit as usize / 64) {
+                *word |= 1 << (bit % 64);
+            }
+        }
+        generation.prefix_lengths = lengths(&interest.prefixes);
         generation.suffix_lengths = lengths(&interest.suffixes);
         generation.name_lengths = lengths(&interest.names);
         generation.library_lengths = lengths(&interest.libraries);
@@ -58,6 +68,12 @@ impl Tables {
                 .suffixes
                 .iter()
                 .filter_map(|word| key::<{ SUFFIX_MAX + 1 }>(&word.to_ascii_lowercase(), last))
+                .map(words)
+                .collect(),
+            prefixes: interest
+                .prefixes
+                .iter()
+                .filter_map(|word| key::<{ PREFIX_MAX + 1 }>(word, last))
                 .map(words)
                 .collect(),
             names: keys(&interest.names, last),
@@ -81,6 +97,11 @@ fn end_of(word: &[u8]) -> [u8; 8] {
         *to = *from;
     }
     end
+}
+
+/// The first three bytes in the lowest places.
+fn beginning_of(word: &[u8]) -> u64 {
+    word.iter().take(3).rev().fold(0, |all, &byte| all << 8 | u64::from(byte))
 }
 
 /// The word, zeros, and the generation in the last byte.
@@ -120,6 +141,8 @@ mod tests {
         interest.add_suffix(".truststore.bin").unwrap();
         interest.add_name("id_rsa").unwrap();
         interest.add_name("k").unwrap();
+        interest.add_prefix("id_rsa").unwrap();
+        interest.add_prefix("id_ed25519_sk_x").unwrap();
         interest.add_library("libssl").unwrap();
         interest
     }
@@ -135,6 +158,8 @@ mod tests {
         assert!(second.suffixes.contains(&words(long)));
         assert_eq!(first.libraries, [[u64::from_le_bytes(*b"libssl\0\0"), 0, 0, 0]]);
         assert_eq!(first.names.len(), 2);
+        assert!(first.prefixes.contains(&[u64::from_le_bytes(*b"id_rsa\0\0"), 0]));
+        assert!(second.prefixes.contains(&words(*b"id_ed25519_sk_x\x01")));
     }
 
     #[test]
@@ -144,6 +169,12 @@ mod tests {
         assert_eq!(generation.suffix_lengths, 1 << 4 | 1 << 15);
         assert_eq!(generation.name_lengths, 1 << 1 | 1 << 6);
         assert_eq!(generation.library_lengths, 1 << 6);
+        assert_eq!(generation.prefix_lengths, 1 << 6 | 1 << 15);
+        for head in [b"id_rsa\0\0", b"id_ed255"] {
+            let bit = prefix_bit(u64::from_le_bytes(*head));
+            assert_ne!(generation.prefix_bloom[bit as usize / 64] >> (bit % 64) & 1, 0, "{head:?}");
+        }
+        assert_eq!(generation.prefix_bloom.iter().map(|word| word.count_ones()).sum::<u32>(), 1);
         for tail in [&b"\0\0\0\0\0pem"[..], b"\0\0\0\0\0rsa", b"\0\0\0\0\0bin", b"\0\0\0\0\0\0\0k"]
         {
             let bit = bloom_bit(u64::from_le_bytes(tail.try_into().unwrap()));

@@ -344,7 +344,7 @@ fn names_are_bytes_and_have_their_visible_form() {
         doer.taken.extend(["name of 255 bytes", "newlines, quotes, escapes, no UTF-8"]);
         let long = [b"a".repeat(251), b".pem".to_vec()].concat();
         let middle = [b"b".repeat(124), b".pem".to_vec()].concat();
-        let names: [(&str, &[u8]); 12] = [
+        let names: [(&str, &[u8]); 17] = [
             ("newline and space", b"sp ace\n.pem"),
             ("UTF-8", "\u{fc}n\u{ef}.pem".as_bytes()),
             ("no UTF-8", b"\xff\xfe\x80.pem"),
@@ -357,6 +357,11 @@ fn names_are_bytes_and_have_their_visible_form() {
             ("128 bytes", &middle),
             ("whole name", b"id_rsa"),
             ("whole name of 31 bytes", b"an-exact-name-of-31-bytes-12345"),
+            ("prefix only", b"key_"),
+            ("prefix", b"key_of_a_user"),
+            ("prefix, no UTF-8", b"key_\xff"),
+            ("prefix of 15 bytes only", b"fifteen-bytes-x"),
+            ("prefix of 15 bytes, long name", b"fifteen-bytes-x-and-more-than-thirty-two-bytes"),
         ];
         for (case, name) in names {
             let name = std::ffi::OsString::from_vec(name.to_vec());
@@ -365,9 +370,25 @@ fn names_are_bytes_and_have_their_visible_form() {
         }
         make("k");
         doer.opened("whole name of one byte", 0, sys::open("k", 0).unwrap());
-        for other in
-            ["ID_RSA", "id_rsa.pub", "id_rs", "x.pem~", "pem", ".pe", "kk", "j", "x.truststore.bi"]
-        {
+        let others = [
+            "ID_RSA",
+            "id_rsa.pub",
+            "id_rs",
+            "x.pem~",
+            "pem",
+            ".pe",
+            "kk",
+            "j",
+            "x.truststore.bi",
+            "key",
+            "key-of",
+            "KEY_of",
+            "xkey_",
+            "fifteen-bytes-",
+            "fifteen-bytes-y",
+            "fifteen-bytes-X-and-more-than-thirty-two-bytes",
+        ];
+        for other in others {
             make(other);
             drop(sys::open(other, 0).unwrap());
         }

@@ -134,10 +134,12 @@ fn interests_change_without_a_gap() {
     second.add_suffix(".pem").unwrap();
     second.add_suffix(".new").unwrap();
     second.add_name("whole").unwrap();
+    second.add_prefix("begun_").unwrap();
     let options = Options { pid: Some(std::process::id()), ..world::options(&first, OPENS) };
     let Some(mut world) = world::start(&options) else { return };
     let (_keep, dir) = world::directory();
-    let [pem, old, new, whole] = ["x.pem", "x.old", "x.new", "whole"].map(|name| file(&dir, name));
+    let [pem, old, new, whole, begun] =
+        ["x.pem", "x.old", "x.new", "whole", "begun_x"].map(|name| file(&dir, name));
     let stop = Arc::new(AtomicBool::new(false));
     let opener = {
         let (stop, pem) = (Arc::clone(&stop), pem.clone());
@@ -161,7 +163,7 @@ fn interests_change_without_a_gap() {
         |name: &'static str| move |record: &world::Record| record.path.ends_with(name.as_bytes());
     assert_eq!(world.records(count, is("/x.pem")).len(), count);
     // `first` is in force after an even number of changes.
-    let open_all = || [&old, &new, &whole].map(|at| drop(sys::open(at, 0).unwrap()));
+    let open_all = || [&old, &new, &whole, &begun].map(|at| drop(sys::open(at, 0).unwrap()));
     world.forget();
     open_all();
     assert_eq!(world.records(1, |_| true).len(), 1);
@@ -169,6 +171,6 @@ fn interests_change_without_a_gap() {
     world.source.set_interest(&second).unwrap();
     world.forget();
     open_all();
-    assert_eq!(world.records(2, |_| true).len(), 2);
+    assert_eq!(world.records(3, |_| true).len(), 3);
     assert_eq!(world.records(0, is("/x.old")).len(), 0);
 }

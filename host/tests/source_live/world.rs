@@ -68,6 +68,9 @@ pub(crate) fn interest() -> Interest {
     for name in ["id_rsa", "k", "an-exact-name-of-31-bytes-12345"] {
         interest.add_name(name).unwrap();
     }
+    for prefix in ["key_", "fifteen-bytes-x"] {
+        interest.add_prefix(prefix).unwrap();
+    }
     for library in ["libssl", "libcrypto", "libaws-lc"] {
         interest.add_library(library).unwrap();
     }

@@ -1,9 +1,11 @@
-//! The documented classification as a plugin. The rules are in [`rules`]; here they meet the contract.
+//! The documented classification as a plugin. The rules are in [`names`] and [`rules`]; here they meet the contract.
 
+pub mod names;
 pub mod rules;
 
 #[cfg(target_family = "wasm")]
 mod component {
+    use super::names;
     use super::rules::{self, ByName, Kind};
     use crypto_tracer::plugin::events::{File, Interest};
     use exports::crypto_tracer::plugin::classifier::{FileType, Guest, Verdict};
@@ -17,15 +19,16 @@ mod component {
             if config.bytes().filter(|byte| !byte.is_ascii_whitespace()).ne(*b"{}") {
                 return Err("this plugin has nothing to configure: leave `config` out".to_owned());
             }
-            rules::SUFFIXES.iter().for_each(|(suffix, _)| interest.file_suffix(suffix));
-            rules::NAMES.iter().for_each(|name| interest.file_name(name));
-            rules::LIBRARIES.iter().for_each(|library| interest.library(library));
+            names::SUFFIXES.iter().for_each(|(suffix, _)| interest.file_suffix(suffix));
+            names::NAMES.iter().for_each(|name| interest.file_name(name));
+            names::PREFIXES.iter().for_each(|prefix| interest.file_prefix(prefix));
+            names::LIBRARIES.iter().for_each(|library| interest.library(library));
             Ok(())
         }
 
         fn classify(file: &File) -> Option<Verdict> {
             let mut labels = Vec::new();
-            let kind = match rules::by_name(&file.path()) {
+            let kind = match names::by_name(&file.path()) {
                 ByName::Is(kind) => kind,
                 ByName::LookInside => {
                     let kind = look_inside(file)?;

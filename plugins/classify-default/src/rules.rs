@@ -1,4 +1,4 @@
-//! What a file is: by its name and, for `.pem`, by the first BEGIN line that says it. No bindings, so testable anywhere.
+//! What the content of a `.pem` file tells: the first BEGIN line that says it. No bindings, so testable anywhere.
 
 /// What a file is, where the rules know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,86 +27,6 @@ pub const HEAD_BYTES: u32 = 8 * 1024;
 /// How much is asked for when that did not decide, in bytes: the most there is.
 pub const MOST_HEAD_BYTES: u32 = 64 * 1024;
 
-/// The endings of file names to report.
-pub const SUFFIXES: &[(&str, ByName)] = &[
-    (".pem", ByName::LookInside),
-    (".crt", ByName::Is(Kind::Certificate)),
-    (".cer", ByName::Is(Kind::Certificate)),
-    (".key", ByName::Is(Kind::PrivateKey)),
-    (".p12", ByName::Is(Kind::Keystore)),
-    (".pfx", ByName::Is(Kind::Keystore)),
-    (".jks", ByName::Is(Kind::Keystore)),
-    (".keystore", ByName::Is(Kind::Keystore)),
-    (".der", ByName::NoOpinion),
-    (".csr", ByName::NoOpinion),
-    (".crl", ByName::NoOpinion),
-    (".p7b", ByName::NoOpinion),
-    (".p7c", ByName::NoOpinion),
-    (".p8", ByName::NoOpinion),
-    (".pub", ByName::NoOpinion),
-    (".asc", ByName::NoOpinion),
-    (".gpg", ByName::NoOpinion),
-    (".jceks", ByName::NoOpinion),
-    (".bks", ByName::NoOpinion),
-    (".kdb", ByName::NoOpinion),
-];
-
-/// File names to report: the private keys of SSH, a user's and a host's.
-pub const NAMES: &[&str] = &[
-    "id_rsa",
-    "id_dsa",
-    "id_ecdsa",
-    "id_ecdsa_sk",
-    "id_ed25519",
-    "id_ed25519_sk",
-    "id_xmss",
-    "ssh_host_rsa_key",
-    "ssh_host_dsa_key",
-    "ssh_host_ecdsa_key",
-    "ssh_host_ed25519_key",
-];
-
-/// Libraries to report: the documented ones first.
-pub const LIBRARIES: &[&str] = &[
-    "libssl",
-    "libcrypto",
-    "libgnutls",
-    "libsodium",
-    "libnss3",
-    "libmbedtls",
-    "libgcrypt",
-    "libnettle",
-    "libhogweed",
-    "libwolfssl",
-    "libbotan",
-    "libmbedcrypto",
-    "libmbedx509",
-    "libcryptopp",
-    "liboqs",
-    "libp11",
-    "libtss2",
-    "libk5crypto",
-    "libsmime3",
-    "libssl3",
-    "libnssutil3",
-    "libsoftokn3",
-    "libfreebl3",
-    "libaws-lc",
-];
-
-/// Judges by what follows the last slash of `path`.
-pub fn by_name(path: &str) -> ByName {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    if NAMES.contains(&name) {
-        return ByName::Is(Kind::PrivateKey);
-    }
-    let suffix = name.rfind('.').and_then(|dot| name.get(dot..)).unwrap_or_default();
-    SUFFIXES
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(suffix))
-        .map_or(ByName::NoOpinion, |&(_, by_name)| by_name)
-}
-
 /// The first block that is a certificate or a private key decides; whatever else stands before it does not.
 pub fn by_head(head: &[u8]) -> Option<Kind> {
     labels(head).find_map(kind_of)
@@ -123,8 +43,7 @@ pub const HOLDS_KEY: &str = "contains_private_key";
 
 /// Whether any BEGIN line is one of a private key; the lines that count are those of [`by_head`].
 pub fn holds_private_key(head: &[u8]) -> bool {
-    let mut lines = head.split(|&byte| byte == b'\n' || byte == b'\r');
-    lines.any(|line| label(line).and_then(kind_of) == Some(Kind::PrivateKey))
+    labels(head).any(|label| kind_of(label) == Some(Kind::PrivateKey))
 }
 
 /// The label of a line that begins a PEM block.
@@ -145,58 +64,6 @@ pub fn kind_of(label: &[u8]) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_that_decide() {
-        for (path, kind) in [
-            ("/etc/ssl/certs/ca-certificates.crt", Kind::Certificate),
-            ("/etc/ssl/certs/server.cer", Kind::Certificate),
-            ("/etc/ssl/private/server.key", Kind::PrivateKey),
-            ("/home/USER/id_rsa", Kind::PrivateKey),
-            ("/home/USER/.ssh/id_ed25519", Kind::PrivateKey),
-            ("/etc/ssh/ssh_host_ecdsa_key", Kind::PrivateKey),
-            ("/etc/ssl/keystore.p12", Kind::Keystore),
-            ("/home/USER/identity.pfx", Kind::Keystore),
-            ("/opt/app/keystore.jks", Kind::Keystore),
-            ("/opt/app/.keystore", Kind::Keystore),
-            ("/SERVER.CRT", Kind::Certificate),
-            ("/server.KeY", Kind::PrivateKey),
-            ("/a.pem.key", Kind::PrivateKey),
-        ] {
-            assert_eq!(by_name(path), ByName::Is(kind), "{path}");
-        }
-        assert_eq!(by_name("/x.pem"), ByName::LookInside);
-        assert_eq!(by_name("/x.PEM"), ByName::LookInside);
-    }
-
-    #[test]
-    fn names_without_opinion() {
-        for path in [
-            "/etc/ld.so.cache",
-            "/a.crt/x",
-            "/x.der",
-            "/x.csr",
-            "/home/USER/.ssh/id_rsa.pub",
-            "/ID_RSA",
-            "/crt",
-            "/x.crt~",
-            "/x.crt ",
-            "/",
-            "",
-            "…",
-            "/é.ké",
-        ] {
-            assert_eq!(by_name(path), ByName::NoOpinion, "{path}");
-        }
-    }
-
-    #[test]
-    fn every_suffix_and_name_is_within_the_contract() {
-        assert!(SUFFIXES.len() <= 64 && NAMES.len() <= 256 && LIBRARIES.len() <= 64);
-        assert!(SUFFIXES.iter().all(|(suffix, _)| (3..=15).contains(&suffix.len())));
-        assert!(NAMES.iter().all(|name| (1..=31).contains(&name.len())));
-        assert!(LIBRARIES.iter().all(|name| (3..=31).contains(&name.len())));
-    }
 
     #[test]
     fn labels_that_decide() {

@@ -76,6 +76,7 @@ pub(super) fn captures(interest: &Interest, page: &mut Page) {
     let parts = [
         words("files ending in", &interest.suffixes),
         words("files named", &interest.names),
+        words("files beginning with", &interest.prefixes),
         words("libraries", &interest.libraries),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();

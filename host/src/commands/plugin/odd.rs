@@ -37,7 +37,8 @@ fn files(interest: &Interest) -> Vec<(String, Question)> {
     }
     let suffixes = interest.suffixes.iter().map(|suffix| format!("/srv/a{suffix}"));
     let whole = interest.names.iter().map(|name| format!("/srv/{name}"));
-    let mut wanted: Vec<String> = suffixes.chain(whole).collect();
+    let begun = interest.prefixes.iter().map(|prefix| format!("/srv/{prefix}_a"));
+    let mut wanted: Vec<String> = suffixes.chain(whole).chain(begun).collect();
     wanted.push("/srv/other".to_owned());
     for path in wanted {
         for (what, content) in contents() {

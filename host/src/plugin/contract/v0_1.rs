@@ -62,7 +62,7 @@ pub(super) struct V0_1;
 
 impl Contract for V0_1 {
     fn version(&self) -> Version {
-        Version { major: 0, minor: 1, patch: 0 }
+        Version { major: 0, minor: 1, patch: 1 }
     }
 
     fn add_to_linker(&self, linker: &mut Linker<State>) -> Result<()> {
@@ -242,6 +242,10 @@ impl events::HostInterest for State {
 
     fn file_name(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {
         self.wish(|interest| interest.add_name(&name))
+    }
+
+    fn file_prefix(&mut self, _this: Resource<Wishes>, prefix: String) -> Result<()> {
+        self.wish(|interest| interest.add_prefix(&prefix))
     }
 
     fn library(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {

@@ -116,7 +116,7 @@ fn parts_of_webassembly_that_plugins_do_not_get_are_named() {
 fn another_version_of_the_contract_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = refused_file(dir.path(), "new", &importing("crypto-tracer:plugin/events@0.2.0"));
-    assert!(error.contains("version 0.2.0") && error.contains("has 0.1.0"), "{error}");
+    assert!(error.contains("version 0.2.0") && error.contains("has 0.1.1"), "{error}");
     assert!(error.contains("update crypto-tracer"), "{error}");
     let error = refused_file(dir.path(), "old", &importing("crypto-tracer:plugin/events@0.0.3"));
     assert!(error.contains("build the plugin again"), "{error}");

@@ -205,8 +205,8 @@ fn a_later_contract_is_told_with_what_it_has_more() {
     for part in [
         "built for version 0.1.9",
         "uses `[method]file.mtime`",
-        "version 0.1.0 of this program does not have",
-        "update crypto-tracer, or build the plugin for version 0.1.0",
+        "version 0.1.1 of this program does not have",
+        "update crypto-tracer, or build the plugin for version 0.1.1",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
