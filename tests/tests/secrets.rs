@@ -45,7 +45,9 @@ fn firm_cases_are_hidden_in_the_events_of_real_processes() {
     tracer.all_of(last);
     let mut wrong = Vec::new();
     for event in tracer.events().iter().filter(|event| event.kind() == "process_exec") {
-        let Some((argv, hide, show)) = event.pid().and_then(|pid| executed.remove(&pid)) else { continue };
+        let Some((argv, hide, show)) = event.pid().and_then(|pid| executed.remove(&pid)) else {
+            continue;
+        };
         let cmdline = event.text("cmdline");
         let leaked = hide.iter().any(|text| cmdline.contains(text));
         if leaked || show.iter().any(|text| !cmdline.contains(text)) {

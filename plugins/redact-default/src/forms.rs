@@ -57,6 +57,8 @@ pub(crate) enum Form {
     Entry,
     /// A value that the names in it are looked for.
     Takes,
+    /// As [`Form::Takes`], by the letters of its options: `hP` for `-h` and `-P`.
+    Letters,
     /// Glued only, and no secret: ends a cluster of letters.
     Switch,
     /// A value that is no secret, whatever the option is called.
@@ -73,10 +75,76 @@ pub(crate) enum Form {
     Args,
 }
 
-/// The rules of one program.
-pub(crate) type Rules = &'static [(Form, &'static str)];
-/// One line of a table: the programs, separated by commas, and their rules.
-pub(crate) type Row = (&'static str, Rules);
+/// All forms, by their number.
+const ALL: &[Form] = &[
+    Form::Secret,
+    Form::Optional,
+    Form::Glued,
+    Form::Two,
+    Form::Second,
+    Form::Rest,
+    Form::Pair,
+    Form::Cert,
+    Form::Percent,
+    Form::Comma,
+    Form::Login,
+    Form::Authority,
+    Form::Literal,
+    Form::List,
+    Form::Percona,
+    Form::Data,
+    Form::Conninfo,
+    Form::Cookie,
+    Form::Keyed,
+    Form::Auth,
+    Form::Name,
+    Form::Value,
+    Form::Named,
+    Form::Code,
+    Form::Command,
+    Form::Entry,
+    Form::Takes,
+    Form::Letters,
+    Form::Switch,
+    Form::Plain,
+    Form::Flag,
+    Form::Shift,
+    Form::Words,
+    Form::Sub,
+    Form::Args,
+];
+
+/// A group of options as a table has it, and a program's line: its names, separated by commas, and its groups.
+pub(crate) type Group = (Form, &'static str);
+pub(crate) type Row = (&'static str, &'static [Group]);
+
+/// The rules of one program, packed: a byte from [`PACKED`] on for the form, then its options, and so on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rules(pub(crate) &'static [u8]);
+
+/// What is added to a form's number: no byte of a text is as large.
+pub(crate) const PACKED: u8 = 0x80;
+
+impl Rules {
+    pub(crate) fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn groups(self) -> impl Iterator<Item = (Form, &'static [u8])> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (&form, text) = rest.split_first()?;
+            let end = text.iter().position(|&byte| byte >= PACKED).unwrap_or(text.len());
+            let (options, behind) = text.split_at_checked(end)?;
+            rest = behind;
+            Some((*ALL.get(usize::from(form.wrapping_sub(PACKED)))?, options))
+        })
+    }
+
+    pub(crate) fn of(self, form: Form) -> Option<&'static [u8]> {
+        self.groups().find(|&(has, _)| has == form).map(|(_, options)| options)
+    }
+}
 
 /// What a program makes of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +158,16 @@ pub(crate) struct Found {
 
 /// Forms that say something of the program, not of an option.
 fn is_of_program(form: Form) -> bool {
-    matches!(form, Form::Words | Form::Sub | Form::Args)
+    matches!(form, Form::Words | Form::Sub | Form::Args | Form::Letters)
 }
 
 pub(crate) fn has(rules: Rules, form: Form) -> bool {
-    rules.iter().any(|&(has, _)| has == form)
+    rules.of(form).is_some()
+}
+
+/// The words of a packed text.
+pub(crate) fn words(text: &'static [u8]) -> impl Iterator<Item = &'static [u8]> {
+    text.split(|&byte| byte == b' ')
 }
 
 /// What the rules make of a word; None: it is none of their options.
@@ -102,38 +175,43 @@ pub(crate) fn find(rules: Rules, word: &str) -> Option<Found> {
     if rules.is_empty() || word.is_empty() {
         return None;
     }
-    let words = has(rules, Form::Words);
-    for &(form, options) in rules {
-        if is_of_program(form) {
-            continue;
-        }
-        for option in options.split(' ') {
-            let Some(behind) = word.strip_prefix(option).filter(|_| !option.is_empty()) else {
+    let is_words = has(rules, Form::Words);
+    for (form, options) in rules.groups().filter(|&(form, _)| !is_of_program(form)) {
+        for option in words(options) {
+            let bytes = word.as_bytes();
+            let Some(behind) = bytes.strip_prefix(option).filter(|_| !option.is_empty()) else {
                 continue;
             };
             let found = |value| Some(Found { form, value, shifts: u8::from(form == Form::Shift) });
-            let glues = option.ends_with([':', '=']);
+            let glues = matches!(option.last(), Some(b':' | b'='));
             if behind.is_empty() {
                 return if glues { None } else { found(None) };
             }
-            let glued_word = form == Form::Glued && !words && !option.starts_with("--");
+            let glued_word = form == Form::Glued && !is_words && !option.starts_with(b"--");
             if glues || glued_word && option.len() > 2 {
                 return found(Some(option.len()));
             }
-            if behind.starts_with('=') && (option.len() > 2 || words || !option.starts_with('-')) {
+            if behind.starts_with(b"=")
+                && (option.len() > 2 || is_words || !option.starts_with(b"-"))
+            {
                 return found(Some(option.len() + 1));
             }
         }
     }
-    if words { None } else { cluster(rules, word) }
+    if is_words {
+        return match word.as_bytes() {
+            &[b'-', letter] if takes(rules, letter) => {
+                Some(Found { form: Form::Takes, value: None, shifts: 0 })
+            }
+            _ => None,
+        };
+    }
+    cluster(rules, word)
 }
 
 /// Letters behind one dash: `-kuu:X` is `-k -u u:X`.
 fn cluster(rules: Rules, word: &str) -> Option<Found> {
     let letters = word.strip_prefix('-').filter(|letters| !letters.starts_with('-'))?;
-    if letters.len() < 2 {
-        return None;
-    }
     let mut shifts = 0;
     for (at, letter) in letters.char_indices() {
         if !letter.is_ascii_alphanumeric() {
@@ -153,11 +231,15 @@ fn cluster(rules: Rules, word: &str) -> Option<Found> {
     (shifts > 0).then_some(Found { form: Form::Shift, value: None, shifts })
 }
 
+/// Whether an option of this letter takes a value that is no secret.
+fn takes(rules: Rules, letter: u8) -> bool {
+    rules.of(Form::Letters).is_some_and(|letters| letters.contains(&letter))
+}
+
 fn of_letter(rules: Rules, letter: char) -> Option<Form> {
-    let is = |option: &str| {
-        let mut chars = option.chars();
-        chars.next() == Some('-') && chars.next() == Some(letter) && chars.next().is_none()
-    };
-    let mut forms = rules.iter().filter(|&&(form, _)| !is_of_program(form));
-    forms.find(|(_, options)| options.split(' ').any(is)).map(|&(form, _)| form)
+    let letter = u8::try_from(letter).ok()?;
+    let is = |option: &[u8]| matches!(option, &[b'-', it] if it == letter);
+    let mut forms = rules.groups().filter(|&(form, _)| !is_of_program(form));
+    let form = forms.find(|&(_, options)| words(options).any(is)).map(|(form, _)| form);
+    form.or_else(|| takes(rules, letter).then_some(Form::Takes))
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::edit::{Edit, name_end, part, tail, until};
 use crate::names::{Kind, asks, hides, is_name, is_option, is_token, kind};
 use crate::values::{self, MASK};
 
@@ -45,7 +46,8 @@ fn look(text: &str) -> Seen {
 struct Chain<'a>(Cow<'a, str>);
 
 impl Chain<'_> {
-    fn then(&mut self, rule: impl FnOnce(&str) -> Option<String>) {
+    #[inline(never)]
+    fn then(&mut self, rule: fn(&str) -> Option<String>) {
         if let Some(masked) = rule(&self.0) {
             self.0 = masked.into();
         }
@@ -81,10 +83,12 @@ fn rules(text: &str, shell: bool, lead: char) -> Option<String> {
         if lead == '\0'
             && let Some(at) = whole(text)
         {
-            let masked = values::secret(text.get(at..).unwrap_or_default(), shell);
-            return masked.map(|masked| [text.get(..at).unwrap_or_default(), &masked].concat());
+            let masked = values::secret(tail(text, at), shell);
+            return masked.map(|masked| [part(text, 0, at), &masked].concat());
         }
-        chain.then(|text| crate::pairs::assignments(text, shell, lead));
+        if let Some(masked) = crate::pairs::assignments(&chain.0, shell, lead) {
+            chain.0 = masked.into();
+        }
     }
     if seen.blank {
         chain.then(options);
@@ -125,7 +129,7 @@ fn whole(text: &str) -> Option<usize> {
     let slashed = at > 0;
     loop {
         let rest = text.get(at..)?;
-        let end = rest.find(|c| !is_name(c)).filter(|&end| end > 0)?;
+        let end = name_end(rest)?;
         let (name, behind) = rest.split_at(end);
         let equals = behind.starts_with('=');
         let skip = if behind.starts_with(":=") || behind.starts_with(": ") { 2 } else { 1 };
@@ -152,7 +156,7 @@ pub(crate) fn code(text: &str) -> Option<usize> {
     let mut at = 0;
     loop {
         let rest = text.get(at..)?;
-        let end = rest.find(|c| !is_name(c)).filter(|&end| end > 0)?;
+        let end = name_end(rest)?;
         let (name, behind) = rest.split_at(end);
         if !behind.starts_with('=') {
             return None;
@@ -166,65 +170,62 @@ pub(crate) fn code(text: &str) -> Option<usize> {
 
 /// `Authorization: …` and `Cookie: …` wherever they are: all that follows is the secret, up to a quote or a line's end.
 fn headers(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut copied = 0;
+    let mut edit = Edit::new(text);
     for (colon, _) in text.match_indices(':') {
-        let before = text.get(..colon).unwrap_or_default().as_bytes();
+        let before = part(text, 0, colon).as_bytes();
         let ends = |name: &[u8]| {
             let start = before.len().checked_sub(name.len());
-            start.and_then(|start| before.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(name))
+            start
+                .and_then(|start| before.get(start..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(name))
         };
-        if colon < copied || !ends(b"authorization") && !ends(b"cookie") {
+        if colon < edit.done || !ends(b"authorization") && !ends(b"cookie") {
             continue;
         }
-        let value = text.get(colon + 1..).unwrap_or_default();
-        let end = value.find(['"', '\'', '\n', '\r']).unwrap_or(value.len());
-        let value = value.get(..end).unwrap_or_default().trim();
+        let value = tail(text, colon + 1);
+        let end = until(value, |c| matches!(c, '"' | '\'' | '\n' | '\r'));
+        let value = part(value, 0, end).trim();
         if value.is_empty() || value == MASK {
             continue;
         }
-        out.push_str(text.get(copied..=colon).unwrap_or_default());
-        out.push(' ');
-        out.push_str(MASK);
-        copied = colon + 1 + end;
+        edit.replace(colon + 1, colon + 1 + end, " ***");
     }
-    out.push_str(text.get(copied..).unwrap_or_default());
-    (copied > 0).then_some(out)
+    edit.finish()
 }
 
 /// `--password x` within a text that is no shell code.
 fn options(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut copied = 0;
+    let mut edit = Edit::new(text);
     let mut from = 0;
-    while let Some(found) = text.get(from..).and_then(|rest| rest.find(" -").or_else(|| {
-        rest.starts_with('-').then_some(0).filter(|_| from == 0)
-    })) {
-        let start = from + found + usize::from(!text.get(from + found..).is_some_and(|it| it.starts_with('-')));
-        let rest = text.get(start..).unwrap_or_default();
-        let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+    while let Some(found) = text.get(from..).and_then(|rest| {
+        rest.find(" -").or_else(|| rest.starts_with('-').then_some(0).filter(|_| from == 0))
+    }) {
+        let start = from
+            + found
+            + usize::from(!text.get(from + found..).is_some_and(|it| it.starts_with('-')));
+        let rest = tail(text, start);
+        let end = until(rest, |c| !is_name(c));
         from = start + end.max(1);
-        let name = rest.get(..end).unwrap_or_default();
-        let behind = rest.get(end..).unwrap_or_default();
+        let name = part(rest, 0, end);
+        let behind = tail(rest, end);
         let value = behind.trim_start_matches(' ');
         let begin = text.len() - value.len();
         if value.len() == behind.len() || !hides(name, value) || asks(name) || is_option(value) {
             continue;
         }
         let quoted = value.starts_with(['"', '\'']);
-        let size = if quoted { crate::pairs::quoted_end(value) } else {
-            value.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).unwrap_or(value.len())
+        let size = if quoted {
+            crate::pairs::quoted_end(value)
+        } else {
+            until(value, |c| c.is_whitespace() || matches!(c, '"' | '\''))
         };
-        if size == 0 || value.get(..size) == Some(MASK) || is_option(value.get(..size).unwrap_or_default()) {
+        if size == 0 || value.get(..size) == Some(MASK) || is_option(part(value, 0, size)) {
             continue;
         }
-        out.push_str(text.get(copied..begin).unwrap_or_default());
-        out.push_str(MASK);
-        copied = begin + size;
-        from = copied;
+        edit.replace(begin, begin + size, MASK);
+        from = edit.done;
     }
-    out.push_str(text.get(copied..).unwrap_or_default());
-    (copied > 0).then_some(out)
+    edit.finish()
 }
 
 /// `IDENTIFIED BY 'x'`, `PASSWORD 'x'`, `PASSWORD('x')`.
@@ -232,36 +233,32 @@ fn sql(text: &str) -> Option<String> {
     const WORDS: [&str; 4] = ["identified by", "password", "secret", " by"];
     let lower = text.to_ascii_lowercase();
     let identified = lower.contains("identified");
-    let mut out = String::new();
-    let (mut copied, mut from) = (0, 0);
+    let mut edit = Edit::new(text);
+    let mut from = 0;
     loop {
-        let rest = lower.get(from..).unwrap_or_default();
+        let rest = tail(&lower, from);
         let found = WORDS.iter().filter(|word| identified || word.len() > 3);
         let found = found.filter_map(|word| Some((rest.find(word)?, *word))).min_by_key(|it| it.0);
         let Some((found, word)) = found else { break };
         let end = from + found + word.len();
         from = end;
-        let rest = text.get(end..).unwrap_or_default();
+        let rest = tail(text, end);
         let value = rest.trim_start_matches([' ', '(', '=']).trim_start_matches(['N', 'E']);
         let begin = text.len() - value.len();
         let size = match value.chars().next() {
             Some('\'' | '"') if begin > end => crate::pairs::quoted_end(value),
             Some(_) if word == "identified by" && rest.starts_with(' ') => {
-                let ends = |c: char| c.is_whitespace() || matches!(c, ';' | '"' | '\'');
-                value.find(ends).unwrap_or(value.len())
+                until(value, |c| c.is_whitespace() || matches!(c, ';' | '"' | '\''))
             }
             _ => continue,
         };
         if size == 0 || value.get(..size) == Some(MASK) {
             continue;
         }
-        out.push_str(text.get(copied..begin).unwrap_or_default());
-        out.push_str(MASK);
-        copied = begin + size;
-        from = copied;
+        edit.replace(begin, begin + size, MASK);
+        from = edit.done;
     }
-    out.push_str(text.get(copied..).unwrap_or_default());
-    (copied > 0).then_some(out)
+    edit.finish()
 }
 
 /// `scheme://user:secret@host`; for the web also `https://token@host`.
@@ -271,24 +268,24 @@ fn urls(text: &str) -> Option<String> {
     while let Some(colon) = rest.find("://") {
         let (scheme, behind) = rest.split_at(colon + 3);
         out.push_str(scheme);
-        let word_end = behind
-            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`'))
-            .unwrap_or(behind.len());
-        let end = behind.find(['/', '?', '#']).unwrap_or(word_end).min(word_end);
-        let authority = behind.get(..end).unwrap_or_default();
+        let word_end =
+            until(behind, |c| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`'));
+        let end = until(behind, |c| matches!(c, '/' | '?' | '#')).min(word_end);
+        let authority = part(behind, 0, end);
         let port = authority.rsplit(':').next().unwrap_or_default();
         // A password with a slash in it: no port, and the `@` comes later.
         let odd = authority.contains(':') && port.chars().any(|c| !c.is_ascii_digit() && c != ']');
         // `u:1/x@h`: what looks like a port is the beginning of a password, as an `@` follows.
-        let digits = authority.contains(':') && !authority.contains('@') && !authority.starts_with('[');
+        let digits =
+            authority.contains(':') && !authority.contains('@') && !authority.starts_with('[');
         let within = if odd || digits && is_password(behind.get(end..word_end)) {
-            behind.get(..word_end).unwrap_or_default()
+            part(behind, 0, word_end)
         } else {
             authority
         };
         rest = behind;
         let Some(at) = within.rfind('@') else { continue };
-        let user = within.get(..at).unwrap_or_default();
+        let user = part(within, 0, at);
         let web = scheme.ends_with("http://") || scheme.ends_with("https://");
         match user.find(':') {
             Some(colon) if colon + 1 < user.len() => {
@@ -298,7 +295,7 @@ fn urls(text: &str) -> Option<String> {
             None if web => out.push_str(MASK),
             _ => out.push_str(user),
         }
-        rest = behind.get(at..).unwrap_or_default();
+        rest = tail(behind, at);
     }
     out.push_str(rest);
     let out = bot(&out).unwrap_or(out);
@@ -308,19 +305,18 @@ fn urls(text: &str) -> Option<String> {
 /// `/rest@host`: no further slash before the `@`, and a host behind it.
 fn is_password(rest: Option<&str>) -> bool {
     let rest = rest.and_then(|rest| rest.strip_prefix(['/', '?', '#']));
-    rest.and_then(|rest| rest.split_once('@')).is_some_and(|(before, _)| {
-        !before.is_empty() && !before.contains(['/', '=', '&'])
-    })
+    rest.and_then(|rest| rest.split_once('@'))
+        .is_some_and(|(before, _)| !before.is_empty() && !before.contains(['/', '=', '&']))
 }
 
 /// `/bot123456:secret/`, as Telegram has it.
 fn bot(text: &str) -> Option<String> {
     let from = text.find("/bot")? + 4;
     let rest = text.get(from..)?;
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|&digits| digits > 0)?;
+    let digits = Some(until(rest, |c| !c.is_ascii_digit())).filter(|&digits| digits > 0)?;
     let secret = rest.get(digits..)?.strip_prefix(':')?;
     let begin = text.len() - secret.len();
-    let end = secret.find(['/', ' ', '"', '\'']).map_or(text.len(), |end| begin + end);
+    let end = begin + until(secret, |c| matches!(c, '/' | ' ' | '"' | '\''));
     values::between(text, begin, end, false)
 }
 
@@ -337,16 +333,17 @@ fn connection(text: &str) -> Option<String> {
     let begin = text.find('=').map_or(0, |at| at + 1);
     let begin = if text.starts_with('-') { begin } else { 0 };
     let rest = text.get(begin..)?;
-    let user = rest.find(|c| !is_name(c)).filter(|&end| end > 0)?;
+    let user = name_end(rest)?;
     let at = rest.rfind('@')?;
     let secret = rest.get(user..at)?.strip_prefix(':')?;
     let host = rest.get(at + 1..)?;
     let named = ["tcp(", "tcp6(", "unix(", "(", "/"].iter().any(|begin| host.starts_with(begin));
-    let end = host.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))).unwrap_or(host.len());
-    let addressed = end > 0 && host.get(end..).is_some_and(|rest| {
-        let digits = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-        rest.strip_prefix(':').is_some_and(digits) || rest.starts_with('/')
-    });
+    let end = until(host, |c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-')));
+    let addressed = end > 0
+        && host.get(end..).is_some_and(|rest| {
+            let digits = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+            rest.strip_prefix(':').is_some_and(digits) || rest.starts_with('/')
+        });
     let digest = host.starts_with("sha256:") || host.starts_with("sha512:");
     if secret.is_empty() || secret.starts_with('/') || digest || !(named || addressed) {
         return None;
@@ -356,53 +353,59 @@ fn connection(text: &str) -> Option<String> {
 
 /// `<password>x</password>`.
 fn xml(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut copied = 0;
+    let mut edit = Edit::new(text);
     for (close, _) in text.match_indices('>') {
-        let before = text.get(copied..close).unwrap_or_default();
+        let before = part(text, edit.done, close);
         let name = before.rsplit('<').next().unwrap_or_default();
         let name = name.split([' ', '\n']).next().unwrap_or_default();
-        let value = text.get(close + 1..).unwrap_or_default();
-        let Some(end) = value.find('<').filter(|&end| end > 0) else { continue };
-        let is_tag = before.contains('<') && !name.starts_with(['/', '?', '!']);
-        if !is_tag || !hides(name.rsplit(':').next().unwrap_or(name), value.get(..end).unwrap_or_default()) {
+        let value = tail(text, close + 1);
+        let end = until(value, |c| c == '<');
+        if end == 0 {
             continue;
         }
-        out.push_str(text.get(copied..=close).unwrap_or_default());
-        out.push_str(MASK);
-        copied = close + 1 + end;
+        let is_tag = before.contains('<') && !name.starts_with(['/', '?', '!']);
+        if !is_tag || !hides(name.rsplit(':').next().unwrap_or(name), part(value, 0, end)) {
+            continue;
+        }
+        edit.replace(close + 1, close + 1 + end, MASK);
     }
-    out.push_str(text.get(copied..).unwrap_or_default());
-    (copied > 0).then_some(out)
+    edit.finish()
 }
 
 /// A token that begins like those of a well-known service, and web tokens.
 fn tokens(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut copied = 0;
+    let mut edit = Edit::new(text);
     let mut start = 0;
     for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
         if is_name(c) {
             continue;
         }
         if at >= start + 16 && text.get(start..at).is_some_and(|word| is_token(word, false)) {
-            out.push_str(text.get(copied..start).unwrap_or_default());
-            out.push_str(MASK);
-            copied = at;
+            edit.replace(start, at, MASK);
         }
         start = at + c.len_utf8();
     }
-    out.push_str(text.get(copied..).unwrap_or_default());
-    (copied > 0).then_some(out)
+    edit.finish()
 }
 
 /// What may be a secret at the end of a text whose rest is missing, masked.
 pub(crate) fn unfinished(text: &str) -> Option<String> {
     let word = text.rfind(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | ',' | ';'));
-    let start = word.map_or(0, |at| at + text.get(at..).and_then(|it| it.chars().next()).map_or(1, char::len_utf8));
+    let start = word.map_or(0, |at| {
+        at + text.get(at..).and_then(|it| it.chars().next()).map_or(1, char::len_utf8)
+    });
     let last = text.get(start..)?;
     if let Some(begin) = text.rfind("-----BEGIN") {
         return values::behind(text, begin, false);
+    }
+    if let Some(scheme) = text.rfind("://") {
+        let rest = tail(text, scheme + 3);
+        if let Some(at) = rest.rfind('@')
+            && until(tail(rest, at), |c| matches!(c, '/' | ' ')) == rest.len() - at
+        {
+            // A secret may have an `@` itself.
+            return values::behind(text, scheme + 4 + at, false);
+        }
     }
     if let Some(scheme) = text.rfind("://") {
         // The `@` may be missing; a user's name or a host stays.
@@ -410,12 +413,7 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
         if !rest.contains(['@', ' ', '\'', '"']) {
             let host = rest.find(['/', '?', '#', ':']);
             let secret = match host {
-                Some(colon) if rest.get(colon..)?.starts_with(':') => {
-                    let port = rest.get(colon + 1..)?;
-                    let digits = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(port.len());
-                    let port_ends = digits > 0 && port.get(digits..)?.starts_with(['/', '?', '#']);
-                    (!port_ends).then_some(colon + 1)
-                }
+                Some(colon) if rest.get(colon..)?.starts_with(':') => Some(colon + 1),
                 Some(_) => None,
                 None => Some(0),
             };
@@ -429,5 +427,7 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
         }
     }
     let run = last.rfind(|c| !is_name(c)).map_or(0, |at| at + 1);
-    last.get(run..).filter(|run| is_token(run, true)).and_then(|_| values::behind(text, start + run, false))
+    last.get(run..)
+        .filter(|run| is_token(run, true))
+        .and_then(|_| values::behind(text, start + run, false))
 }

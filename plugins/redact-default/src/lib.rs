@@ -1,5 +1,6 @@
 //! The documented redaction as a plugin. The rules are in [`rules`]; here they meet the contract.
 
+mod edit;
 mod forms;
 mod generic;
 mod json;

@@ -61,27 +61,36 @@ const KEYS: &[&str] = &[
 /// Endings of names of shell code.
 const CODE: &[&str] = &["command", "cmd", "rsh", "hook", "passwordeval"];
 /// Names that end like those of secrets and are none.
-const NOT_SECRET: &[&str] = &[
-    "bypass",
-    "compass",
-    "multipass",
-    "singlepass",
-    "spin",
-    "publickeytoken",
-    "askpass",
-];
+const NOT_SECRET: &[&str] =
+    &["bypass", "compass", "multipass", "singlepass", "spin", "publickeytoken", "askpass"];
 /// Beginnings of options that ask for a secret instead of giving one.
 const ASKING: &[&str] =
     &["no", "ask", "prompt", "use", "with", "show", "skip", "disable", "enable"];
 /// Ends of files with keys.
 const FILE_ENDS: &[&str] = &[
-    ".pem", ".key", ".crt", ".cer", ".json", ".p12", ".pfx", ".jks", ".der", ".yml", ".yaml", ".txt",
-    ".conf", ".cfg", ".ini", ".asc", ".gpg", ".pub", ".bin", ".p8", ".ppk", ".env", ".toml",
+    ".pem", ".key", ".crt", ".cer", ".json", ".p12", ".pfx", ".jks", ".der", ".yml", ".yaml",
+    ".txt", ".conf", ".cfg", ".ini", ".asc", ".gpg", ".pub", ".bin",
 ];
 /// Beginnings of absolute paths, and of relative ones that say so.
 const PATHS: &[&str] = &[
-    "./", "../", "~", "$HOME/", "/etc/", "/home/", "/root/", "/var/", "/opt/", "/usr/", "/run/", "/tmp/",
-    "/srv/", "/mnt/", "/data/", "/secrets/", "/keys/", "/app/", "/proc/", "/dev/", "/media/", "/config/",
+    "./",
+    "../",
+    "~",
+    "$HOME/",
+    "/etc/",
+    "/home/",
+    "/root/",
+    "/var/",
+    "/opt/",
+    "/usr/",
+    "/run/",
+    "/tmp/",
+    "/srv/",
+    "/mnt/",
+    "/data/",
+    "/secrets/",
+    "/app/",
+    "/proc/",
 ];
 
 /// Letters and digits of a name in lower case; of a long one, the last ones.
@@ -196,8 +205,20 @@ fn tokens(first: u8) -> &'static [&'static str] {
         b'e' => &["eaac"],
         b'f' => &["figd_", "fio-u-"],
         b'g' => &[
-            "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "gldt-", "glrt-", "glptt-",
-            "glft-", "glc_", "glsa_", "gsk_",
+            "ghp_",
+            "gho_",
+            "ghs_",
+            "ghu_",
+            "ghr_",
+            "github_pat_",
+            "glpat-",
+            "gldt-",
+            "glrt-",
+            "glptt-",
+            "glft-",
+            "glc_",
+            "glsa_",
+            "gsk_",
         ],
         b'h' => &["hf_", "hvs.", "hvb.", "hvr."],
         b'l' => &["lin_api_"],
@@ -205,8 +226,8 @@ fn tokens(first: u8) -> &'static [&'static str] {
         b'p' => &["pypi-", "pmak-", "pul-", "phc_", "pscale_tkn_"],
         b'r' => &["rk_live_", "rk_test_", "rubygems_", "rnd_"],
         b's' => &[
-            "sk_live_", "sk_test_", "sk-ant-", "sk-proj-", "sg.", "sq0csp-", "sq0atp-", "shpat_", "shpss_",
-            "sbp_", "sntrys_",
+            "sk_live_", "sk_test_", "sk-ant-", "sk-proj-", "sg.", "sq0csp-", "sq0atp-", "shpat_",
+            "shpss_", "sbp_", "sntrys_",
         ],
         b't' => &["tskey-"],
         b'w' => &["whsec_"],
@@ -222,7 +243,10 @@ pub(crate) fn is_token(word: &str, unfinished: bool) -> bool {
     let begins = |prefix: &str| {
         word.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    if unfinished && (word.starts_with("eyJ") || tokens(first).iter().any(|prefix| begins(prefix))) {
+    if unfinished
+        && (["eyJ", "sk-", "key-"].iter().any(|it| word.starts_with(it))
+            || tokens(first).iter().any(|prefix| begins(prefix)))
+    {
         return true;
     }
     if word.len() < 16 {

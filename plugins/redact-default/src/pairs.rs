@@ -1,29 +1,30 @@
 //! Pairs of a name and a value within a text: `name=value`, `"name":"value"`, `name: value`.
 
+use crate::edit::{Edit, part, tail, until};
 use crate::names::{hides, is_name};
 use crate::values;
 
 /// Names that give a secret in the query of a URL.
-const QUERY: &[&str] = &["key", "sig", "signature", "auth", "x-amz-signature", "x-goog-signature", "code"];
+const QUERY: &[&str] =
+    &["key", "sig", "signature", "auth", "x-amz-signature", "x-goog-signature", "code"];
 
 /// Every pair whose name is a secret's, with its value masked.
 ///
 /// `lead`: what separates pairs where no pair stands before.
 pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String> {
-    let mut out = String::new();
-    let mut copied = 0;
+    let mut edit = Edit::new(text);
     // The name in `name=DB_PASSWORD,value=x`.
     let mut names_secret = false;
     for (at, separator) in text.match_indices(['=', ':']) {
-        if at < copied {
+        if at < edit.done {
             continue;
         }
-        let named = text.get(..at).unwrap_or_default().trim_end_matches(['"', '\'', '\\']);
+        let named = part(text, 0, at).trim_end_matches(['"', '\'', '\\']);
         let quoted_name = named.len() < at;
         let before = named.trim_end_matches(is_name);
         let name = named.get(before.len()..).unwrap_or_default();
         let mut begin = at + 1;
-        let rest = text.get(begin..).unwrap_or_default();
+        let rest = tail(text, begin);
         let blanks = rest.len() - rest.trim_start_matches(' ').len();
         // The second sign of `:=` and `==`.
         if name.is_empty() || rest.starts_with("//") && separator == ":" {
@@ -33,16 +34,17 @@ pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String>
             begin += blanks;
         }
         begin += usize::from(rest.starts_with('='));
-        let value = text.get(begin..).unwrap_or_default();
+        let value = tail(text, begin);
         let previous = before.chars().next_back().unwrap_or('\0');
         if separator == ":" && previous == '/' {
             continue;
         }
         let end = value_end(text, begin, Pair { previous, lead, quoted_name, separator, blanks });
         let size = end.saturating_sub(begin);
-        let shown = value.get(..size).unwrap_or_default();
+        let shown = part(value, 0, size);
         let is_secret = is_secret(name, shown, previous)
-            || names_secret && ["value", "parametervalue"].iter().any(|it| name.eq_ignore_ascii_case(it));
+            || names_secret
+                && ["value", "parametervalue"].iter().any(|it| name.eq_ignore_ascii_case(it));
         if ["name", "key", "parameterkey"].iter().any(|it| name.eq_ignore_ascii_case(it)) {
             let bare = shown.trim_matches(['"', '\'', '\\']);
             let bare = bare.split([',', ';']).next().unwrap_or_default();
@@ -52,19 +54,17 @@ pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String>
             continue;
         }
         let Some(masked) = values::secret(shown, shell) else { continue };
-        out.push_str(text.get(copied..begin).unwrap_or_default());
-        out.push_str(&masked);
-        copied = end;
+        edit.replace(begin, end, &masked);
     }
-    out.push_str(text.get(copied..).unwrap_or_default());
-    (copied > 0).then_some(out)
+    edit.finish()
 }
 
 fn is_secret(name: &str, value: &str, previous: char) -> bool {
     let bare = value.trim_start_matches(['"', '\'', '\\']);
     // The shell's `PWD` is a path; that of a connection string is none.
     let pwd = name.eq_ignore_ascii_case("pwd") && !bare.starts_with(['/', '$']);
-    let query = matches!(previous, '&' | '?') && QUERY.iter().any(|it| name.eq_ignore_ascii_case(it));
+    let query =
+        matches!(previous, '&' | '?') && QUERY.iter().any(|it| name.eq_ignore_ascii_case(it));
     let json = previous == '"' && ["auth", "pw"].iter().any(|it| name.eq_ignore_ascii_case(it));
     pwd || query || json || hides(name, bare)
 }
@@ -80,7 +80,7 @@ struct Pair<'a> {
 
 /// Where the value that begins at `begin` ends: what separates the pairs before separates it from the next.
 fn value_end(text: &str, begin: usize, pair: Pair<'_>) -> usize {
-    let value = text.get(begin..).unwrap_or_default();
+    let value = tail(text, begin);
     let up_to = |set: &[char]| value.find(set).map_or(text.len(), |end| begin + end);
     if value.trim_start_matches('\\').starts_with(['"', '\'']) {
         return begin + quoted_end(value);
@@ -96,7 +96,7 @@ fn value_end(text: &str, begin: usize, pair: Pair<'_>) -> usize {
     }
     let previous = if pair.previous == '\0' { pair.lead } else { pair.previous };
     let in_braces = || {
-        let before = text.get(..begin).unwrap_or_default();
+        let before = part(text, 0, begin);
         before.rfind('{') > before.rfind('}')
     };
     match previous {
@@ -109,12 +109,11 @@ fn value_end(text: &str, begin: usize, pair: Pair<'_>) -> usize {
         ',' => values::separated(text, begin, ','),
         '&' | '?' => up_to(&['&', '#', ' ', '\t', '\n', '"', '\'', '<', '>']),
         '=' if pair.separator == "=" => text.len(),
-        ' ' | '\t' if pair.separator == "=" => {
-            value.find(char::is_whitespace).map_or(text.len(), |end| begin + end)
+        ' ' | '\t' if pair.separator == "=" => begin + until(value, char::is_whitespace),
+        _ => {
+            let ends = |c: char| c.is_whitespace() || "&;,\"'}])".contains(c);
+            begin + until(value, ends)
         }
-        _ => value
-            .find(|c: char| c.is_whitespace() || matches!(c, '&' | ';' | ',' | '"' | '\'' | '}' | ']' | ')'))
-            .map_or(text.len(), |end| begin + end),
     }
 }
 

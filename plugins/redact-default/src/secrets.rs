@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::edit::{part, tail, until};
 use crate::forms::{self, Form, Found, Rules};
 use crate::names::{Kind, asks, hides, is_name, is_option, is_path, kind};
 use crate::programs::{self, Program};
@@ -66,7 +67,7 @@ impl Command {
         Command {
             place: Place::Program,
             current: None,
-            outer: &[],
+            outer: Rules::default(),
             starter: None,
             entry: None,
             expects: None,
@@ -89,14 +90,13 @@ impl Command {
 
     /// Whether the program takes shell code from its standard input.
     pub(crate) fn reads_code(&self) -> bool {
-        let codes = |&(form, text): &(Form, &str)| {
-            form == Form::Code && text.starts_with("-c") || form == Form::Args && text.ends_with("code")
-        };
-        self.rules().iter().any(codes)
+        let rules = self.rules();
+        rules.of(Form::Code).is_some_and(|text| text.starts_with(b"-c"))
+            || rules.of(Form::Args).is_some_and(|text| text.ends_with(b"code"))
     }
 
     fn rules(&self) -> Rules {
-        self.current.map_or(&[], |program| program.rules)
+        self.current.map_or(Rules::default(), |program| program.rules)
     }
 
     /// An argument masked; None: it is shown.
@@ -147,15 +147,19 @@ impl Command {
     fn text(&self, text: &str) -> Option<String> {
         match generic::code(text) {
             Some(at) => {
-                let code = self.code(text.get(at..).unwrap_or_default())?;
-                Some([text.get(..at).unwrap_or_default(), &code].concat())
+                let code = self.code(tail(text, at))?;
+                Some([part(text, 0, at), &code].concat())
             }
             None => generic::text(text, self.shell),
         }
     }
 
     fn code(&self, code: &str) -> Option<String> {
-        if self.depth >= MOST_DEPTH { values::secret(code, false) } else { shell::code(code, self.depth + 1) }
+        if self.depth >= MOST_DEPTH {
+            values::secret(code, false)
+        } else {
+            shell::code(code, self.depth + 1)
+        }
     }
 
     /// The value of an option whose form is known.
@@ -168,7 +172,7 @@ impl Command {
                 return None;
             }
             Form::Two if argument.starts_with("--") => return self.argument(argument),
-            Form::Two => self.expects = Some(Expects::Form(Form::Secret)),
+            Form::Two => self.expects = Some(Expects::Form(Form::Optional)),
             Form::Second => {
                 self.expects = Some(Expects::Form(Form::Pair));
                 self.later = Some(Form::Secret);
@@ -222,7 +226,10 @@ impl Command {
     /// Some: the word is an option, or belongs to one.
     #[expect(clippy::option_option, reason = "whether it was one, and what then to show")]
     fn option(&mut self, word: &str) -> Option<Option<String>> {
-        if self.no_options && word.starts_with('-') || word.is_empty() || word == "--" && !self.knows("--") {
+        if self.no_options && word.starts_with('-')
+            || word.is_empty()
+            || word == "--" && !self.knows("--")
+        {
             return None;
         }
         let found = forms::find(self.rules(), word).or_else(|| forms::find(self.outer, word));
@@ -231,6 +238,11 @@ impl Command {
         }
         if !word.starts_with('-') {
             return None;
+        }
+        if word.ends_with(":env") || word.ends_with(":file") {
+            // Java's tools: where the secret is.
+            self.expects = Some(Expects::Form(Form::Plain));
+            return Some(None);
         }
         if word.contains(['=', ':', ' ']) {
             return Some(self.text(word));
@@ -266,16 +278,16 @@ impl Command {
                 None
             }
             (Form::Flag | Form::Switch, Some(at)) => {
-                let masked = generic::always(word.get(at..).unwrap_or_default())?;
-                Some([word.get(..at).unwrap_or_default(), &masked].concat())
+                let masked = generic::always(tail(word, at))?;
+                Some([part(word, 0, at), &masked].concat())
             }
             (_, None) => {
                 self.expects = Some(Expects::Form(form));
                 None
             }
             (Form::Takes, Some(at)) => {
-                let name = word.get(..at).unwrap_or_default();
-                let value = word.get(at..).unwrap_or_default();
+                let name = part(word, 0, at);
+                let value = tail(word, at);
                 let masked = match kind(name.trim_end_matches('=')) {
                     Kind::Other => self.text(value),
                     _ => self.text(word).map(|masked| masked.get(at..).unwrap_or(MASK).to_owned()),
@@ -284,21 +296,25 @@ impl Command {
             }
             (form, Some(at)) => {
                 let form = if form == Form::Command { Form::Code } else { form };
-                let masked = self.value(form, word.get(at..).unwrap_or_default())?;
-                Some([word.get(..at).unwrap_or_default(), &masked].concat())
+                let masked = self.value(form, tail(word, at))?;
+                Some([part(word, 0, at), &masked].concat())
             }
         }
     }
 
     /// A program may stand at the next word.
     fn restart(&mut self) {
-        let kept = Command { starter: self.starter, joins: self.joins, ..Command::new(self.depth, self.shell) };
+        let kept = Command {
+            starter: self.starter,
+            joins: self.joins,
+            ..Command::new(self.depth, self.shell)
+        };
         *self = kept;
     }
 
     fn enter(&mut self, program: Program) {
         self.current = Some(program);
-        self.outer = &[];
+        self.outer = Rules::default();
         self.place = self.place_of(0);
         self.positions = 0;
         self.no_options = false;
@@ -307,21 +323,21 @@ impl Command {
     /// What the position says of where the next word stands.
     fn place_of(&self, position: u8) -> Place {
         match argument_at(self.rules(), position) {
-            "command" | "code" => Place::Program,
-            "weak" => Place::Weak,
+            b"command" | b"code" => Place::Program,
+            b"weak" => Place::Weak,
             _ => Place::Arguments,
         }
     }
 
     /// Whether this argument is shell code of more than a word.
     fn is_code(&self, word: &str) -> bool {
-        argument_at(self.rules(), self.positions) == "code"
-            && word.contains([' ', '\t', '\n', ';', '|', '&', '(', '`', '\'', '"'])
+        argument_at(self.rules(), self.positions) == b"code"
+            && until(word, |c| " \t\n;|&(`'\"".contains(c)) < word.len()
     }
 
     /// A word where a program stands.
     fn program(&mut self, word: &str) -> Option<String> {
-        let joins = argument_at(self.rules(), self.positions) == "code";
+        let joins = argument_at(self.rules(), self.positions) == b"code";
         if self.is_code(word) {
             self.positions = self.positions.saturating_add(1);
             return self.code(word);
@@ -349,7 +365,7 @@ impl Command {
             }
             None => {
                 self.current = None;
-                self.outer = &[];
+                self.outer = Rules::default();
                 self.place = Place::Arguments;
             }
         }
@@ -383,19 +399,19 @@ impl Command {
             }
         }
         match what {
-            "secret" => values::secret(argument, self.shell),
-            "token" if !argument.contains('=') => values::secret(argument, self.shell),
-            "pair" => self.value(Form::Pair, argument),
-            "login" => self.value(Form::Login, argument),
-            "authority" => self.value(Form::Authority, argument),
-            "conninfo" => self.value(Form::Conninfo, argument),
-            "percona" => self.value(Form::Percona, argument),
-            "literal" => self.value(Form::Literal, argument),
-            "name" => {
+            b"secret" => values::secret(argument, self.shell),
+            b"token" if !argument.contains('=') => values::secret(argument, self.shell),
+            b"pair" => self.value(Form::Pair, argument),
+            b"login" => self.value(Form::Login, argument),
+            b"authority" => self.value(Form::Authority, argument),
+            b"conninfo" => self.value(Form::Conninfo, argument),
+            b"percona" => self.value(Form::Percona, argument),
+            b"literal" => self.value(Form::Literal, argument),
+            b"name" => {
                 self.named = is_secret_setting(argument);
                 self.text(argument)
             }
-            "value" if self.named || self.all_named => values::secret(argument, self.shell),
+            b"value" if self.named || self.all_named => values::secret(argument, self.shell),
             _ => self.text(argument),
         }
     }
@@ -403,21 +419,20 @@ impl Command {
 
 /// What the argument at this position is: `-` nothing, `secret`, `command`, `name` and `value`, …; the last word is
 /// for all that follow, `*` repeats the two before it.
-fn argument_at(rules: Rules, position: u8) -> &'static str {
-    let Some((_, text)) = rules.iter().find(|(form, _)| *form == Form::Args) else { return "-" };
+fn argument_at(rules: Rules, position: u8) -> &'static [u8] {
+    let Some(text) = rules.of(Form::Args) else { return b"-" };
     let mut at = usize::from(position);
-    let count = text.split(' ').count();
-    if text.ends_with('*') {
-        let fixed = count.saturating_sub(3);
+    if text.ends_with(b"*") {
+        let fixed = forms::words(text).count().saturating_sub(3);
         if at >= fixed {
             at = fixed + (at - fixed) % 2;
         }
     }
-    match text.split(' ').nth(at) {
+    match forms::words(text).nth(at) {
         Some(word) => word,
-        None => match text.rsplit(' ').next() {
-            Some(last @ ("command" | "code" | "weak" | "literal" | "percona")) => last,
-            _ => "-",
+        None => match forms::words(text).last() {
+            Some(last @ (b"command" | b"code" | b"weak" | b"literal" | b"percona")) => last,
+            _ => b"-",
         },
     }
 }
@@ -457,10 +472,13 @@ pub(crate) fn command_line<'a>(
         }
         let shown: Cow<'_, str> = masked.map_or(Cow::Borrowed(argument), Cow::Owned);
         let hidden = generic::unfinished(&shown);
-        each(argument, hidden.or(match shown {
-            Cow::Owned(masked) => Some(masked),
-            Cow::Borrowed(_) => None,
-        }));
+        each(
+            argument,
+            hidden.or(match shown {
+                Cow::Owned(masked) => Some(masked),
+                Cow::Borrowed(_) => None,
+            }),
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::edit::{Edit, part, tail};
 use crate::generic;
 use crate::secrets::Command;
 use crate::values::MASK;
@@ -9,13 +10,23 @@ use crate::values::MASK;
 /// How far ahead it is looked for who reads what `echo` prints.
 const AHEAD: usize = 256;
 /// Words behind which a program stands.
-const KEYWORDS: &[&str] =
-    &["if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "coproc", "}", "fi", "done", "esac"];
+const KEYWORDS: &[&str] = &[
+    "if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "coproc", "}", "fi",
+    "done", "esac",
+];
 /// What reads a secret from its standard input.
 const READERS: &[&str] = &[
-    "sudo -S", "sudo --stdin", "-stdin", "chpasswd", "passwd --stdin", "passphrase-fd 0", "kinit", "smbpasswd",
-    "pass stdin", "passin stdin", "passout stdin", "fd:0", "with-token", "cryptsetup", "htpasswd -i", "htpasswd -ni",
-    "saslpasswd2", "gpg-preset", "vault login -", "lpass login", "sudo -kS", "sudo -Sk", "--password -",
+    "sudo -S",
+    "-stdin",
+    "chpasswd",
+    "passphrase-fd 0",
+    "kinit",
+    "smbpasswd",
+    "fd:0",
+    "with-token",
+    "cryptsetup",
+    "htpasswd -i",
+    "sudo -kS",
 ];
 
 /// A part of shell code.
@@ -36,14 +47,13 @@ enum Piece {
 
 /// Shell code masked; None: it is shown.
 pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
-    let mut out = String::new();
-    let mut copied = 0;
+    let mut edit = Edit::new(code);
     let mut command = Command::new(depth, true);
     let mut reader = Reader { code, at: 0 };
     let mut next = Piece::Blank;
     let mut here: Vec<(String, bool)> = Vec::new();
     while let Some((piece, from)) = reader.piece() {
-        let raw = code.get(from..reader.at).unwrap_or_default();
+        let raw = part(code, from, reader.at);
         let masked = match piece {
             Piece::Blank => None,
             Piece::End => {
@@ -53,7 +63,11 @@ pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
                 if raw.contains('\n') && !here.is_empty() {
                     let (delimiter, code_follows) = here.remove(0);
                     let body = reader.here(&delimiter);
-                    let masked = if reads || code_follows { self::code(body, depth + 1) } else { generic::text(body, true) };
+                    let masked = if reads || code_follows {
+                        self::code(body, depth + 1)
+                    } else {
+                        generic::text(body, true)
+                    };
                     masked.map(|masked| [raw, &masked].concat())
                 } else {
                     None
@@ -69,18 +83,17 @@ pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
                     here.push((unquoted(raw).0.into_owned(), command.reads_code()));
                     None
                 }
-                Piece::Redirection | Piece::HereString => masked_word(raw, depth, |word, shell| generic::text(word, shell)),
-                _ => word(&mut command, raw, code.get(reader.at..).unwrap_or_default(), depth),
+                Piece::Redirection | Piece::HereString => {
+                    masked_word(raw, depth, |word, shell| generic::text(word, shell))
+                }
+                _ => word(&mut command, raw, tail(code, reader.at), depth),
             },
         };
         if let Some(masked) = masked {
-            out.push_str(code.get(copied..from).unwrap_or_default());
-            out.push_str(&masked);
-            copied = reader.at;
+            edit.replace(from, reader.at, &masked);
         }
     }
-    out.push_str(code.get(copied..).unwrap_or_default());
-    (copied > 0).then_some(out)
+    edit.finish()
 }
 
 /// A word of a command; `ahead`: what follows it.
@@ -105,7 +118,7 @@ fn feeds(ahead: &str) -> bool {
     while !ahead.is_char_boundary(end) {
         end -= 1;
     }
-    let line = ahead.get(..end).unwrap_or_default().lines().next().unwrap_or_default();
+    let line = part(ahead, 0, end).lines().next().unwrap_or_default();
     let Some((_, reader)) = line.split_once('|') else { return false };
     READERS.iter().any(|reads| reader.contains(reads))
 }
@@ -140,20 +153,16 @@ fn substitutions(raw: &str, depth: u8) -> Option<String> {
     if !raw.contains("$(") && !raw.contains('`') {
         return None;
     }
-    let mut out = String::new();
-    let mut copied = 0;
+    let mut edit = Edit::new(raw);
     let mut reader = Reader { code: raw, at: 0 };
     while let Some((from, to)) = reader.substitution() {
-        let code = raw.get(from..to).unwrap_or_default();
+        let code = part(raw, from, to);
         let masked = if depth >= 6 { Some(MASK.to_owned()) } else { self::code(code, depth + 1) };
         if let Some(masked) = masked {
-            out.push_str(raw.get(copied..from).unwrap_or_default());
-            out.push_str(&masked);
-            copied = to;
+            edit.replace(from, to, &masked);
         }
     }
-    out.push_str(raw.get(copied..).unwrap_or_default());
-    (copied > 0).then_some(out)
+    edit.finish()
 }
 
 /// A word without its quotes, and whether a `$` in it is the shell's.
@@ -218,7 +227,9 @@ impl Reader<'_> {
             '&' if rest.starts_with("&>") => (Piece::Redirection, 2),
             ';' | '|' | '&' | '(' | ')' => (Piece::End, count(&[';', '|', '&', '(', ')'])),
             '<' if rest.starts_with("<<<") => (Piece::HereString, 3),
-            '<' if rest.starts_with("<<") => (Piece::Here, 2 + usize::from(rest.starts_with("<<-"))),
+            '<' if rest.starts_with("<<") => {
+                (Piece::Here, 2 + usize::from(rest.starts_with("<<-")))
+            }
             '<' | '>' if rest.get(1..2) == Some("(") => (Piece::End, 2),
             '<' | '>' => (Piece::Redirection, count(&['<', '>', '&', '|'])),
             '#' => (Piece::Comment, rest.find('\n').unwrap_or(rest.len())),
@@ -228,7 +239,7 @@ impl Reader<'_> {
         if piece == Piece::Word {
             self.word();
             // `2>`: the number belongs to it.
-            let digits = self.code.get(from..self.at).unwrap_or_default();
+            let digits = part(self.code, from, self.at);
             if digits.bytes().all(|b| b.is_ascii_digit()) && self.rest().starts_with(['<', '>']) {
                 return self.piece().map(|(piece, _)| (piece, from));
             }
@@ -241,8 +252,12 @@ impl Reader<'_> {
         let mut quote = None;
         while let Some(c) = self.rest().chars().next() {
             match (quote, c) {
-                (None, ' ' | '\t' | '\r' | '\n' | ';' | '|' | '&' | '(' | ')' | '<' | '>') => return,
-                (None | Some('"'), '`') | (None | Some('"'), '$') if c == '`' || self.rest().starts_with("$(") => {
+                (None, ' ' | '\t' | '\r' | '\n' | ';' | '|' | '&' | '(' | ')' | '<' | '>') => {
+                    return;
+                }
+                (None | Some('"'), '`') | (None | Some('"'), '$')
+                    if c == '`' || self.rest().starts_with("$(") =>
+                {
                     self.skip_substitution();
                     continue;
                 }
@@ -333,6 +348,6 @@ impl Reader<'_> {
             }
         }
         self.at = at;
-        self.code.get(from..at).unwrap_or_default()
+        part(self.code, from, at)
     }
 }

@@ -1,5 +1,6 @@
 //! How a value is masked, by its form.
 
+use crate::edit::{Edit, part};
 use crate::forms::Form;
 use crate::generic;
 use crate::names::hides;
@@ -102,7 +103,8 @@ fn certificate(value: &str, shell: bool) -> Option<String> {
         match byte {
             b'\\' => drop(bytes.next()),
             // `C:\client.pem`
-            b':' if at == 1 && value.get(2..).is_some_and(|rest| rest.starts_with(['\\', '/'])) => {}
+            b':' if at == 1 && value.get(2..).is_some_and(|rest| rest.starts_with(['\\', '/'])) => {
+            }
             b':' => return behind(value, at + 1, shell),
             _ => {}
         }
@@ -142,7 +144,16 @@ fn keyed(value: &str, shell: bool) -> Option<String> {
     let key = value.get(..at)?.to_ascii_lowercase();
     let secret = matches!(
         &*key,
-        "key" | "hexkey" | "pass" | "hexpass" | "password" | "secret" | "hexsecret" | "hexpassword" | "seed" | "hexseed"
+        "key"
+            | "hexkey"
+            | "pass"
+            | "hexpass"
+            | "password"
+            | "secret"
+            | "hexsecret"
+            | "hexpassword"
+            | "seed"
+            | "hexseed"
     );
     if secret { behind(value, at + 1, shell) } else { None }
 }
@@ -154,12 +165,11 @@ pub(crate) fn pairs(
     shell: bool,
     also: impl Fn(&str) -> bool,
 ) -> Option<String> {
-    let mut out = String::new();
-    let mut copied = 0;
+    let mut edit = Edit::new(text);
     let mut from = 0;
     while from < text.len() {
         let to = separated(text, from, separator);
-        let pair = text.get(from..to).unwrap_or_default();
+        let pair = part(text, from, to);
         if let Some((name, value)) = pair.split_once(['=', ':']) {
             let bare = name.trim_matches(|c: char| !crate::names::is_name(c));
             let begin = to - value.len();
@@ -171,15 +181,12 @@ pub(crate) fn pairs(
                 generic::text(value, shell)
             };
             if let Some(masked) = masked {
-                out.push_str(text.get(copied..begin).unwrap_or_default());
-                out.push_str(&masked);
-                copied = to;
+                edit.replace(begin, to, &masked);
             }
         }
         from = to + separator.len_utf8();
     }
-    out.push_str(text.get(copied..).unwrap_or_default());
-    (copied > 0).then_some(out)
+    edit.finish()
 }
 
 /// Where the next separator is, or the end.

@@ -27,7 +27,8 @@ struct Case {
 impl Case {
     /// It is about paths: the rules of paths decide it.
     fn is_of_paths(&self) -> bool {
-        let slashes = |text: &String| text.replace("://", "").contains("//") || text.contains("/../");
+        let slashes =
+            |text: &String| text.replace("://", "").contains("//") || text.contains("/../");
         self.hide.iter().any(|text| text.contains("alice")) || self.show.iter().any(slashes)
     }
 
@@ -118,7 +119,8 @@ fn a_cut_command_line_shows_no_part_of_a_secret() {
     for case in cases(REPORTED).iter().chain(&cases(MORE)) {
         // `echo x | sudo -S`: who reads it is cut off, too.
         let feeds = |argument: &String| argument.contains("echo ") || argument.contains("printf ");
-        if case.is_of_paths() || case.wrong().is_some() || case.argv.iter().any(feeds) {
+        if !case.firm || case.is_of_paths() || case.wrong().is_some() || case.argv.iter().any(feeds)
+        {
             continue;
         }
         for secret in &case.hide {

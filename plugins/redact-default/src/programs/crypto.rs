@@ -1,7 +1,7 @@
 //! Keys, certificates, encryption, archives.
 
 use crate::forms::Form::{
-    Args, Auth, Code, Flag, Glued, Keyed, Optional, Plain, Secret, Shift, Sub, Switch, Takes, Two, Words,
+    Args, Auth, Flag, Glued, Keyed, Letters, Plain, Secret, Shift, Sub, Switch, Takes, Two, Words,
 };
 use crate::forms::Row;
 
@@ -9,74 +9,54 @@ use crate::forms::Row;
 pub(super) const TABLE: &[Row] = &[
     // OpenSSL. `-passin`, `-pass` and their kind have names that say so.
     ("openssl", &[
-        (Secret, "-k -K -hmac -psk -srppass -srp_pass -pwri_password -secretkey -kpass -dpass"),
+        (Secret, "-k -K -hmac"),
         (Keyed, "-macopt -kdfopt -pkeyopt -sigopt -mac_opt -skeyopt"),
         (Flag, "-twopass -nopass"),
         (Plain, "-secretkeyid -psk_hint -psk_identity -psk_session"),
-        (Takes, "-in -out -key -cert -CAfile -CApath -connect -iv -S -salt -md -aes256 -rand -config"),
         (Words, ""),
         (Sub, ""),
     ]),
     ("openssl ca", &[(Secret, "-key"), (Words, "")]),
     ("openssl passwd", &[(Takes, "-salt -in -rand -writerand -provider"), (Args, "secret secret secret"), (Words, "")]),
     ("openssl pkeyutl", &[(Plain, "-secret"), (Words, "")]),
-    ("openssl cmp", &[(Secret, "-secret"), (Words, "")]),
     ("openssl s_time,openssl s_client,openssl s_server", &[(Plain, "-psk_file -key"), (Words, "")]),
     // GnuTLS, NSS.
     ("certtool,p11tool,gnutls-cli,gnutls-serv", &[
         (Flag, "--null-password --password-quiet --ask-pass"),
-        (Secret, "--pskkey --srppasswd --password --pin --so-pin --set-pin --set-so-pin"),
-        (Takes, "-p -u"),
+        (Secret, "--pskkey"),
+        (Letters, "pu"),
     ]),
-    ("pk12util", &[(Secret, "-W -K"), (Takes, "-i -o -d -k -w -n -c -C -m -h -P")]),
-    ("cmsutil", &[(Secret, "-p"), (Takes, "-d -i -o -f -n -r")]),
-    ("strsclnt,selfserv,tstclnt", &[(Secret, "-w"), (Takes, "-d -h -p -n -c -f")]),
+    ("pk12util", &[(Secret, "-W -K"), (Letters, "iodkwncCmhP")]),
     // Java. `-storepass` and its kind have names that say so.
     ("keytool,jarsigner", &[
-        (Secret, "-new -storepass -keypass -srcstorepass -deststorepass -srckeypass -destkeypass -tsadigest-pass"),
-        (Plain, "-storepass:env -storepass:file -keypass:env -keypass:file -srcstorepass:env -srcstorepass:file \
-                 -deststorepass:env -deststorepass:file -srckeypass:env -srckeypass:file -destkeypass:env \
-                 -destkeypass:file -new:env -new:file"),
+        (Secret, "-new"),
         (Words, ""),
     ]),
     ("osslsigncode", &[
         (Plain, "-readpass"),
-        (Secret, "-pass"),
         (Words, ""),
     ]),
-    ("signtool,signcode,sn", &[(Secret, "/p -p"), (Words, "")]),
-    ("apksigner,jsign", &[(Secret, "--ks-pass --key-pass --storepass --keypass")]),
-    ("rcodesign", &[(Secret, "--p12-password --ks-pass --key-pass")]),
     // SSH keys.
     ("ssh-keygen", &[
         (Secret, "-N -P"),
-        (Takes, "-t -b -f -C -m -O -I -n -V -s -z -D -F -R -r -w -Y -a -Z -J -j -M -E -S -W -x"),
+        (Letters, "tbfCmOInVszDFRrwYaZJjMESWx"),
     ]),
-    ("puttygen", &[(Plain, "--old-passphrase --new-passphrase"), (Takes, "-t -b -o -O -C")]),
     // GnuPG and others.
-    ("gpg,gpgsm,gpgv,gpgconf", &[(Takes, "-u -r -o -R -N"), (Plain, "--passphrase-repeat")]),
-    ("gpg-preset-passphrase,gpg-protect-tool", &[(Secret, "-P --passphrase")]),
-    ("age,rage", &[(Flag, "-p --passphrase"), (Takes, "-r -R -i -o")]),
-    ("ccrypt,ccencrypt,ccdecrypt", &[(Secret, "-K -H --key --key2"), (Takes, "-k -E -S -s")]),
-    ("mcrypt", &[(Secret, "-k --key"), (Takes, "-f -a -m -h -s -o -c")]),
-    ("aescrypt", &[(Secret, "-p"), (Takes, "-k -o")]),
-    ("steghide", &[(Secret, "-p --passphrase"), (Words, "")]),
-    ("outguess", &[(Secret, "-k -K"), (Takes, "-d -s -i -x -p")]),
-    ("gocryptfs,cryfs", &[(Plain, "-passfile --passfile"), (Code, "-extpass --extpass"), (Secret, "--pass"),
-        (Words, "")]),
-    ("encfs", &[(Code, "--extpass")]),
+    ("gpg,gpgsm,gpgv,gpgconf", &[(Letters, "uroRN"), (Plain, "--passphrase-repeat")]),
+    ("age,rage", &[(Flag, "-p --passphrase"), (Letters, "rRio")]),
+    ("ccrypt,ccencrypt,ccdecrypt", &[(Secret, "-K -H --key --key2"), (Letters, "kESs")]),
+    ("steghide", &[(Secret, "-p"), (Words, "")]),
     ("cryptsetup", &[
-        (Takes, "-d -c -s -h -i -S -t -o -p -M --key-file"),
+        (Letters, "dcshiStopM"), (Takes, "--key-file"),
         (Plain, "--token-id"),
     ]),
     ("veracrypt,truecrypt,zulucrypt-cli,zuluMount-cli", &[
-        (Secret, "-p --password --new-password --token-pin"),
-        (Takes, "-k -m -N --keyfiles -d -o -f"),
+        (Secret, "-p"),
+        (Letters, "kmNdof"), (Takes, "--keyfiles"),
     ]),
-    ("dislocker,dislocker-fuse", &[(Glued, "-u -p"), (Takes, "-V -f -k -K -O")]),
-    ("bdeinfo,bdemount", &[(Secret, "-p -r -k"), (Takes, "-o -s")]),
+    ("dislocker,dislocker-fuse", &[(Glued, "-u -p"), (Letters, "VfkKO")]),
     // Archives and documents.
-    ("7z,7za,7zr,7zz", &[
+    ("7z*", &[
         (Glued, "-p"),
         (Switch, "-a -b -c -d -i -m -o -r -s -t -u -v -w -x -y -S -h"),
     ]),
@@ -85,74 +65,52 @@ pub(super) const TABLE: &[Row] = &[
         (Switch, "-a -c -d -e -f -i -k -l -m -n -o -r -s -t -u -v -w -x -y"),
     ]),
     ("zip,unzip,zipcloak,zipinfo", &[
-        (Secret, "-P --password"),
-        (Takes, "-b -n -t -x -i -O -s -d -I"),
+        (Secret, "-P"),
+        (Letters, "bntxiOsdI"),
     ]),
     ("bsdtar,unar", &[
-        (Secret, "-p -password --passphrase"),
-        (Takes, "-f -C -o -D -e"),
+        (Secret, "-p"),
+        (Letters, "fCoDe"),
     ]),
-    ("arj", &[(Glued, "-g -p")]),
-    ("zpaq", &[(Secret, "-key")]),
-    ("fcrackzip", &[(Secret, "-p"), (Takes, "-c -l -m")]),
-    ("qpdf", &[(Two, "--encrypt"), (Secret, "--password --user-password --owner-password")]),
+    ("qpdf", &[(Two, "--encrypt"), ]),
     ("pdftk,pdftk-java", &[(Secret, "input_pw user_pw owner_pw")]),
-    ("pdftotext,pdftoppm,pdftocairo,pdfinfo,pdfimages,pdfunite,pdftohtml,pdfseparate,pdfsig,xpdf", &[
-        (Secret, "-upw -opw -nss-pwd"),
+    ("pdf*,xpdf", &[
+        (Secret, "-upw -opw"),
         (Words, ""),
     ]),
-    ("mutool", &[(Secret, "-p"), (Takes, "-o -r -w -h -F -C")]),
-    ("gs", &[(Secret, "-sPDFPassword -sUserPassword -sOwnerPassword"), (Words, "")]),
-    ("msoffcrypto-tool", &[(Optional, "-p --password")]),
-    ("cpdf", &[(Two, "-encrypt"), (Words, "")]),
-    ("pdfcpu", &[(Secret, "-upw -opw"), (Words, "")]),
     // Hashes of passwords.
     ("htpasswd,htdbm", &[
         (Shift, "-n"),
-        (Takes, "-C -r"),
+        (Letters, "Cr"),
         (Args, "- - secret"),
     ]),
-    ("mkpasswd", &[(Takes, "-m -R -S -P -l -d -c -C --method --rounds --salt -5"), (Args, "secret -")]),
-    ("caddy", &[(Secret, "--plaintext"), (Sub, "")]),
-    ("caddy hash-password", &[(Secret, "-p --plaintext")]),
-    ("oathtool", &[(Takes, "-d -w -c -N -S -s --digits --window --counter"), (Args, "secret")]),
-    ("authenticator", &[(Args, "- secret")]),
+    ("mkpasswd", &[(Letters, "mRSPldcC5"), (Takes, "--method --rounds --salt"), (Args, "secret -")]),
+    ("oathtool", &[(Letters, "dwcNSs"), (Takes, "--digits --window --counter"), (Args, "secret")]),
     // Tokens and smart cards.
-    ("pkcs11-tool,pkcs15-tool,pkcs15-init,pkcs15-crypt", &[
-        (Secret, "-p --pin --so-pin --new-pin --puk --so-puk --password"),
-        (Takes, "-d -a -m -o -i -r -y -c"),
+    ("pkcs11-*,pkcs15-*", &[
+        (Secret, "-p"),
+        (Letters, "damoiryc"),
     ]),
     ("ykman", &[
-        (Secret, "-P --pin -p --puk --password -n --new-pin --new-puk --new-password -m --management-key \
-                  --new-management-key --new-admin-pin --admin-pin --reset-code"),
-        (Takes, "-d --device -a -s -S -F"),
+        (Secret, "-P -p -n -m --management-key --new-management-key --reset-code"),
+        (Letters, "dasSF"), (Takes, "--device"),
         (Sub, ""),
     ]),
-    ("ykman oath,ykman otp", &[(Sub, ""), (Secret, "-p --password -P --access-code")]),
-    ("ykman oath accounts", &[(Sub, ""), (Secret, "-p --password")]),
-    ("ykman oath accounts add", &[(Secret, "-p --password"), (Takes, "-o -d -a -i -c -P"), (Args, "- secret")]),
-    ("ykman otp static,ykman otp chalresp,ykman otp hotp", &[(Args, "- secret")]),
-    ("yubico-piv-tool", &[(Secret, "-P -N -p -k --key --pin --new-pin --password"), (Takes, "-s -a -A -i -o -S -K -H")]),
-    ("ykpersonalize", &[(Secret, "-a -c"), (Takes, "-o -s -i -N")]),
-    ("openpgp-tool,opensc-tool", &[(Secret, "--pin --puk"), (Takes, "-r -c")]),
-    ("nitropy", &[(Secret, "--pin")]),
-    ("tpm2_unseal,tpm2_create,tpm2_createprimary,tpm2_load,tpm2_sign,tpm2_rsadecrypt,tpm2_nvread,\
-      tpm2_nvwrite,tpm2_nvdefine,tpm2_evictcontrol,tpm2_changeauth,tpm2_clear,tpm2_hmac,tpm2_import,\
-      tpm2_quote", &[
+    ("ykman oath,ykman otp", &[(Sub, ""), (Secret, "-p -P --access-code")]),
+    ("ykman oath accounts", &[(Sub, ""), (Secret, "-p")]),
+    ("ykman oath accounts add", &[(Secret, "-p"), (Letters, "odaicP"), (Args, "- secret")]),
+    ("yubico-piv-tool", &[(Secret, "-P -N -p -k --key"), (Letters, "saAioSKH")]),
+    ("tpm2_*", &[
         (Auth, "-p -P -w --auth --hierarchy-auth --key-auth --parent-auth"),
-        (Takes, "-c -C -G -g -o -u -r -i -L -a -f -s -S -x -n -q -l -m -k --key-context"),
+        (Letters, "cCGgouriLafsSxnqlmk"), (Takes, "--key-context"),
     ]),
-    ("tpm2", &[(Auth, "-p -P -w"), (Takes, "-c -C -G -g -o -u -r -i -L -a -f -s -S")]),
     // Stores of secrets.
     ("ansible-vault", &[(Sub, "")]),
     ("ansible-vault encrypt_string", &[(Takes, "-n --name --vault-id --vault-password-file"), (Args, "secret")]),
-    ("bw", &[(Secret, "--session --apikey --passwordfile-secret"), (Sub, "")]),
+    ("bw", &[(Secret, "--session"), (Sub, "")]),
     ("bw login", &[(Takes, "--method"), (Secret, "--code"), (Args, "- secret -")]),
     ("bw unlock", &[(Args, "secret")]),
     ("op", &[(Secret, "--session")]),
-    ("step", &[(Secret, "--password --ott --provisioner-password"), (Sub, "")]),
-    ("security", &[(Secret, "-p -w"), (Takes, "-a -s -l -k")]),
     ("virsh", &[(Takes, "-c --connect"), (Sub, "")]),
-    ("virsh secret-set-value", &[(Secret, "--base64"), (Args, "- secret")]),
-    ("virsh set-user-password", &[(Args, "- - secret"), (Secret, "--password")]),
+    ("virsh set-user-password", &[(Args, "- - secret"), ]),
 ];

@@ -1,6 +1,7 @@
 //! Every line of every table, in every form: the secret is hidden, and the rest stays.
 
 use super::*;
+use crate::forms::Group;
 use crate::programs;
 use proptest::prelude::*;
 
@@ -48,14 +49,16 @@ fn spellings(form: Form, option: &str, value: &str, is_words: bool) -> Vec<Vec<S
         Form::Glued if option.starts_with("--") || is_words => vec![equals],
         Form::Glued => vec![glued],
         _ if letter => vec![next, glued],
-        _ if option.starts_with('-') && (option.starts_with("--") || is_words) => vec![next, equals],
+        _ if option.starts_with('-') && (option.starts_with("--") || is_words) => {
+            vec![next, equals]
+        }
         _ => vec![next],
     }
 }
 
 /// The command lines that a line of a table promises to understand; the name of the program is not in them.
-fn promised(rules: Rules, secret: &str) -> Vec<Vec<String>> {
-    let is_words = forms::has(rules, Form::Words);
+fn promised(rules: &[Group], secret: &str) -> Vec<Vec<String>> {
+    let is_words = rules.iter().any(|&(form, _)| form == Form::Words);
     let mut lines = Vec::new();
     for &(form, options) in rules {
         let Some(value) = value(form, secret) else { continue };
@@ -72,14 +75,20 @@ fn check(name: &str, line: &[String], secret: &str) -> Result<(), TestCaseError>
     arguments.push("--zz=visible-too".to_owned());
     let out = shown(&arguments);
     prop_assert!(!out.contains(secret), "{arguments:?}: {out}");
-    prop_assert!(out.starts_with(name) && out.ends_with(" --zz=visible-too"), "{arguments:?}: {out}");
+    prop_assert!(
+        out.starts_with(name) && out.ends_with(" --zz=visible-too"),
+        "{arguments:?}: {out}"
+    );
     let is_visible = line.iter().any(|argument| argument.contains("visible"));
-    prop_assert!(out.matches("visible").count() == 1 + usize::from(is_visible), "{arguments:?}: {out}");
+    prop_assert!(
+        out.matches("visible").count() == 1 + usize::from(is_visible),
+        "{arguments:?}: {out}"
+    );
     Ok(())
 }
 
 /// Arguments by position, with the secret where the line of the table has one.
-fn positions(rules: Rules, secret: &str) -> Option<Vec<String>> {
+fn positions(rules: &[Group], secret: &str) -> Option<Vec<String>> {
     let (_, text) = rules.iter().find(|(form, _)| *form == Form::Args)?;
     let mut any = false;
     let arguments = text.split(' ').filter(|&what| what != "*").map(|what| {
@@ -114,6 +123,8 @@ proptest! {
         let mut count = 0;
         for &(names, rules) in programs::all() {
             for name in names.split(',') {
+                // `mysql*` stands for what begins so.
+                let name = &name.replace('*', "x");
                 for line in promised(rules, &secret) {
                     count += 1;
                     check(name, &line, &secret)?;
@@ -126,7 +137,7 @@ proptest! {
                 }
             }
         }
-        prop_assert!(count > 2000, "{count}");
+        prop_assert!(count > 1000, "{count}");
     }
 
     /// What has blanks, quotes and operators in it is one argument all the same.
@@ -185,16 +196,23 @@ fn every_name_is_found() {
     for &(names, rules) in programs::all() {
         for name in names.split(',') {
             assert!(seen.insert(name), "{name} is in two lines");
-            let mut words = name.split(' ');
-            let mut found = programs::program(words.next().unwrap()).unwrap_or_else(|| panic!("{name}"));
+            let spelled = name.replace('*', "x");
+            let mut words = spelled.split(' ');
+            let mut found =
+                programs::program(words.next().unwrap()).unwrap_or_else(|| panic!("{name}"));
             for word in words {
-                assert!(forms::has(found.rules, Form::Sub), "{name}: no line of a subcommand before `{word}`");
+                assert!(
+                    forms::has(found.rules, Form::Sub),
+                    "{name}: no line of a subcommand before `{word}`"
+                );
                 found = programs::subcommand(found, word).unwrap_or_else(|| panic!("{name}"));
             }
-            assert_eq!(found.rules.as_ptr(), rules.as_ptr(), "{name}");
+            let packed: Vec<Form> = found.rules.groups().map(|(form, _)| form).collect();
+            let listed: Vec<Form> = rules.iter().map(|&(form, _)| form).collect();
+            assert_eq!(packed, listed, "{name}");
         }
     }
-    assert!(seen.len() < 2048, "{}: the index has to grow", seen.len());
+    assert!(seen.len() < 1200, "{}: the index has to grow", seen.len());
 }
 
 #[test]
