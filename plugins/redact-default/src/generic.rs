@@ -420,7 +420,7 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
             return secret.and_then(|at| values::behind(text, scheme + 3 + at, false));
         }
     }
-    if let Some(colon) = last.find(':').filter(|&at| at > 0) {
+    if let Some(colon) = tail(last, 1).find(':').map(|at| at + 1) {
         let value = last.get(colon + 1..)?;
         if !value.starts_with('/') && value.chars().any(|c| !c.is_ascii_digit()) {
             return values::behind(text, start + colon + 1, false);
