@@ -1,10 +1,17 @@
 //! The documented redaction as a plugin. The rules are in [`rules`]; here they meet the contract.
 
+mod edit;
+mod forms;
+mod generic;
 mod json;
 mod names;
+mod pairs;
 mod paths;
+mod programs;
 pub mod rules;
 mod secrets;
+mod shell;
+mod values;
 
 #[cfg(target_family = "wasm")]
 mod component {

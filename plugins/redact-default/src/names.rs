@@ -1,155 +1,178 @@
-//! What gives a secret: names of options and variables, and what certain programs mean by theirs.
+//! Names of options, variables and headers whose values are secrets, and beginnings of tokens.
 
-/// Endings of names whose value is a secret, in lower case, without `-`, `_`, `.`.
-const SECRET_ENDINGS: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "secret",
-    "token",
+/// What a name says of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing.
+    Other,
+    /// It is a secret.
+    Secret,
+    /// It is a secret, or the path of the file that has it.
+    Key,
+    /// It is a secret, unless it is a number: tokens are also counted.
+    Count,
+    /// It may be `user:secret`.
+    Pair,
+    /// It is shell code.
+    Code,
+}
+
+/// Endings of names, in lower case, without `-`, `_`, `.` and digits at the end; by their last letter.
+fn endings(last: u8) -> &'static [&'static str] {
+    match last {
+        b'a' => &["privatekeydata"],
+        b'd' => &["password", "passwd", "pwd"],
+        b'e' => &["passphrase", "passcode", "cookie", "secretvalue", "pinvalue", "tokenvalue"],
+        b'g' => &["secretstring"],
+        b'h' => &["proxyauth"],
+        b'k' => &["psk", "puk"],
+        b'n' => &["token", "authorization", "pin", "passin", "sonarlogin"],
+        b'r' => &["bearer"],
+        b's' => &["pass", "passwords"],
+        b't' => &["secret", "passout"],
+        _ => &[],
+    }
+}
+
+/// Endings of names of keys: a path is shown.
+const KEYS: &[&str] = &[
     "apikey",
     "accesskey",
     "secretkey",
     "signingkey",
     "encryptionkey",
+    "decryptionkey",
     "authkey",
-    "credential",
-    "credentials",
-    "pwd",
-    "pass",
-    "passin",
-    "passout",
-    "privatekeydata",
-    "bearer",
     "hexkey",
-    "cookie",
-    "authorization",
-    "pin",
-    "pinvalue",
-    "puk",
-    "psk",
+    "accountkey",
+    "sharedkey",
+    "storagekey",
+    "masterkey",
+    "licensekey",
+    "privatekey",
+    "certificatekey",
+    "functionskey",
+    "customerkey",
+    "sseckey",
+    "subscriptionkey",
+    "stripekey",
+    "appkey",
 ];
-/// Names that end like one of those and are none.
+/// Endings of names of shell code.
+const CODE: &[&str] = &["command", "cmd", "rsh", "hook", "passwordeval"];
+/// Names that end like those of secrets and are none.
 const NOT_SECRET: &[&str] =
-    &["pwd", "oldpwd", "bypass", "compass", "multipass", "singlepass", "spin"];
+    &["bypass", "compass", "multipass", "singlepass", "spin", "publickeytoken", "askpass"];
 /// Beginnings of options that ask for a secret instead of giving one.
 const ASKING: &[&str] =
     &["no", "ask", "prompt", "use", "with", "show", "skip", "disable", "enable"];
-/// Tokens that tell what they are.
-pub(crate) const TOKENS: &[&str] = &[
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "ghu_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "xoxa-",
-    "sk_live_",
-    "rk_live_",
-    "sk-ant-",
-    "sk-proj-",
-    "hf_",
-    "npm_",
-    "pypi-",
-    "dop_v1_",
-    "age-secret-key-",
+/// Ends of files with keys.
+const FILE_ENDS: &[&str] = &[
+    ".pem", ".key", ".crt", ".cer", ".json", ".p12", ".pfx", ".jks", ".der", ".yml", ".yaml",
+    ".txt", ".conf", ".cfg", ".ini", ".asc", ".gpg", ".pub", ".bin",
+];
+/// Beginnings of absolute paths, and of relative ones that say so.
+const PATHS: &[&str] = &[
+    "./",
+    "../",
+    "~",
+    "$HOME/",
+    "/etc/",
+    "/home/",
+    "/root/",
+    "/var/",
+    "/opt/",
+    "/usr/",
+    "/run/",
+    "/tmp/",
+    "/srv/",
+    "/mnt/",
+    "/data/",
+    "/secrets/",
+    "/app/",
+    "/proc/",
 ];
 
-/// How an option of a certain program gives its secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gives {
-    /// As the next argument, or glued to the option.
-    Value,
-    /// Glued to the option only: alone it asks.
-    Glued,
-    /// As the next argument, `user:secret`.
-    UserAnd(char),
+/// Letters and digits of a name in lower case; of a long one, the last ones.
+struct Squeezed {
+    bytes: [u8; Squeezed::MOST],
+    len: usize,
 }
 
-/// What only certain programs mean by an option.
-const PROGRAMS: &[(&[&str], ProgramOptions)] = &[
-    (
-        &[
-            "mysql",
-            "mysqldump",
-            "mysqladmin",
-            "mysqlimport",
-            "mysqlshow",
-            "mysqlcheck",
-            "mysqlsh",
-            "mysqlpump",
-            "mariadb",
-            "mariadb-dump",
-            "mariadb-admin",
-            "mariadb-check",
-        ],
-        &[("-p", Gives::Glued)],
-    ),
-    (
-        &["openssl"],
-        &[
-            ("-k", Gives::Value),
-            ("-K", Gives::Value),
-            ("-hmac", Gives::Value),
-            ("-psk", Gives::Value),
-            ("-srppass", Gives::Value),
-            ("-macopt", Gives::UserAnd(':')),
-        ],
-    ),
-    (
-        &["curl"],
-        &[
-            ("-u", Gives::UserAnd(':')),
-            ("--user", Gives::UserAnd(':')),
-            ("-U", Gives::UserAnd(':')),
-            ("--proxy-user", Gives::UserAnd(':')),
-            ("-b", Gives::Value),
-        ],
-    ),
-    (&["sshpass"], &[("-p", Gives::Value)]),
-    (&["ssh-keygen"], &[("-N", Gives::Value), ("-P", Gives::Value)]),
-    (&["pkcs11-tool"], &[("-p", Gives::Value)]),
-    (&["pk12util"], &[("-W", Gives::Value), ("-K", Gives::Value)]),
-    (&["redis-cli"], &[("-a", Gives::Value)]),
-    (
-        // `docker login -p`; `docker run -p` is a port.
-        &["mongo", "mongosh", "mongodump", "mongorestore", "login", "useradd", "usermod"],
-        &[("-p", Gives::Value)],
-    ),
-    (&["zip", "unzip", "sqlcmd", "bcp", "isql"], &[("-P", Gives::Value)]),
-    (&["7z", "7za", "7zr", "rar", "unrar"], &[("-p", Gives::Glued)]),
-    (&["ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldapwhoami"], &[("-w", Gives::Value)]),
-    (&["ldappasswd"], &[("-w", Gives::Value), ("-s", Gives::Value), ("-a", Gives::Value)]),
-    (
-        &["nmcli"],
-        &[
-            ("password", Gives::Value),
-            ("wifi-sec.psk", Gives::Value),
-            ("802-11-wireless-security.psk", Gives::Value),
-        ],
-    ),
-    (
-        &["smbclient", "rpcclient", "net", "smbget"],
-        &[("-U", Gives::UserAnd('%')), ("--user", Gives::UserAnd('%'))],
-    ),
-    (&["ipmitool", "rdesktop"], &[("-P", Gives::Value), ("-p", Gives::Value)]),
-    (&["xfreerdp", "xfreerdp3"], &[("-p", Gives::Value), ("/p:", Gives::Glued)]),
-];
+impl Squeezed {
+    const MOST: usize = 32;
 
-pub(crate) type ProgramOptions = &'static [(&'static str, Gives)];
-
-/// What a word that names a program makes of the options behind it.
-pub(crate) fn program(word: &str) -> Option<ProgramOptions> {
-    if word.contains([':', '@', '=']) {
-        // `https://user:secret@host/openssl` names none.
-        return None;
+    fn of(name: &str) -> Squeezed {
+        let mut squeezed = Squeezed { bytes: [0; Squeezed::MOST], len: 0 };
+        let mut begun = false;
+        let mut at = Squeezed::MOST;
+        for byte in name.bytes().rev() {
+            begun |= byte.is_ascii_alphabetic();
+            if !begun || !byte.is_ascii_alphanumeric() {
+                continue;
+            }
+            let Some(before) = at.checked_sub(1) else { break };
+            at = before;
+            if let Some(place) = squeezed.bytes.get_mut(at) {
+                *place = byte.to_ascii_lowercase();
+            }
+        }
+        squeezed.len = Squeezed::MOST - at;
+        squeezed
     }
-    let name = word.rsplit('/').next().unwrap_or(word);
-    PROGRAMS.iter().find(|(names, _)| names.contains(&name)).map(|&(_, options)| options)
+
+    fn get(&self) -> &[u8] {
+        self.bytes.get(Squeezed::MOST - self.len..).unwrap_or_default()
+    }
+}
+
+/// What a name says: of an option with its dashes, a variable, a header, a key of JSON.
+pub(crate) fn kind(name: &str) -> Kind {
+    let squeezed = Squeezed::of(name);
+    let text = squeezed.get();
+    let Some(&last) = text.last() else { return Kind::Other };
+    let ends = |ending: &&str| text.ends_with(ending.as_bytes());
+    if endings(last).iter().any(ends) {
+        let not = NOT_SECRET.iter().any(ends) || matches!(text, b"pwd" | b"oldpwd");
+        return if not { Kind::Other } else { Kind::Secret };
+    }
+    if last == b'y' && KEYS.iter().any(ends) || ["credential", "credentials"].iter().any(ends) {
+        return Kind::Key;
+    }
+    if text.ends_with(b"tokens") {
+        return Kind::Count;
+    }
+    if CODE.iter().any(ends) || matches!(text, b"exec" | b"passcommand") {
+        return Kind::Code;
+    }
+    let part = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    // `pw` as a word, and the shortened options of GNU: `--passw`, `--passphr`.
+    let short = part.len() > 4
+        && name.starts_with("--")
+        && ["password", "passphrase"].iter().any(|whole| whole.starts_with(part));
+    let word = part.eq_ignore_ascii_case("pw") || part.eq_ignore_ascii_case("otp");
+    match part {
+        _ if short || word => Kind::Secret,
+        _ if part.eq_ignore_ascii_case("auth") => Kind::Pair,
+        _ => Kind::Other,
+    }
+}
+
+/// Whether a value behind this name has to be hidden.
+pub(crate) fn hides(name: &str, value: &str) -> bool {
+    match kind(name) {
+        Kind::Secret => true,
+        Kind::Key => !is_path(value),
+        Kind::Count => !value.bytes().all(|b| b.is_ascii_digit()),
+        Kind::Other | Kind::Pair | Kind::Code => false,
+    }
+}
+
+/// Whether it is a path for all we know, and not a key in base64.
+pub(crate) fn is_path(value: &str) -> bool {
+    let value = value.strip_prefix('@').unwrap_or(value);
+    PATHS.iter().any(|path| value.starts_with(path))
+        || FILE_ENDS.iter().any(|end| value.ends_with(end)) && !value.contains(' ')
 }
 
 pub(crate) fn is_name(c: char) -> bool {
@@ -165,18 +188,76 @@ pub(crate) fn is_option(word: &str) -> bool {
         long.len() > 1 && name.chars().all(|c| c.is_ascii_lowercase() || c == '-' || c == '_');
     body.len() == 1 && body.chars().all(|c| c.is_ascii_alphabetic())
         || words && name.starts_with(|c: char| c.is_ascii_lowercase())
-        || is_secret(name) && long.len() == name.len()
-}
-
-pub(crate) fn is_secret(name: &str) -> bool {
-    let squeezed: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    !NOT_SECRET.iter().any(|not| squeezed == *not || *not != "pwd" && squeezed.ends_with(not))
-        && SECRET_ENDINGS.iter().any(|ending| squeezed.ends_with(ending))
+        || long.len() == name.len() && kind(name) == Kind::Secret
 }
 
 /// `--ask-pass`, `--no-password`: no value follows.
 pub(crate) fn asks(option: &str) -> bool {
     let first = option.trim_start_matches('-').split(['-', '_']).next().unwrap_or_default();
-    ASKING.contains(&first)
+    option.starts_with('-') && ASKING.contains(&first)
+}
+
+/// Beginnings of tokens that tell what they are, in lower case, by their first letter.
+fn tokens(first: u8) -> &'static [&'static str] {
+    match first.to_ascii_lowercase() {
+        b'a' => &["age-secret-key-", "aiza", "atlasv1.", "atatt3"],
+        b'd' => &["dop_v1_", "doo_v1_", "dckr_pat_", "dp.st.", "dp.pt."],
+        b'e' => &["eaac"],
+        b'f' => &["figd_", "fio-u-"],
+        b'g' => &[
+            "ghp_",
+            "gho_",
+            "ghs_",
+            "ghu_",
+            "ghr_",
+            "github_pat_",
+            "glpat-",
+            "gldt-",
+            "glrt-",
+            "glptt-",
+            "glft-",
+            "glc_",
+            "glsa_",
+            "gsk_",
+        ],
+        b'h' => &["hf_", "hvs.", "hvb.", "hvr."],
+        b'l' => &["lin_api_"],
+        b'n' => &["npm_", "nfp_", "ntn_"],
+        b'p' => &["pypi-", "pmak-", "pul-", "phc_", "pscale_tkn_"],
+        b'r' => &["rk_live_", "rk_test_", "rubygems_", "rnd_"],
+        b's' => &[
+            "sk_live_", "sk_test_", "sk-ant-", "sk-proj-", "sg.", "sq0csp-", "sq0atp-", "shpat_",
+            "shpss_", "sbp_", "sntrys_",
+        ],
+        b't' => &["tskey-"],
+        b'w' => &["whsec_"],
+        b'x' => &["xoxb-", "xoxp-", "xoxa-", "xoxe-", "xoxs-", "xapp-"],
+        b'y' => &["ya29."],
+        _ => &[],
+    }
+}
+
+/// Whether a run of name characters begins like a token. `unfinished`: the rest of it is missing.
+pub(crate) fn is_token(word: &str, unfinished: bool) -> bool {
+    let Some(&first) = word.as_bytes().first() else { return false };
+    let begins = |prefix: &str| {
+        word.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    if unfinished
+        && (["eyJ", "sk-", "key-"].iter().any(|it| word.starts_with(it))
+            || tokens(first).iter().any(|prefix| begins(prefix)))
+    {
+        return true;
+    }
+    if word.len() < 16 {
+        return false;
+    }
+    let web = word.starts_with("eyJ") && word.matches('.').count() == 2;
+    // `sk-…` and `key-…` are words, too: what follows has to be long, in one piece, with digits.
+    let plain = ["sk-", "key-"].iter().filter_map(|prefix| word.strip_prefix(prefix)).any(|rest| {
+        rest.len() >= 20
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+            && rest.bytes().any(|b| b.is_ascii_digit())
+    });
+    web || plain || tokens(first).iter().any(|prefix| begins(prefix))
 }

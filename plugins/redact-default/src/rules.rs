@@ -1,6 +1,6 @@
 //! What is hidden in which field. No bindings, so testable anywhere.
 
-use crate::{json, paths, secrets};
+use crate::{generic, json, paths, secrets, values};
 
 pub use crate::paths::Homes;
 
@@ -38,26 +38,36 @@ pub fn redact(homes: &Homes, field: &str, value: &str, arguments: &[String]) -> 
         // Names that programs and machines give themselves. None is a path in a home, and all are needed as they are.
         "process" | "cgroup" | "hostname" => None,
         _ => {
-            let masked = secrets::mask_text(value);
+            let masked = if value.contains("PRIVATE KEY-----") {
+                Some(values::MASK.to_owned())
+            } else {
+                generic::text(value, false)
+            };
             let hidden = paths::in_text(homes, masked.as_deref().unwrap_or(value));
             hidden.or(masked)
         }
     }
 }
 
+/// Bytes of arguments that the kernel hands over at most, with a byte behind each.
+const MOST_ARGUMENTS: usize = 4096;
+
 fn command_line(homes: &Homes, arguments: &[String]) -> Option<String> {
     let mut changed = false;
-    let mut out = String::new();
-    let masked = secrets::mask_arguments(arguments);
-    for (at, (argument, masked)) in arguments.iter().zip(&masked).enumerate() {
-        if at > 0 {
+    let size = arguments.iter().map(|argument| argument.len() + 1).sum::<usize>();
+    let mut out = String::with_capacity(size + 8);
+    // What is cut has as many bytes, or more where some were not UTF-8.
+    let cut = size >= MOST_ARGUMENTS;
+    let mut first = true;
+    secrets::command_line(arguments, cut, |argument, masked| {
+        if !std::mem::take(&mut first) {
             out.push(' ');
         }
         let text = masked.as_deref().unwrap_or(argument);
         let hidden = paths::in_text(homes, text);
         changed |= masked.is_some() || hidden.is_some();
         out.push_str(hidden.as_deref().unwrap_or(text));
-    }
+    });
     changed.then_some(out)
 }
 

@@ -1,372 +1,486 @@
-//! Masks secrets in command lines. It looks at names, not at values: a secret looks like anything.
+//! Masks secrets in command lines: walks through the arguments and knows which program each belongs to.
 
 use std::borrow::Cow;
 
-use crate::names::{Gives, ProgramOptions, TOKENS, asks, is_name, is_option, is_secret, program};
+use crate::edit::{part, tail, until};
+use crate::forms::{self, Form, Found, Rules};
+use crate::names::{Kind, asks, hides, is_name, is_option, is_path, kind};
+use crate::programs::{self, Program};
+use crate::values::{self, MASK};
+use crate::{generic, shell};
 
-/// Stands for a secret.
-const MASK: &str = "***";
-
-/// How often code may hold quoted code that is looked into.
-const MOST_DEPTH: u8 = 4;
+/// How deep shell code in shell code is read. What is deeper is hidden.
+const MOST_DEPTH: u8 = 6;
 
 /// What the words before say of the next one.
-#[derive(Default)]
-struct Context {
-    /// The last word was an option whose value comes now.
-    expects: Option<Gives>,
-    /// Options of the programs that were named: a later word may only look like one (`-o net`).
-    programs: Vec<ProgramOptions>,
+#[derive(Clone, Copy, Debug)]
+enum Expects {
+    /// It is the value of an option of this program.
+    Form(Form),
+    /// An option that nobody knows has a name that says so: it may also have no value.
+    Named(Kind),
 }
 
-/// The arguments with their secrets masked; None where nothing was.
-pub(crate) fn mask_arguments(arguments: &[String]) -> Vec<Option<String>> {
-    let mut context = Context::default();
-    arguments.iter().map(|argument| mask_argument(&mut context, argument)).collect()
+/// Where in a command the next word stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Where a program stands.
+    Program,
+    /// Where a program may stand, or an argument.
+    Weak,
+    /// Behind the program.
+    Arguments,
 }
 
-/// A text that is no command line, or only part of one, with its secrets masked.
-pub(crate) fn mask_text(text: &str) -> Option<String> {
-    mask_argument(&mut Context::default(), text)
+/// A command, as far as its words were read.
+#[derive(Debug)]
+pub(crate) struct Command {
+    place: Place,
+    current: Option<Program>,
+    /// The options of the program that the subcommand belongs to.
+    outer: Rules,
+    /// The program that started this one and gets what follows `;`: find.
+    starter: Option<Program>,
+    /// The program that stands for the one of the image.
+    entry: Option<Program>,
+    expects: Option<Expects>,
+    /// What comes behind the next argument.
+    later: Option<Form>,
+    positions: u8,
+    no_options: bool,
+    /// The setting that was named is a secret.
+    named: bool,
+    /// A flag said so of every setting.
+    all_named: bool,
+    /// Its words come from shell code.
+    pub(crate) shell: bool,
+    /// Its arguments are somebody's secret: `echo x | sudo -S`.
+    pub(crate) feeds: bool,
+    /// Words are shell code that the program joins: `&&` may be an argument.
+    joins: bool,
+    rest_is_secret: bool,
+    depth: u8,
 }
 
-fn mask_argument(context: &mut Context, argument: &str) -> Option<String> {
-    match mask_headers(argument) {
-        Some(masked) => mask_parts(context, &masked).or(Some(masked)),
-        None => mask_parts(context, argument),
-    }
-}
-
-/// `Authorization: …` and `Cookie: …` wherever they are: all that follows is the secret, up to a quote or a line's end.
-fn mask_headers(text: &str) -> Option<String> {
-    let lower = text.to_ascii_lowercase();
-    let mut out = String::new();
-    let mut at = 0;
-    while let Some(rest) = lower.get(at..) {
-        let found = ["authorization:", "cookie:"]
-            .into_iter()
-            .filter_map(|name| rest.find(name).map(|found| at + found + name.len()))
-            .min();
-        let Some(from) = found else { break };
-        let value = text.get(from..).unwrap_or_default();
-        let end = value.find(['"', '\'', '\n', '\r']).unwrap_or(value.len());
-        out.push_str(text.get(at..from).unwrap_or_default());
-        if !value.get(..end).unwrap_or_default().trim().is_empty() {
-            out.push(' ');
-            out.push_str(MASK);
-        }
-        at = from + end;
-    }
-    out.push_str(text.get(at..).unwrap_or_default());
-    (at > 0 && out != text).then_some(out)
-}
-
-fn mask_parts(context: &mut Context, argument: &str) -> Option<String> {
-    if argument.contains("PRIVATE KEY-----") {
-        context.expects = None;
-        return Some(MASK.to_owned());
-    }
-    let is_code = argument.trim().contains(char::is_whitespace);
-    if let Some(shown) = expected(context, argument).or_else(|| whole_value(argument)) {
-        return (shown != argument).then_some(shown);
-    }
-    if !is_code {
-        return mask_word(context, argument);
-    }
-    let mut inner = Context { expects: None, programs: context.programs.clone() };
-    mask_code(&mut inner, argument, 0)
-}
-
-/// Shell code, a connection string, JSON: its words are arguments of their own.
-fn mask_code(context: &mut Context, code: &str, depth: u8) -> Option<String> {
-    let mut out = String::with_capacity(code.len());
-    for word in words(code) {
-        match mask_quoted(context, word, depth) {
-            Some(masked) => out.push_str(&masked),
-            None => out.push_str(word),
+impl Command {
+    pub(crate) fn new(depth: u8, shell: bool) -> Command {
+        Command {
+            place: Place::Program,
+            current: None,
+            outer: Rules::default(),
+            starter: None,
+            entry: None,
+            expects: None,
+            later: None,
+            positions: 0,
+            no_options: false,
+            named: false,
+            all_named: false,
+            shell,
+            feeds: false,
+            joins: false,
+            rest_is_secret: false,
+            depth,
         }
     }
-    (out != code).then_some(out)
-}
 
-/// The value of the option before; None when none was expected or this is another option.
-fn expected(context: &mut Context, argument: &str) -> Option<String> {
-    let gives = context.expects.take()?;
-    if is_option(argument) {
-        return None;
+    pub(crate) fn is_at_program(&self) -> bool {
+        self.place == Place::Program && self.current.is_none() && self.expects.is_none()
     }
-    Some(match gives {
-        Gives::UserAnd(separator) => {
-            mask_behind(argument, separator).unwrap_or_else(|| argument.to_owned())
-        }
-        Gives::Value | Gives::Glued => mask_value(argument),
-    })
-}
 
-/// `NAME=value` and `Name: value` where the value is all that follows, blanks and all.
-fn whole_value(argument: &str) -> Option<String> {
-    let end = argument.find(|c: char| !is_name(c))?;
-    let (name, rest) = argument.split_at(end);
-    let value = rest.strip_prefix('=').or_else(|| rest.strip_prefix(": "))?;
-    let dashed = name.starts_with('-');
-    if value.is_empty() || !is_secret(name) || dashed && asks(name) {
-        return None;
+    /// Whether the program takes shell code from its standard input.
+    pub(crate) fn reads_code(&self) -> bool {
+        let rules = self.rules();
+        rules.of(Form::Code).is_some_and(|text| text.starts_with(b"-c"))
+            || rules.of(Form::Args).is_some_and(|text| text.ends_with(b"code"))
     }
-    let kept = argument.len() - value.len();
-    Some(format!("{}{}", argument.get(..kept)?, mask_value(value)))
-}
 
-/// Words and the blanks between them; what is in quotes is one word.
-fn words(text: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    let (mut start, mut quote, mut blank) = (0, None, None);
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        if std::mem::take(&mut escaped) {
-            continue;
+    fn rules(&self) -> Rules {
+        self.current.map_or(Rules::default(), |program| program.rules)
+    }
+
+    /// An argument masked; None: it is shown.
+    pub(crate) fn argument(&mut self, argument: &str) -> Option<String> {
+        if argument.contains("PRIVATE KEY-----") {
+            self.expects = None;
+            return Some(MASK.to_owned());
         }
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if c == '\\' => escaped = true,
-            None if c == '"' || c == '\'' => quote = Some(c),
-            None => {
-                let separates = c.is_whitespace() || matches!(c, ';' | '|' | '(' | ')');
-                if blank.is_some_and(|was| was != separates) {
-                    words.push(text.get(start..at).unwrap_or_default());
-                    start = at;
+        match self.expects.take() {
+            Some(Expects::Form(form)) => return self.expected(form, argument),
+            Some(Expects::Named(kind)) if !is_option(argument) => {
+                return self.of_kind(kind, argument);
+            }
+            _ => {}
+        }
+        if self.rest_is_secret {
+            return values::secret(argument, self.shell);
+        }
+        if let ";" | "\\;" | "+" = argument
+            && let Some(starter) = self.starter.take()
+        {
+            self.enter(starter);
+            return None;
+        }
+        if self.joins && matches!(argument, ";" | "&&" | "||" | "|" | "&") {
+            *self = Command { joins: true, ..Command::new(self.depth, true) };
+            return None;
+        }
+        if let Some(masked) = self.option(argument) {
+            return masked;
+        }
+        if argument == "--" && !self.no_options {
+            self.no_options = true;
+            if self.place == Place::Arguments {
+                self.place = Place::Weak;
+            }
+            return None;
+        }
+        match self.place {
+            Place::Program | Place::Weak if is_assignment(argument) && !self.is_code(argument) => {
+                self.text(argument)
+            }
+            Place::Program | Place::Weak => self.program(argument),
+            Place::Arguments => self.position(argument),
+        }
+    }
+
+    fn text(&self, text: &str) -> Option<String> {
+        match generic::code(text) {
+            Some(at) => {
+                let code = self.code(tail(text, at))?;
+                Some([part(text, 0, at), &code].concat())
+            }
+            None => generic::text(text, self.shell),
+        }
+    }
+
+    fn code(&self, code: &str) -> Option<String> {
+        if self.depth >= MOST_DEPTH {
+            values::secret(code, false)
+        } else {
+            shell::code(code, self.depth + 1)
+        }
+    }
+
+    /// The value of an option whose form is known.
+    fn expected(&mut self, form: Form, argument: &str) -> Option<String> {
+        match form {
+            Form::Optional if is_option(argument) => return self.argument(argument),
+            // `bash -c -e code`: an option may stand between.
+            Form::Code if self.place == Place::Arguments && is_short_option(argument) => {
+                self.expects = Some(Expects::Form(form));
+                return None;
+            }
+            Form::Two if argument.starts_with("--") => return self.argument(argument),
+            Form::Two => self.expects = Some(Expects::Form(Form::Optional)),
+            Form::Second => {
+                self.expects = Some(Expects::Form(Form::Pair));
+                self.later = Some(Form::Secret);
+                return self.expected_later();
+            }
+            _ => {
+                if let Some(later) = self.later.take() {
+                    self.expects = Some(Expects::Form(later));
                 }
-                blank = Some(separates);
-                continue;
             }
         }
-        if blank == Some(true) {
-            words.push(text.get(start..at).unwrap_or_default());
-            start = at;
-        }
-        blank = Some(false);
+        self.value(form, argument)
     }
-    words.push(text.get(start..).unwrap_or_default());
-    words
-}
 
-/// A word of shell code: blanks are passed over, quotes are not part of it.
-fn mask_quoted(context: &mut Context, word: &str, depth: u8) -> Option<String> {
-    if word.trim().is_empty() || word.chars().all(|c| matches!(c, ';' | '|' | '(' | ')' | ' ')) {
-        return None;
+    /// The argument before the secret is shown.
+    fn expected_later(&mut self) -> Option<String> {
+        self.expects = self.later.take().map(Expects::Form);
+        None
     }
-    let bare = ['"', '\'']
-        .into_iter()
-        .find_map(|quote| word.strip_prefix(quote)?.strip_suffix(quote))
-        .unwrap_or(word);
-    if bare.is_empty() {
-        return None;
-    }
-    let from = word.find(bare)?;
-    let masked = expected(context, bare).or_else(|| whole_value(bare)).or_else(|| {
-        if bare.contains(char::is_whitespace) && depth < MOST_DEPTH {
-            return mask_code(context, bare, depth + 1);
-        }
-        note_header(context, bare);
-        mask_word(context, bare)
-    })?;
-    Some(format!("{}{masked}{}", word.get(..from)?, word.get(from + bare.len()..)?))
-}
 
-/// `"password": "x"` in JSON, `Cookie: x` within a text: the value is the next word.
-fn note_header(context: &mut Context, word: &str) {
-    let name = word.strip_suffix(':').unwrap_or_default().trim_matches(|c: char| !is_name(c));
-    if is_secret(name) {
-        context.expects = Some(Gives::Value);
-    }
-}
-
-/// An argument without blanks that is not the value of an option before.
-fn mask_word(context: &mut Context, word: &str) -> Option<String> {
-    if let Some(program) = program(word) {
-        if !context.programs.contains(&program) {
-            context.programs.push(program);
-        }
-        return None;
-    }
-    if let Some(masked) = mask_program_option(context, word) {
-        return masked;
-    }
-    if is_option(word) && !word.contains('=') {
-        if is_secret(word) && !asks(word) {
-            context.expects = Some(Gives::Value);
-        }
-        return None;
-    }
-    if let Some(secret) = word.strip_prefix("pass:") {
-        return (!secret.is_empty()).then(|| format!("pass:{MASK}"));
-    }
-    let mut out = Cow::Borrowed(word);
-    for mask in [mask_url, mask_assignments, mask_token] {
-        if let Some(masked) = mask(&out) {
-            out = masked.into();
+    fn of_kind(&mut self, kind: Kind, value: &str) -> Option<String> {
+        match kind {
+            Kind::Code => self.code(value),
+            Kind::Key if is_path(value) => None,
+            Kind::Secret | Kind::Key => values::secret(value, self.shell),
+            Kind::Count if value.bytes().all(|b| b.is_ascii_digit()) => None,
+            Kind::Count => values::secret(value, self.shell),
+            Kind::Pair => values::by_form(Form::Pair, value, self.shell),
+            Kind::Other => self.text(value),
         }
     }
-    (out != word).then(|| out.into_owned())
-}
 
-/// The options that only certain programs have. Some(None): it is one, with nothing to hide in this word.
-#[expect(clippy::option_option, reason = "whether it was one, and what then to show")]
-fn mask_program_option(context: &mut Context, word: &str) -> Option<Option<String>> {
-    let Context { programs, expects } = context;
-    programs.iter().find_map(|options| mask_option_of(options, expects, word))
-}
+    fn value(&mut self, form: Form, value: &str) -> Option<String> {
+        match form {
+            Form::Code => self.code(value),
+            Form::Takes => self.text(value),
+            Form::Entry => {
+                self.entry = programs::program(value);
+                None
+            }
+            Form::Name => {
+                self.named = is_secret_setting(value);
+                None
+            }
+            Form::Value if self.named => values::secret(value, self.shell),
+            Form::Value => self.text(value),
+            _ => values::by_form(form, value, self.shell),
+        }
+    }
 
-#[expect(clippy::option_option, reason = "as above")]
-fn mask_option_of(
-    options: ProgramOptions,
-    expects: &mut Option<Gives>,
-    word: &str,
-) -> Option<Option<String>> {
-    for &(option, gives) in options {
-        if word == option || is_last_of_cluster(option, gives, word) {
-            *expects = (gives != Gives::Glued).then_some(gives);
+    /// Some: the word is an option, or belongs to one.
+    #[expect(clippy::option_option, reason = "whether it was one, and what then to show")]
+    fn option(&mut self, word: &str) -> Option<Option<String>> {
+        if self.no_options && word.starts_with('-')
+            || word.is_empty()
+            || word == "--" && !self.knows("--")
+        {
+            return None;
+        }
+        let found = forms::find(self.rules(), word).or_else(|| forms::find(self.outer, word));
+        if let Some(found) = found {
+            return Some(self.found(found, word));
+        }
+        if !word.starts_with('-') {
+            return None;
+        }
+        if word.ends_with(":env") || word.ends_with(":file") {
+            // Java's tools: where the secret is.
+            self.expects = Some(Expects::Form(Form::Plain));
             return Some(None);
         }
-        if let (Gives::UserAnd(separator), Some(value)) =
-            (gives, word.strip_prefix(option).and_then(|rest| rest.strip_prefix('=')))
-        {
-            return Some(mask_behind(value, separator).map(|masked| format!("{option}={masked}")));
+        if word.contains(['=', ':', ' ']) {
+            return Some(self.text(word));
         }
-        let short = option.len() == 2 || option.ends_with(':');
-        if let Some(glued) = word.strip_prefix(option).filter(|_| short && !word.starts_with("--"))
-        {
-            // OpenSSL's options are words with one dash: `-key` is no `-k`.
-            if options.iter().any(|&(other, _)| other == "-hmac") {
-                continue;
+        let kind = kind(word);
+        if kind != Kind::Other && !asks(word) {
+            self.expects = Some(Expects::Named(kind));
+        }
+        // A token may begin with a dash as well as anything.
+        Some(if word.len() > 16 { self.text(word) } else { None })
+    }
+
+    fn knows(&self, word: &str) -> bool {
+        forms::find(self.rules(), word).is_some()
+    }
+
+    fn found(&mut self, found: Found, word: &str) -> Option<String> {
+        self.positions = self.positions.saturating_add(found.shifts);
+        let form = found.form;
+        match (form, found.value) {
+            (Form::Flag | Form::Shift | Form::Switch | Form::Glued, None) => None,
+            (Form::Named, _) => {
+                self.all_named = true;
+                None
             }
-            return Some(match gives {
-                Gives::UserAnd(separator) => {
-                    mask_behind(glued, separator).map(|m| format!("{option}{m}"))
+            (Form::Rest, _) => {
+                self.rest_is_secret = true;
+                None
+            }
+            (Form::Command, None) => {
+                self.starter = self.current;
+                self.restart();
+                None
+            }
+            (Form::Flag | Form::Switch, Some(at)) => {
+                let masked = generic::always(tail(word, at))?;
+                Some([part(word, 0, at), &masked].concat())
+            }
+            (_, None) => {
+                self.expects = Some(Expects::Form(form));
+                None
+            }
+            (Form::Takes, Some(at)) => {
+                let name = part(word, 0, at);
+                let value = tail(word, at);
+                let masked = match kind(name.trim_end_matches('=')) {
+                    Kind::Other => self.text(value),
+                    _ => self.text(word).map(|masked| masked.get(at..).unwrap_or(MASK).to_owned()),
+                };
+                masked.map(|masked| [name, &masked].concat())
+            }
+            (form, Some(at)) => {
+                let form = if form == Form::Command { Form::Code } else { form };
+                let masked = self.value(form, tail(word, at))?;
+                Some([part(word, 0, at), &masked].concat())
+            }
+        }
+    }
+
+    /// A program may stand at the next word.
+    fn restart(&mut self) {
+        let kept = Command {
+            starter: self.starter,
+            joins: self.joins,
+            ..Command::new(self.depth, self.shell)
+        };
+        *self = kept;
+    }
+
+    fn enter(&mut self, program: Program) {
+        self.current = Some(program);
+        self.outer = Rules::default();
+        self.place = self.place_of(0);
+        self.positions = 0;
+        self.no_options = false;
+    }
+
+    /// What the position says of where the next word stands.
+    fn place_of(&self, position: u8) -> Place {
+        match argument_at(self.rules(), position) {
+            b"command" | b"code" => Place::Program,
+            b"weak" => Place::Weak,
+            _ => Place::Arguments,
+        }
+    }
+
+    /// Whether this argument is shell code of more than a word.
+    fn is_code(&self, word: &str) -> bool {
+        argument_at(self.rules(), self.positions) == b"code"
+            && until(word, |c| " \t\n;|&(`'\"".contains(c)) < word.len()
+    }
+
+    /// A word where a program stands.
+    fn program(&mut self, word: &str) -> Option<String> {
+        let joins = argument_at(self.rules(), self.positions) == b"code";
+        if self.is_code(word) {
+            self.positions = self.positions.saturating_add(1);
+            return self.code(word);
+        }
+        self.joins |= joins;
+        self.shell |= joins;
+        if self.current.is_none() && !self.shell && word.contains(' ') {
+            // A program's name has no blank: one that an earlier redactor left, or a title that a process gave itself.
+            self.place = Place::Arguments;
+            return self.text(word);
+        }
+        if let Some(entry) = self.entry.take() {
+            self.enter(entry);
+            return self.text(word);
+        }
+        match programs::program(word) {
+            Some(program) => self.enter(program),
+            None if self.place == Place::Weak => {
+                let sub = self.current.filter(|program| forms::has(program.rules, Form::Sub));
+                if sub.is_some() {
+                    self.place = Place::Arguments;
+                    return self.position(word);
                 }
-                Gives::Value | Gives::Glued => Some(format!("{option}{MASK}")),
-            });
-        }
-    }
-    None
-}
-
-/// `-su user:secret`: letters without a value may stand before the one that has it.
-fn is_last_of_cluster(option: &str, gives: Gives, word: &str) -> bool {
-    let letter = option.strip_prefix('-').filter(|letter| letter.len() == 1);
-    let cluster = word.strip_prefix('-').filter(|cluster| cluster.len() > 1);
-    matches!(gives, Gives::UserAnd(_))
-        && cluster.is_some_and(|cluster| {
-            cluster.chars().all(|c| c.is_ascii_alphabetic())
-                && letter.is_some_and(|letter| cluster.ends_with(letter))
-        })
-}
-
-/// `file:`, `env:`, `fd:` and `stdin` say where OpenSSL finds the secret, and are none.
-fn mask_value(value: &str) -> String {
-    let place = ["file:", "env:", "fd:"].iter().any(|place| value.starts_with(place));
-    if place || value == "stdin" || value == "-" {
-        return value.to_owned();
-    }
-    if value.starts_with("pass:") { format!("pass:{MASK}") } else { MASK.to_owned() }
-}
-
-fn mask_behind(text: &str, separator: char) -> Option<String> {
-    let at = text.find(separator)? + separator.len_utf8();
-    (at < text.len()).then(|| format!("{}{MASK}", text.get(..at).unwrap_or_default()))
-}
-
-/// `scheme://user:secret@host`; for the web also `https://token@host`.
-fn mask_url(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(colon) = rest.find("://") {
-        let (scheme, behind) = rest.split_at(colon + 3);
-        out.push_str(scheme);
-        let word_end = behind
-            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`'))
-            .unwrap_or(behind.len());
-        let end = behind.find(['/', '?', '#']).unwrap_or(word_end).min(word_end);
-        let authority = behind.get(..end).unwrap_or_default();
-        let port = authority.rsplit(':').next().unwrap_or_default();
-        // A password with a slash in it: no port, and the `@` comes later.
-        let odd = authority.contains(':') && port.chars().any(|c| !c.is_ascii_digit() && c != ']');
-        let within = if odd { behind.get(..word_end).unwrap_or_default() } else { authority };
-        rest = behind;
-        let Some(at) = within.rfind('@') else { continue };
-        let user = within.get(..at).unwrap_or_default();
-        let web = scheme.ends_with("http://") || scheme.ends_with("https://");
-        match user.find(':') {
-            Some(colon) if colon + 1 < user.len() => {
-                out.push_str(user.get(..=colon).unwrap_or_default());
-                out.push_str(MASK);
+                self.positions = self.positions.saturating_add(1);
             }
-            None if web => out.push_str(MASK),
-            _ => out.push_str(user),
+            None => {
+                self.current = None;
+                self.outer = Rules::default();
+                self.place = Place::Arguments;
+            }
         }
-        rest = behind.get(at..).unwrap_or_default();
+        self.text(word)
     }
-    out.push_str(rest);
-    (out != text).then_some(out)
+
+    /// An argument that belongs to no option.
+    fn position(&mut self, argument: &str) -> Option<String> {
+        if self.feeds {
+            let format = self.positions == 0 && argument.contains('%');
+            self.positions = self.positions.saturating_add(1);
+            return if format { None } else { values::secret(argument, self.shell) };
+        }
+        let Some(program) = self.current else { return self.text(argument) };
+        if self.positions == 0 && forms::has(program.rules, Form::Sub) {
+            if let Some(sub) = programs::subcommand(program, argument) {
+                let outer = if self.outer.is_empty() { program.rules } else { self.outer };
+                self.enter(sub);
+                self.outer = outer;
+                return None;
+            }
+        }
+        let what = argument_at(program.rules, self.positions);
+        self.positions = self.positions.saturating_add(1);
+        let place = self.place_of(self.positions);
+        if place != Place::Arguments {
+            self.place = place;
+            if let Some(entry) = self.entry.take() {
+                self.enter(entry);
+                return self.text(argument);
+            }
+        }
+        match what {
+            b"secret" => values::secret(argument, self.shell),
+            b"token" if !argument.contains('=') => values::secret(argument, self.shell),
+            b"pair" => self.value(Form::Pair, argument),
+            b"login" => self.value(Form::Login, argument),
+            b"authority" => self.value(Form::Authority, argument),
+            b"conninfo" => self.value(Form::Conninfo, argument),
+            b"percona" => self.value(Form::Percona, argument),
+            b"literal" => self.value(Form::Literal, argument),
+            b"name" => {
+                self.named = is_secret_setting(argument);
+                self.text(argument)
+            }
+            b"value" if self.named || self.all_named => values::secret(argument, self.shell),
+            _ => self.text(argument),
+        }
+    }
 }
 
-/// Every `name=value`, `"name":"value"`, `name:value` within a text, where the name is a secret's.
-fn mask_assignments(text: &str) -> Option<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(['=', ':']) {
-        let (before, behind) = rest.split_at(at + 1);
-        out.push_str(before);
-        rest = behind;
-        let named = before.get(..at).unwrap_or_default().trim_end_matches(['"', '\'', '\\']);
-        let start = named.rfind(|c| !is_name(c)).map_or(0, |i| {
-            i + named.get(i..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
-        });
-        let in_path = named.get(..start).is_some_and(|before| before.ends_with('/'));
-        let name = named.get(start..).unwrap_or_default();
-        // The shell's `PWD` is a path; that of a connection string is none.
-        let pwd = name.eq_ignore_ascii_case("pwd")
-            && !behind.trim_start_matches(['"', '\'', '\\']).starts_with(['/', '$']);
-        if !(pwd || is_secret(name)) || behind.starts_with("//") || in_path && before.ends_with(':')
-        {
+/// What the argument at this position is: `-` nothing, `secret`, `command`, `name` and `value`, …; the last word is
+/// for all that follow, `*` repeats the two before it.
+fn argument_at(rules: Rules, position: u8) -> &'static [u8] {
+    let Some(text) = rules.of(Form::Args) else { return b"-" };
+    let mut at = usize::from(position);
+    if text.ends_with(b"*") {
+        let fixed = forms::words(text).count().saturating_sub(3);
+        if at >= fixed {
+            at = fixed + (at - fixed) % 2;
+        }
+    }
+    match forms::words(text).nth(at) {
+        Some(word) => word,
+        None => match forms::words(text).last() {
+            Some(last @ (b"command" | b"code" | b"weak" | b"literal" | b"percona")) => last,
+            _ => b"-",
+        },
+    }
+}
+
+/// `NAME=…`, as the shell has it.
+fn is_assignment(word: &str) -> bool {
+    let name = word.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    name.is_some_and(|end| end > 0 && word.get(end..).is_some_and(|rest| rest.starts_with('=')))
+}
+
+fn is_short_option(word: &str) -> bool {
+    let letters = word.strip_prefix('-').unwrap_or_default();
+    (1..=3).contains(&letters.len()) && letters.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+/// `auth.token`, `//registry/:_authToken`, `http-basic.name`: any part of the name may say it.
+fn is_secret_setting(name: &str) -> bool {
+    let secret = |part: &str| hides(part, "") || part.eq_ignore_ascii_case("extraheader");
+    name.split(|c| !is_name(c) || c == '.').any(|part| secret(part) || part == "http-basic")
+        || name.starts_with("pypi-token")
+        || name.contains("-oauth.")
+}
+
+/// A command line: its arguments, joined by blanks, with what is secret masked; `each` gets one argument after the
+/// other as it is to be shown. `cut`: the last one is not whole.
+pub(crate) fn command_line<'a>(
+    arguments: &'a [String],
+    cut: bool,
+    mut each: impl FnMut(&'a str, Option<String>),
+) {
+    let mut command = Command::new(0, false);
+    for (at, argument) in arguments.iter().enumerate() {
+        let masked = command.argument(argument);
+        if !cut || at + 1 < arguments.len() {
+            each(argument, masked);
             continue;
         }
-        let quoted = behind.trim_start_matches('\\').starts_with(['"', '\'']);
-        let end = if quoted { quoted_end(behind) } else { plain_end(behind) };
-        if end > 0 {
-            out.push_str(&mask_value(behind.get(..end).unwrap_or_default()));
-        }
-        rest = behind.get(end..).unwrap_or_default();
+        let shown: Cow<'_, str> = masked.map_or(Cow::Borrowed(argument), Cow::Owned);
+        let hidden = generic::unfinished(&shown);
+        each(
+            argument,
+            hidden.or(match shown {
+                Cow::Owned(masked) => Some(masked),
+                Cow::Borrowed(_) => None,
+            }),
+        );
     }
-    out.push_str(rest);
-    (out != text).then_some(out)
 }
 
-fn quoted_end(text: &str) -> usize {
-    let open = text.len() - text.trim_start_matches('\\').len();
-    let quote = text.get(open..).and_then(|rest| rest.chars().next()).unwrap_or('"');
-    let body = text.get(open + 1..).unwrap_or_default();
-    body.find(quote).map_or(text.len(), |close| open + 1 + close + 1)
-}
-
-fn plain_end(text: &str) -> usize {
-    text.find(|c: char| c.is_whitespace() || matches!(c, '&' | ';' | ',' | '"' | '\'' | '}'))
-        .unwrap_or(text.len())
-}
-
-/// A token that begins like those of a well-known service, and web tokens.
-fn mask_token(text: &str) -> Option<String> {
-    let begins = |word: &str| {
-        let lower = word.get(..word.len().min(16)).unwrap_or_default().to_ascii_lowercase();
-        let web_token = word.starts_with("eyJ") && word.matches('.').count() == 2;
-        word.len() >= 16 && (web_token || TOKENS.iter().any(|token| lower.starts_with(token)))
-    };
-    let mut out = String::with_capacity(text.len());
-    for word in text.split_inclusive(|c: char| !is_name(c)) {
-        let end = word.trim_end_matches(|c: char| !is_name(c)).len();
-        let (body, separator) = word.split_at(end);
-        out.push_str(if begins(body) { MASK } else { body });
-        out.push_str(separator);
-    }
-    (out != text).then_some(out)
-}
+#[cfg(test)]
+mod tests;

@@ -375,7 +375,7 @@ const WITH_SECRETS: &[(&[&str], &str)] = &[
         &["curl", "-d", "{\"user\":\"u\",\"password\":\"x\"}"],
         "curl -d {\"user\":\"u\",\"password\":***}",
     ),
-    (&["curl", "-d", "{\"password\": \"x y\", \"a\": 1}"], "curl -d {\"password\": *** \"a\": 1}"),
+    (&["curl", "-d", "{\"password\": \"x y\", \"a\": 1}"], "curl -d {\"password\": ***, \"a\": 1}"),
     (
         &["sh", "-c", "mysql -psecret; PASSWORD=x y --token 'a b' c"],
         "sh -c mysql -p***; PASSWORD=*** y --token '***' c",

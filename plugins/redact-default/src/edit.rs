@@ -1,0 +1,54 @@
+//! Small tools for texts. Each exists once in the plugin: inlined everywhere, they would be a third of it.
+
+/// A text with parts replaced.
+pub(crate) struct Edit<'a> {
+    text: &'a str,
+    out: String,
+    /// Up to here the text is in `out`.
+    pub(crate) done: usize,
+}
+
+impl<'a> Edit<'a> {
+    pub(crate) fn new(text: &'a str) -> Edit<'a> {
+        Edit { text, out: String::new(), done: 0 }
+    }
+
+    #[inline(never)]
+    pub(crate) fn replace(&mut self, begin: usize, end: usize, with: &str) {
+        self.out.push_str(part(self.text, self.done, begin));
+        self.out.push_str(with);
+        self.done = end;
+    }
+
+    /// None: nothing was replaced.
+    #[inline(never)]
+    pub(crate) fn finish(mut self) -> Option<String> {
+        self.out.push_str(part(self.text, self.done, self.text.len()));
+        (self.done > 0).then_some(self.out)
+    }
+}
+
+/// A part of a text; empty where there is none.
+#[inline(never)]
+pub(crate) fn part(text: &str, from: usize, to: usize) -> &str {
+    text.get(from..to).unwrap_or_default()
+}
+
+/// What follows the first `from` bytes.
+#[inline(never)]
+pub(crate) fn tail(text: &str, from: usize) -> &str {
+    text.get(from..).unwrap_or_default()
+}
+
+/// Where the first such character stands, or the end.
+#[inline(never)]
+pub(crate) fn until(text: &str, stops: fn(char) -> bool) -> usize {
+    text.char_indices().find(|&(_, c)| stops(c)).map_or(text.len(), |(at, _)| at)
+}
+
+/// Where the name ends that the text begins with, if one follows and something else.
+#[inline(never)]
+pub(crate) fn name_end(text: &str) -> Option<usize> {
+    let end = until(text, |c| !crate::names::is_name(c));
+    (end > 0 && end < text.len()).then_some(end)
+}

@@ -1,0 +1,132 @@
+//! Pairs of a name and a value within a text: `name=value`, `"name":"value"`, `name: value`.
+
+use crate::edit::{Edit, part, tail, until};
+use crate::names::{hides, is_name};
+use crate::values;
+
+/// Names that give a secret in the query of a URL.
+const QUERY: &[&str] =
+    &["key", "sig", "signature", "auth", "x-amz-signature", "x-goog-signature", "code"];
+
+/// Every pair whose name is a secret's, with its value masked.
+///
+/// `lead`: what separates pairs where no pair stands before.
+pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String> {
+    let mut edit = Edit::new(text);
+    // The name in `name=DB_PASSWORD,value=x`.
+    let mut names_secret = false;
+    for (at, separator) in text.match_indices(['=', ':']) {
+        if at < edit.done {
+            continue;
+        }
+        let named = part(text, 0, at).trim_end_matches(['"', '\'', '\\']);
+        let quoted_name = named.len() < at;
+        let before = named.trim_end_matches(is_name);
+        let name = named.get(before.len()..).unwrap_or_default();
+        let mut begin = at + 1;
+        let rest = tail(text, begin);
+        let blanks = rest.len() - rest.trim_start_matches(' ').len();
+        // The second sign of `:=` and `==`.
+        if name.is_empty() || rest.starts_with("//") && separator == ":" {
+            continue;
+        }
+        if separator == ":" {
+            begin += blanks;
+        }
+        begin += usize::from(rest.starts_with('='));
+        let value = tail(text, begin);
+        let previous = before.chars().next_back().unwrap_or('\0');
+        if separator == ":" && previous == '/' {
+            continue;
+        }
+        let end = value_end(text, begin, Pair { previous, lead, quoted_name, separator, blanks });
+        let size = end.saturating_sub(begin);
+        let shown = part(value, 0, size);
+        let is_secret = is_secret(name, shown, previous)
+            || names_secret
+                && ["value", "parametervalue"].iter().any(|it| name.eq_ignore_ascii_case(it));
+        if ["name", "key", "parameterkey"].iter().any(|it| name.eq_ignore_ascii_case(it)) {
+            let bare = shown.trim_matches(['"', '\'', '\\']);
+            let bare = bare.split([',', ';']).next().unwrap_or_default();
+            names_secret = hides(bare, "");
+        }
+        if !is_secret || shown.is_empty() || value.starts_with('{') && previous != ';' {
+            continue;
+        }
+        let Some(masked) = values::secret(shown, shell) else { continue };
+        edit.replace(begin, end, &masked);
+    }
+    edit.finish()
+}
+
+fn is_secret(name: &str, value: &str, previous: char) -> bool {
+    let bare = value.trim_start_matches(['"', '\'', '\\']);
+    // The shell's `PWD` is a path; that of a connection string is none.
+    let pwd = name.eq_ignore_ascii_case("pwd") && !bare.starts_with(['/', '$']);
+    let query =
+        matches!(previous, '&' | '?') && QUERY.iter().any(|it| name.eq_ignore_ascii_case(it));
+    let json = previous == '"' && ["auth", "pw"].iter().any(|it| name.eq_ignore_ascii_case(it));
+    pwd || query || json || hides(name, bare)
+}
+
+struct Pair<'a> {
+    /// The character before the name; NUL: the text begins with it.
+    previous: char,
+    lead: char,
+    quoted_name: bool,
+    separator: &'a str,
+    blanks: usize,
+}
+
+/// Where the value that begins at `begin` ends: what separates the pairs before separates it from the next.
+fn value_end(text: &str, begin: usize, pair: Pair<'_>) -> usize {
+    let value = tail(text, begin);
+    let up_to = |set: &[char]| value.find(set).map_or(text.len(), |end| begin + end);
+    if value.trim_start_matches('\\').starts_with(['"', '\'']) {
+        return begin + quoted_end(value);
+    }
+    if pair.separator == ":" && value.starts_with('[') {
+        return value.find(']').map_or(text.len(), |end| begin + end + 1);
+    }
+    if pair.separator == ":" && value.starts_with(['|', '>']) && pair.blanks > 0 {
+        return text.len();
+    }
+    if pair.quoted_name {
+        return up_to(&[',', '}', ']', '\n']);
+    }
+    let previous = if pair.previous == '\0' { pair.lead } else { pair.previous };
+    let in_braces = || {
+        let before = part(text, 0, begin);
+        before.rfind('{') > before.rfind('}')
+    };
+    match previous {
+        '\0' | '\n' if pair.separator == ":" => up_to(&['\n']),
+        '\0' if pair.separator == "=" => text.len(),
+        '\n' => up_to(&['\n']),
+        ';' if value.starts_with('{') => value.find('}').map_or(text.len(), |end| begin + end + 1),
+        ';' => values::separated(text, begin, ';'),
+        ',' if in_braces() => up_to(&[',', '}']),
+        ',' => values::separated(text, begin, ','),
+        '&' | '?' => up_to(&['&', '#', ' ', '\t', '\n', '"', '\'', '<', '>']),
+        '=' if pair.separator == "=" => text.len(),
+        ' ' | '\t' if pair.separator == "=" => begin + until(value, char::is_whitespace),
+        _ => {
+            let ends = |c: char| c.is_whitespace() || "&;,\"'}])".contains(c);
+            begin + until(value, ends)
+        }
+    }
+}
+
+/// Where what begins with a quote ends, the quote with it. `\"` opens and closes within a text in quotes.
+pub(crate) fn quoted_end(text: &str) -> usize {
+    let open = text.len() - text.trim_start_matches('\\').len();
+    let quote = text.get(open..).and_then(|rest| rest.bytes().next()).unwrap_or(b'"');
+    let mut backslashes = 0;
+    for (at, byte) in text.bytes().enumerate().skip(open + 1) {
+        if byte == quote && (backslashes == open || backslashes % 2 == 0 && open == 0) {
+            return at + 1;
+        }
+        backslashes = if byte == b'\\' { backslashes + 1 } else { 0 };
+    }
+    text.len()
+}

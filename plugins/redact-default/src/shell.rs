@@ -1,0 +1,353 @@
+//! Shell code: its words, by the shell's rules, with the secrets in them masked and everything else left as it is.
+
+use std::borrow::Cow;
+
+use crate::edit::{Edit, part, tail};
+use crate::generic;
+use crate::secrets::Command;
+use crate::values::MASK;
+
+/// How far ahead it is looked for who reads what `echo` prints.
+const AHEAD: usize = 256;
+/// Words behind which a program stands.
+const KEYWORDS: &[&str] = &[
+    "if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "coproc", "}", "fi",
+    "done", "esac",
+];
+/// What reads a secret from its standard input.
+const READERS: &[&str] = &[
+    "sudo -S",
+    "-stdin",
+    "chpasswd",
+    "passphrase-fd 0",
+    "kinit",
+    "smbpasswd",
+    "fd:0",
+    "with-token",
+    "cryptsetup",
+    "htpasswd -i",
+    "sudo -kS",
+];
+
+/// A part of shell code.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    Blank,
+    /// Ends a command.
+    End,
+    /// `<`, `>`, `2>&1`: a file follows, or nothing.
+    Redirection,
+    /// `<<`: the word that follows ends the text behind the next line.
+    Here,
+    /// `<<<`: a text follows.
+    HereString,
+    Word,
+    Comment,
+}
+
+/// Shell code masked; None: it is shown.
+pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
+    let mut edit = Edit::new(code);
+    let mut command = Command::new(depth, true);
+    let mut reader = Reader { code, at: 0 };
+    let mut next = Piece::Blank;
+    let mut here: Vec<(String, bool)> = Vec::new();
+    while let Some((piece, from)) = reader.piece() {
+        let raw = part(code, from, reader.at);
+        let masked = match piece {
+            Piece::Blank => None,
+            Piece::End => {
+                let reads = command.reads_code();
+                command = Command::new(depth, true);
+                next = Piece::Blank;
+                if raw.contains('\n') && !here.is_empty() {
+                    let (delimiter, code_follows) = here.remove(0);
+                    let body = reader.here(&delimiter);
+                    let masked = if reads || code_follows {
+                        self::code(body, depth + 1)
+                    } else {
+                        generic::text(body, true)
+                    };
+                    masked.map(|masked| [raw, &masked].concat())
+                } else {
+                    None
+                }
+            }
+            Piece::Redirection | Piece::Here | Piece::HereString => {
+                next = piece;
+                None
+            }
+            Piece::Comment => generic::text(raw, true),
+            Piece::Word => match std::mem::replace(&mut next, Piece::Blank) {
+                Piece::Here => {
+                    here.push((unquoted(raw).0.into_owned(), command.reads_code()));
+                    None
+                }
+                Piece::Redirection | Piece::HereString => {
+                    masked_word(raw, depth, |word, shell| generic::text(word, shell))
+                }
+                _ => word(&mut command, raw, tail(code, reader.at), depth),
+            },
+        };
+        if let Some(masked) = masked {
+            edit.replace(from, reader.at, &masked);
+        }
+    }
+    edit.finish()
+}
+
+/// A word of a command; `ahead`: what follows it.
+fn word(command: &mut Command, raw: &str, ahead: &str, depth: u8) -> Option<String> {
+    if command.is_at_program() {
+        if KEYWORDS.contains(&raw) {
+            return None;
+        }
+        if matches!(raw, "echo" | "printf" | "/bin/echo") {
+            command.feeds = feeds(ahead);
+        }
+    }
+    masked_word(raw, depth, |word, shell| {
+        command.shell = shell;
+        command.argument(word)
+    })
+}
+
+/// Whether what is printed goes to a program that reads a secret.
+fn feeds(ahead: &str) -> bool {
+    let mut end = ahead.len().min(AHEAD);
+    while !ahead.is_char_boundary(end) {
+        end -= 1;
+    }
+    let line = part(ahead, 0, end).lines().next().unwrap_or_default();
+    let Some((_, reader)) = line.split_once('|') else { return false };
+    READERS.iter().any(|reads| reader.contains(reads))
+}
+
+/// Substitutions masked, then the word without its quotes. What is shown has the quotes around the word again.
+fn masked_word(
+    raw: &str,
+    depth: u8,
+    mask: impl FnOnce(&str, bool) -> Option<String>,
+) -> Option<String> {
+    let inner = substitutions(raw, depth);
+    let raw = inner.as_deref().unwrap_or(raw);
+    let (word, shell) = unquoted(raw);
+    let Some(masked) = mask(&word, shell) else { return inner };
+    let quote = ['"', '\''].into_iter().find(|&quote| {
+        let bare = raw.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        bare.is_some_and(|bare| !bare.contains(quote))
+    });
+    Some(match quote {
+        Some(quote) => {
+            let mut out = String::from(quote);
+            out.push_str(&masked);
+            out.push(quote);
+            out
+        }
+        None => masked,
+    })
+}
+
+/// `$(…)` and backticks are code of their own.
+fn substitutions(raw: &str, depth: u8) -> Option<String> {
+    if !raw.contains("$(") && !raw.contains('`') {
+        return None;
+    }
+    let mut edit = Edit::new(raw);
+    let mut reader = Reader { code: raw, at: 0 };
+    while let Some((from, to)) = reader.substitution() {
+        let code = part(raw, from, to);
+        let masked = if depth >= 6 { Some(MASK.to_owned()) } else { self::code(code, depth + 1) };
+        if let Some(masked) = masked {
+            edit.replace(from, to, &masked);
+        }
+    }
+    edit.finish()
+}
+
+/// A word without its quotes, and whether a `$` in it is the shell's.
+fn unquoted(raw: &str) -> (Cow<'_, str>, bool) {
+    if !raw.contains(['"', '\'', '\\']) {
+        return (raw.into(), true);
+    }
+    let mut word = String::with_capacity(raw.len());
+    let mut shell = true;
+    let mut quote = None;
+    let mut chars = raw.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '$') if matches!(chars.peek(), Some('\'' | '"')) => {}
+            (Some(open), c) if c == open => quote = None,
+            (Some('\''), c) => {
+                shell &= c != '$';
+                word.push(c);
+            }
+            (None, '\\') => match chars.next() {
+                Some('\n') | None => {}
+                Some(escaped) => {
+                    shell &= escaped != '$';
+                    word.push(escaped);
+                }
+            },
+            (Some(_), '\\') => match chars.peek() {
+                Some(&escaped @ ('"' | '\\' | '$' | '`')) => {
+                    shell &= escaped != '$';
+                    word.push(escaped);
+                    chars.next();
+                }
+                _ => word.push('\\'),
+            },
+            (_, c) => word.push(c),
+        }
+    }
+    (word.into(), shell)
+}
+
+struct Reader<'a> {
+    code: &'a str,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn rest(&self) -> &str {
+        self.code.get(self.at..).unwrap_or_default()
+    }
+
+    /// The next part and where it begins; it ends where the reader is then.
+    fn piece(&mut self) -> Option<(Piece, usize)> {
+        let from = self.at;
+        let rest = self.rest();
+        let first = rest.chars().next()?;
+        let count = |set: &[char]| rest.len() - rest.trim_start_matches(set).len();
+        let (piece, size) = match first {
+            ' ' | '\t' | '\r' => (Piece::Blank, count(&[' ', '\t', '\r'])),
+            '\\' if rest.starts_with("\\\n") => (Piece::Blank, 2),
+            '\n' => (Piece::End, 1),
+            '&' if rest.starts_with("&>") => (Piece::Redirection, 2),
+            ';' | '|' | '&' | '(' | ')' => (Piece::End, count(&[';', '|', '&', '(', ')'])),
+            '<' if rest.starts_with("<<<") => (Piece::HereString, 3),
+            '<' if rest.starts_with("<<") => {
+                (Piece::Here, 2 + usize::from(rest.starts_with("<<-")))
+            }
+            '<' | '>' if rest.get(1..2) == Some("(") => (Piece::End, 2),
+            '<' | '>' => (Piece::Redirection, count(&['<', '>', '&', '|'])),
+            '#' => (Piece::Comment, rest.find('\n').unwrap_or(rest.len())),
+            _ => (Piece::Word, 0),
+        };
+        self.at += size;
+        if piece == Piece::Word {
+            self.word();
+            // `2>`: the number belongs to it.
+            let digits = part(self.code, from, self.at);
+            if digits.bytes().all(|b| b.is_ascii_digit()) && self.rest().starts_with(['<', '>']) {
+                return self.piece().map(|(piece, _)| (piece, from));
+            }
+        }
+        Some((piece, from))
+    }
+
+    /// To the end of a word.
+    fn word(&mut self) {
+        let mut quote = None;
+        while let Some(c) = self.rest().chars().next() {
+            match (quote, c) {
+                (None, ' ' | '\t' | '\r' | '\n' | ';' | '|' | '&' | '(' | ')' | '<' | '>') => {
+                    return;
+                }
+                (None | Some('"'), '`') | (None | Some('"'), '$')
+                    if c == '`' || self.rest().starts_with("$(") =>
+                {
+                    self.skip_substitution();
+                    continue;
+                }
+                (None, '$') if self.rest().starts_with("${") => {
+                    let end = self.rest().find('}').map_or(self.rest().len(), |end| end + 1);
+                    self.at += end;
+                    continue;
+                }
+                (None, '"' | '\'') => quote = Some(c),
+                (Some(open), c) if c == open => quote = None,
+                (None | Some('"'), '\\') => {
+                    self.at += 1;
+                    let escaped = self.rest().chars().next();
+                    self.at += escaped.map_or(0, char::len_utf8);
+                    continue;
+                }
+                _ => {}
+            }
+            self.at += c.len_utf8();
+        }
+    }
+
+    fn skip_substitution(&mut self) {
+        let (open, close) = if self.rest().starts_with('`') { (1, '`') } else { (2, ')') };
+        self.at += open;
+        let inner = self.inner_end(close);
+        self.at = (inner + close.len_utf8()).min(self.code.len());
+    }
+
+    /// Where the substitution ends that the reader is in.
+    fn inner_end(&self, close: char) -> usize {
+        let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
+        for (at, c) in self.rest().char_indices() {
+            if std::mem::take(&mut escaped) {
+                continue;
+            }
+            match (quote, c) {
+                (_, '\\') if quote != Some('\'') => escaped = true,
+                (Some(open), c) if c == open => quote = None,
+                (Some(_), _) => {}
+                (None, c) if c == close && depth == 0 => return self.at + at,
+                (None, '"' | '\'') if close == ')' => quote = Some(c),
+                (None, '(') => depth += 1,
+                (None, ')') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        self.code.len()
+    }
+
+    /// The next substitution's code: where it begins and ends.
+    fn substitution(&mut self) -> Option<(usize, usize)> {
+        let mut quoted = false;
+        while let Some(c) = self.rest().chars().next() {
+            match c {
+                '\'' if !quoted => {
+                    let end = self.rest().get(1..).and_then(|rest| rest.find('\''));
+                    self.at += end.map_or(self.rest().len(), |end| end + 2);
+                    continue;
+                }
+                '"' => quoted = !quoted,
+                '\\' => self.at += 1,
+                '`' | '$' if c == '`' || self.rest().starts_with("$(") => {
+                    let (open, close) = if c == '`' { (1, '`') } else { (2, ')') };
+                    let from = self.at + open;
+                    self.at = from;
+                    let to = self.inner_end(close);
+                    self.at = (to + 1).min(self.code.len());
+                    return Some((from, to));
+                }
+                _ => {}
+            }
+            let c = self.rest().chars().next();
+            self.at += c.map_or(0, char::len_utf8);
+        }
+        None
+    }
+
+    /// The text up to the line that is the delimiter.
+    fn here(&mut self, delimiter: &str) -> &str {
+        let from = self.at;
+        let mut at = from;
+        let rest = self.rest();
+        for line in rest.split_inclusive('\n') {
+            at += line.len();
+            if line.trim_end_matches(['\n', '\r']).trim_start_matches('\t') == delimiter {
+                break;
+            }
+        }
+        self.at = at;
+        part(self.code, from, at)
+    }
+}
