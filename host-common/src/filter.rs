@@ -62,7 +62,7 @@ impl Generation {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
 pub struct Control {
-    /// Which generation counts; only the lowest bit is looked at.
+    /// The active generation; only the lowest bit is used.
     pub active: u32,
     /// Always 0, but the verifier does not know that.
     pub zero: u32,

@@ -31,7 +31,7 @@ pub mod kind {
     pub const PROCESS_EXEC: u16 = 3;
     /// The last thread of a process ended.
     pub const PROCESS_EXIT: u16 = 4;
-    /// A process was made.
+    /// A process was created.
     pub const PROCESS_FORK: u16 = 5;
 }
 
@@ -43,7 +43,7 @@ pub mod flag {
     pub const PATH_UNREACHABLE: u16 = 1 << 1;
     /// The file has no name any more.
     pub const PATH_DELETED: u16 = 1 << 2;
-    /// The path is no path: a memfd, a pipe, a socket.
+    /// Not a path in a file system: a memfd, a pipe, a socket.
     pub const PATH_PSEUDO: u16 = 1 << 3;
     /// Part of the path could not be read.
     pub const PATH_UNREADABLE: u16 = 1 << 4;
@@ -55,7 +55,7 @@ pub mod flag {
     pub const FOREIGN_USER_NS: u16 = 1 << 7;
 }
 
-/// The part of a record that has a fixed place for everything.
+/// The fixed-size part of a record.
 ///
 /// `tgid`, `tid` and `ppid` are numbers of the tracer's pid namespace. Times are nanoseconds.
 #[repr(C)]
