@@ -1,4 +1,4 @@
-//! Whether anybody asked for a file of this name.
+//! The name filter: whether a file name is in any plugin's interest.
 
 use core::{ffi::c_void, ptr};
 
@@ -72,7 +72,7 @@ impl Name {
         unsafe { read(self.at.wrapping_add(self.len).wrapping_sub(size_of::<T>() as u64), 0) }
     }
 
-    /// Whether it is a file that is wanted.
+    /// Whether a file with this name is wanted.
     #[inline(always)]
     pub(crate) unsafe fn is_wanted_file(self) -> bool {
         unsafe {
