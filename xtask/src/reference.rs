@@ -47,10 +47,10 @@ pub(crate) fn reference(wit: &str) -> Result<String> {
     let mut page = Page { resolve: &resolve, out: String::new() };
     page.line(&format!("# The plugin contract, version {version}"));
     page.line(&format!(
-        "<!-- `cargo xtask reference` makes this page of {CONTRACT}: change that. -->"
+        "<!-- `cargo xtask reference` generates this page from {CONTRACT}: edit that file. -->"
     ));
     page.docs(&package.docs, "");
-    page.line("[The author's guide](plugins.md) tells how to write a plugin.");
+    page.line("[The author's guide](plugins.md) describes how to write a plugin.");
     for interface in package.interfaces.values() {
         page.interface(resolve.interfaces.get(*interface).context("no interface")?)?;
     }
