@@ -141,8 +141,8 @@ pub struct Settings {
     pub exit_tells_group_dead: u32,
     /// Not 0: descendants of `pid` are wanted too.
     pub follow: u32,
-    /// The controller whose hierarchy (version 1) tells containers, by its place in `css_set.subsys`; [`ABSENT`]: the
-    /// unified hierarchy does.
+    /// The controller whose hierarchy (version 1) identifies containers, by its index in `css_set.subsys`; [`ABSENT`]: the
+    /// unified hierarchy does so.
     pub controller: u32,
 }
 

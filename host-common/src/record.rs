@@ -67,7 +67,7 @@ pub struct Header {
     pub start_ns: u64,
     /// `task_struct.self_exec_id`: another number after each exec.
     pub exec_id: u64,
-    /// The id of the process's cgroup in the hierarchy that tells containers: its directory's inode number.
+    /// The id of the process's cgroup in the hierarchy that identifies containers: its directory's inode number.
     pub cgroup_id: u64,
     /// The process.
     pub tgid: u32,
@@ -83,9 +83,9 @@ pub struct Header {
     pub kind: u16,
     /// Bits of [`flag`].
     pub flags: u16,
-    /// Bytes of path behind the header.
+    /// Bytes of path after the header.
     pub path_len: u16,
-    /// Bytes of arguments behind the path, each argument followed by a NUL.
+    /// Bytes of arguments after the path, each argument followed by a NUL.
     pub args_len: u16,
     /// Open: the flags as the caller gave them. Exit: the wait status. Else 0.
     pub detail: u32,
