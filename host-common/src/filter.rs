@@ -25,11 +25,11 @@ pub const PREFIX_ROOM: u32 = 64;
 /// Room in the table of libraries.
 pub const LIBRARY_ROOM: u32 = 256;
 
-/// Nanoseconds of a tick, in which `/proc` tells when a process started.
+/// Nanoseconds per tick, the unit of process start times in `/proc`.
 pub const TICK_NS: u64 = 10_000_000;
 
 /// The key of a followed process: its number in the tracer's pid namespace, and when it started, as
-/// exactly as `/proc` tells it. The programs take a process out when it ends.
+/// exactly as `/proc` has it. The programs remove a process when it ends.
 #[inline(always)]
 pub fn family_key(tgid: u32, start_ns: u64) -> [u64; 2] {
     [tgid as u64, start_ns / TICK_NS]
@@ -69,12 +69,12 @@ impl Generation {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
 pub struct Control {
-    /// Which generation counts; only the lowest bit is looked at.
+    /// The active generation; only the lowest bit is used.
     pub active: u32,
     /// Always 0, but the verifier does not know that.
     pub zero: u32,
     /// While this is not 0, only this process is reported, whatever the settings say: the host checks
-    /// what the programs tell of itself.
+    /// the records about itself.
     pub check: u32,
     /// Not used.
     pub reserved: u32,

@@ -1,5 +1,5 @@
-//! What the host tells the BPF programs before they are loaded. It lies in read-only memory, so the verifier treats
-//! every field as a constant and deletes what is switched off.
+//! Values that the host sets before it loads the BPF programs. They are in read-only memory, so the verifier treats
+//! every field as a constant and removes code that is switched off.
 
 #![expect(
     missing_debug_implementations,
@@ -21,7 +21,7 @@ macro_rules! offsets {
         pub struct Offsets { $($(#[$doc])* pub $field: u32,)* }
 
         impl Offsets {
-            /// Nothing is known yet.
+            /// No offset is known yet.
             pub const UNKNOWN: Offsets = Offsets { $($field: ABSENT,)* };
         }
     };
@@ -136,12 +136,12 @@ pub struct Settings {
     pub pid: u32,
     /// The inode number of the tracer's pid namespace; 0: it is the initial one.
     pub pid_ns: u32,
-    /// Not 0: `sched_process_exit` tells by its second argument that the last thread ends.
+    /// Not 0: the second argument of `sched_process_exit` is true when the last thread ends.
     pub exit_tells_group_dead: u32,
     /// Not 0: descendants of `pid` are wanted too.
     pub follow: u32,
-    /// The controller whose hierarchy (version 1) tells containers, by its place in `css_set.subsys`; [`ABSENT`]: the
-    /// unified hierarchy does.
+    /// The controller whose hierarchy (version 1) identifies containers, by its index in `css_set.subsys`; [`ABSENT`]: the
+    /// unified hierarchy does so.
     pub controller: u32,
 }
 
@@ -151,7 +151,7 @@ pub struct Settings {
 pub struct Fixed {
     /// What does not change during a run.
     pub settings: Settings,
-    /// Where the kernel keeps things.
+    /// Field offsets of the running kernel.
     pub offsets: Offsets,
 }
 

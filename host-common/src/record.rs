@@ -31,7 +31,7 @@ pub mod kind {
     pub const PROCESS_EXEC: u16 = 3;
     /// The last thread of a process ended.
     pub const PROCESS_EXIT: u16 = 4;
-    /// A process was made.
+    /// A process was created.
     pub const PROCESS_FORK: u16 = 5;
 }
 
@@ -43,7 +43,7 @@ pub mod flag {
     pub const PATH_UNREACHABLE: u16 = 1 << 1;
     /// The file has no name any more.
     pub const PATH_DELETED: u16 = 1 << 2;
-    /// The path is no path: a memfd, a pipe, a socket.
+    /// Not a path in a file system: a memfd, a pipe, a socket.
     pub const PATH_PSEUDO: u16 = 1 << 3;
     /// Part of the path could not be read.
     pub const PATH_UNREADABLE: u16 = 1 << 4;
@@ -57,7 +57,7 @@ pub mod flag {
     pub const CREATED: u16 = 1 << 8;
 }
 
-/// The part of a record that has a fixed place for everything.
+/// The fixed-size part of a record.
 ///
 /// `tgid`, `tid` and `ppid` are numbers of the tracer's pid namespace. Times are nanoseconds.
 #[repr(C)]
@@ -69,7 +69,7 @@ pub struct Header {
     pub start_ns: u64,
     /// `task_struct.self_exec_id`: another number after each exec.
     pub exec_id: u64,
-    /// The id of the process's cgroup in the hierarchy that tells containers: its directory's inode number.
+    /// The id of the process's cgroup in the hierarchy that identifies containers: its directory's inode number.
     pub cgroup_id: u64,
     /// The process.
     pub tgid: u32,
@@ -85,9 +85,9 @@ pub struct Header {
     pub kind: u16,
     /// Bits of [`flag`].
     pub flags: u16,
-    /// Bytes of path behind the header.
+    /// Bytes of path after the header.
     pub path_len: u16,
-    /// Bytes of arguments behind the path, each argument followed by a NUL.
+    /// Bytes of arguments after the path, each argument followed by a NUL.
     pub args_len: u16,
     /// Open: the flags as the caller gave them. Exit: the wait status. Else 0.
     pub detail: u32,

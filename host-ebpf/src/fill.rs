@@ -1,4 +1,4 @@
-//! The header of a record. Every byte of it is set, always: the ring's memory holds what was there before.
+//! Fills the header of a record. Every byte must be set, because the ring's memory contains old data.
 
 use core::ptr;
 
@@ -17,7 +17,7 @@ use crate::{
 /// Bit 31 of `i_ctime_nsec`: newer kernels keep a note there.
 const NSEC_MASK: u32 = 0x7fff_ffff;
 
-/// Who (`task` is one of its threads) and when; nothing about a file, no path, no arguments.
+/// Sets the process (`task` is one of its threads) and the time; clears the fields for file, path and arguments.
 #[inline(always)]
 pub(crate) unsafe fn process(header: *mut Header, kind: u16, task: *const u8, who: Who) {
     unsafe {
@@ -69,7 +69,7 @@ unsafe fn cgroup() -> u64 {
     }
 }
 
-/// The file and the process's root; bits of [`flag`].
+/// Sets the file and the process's root; returns bits of [`flag`].
 #[inline(always)]
 pub(crate) unsafe fn file(header: *mut Header, path: Path) -> u16 {
     unsafe {

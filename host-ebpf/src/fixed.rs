@@ -1,4 +1,4 @@
-//! What the host wrote into read-only memory before the programs were loaded.
+//! The values that the host writes into read-only memory before it loads the programs.
 
 use crypto_tracer_common::fixed::Fixed;
 

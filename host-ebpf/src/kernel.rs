@@ -1,43 +1,43 @@
-//! Reading kernel memory, and the shapes that the host has verified.
+//! Reads kernel memory. The host verifies the layouts that this file assumes.
 
 use core::{arch::asm, ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::helpers::generated as helper;
 
-/// Reads through a pointer whose type the verifier knows: no helper call; null reads as zero.
+/// Reads through a pointer whose type the verifier knows, without a helper call. A null pointer reads as zero.
 #[inline(always)]
 pub(crate) unsafe fn load<T: Copy>(base: *const u8, offset: u32) -> T {
     unsafe { ptr::read_volatile(base.add(offset as usize).cast()) }
 }
 
-/// `value & MASK`, done where the verifier sees it: rustc leaves out a mask of which it knows that it changes nothing,
-/// and the verifier does not know that.
+/// `value & MASK`, in assembly: rustc would remove a mask that it knows to be redundant, but the verifier needs the mask to
+/// know the bound.
 #[inline(always)]
 pub(crate) fn masked<const MASK: u64>(mut value: u64) -> u64 {
     unsafe { asm!("{0} &= {1}", inout(reg) value, const MASK) };
     value
 }
 
-/// The smaller of `value` and `MOST`, done where the verifier sees it, as in [`masked`].
+/// The minimum of `value` and `MOST`, in assembly for the same reason as [`masked`].
 #[inline(always)]
 pub(crate) fn at_most<const MOST: u64>(mut value: u64) -> u64 {
     unsafe { asm!("if {0} <= {1} goto +1", "{0} = {1}", inout(reg) value, const MOST) };
     value
 }
 
-/// Reads the programs' own memory: never what rustc believes to stand there.
+/// Reads the programs' own memory. Volatile, because the host changes values that rustc would take for constants.
 #[inline(always)]
 pub(crate) fn own<T: Copy>(at: *const T) -> T {
     unsafe { ptr::read_volatile(at) }
 }
 
-/// Reads any kernel address; zeros where it cannot be read.
+/// Reads any kernel address; returns zeros if the read fails.
 #[inline(always)]
 pub(crate) unsafe fn read<T: Copy>(base: u64, offset: u32) -> T {
     unsafe { try_read(base, offset).0 }
 }
 
-/// Reads any kernel address, and says whether that was possible.
+/// Reads any kernel address, and returns whether the read succeeded.
 #[inline(always)]
 pub(crate) unsafe fn try_read<T: Copy>(base: u64, offset: u32) -> (T, bool) {
     unsafe {
@@ -49,7 +49,7 @@ pub(crate) unsafe fn try_read<T: Copy>(base: u64, offset: u32) -> (T, bool) {
     }
 }
 
-/// Reads from the process's memory; zeros where it is not there.
+/// Reads from the process's memory; returns zeros if the read fails.
 #[inline(always)]
 pub(crate) unsafe fn read_user<T: Copy>(address: u64) -> T {
     unsafe {
@@ -74,7 +74,7 @@ pub(crate) struct Path {
     pub(crate) dentry: u64,
 }
 
-/// `struct dentry` from `d_hash.pprev` to `d_inode`: read at once because the five stand side by side.
+/// `struct dentry` from `d_hash.pprev` to `d_inode`: one read for all five fields, because they are adjacent.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Dentry {
@@ -98,7 +98,7 @@ impl Dentry {
     }
 }
 
-/// The file behind a descriptor of the running thread; 0: none.
+/// The file of a descriptor of the running thread; 0 if there is none.
 #[inline(always)]
 pub(crate) unsafe fn file_of(fd: u32) -> u64 {
     use crate::fixed::offset;

@@ -1,4 +1,4 @@
-//! The BPF programs: one file for each hook below `hook`, the rest is shared.
+//! The BPF programs: one file per hook in `hook`; the other modules are shared.
 //!
 //! Built by
 //! `RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C link-arg=--btf -C debuginfo=2" cargo build -p crypto-tracer-ebpf --profile bpf
@@ -8,7 +8,7 @@
 #![feature(asm_experimental_arch)]
 #![expect(
     clippy::undocumented_unsafe_blocks,
-    reason = "to rustc every access to kernel memory is unsafe; the verifier proves each one at load"
+    reason = "for rustc every access to kernel memory is unsafe; the verifier proves each one at load"
 )]
 #![expect(
     unused_unsafe,
@@ -25,7 +25,7 @@ mod send;
 mod walk;
 mod who;
 
-/// What could panic is refused by the verifier: this loop has no end.
+/// An endless loop, so the verifier refuses a program that could panic.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

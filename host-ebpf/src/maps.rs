@@ -35,7 +35,7 @@ pub(crate) static PREFIXES: HashMap<[u64; 2], u8> = HashMap::with_max_entries(PR
 #[map]
 pub(crate) static LIBRARIES: HashMap<[u64; 4], u8> = HashMap::with_max_entries(LIBRARY_ROOM, 0);
 
-/// Processes of which the exit was told, by leader and start time.
+/// Processes whose exit was reported, by leader and start time.
 #[map]
 pub(crate) static EXITED: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(1024, 0);
 
@@ -59,8 +59,8 @@ macro_rules! control {
 }
 pub(crate) use control;
 
-/// Counts an event that is lost while the ring may be empty, and wakes up the host to tell of it: a record that is taken
-/// back counts as news, and the host never sees it. Where there is no room for it, the host is awake.
+/// Counts a lost event while the ring may be empty, and wakes up the host so that it reports the loss. A discarded record
+/// wakes up the host, which never sees it. If the ring has no room for the record, the host is already awake.
 #[inline(always)]
 pub(crate) fn lost_quietly(cause: u32) {
     lost(cause);

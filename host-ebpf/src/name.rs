@@ -1,4 +1,4 @@
-//! Whether anybody asked for a file of this name.
+//! The name filter: whether a file name is in any plugin's interest.
 
 use core::{ffi::c_void, ptr};
 
@@ -66,13 +66,13 @@ impl Name {
     }
 
     /// The bytes that end the name; what stands in front of a shorter name is not part of it.
-    /// That memory is readable: the name stands inside the dentry or behind its own header of 16 bytes.
+    /// That memory is readable: the name is inside the dentry, or follows its own header of 16 bytes.
     #[inline(always)]
     unsafe fn tail<T: Copy>(self) -> T {
         unsafe { read(self.at.wrapping_add(self.len).wrapping_sub(size_of::<T>() as u64), 0) }
     }
 
-    /// Whether it is a file that is wanted.
+    /// Whether a file with this name is wanted.
     #[inline(always)]
     pub(crate) unsafe fn is_wanted_file(self) -> bool {
         unsafe {
@@ -178,7 +178,7 @@ impl Name {
         }
     }
 
-    /// Whether it is a library that is wanted: its name is the word, or goes on with `.` or `-`.
+    /// Whether a library with this name is wanted: the name is the wanted word, or continues with `.` or `-`.
     #[inline(always)]
     pub(crate) unsafe fn is_wanted_library(self) -> bool {
         let active = (control!(active) & 1) as usize;
@@ -187,9 +187,9 @@ impl Name {
             return false;
         }
         let generation = (active as u64) << 56;
-        // What stands behind a shorter name is cut off before anything is looked up.
+        // Bytes after the end of a shorter name are masked out before any lookup.
         let [mut a, mut b, mut c, mut d] = unsafe { read::<[u64; 4]>(self.at, 0) };
-        // From the longest stem down: what lies behind the stem is cut off for good.
+        // From the longest stem to the shortest: bytes after a stem are cleared and not needed again.
         macro_rules! try_stems {
             ($word:ident: $($at:literal)*) => { $(
                 let next = ($word >> (8 * ($at % 8))) as u8;

@@ -58,7 +58,7 @@ pub(crate) unsafe fn file(kind: u16, file: u64, detail: u32) {
     }
 }
 
-/// The same for a file whose type the verifier knows: one that nobody wants costs one helper call.
+/// The same for a file whose type the verifier knows: an unwanted file costs only one helper call.
 #[inline(always)]
 pub(crate) unsafe fn typed_file(kind: u16, file: *const u8, detail: u32) {
     unsafe {

@@ -1,4 +1,4 @@
-//! From a file to its path: up the dentries and mounts to the process's root, straight into the record.
+//! Builds the path of a file: walks up the dentries and mounts to the process's root, and writes into the record directly.
 
 use core::ffi::c_void;
 
@@ -11,7 +11,7 @@ use crate::{
     maps::control,
 };
 
-/// Steps at most: more than a path of [`PATH_MAX`] bytes has components, with room for mounts.
+/// Maximum number of steps: more than the components of a path of [`PATH_MAX`] bytes, with room for mounts.
 const STEPS: u32 = 4096;
 
 /// The state of a walk, which lives on the program's stack.
@@ -29,7 +29,7 @@ struct Walk {
     flags: u64,
 }
 
-/// Copies a name of `len` bytes behind the path and ends it with NUL.
+/// Appends a name of `len` bytes and a NUL to the path.
 ///
 /// `at` and `len` must have bounds that the verifier can add up: it does not know that one depends on the other.
 #[inline(always)]
@@ -43,9 +43,9 @@ unsafe fn put(walk: &mut Walk, at: u64, len: u64, name: u64) -> bool {
     }
 }
 
-/// Puts one name into a record of `SIZE` bytes; [`flag::PATH_TRUNCATED`] when it does not fit.
+/// Appends one name to the path in a record of `SIZE` bytes; returns [`flag::PATH_TRUNCATED`] if it does not fit.
 ///
-/// The cases are those in which the largest position and the largest length together fit.
+/// In each case, the largest position and the largest length together fit into the record.
 #[inline(always)]
 unsafe fn append<const SIZE: usize>(walk: &mut Walk, len: u64, name: u64) -> u16 {
     unsafe {
@@ -81,7 +81,7 @@ unsafe fn append<const SIZE: usize>(walk: &mut Walk, len: u64, name: u64) -> u16
     }
 }
 
-/// One step up; true when the walk has ended.
+/// Goes one step up; returns true if the walk has ended.
 #[inline(always)]
 unsafe fn step<const SIZE: usize>(walk: &mut Walk) -> bool {
     unsafe {
@@ -134,7 +134,7 @@ unsafe extern "C" fn step_large(_: u64, walk: *mut Walk) -> i64 {
     unsafe { step::<LARGE>(&mut *walk) as i64 }
 }
 
-/// Writes the path behind the header of a record of `SIZE` bytes; its length in bytes, and bits of [`flag`].
+/// Writes the path after the header of a record of `SIZE` bytes; returns its length in bytes, and bits of [`flag`].
 #[inline(always)]
 pub(crate) unsafe fn path<const SIZE: usize>(record: *mut u8, path: Path) -> (u64, u16) {
     unsafe {
@@ -149,8 +149,8 @@ pub(crate) unsafe fn path<const SIZE: usize>(record: *mut u8, path: Path) -> (u6
             root_dentry: load(fs, offset!(fs_root) + offset!(path_dentry)),
             root_mount: root_mnt - mnt,
             record,
-            // Up to 6.6 the verifier looks at one step only. If it knew these numbers, it would
-            // delete what the first step cannot reach.
+            // Up to 6.6, the verifier analyses only the first step of the loop. If it knew these values, it
+            // would remove code that the first step cannot reach.
             len: zero,
             flags: zero,
         };

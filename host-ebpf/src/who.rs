@@ -1,4 +1,4 @@
-//! Which process it is, and whether it is wanted.
+//! Identifies the process of an event, and decides whether it is wanted.
 
 use aya_ebpf::helpers::generated as helper;
 use crypto_tracer_common::{
@@ -44,14 +44,14 @@ unsafe extern "C" fn number(pid: u64) -> u32 {
     }
 }
 
-/// What can be told before the file's name is looked at, as far as that is cheap.
+/// A cheap check before the file name is read: false if the process is certainly not wanted.
 #[inline(always)]
 pub(crate) unsafe fn may_be_wanted() -> bool {
     unsafe { control!(check) != 0 || (may_be_its_process() && has_name()) }
 }
 
-/// The same for what becomes of processes, whatever their name: one that is not wanted now may take the name later, and
-/// its descendants may have it. These hooks are rare, and user space looks at the name anyway.
+/// The same for process events, without the name check: the process may take the wanted name later, or its descendants may
+/// have it. These hooks are called rarely, and user space checks the name as well.
 #[inline(always)]
 pub(crate) unsafe fn process_may_be_wanted() -> bool {
     unsafe { control!(check) != 0 || may_be_its_process() }
@@ -156,7 +156,7 @@ unsafe fn is_followed(task: *const u8, who: Who) -> bool {
     setting!(follow) != 0 && FAMILY.get_ptr(unsafe { key(task, who) }).is_some()
 }
 
-/// From now on, this process is wanted too.
+/// Adds the process to the followed ones.
 #[inline(always)]
 pub(crate) unsafe fn follow(task: *const u8, who: Who) {
     let key = unsafe { key(task, who) };
@@ -165,7 +165,7 @@ pub(crate) unsafe fn follow(task: *const u8, who: Who) {
     }
 }
 
-/// The process is gone.
+/// Removes the process from the followed ones.
 #[inline(always)]
 pub(crate) unsafe fn forget(task: *const u8, who: Who) {
     if setting!(follow) != 0 {

@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: what is written from the program itself: JSON Schema of all that it prints, and man pages.
+//! `cargo xtask docs`: generates the JSON Schemas of all output, and the man pages, from the program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use clap_mangen::Man;
 /// Options of `docs`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Change nothing: fail where a file is not what the program says
+    /// Change nothing: fail if a file does not match the program
     #[arg(long)]
     check: bool,
 }
@@ -19,31 +19,32 @@ pub(crate) struct Options {
 const SCHEMA: &str = "docs/schema";
 const MAN: &str = "docs/man";
 
-/// Carries out the command.
+/// Runs the command.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
-    let mut right = schemas()?;
-    right.extend(pages()?);
+    let mut expected = schemas()?;
+    expected.extend(pages()?);
     let mut wrong = Vec::new();
-    for (path, text) in &right {
+    for (path, text) in &expected {
         if fs::read_to_string(root.join(path)).ok().as_ref() != Some(text) {
             wrong.push(path.clone());
         }
     }
     for folder in [SCHEMA, MAN] {
-        let there = names(&root.join(folder)).into_iter().map(|name| Path::new(folder).join(name));
-        wrong.extend(there.filter(|path| !right.contains_key(path)));
+        let existing =
+            names(&root.join(folder)).into_iter().map(|name| Path::new(folder).join(name));
+        wrong.extend(existing.filter(|path| !expected.contains_key(path)));
     }
     if options.check {
         if wrong.is_empty() {
             return Ok(());
         }
         let wrong: Vec<_> = wrong.iter().map(|path| path.display().to_string()).collect();
-        bail!("not what the program says; run `cargo xtask docs`: {}", wrong.join(", "));
+        bail!("out of date; run `cargo xtask docs`: {}", wrong.join(", "));
     }
     for path in &wrong {
         let to = root.join(path);
         println!("{}", path.display());
-        match right.get(path) {
+        match expected.get(path) {
             Some(text) => {
                 let folder = to.parent().unwrap_or(root);
                 fs::create_dir_all(folder).and_then(|()| fs::write(&to, text))
@@ -85,13 +86,13 @@ fn page(command: &Command, pages: &mut BTreeMap<PathBuf, String>) -> Result<()> 
     let mut text = Vec::new();
     man.render(&mut text)?;
     let text = String::from_utf8(text).context("a page is text")?;
-    // What stands behind the help are examples, line by line.
+    // clap_mangen puts the examples, one per line, into a section EXTRA.
     let (before, after) = text
         .split_once(".SH EXTRA\nExamples:\n")
         .with_context(|| format!("{name} has no examples"))?;
     let end = after.find("\n.SH ").map_or(after.len(), |at| at + 1);
-    let (examples, behind) = after.split_at(end);
-    let text = format!("{before}.SH EXAMPLES\n.nf\n{examples}.fi\n{behind}");
+    let (examples, rest) = after.split_at(end);
+    let text = format!("{before}.SH EXAMPLES\n.nf\n{examples}.fi\n{rest}");
     pages.insert(Path::new(MAN).join(man.get_filename()), text);
     command
         .get_subcommands()

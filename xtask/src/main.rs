@@ -1,8 +1,8 @@
-//! Builds, checks and measures what plain cargo cannot. `cargo xtask --help` lists it.
+//! Builds, checks and measurements that plain cargo cannot do. `cargo xtask --help` lists them.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a tool for the terminal: what it prints is its result"
+    reason = "a terminal tool: its result is what it prints"
 )]
 
 mod artifacts;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Builds, checks and measures what plain cargo cannot.
+/// Builds, checks and measurements that plain cargo cannot do.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -31,25 +31,25 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Rebuild artifacts/ from source, or prove that it belongs to the sources.
+    /// Rebuild artifacts/ from source, or verify that it matches the sources.
     Artifacts(artifacts::Options),
-    /// Run clippy over what builds for its own target only: the BPF programs and the plugins.
+    /// Run clippy on the crates that build for their own targets only: the BPF programs and the plugins.
     Lint,
-    /// Write the JSON Schemas and the man pages, or prove that they are what the program says.
+    /// Write the JSON Schemas and the man pages, or verify that they match the program.
     Docs(docs::Options),
-    /// Check which test holds which sentence of the specification, and that each of these tests passed.
+    /// Check that each sentence of the specification has a test, and that each of these tests passed.
     Sentences(sentences::Options),
-    /// Change the code in small ways, and name the changes that no test notices. Takes hours.
+    /// Mutate the code, and list the mutations that no test detects. Takes hours.
     Mutate(mutate::Options),
-    /// Measure what the tracer costs and what it can take. Needs root.
+    /// Measure the overhead and the throughput of the tracer. Needs root.
     Bench(bench::Options),
     /// Run the capture tests on other kernels, under QEMU.
     Vm(vm::Options),
-    /// Build the plugin template and the example plugins as their authors do, and test them.
+    /// Build the plugin template and the example plugins with the tools of plugin authors, and test them.
     Plugins(plugins::Options),
-    /// Make the plugin contract's reference of its WIT, or prove that it belongs to it.
+    /// Generate the reference of the plugin contract from its WIT, or verify that it is up to date.
     Reference(reference::Options),
-    /// Make system calls in a loop, for the benchmark.
+    /// Repeat a system call, for the benchmark.
     #[command(hide = true)]
     Opener(opener::Options),
 }
@@ -78,8 +78,8 @@ fn main() -> ExitCode {
 
 /// The root of the workspace.
 ///
-/// Cargo says where the crate is that it runs; the path known while compiling is another one's where a target
-/// directory was copied.
+/// Cargo sets the path of the running crate. The path from compile time is wrong if the target directory was copied from
+/// another workspace.
 fn workspace() -> PathBuf {
     let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);

@@ -1,4 +1,4 @@
-//! `cargo xtask opener`: system calls in a loop, timed; what the benchmark and the kernel matrix trace.
+//! `cargo xtask opener`: repeats a system call and measures it. The benchmark and the kernel matrix trace this process.
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -16,38 +16,38 @@ use serde::{Deserialize, Serialize};
 /// Options of `opener`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What is repeated
+    /// The call to repeat
     #[arg(value_enum)]
     call: Call,
-    /// How often
+    /// Number of repetitions
     #[arg(long, default_value = "100000")]
     count: u64,
-    /// In how many parts it is timed
+    /// Number of batches that are timed separately
     #[arg(long, default_value = "50")]
     batches: u64,
-    /// At most so many a second
+    /// Maximum number of calls per second
     #[arg(long)]
     rate: Option<u32>,
-    /// On this processor only
+    /// Run on this processor only
     #[arg(long)]
     cpu: Option<usize>,
-    /// Begin when a line comes on standard input
+    /// Wait for a line on standard input before the first call
     #[arg(long)]
     wait: bool,
-    /// With `open`, `stat` and `mmap`: files, in turn
+    /// For `open`, `stat` and `mmap`: files, used in turn
     paths: Vec<PathBuf>,
 }
 
-/// A system call, or a pair.
+/// A system call, or a pair of calls.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Call {
     /// open and close
     Open,
-    /// getppid: a call that is no open
+    /// getppid: a call that opens no file
     Getppid,
-    /// stat: a call that takes a path and is no open
+    /// stat: a call that takes a path and opens no file
     Stat,
-    /// mmap and munmap of a file, to be executed
+    /// mmap and munmap of a file as executable
     Mmap,
     /// fork, exec and exit of /bin/true
     Spawn,
@@ -56,20 +56,20 @@ pub(crate) enum Call {
 /// Times for one repetition, in nanoseconds.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Times {
-    /// Processor time, median of the parts.
+    /// Processor time, median of the batches.
     pub(crate) cpu_ns: f64,
-    /// Processor time of the quickest part.
+    /// Processor time of the fastest batch.
     pub(crate) cpu_min_ns: f64,
-    /// Time by the clock for all.
+    /// Wall-clock time of all repetitions together, in seconds.
     pub(crate) total_seconds: f64,
 }
 
-/// Does it and prints the times as JSON.
+/// Runs the repetitions and prints the times as JSON.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(cpu) = options.cpu {
         let mut set = CpuSet::new();
         set.set(cpu);
-        rustix::thread::sched_setaffinity(None, &set).context("cannot stay on one processor")?;
+        rustix::thread::sched_setaffinity(None, &set).context("cannot set the CPU affinity")?;
     }
     if options.wait {
         std::io::stdin().lock().read_line(&mut String::new())?;
@@ -91,8 +91,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let total_seconds = start.elapsed().as_secs_f64();
     parts.sort_by(f64::total_cmp);
-    let cpu_ns = parts.get(parts.len() / 2).copied().context("nothing was timed")?;
-    let cpu_min_ns = parts.first().copied().context("nothing was timed")?;
+    let cpu_ns = parts.get(parts.len() / 2).copied().context("no batch was measured")?;
+    let cpu_min_ns = parts.first().copied().context("no batch was measured")?;
     println!("{}", serde_json::to_string(&Times { cpu_ns, cpu_min_ns, total_seconds })?);
     Ok(())
 }
@@ -120,17 +120,17 @@ fn once(options: &Options, at: u64) -> Result<()> {
 fn path(options: &Options, at: u64) -> Result<&Path> {
     let count = u64::try_from(options.paths.len())?;
     let turn = usize::try_from(at.checked_rem(count).unwrap_or_default())?;
-    options.paths.get(turn).map(PathBuf::as_path).context("it needs a path")
+    options.paths.get(turn).map(PathBuf::as_path).context("this call needs a path")
 }
 
-/// Maps the file's first page as code, and lets go of it. The file is opened once.
+/// Maps the file's first page as executable, and unmaps it. The file is opened once.
 fn map(path: &Path) -> Result<()> {
     static FILE: OnceLock<Option<std::fs::File>> = OnceLock::new();
     let file = FILE.get_or_init(|| std::fs::File::open(path).ok()).as_ref();
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     let size = rustix::param::page_size();
     let prot = ProtFlags::READ | ProtFlags::EXEC;
-    // SAFETY: a new mapping at a place that the kernel chooses; nobody reads or runs it, and it is gone at once.
+    // SAFETY: the kernel chooses the address of the new mapping. No code accesses it before it is unmapped.
     unsafe {
         let page = rustix::mm::mmap(ptr::null_mut(), size, prot, MapFlags::PRIVATE, file, 0)?;
         rustix::mm::munmap(page, size)?;
@@ -149,22 +149,22 @@ fn open(path: &Path) -> Result<()> {
 fn pace(start: Instant, done: u64, rate: u32) {
     let due = Duration::from_secs_f64(done as f64 / f64::from(rate));
     let ahead = due.saturating_sub(start.elapsed());
-    // A sleep costs 50 µs: several calls come together at high rates.
+    // A sleep costs 50 µs, so at high rates several calls run between two sleeps.
     if ahead > Duration::from_millis(1) {
         std::thread::sleep(ahead);
     }
 }
 
-/// Processor time of this thread, and with `spawn` of the children that ended.
+/// Processor time of this thread; for `spawn` also of the children that have ended.
 fn cpu_ns(call: Call) -> f64 {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     let own = now.tv_sec as f64 * 1e9 + now.tv_nsec as f64;
     if !matches!(call, Call::Spawn) {
         return own;
     }
-    // SAFETY: all zeros is a rusage, which the kernel then fills.
+    // SAFETY: all zeros is a valid rusage, which the kernel then fills.
     let mut used: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: one rusage to write to.
+    // SAFETY: the pointer is valid for writing one rusage.
     unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut used) };
     let ns = |time: libc::timeval| time.tv_sec as f64 * 1e9 + time.tv_usec as f64 * 1e3;
     own + ns(used.ru_utime) + ns(used.ru_stime)

@@ -1,4 +1,5 @@
-//! `cargo xtask plugins`: the template and the examples, built as their authors build them, then checked and tested.
+//! `cargo xtask plugins`: builds the template and the examples with the tools of plugin authors, then checks and tests
+//! them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,29 +16,29 @@ use crate::run::{capture, cargo, find_program, run};
 /// Options of `plugins`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// By `cargo component` too, which is installed where it is missing
+    /// Also build with `cargo component`, and install it if it is missing
     #[arg(long)]
     component: bool,
-    /// By the toolchain of a machine that cannot add targets, even where they can be added
+    /// Build as on a machine that cannot add targets, even if this one can
     #[arg(long, conflicts_with = "component")]
     without_target: bool,
 }
 
 const EXAMPLES: &str = "plugins/examples";
 const KINDS: [&str; 3] = ["classifier", "redactor", "filter"];
-/// What plain cargo builds a component for at once.
+/// The target for which plain cargo builds a component directly.
 const TARGET: &str = "wasm32-wasip2";
-/// What cargo component builds for.
+/// The target of `cargo component`.
 const COMPONENT_TARGET: &str = "wasm32-wasip1";
 const CARGO_COMPONENT: &str = "0.21.1";
 
-/// Carries out the command.
+/// Runs the command.
 pub(crate) fn run_all(root: &Path, options: &Options) -> Result<()> {
     let work = root.join("target/xtask/plugins");
     if work.exists() {
         fs::remove_dir_all(&work).with_context(|| format!("cannot empty {}", work.display()))?;
     }
-    fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
+    fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
     let templates = KINDS.iter().map(|kind| template(root, &work, kind));
     let mut workspaces = templates.collect::<Result<Vec<_>>>()?;
     workspaces.push(examples(root)?);
@@ -58,17 +59,17 @@ pub(crate) fn run_all(root: &Path, options: &Options) -> Result<()> {
 struct Workspace {
     root: PathBuf,
     crates: Vec<Crate>,
-    /// Whether its Cargo.lock is its own, and not one that has more in it.
+    /// Whether its Cargo.lock lists exactly its own dependencies.
     locked: bool,
 }
 
-/// A crate that becomes a plugin.
+/// A crate that builds to a plugin.
 struct Crate {
     name: String,
     folder: PathBuf,
 }
 
-/// As `plugin new` makes it, with the versions of the examples' dependencies: they are here already.
+/// The output of `plugin new`, with the dependency versions of the examples, which are already downloaded.
 fn template(root: &Path, work: &Path, kind: &str) -> Result<Workspace> {
     let name = format!("acme-{kind}");
     run(Command::new(program()).args(["plugin", "new", &name, "--kind", kind]).current_dir(work))?;
@@ -95,15 +96,15 @@ fn examples(root: &Path) -> Result<Workspace> {
     Ok(Workspace { root, crates, locked: true })
 }
 
-/// How components are made.
+/// How components are built.
 enum Way {
     Cargo,
     Component,
-    /// Core modules for another target, which become components here.
+    /// Builds core modules for another target, and encodes them as components.
     Encoded(Toolchain),
 }
 
-/// Plain cargo where its target is there or can be added, else what the machine has.
+/// Plain cargo if its target is installed or can be added, otherwise another toolchain of the machine.
 fn plain() -> Result<Way> {
     let added = if has(TARGET) { Ok(()) } else { add(TARGET) };
     added.map(|()| Way::Cargo).or_else(|error| {
@@ -112,40 +113,40 @@ fn plain() -> Result<Way> {
     })
 }
 
-/// Debian's toolchain, or whatever else can build for WebAssembly.
+/// Debian's toolchain, or another one that can build for WebAssembly.
 fn without_target() -> Result<Way> {
     let own = |tools: &Toolchain| tools.sysroot == Path::new("/usr");
     if !Toolchain::all(WASM).iter().any(own)
         && let Err(error) = install_debian_wasm()
     {
-        println!("Debian's compiler is not here: {error:#}");
+        println!("Debian's compiler is not available: {error:#}");
     }
     let all = Toolchain::all(WASM);
     let tools = all.iter().find(|tools| own(tools)).or_else(|| all.first()).cloned();
     let tools = tools.with_context(|| {
-        format!("nothing here builds plugins: `rustup target add {TARGET}` is the shortest way")
+        format!("no toolchain here can build plugins; run `rustup target add {TARGET}`")
     })?;
     let rustc = tools.versions.get("rustc").map_or("", String::as_str);
     let package = if own(&tools) { "Debian's " } else { "" };
-    let library = if tools.build_std { ", whose standard library is built too" } else { "" };
+    let library = if tools.build_std { ", which also builds the standard library" } else { "" };
     println!(
-        "built for {WASM} instead of {TARGET}, by {package}{} ({rustc}){library}; xtask makes the components",
+        "building for {WASM} instead of {TARGET}, with {package}{} ({rustc}){library}; xtask encodes the components",
         tools.rustc().display()
     );
     Ok(Way::Encoded(tools))
 }
 
-/// None where its target cannot be had: then it cannot build anything.
+/// `None` if its target cannot be installed: without it, cargo component cannot build.
 fn cargo_component() -> Result<Option<Way>> {
     let added = if has(COMPONENT_TARGET) { Ok(()) } else { add(COMPONENT_TARGET) };
     if let Err(error) = added {
         println!(
-            "{COMPONENT_TARGET} cannot be added here, so nothing is built by cargo component: {error:#}"
+            "{COMPONENT_TARGET} cannot be added here, so the build with cargo component is skipped: {error:#}"
         );
         return Ok(None);
     }
     if find_program("cargo-component").is_none() {
-        // Not optimised: that takes longer than all that it does here.
+        // A debug build: the optimised build takes longer than all of its work here.
         let package = ["--version", CARGO_COMPONENT, "--locked", "--debug"];
         let mut install = Command::new(cargo());
         install.args(["install", "cargo-component"]).args(package);
@@ -157,7 +158,7 @@ fn cargo_component() -> Result<Option<Way>> {
 }
 
 fn component_command() -> Result<Command> {
-    let program = find_program("cargo-component").context("there is no cargo-component")?;
+    let program = find_program("cargo-component").context("cargo-component is not installed")?;
     let mut command = Command::new(program);
     command.arg("component");
     Ok(command)
@@ -170,14 +171,14 @@ fn has(target: &str) -> bool {
 }
 
 fn add(target: &str) -> Result<()> {
-    let rustup = find_program("rustup").context("there is no rustup")?;
+    let rustup = find_program("rustup").context("rustup is not installed")?;
     run(Command::new(rustup).args(["target", "add", target]))
 }
 
 impl Way {
     /// The folder with the components.
     fn build(&self, root: &Path, work: &Path, workspace: &Workspace) -> Result<PathBuf> {
-        // One for all, the tests' too: the crates that they share are compiled once.
+        // Shared by all workspaces and the tests, so that common crates are compiled once.
         let target = root.join("target/authoring");
         let (mut command, triple) = match self {
             Way::Encoded(tools) => return encode(tools, &target, work, workspace),
@@ -190,7 +191,7 @@ impl Way {
         }
         run(command.env("CARGO_TARGET_DIR", &target))?;
         if matches!(self, Way::Component) {
-            // Nobody reads them.
+            // Unused: the plugins generate their bindings with a macro.
             let bindings = workspace.crates.iter().map(|it| it.folder.join("src/bindings.rs"));
             bindings.for_each(|path| drop(fs::remove_file(path)));
         }
@@ -200,16 +201,16 @@ impl Way {
 
 fn encode(tools: &Toolchain, target: &Path, work: &Path, workspace: &Workspace) -> Result<PathBuf> {
     if !workspace.locked {
-        // Takes out of the lock what this one does not need.
+        // Removes unused packages from Cargo.lock.
         let metadata = ["metadata", "--format-version", "1"];
         capture(Command::new(cargo()).args(metadata).current_dir(&workspace.root))?;
     }
     let place = Place { sources: &workspace.root, target };
     let packages: Vec<&str> = workspace.crates.iter().map(|it| it.name.as_str()).collect();
-    // The same flags for all: the standard library is compiled once.
+    // All workspaces use the same flags, so that the standard library is compiled once.
     let built = build::compile_as_is(&place, tools, "release", &packages, &[], &[])?;
     let folder = work.join("components");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for it in &workspace.crates {
         let component = build::component(&built.join(it.file_name()))?;
         let path = folder.join(it.file_name());
@@ -223,7 +224,7 @@ impl Crate {
         PathBuf::from(self.name.replace('-', "_")).with_extension("wasm")
     }
 
-    /// Would it load, does it answer its cases, does it bear odd questions?
+    /// Checks that the plugin loads, passes its cases, and handles unusual inputs.
     fn try_out(&self, built: &Path) -> Result<()> {
         let file = built.join(self.file_name());
         let cases = self.folder.join("cases.json");

@@ -1,4 +1,4 @@
-//! `cargo xtask reference`: the plugin contract's reference, from the comments in the WIT.
+//! `cargo xtask reference`: generates the reference of the plugin contract from the comments in the WIT.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,7 +13,7 @@ use wit_parser::{
 /// Options of `reference`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Change nothing: fail when the page does not belong to the contract
+    /// Change nothing: fail if the page does not match the contract
     #[arg(long)]
     check: bool,
 }
@@ -21,24 +21,24 @@ pub(crate) struct Options {
 const CONTRACT: &str = "wit/plugin.wit";
 const PAGE: &str = "docs/plugin-contract.md";
 
-/// Writes the page, or compares it.
+/// Writes the page, or compares it with the contract.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let wit = fs::read_to_string(root.join(CONTRACT)).context(CONTRACT)?;
     let made = reference(&wit).context(CONTRACT)?;
     let page = root.join(PAGE);
     if options.check {
         if fs::read_to_string(&page).context(PAGE)? != made {
-            bail!("{PAGE} does not belong to {CONTRACT}: `cargo xtask reference` makes it anew");
+            bail!("{PAGE} does not match {CONTRACT}; run `cargo xtask reference`");
         }
         return Ok(());
     }
     fs::write(&page, made).context(PAGE)
 }
 
-/// The page: Markdown.
+/// The page, in Markdown.
 ///
 /// # Errors
-/// The contract is no WIT, or uses something that this does not know how to show.
+/// The contract is not valid WIT, or uses a construct that this generator does not support.
 pub(crate) fn reference(wit: &str) -> Result<String> {
     let mut resolve = Resolve::default();
     let id = resolve.push_str(CONTRACT, wit)?;
@@ -47,10 +47,10 @@ pub(crate) fn reference(wit: &str) -> Result<String> {
     let mut page = Page { resolve: &resolve, out: String::new() };
     page.line(&format!("# The plugin contract, version {version}"));
     page.line(&format!(
-        "<!-- `cargo xtask reference` makes this page of {CONTRACT}: change that. -->"
+        "<!-- `cargo xtask reference` generates this page from {CONTRACT}: edit that file. -->"
     ));
     page.docs(&package.docs, "");
-    page.line("[The author's guide](plugins.md) tells how to write a plugin.");
+    page.line("[The author's guide](plugins.md) describes how to write a plugin.");
     for interface in package.interfaces.values() {
         page.interface(resolve.interfaces.get(*interface).context("no interface")?)?;
     }
@@ -67,7 +67,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// A paragraph.
+    /// Adds a paragraph.
     fn line(&mut self, text: &str) {
         self.out.push_str(text);
         self.out.push_str("\n\n");
@@ -99,7 +99,7 @@ impl Page<'_> {
 
     fn definition(&mut self, name: &str, id: TypeId, interface: &Interface) -> Result<()> {
         let ty = self.resolve.types.get(id).context("no type")?;
-        // What another interface defines is described there.
+        // A type of another interface is described there.
         if matches!(ty.kind, TypeDefKind::Type(_)) {
             return Ok(());
         }
@@ -132,7 +132,7 @@ impl Page<'_> {
                     self.item(&format!("{}: {ty}", field.name), &field.docs);
                 }
             }
-            other => bail!("a {} has no form here yet", other.as_str()),
+            other => bail!("a {} is not supported yet", other.as_str()),
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Page<'_> {
             Type::U64 => "u64".to_owned(),
             Type::String => "string".to_owned(),
             Type::Id(id) => self.named(*id)?,
-            other => bail!("{other:?} has no form here yet"),
+            other => bail!("{other:?} is not supported yet"),
         })
     }
 
@@ -188,7 +188,7 @@ impl Page<'_> {
                 let types: Result<Vec<String>> = it.types.iter().map(|ty| self.ty(ty)).collect();
                 format!("tuple<{}>", types?.join(", "))
             }
-            other => bail!("a {} has no form here yet", other.as_str()),
+            other => bail!("a {} is not supported yet", other.as_str()),
         })
     }
 
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_comment_of_the_contract_is_on_the_page() {
+    fn the_page_contains_every_comment_of_the_contract() {
         let wit = fs::read_to_string(crate::workspace().join(CONTRACT)).unwrap();
         let page = reference(&wit).unwrap();
         for line in wit.lines().filter_map(|line| line.trim().strip_prefix("///")) {
@@ -225,12 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn the_page_belongs_to_the_contract() {
+    fn the_page_is_up_to_date() {
         run(&crate::workspace(), &Options { check: true }).unwrap();
     }
 
     #[test]
-    fn what_is_no_contract_is_refused() {
+    fn invalid_wit_is_refused() {
         assert!(reference("interface").is_err());
         assert!(reference("package a:b;").is_err());
     }

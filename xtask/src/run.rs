@@ -1,4 +1,4 @@
-//! Runs other programs, and says which.
+//! Runs other programs, and prints their command lines.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The command as one would type it, without its environment.
+/// The command as a shell command line, without its environment.
 pub(crate) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
@@ -21,7 +21,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Runs a command with our own output; it fails when the command does.
+/// Runs a command that inherits standard output and error; fails if the command fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     eprintln!("$ {}", shown(command));
     let status = command
@@ -34,7 +34,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What a command prints, without the white space around it; its standard error is part of a failure's message.
+/// The standard output of a command, trimmed. If the command fails, the error contains its standard error.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -45,11 +45,11 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
         bail!("`{}` ended with {}: {why}", shown(command), output.status);
     }
     let text = String::from_utf8(output.stdout)
-        .with_context(|| format!("`{}` printed no UTF-8", shown(command)))?;
+        .with_context(|| format!("the output of `{}` is not UTF-8", shown(command)))?;
     Ok(text.trim().to_owned())
 }
 
-/// Where a program is, in `PATH` or in cargo's own folder.
+/// Finds a program in `PATH` or in cargo's own folder.
 pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -58,7 +58,7 @@ pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Cargo's folder.
+/// Cargo's home folder.
 pub(crate) fn cargo_home() -> PathBuf {
     std::env::var_os("CARGO_HOME").map(PathBuf::from).unwrap_or_else(|| {
         let home = std::env::var_os("HOME").unwrap_or_default();
@@ -66,7 +66,7 @@ pub(crate) fn cargo_home() -> PathBuf {
     })
 }
 
-/// The cargo that runs us.
+/// The cargo that runs this program.
 pub(crate) fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }

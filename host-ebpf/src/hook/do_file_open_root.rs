@@ -1,4 +1,4 @@
-//! Opens that begin at a file of their own: open_by_handle_at.
+//! Opens relative to a given root path: open_by_handle_at.
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 

@@ -1,13 +1,13 @@
-//! Opens by path, seen as the kernel's own function for them returns.
+//! Opens by path, captured when the kernel's `do_filp_open` returns.
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use crypto_tracer_common::record::kind;
 
 use crate::{fixed::offset, kernel::read, send, who};
 
-/// `__FMODE_EXEC`: execve opens its image.
+/// `__FMODE_EXEC`: execve opens its executable.
 const EXEC: u32 = 0x20;
-/// From here on, a pointer is an error number.
+/// Pointers from this value on are error numbers.
 const FIRST_ERROR: u64 = -4095_i64 as u64;
 
 /// `struct file *do_filp_open(int dfd, struct filename *pathname, const struct open_flags *op)`
@@ -17,7 +17,7 @@ pub(crate) fn do_filp_open(ctx: FExitContext) -> i32 {
     0
 }
 
-/// What an open by `op` gave.
+/// Handles the result of an open with the flags `op`.
 #[inline(always)]
 pub(crate) unsafe fn opened(file: *const u8, op: u64) {
     unsafe {

@@ -1,5 +1,5 @@
-//! Opens, seen by the security hook that every one of them passes. Only O_DIRECT, a lease, the driver or an integrity
-//! policy can still refuse them afterwards.
+//! Opens, captured by the security hook that every open passes. After the hook, only O_DIRECT, a lease, the driver or an
+//! integrity policy can still refuse the open.
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use crypto_tracer_common::record::kind;
@@ -10,18 +10,18 @@ use crate::{
     send, who,
 };
 
-/// `__FMODE_EXEC`: execve opens its image.
+/// `__FMODE_EXEC`: execve opens its executable.
 const EXEC: u32 = 0x20;
-/// `FMODE_NONOTIFY` among the flags: overlayfs opens its inner file, up to 6.13.
+/// `FMODE_NONOTIFY` in the flags: overlayfs opens its inner file (kernels up to 6.13).
 const NO_NOTIFY: u32 = 0x400_0000;
-/// `MNT_NS_INTERNAL`, `ERR_PTR(-EINVAL)`: a private mount, such as that by which overlayfs reaches its layers.
+/// `MNT_NS_INTERNAL`, `ERR_PTR(-EINVAL)`: a private mount, such as those through which overlayfs accesses its layers.
 const INTERNAL: i64 = -22;
-/// `SB_KERNMOUNT`: the kernel's own file system, such as that of memfd; it has no other mounts.
+/// `SB_KERNMOUNT`: a file system internal to the kernel, such as that of memfd; it has no other mounts.
 const KERNEL_MOUNT: u64 = 1 << 22;
 
 #[lsm(hook = "file_open")]
 pub(crate) fn file_open(ctx: LsmContext) -> i32 {
-    // What another program has refused is no open.
+    // If another program has refused the open, there is no open to report.
     let result: i32 = ctx.arg(1);
     if result == 0 {
         unsafe { try_open(ctx.arg(0)) };

@@ -1,4 +1,4 @@
-//! Opens that a process asks for through io_uring: no system call of theirs ends.
+//! Opens through io_uring, which do not end with the return of an open system call.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crypto_tracer_common::{fixed::ABSENT, loss, record::kind};
@@ -27,7 +27,7 @@ unsafe fn try_complete(request: u64) {
             return;
         }
         let result: i32 = read(request, offset!(kiocb_res));
-        // A file that went into a slot of the ring has no descriptor.
+        // A file in a slot of the ring (a direct descriptor) has no file descriptor.
         let slot: u32 = read(request, offset!(kiocb_file_slot));
         if result < 0 || slot != 0 || !who::may_be_wanted() {
             return;

@@ -1,4 +1,4 @@
-//! Library loads, seen by the security hook of every mapping. The mapping itself can still fail afterwards.
+//! Library loads, captured by the security hook of every mapping. After the hook, the mapping can still fail.
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use crypto_tracer_common::record::kind;

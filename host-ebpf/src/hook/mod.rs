@@ -1,4 +1,4 @@
-//! The hooks, one a file.
+//! The hooks, one per file.
 
 mod do_file_open_root;
 mod do_filp_open;

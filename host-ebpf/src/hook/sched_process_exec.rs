@@ -1,4 +1,4 @@
-//! A process executes another program: at this moment its new memory holds the arguments, complete.
+//! Execs. At this tracepoint, the new memory of the process holds the complete arguments.
 
 use core::ffi::c_void;
 
@@ -27,7 +27,7 @@ const LARGE_PATH: u64 = PATH_MAX as u64;
 const LARGE_ARGS: u64 = ARGS_MAX as u64;
 const _: () = assert!(HEADER + (MEDIUM_PATH + MEDIUM_ARGS) as usize <= MEDIUM);
 
-/// Where the new program's arguments are in its memory.
+/// The address and size of the arguments in the memory of the new program.
 #[derive(Clone, Copy)]
 struct Arguments {
     at: u64,
@@ -59,7 +59,7 @@ unsafe fn try_exec() {
     }
 }
 
-/// False when it does not fit and a larger record could hold it.
+/// Returns false if the record is too small and a larger one could hold the data.
 #[inline(always)]
 unsafe fn try_size<const SIZE: usize>(path: Path, arguments: Arguments, who: Who) -> bool {
     unsafe {

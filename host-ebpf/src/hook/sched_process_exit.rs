@@ -1,4 +1,4 @@
-//! A process ended: told once, when its last thread ends.
+//! Process exits, reported once, when the last thread ends.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crypto_tracer_common::{
@@ -36,8 +36,9 @@ pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Two threads that end together may both find that none is alive: only the insert decides which one tells it. A table
-/// that has no room at the moment decides nothing: told twice is better than not told.
+/// Whether this thread reports the exit. If two threads end at the same time, both may find no live thread; the insert
+/// into the table decides which one reports. If the insert fails for lack of room, the thread reports: a duplicate is
+/// better than a missing exit.
 #[inline(always)]
 unsafe fn is_last() -> bool {
     unsafe {
@@ -75,14 +76,14 @@ unsafe fn try_exit() {
     }
 }
 
-/// The status as `wait` gives it.
+/// The status as `wait` returns it.
 #[inline(always)]
 unsafe fn status() -> u32 {
     unsafe {
         let task = current();
         let signal: *const u8 = load(task, offset!(task_signal));
         let leader: *const u8 = load(task, offset!(task_group_leader));
-        // Both are read before one is chosen: the 6.1 verifier refuses one read by either of two pointers.
+        // Reads both values before it selects one: the 6.1 verifier refuses a load through one of two possible pointers.
         let group: u32 = load(signal, offset!(signal_group_exit_code));
         let own: u32 = load(leader, offset!(task_exit_code));
         if load::<u32>(signal, offset!(signal_flags)) & GROUP_EXIT != 0 { group } else { own }

@@ -1,4 +1,4 @@
-//! A process was made. The child has not run yet.
+//! Forks. The child has not run yet.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crypto_tracer_common::{

@@ -1,4 +1,4 @@
-//! Opens and library loads by the end of their system call. It runs at the end of every system call there is.
+//! Opens and library loads, captured when their system call returns. The program runs on the return of every system call.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crypto_tracer_common::{fixed::kinds, loss, record::kind};
@@ -12,15 +12,15 @@ use crate::{
 
 /// `TS_COMPAT`: this is a 32-bit system call.
 const COMPAT: u32 = 2;
-/// The bit that marks a system call of the x32 ABI; its numbers are those of x86-64 otherwise.
+/// The bit that marks a system call of the x32 ABI. Without this bit, its number is that of x86-64.
 const X32: u32 = 0x4000_0000;
-/// What creat(2) stands for: `O_CREAT | O_WRONLY | O_TRUNC`.
+/// The flags of creat(2): `O_CREAT | O_WRONLY | O_TRUNC`.
 const CREAT_FLAGS: u64 = 0o1101;
 const PROT_EXEC: u64 = 4;
 const MAP_ANONYMOUS: u64 = 0x20;
 const MAX_ERRNO: i64 = 4095;
 
-/// What is needed to know about a system call.
+/// The arguments of a relevant system call.
 enum Call {
     Open { flags: u64 },
     Map { prot: u64, flags: u64, fd: u64 },
@@ -61,7 +61,7 @@ unsafe fn opened(fd: u32, flags: u32) {
     unsafe {
         let file = file_of(fd);
         if file == 0 {
-            // Another thread was faster to close it than the kernel to return.
+            // Another thread closed the descriptor before the system call returned.
             lost_quietly(loss::FILE_GONE);
         } else {
             send::file(kind::FILE_OPEN, file, flags);
@@ -69,7 +69,7 @@ unsafe fn opened(fd: u32, flags: u32) {
     }
 }
 
-/// The system calls of x86-64: arguments in di, si, dx, r10, r8.
+/// System calls of x86-64, with arguments in di, si, dx, r10, r8.
 #[inline(always)]
 unsafe fn call_64(regs: *const u8, number: u32) -> Option<Call> {
     unsafe {
@@ -89,7 +89,7 @@ unsafe fn call_64(regs: *const u8, number: u32) -> Option<Call> {
     }
 }
 
-/// The system calls of i386: arguments in bx, cx, dx, si, di.
+/// System calls of i386, with arguments in bx, cx, dx, si, di.
 #[inline(always)]
 unsafe fn call_32(regs: *const u8, number: u32) -> Option<Call> {
     unsafe {

@@ -1,4 +1,4 @@
-//! Library loads, seen as the kernel's own function for mappings returns.
+//! Library loads, captured when the kernel's `vm_mmap_pgoff` returns.
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use crypto_tracer_common::record::kind;
@@ -6,7 +6,7 @@ use crypto_tracer_common::record::kind;
 use crate::{send, who};
 
 const PROT_EXEC: u64 = 4;
-/// From here on, an address is an error number.
+/// Addresses from this value on are error numbers.
 const FIRST_ERROR: u64 = -4095_i64 as u64;
 
 /// `unsigned long vm_mmap_pgoff(struct file *file, unsigned long addr, unsigned long len, unsigned long prot,

@@ -1,7 +1,7 @@
-//! Compiles BPF object and plugins.
+//! Compiles the BPF object and the plugins.
 //!
-//! The bytes depend on the sources and the tools alone: every path that a compiler could write down is replaced, and
-//! what the environment would add is taken away.
+//! The output depends only on the sources and the tools: paths that a compiler could record are remapped, and environment
+//! variables that affect the build are removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::toolchain::{BPF, Toolchain, WASM};
 use crate::run::{cargo_home, run};
 
-/// Where crates are compiled, and into what.
+/// The folders of a build.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     /// The workspace with the sources.
@@ -21,7 +21,7 @@ pub(crate) struct Place<'a> {
     pub(crate) target: &'a Path,
 }
 
-/// Builds workspace members; the folder with what came of it.
+/// Builds workspace members; returns the folder with the results.
 pub(crate) fn compile(
     place: &Place<'_>,
     tools: &Toolchain,
@@ -30,7 +30,7 @@ pub(crate) fn compile(
     features: &[&str],
     flags: &[&str],
 ) -> Result<PathBuf> {
-    // Where crates are unpacked is known once they are there.
+    // The folders to remap exist only after the crates are fetched.
     let fetch = ["fetch", "--locked", "--target", tools.target];
     run(clean(tools)?.args(fetch).current_dir(place.sources))?;
     let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
@@ -38,7 +38,7 @@ pub(crate) fn compile(
     compile_as_is(place, tools, profile, packages, features, &all)
 }
 
-/// As [`compile`], for what is not kept: paths of this machine may be in it.
+/// Like [`compile`], but without remapping: the results may contain paths of this machine, so they are not committed.
 pub(crate) fn compile_as_is(
     place: &Place<'_>,
     tools: &Toolchain,
@@ -54,12 +54,12 @@ pub(crate) fn compile_as_is(
     Ok(place.target.join(tools.target).join(profile))
 }
 
-/// Runs clippy over workspace members; a warning is an error.
+/// Runs clippy on workspace members; a warning is an error.
 pub(crate) fn clippy(place: &Place<'_>, tools: &Toolchain, packages: &[&str]) -> Result<()> {
     run(cargo(place, tools, "clippy", packages)?.args(["--", "-D", "warnings"]))
 }
 
-/// A cargo command over workspace members.
+/// A cargo command for workspace members.
 fn cargo(place: &Place<'_>, tools: &Toolchain, verb: &str, packages: &[&str]) -> Result<Command> {
     let mut command = clean(tools)?;
     command.current_dir(place.sources);
@@ -77,7 +77,7 @@ fn cargo(place: &Place<'_>, tools: &Toolchain, verb: &str, packages: &[&str]) ->
     Ok(command)
 }
 
-/// Cargo without what our own cargo, or the caller, put into the environment.
+/// Cargo without the environment variables that the outer cargo or the caller set.
 fn clean(tools: &Toolchain) -> Result<Command> {
     let mut command = Command::new(tools.cargo());
     for (name, _) in std::env::vars_os() {
@@ -90,9 +90,9 @@ fn clean(tools: &Toolchain) -> Result<Command> {
             command.env_remove(&name);
         }
     }
-    // Unstable features for BPF and for building the standard library, also with a stable compiler.
+    // BPF and build-std need unstable features; this allows them with a stable compiler.
     command.env("RUSTC", tools.rustc()).env("RUSTC_BOOTSTRAP", "1");
-    // The linker, and the parts of the toolchain that cargo looks for by name.
+    // Cargo finds the linker and parts of the toolchain by name.
     let linker = tools.linker.as_deref().and_then(Path::parent);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = [Some(tools.sysroot.join("bin")), linker.map(Path::to_path_buf)];
@@ -101,11 +101,11 @@ fn clean(tools: &Toolchain) -> Result<Command> {
     Ok(command)
 }
 
-/// Replaces the folders of this machine by names that are the same everywhere.
+/// Compiler flags that replace folders of this machine with fixed names.
 fn remaps(sources: &Path, sysroot: &Path) -> Result<Vec<String>> {
     let mut pairs = vec![(sources.to_path_buf(), "/crypto-tracer".to_owned())];
     let registry = cargo_home().join("registry/src");
-    // The folder's name has the registry's address in it, so a mirror's is another one.
+    // The folder's name contains the registry's address, so it differs for a mirror.
     let unpacked =
         fs::read_dir(&registry).with_context(|| format!("cannot list {}", registry.display()))?;
     for entry in unpacked {
@@ -123,22 +123,23 @@ fn remaps(sources: &Path, sysroot: &Path) -> Result<Vec<String>> {
     Ok(flags)
 }
 
-/// Takes the DWARF out of an object. `.BTF` and `.BTF.ext` stay: the kernel needs them to load the programs, and to
-/// show source lines in its verifier's log.
+/// Removes DWARF from an object. `.BTF` and `.BTF.ext` remain: the kernel needs them to load the programs and to print
+/// source lines in the verifier log.
 pub(crate) fn strip(tools: &Toolchain, from: &Path, to: &Path) -> Result<()> {
     let program = tools.strip.as_ref().context("no llvm-strip")?;
     if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
     }
     run(Command::new(program).args(["--strip-debug", "-o"]).arg(to).arg(from))
 }
 
-/// Makes a component of a core module.
+/// Encodes a core module as a component.
 pub(crate) fn component(core: &Path) -> Result<Vec<u8>> {
     let module = fs::read(core).with_context(|| format!("cannot read {}", core.display()))?;
     wit_component::ComponentEncoder::default()
         .validate(true)
         .module(&module)
         .and_then(|encoder| encoder.encode())
-        .with_context(|| format!("{} is no plugin", core.display()))
+        .with_context(|| format!("{} is not a plugin", core.display()))
 }

@@ -1,8 +1,9 @@
-//! `artifacts --check`: do the sources and what is committed belong together?
+//! `artifacts --check`: verifies that the committed artifacts match the sources.
 //!
-//! Three proofs, each stronger: the hashes of sources and artifacts are those of the manifest; the plugins compiled
-//! ahead of time are what this workspace's wasmtime makes of them; a build from a copy of the sources in another
-//! folder gives the same bytes.
+//! Three checks, each stronger than the one before:
+//! 1. The hashes of sources and artifacts are those in the manifest.
+//! 2. This workspace's wasmtime compiles the plugins to the same precompiled files.
+//! 3. A build from a copy of the sources in another folder produces the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +17,7 @@ use super::manifest::{Artifact, Manifest, differences};
 use super::toolchain::{BPF, Toolchain, Versions, WASM, commands};
 use super::{Options, STEPS, build_all, compare, describe, precompile, source_hashes};
 
-/// Carries out `--check`.
+/// Runs `--check`.
 pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
     let manifest = Manifest::read(root)?;
     let mut wrong = sources(root, &manifest)?;
@@ -24,13 +25,13 @@ pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
     wrong.extend(ahead_of_time(root)?);
     if !wrong.is_empty() {
         bail!(
-            "artifacts/ and the sources do not belong together; `cargo xtask artifacts` rebuilds it:\n  {}",
+            "artifacts/ does not match the sources; run `cargo xtask artifacts`:\n  {}",
             wrong.join("\n  ")
         );
     }
-    println!("hashes: {} artifacts and their sources are as recorded", manifest.artifacts.len());
+    println!("hashes: {} artifacts and their sources match the manifest", manifest.artifacts.len());
     if options.no_rebuild {
-        println!("rebuild: not asked for");
+        println!("rebuild: skipped");
         return Ok(());
     }
     let Some((bpf, wasm)) = tools(&manifest, options.rebuild)? else { return Ok(()) };
@@ -42,7 +43,7 @@ pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
     verdict(root, &stage, &manifest, &bpf.versions, &wasm.versions)
 }
 
-/// Sources that are not those that the artifacts were built from.
+/// Sources that differ from those that the artifacts were built from.
 fn sources(root: &Path, manifest: &Manifest) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for (step, now) in STEPS.into_iter().zip(source_hashes(root)?) {
@@ -53,7 +54,7 @@ fn sources(root: &Path, manifest: &Manifest) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-/// Artifacts that are not those that were built.
+/// Artifacts that differ from the manifest.
 fn files(root: &Path, manifest: &Manifest) -> Result<Vec<String>> {
     let frozen = frozen(root)?;
     let built = GUESTS.iter().flat_map(|guest| [Some(guest.component), guest.precompiled]);
@@ -67,14 +68,14 @@ fn files(root: &Path, manifest: &Manifest) -> Result<Vec<String>> {
     for (path, recorded) in &manifest.artifacts {
         match Artifact::of(root, path, &recorded.build) {
             Ok(now) if now == *recorded => {}
-            Ok(_) => wrong.push(format!("{path}: not the file that was built")),
+            Ok(_) => wrong.push(format!("{path}: differs from the file that was built")),
             Err(error) => wrong.push(format!("{error:#}")),
         }
     }
     Ok(wrong)
 }
 
-/// Plugins that this workspace's engine compiles to other bytes.
+/// Plugins that this workspace's engine compiles to different bytes.
 fn ahead_of_time(root: &Path) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for guest in &GUESTS {
@@ -82,13 +83,16 @@ fn ahead_of_time(root: &Path) -> Result<Vec<String>> {
         let read =
             |path: &str| fs::read(root.join(path)).with_context(|| format!("cannot read {path}"));
         if precompile(&read(guest.component)?)? != read(path)? {
-            wrong.push(format!("{path}: the engine makes something else of {}", guest.component));
+            wrong.push(format!(
+                "{path}: the engine compiles {} to different bytes",
+                guest.component
+            ));
         }
     }
     Ok(wrong)
 }
 
-/// The compilers for a rebuild. None, after saying so, when they are not here and nobody insists.
+/// The compilers for a rebuild. Without `insist`, prints a message and returns `None` if one is missing.
 fn tools(manifest: &Manifest, insist: bool) -> Result<Option<(Toolchain, Toolchain)>> {
     let mut found = Vec::new();
     for (step, target) in [("bpf", BPF), ("plugins", WASM)] {
@@ -99,7 +103,7 @@ fn tools(manifest: &Manifest, insist: bool) -> Result<Option<(Toolchain, Toolcha
             Toolchain::find(target, recorded)
         };
         let Some(tools) = tools else {
-            println!("rebuild: NOT DONE, no compiler for {target}; {}", commands(target));
+            println!("rebuild: SKIPPED, no compiler for {target}; {}", commands(target));
             return Ok(None);
         };
         found.push(tools);
@@ -108,7 +112,7 @@ fn tools(manifest: &Manifest, insist: bool) -> Result<Option<(Toolchain, Toolcha
     Ok(found.next().zip(found.next()))
 }
 
-/// Compares what was rebuilt with what is committed.
+/// Compares the rebuilt files with the committed ones.
 fn verdict(
     root: &Path,
     stage: &Path,
@@ -120,30 +124,32 @@ fn verdict(
     for (path, recorded) in manifest.artifacts.iter().filter(|(_, file)| file.build != FROZEN) {
         let rebuilt = Artifact::of(stage, path, &recorded.build)?;
         if rebuilt == *recorded {
-            println!("rebuild: {path}: the same bytes");
+            println!("rebuild: {path}: identical");
             continue;
         }
-        // Made of the component, so it follows the plugins' compiler.
+        // A precompiled plugin depends on the compiler of its component.
         let (step, here) = if recorded.build == "bpf" { ("bpf", bpf) } else { ("plugins", wasm) };
         let old = manifest.tools(step).context("the manifest names no tools")?;
         if old == here {
-            wrong.push(format!("{path}: the same tools make other bytes of the sources"));
+            wrong.push(format!("{path}: the same tools build different bytes from the sources"));
             continue;
         }
-        println!("rebuild: {path}: OTHER TOOLS, SO OTHER BYTES; compared by what it offers only");
+        println!(
+            "rebuild: {path}: DIFFERENT TOOLS, SO DIFFERENT BYTES; only the interface to the host is compared"
+        );
         for line in differences(old, here) {
             println!("  {line}");
         }
         wrong.extend(compare::offers(&root.join(path), &stage.join(path))?);
     }
     if !wrong.is_empty() {
-        bail!("artifacts/ is not what the sources give:\n  {}", wrong.join("\n  "));
+        bail!("artifacts/ does not match a build of the sources:\n  {}", wrong.join("\n  "));
     }
     println!("rebuild: done, in {}", stage.display());
     Ok(())
 }
 
-/// A copy of the sources in a folder of another name, removed when done.
+/// A copy of the sources in another folder, removed on drop.
 struct Copy(PathBuf);
 
 impl Copy {

@@ -1,4 +1,4 @@
-//! Compares two builds by other compilers: not the bytes, but what each offers to the host.
+//! Compares two builds of different compilers: not the bytes, but the interface to the host.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,14 +10,14 @@ use wit_component::{DecodedWasm, WitPrinter};
 
 use super::manifest::differences;
 
-/// Differences between the committed file and the rebuilt one, a line each.
+/// Differences between the committed file and the rebuilt one, one line each.
 pub(super) fn offers(committed: &Path, rebuilt: &Path) -> Result<Vec<String>> {
     let describe = |path: &Path| -> Result<BTreeMap<String, String>> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("o") => of_object(&bytes),
             Some("wasm") => of_component(&bytes),
-            // Compiled ahead of time from the component, which is compared, by the engine of this workspace.
+            // A precompiled plugin: this workspace's engine compiled it from the component, which is compared itself.
             _ => Ok(BTreeMap::new()),
         }
         .with_context(|| path.display().to_string())
@@ -27,7 +27,7 @@ pub(super) fn offers(committed: &Path, rebuilt: &Path) -> Result<Vec<String>> {
     Ok(differences(&old, &new).into_iter().map(|line| format!("{name}: {line}")).collect())
 }
 
-/// Programs with the sections that say where they attach, maps, and the licence.
+/// Programs with their sections, which define the attach points, then maps and the licence.
 fn of_object(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
     let file = object::File::parse(bytes)?;
     let mut offers = BTreeMap::new();
@@ -41,15 +41,15 @@ fn of_object(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
         offers.insert("license".into(), format!("{:?}", section.data()?));
     }
     if offers.is_empty() {
-        bail!("neither programs nor maps");
+        bail!("the object has no programs and no maps");
     }
     Ok(offers)
 }
 
-/// The contract that a component was built for, as text.
+/// The contract of a component, as text.
 fn of_component(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
     let DecodedWasm::Component(resolve, world) = wit_component::decode(bytes)? else {
-        bail!("no component");
+        bail!("not a component");
     };
     let package = resolve
         .worlds

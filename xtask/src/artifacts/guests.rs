@@ -15,7 +15,7 @@ pub(super) struct Guest {
     pub(super) package: &'static str,
     pub(super) folder: &'static str,
     pub(super) component: &'static str,
-    /// Where it goes compiled ahead of time, if it does.
+    /// The path of the precompiled plugin, if there is one.
     pub(super) precompiled: Option<&'static str>,
 }
 
@@ -40,13 +40,13 @@ pub(super) const GUESTS: [Guest; 3] = [
     },
 ];
 
-/// What the manifest calls plugins of a released contract: they are kept as they were built, for they must load for
-/// ever.
+/// The manifest's name for plugins of a released contract. They are never rebuilt: the program must load the original files
+/// for ever.
 pub(super) const FROZEN: &str = "frozen";
-/// Where they are, in a folder for each version of the contract.
+/// The folder of frozen plugins, with a subfolder for each version of the contract.
 const FROZEN_FOLDER: &str = "tests/fixtures/plugins";
 
-/// One that is built once, while its version is new, and never again.
+/// A frozen plugin that is built once, before its contract version is released.
 struct Once {
     package: &'static str,
     features: &'static [&'static str],
@@ -66,7 +66,7 @@ const ONCE: [Once; 2] = [
     },
 ];
 
-/// Members that become plugins, for the lints.
+/// Workspace members that build to plugins, for the lints.
 pub(super) fn packages() -> Vec<&'static str> {
     let mut all: Vec<_> = GUESTS.iter().map(|guest| guest.package).collect();
     all.extend(ONCE.iter().map(|once| once.package));
@@ -74,7 +74,7 @@ pub(super) fn packages() -> Vec<&'static str> {
     all
 }
 
-/// Builds those that are kept for ever and not there yet.
+/// Builds frozen plugins that do not exist yet.
 pub(super) fn build_missing(place: &Place<'_>, tools: &Toolchain) -> Result<()> {
     for once in &ONCE {
         let path = place.sources.join(once.component);
@@ -88,7 +88,7 @@ pub(super) fn build_missing(place: &Place<'_>, tools: &Toolchain) -> Result<()> 
     Ok(())
 }
 
-/// The paths of those that are kept for ever.
+/// The paths of the frozen plugins.
 pub(super) fn frozen(root: &Path) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     let folder = root.join(FROZEN_FOLDER);
@@ -110,13 +110,13 @@ pub(super) fn frozen(root: &Path) -> Result<Vec<String>> {
     Ok(paths)
 }
 
-/// Fails where one that is kept for ever is another one now.
+/// Fails if a frozen plugin has changed.
 pub(super) fn unchanged(recorded: &Manifest, now: &Manifest) -> Result<()> {
     for (path, artifact) in &recorded.artifacts {
         if artifact.build == FROZEN && now.artifacts.get(path) != Some(artifact) {
             bail!(
-                "{path} is kept as it was built: `git checkout {path}` brings it back; while its version of the \
-                 contract is not released, take its entry out of artifacts/manifest.json instead"
+                "{path} is frozen but has changed: `git checkout {path}` restores it; if its version of the contract \
+                 is not released yet, remove its entry from artifacts/manifest.json instead"
             );
         }
     }

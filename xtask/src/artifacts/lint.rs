@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: clippy for the members that build for their own targets only.
+//! `cargo xtask lint`: runs clippy on the workspace members that build for their own targets only.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `artifacts/manifest.json`: from which sources and with which tools the artifacts were built.
+//! `artifacts/manifest.json`: the sources and tools that the artifacts were built from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sources::sha256;
 
-/// Where it is, relative to the workspace.
+/// The path, relative to the workspace.
 pub(crate) const PATH: &str = "artifacts/manifest.json";
 
 /// The whole file.
@@ -17,14 +17,14 @@ pub(crate) const PATH: &str = "artifacts/manifest.json";
 pub(crate) struct Manifest {
     /// Each step of the build, by name.
     pub(crate) builds: BTreeMap<String, Build>,
-    /// Each file that came of it, by its path in the workspace.
+    /// Each built file, by its path in the workspace.
     pub(crate) artifacts: BTreeMap<String, Artifact>,
 }
 
 /// One step of the build.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Build {
-    /// Versions, as the tools tell them.
+    /// The tools' own version strings.
     pub(crate) tools: BTreeMap<String, String>,
     /// SHA-256 of each source.
     pub(crate) sources: BTreeMap<String, String>,
@@ -33,7 +33,7 @@ pub(crate) struct Build {
 /// One file.
 #[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Artifact {
-    /// The step that made it.
+    /// The step that built it.
     pub(crate) build: String,
     /// Its size in bytes.
     pub(crate) bytes: u64,
@@ -54,23 +54,23 @@ impl Manifest {
     /// Reads the workspace's manifest.
     pub(crate) fn read(root: &Path) -> Result<Manifest> {
         let text = fs::read_to_string(root.join(PATH))
-            .with_context(|| format!("cannot read {PATH}; `cargo xtask artifacts` makes it"))?;
+            .with_context(|| format!("cannot read {PATH}; `cargo xtask artifacts` creates it"))?;
         serde_json::from_str(&text).context(PATH)
     }
 
-    /// Writes it.
+    /// Writes the manifest.
     pub(crate) fn write(&self, root: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         fs::write(root.join(PATH), text).with_context(|| format!("cannot write {PATH}"))
     }
 
-    /// The tools of one step; none when it was never built.
+    /// The tools of one step; `None` if it was never built.
     pub(crate) fn tools(&self, build: &str) -> Option<&BTreeMap<String, String>> {
         self.builds.get(build).map(|build| &build.tools)
     }
 }
 
-/// How two maps differ, a line for each key.
+/// The differences between two maps, one line per key.
 pub(crate) fn differences<V: PartialEq>(
     old: &BTreeMap<String, V>,
     new: &BTreeMap<String, V>,
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_name_what_changed_came_and_went() {
+    fn differences_list_changed_removed_and_new_keys() {
         let map = |pairs: &[(&str, u32)]| -> BTreeMap<String, u32> {
             pairs.iter().map(|&(key, value)| (key.to_owned(), value)).collect()
         };

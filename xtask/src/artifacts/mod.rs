@@ -1,4 +1,5 @@
-//! `cargo xtask artifacts`: builds what plain cargo cannot, and proves that what is committed belongs to the sources.
+//! `cargo xtask artifacts`: builds the files that plain cargo cannot build, and verifies that the committed files match the
+//! sources.
 
 pub(crate) mod build;
 mod check;
@@ -24,10 +25,10 @@ use toolchain::{BPF, Toolchain, Versions, WASM};
 /// Options of `artifacts`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Change nothing: fail when sources and artifacts do not belong together. Rebuilds where the tools are here
+    /// Change nothing: fail if the artifacts do not match the sources. Rebuilds them if the tools are installed
     #[arg(long)]
     check: bool,
-    /// With --check: rebuild in any case, and install the tools for it
+    /// With --check: always rebuild, and install the tools if necessary
     #[arg(long, requires = "check", conflicts_with = "no_rebuild")]
     rebuild: bool,
     /// With --check: compare hashes only
@@ -35,13 +36,13 @@ pub(crate) struct Options {
     no_rebuild: bool,
 }
 
-/// The BPF object, in the workspace.
+/// The BPF object, relative to the workspace.
 const BPF_OBJECT: &str = "artifacts/crypto-tracer.bpf.o";
 
-/// The steps of the build, as the manifest calls them.
+/// The steps of the build, by their names in the manifest.
 const STEPS: [&str; 3] = ["bpf", "plugins", "precompiled"];
 
-/// Carries out the command.
+/// Runs the command.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     if options.check {
         return check::run(root, options);
@@ -83,12 +84,12 @@ fn build_all(place: &Place<'_>, bpf: &Toolchain, wasm: &Toolchain, stage: &Path)
     Ok(())
 }
 
-/// Compiles a component ahead of time, with the engine that the program has.
+/// Compiles a component ahead of time, with the program's engine.
 fn precompile(component: &[u8]) -> Result<Vec<u8>> {
     crypto_tracer::plugin::precompile(component).map_err(anyhow::Error::msg)
 }
 
-/// What is in `stage`, and what it was made of.
+/// The manifest of the files in `stage` and their sources.
 fn describe(root: &Path, stage: &Path, bpf: &Versions, wasm: &Versions) -> Result<Manifest> {
     let mut manifest = Manifest::default();
     let tools = [bpf.clone(), wasm.clone(), Versions::new()];
@@ -131,7 +132,7 @@ fn source_hashes(root: &Path) -> Result<[BTreeMap<String, String>; 3]> {
     let mut plugins = plugins.hashes(root)?;
     let encoder = sources::locked_version(root, "xtask", "wit-component")?;
     plugins.insert("Cargo.lock: wit-component's version".into(), encoder);
-    // What is compiled ahead of time is compiled again by every check, so the engine's settings need no hash.
+    // Every check compiles the plugins again, so the engine's settings need no hash.
     let engine = sources::locked_version(root, "crypto-tracer", "wasmtime")?;
     let precompiled = BTreeMap::from([("Cargo.lock: wasmtime's version".into(), engine)]);
     Ok([bpf.hashes(root)?, plugins, precompiled])
@@ -144,7 +145,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
     }
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,5 +1,5 @@
-//! What goes into an artifact: source files, the locked versions of the crates, and the part of the root manifest
-//! that a build reads. Each is known by its SHA-256.
+//! The inputs of an artifact: source files, the locked versions of the crates, and the part of the root manifest that a
+//! build reads. Each input is identified by its SHA-256.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,10 +13,10 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What one build reads.
+/// The inputs of one build.
 #[derive(Debug)]
 pub(crate) struct Inputs<'a> {
-    /// Folders and files, relative to the workspace. Of a folder every `.rs`, `.toml` and `.wit` file counts.
+    /// Folders and files, relative to the workspace. A folder stands for all its `.rs`, `.toml` and `.wit` files.
     pub(crate) paths: Vec<&'a str>,
     /// The workspace members that are built.
     pub(crate) packages: Vec<&'a str>,
@@ -25,7 +25,7 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    /// The hash of every input. Keys are paths, or say which part of a file it is.
+    /// The hash of every input. A key is a path, or names a part of a file.
     pub(crate) fn hashes(&self, root: &Path) -> Result<BTreeMap<String, String>> {
         let mut hashes = BTreeMap::new();
         for path in &self.paths {
@@ -62,7 +62,7 @@ fn add(root: &Path, path: &Path, hashes: &mut BTreeMap<String, String>) -> Resul
     Ok(())
 }
 
-/// The versions that Cargo.lock holds.
+/// The packages in Cargo.lock.
 struct Locked(Vec<Package>);
 
 #[derive(serde::Deserialize)]
@@ -74,7 +74,7 @@ struct Package {
     dependencies: Vec<String>,
 }
 
-/// Some packages and all that they need.
+/// Some packages and all their dependencies.
 struct Closure {
     names: BTreeSet<String>,
     lines: BTreeSet<String>,
@@ -91,7 +91,8 @@ impl Locked {
         Ok(Locked(file.package))
     }
 
-    /// A dependency is written `name` where that is enough, else `name version`.
+    /// The packages and their dependencies. Cargo.lock writes a dependency as `name`, or `name version` if the name is
+    /// ambiguous.
     fn closure(&self, packages: &[&str]) -> Closure {
         let mut todo: Vec<String> = packages.iter().map(|&name| name.to_owned()).collect();
         let mut closure = Closure { names: BTreeSet::new(), lines: BTreeSet::new() };
@@ -112,7 +113,7 @@ impl Locked {
     }
 }
 
-/// What the root manifest says about these crates and this profile.
+/// The parts of the root manifest that concern these crates and this profile.
 fn settings(root: &Path, profile: &str, names: &BTreeSet<String>) -> Result<String> {
     let text = fs::read_to_string(root.join("Cargo.toml")).context("cannot read Cargo.toml")?;
     let manifest: toml::Table = toml::from_str(&text).context("Cargo.toml")?;
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hashed_changes_with_each_input() {
+    fn the_hash_changes_with_each_input() {
         let dir = std::env::temp_dir().join(format!("xtask-sources-{}", std::process::id()));
         let write = |path: &str, text: &str| {
             let path = dir.join(path);

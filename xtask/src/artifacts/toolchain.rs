@@ -1,4 +1,4 @@
-//! Finds compilers that can build for a target, and tells or installs what is missing.
+//! Finds compilers that can build for a target, and lists or installs missing tools.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,25 +14,25 @@ pub(crate) const BPF: &str = "bpfel-unknown-none";
 /// The target of the plugins.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
-/// The bpf-linker that is installed when there is none.
+/// The version of bpf-linker to install if there is none.
 const LINKER_VERSION: &str = "0.13.0";
-/// Where Debian has the LLVM that this bpf-linker is built with.
+/// The folder of the LLVM in Debian that this bpf-linker is built with.
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
-/// Versions as the tools tell them, by name.
+/// The tools' own version strings, by tool name.
 pub(crate) type Versions = BTreeMap<String, String>;
 
 /// A compiler that can build for one target.
 #[derive(Clone, Debug)]
 pub(crate) struct Toolchain {
     pub(crate) sysroot: PathBuf,
-    /// Which target it is for.
+    /// The target.
     pub(crate) target: &'static str,
-    /// Whether the standard library has to be compiled too.
+    /// Whether the standard library must be compiled as well.
     pub(crate) build_std: bool,
-    /// What it consists of; equal tools make equal bytes.
+    /// The versions of its tools; equal tools produce equal bytes.
     pub(crate) versions: Versions,
-    /// bpf-linker for BPF; for WebAssembly wasm-ld where the compiler brings none.
+    /// bpf-linker for BPF; for WebAssembly wasm-ld, if the compiler does not include a linker.
     pub(crate) linker: Option<PathBuf>,
     /// llvm-strip; only for BPF.
     pub(crate) strip: Option<PathBuf>,
@@ -47,12 +47,12 @@ impl Toolchain {
         self.sysroot.join("bin/rustc")
     }
 
-    /// All of this machine that can build for the target.
+    /// All toolchains of this machine that can build for the target.
     pub(crate) fn all(target: &'static str) -> Vec<Toolchain> {
         sysroots().into_iter().filter_map(|sysroot| probe(sysroot, target)).collect()
     }
 
-    /// Looks for the one with the `recorded` versions, then for any.
+    /// The toolchain with the `recorded` versions if it is installed, otherwise any.
     pub(crate) fn find(target: &'static str, recorded: Option<&Versions>) -> Option<Toolchain> {
         let mut usable = Self::all(target);
         let exact = usable.iter().position(|found| Some(&found.versions) == recorded);
@@ -65,7 +65,7 @@ impl Toolchain {
         }
     }
 
-    /// As [`Toolchain::find`], but installs what is missing, the recorded version where that is possible.
+    /// Like [`Toolchain::find`], but installs missing tools, in the recorded version if possible.
     pub(crate) fn find_or_install(
         target: &'static str,
         recorded: Option<&Versions>,
@@ -84,7 +84,7 @@ impl Toolchain {
     }
 }
 
-/// Every Rust installation of this machine: the one that cargo uses here, rustup's, the distribution's.
+/// Every Rust installation of this machine: the one that cargo uses here, those of rustup, and the distribution's.
 fn sysroots() -> Vec<PathBuf> {
     let mut roots = Vec::new();
     if let Ok(root) = capture(Command::new("rustc").args(["--print", "sysroot"])) {
@@ -140,7 +140,7 @@ fn probe(sysroot: PathBuf, target: &'static str) -> Option<Toolchain> {
     Some(Toolchain { sysroot, target, build_std: !has_std, versions, linker, strip })
 }
 
-/// Edition 2024 and the stable features that the workspace uses.
+/// Whether the compiler has edition 2024 and the stable features that the workspace uses.
 fn rustc_is_new(version: &str) -> bool {
     let number = version.split(' ').nth(1).unwrap_or_default();
     let minor = number.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
@@ -151,32 +151,33 @@ fn version(program: &Path) -> Option<String> {
     program.is_file().then(|| capture(Command::new(program).arg("--version")).ok())?
 }
 
-/// rustup's compilers bring their own, Debian's does not.
+/// Whether the compiler includes a linker: rustup's compilers do, Debian's does not.
 fn brings_linker(sysroot: &Path) -> bool {
     let hosts = fs::read_dir(sysroot.join("lib/rustlib"));
     hosts.into_iter().flatten().flatten().any(|host| host.path().join("bin/rust-lld").is_file())
 }
 
-/// By this very name: the compiler takes its options from it.
+/// The linker for WebAssembly. It must have this name, because rustc derives the linker's options from the name.
 fn wasm_ld() -> Option<PathBuf> {
     let own = Path::new(LLVM_PREFIX).join("bin/wasm-ld");
     if own.is_file() { Some(own) } else { find_program("wasm-ld") }
 }
 
-/// The one that belongs to bpf-linker's LLVM, else any.
+/// The one of bpf-linker's LLVM if it is installed, otherwise any.
 fn llvm_strip() -> Option<PathBuf> {
     let own = Path::new(LLVM_PREFIX).join("bin/llvm-strip");
     if own.is_file() { Some(own) } else { find_program("llvm-strip") }
 }
 
-/// bpf-linker does not tell its LLVM. Debian's is built against the shared library that these tools use too.
+/// The version of LLVM. bpf-linker does not print it, but on Debian it is built against the shared library that llvm-strip
+/// uses as well.
 fn llvm_version(strip: &Path) -> Option<String> {
     let text = capture(Command::new(strip).arg("--version")).ok()?;
     let line = text.lines().find(|line| line.contains("version"))?;
     Some(line.rsplit(' ').next()?.to_owned())
 }
 
-/// What one would type.
+/// The commands that install the tools for a target.
 pub(crate) fn commands(target: &str) -> String {
     let plugins = format!("  rustup target add {WASM}");
     let bpf = format!(
@@ -185,7 +186,7 @@ pub(crate) fn commands(target: &str) -> String {
         DEBIAN_BPF.join(" "),
         LINKER_COMMAND.replace("{version}", LINKER_VERSION).replace("{prefix}", LLVM_PREFIX),
     );
-    format!("what it needs:\n{}", if target == BPF { bpf } else { plugins })
+    format!("to install the tools:\n{}", if target == BPF { bpf } else { plugins })
 }
 
 const DEBIAN_BPF: [&str; 7] = [
@@ -200,7 +201,7 @@ const DEBIAN_BPF: [&str; 7] = [
 const LINKER_COMMAND: &str = "LLVM_PREFIX={prefix} cargo install bpf-linker --version {version} --locked \
      --no-default-features --features llvm-22";
 
-/// What builds plugins where rustup cannot add a target.
+/// Packages that build plugins where rustup cannot add a target.
 const DEBIAN_WASM: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
 
 /// Installs Debian's compiler for WebAssembly.
@@ -209,34 +210,34 @@ pub(crate) fn install_debian_wasm() -> Result<()> {
         .with_context(|| format!("`apt-get install -y {}`, as root", DEBIAN_WASM.join(" ")))
 }
 
-/// Installs what is missing for a target.
+/// Installs the missing tools for a target.
 pub(crate) fn install(target: &'static str, recorded: Option<&Versions>) -> Result<()> {
     if target == WASM { install_wasm(recorded) } else { install_bpf() }
         .with_context(|| commands(target))
 }
 
-/// rustup keeps versions side by side and needs no privilege, so the recorded one comes first.
+/// Tries the recorded version first: rustup keeps versions side by side and needs no privileges.
 fn install_wasm(recorded: Option<&Versions>) -> Result<()> {
-    let rustup = find_program("rustup").context("there is no rustup")?;
+    let rustup = find_program("rustup").context("rustup is not installed")?;
     let exact = recorded.and_then(|r| r.get("rustc")).and_then(|line| line.split(' ').nth(1));
     if let Some(exact) = exact {
         let mut command = Command::new(&rustup);
         command.args(["toolchain", "install", exact, "--profile", "minimal", "--target", WASM]);
         match run(&mut command) {
             Ok(()) => return Ok(()),
-            Err(error) => eprintln!("{error:#}: taking the compiler that is here"),
+            Err(error) => eprintln!("{error:#}: using the installed compiler"),
         }
     }
     run(Command::new(&rustup).args(["target", "add", WASM]))
 }
 
-/// Debian's packages: they change the machine, so only as root.
+/// Installs Debian packages; needs root.
 fn debian(packages: &[&str]) -> Result<()> {
     if capture(Command::new("id").arg("-u"))? != "0" {
-        bail!("only root installs packages");
+        bail!("only root can install packages");
     }
     if find_program("apt-get").is_none() {
-        bail!("there is no apt-get");
+        bail!("apt-get is not installed");
     }
     run(Command::new("apt-get").arg("update"))?;
     run(Command::new("apt-get")

@@ -1,4 +1,4 @@
-//! What is measured.
+//! The cases of the benchmark.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use crate::run::{capture, find_program};
 
 type Case = fn(&Bench) -> Result<Vec<Row>>;
 
-/// All of them, in order.
+/// All cases, in order.
 pub(super) const ALL: [(&str, Case); 15] = [
     ("dropped", dropped),
     ("getppid", getppid),
@@ -34,7 +34,7 @@ pub(super) const ALL: [(&str, Case); 15] = [
     ("snapshot", super::endings::snapshot),
 ];
 
-/// Pairs of times without and with a tracer: the median ratio, and the median nanoseconds of each.
+/// Result of paired measurements without and with a tracer: the median ratio, and both median times in nanoseconds.
 struct Pairs {
     ratio: f64,
     without_ns: f64,
@@ -86,7 +86,7 @@ fn traced(bench: &Bench, call: &str, count: u64, path: Option<&Path>) -> Result<
 fn dropped(bench: &Bench) -> Result<Vec<Row>> {
     let file = bench.file("plain.txt")?;
     let pairs = traced(bench, "open", 100_000, Some(&file))?;
-    let row = Row::new("open+close of a file nobody asked for", pairs.ratio, "× untraced");
+    let row = Row::new("open+close of a file outside the interest", pairs.ratio, "× untraced");
     Ok(vec![row.at_most(1.15).detail(pairs.detail())])
 }
 
@@ -95,7 +95,7 @@ fn getppid(bench: &Bench) -> Result<Vec<Row>> {
     let cost = pairs.with_ns - pairs.without_ns;
     Ok(vec![
         Row::new("getppid", pairs.ratio, "× untraced").detail(pairs.detail()),
-        Row::new("a system call that is no open", cost, "ns more")
+        Row::new("a system call that opens no file", cost, "ns more")
             .at_most(90.0)
             .detail(pairs.detail()),
     ])
@@ -111,7 +111,7 @@ fn mmap(bench: &Bench) -> Result<Vec<Row>> {
     let file = bench.file("plain.txt")?;
     fs::write(&file, [0; 4096])?;
     let pairs = traced(bench, "mmap", 100_000, Some(&file))?;
-    let row = Row::new("mmap+munmap of code that is no library", pairs.ratio, "× untraced");
+    let row = Row::new("mmap+munmap of code, not a library", pairs.ratio, "× untraced");
     Ok(vec![row.detail(pairs.detail())])
 }
 
@@ -127,10 +127,10 @@ fn matching(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![row.at_most(1.5).detail(pairs.detail())])
 }
 
-/// What the tracer is compared with.
+/// The same call traced by bpftrace, for comparison.
 fn bpftrace(bench: &Bench) -> Result<Vec<Row>> {
     if find_program("bpftrace").is_none() {
-        eprintln!("bpftrace is not installed: not compared");
+        eprintln!("bpftrace is not installed: the comparison is skipped");
         return Ok(Vec::new());
     }
     let file = bench.file("matching.key")?;
@@ -145,7 +145,7 @@ fn bpftrace(bench: &Bench) -> Result<Vec<Row>> {
             .spawn()?;
         let mut output = BufReader::new(child.stdout.take().context("a pipe")?);
         let mut line = String::new();
-        // `Attaching 1 probe...`, then lines as soon as anything is opened.
+        // The first line is `Attaching 1 probe...`; then each open prints a line.
         output.read_line(&mut line)?;
         ensure!(line.contains("Attach"), "bpftrace says {line:?}");
         fs::read(&file)?;
@@ -166,13 +166,13 @@ fn bpftrace(bench: &Bench) -> Result<Vec<Row>> {
             Ok(vec![row.detail(pairs.detail())])
         }
         Err(error) => {
-            eprintln!("bpftrace does not run here: {error:#}");
+            eprintln!("bpftrace does not run here, so the comparison is skipped: {error:#}");
             Ok(Vec::new())
         }
     }
 }
 
-/// Waits until the output holds the exits of these processes: what they did is behind them.
+/// Waits until the output contains the exits of these processes: all their events stand before that.
 fn wait_for_exits(out: &Path, pids: &[u32]) {
     crypto_tracer_tests::until("the openers' exits", || {
         let text = fs::read(out).unwrap_or_default();
@@ -188,7 +188,7 @@ fn wait_for_exits(out: &Path, pids: &[u32]) {
     });
 }
 
-/// Openers on all processors as fast as they can, every event through the whole line into a file.
+/// Openers run at full speed on all processors. Every event passes the whole pipeline into a file.
 fn flat_out(bench: &Bench) -> Result<Vec<Row>> {
     let file = bench.file("flat-out.key")?;
     let out = bench.file("out.json")?;
@@ -232,7 +232,7 @@ fn flat_out(bench: &Bench) -> Result<Vec<Row>> {
     ])
 }
 
-/// The number of `file_open` lines once no more come, and when the last one came.
+/// The number of `file_open` lines once the output stops growing, and the time of the last write.
 fn settled(out: &Path) -> Result<(u64, Instant)> {
     let mut last = (0, Instant::now());
     loop {
@@ -252,7 +252,7 @@ fn settled(out: &Path) -> Result<(u64, Instant)> {
     Ok((u64::try_from(opens.count())?, last.1))
 }
 
-/// From starting the program to its first event, while something matches every millisecond.
+/// Time from the start of the program to its first event, while a matching open occurs every millisecond.
 fn start(bench: &Bench) -> Result<Vec<Row>> {
     let site = bench.root.join("tests/fixtures/plugins/site-classifier.wasm");
     let site = site.to_str().context("a path that is text")?;
@@ -285,7 +285,7 @@ fn start(bench: &Bench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// 5 000 events a second: processor time, and how late a line is.
+/// Processor time and latency at 5 000 events per second.
 fn paced(bench: &Bench) -> Result<Vec<Row>> {
     const RATE: u64 = 5000;
     let seconds = bench.count(10);
@@ -315,7 +315,7 @@ fn paced(bench: &Bench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// From the moment in the kernel to the line in a pipe.
+/// Latency from the event in the kernel to the line in a pipe.
 fn latency(bench: &Bench, file: &Path, rate: &str, count: &str) -> Result<Vec<Row>> {
     let mut opener = bench.opener(&["open", "--rate", rate, "--count", count], &[file])?;
     let pid = opener.pid().to_string();
@@ -390,7 +390,7 @@ fn memory(bench: &Bench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What `host/examples/plugin_costs.rs` prints.
+/// One figure that `host/examples/plugin_costs.rs` prints.
 #[derive(serde::Deserialize)]
 struct Figure {
     what: String,
@@ -400,12 +400,12 @@ struct Figure {
     detail: String,
 }
 
-/// Loads, calls, failures and memory of plugins, without a kernel.
+/// Cost of loading, calls, failures and memory of plugins, without BPF programs.
 fn plugins(bench: &Bench) -> Result<Vec<Row>> {
     let folder = bench.program.parent().context("a program is in a folder")?;
     let costs = folder.join("examples/plugin_costs");
     if !costs.exists() {
-        eprintln!("{} is not built: not measured", costs.display());
+        eprintln!("{} is not built: the case is skipped", costs.display());
         return Ok(Vec::new());
     }
     let text = capture(Command::new(&costs).arg(bench.root.join("tests/fixtures/plugins")))?;

@@ -1,4 +1,4 @@
-//! How long a run takes to end once it is asked to, and what a look at many processes takes.
+//! Measures the shutdown time of a run, and the time of a snapshot of many processes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,16 +12,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Row;
 use super::run::{Bench, median};
 
-/// Milliseconds that the contract gives.
+/// Documented limit of the shutdown time, in milliseconds.
 const MOST_MS: f64 = 100.0;
-/// More than a run can last: the tracer ends before the opener.
+/// More opens than a run can last: the tracer always ends before the opener.
 const ENDLESS: &str = "100000000";
-/// Opens that fill a pipe, the writer's buffer and the ring.
+/// Number of opens that fills a pipe, the writer's buffer and the ring.
 const ENOUGH: &str = "400000";
-/// Processes that a snapshot looks at.
+/// Number of processes for the snapshot.
 const MANY: usize = 1000;
 
-/// A tracer that is ready, with its output where nobody else reads it.
+/// Starts a tracer, and waits until it is ready. `to` is the output file; `-` is a pipe that is not read.
 fn ready(bench: &Bench, options: &[&str], to: &Path) -> Result<Child> {
     let mut command = bench.command(options);
     if to == Path::new("-") {
@@ -35,12 +35,12 @@ fn ready(bench: &Bench, options: &[&str], to: &Path) -> Result<Child> {
     let mut line = String::new();
     said.read_line(&mut line)?;
     ensure!(line.contains("ready"), "the tracer says {line:?}");
-    // Its last words have to go somewhere.
+    // Standard error must be drained, otherwise the final messages could block the tracer.
     std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
     Ok(child)
 }
 
-/// Milliseconds until the process has ended.
+/// Waits for the process to end; returns the milliseconds since `since`.
 fn end(mut child: Child, since: Instant, codes: &[i32]) -> Result<f64> {
     let status = child.wait()?;
     let ms = since.elapsed().as_secs_f64() * 1e3;
@@ -61,7 +61,7 @@ fn idle(bench: &Bench) -> Result<f64> {
     end(child, since, &[0])
 }
 
-/// Everything that an opener does as fast as it can goes into a file. `signal`: None: the duration ends it.
+/// Shutdown time under full load, with output to a file. Without a `signal`, `--duration` ends the run.
 fn loaded(bench: &Bench, signal: Option<Signal>) -> Result<f64> {
     let (key, out) = (bench.file("endings.key")?, bench.file("out.json")?);
     let mut opener = bench.opener(&["open", "--count", ENDLESS], &[&key])?;
@@ -84,7 +84,7 @@ fn loaded(bench: &Bench, signal: Option<Signal>) -> Result<f64> {
     Ok(ms)
 }
 
-/// Nobody reads: it cannot deliver what it holds, says so, and ends.
+/// Shutdown time while no process reads the output: the tracer reports the events that it could not write.
 fn unread(bench: &Bench) -> Result<f64> {
     let key = bench.file("endings.key")?;
     let opener = bench.opener(&["open", "--count", ENOUGH], &[&key])?;
@@ -95,14 +95,14 @@ fn unread(bench: &Bench) -> Result<f64> {
     end(child, since, &[1])
 }
 
-/// From the wish to end to the end.
+/// Time from the shutdown request to the end of the process.
 pub(super) fn endings(bench: &Bench) -> Result<Vec<Row>> {
     let ways: [(&str, &dyn Fn() -> Result<f64>); 5] = [
         ("SIGTERM to the end, idle", &|| idle(bench)),
         ("SIGTERM to the end, flat-out", &|| loaded(bench, Some(Signal::TERM))),
         ("SIGINT to the end, flat-out", &|| loaded(bench, Some(Signal::INT))),
         ("--duration to the end, flat-out", &|| loaded(bench, None)),
-        ("SIGTERM to the end, nobody reads", &|| unread(bench)),
+        ("SIGTERM to the end, output not read", &|| unread(bench)),
     ];
     let mut rows = Vec::new();
     for (what, way) in ways {
@@ -114,7 +114,7 @@ pub(super) fn endings(bench: &Bench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Many processes that hold a key, until this is dropped.
+/// Many processes that have a key file open; ended on drop.
 struct Many(Child);
 
 impl Many {
@@ -134,13 +134,13 @@ impl Many {
 
 impl Drop for Many {
     fn drop(&mut self) {
-        // The shell ends them when its input ends.
+        // The shell kills the processes when its standard input is closed.
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 }
 
-/// A snapshot of many processes.
+/// Time of a snapshot of many processes.
 pub(super) fn snapshot(bench: &Bench) -> Result<Vec<Row>> {
     let (key, out) = (bench.file("many.key")?, bench.file("snapshot.json")?);
     let _many = Many::start(&key)?;
@@ -152,7 +152,7 @@ pub(super) fn snapshot(bench: &Bench) -> Result<Vec<Row>> {
         times.push(begun.elapsed());
         ensure!(status.success(), "snapshot ended with {status}");
         let held = fs::read_to_string(&out)?.matches("/many.key").count();
-        ensure!(held >= MANY, "only {held} processes hold it");
+        ensure!(held >= MANY, "only {held} processes have the key open");
     }
     let seconds = times.iter().map(Duration::as_secs_f64).collect();
     Ok(vec![Row::new("snapshot of 1 000 processes", median(seconds)?, "s").at_most(0.5)])

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: what the tracer costs and what it can take.
+//! `cargo xtask bench`: measures the overhead and the throughput of the tracer.
 //!
-//! Every ratio is the median over interleaved pairs (without, with, without, with …) of one run on one machine: other
-//! machines have other nanoseconds. The opener keeps to one processor, the tracer to another where there are two.
+//! Every ratio is the median over interleaved pairs (without, with, without, with …) of one run on one machine, because
+//! absolute times differ between machines. Opener and tracer run on one processor each, if the machine has two.
 
 mod cases;
 mod endings;
@@ -20,39 +20,39 @@ use run::Bench;
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// A program that is built already; else the release profile is built
+    /// Measure this program instead of building the release profile
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// Pairs for each ratio
+    /// Number of pairs for each ratio
     #[arg(long, default_value = "7")]
     rounds: usize,
-    /// A tenth of the repetitions: to see whether it works, not to compare
+    /// Run a tenth of the repetitions: as a smoke test, not for comparison
     #[arg(long)]
     quick: bool,
-    /// Only the cases with one of these texts in their name
+    /// Run only cases whose name contains one of these texts
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     only: Vec<String>,
     /// Trace with this probe instead of the best one that loads
     #[arg(long, value_name = "NAME")]
     probe: Option<String>,
-    /// Print only, write nothing to bench/
+    /// Print the results, but do not write them to bench/
     #[arg(long)]
     no_results: bool,
 }
 
-/// One figure.
+/// One measured figure.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     /// What was measured.
     what: String,
-    /// The figure.
+    /// The value.
     value: f64,
     /// Its unit.
     unit: String,
-    /// At most (or, where `at_least`, at least) so much is wanted; None: to know only.
+    /// The target: a maximum, or with `at_least` a minimum; `None` if there is no target.
     target: Option<f64>,
     at_least: bool,
-    /// The nanoseconds behind a ratio, the counts behind a rate.
+    /// Details: the times of a ratio, or the counts of a rate.
     detail: String,
 }
 
@@ -81,7 +81,7 @@ impl Row {
     }
 }
 
-/// Carries out the command.
+/// Runs the command.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let program = match &options.program {
         Some(program) => program.clone(),
@@ -108,7 +108,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 }
 
 fn build(root: &Path) -> Result<PathBuf> {
-    // As the tests do: the default members together, so that nothing is compiled twice.
+    // Builds all default members together, like the tests, so that nothing is compiled twice.
     let mut command = Command::new(crate::run::cargo());
     command.args(["build", "--release", "--bin", "crypto-tracer", "--example", "plugin_costs"]);
     command.current_dir(root);

@@ -1,4 +1,4 @@
-//! Starts openers and tracers, and reads what the kernel counts for them.
+//! Starts openers and tracers, and reads their resource usage from the kernel.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use crypto_tracer_tests::Tracer;
 use super::Options;
 use crate::opener::Times;
 
-/// What all cases share.
+/// State that all cases share.
 #[derive(Debug)]
 pub(super) struct Bench {
     pub(super) root: PathBuf,
@@ -34,12 +34,12 @@ impl Bench {
         Ok(Bench { root, program, rounds, probe, quick, dir, two })
     }
 
-    /// How often something is repeated.
+    /// The number of repetitions: a tenth of `full` with `--quick`, but at least 50.
     pub(super) fn count(&self, full: u64) -> u64 {
         if self.quick { (full / 10).max(50) } else { full }
     }
 
-    /// A file to open, or to write to.
+    /// The path of a file in the temporary folder; creates it if it does not exist.
     pub(super) fn file(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.path().join(name);
         if !path.exists() {
@@ -48,7 +48,7 @@ impl Bench {
         Ok(path)
     }
 
-    /// The tracer on processor 0, where there is another one for the openers.
+    /// The tracer's command; on processor 0 if the machine has another one for the opener.
     pub(super) fn command(&self, options: &[&str]) -> Command {
         let mut command = if self.two {
             let mut command = Command::new("taskset");
@@ -73,12 +73,12 @@ impl Bench {
         Ok(Tracer::start(command))
     }
 
-    /// An opener that waits to be let go.
+    /// Starts an opener that waits for [`Opener::go`].
     pub(super) fn opener(&self, arguments: &[&str], paths: &[&Path]) -> Result<Opener> {
         self.opener_on(usize::from(self.two), arguments, paths)
     }
 
-    /// The same on another processor.
+    /// The same, on a given processor.
     pub(super) fn opener_on(
         &self,
         cpu: usize,
@@ -91,7 +91,7 @@ impl Bench {
         Ok(Opener(child))
     }
 
-    /// How many processors the openers can use besides.
+    /// Number of processors for openers that run at the same time.
     pub(super) fn cpus(&self) -> usize {
         if self.two { 2 } else { 1 }
     }
@@ -106,7 +106,7 @@ impl Opener {
     }
 
     pub(super) fn go(&mut self) -> Result<()> {
-        let mut input = self.0.stdin.take().context("it was let go")?;
+        let mut input = self.0.stdin.take().context("the opener has already started")?;
         Ok(input.write_all(b"go\n")?)
     }
 
@@ -116,7 +116,7 @@ impl Opener {
         Ok(())
     }
 
-    /// Lets it go if that was not done, and waits for its times.
+    /// Starts the calls unless they have started, and waits for the times.
     pub(super) fn end(mut self) -> Result<Times> {
         if self.0.stdin.is_some() {
             self.go()?;
@@ -131,20 +131,20 @@ impl Opener {
     }
 }
 
-/// What the kernel counts for the tracer and its reader.
+/// Resource usage of the tracer and its reader.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     /// Processor time in seconds.
     pub(super) cpu_seconds: f64,
     /// Resident memory in MB.
     pub(super) rss_mb: f64,
-    /// The part of it that belongs to no file and is not shared, in MB.
+    /// Anonymous resident memory, in MB.
     pub(super) anonymous_mb: f64,
-    /// Resident memory without the reader's, in MB.
+    /// Resident memory of the main process alone, in MB.
     pub(super) main_rss_mb: f64,
 }
 
-/// Of a process and all its children.
+/// Resource usage of a process and all its descendants.
 pub(super) fn usage(pid: u32) -> Result<Usage> {
     let mut total = Usage::default();
     let mut todo = vec![pid];
@@ -171,7 +171,7 @@ pub(super) fn usage(pid: u32) -> Result<Usage> {
     Ok(total)
 }
 
-/// `utime` and `stime`, the 14th and 15th field; the second one, in brackets, can hold anything.
+/// `utime` plus `stime`, the 14th and 15th fields. The second field, the name in parentheses, may contain any character.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
@@ -180,7 +180,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((user + system) / ticks)
 }
 
-/// The value in the middle.
+/// The median.
 pub(super) fn median(mut values: Vec<f64>) -> Result<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().context("nothing was measured")
@@ -190,7 +190,7 @@ pub(super) fn median(mut values: Vec<f64>) -> Result<f64> {
 pub(super) fn percentile(values: &mut [f64], share: f64) -> Result<f64> {
     values.sort_by(f64::total_cmp);
     let last = values.len().checked_sub(1).context("nothing was measured")?;
-    // Far below 2^52 values.
+    // The number of values is far below 2^52, so the conversion to f64 is exact.
     let at = (last as f64 * share).round() as usize;
     values.get(at).copied().context("nothing was measured")
 }
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_stand_behind_whatever_the_name_is() {
+    fn times_are_found_after_any_process_name() {
         let ticks = rustix::param::clock_ticks_per_second() as f64;
         let stat = "7 (a) b) c) S 1 7 7 0 -1 4194560 1 2 3 4 300 200 0 0 20 0";
         assert_eq!(cpu_seconds(stat), Some(500.0 / ticks));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_and_the_end() {
+    fn median_and_percentile_of_a_sample() {
         assert_eq!(median(vec![3.0, 1.0, 2.0]).unwrap(), 2.0);
         let mut values: Vec<f64> = (0..=100).rev().map(f64::from).collect();
         assert_eq!(percentile(&mut values, 0.99).unwrap(), 99.0);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn own_usage_is_read() {
+    fn usage_of_this_process_is_read() {
         let usage = usage(std::process::id()).unwrap();
         assert!(usage.rss_mb > 0.5 && usage.rss_mb >= usage.anonymous_mb, "{usage:?}");
     }

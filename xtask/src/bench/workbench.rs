@@ -1,4 +1,4 @@
-//! What the plugin author's commands take: `plugin test`, `plugin check`, `replay`.
+//! Measures the commands for plugin authors: `plugin test`, `plugin check` and `replay`.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Row;
 use super::run::{Bench, median};
 
-/// Plugins that are in the workspace: of these sizes there are plugins everywhere.
+/// Plugins of the workspace, of typical sizes.
 const CLASSIFIER: &str = "artifacts/classify-default.wasm";
 const REDACTOR: &str = "artifacts/redact-default.wasm";
 const RECORDING: &str = "tests/fixtures/recordings/every-event.rec";
@@ -21,12 +21,12 @@ const HEADER: usize = 12;
 /// Bytes before a frame's body.
 const PREFIX: usize = 8;
 
-/// All of them.
+/// All cases of this file.
 pub(super) fn workbench(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![test(bench)?, check(bench)?, replay(bench)?])
 }
 
-/// Runs the program; how many milliseconds it took, and what it printed.
+/// Runs the program; returns the time in milliseconds, and the output.
 fn timed(bench: &Bench, arguments: &[&str], paths: &[&Path]) -> Result<(f64, String)> {
     let (command, options) = arguments.split_at(arguments.len().min(2));
     let mut run = Command::new(&bench.program);
@@ -80,20 +80,20 @@ fn check(bench: &Bench) -> Result<Row> {
         times.push(timed(bench, &["plugin", "check"], &[&plugin])?.0);
     }
     let row = Row::new("plugin check", median(times)?, "ms").at_most(100.0);
-    Ok(row.detail(format!("a plugin of {} KiB; the target is for 64", size / 1024)))
+    Ok(row.detail(format!("a plugin of {} KiB; the target is for 64 KiB", size / 1024)))
 }
 
-/// The recording of the tests, again and again: after the first time all verdicts are remembered.
+/// A recording that repeats the one of the tests many times: after the first repetition, all verdicts are cached.
 fn long_recording(bench: &Bench) -> Result<PathBuf> {
     let bytes = std::fs::read(bench.root.join(RECORDING))?;
     let (header, mut rest) = bytes.split_at_checked(HEADER).context("a recording")?;
     let mut frames = Vec::new();
-    while let Some((prefix, behind)) = rest.split_first_chunk::<PREFIX>() {
+    while let Some((prefix, after)) = rest.split_first_chunk::<PREFIX>() {
         let [a, b, c, d, ..] = *prefix;
         let body = usize::try_from(u32::from_le_bytes([a, b, c, d]))?;
         let end = PREFIX + body;
         frames.push(rest.get(..end).context("a whole frame")?);
-        rest = behind.get(body..).context("a whole frame")?;
+        rest = after.get(body..).context("a whole frame")?;
     }
     let [start, middle @ .., end] = &frames[..] else { anyhow::bail!("too few frames") };
     let path = bench.file("long.rec")?;
@@ -120,7 +120,7 @@ fn replay(bench: &Bench) -> Result<Row> {
             text.split(" records received").next().and_then(|text| text.rsplit(' ').next());
         let records: f64 = received.context("a count of records")?.parse()?;
         rates.push(records / ms * 1e3);
-        detail = format!("{records} records, start and end included");
+        detail = format!("{records} records, including start and end");
     }
     let row = Row::new("replay to a file", median(rates)?, "records/s").at_least(300_000.0);
     Ok(row.detail(detail))

@@ -1,4 +1,4 @@
-//! An initramfs: an archive of the format "newc".
+//! Builds an initramfs: a cpio archive in the format "newc".
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 
-/// An archive that grows.
+/// An archive under construction.
 #[derive(Debug, Default)]
 pub(super) struct Archive {
     bytes: Vec<u8>,
@@ -18,7 +18,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// A folder, and those above it.
+    /// Adds a folder and its parents.
     pub(super) fn folder(&mut self, path: &str) -> Result<()> {
         let mut above = String::new();
         for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -33,17 +33,17 @@ impl Archive {
         Ok(())
     }
 
-    /// A file with this content.
+    /// Adds a file with this content.
     pub(super) fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
         self.in_folder(path, REGULAR | mode, content)
     }
 
-    /// A symbolic link.
+    /// Adds a symbolic link.
     pub(super) fn link(&mut self, path: &str, target: &str) -> Result<()> {
         self.in_folder(path, LINK | 0o777, target.as_bytes())
     }
 
-    /// A copy of a file of this machine; links are followed.
+    /// Adds a copy of a file of this machine; follows links.
     pub(super) fn copy(&mut self, from: &Path, to: &str) -> Result<()> {
         let read = || format!("cannot read {}", from.display());
         let content = fs::read(from).with_context(read)?;
@@ -68,7 +68,7 @@ impl Archive {
         let size = u32::try_from(content.len())?;
         let name_size = u32::try_from(name.len() + 1)?;
         self.bytes.extend_from_slice(b"070701");
-        // Inode, mode, uid, gid, links, mtime, size, device (2), special device (2), name's size, checksum.
+        // Inode, mode, uid, gid, links, mtime, size, device (2), special device (2), size of the name, checksum.
         for field in [inode, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0] {
             self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
         }
@@ -86,7 +86,7 @@ impl Archive {
         }
     }
 
-    /// The whole archive.
+    /// Ends the archive and returns its bytes.
     pub(super) fn finish(mut self) -> Result<Vec<u8>> {
         self.add("TRAILER!!!", 0, b"")?;
         Ok(self.bytes)
@@ -98,7 +98,7 @@ mod tests {
     use super::Archive;
 
     #[test]
-    fn folders_come_before_what_is_in_them_and_once() {
+    fn folders_precede_their_content_and_occur_once() {
         let mut archive = Archive::default();
         archive.file("/a/b/c", 0o644, b"text").unwrap();
         archive.link("a/b/d", "c").unwrap();

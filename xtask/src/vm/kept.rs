@@ -1,4 +1,4 @@
-//! What the tests of each column printed last, so that a table can be made of several runs.
+//! Stores the last test output of each column, so that a table can combine several runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::report::Outcome;
 use crate::run::capture;
 
-/// The folder of results.
+/// The folder of stored results.
 #[derive(Debug)]
 pub(super) struct Kept {
     folder: PathBuf,
@@ -26,7 +26,7 @@ struct Run {
 }
 
 impl Kept {
-    /// That of this workspace.
+    /// The folder of this workspace.
     pub(super) fn of(root: &Path) -> Kept {
         let commit = ["rev-parse", "--short=10", "HEAD"];
         let commit = capture(Command::new("git").args(commit).current_dir(root));
@@ -38,7 +38,7 @@ impl Kept {
         self.folder.join(format!("{}.json", column.replace('/', "_")))
     }
 
-    /// Keeps what a run printed.
+    /// Stores the output of a run.
     pub(super) fn keep(
         &self,
         column: &str,
@@ -53,7 +53,7 @@ impl Kept {
         fs::write(&path, run).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// What the last run of each of these columns gave.
+    /// The stored outcome of each of these columns.
     pub(super) fn outcomes(&self, columns: impl Iterator<Item = String>) -> Vec<Outcome> {
         let outcome = |column: String| {
             let kept = self.outcome(&column);
@@ -62,7 +62,7 @@ impl Kept {
         columns.map(outcome).collect()
     }
 
-    /// What the last run of a column gave.
+    /// The stored outcome of a column.
     fn outcome(&self, column: &str) -> Result<Outcome> {
         let path = self.path(column);
         let run = fs::read(&path).with_context(|| format!("{column} has not run yet"))?;
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_comes_back() {
+    fn a_stored_run_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept { folder: folder.path().to_owned(), commit: "abc".into() };
         assert!(kept.outcome("6.1/lsm").is_err());

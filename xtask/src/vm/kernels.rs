@@ -1,4 +1,4 @@
-//! Debian's kernels, from its packages.
+//! Downloads Debian's kernel packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,18 @@ use crate::run::{capture, run};
 /// A kernel on this machine's disk.
 #[derive(Debug)]
 pub(super) struct Kernel {
-    /// What the table calls it.
+    /// The name in the table.
     pub(super) name: &'static str,
-    /// What it calls itself.
+    /// The release, as in `uname -r`.
     pub(super) release: String,
     pub(super) image: PathBuf,
     pub(super) config: PathBuf,
-    /// The module for overlayfs.
+    /// The overlayfs module.
     pub(super) overlay: PathBuf,
 }
 
 impl Kernel {
-    /// The newest of its kind that apt knows; one that was fetched before is taken as it is.
+    /// The kernel in `folder`, or the newest one of this kind that apt offers.
     pub(super) fn get(folder: &Path, name: &'static str) -> Result<Kernel> {
         let folder = folder.join(name);
         if let Ok(kernel) = Kernel::find(&folder, name) {
@@ -33,7 +33,7 @@ impl Kernel {
         run(Command::new("apt-get").args(["download", &package]).current_dir(&folder))?;
         let is_package = |path: &PathBuf| path.extension().is_some_and(|end| end == "deb");
         let file =
-            list(&folder)?.into_iter().find(is_package).context("apt-get brought nothing")?;
+            list(&folder)?.into_iter().find(is_package).context("apt-get downloaded no package")?;
         run(Command::new("dpkg").arg("-x").arg(&file).arg(&folder))?;
         fs::remove_file(file)?;
         Kernel::find(&folder, name)
@@ -52,7 +52,7 @@ impl Kernel {
             .flat_map(|lib| list(&lib.join(&release).join("kernel/fs/overlayfs")))
             .flatten()
             .find(|path| file_name(path).starts_with("overlay.ko"))
-            .context("no module for overlayfs")?;
+            .context("the package has no overlayfs module")?;
         Ok(Kernel { name, config: boot.join(format!("config-{release}")), release, image, overlay })
     }
 }
@@ -62,7 +62,7 @@ fn pattern(name: &str) -> Result<&'static str> {
         "6.1" => "^linux-image-6\\.1\\.[0-9].*-cloud-amd64-unsigned$",
         "6.12" => "^linux-image-6\\.12\\..*-cloud-amd64-unsigned$",
         "6.12-rt" => "^linux-image-6\\.12\\..*-rt-amd64-unsigned$",
-        _ => bail!("no kernel {name}"),
+        _ => bail!("unknown kernel {name}"),
     })
 }
 
@@ -70,7 +70,7 @@ fn newest(pattern: &str) -> Result<String> {
     let search = || capture(Command::new("apt-cache").args(["search", "--names-only", pattern]));
     let mut found = search()?;
     if found.is_empty() {
-        // A new machine has no lists.
+        // A new machine has no package lists.
         run(Command::new("apt-get").arg("update"))?;
         found = search()?;
     }
@@ -79,10 +79,10 @@ fn newest(pattern: &str) -> Result<String> {
         .filter_map(|line| line.split(' ').next())
         .max_by_key(|name| numbers(name))
         .map(str::to_owned)
-        .with_context(|| format!("apt knows no package {pattern}"))
+        .with_context(|| format!("apt offers no package {pattern}"))
 }
 
-/// The numbers of a name, to compare versions.
+/// The numbers in a name, to compare versions.
 fn numbers(name: &str) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::numbers;
 
     #[test]
-    fn versions_are_compared_by_their_numbers() {
+    fn versions_are_compared_numerically() {
         let older = "linux-image-6.1.0-9-cloud-amd64-unsigned";
         assert!(numbers(older) < numbers("linux-image-6.1.0-47-cloud-amd64-unsigned"));
         assert!(numbers("linux-image-6.12.9+deb12-x") < numbers("linux-image-6.12.107+deb12-x"));

@@ -1,4 +1,4 @@
-//! One run of the tests in one virtual machine.
+//! Runs the tests in a virtual machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,40 +13,41 @@ use crate::run::{capture, find_program};
 
 /// Programs that the tests run.
 const PROGRAMS: [&str; 6] = ["true", "cat", "dash", "sleep", "openssl", "taskset"];
-/// Where the tests and the tracer are, inside.
+/// The paths of the tests and the tracer inside the machine.
 const TESTS: &str = "/usr/bin/tests";
 const TRACER: &str = "/usr/bin/crypto-tracer";
-/// This program, to measure.
+/// The path of this program inside the machine, for the benchmark.
 const BENCH: &str = "/usr/bin/xtask";
-/// What is measured.
+/// The cases of the benchmark.
 const CASES: &str = "getppid,stat,dropped,matching,mmap,spawn";
 const MEMORY_MB: &str = "1500";
 
-/// What is run inside.
+/// The program to run inside the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Script {
     /// The capture tests.
     Tests,
-    /// The benchmark of what a rung costs.
+    /// The benchmark of a rung.
     Bench,
 }
 
-/// What is run, and on what.
+/// A program and the kernel to run it on.
 #[derive(Debug)]
 pub(super) struct Guest<'a> {
     pub(super) script: Script,
     pub(super) kernel: &'a Kernel,
     pub(super) append: &'a str,
     pub(super) rung: &'a str,
-    /// The tests.
+    /// The test program.
     pub(super) tests: &'a Path,
     /// The tracer.
     pub(super) program: &'a Path,
     pub(super) filter: &'a str,
 }
 
-/// The first process. Two serial lines carry what the tests print, and their exit status.
-/// The tests replace roots and make mounts, so everything moves from the initramfs to a tmpfs, which can be left.
+/// The init process. One serial port carries the output of the tests, another one their exit status.
+///
+/// The tests call `pivot_root`, which fails on an initramfs. So everything moves to a tmpfs first.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
@@ -65,12 +66,12 @@ PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root sh /tests.sh >/dev/ttyS1 2>&1 </de
 echo $? >/dev/ttyS2; sync; poweroff -f'
 "#;
 
-/// In place of version 2, the hierarchies of version 1.
+/// Mounts cgroup hierarchies of version 1 instead of version 2.
 const CGROUPS_V1: &str = "umount /sys/fs/cgroup; mount -t tmpfs t /sys/fs/cgroup; cd /sys/fs/cgroup\n\
      for c in memory pids; do mkdir $c; mount -t cgroup -o $c $c $c; done; cd /\n";
 
 impl Guest<'_> {
-    /// Runs the tests; their exit status and what they printed.
+    /// Runs the program; returns its exit status and its output.
     pub(super) fn run(&self, limit_seconds: u64) -> Result<(i32, String)> {
         let work = tempfile::Builder::new().prefix("crypto-tracer-vm-").tempdir()?;
         let file = |name: &str| work.path().join(name);
@@ -104,10 +105,17 @@ impl Guest<'_> {
         };
         let printed = text("out");
         if !ended {
-            bail!("not done within {limit_seconds} s; the last lines:\n{}", last_lines(&printed));
+            bail!(
+                "not finished within {limit_seconds} s; the last lines:\n{}",
+                last_lines(&printed)
+            );
         }
         let Ok(status) = text("status").trim().parse() else {
-            bail!("the machine died:\n{}{}", text("qemu"), last_lines(&text("console")));
+            bail!(
+                "the machine ended without an exit status:\n{}{}",
+                text("qemu"),
+                last_lines(&text("console"))
+            );
         };
         Ok((status, printed))
     }
@@ -146,7 +154,7 @@ impl Guest<'_> {
     }
 
     fn script(&self) -> String {
-        // One rung of every kernel sees containers by a hierarchy of version 1.
+        // On one rung of each kernel, containers are identified by a hierarchy of version 1.
         let cgroups = if self.rung == "fexit" { CGROUPS_V1 } else { "" };
         format!(
             "{cgroups}for f in true cat sleep; do ln -sf /usr/bin/$f /bin/$f; done; ln -sf /usr/bin/dash /bin/sh\n\
@@ -168,10 +176,10 @@ impl Guest<'_> {
     }
 }
 
-/// A program and the shared libraries that it needs, each in its place.
+/// Adds a program and its shared libraries, each at its path.
 fn program(archive: &mut Archive, from: &Path, to: &str) -> Result<()> {
     archive.copy(from, to)?;
-    // A static one has none, and `ldd` fails for it.
+    // `ldd` fails for a static program, which has no shared libraries.
     let listed = capture(Command::new("ldd").arg(from)).unwrap_or_default();
     for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
         let library = Path::new(library);
@@ -188,11 +196,11 @@ fn last_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// A machine that does not outlive us.
+/// A running machine, killed on drop.
 struct Machine(Child);
 
 impl Machine {
-    /// Whether it ended within the limit.
+    /// Waits for the end; false if the limit expires first.
     fn wait(mut self, limit: Duration) -> Result<bool> {
         let end = Instant::now() + limit;
         while Instant::now() < end {
@@ -207,7 +215,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Ended already: both do nothing.
+        // No effect if the machine has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

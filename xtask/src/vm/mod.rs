@@ -1,7 +1,7 @@
-//! `cargo xtask vm`: the capture tests on other kernels, each on every rung of the ladder that the kernel can have.
+//! `cargo xtask vm`: runs the capture tests on other kernels, on every rung of the ladder that each kernel supports.
 //!
-//! Debian's kernels boot under QEMU without KVM from an initramfs made for each run. What the tests say becomes a
-//! table of case × rung × kernel; a full run writes it to `docs/kernels.md`.
+//! Debian's kernels boot under QEMU without KVM, from an initramfs that is built for each run. The results form a table of
+//! case × rung × kernel; a full run writes it to `docs/kernels.md`.
 
 mod bench;
 mod cpio;
@@ -34,19 +34,19 @@ pub(crate) struct Options {
     /// Only these columns: KERNEL/RUNG, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     columns: Vec<String>,
-    /// How many machines at once
+    /// Number of machines that run at the same time
     #[arg(long, default_value = "2")]
     jobs: usize,
-    /// How long one machine may run, in seconds
+    /// Time limit for each machine, in seconds
     #[arg(long, default_value = "1200")]
     limit: u64,
-    /// Programs that are built already: source_live and crypto-tracer, in this folder
+    /// Use the programs source_live and crypto-tracer in this folder instead of building them
     #[arg(long, value_name = "FOLDER")]
     programs: Option<PathBuf>,
-    /// Write docs/kernels.md with what earlier runs said of the columns that do not run now
+    /// Write docs/kernels.md, with stored results for the columns that do not run now
     #[arg(long)]
     merge: bool,
-    /// Measure instead of testing: what each rung costs on each kernel
+    /// Measure the overhead of each rung on each kernel instead of testing
     #[arg(long)]
     bench: bool,
     /// Only tests with TEXT in their name
@@ -54,7 +54,7 @@ pub(crate) struct Options {
     test: Option<String>,
 }
 
-/// A column of the table: this rung on this kernel.
+/// A column of the table: one rung on one kernel.
 #[derive(Clone, Debug)]
 struct Column {
     kernel: &'static str,
@@ -62,7 +62,7 @@ struct Column {
     rung: &'static str,
 }
 
-/// fexit is not tried where the kernel preempts everywhere: its guard loses events there, so it is no rung.
+/// fexit is not tested on fully preemptible kernels: its guard loses events there, so it is not a rung.
 const COLUMNS: [Column; 10] = [
     Column { kernel: "6.1", append: "", rung: "lsm" },
     Column { kernel: "6.1", append: "", rung: "fexit" },
@@ -91,13 +91,13 @@ impl Column {
     }
 }
 
-/// Carries out the command.
+/// Runs the command.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let columns: Vec<Column> =
         COLUMNS.into_iter().filter(|column| column.wanted(options)).collect();
     if columns.is_empty() {
         let all: Vec<_> = COLUMNS.iter().map(Column::name).collect();
-        bail!("no such column; there are {}", all.join(", "));
+        bail!("no such column; the columns are {}", all.join(", "));
     }
     install()?;
     let programs = match &options.programs {
@@ -126,7 +126,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n  ")) }
 }
 
-/// Runs every column, several at once, each result in its column's place.
+/// Runs the columns, several at the same time; the results are in the order of the columns.
 fn all(
     columns: &[Column],
     kernels: &[Kernel],
@@ -169,7 +169,7 @@ fn one(
         let kernel = kernels
             .iter()
             .find(|kernel| kernel.name == column.kernel)
-            .context("the kernel was not fetched")?;
+            .context("the kernel was not downloaded")?;
         let script = if options.bench { machine::Script::Bench } else { machine::Script::Tests };
         let filter = options.test.as_deref().unwrap_or_default();
         let Programs { tests, tracer: program, .. } = programs;
@@ -197,7 +197,7 @@ fn one(
     }
 }
 
-/// What a machine under QEMU needs.
+/// Installs the programs that a machine under QEMU needs.
 fn install() -> Result<()> {
     let needed = [("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static")];
     let missing: Vec<_> =
@@ -218,25 +218,25 @@ fn install() -> Result<()> {
     )
 }
 
-/// What runs inside.
+/// The programs that run inside the machines.
 #[derive(Debug)]
 struct Programs {
     tests: PathBuf,
     tracer: PathBuf,
-    /// Holds copies: whoever builds meanwhile changes nothing.
+    /// Holds copies, so that a concurrent build does not change them.
     _folder: Option<tempfile::TempDir>,
 }
 
-/// Builds the capture tests, and with them the tracer.
+/// Builds the capture tests and the tracer.
 fn build(root: &Path) -> Result<Programs> {
-    // All default members, as `cargo test` does: nothing is compiled twice.
+    // Builds all default members, like `cargo test`, so that nothing is compiled twice.
     let mut command = Command::new(cargo());
     command
         .args(["test", "--no-run", "--test", TESTS, "--message-format", "json-render-diagnostics"])
         .current_dir(root);
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
-        bail!("the capture tests do not build");
+        bail!("the build of the capture tests failed");
     }
     let messages: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
         .lines()
@@ -251,7 +251,7 @@ fn build(root: &Path) -> Result<Programs> {
             messages.iter().filter(is).find_map(|message| message.get("executable")?.as_str());
         found
             .map(PathBuf::from)
-            .with_context(|| format!("cargo does not name the program {wanted}"))
+            .with_context(|| format!("cargo did not report the program {wanted}"))
     };
     let folder = tempfile::Builder::new().prefix("crypto-tracer-vm-").tempdir()?;
     let kept = |kind: &str, name: &str| -> Result<PathBuf> {
@@ -263,5 +263,5 @@ fn build(root: &Path) -> Result<Programs> {
     Ok(Programs { tests, tracer, _folder: Some(folder) })
 }
 
-/// The test program of the package `crypto-tracer` that needs nothing but a kernel.
+/// The test program of the package `crypto-tracer` that needs only a kernel.
 const TESTS: &str = "source_live";

@@ -1,4 +1,4 @@
-//! Reads what the tests print, and makes the tables of it.
+//! Parses the output of the tests, and generates the tables.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,20 +7,20 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// What one rung did on one kernel.
+/// The results of one rung on one kernel.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) column: String,
     pub(super) release: String,
-    /// Each test with what came of it: `ok`, `FAILED`, or why it was not tried.
+    /// The result of each test: `ok`, `FAILED`, or the reason why it was not tried.
     cases: BTreeMap<String, String>,
-    /// What was said of each route, in the order of their list; None: nothing yet.
+    /// The result of each route, in the order in which the tests list them; `None` if there is none yet.
     routes: Vec<(String, Option<String>)>,
-    /// What doctor's survey says of each rung.
+    /// The result of `doctor` for each rung.
     rungs: Vec<(String, String)>,
-    /// What the verifier looked at, by program.
+    /// The number of instructions that the verifier processed, by program.
     verified: BTreeMap<String, u64>,
-    /// What was measured, by what: the ratio to the same without a tracer.
+    /// Each measured case with its ratio to the run without a tracer.
     pub(super) measured: Vec<(String, String)>,
     broken: Option<String>,
 }
@@ -28,21 +28,21 @@ pub(super) struct Outcome {
 const FAILED: &str = "FAILED";
 
 impl Outcome {
-    /// A run that came to its end.
+    /// The outcome of a test run that ended.
     pub(super) fn of(column: String, release: String, status: i32, printed: &str) -> Outcome {
         let mut outcome = Outcome { column, release, ..Outcome::default() };
         let mut current: Option<String> = None;
         let mut not_tried = None;
         let mut listed = Vec::new();
         for line in printed.lines() {
-            // With --nocapture the result stands on the test's line, or behind what the test itself printed.
+            // With --nocapture, the result stands on the test's line, or after the test's own output.
             let mut rest = line;
-            if let Some((name, behind)) =
+            if let Some((name, after)) =
                 line.strip_prefix("test ").and_then(|l| l.split_once(" ... "))
             {
                 current = Some(name.to_owned());
                 not_tried = None;
-                rest = behind;
+                rest = after;
             }
             if let Some((_, why)) = rest.split_once("not tried: ") {
                 not_tried = Some(why.to_owned());
@@ -74,12 +74,12 @@ impl Outcome {
         outcome
     }
 
-    /// A run of the benchmark that came to its end.
+    /// The outcome of a benchmark run that ended.
     pub(super) fn measured(column: String, release: String, status: i32, printed: &str) -> Outcome {
         let ratio = |line: &str| {
-            let (before, behind) = line.split_once(" × untraced")?;
+            let (before, after) = line.split_once(" × untraced")?;
             let (what, ratio) = before.trim_end().rsplit_once(' ')?;
-            let detail = behind.rfind("  ").and_then(|at| behind.get(at..)).unwrap_or_default();
+            let detail = after.rfind("  ").and_then(|at| after.get(at..)).unwrap_or_default();
             Some((what.trim_end().to_owned(), format!("{ratio} ({})", detail.trim())))
         };
         let measured: Vec<_> = printed.lines().filter_map(ratio).collect();
@@ -97,7 +97,7 @@ impl Outcome {
             self.routes.push((name, None));
             self.routes.len() - 1
         });
-        // "listed" is no result, and two results (of two tests) must both be good ones.
+        // "listed" is not a result. If two tests report the same route, both results must be `ok`.
         if let Some((_, known)) = self.routes.get_mut(at)
             && said != "listed"
             && known.as_deref().is_none_or(|known| known == "ok")
@@ -106,12 +106,12 @@ impl Outcome {
         }
     }
 
-    /// One that did not.
+    /// The outcome of a run that did not end.
     pub(super) fn broken(column: String, why: &str) -> Outcome {
         Outcome { column, broken: Some(why.to_owned()), ..Outcome::default() }
     }
 
-    /// Tests that failed, and routes that no test said anything of.
+    /// Tests that failed, and routes without a result.
     fn failed(&self) -> Vec<&str> {
         let failed = self.cases.iter().filter(|(_, result)| *result == FAILED);
         let silent = self.routes.iter().filter(|(_, said)| said.is_none());
@@ -119,7 +119,7 @@ impl Outcome {
         failed.map(|(name, _)| name).chain(silent).map(String::as_str).collect()
     }
 
-    /// What is wrong, if anything is.
+    /// The failure of the run, if there is one.
     pub(super) fn failure(&self) -> Option<String> {
         let failed = self.failed();
         match &self.broken {
@@ -129,32 +129,32 @@ impl Outcome {
         }
     }
 
-    /// For the impatient.
+    /// One line for the progress output.
     pub(super) fn summary(&self) -> String {
         let ok = self.cases.values().filter(|result| *result == "ok").count();
         self.failure().unwrap_or_else(|| format!("{ok} of {} ok", self.cases.len()))
     }
 }
 
-/// `WHAT NAME: SAID`, also behind other text.
+/// Parses a line `WHAT NAME: RESULT`.
 fn said(line: &str, what: &str) -> Option<(String, String)> {
     let at = line.find(what).filter(|&at| at == 0)?;
-    // A route's name may have a colon in it; what is said is known.
+    // A route's name may contain a colon, so the known results mark its end.
     let rest = line.get(at + what.len()..)?;
     let begins = [": ok", ": impossible: ", ": not tried: ", ": listed"];
     let end = begins.iter().filter_map(|begin| rest.find(begin)).min()?;
     Some((rest.get(..end)?.to_owned(), rest.get(end + 2..)?.to_owned()))
 }
 
-/// `NAME: Some(N) instructions verified`
+/// Parses `NAME: Some(N) instructions verified`.
 fn verified(line: &str) -> Option<(String, u64)> {
-    let (name, behind) = line.trim().split_once(": Some(")?;
-    let count = behind.strip_suffix(") instructions verified")?;
+    let (name, after) = line.trim().split_once(": Some(")?;
+    let count = after.strip_suffix(") instructions verified")?;
     Some((name.to_owned(), count.parse().ok()?))
 }
 
-/// Route × kernel and rung, the rungs of each kernel, the tests behind it, and the instructions that each verifier
-/// looked at.
+/// Four tables with a column for each kernel and rung: routes, rungs, tests, and the number of instructions that the
+/// verifier processed.
 pub(super) fn table(outcomes: &[&Outcome]) -> String {
     let mut text = String::new();
     let head = |text: &mut String, first: &str| {
@@ -179,9 +179,7 @@ pub(super) fn table(outcomes: &[&Outcome]) -> String {
             found.and_then(|(_, said)| said.clone()).unwrap_or_else(|| FAILED.into())
         });
     }
-    text.push_str(
-        "\nWhat doctor says of the rungs for opens and library loads on these kernels:\n\n",
-    );
+    text.push_str("\nResults of `doctor` for the rungs on these kernels:\n\n");
     head(&mut text, "rung");
     for rung in ["lsm", "fexit", "tp_btf"] {
         row(&mut text, rung, &|outcome| {
@@ -200,7 +198,7 @@ pub(super) fn table(outcomes: &[&Outcome]) -> String {
             outcome.cases.get(case).cloned().unwrap_or_else(|| "–".into())
         });
     }
-    text.push_str("\nInstructions that the verifier looked at (its limit is 1 000 000):\n\n");
+    text.push_str("\nInstructions that the verifier processed (its limit is 1 000 000):\n\n");
     head(&mut text, "program");
     let mut programs: Vec<&String> = outcomes.iter().flat_map(|o| o.verified.keys()).collect();
     programs.sort();
@@ -216,12 +214,14 @@ pub(super) fn table(outcomes: &[&Outcome]) -> String {
 /// Writes `docs/kernels.md`.
 pub(super) fn write(root: &Path, outcomes: &[Outcome]) -> Result<()> {
     let mut text = String::from(
-        "# Kernels\n\nMade by `cargo xtask vm`: the capture tests (`host/tests/source_live`) on each rung of the \
-         ladder that a kernel has.\n`ok`: what happens by this route is told once, with the right path and flags (or \
-         is not told, where the route says so).\n`impossible`: this rung cannot; the reason is what `crypto-tracer \
-         doctor` prints there. `not tried`: the kernel or the\nmachine has no such thing.\n\nA kernel is judged by what it \
-         has (BPF helpers and fields by its BTF, probes by attaching them), never by its release.\nKernels that are not \
-         listed here are not tested, RHEL's 5.14 among them.\n\n",
+        "# Kernels\n\nGenerated by `cargo xtask vm`, which runs the capture tests (`host/tests/source_live`) on each rung of \
+         the ladder on each\nkernel. A rung is a probe for opens and library loads; a route is a way to open a file or \
+         to load a library.\n\n- `ok`: the rung reports the event exactly once, with the right path and flags (or does \
+         not report it, if the route says so).\n- `impossible`: the rung cannot capture this route, for the reason that \
+         `crypto-tracer doctor` prints on that kernel.\n- `not tried`: the kernel or the machine lacks a feature that \
+         the test needs.\n\nThe tracer judges a kernel by its features (BPF helpers and fields by its BTF, probes by \
+         attaching them), not by its release.\nKernels that are not listed here are not tested, for example RHEL's \
+         5.14.\n\nKernels:\n\n",
     );
     let mut releases: Vec<_> = outcomes
         .iter()
@@ -264,7 +264,7 @@ test a::five ... ignored, by another
 test result: FAILED. 3 passed; 1 failed";
 
     #[test]
-    fn each_result_is_found_behind_what_a_test_prints() {
+    fn results_are_found_after_the_output_of_a_test() {
         let outcome = Outcome::of("6.1/lsm".into(), "6.1.0".into(), 101, PRINTED);
         let cases: Vec<_> = outcome.cases.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         assert_eq!(
@@ -286,7 +286,7 @@ test result: FAILED. 3 passed; 1 failed";
     }
 
     #[test]
-    fn a_route_that_no_test_speaks_of_has_failed() {
+    fn a_route_without_a_result_has_failed() {
         let printed = "test routes::all ... route open: listed\nroute creat: listed\nok\n\
                        test opens::x ... route open: ok\nok";
         let outcome = Outcome::of("6.1/lsm".into(), "6.1.0".into(), 0, printed);

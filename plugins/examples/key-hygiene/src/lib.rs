@@ -23,7 +23,7 @@ mod component {
         }
 
         fn decide(event: &Event) -> Decision {
-            // Only an opened file has a type, so this answers for most events.
+            // Only `file_open` events have a type, so this check decides most events.
             if event.field("file_type").as_deref() != Some("private_key") {
                 return Decision::Keep;
             }

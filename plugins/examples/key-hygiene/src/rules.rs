@@ -1,4 +1,4 @@
-//! Where keys may be, and who may open them there. No bindings, so `cargo test` runs it as it is.
+//! Where keys may be, and which executables may open them. It has no WIT bindings, so `cargo test` runs it natively.
 
 use serde::Deserialize;
 
@@ -9,15 +9,15 @@ pub struct Rules(Vec<Place>);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Place {
-    /// A directory; `*` stands for one name in it.
+    /// A directory; `*` matches one path component.
     path: String,
-    /// Executables that open keys there; none: any may.
+    /// Executables that may open keys there; `None` allows every executable.
     executables: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct Config {
     places: Vec<Place>,
 }
 
@@ -25,23 +25,25 @@ impl Rules {
     /// Reads the configuration, a JSON object.
     ///
     /// # Errors
-    /// What is wrong with it, for the operator.
+    /// A message for the operator.
     pub fn read(config: &str) -> Result<Rules, String> {
-        let Written { places } = serde_json::from_str(config).map_err(|error| error.to_string())?;
+        let Config { places } = serde_json::from_str(config).map_err(|error| error.to_string())?;
         if places.is_empty() {
-            return Err("`places` is empty: write where private keys may be".to_owned());
+            return Err(
+                "`places` is empty: list the directories that may contain private keys".to_owned()
+            );
         }
         let executables = places.iter().flat_map(|place| &place.executables).flatten();
         let paths = places.iter().map(|place| &place.path).chain(executables);
         match paths.into_iter().find(|path| !is_plain(path)) {
-            Some(odd) => Err(format!("{odd:?} is no absolute path without `.` and `..`")),
+            Some(odd) => Err(format!("{odd:?} is not an absolute path without `.` and `..`")),
             None => Ok(Rules(places)),
         }
     }
 
-    /// What is wrong with this open of a private key, in a word.
+    /// The rule that this open of a private key violates; `None` if it violates no rule.
     ///
-    /// Of several places that hold the key the most precise ones count: those with most names in their path.
+    /// If several places contain the key, those with the most path components apply.
     pub fn judge(&self, file: &str, exe: Option<&str>) -> Option<&'static str> {
         let holding = self.0.iter().filter(|place| place.holds(file));
         let Some(most) = holding.clone().map(Place::depth).max() else {
@@ -49,7 +51,7 @@ impl Rules {
         };
         let mut precise = holding.filter(|place| place.depth() == most);
         let Some(exe) = exe else {
-            // Who it was is not known any more: only a place for all is in order.
+            // The executable is not known, so only a place that allows every executable accepts the open.
             let free = precise.any(|place| place.executables.is_none());
             return (!free).then_some("unknown_executable");
         };
@@ -61,7 +63,7 @@ impl Rules {
     }
 }
 
-/// Paths of events are absolute and have no detours: what has one would never fit.
+/// Paths in events are absolute and resolved: another path would never match.
 fn is_plain(path: &str) -> bool {
     path.starts_with('/') && !path.split('/').any(|name| name == "." || name == "..")
 }
@@ -77,7 +79,7 @@ impl Place {
 
     /// Whether the file is in this directory, or in one below it.
     fn holds(&self, file: &str) -> bool {
-        // A path that lost its beginning is nowhere that is known.
+        // A path that lost its beginning is in no known directory.
         let Some(path) = file.strip_prefix('/') else { return false };
         let mut there = path.split('/');
         self.names().all(|name| there.next().is_some_and(|other| name == "*" || name == other))
@@ -96,7 +98,7 @@ mod tests {
     ]}"#;
 
     #[test]
-    fn place_and_program_have_to_fit() {
+    fn place_and_executable_must_match() {
         let rules = Rules::read(PLACES).unwrap();
         for (file, exe, fault) in [
             ("/etc/ssl/private/a.key", Some("/usr/sbin/nginx"), None),
@@ -118,17 +120,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn configuration_errors_name_the_cause() {
         for (config, wanted) in [
             ("{}", "`places`"),
             (r#"{"places": []}"#, "is empty"),
-            (r#"{"places": [{"path": "etc"}]}"#, "\"etc\" is no absolute path"),
-            (r#"{"places": [{"path": "/a/../b"}]}"#, "\"/a/../b\" is no absolute path without"),
+            (r#"{"places": [{"path": "etc"}]}"#, "\"etc\" is not an absolute path"),
+            (r#"{"places": [{"path": "/a/../b"}]}"#, "\"/a/../b\" is not an absolute path without"),
             (r#"{"places": [{"path": "/a", "executables": ["cat"]}]}"#, "\"cat\""),
             (r#"{"places": [{"path": "/a", "exe": []}]}"#, "unknown field `exe`"),
         ] {
-            let told = Rules::read(config).unwrap_err();
-            assert!(told.contains(wanted), "{config}: {told}");
+            let error = Rules::read(config).unwrap_err();
+            assert!(error.contains(wanted), "{config}: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the events of listed containers and processes, and drops the rest.
+//! Keeps the events of listed containers and processes, and drops all others.
 
 pub mod rules;
 
@@ -24,7 +24,7 @@ mod component {
 
         fn decide(event: &Event) -> Decision {
             let Some(rules) = RULES.get() else { return Decision::Keep };
-            // What is not asked for is not copied: the name alone decides where it can.
+            // Each field that the plugin reads is copied, so it reads the container only if the name does not decide.
             if rules.lists_process(&event.process())
                 || rules.lists_container(event.container().as_deref())
             {

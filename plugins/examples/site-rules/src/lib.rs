@@ -1,4 +1,4 @@
-//! A site's own kinds of files: types, and labels, by name and place, from the configuration.
+//! Classifies a site's own file types: rules in the configuration assign types and labels by file name and directory.
 
 pub mod rules;
 

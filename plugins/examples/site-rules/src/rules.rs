@@ -1,44 +1,44 @@
-//! Which file is what. No bindings, so `cargo test` runs it as it is.
+//! Matches files against the rules. It has no WIT bindings, so `cargo test` runs it natively.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The rules, in the order of the configuration: the first that fits decides.
+/// The rules, in the order of the configuration: the first matching rule decides.
 #[derive(Debug)]
 pub struct Rules(Vec<Rule>);
 
-/// What one kind of files is called.
+/// Assigns a type and labels to matching files.
 #[derive(Debug)]
 pub struct Rule {
-    /// A documented type, or a word of the site's own.
+    /// A documented type, or one of the site's own.
     pub file_type: String,
-    /// By what the kernel looks for such files.
+    /// The name filter that the kernel side applies.
     pub matching: Matching,
-    /// Only below this directory.
+    /// The directory that contains the files; `None` for any.
     under: Option<String>,
-    /// What is told besides.
+    /// Labels to add.
     pub labels: BTreeMap<String, String>,
 }
 
-/// What a file's name has to be.
+/// How a file name matches.
 #[derive(Debug)]
 pub enum Matching {
-    /// Its end, whatever the case.
+    /// By its end, case-insensitive.
     Suffix(String),
-    /// All of it.
+    /// By the complete name.
     Name(String),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    rules: Vec<WrittenRule>,
+struct RawConfig {
+    rules: Vec<RawRule>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenRule {
+struct RawRule {
     #[serde(rename = "type")]
     file_type: String,
     suffix: Option<String>,
@@ -52,31 +52,31 @@ impl Rules {
     /// Reads the configuration, a JSON object.
     ///
     /// # Errors
-    /// Which rule is wrong, and what is right.
+    /// The invalid rule, and what is valid.
     pub fn read(config: &str) -> Result<Rules, String> {
-        let written: Written = serde_json::from_str(config).map_err(|error| error.to_string())?;
-        if written.rules.is_empty() {
-            return Err("`rules` is empty: write at least one".to_owned());
+        let raw: RawConfig = serde_json::from_str(config).map_err(|error| error.to_string())?;
+        if raw.rules.is_empty() {
+            return Err("`rules` is empty: add at least one".to_owned());
         }
-        let rules = written.rules.into_iter().enumerate();
+        let rules = raw.rules.into_iter().enumerate();
         let rules =
             rules.map(|(at, rule)| rule.check().map_err(|e| format!("rule {}: {e}", at + 1)));
         rules.collect::<Result<_, _>>().map(Rules)
     }
 
-    /// All of them.
+    /// All rules.
     pub fn all(&self) -> &[Rule] {
         &self.0
     }
 
-    /// The rule for a file.
+    /// The first rule that matches a file.
     pub fn of(&self, path: &str) -> Option<&Rule> {
-        self.0.iter().find(|rule| rule.fits(path))
+        self.0.iter().find(|rule| rule.matches(path))
     }
 }
 
 impl Rule {
-    fn fits(&self, path: &str) -> bool {
+    fn matches(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
         let named = match &self.matching {
             Matching::Suffix(suffix) => ends_with(name, suffix),
@@ -96,17 +96,17 @@ fn is_under(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }
 
-impl WrittenRule {
-    /// What the contract would refuse later is refused while somebody looks.
+impl RawRule {
+    /// Refuses at the start, while the operator is present, what the host would refuse at each call.
     fn check(self) -> Result<Rule, String> {
-        let WrittenRule { file_type, suffix, name, under, labels } = self;
+        let RawRule { file_type, suffix, name, under, labels } = self;
         if !is_word(&file_type, 64, b"_-") {
             return Err(format!("the type {file_type:?} is not 1 to 64 of a-z, 0-9, `_`, `-`"));
         }
         let matching = match (suffix, name) {
             (Some(suffix), None) => Matching::Suffix(suffix),
             (None, Some(name)) => Matching::Name(name),
-            _ => return Err("`suffix` or `name` says which files, one of them".to_owned()),
+            _ => return Err("`suffix` or `name` is required, exactly one of them".to_owned()),
         };
         match &matching {
             Matching::Suffix(text)
@@ -122,19 +122,19 @@ impl WrittenRule {
         }
         if let Some(path) = under.as_deref().filter(|path| !is_plain(path)) {
             return Err(format!(
-                "`under` {path:?} is no absolute path of a directory without `.`, `..` and `//`"
+                "`under` {path:?} is not an absolute path of a directory without `.`, `..` and `//`"
             ));
         }
-        // Below `/` is everything, also what has lost its beginning.
+        // Every file is below `/`, including a path that lost its beginning.
         let under = under.map(|path| path.trim_end_matches('/').to_owned());
         let under = under.filter(|path| !path.is_empty());
         if labels.len() > 16 {
-            return Err(format!("{} labels, at most 16 are right", labels.len()));
+            return Err(format!("{} labels: at most 16 are allowed", labels.len()));
         }
         for (name, value) in &labels {
             if !is_word(name, 64, b"_") || value.len() > 256 {
                 return Err(format!(
-                    "the label {name:?}: a name of 1 to 64 of a-z, 0-9, `_`, and a value of up to 256 bytes are right"
+                    "the label {name:?}: a name has 1 to 64 of a-z, 0-9, `_`, and a value at most 256 bytes"
                 ));
             }
         }
@@ -142,14 +142,14 @@ impl WrittenRule {
     }
 }
 
-/// Paths of files are absolute and have no detours: what has one would never fit.
+/// File paths are absolute and resolved: another path would never match.
 fn is_plain(path: &str) -> bool {
     let within = path.trim_end_matches('/');
     path.starts_with('/') && !within.split('/').skip(1).any(|name| matches!(name, "" | "." | ".."))
 }
 
-fn is_word(text: &str, most: usize, besides: &[u8]) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || besides.contains(&b);
+fn is_word(text: &str, most: usize, others: &[u8]) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || others.contains(&b);
     (1..=most).contains(&text.len()) && text.bytes().all(plain)
 }
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_fits_decides() {
+    fn the_first_matching_rule_decides() {
         for (path, file_type) in [
             ("/srv/tier1/a.key", Some("tier1_key")),
             ("/srv/tier1/deep/er/A.KEY", Some("tier1_key")),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_below_the_root() {
+    fn every_file_is_below_the_root() {
         for root in ["/", "//"] {
             let config =
                 format!(r#"{{"rules": [{{"type": "a", "name": "b", "under": "{root}"}}]}}"#);
@@ -199,28 +199,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn configuration_errors_name_the_rule() {
         let long = format!(r#"{{"type": "a", "suffix": "{}"}}"#, "x".repeat(16));
         for (rule, wanted) in [
             (r#"{"type": "A", "suffix": ".abc"}"#, "rule 2: the type \"A\""),
             (r#"{"type": "a"}"#, "`suffix` or `name`"),
-            (r#"{"type": "a", "suffix": ".ab", "name": "b"}"#, "one of them"),
+            (r#"{"type": "a", "suffix": ".ab", "name": "b"}"#, "exactly one of them"),
             (r#"{"type": "a", "suffix": ".a"}"#, "3 to 15"),
             (&long, "3 to 15"),
             (r#"{"type": "a", "name": "a/b"}"#, "without `/`"),
             (
                 r#"{"type": "a", "name": "b", "under": "srv/"}"#,
-                "`under` \"srv/\" is no absolute path",
+                "`under` \"srv/\" is not an absolute path",
             ),
-            (r#"{"type": "a", "name": "b", "under": "/a/../b"}"#, "`under` \"/a/../b\" is no"),
-            (r#"{"type": "a", "name": "b", "under": "/a//b"}"#, "`under` \"/a//b\" is no"),
-            (r#"{"type": "a", "name": "b", "under": ""}"#, "`under` \"\" is no absolute path"),
+            (r#"{"type": "a", "name": "b", "under": "/a/../b"}"#, "`under` \"/a/../b\" is not"),
+            (r#"{"type": "a", "name": "b", "under": "/a//b"}"#, "`under` \"/a//b\" is not"),
+            (r#"{"type": "a", "name": "b", "under": ""}"#, "`under` \"\" is not an absolute path"),
             (r#"{"type": "a", "name": "b", "labels": {"A": "x"}}"#, "the label \"A\""),
             (r#"{"type": "a", "nam": "b"}"#, "unknown field `nam`"),
         ] {
             let config = format!(r#"{{"rules": [{{"type": "b", "name": "c"}}, {rule}]}}"#);
-            let told = Rules::read(&config).unwrap_err();
-            assert!(told.contains(wanted), "{rule}: {told}");
+            let error = Rules::read(&config).unwrap_err();
+            assert!(error.contains(wanted), "{rule}: {error}");
         }
         assert!(Rules::read(r#"{"rules": []}"#).unwrap_err().contains("at least one"));
         assert!(Rules::read("{}").unwrap_err().contains("`rules`"));

@@ -1,4 +1,4 @@
-//! Replaces user names by keyed hashes: nobody is named, and one user stays one user.
+//! Replaces user names with keyed hashes: a user has the same pseudonym everywhere.
 
 mod paths;
 pub mod rules;
@@ -26,7 +26,7 @@ mod component {
         fn redact(text: &Text) -> Option<String> {
             match RULES.get() {
                 Some(rules) => rules.redact(&text.field(), &text.value(), &text.arguments()),
-                // Never without its configuration: nobody knows what it would show.
+                // Without its configuration, the plugin cannot know which parts are user names.
                 None => Some("[REDACTED]".to_owned()),
             }
         }

@@ -1,26 +1,26 @@
-//! Finds the paths in a text, and the names of users in them.
+//! Finds paths in a text, and user names in the paths.
 
-/// Where a path's beginning is missing.
+/// Marks a path whose beginning is missing.
 const ELLIPSIS: &str = "…";
 
-/// Directories of home directories, each as its components.
+/// Directories that contain home directories, each as its components.
 pub struct Homes(Vec<Vec<String>>);
 
 impl Homes {
     /// # Errors
-    /// A path that is not absolute, or is the root: everything would be somebody's.
+    /// A path is not absolute, or is the root, below which every directory would count as a home directory.
     pub fn new(paths: &[String]) -> Result<Homes, String> {
         let homes = paths.iter().map(|path| {
             let components: Vec<String> = resolved(path).into_iter().map(str::to_owned).collect();
             let right = path.starts_with('/') && !components.is_empty();
             right
                 .then_some(components)
-                .ok_or_else(|| format!("the home {path:?} is no absolute path of a directory"))
+                .ok_or_else(|| format!("the home {path:?} is not an absolute path of a directory"))
         });
         homes.collect::<Result<_, _>>().map(Homes)
     }
 
-    /// A text that is one path, with `named` in the place of names.
+    /// Replaces names in a text that is one path. `named` returns the replacement.
     pub fn in_path(&self, text: &str, named: &impl Fn(&str) -> String) -> String {
         if text.starts_with(['/', '…']) {
             self.one(text, named)
@@ -29,7 +29,7 @@ impl Homes {
         }
     }
 
-    /// Any text, with `named` in the place of names.
+    /// Replaces names in any text. `named` returns the replacement.
     pub fn in_text(&self, text: &str, named: &impl Fn(&str) -> String) -> String {
         let mut out = String::with_capacity(text.len());
         let mut at = 0;
@@ -41,12 +41,12 @@ impl Homes {
             out.push_str(host);
             at = end;
             let rest = text.get(end..).unwrap_or_default();
-            let spelled = if path.ends_with('/') { spelled_name(rest) } else { 0 };
+            let expanded_len = if path.ends_with('/') { shell_expanded_len(rest) } else { 0 };
             let components = resolved(path);
-            if spelled > 0 && self.name_at(&components) == Some(components.len()) {
+            if expanded_len > 0 && self.name_at(&components) == Some(components.len()) {
                 out.push('~');
-                out.push_str(&named(rest.get(..spelled).unwrap_or_default()));
-                at += spelled;
+                out.push_str(&named(rest.get(..expanded_len).unwrap_or_default()));
+                at += expanded_len;
             } else {
                 out.push_str(&self.one(path, named));
             }
@@ -57,9 +57,9 @@ impl Homes {
     fn one(&self, found: &str, named: &impl Fn(&str) -> String) -> String {
         if let Some(rest) = found.strip_prefix('~') {
             let (name, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            // `~u-…` is an answer of this plugin.
-            let nobody = name.is_empty() || name == "+" || name == "-" || is_pseudonym(name);
-            return if nobody { found.to_owned() } else { format!("~{}{rest}", named(name)) };
+            // `~u-…` is a pseudonym of this plugin. The shell expands `~`, `~+` and `~-` without a user name.
+            let unnamed = name.is_empty() || name == "+" || name == "-" || is_pseudonym(name);
+            return if unnamed { found.to_owned() } else { format!("~{}{rest}", named(name)) };
         }
         if let Some(rest) = found.strip_prefix(ELLIPSIS) {
             return self.without_beginning(found, rest, named);
@@ -70,14 +70,14 @@ impl Homes {
         match self.name_at(&components).filter(|&at| at < components.len()) {
             Some(at) => {
                 let name = components.get(at).copied().unwrap_or_default();
-                let behind = components.get(at + 1..).unwrap_or_default();
+                let after = components.get(at + 1..).unwrap_or_default();
                 let before = components.get(..root_in_proc(&components)).unwrap_or_default();
                 let before: String = before.iter().map(|name| format!("/{name}")).collect();
                 let slash = if before.is_empty() { "" } else { "/" };
-                let behind: String = behind.iter().map(|name| format!("/{name}")).collect();
-                format!("{before}{slash}~{}{behind}{trailing}", named(name))
+                let after: String = after.iter().map(|name| format!("/{name}")).collect();
+                format!("{before}{slash}~{}{after}{trailing}", named(name))
             }
-            // A name that `..` leads out of is in the text all the same.
+            // A component that `..` removes may still be a name, so the resolved path replaces the text.
             _ if found.split('/').any(|name| name == "..") => {
                 let root = if found.starts_with('/') { "/" } else { "" };
                 format!("{root}{}{}{trailing}", "../".repeat(ups), components.join("/"))
@@ -86,7 +86,7 @@ impl Homes {
         }
     }
 
-    /// A path whose beginning is missing may begin anywhere, also within a home directory's.
+    /// A path whose beginning is missing may begin anywhere, even inside a home directory's path.
     fn without_beginning(
         &self,
         found: &str,
@@ -95,35 +95,35 @@ impl Homes {
     ) -> String {
         let components = resolved(rest);
         let name = (0..components.len()).find_map(|at| {
-            let behind = components.get(at..)?;
+            let after = components.get(at..)?;
             let name = self.0.iter().filter_map(|home| {
                 let cuts = if at == 0 { 0..home.len() } else { 0..1 };
                 let mut tails = cuts.filter_map(|cut| home.get(cut..));
-                tails.find(|tail| begins(behind, tail)).map(|tail| at + tail.len())
+                tails.find(|tail| begins(after, tail)).map(|tail| at + tail.len())
             });
             name.max().filter(|&name| name < components.len())
         });
         if let Some(at) = name {
-            let behind = components.get(at + 1..).unwrap_or_default();
-            let behind: String = behind.iter().map(|name| format!("/{name}")).collect();
+            let after = components.get(at + 1..).unwrap_or_default();
+            let after: String = after.iter().map(|name| format!("/{name}")).collect();
             let name = components.get(at).copied().unwrap_or_default();
-            return format!("{ELLIPSIS}/~{}{behind}", named(name));
+            return format!("{ELLIPSIS}/~{}{after}", named(name));
         }
         match components.split_first() {
-            // The first one may be a name.
-            Some((first, behind)) if !behind.is_empty() && !is_pseudonym(first) => {
-                format!("{ELLIPSIS}/{}", behind.join("/"))
+            // The first component may be a name.
+            Some((first, after)) if !after.is_empty() && !is_pseudonym(first) => {
+                format!("{ELLIPSIS}/{}", after.join("/"))
             }
             _ => found.to_owned(),
         }
     }
 
-    /// Where in the components of a path from the root the name of a user is, or would be.
+    /// The index of the user name in the components of an absolute path. May be one past the end.
     fn name_at(&self, components: &[&str]) -> Option<usize> {
         let root = root_in_proc(components);
         let below = components.get(root..)?;
         let homes = self.0.iter().filter(|home| begins(below, home));
-        // The deepest one: its entries are the names.
+        // The deepest match: its entries are the user names.
         homes.map(|home| root + home.len()).max()
     }
 }
@@ -132,14 +132,14 @@ fn begins(components: &[&str], with: &[String]) -> bool {
     components.len() >= with.len() && components.iter().zip(with).all(|(a, b)| a == b)
 }
 
-/// `~u-fdbf8b1cacd3`, with the tilde or without.
+/// Whether the name is a pseudonym such as `~u-fdbf8b1cacd3`, with or without the tilde.
 fn is_pseudonym(name: &str) -> bool {
     let name = name.strip_prefix('~').unwrap_or(name);
     let hash = name.strip_prefix("u-");
     hash.is_some_and(|hash| hash.len() == 12 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Where a path goes on behind `/proc/PID/root`, which is a root; behind several of them, too.
+/// The index of the first component after `/proc/PID/root`, which is itself a root; several may follow each other.
 fn root_in_proc(components: &[&str]) -> usize {
     let mut at = 0;
     loop {
@@ -152,7 +152,7 @@ fn root_in_proc(components: &[&str]) -> usize {
     }
 }
 
-/// The components of a path, with `.`, `..` and empty ones resolved.
+/// The components of a path, with `.`, `..` and empty components resolved.
 fn resolved(path: &str) -> Vec<&str> {
     let mut components = Vec::new();
     for component in path.split('/') {
@@ -165,8 +165,8 @@ fn resolved(path: &str) -> Vec<&str> {
     components
 }
 
-/// Bytes of a name that a shell has to make: `{alice,bob}`, `"alice"`, `[ab]lice`, `*ice`. 0: it names nobody.
-fn spelled_name(rest: &str) -> usize {
+/// Size in bytes of a name that the shell would expand: `{alice,bob}`, `"alice"`, `[ab]lice`, `*ice`. 0 if there is none.
+fn shell_expanded_len(rest: &str) -> usize {
     let mut chars = rest.chars();
     let named = match (chars.next(), chars.next()) {
         (Some('{' | '['), _) => true,
@@ -179,7 +179,7 @@ fn spelled_name(rest: &str) -> usize {
     if named { end } else { 0 }
 }
 
-/// How far up a relative path leads: perhaps to the root.
+/// The number of levels that a relative path leads up.
 fn ups(path: &str) -> usize {
     if path.starts_with('/') {
         return 0;
@@ -196,23 +196,23 @@ fn ups(path: &str) -> usize {
     ups
 }
 
-/// `sftp://host/home/alice`: the host goes before the path. That of a web page is none of a home directory.
+/// Splits `sftp://host/home/alice` into host and path. The path of a web page is not a home directory.
 fn host_and_path<'a>(before: &str, found: &'a str) -> (&'a str, &'a str) {
-    let Some(behind) = found.strip_prefix("//").filter(|_| before.ends_with(':')) else {
+    let Some(after) = found.strip_prefix("//").filter(|_| before.ends_with(':')) else {
         return ("", found);
     };
     if before.ends_with("http:") || before.ends_with("https:") {
         return (found, "");
     }
-    found.split_at(2 + behind.find('/').unwrap_or(behind.len()))
+    found.split_at(2 + after.find('/').unwrap_or(after.len()))
 }
 
-/// Ends a word in shell code, lists, URLs, JSON.
+/// Whether the character ends a word in shell code, lists, URLs or JSON.
 fn separates(c: char) -> bool {
     c.is_whitespace() || "\"'`;&|<>(){}[],:=@?#!*\\".contains(c)
 }
 
-/// Start and end of the next path from `at` on: a word with a slash, or one that begins with `~`.
+/// Start and end of the next path at or after `at`: a word that contains a slash, or begins with `~`.
 fn next_path(text: &str, at: usize) -> Option<(usize, usize)> {
     let (mut start, mut from) = (at, at);
     loop {
@@ -238,7 +238,7 @@ fn next_path(text: &str, at: usize) -> Option<(usize, usize)> {
     }
 }
 
-/// Where the path ends that begins at `start` and goes on at `slash`.
+/// The end of the path that begins at `start` and continues at `slash`.
 fn end_of(text: &str, start: usize, slash: usize) -> usize {
     let before = text.get(..start).unwrap_or_default();
     if let Some(quote) = before.chars().next_back().filter(|c| matches!(c, '"' | '\'')) {
@@ -253,11 +253,11 @@ fn end_of(text: &str, start: usize, slash: usize) -> usize {
         let rest = text.get(from..).unwrap_or_default();
         let Some(offset) = rest.find(separates) else { return text.len() };
         let here = from + offset;
-        let behind = text.get(here..).unwrap_or_default();
-        let Some(word) = behind.strip_prefix(' ').filter(|_| absolute) else {
+        let after = text.get(here..).unwrap_or_default();
+        let Some(word) = after.strip_prefix(' ').filter(|_| absolute) else {
             return here;
         };
-        // `/home/Jane Doe/x`, and `/home/Jane Doe` as all of an argument: a blank within a name.
+        // `/home/Jane Doe/x`, or an argument `/home/Jane Doe`: the space belongs to the name.
         let len = word.find(|c| separates(c) || c == '/').unwrap_or(word.len());
         let slash_follows = word.get(len..).is_some_and(|rest| rest.starts_with('/'));
         let name = len > 0 && !word.starts_with(['-', '~', '.', '$']);

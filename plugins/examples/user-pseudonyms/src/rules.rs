@@ -1,7 +1,7 @@
-//! Where names stand, and what stands there instead. No bindings, so `cargo test` runs it as it is.
+//! Replaces names with pseudonyms. It has no WIT bindings, so `cargo test` runs it natively.
 //!
-//! `/home/alice/key.pem` becomes `~u-fdbf8b1cacd3/key.pem`: no path below `/home` any more, so that the bundled
-//! redactor can come behind this one, for the secrets in command lines, without hiding the pseudonym.
+//! `/home/alice/key.pem` becomes `~u-fdbf8b1cacd3/key.pem`. This is not a path below `/home`, so the bundled redactor,
+//! which runs after this one for the secrets in command lines, does not hide the pseudonym.
 
 use hmac::{Hmac, Mac};
 use serde::Deserialize;
@@ -9,23 +9,23 @@ use sha2::Sha256;
 
 use crate::paths::Homes;
 
-/// Fewest bytes of a key: with less, names could be guessed by trying keys.
+/// Minimum size of a key, in bytes: a shorter key could be found by trying all keys.
 const LEAST_KEY: usize = 16;
-/// Bytes of the longest text that may be answered.
+/// Maximum size of a returned text, in bytes.
 const MOST_TEXT: usize = 64 * 1024;
-/// Bytes of the hash that are shown: among ten thousand users two share one with a chance of 1 in 5 million.
+/// Bytes of the hash in a pseudonym: among ten thousand users, two share a pseudonym with a probability of 1 in 5 million.
 const SHOWN: usize = 6;
 
 /// The plugin's own part of the configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    /// Whoever has it can tell which user is which.
+    /// Identifies users: keep it secret.
     key: String,
-    /// Directories of home directories.
+    /// Directories that contain home directories.
     #[serde(default = "homes")]
     homes: Vec<String>,
-    /// Names that are replaced wherever they stand as a word.
+    /// Names that are replaced wherever they occur as a word.
     #[serde(default)]
     users: Vec<String>,
 }
@@ -34,7 +34,7 @@ fn homes() -> Vec<String> {
     vec!["/home".to_owned()]
 }
 
-/// What it comes to.
+/// The checked configuration.
 pub struct Rules {
     key: String,
     homes: Homes,
@@ -45,27 +45,29 @@ impl Rules {
     /// Reads the configuration, a JSON object.
     ///
     /// # Errors
-    /// What is wrong with it, for the operator; never the key.
+    /// A message for the operator, which never contains the key.
     pub fn read(config: &str) -> Result<Rules, String> {
         let read = serde_json::from_str(config).map_err(|error| error.to_string());
         let Config { key, homes, users } = read?;
         if key.len() < LEAST_KEY {
-            let what = "`openssl rand -hex 32` makes one";
-            return Err(format!("the key has less than {LEAST_KEY} bytes: {what}"));
+            let what = "`openssl rand -hex 32` generates one";
+            return Err(format!("the key has fewer than {LEAST_KEY} bytes: {what}"));
         }
         let homes = Homes::new(&homes)?;
         if let Some(odd) = users.iter().find(|name| name.is_empty() || !name.chars().all(in_name)) {
-            return Err(format!("the user {odd:?} is no name of letters, digits, `.`, `_`, `-`"));
+            return Err(format!(
+                "the user {odd:?} is not a name of letters, digits, `.`, `_`, `-`"
+            ));
         }
         Ok(Rules { key, homes, users })
     }
 
-    /// The text to show instead; None: there is no name in it. `arguments`: those of a command line, if they are known
-    /// one by one.
+    /// The redacted text; `None` if it contains no name. `arguments` are those of a command line, if they are known
+    /// separately.
     pub fn redact(&self, field: &str, value: &str, arguments: &[String]) -> Option<String> {
         let named = |name: &str| self.pseudonym(name);
         let mut shown = match field {
-            // A path's names may hold anything but a slash.
+            // A path component may contain every character except a slash.
             "file" | "library" | "exe" => self.homes.in_path(value, &named),
             "cmdline" if !arguments.is_empty() => {
                 let shown = arguments.iter().map(|argument| self.homes.in_text(argument, &named));
@@ -77,7 +79,7 @@ impl Rules {
             shown = self.hide_word(&shown, user);
         }
         if shown.len() > MOST_TEXT {
-            // The contract takes no longer answer, and would count it as a failure.
+            // The host counts a longer text as a failed call.
             return Some("[REDACTED]".to_owned());
         }
         (shown != value).then_some(shown)
@@ -86,9 +88,9 @@ impl Rules {
     fn hide_word(&self, text: &str, user: &str) -> String {
         let mut shown = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some((clear, behind)) = rest.split_once(user) {
-            let word = !clear.ends_with(in_word) && !behind.starts_with(in_word);
-            // What was shown already may end in the middle of a word, too.
+        while let Some((clear, after)) = rest.split_once(user) {
+            let word = !clear.ends_with(in_word) && !after.starts_with(in_word);
+            // The output so far may also end in the middle of a word.
             let word = word && (!clear.is_empty() || !shown.ends_with(in_word));
             shown.push_str(clear);
             if word {
@@ -96,15 +98,15 @@ impl Rules {
             } else {
                 shown.push_str(user)
             }
-            rest = behind;
+            rest = after;
         }
         shown + rest
     }
 
-    /// The same for the same name, and nothing to anybody without the key.
+    /// The same for the same name. It reveals nothing without the key.
     fn pseudonym(&self, name: &str) -> String {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.key.as_bytes()) else {
-            // A key of any length is one; if that ever changes, the name stays hidden.
+            // HMAC accepts keys of any length. If this ever fails, the name must still be hidden.
             return "u-".to_owned();
         };
         mac.update(name.as_bytes());
@@ -114,12 +116,12 @@ impl Rules {
     }
 }
 
-/// What goes on with a word: `alice` is one in `alice@host`.
+/// Whether the character continues a word: `alice` is a word in `alice@host`.
 fn in_word(c: char) -> bool {
     in_name(c) && c != '@'
 }
 
-/// What names are made of; a path goes on with it, too.
+/// Whether the character may occur in a name.
 fn in_name(c: char) -> bool {
     c.is_alphanumeric() || "._-@+".contains(c)
 }
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn homes_lose_their_names() {
+    fn names_in_home_directories_are_replaced() {
         for (value, wanted) in [
             ("/home/alice/key.pem", format!("~{ALICE}/key.pem")),
             ("/home/alice", format!("~{ALICE}")),
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn one_user_stays_one_user_and_another_is_another() {
+    fn pseudonyms_are_equal_for_equal_names_only() {
         let [a, b] = ["/home/bob/x", "/home/bobby/x"].map(|path| shown("exe", path));
         assert_ne!(a, b);
         assert_eq!(a, shown("file", "/srv/people/bob/x"));
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn words_in_command_lines() {
+    fn listed_names_are_replaced_as_words() {
         for (value, wanted) in [
             ("ssh -l alice bob@host", format!("ssh -l {ALICE} bob@host")),
             ("ssh alice@host", format!("ssh {ALICE}@host")),
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn detours_lead_to_the_same_name() {
+    fn paths_are_resolved_before_replacement() {
         for (value, wanted) in [
             ("/home/./alice/key.pem", format!("~{ALICE}/key.pem")),
             ("/home/bobby/../alice/x", format!("~{ALICE}/x")),
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_in_arguments() {
+    fn paths_in_arguments_are_found() {
         let rules = Rules::read(CONFIG).unwrap();
         let jane = rules.pseudonym("Jane Doe");
         for (argument, wanted) in [
@@ -224,7 +226,7 @@ mod tests {
             let shown = rules.redact("cmdline", &all.join(" "), &all);
             let shown = shown.unwrap_or_else(|| all.join(" "));
             assert_eq!(shown, format!("cc {wanted}"));
-            // What was shown is shown again.
+            // Redaction of a redacted text changes nothing.
             let again = rules.redact("cmdline", &shown, &[]);
             assert_eq!(again.unwrap_or_else(|| shown.clone()), shown);
         }
@@ -233,9 +235,8 @@ mod tests {
         assert!(!shown.contains("mary") && !shown.contains("bob"), "{shown}");
     }
 
-    /// However a text is cut or put together.
     #[test]
-    fn any_text_is_borne() {
+    fn any_combination_of_parts_is_redacted_without_panic() {
         let parts =
             ["/", "home", "alice", "…", "~", " ", "'", "é", "..", ":", "{", "-I", "/proc/1/root"];
         for a in parts {
@@ -255,22 +256,22 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_is_too_long() {
+    fn a_text_that_grows_too_long_is_hidden() {
         assert_eq!(shown("cmdline", &"alice ".repeat(10_000)), "[REDACTED]");
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn configuration_errors_name_the_cause() {
         for (config, wanted) in [
             ("{}", "missing field `key`"),
-            (r#"{"key": "short"}"#, "less than 16 bytes"),
+            (r#"{"key": "short"}"#, "fewer than 16 bytes"),
             (r#"{"key": "0123456789abcdef", "homes": ["home"]}"#, "\"home\""),
             (r#"{"key": "0123456789abcdef", "homes": ["/"]}"#, "absolute"),
             (r#"{"key": "0123456789abcdef", "users": ["a b"]}"#, "\"a b\""),
             (r#"{"key": "0123456789abcdef", "user": []}"#, "unknown field `user`"),
         ] {
-            let told = Rules::read(config).map(|_| ()).unwrap_err();
-            assert!(told.contains(wanted) && !told.contains("0123456789"), "{config}: {told}");
+            let error = Rules::read(config).map(|_| ()).unwrap_err();
+            assert!(error.contains(wanted) && !error.contains("0123456789"), "{config}: {error}");
         }
     }
 }

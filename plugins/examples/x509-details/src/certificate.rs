@@ -1,4 +1,4 @@
-//! What one certificate says of itself.
+//! Reads the details of one certificate.
 
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, UintRef};
@@ -10,31 +10,31 @@ use x509_cert::time::{Time, Validity};
 
 use crate::names::{curve, key, signature};
 
-/// Some of those that are in use have longer serial numbers than RFC 5280 allows: no reason to say nothing of them.
+/// `Raw` accepts serial oid_text that are longer than RFC 5280 allows: some certificates in use have them.
 type Certificate = CertificateInner<Raw>;
 
-/// What there is to tell.
+/// The details of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details {
     /// As in RFC 4514.
     pub subject: String,
     /// As in RFC 4514.
     pub issuer: String,
-    /// `YYYY-MM-DDTHH:MM:SSZ`. The days left are told by no clock: a plugin has none.
+    /// `YYYY-MM-DDTHH:MM:SSZ`. A plugin has no clock to compute the remaining days.
     pub not_after: String,
-    /// The key's algorithm, with the curve where there is one.
+    /// The key's algorithm, followed by the name of the curve, if it has one.
     pub key: String,
-    /// How long the key is, where that says something.
+    /// The length of the key, for algorithms that have one.
     pub key_bits: Option<usize>,
     /// The signature's algorithm.
     pub signature: String,
-    /// Subject and issuer are the same, and so are their keys as far as they are named. The signature is not verified.
+    /// Subject and issuer are equal, and so are their key identifiers, if both are present. The signature is not verified.
     pub self_signed: bool,
-    /// It may sign others.
+    /// The certificate may sign other certificates.
     pub ca: bool,
 }
 
-/// Reads a certificate from DER; whatever follows it does not matter.
+/// Reads a certificate from DER; ignores bytes that follow it.
 pub fn details(der: &[u8]) -> Option<Details> {
     let mut reader = SliceReader::new(der).ok()?;
     let certificate: Certificate = reader.decode().ok()?;
@@ -53,11 +53,11 @@ pub fn details(der: &[u8]) -> Option<Details> {
     })
 }
 
-/// When a certificate ends, as [`Details::not_after`]. Reads no more than it needs: bundles hold many.
+/// The expiry date, as in [`Details::not_after`]. Decodes only the fields up to it, because bundles hold many certificates.
 pub fn not_after(der: &[u8]) -> Option<String> {
     let tbs = first(first(der)?.value())?;
     let mut reader = SliceReader::new(tbs.value()).ok()?;
-    // Version (left out in the first one), serial number, signature, issuer, validity.
+    // Version (absent in X.509 version 1), serial number, signature, issuer, validity.
     let mut next = || AnyRef::decode(&mut reader).ok();
     let version_or_serial = next()?;
     let before = if version_or_serial.tag().is_context_specific() { 3 } else { 2 };
@@ -78,7 +78,7 @@ fn extension<'a, T: Decode<'a> + AssociatedOid>(certificate: &'a Certificate) ->
     T::from_der(found.extn_value.as_bytes()).ok()
 }
 
-/// Whether the issuer's key is the subject's, as far as the certificate names them.
+/// Whether issuer and subject have the same key identifier; true if one of the identifiers is absent.
 fn is_own_issuer(certificate: &Certificate) -> bool {
     let issuer = extension::<AuthorityKeyIdentifier>(certificate).and_then(|it| it.key_identifier);
     let subject = extension::<SubjectKeyIdentifier>(certificate);
@@ -95,10 +95,10 @@ fn date(time: &Time) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minutes:02}:{seconds:02}Z")
 }
 
-/// A known name, else the numbers.
+/// The name, if it is known, otherwise the object identifier.
 fn named(oid: ObjectIdentifier, name: fn(&str) -> Option<&'static str>) -> String {
-    let numbers = oid.to_string();
-    name(&numbers).map_or(numbers, str::to_owned)
+    let oid_text = oid.to_string();
+    name(&oid_text).map_or(oid_text, str::to_owned)
 }
 
 fn key_of(info: &SubjectPublicKeyInfoOwned) -> (String, Option<usize>) {
@@ -120,7 +120,7 @@ fn key_of(info: &SubjectPublicKeyInfoOwned) -> (String, Option<usize>) {
     }
 }
 
-/// Of an RSAPublicKey: a sequence of the modulus and the exponent.
+/// The length of the modulus of an RSAPublicKey, which is a sequence of modulus and exponent.
 fn modulus_bits(key: &[u8]) -> Option<usize> {
     let mut reader = SliceReader::new(key).ok()?;
     let modulus = reader.sequence(|inner| {
@@ -150,40 +150,40 @@ mod tests {
 
     #[test]
     fn rsa_signed_by_a_ca() {
-        let told = read(include_str!("../fixtures/rsa.pem"));
-        assert_eq!(told.subject, "CN=server.example,O=Example Ltd,C=CH");
-        assert_eq!(told.issuer, "CN=Example CA,O=Example Ltd");
-        assert_eq!((told.key.as_str(), told.key_bits), ("rsa", Some(2048)));
-        assert_eq!(told.signature, "ecdsa-with-SHA384");
-        assert_eq!((told.self_signed, told.ca), (false, false));
-        assert_eq!(told.not_after.len(), "2045-01-01T00:00:00Z".len());
+        let details = read(include_str!("../fixtures/rsa.pem"));
+        assert_eq!(details.subject, "CN=server.example,O=Example Ltd,C=CH");
+        assert_eq!(details.issuer, "CN=Example CA,O=Example Ltd");
+        assert_eq!((details.key.as_str(), details.key_bits), ("rsa", Some(2048)));
+        assert_eq!(details.signature, "ecdsa-with-SHA384");
+        assert_eq!((details.self_signed, details.ca), (false, false));
+        assert_eq!(details.not_after.len(), "2045-01-01T00:00:00Z".len());
     }
 
     #[test]
-    fn a_ca_on_a_curve() {
-        let told = read(include_str!("../fixtures/ca.pem"));
-        assert_eq!((told.key.as_str(), told.key_bits), ("ec P-384", Some(384)));
-        assert_eq!(told.subject, told.issuer);
-        assert_eq!((told.self_signed, told.ca), (true, true));
+    fn ca_with_an_elliptic_curve_key() {
+        let details = read(include_str!("../fixtures/ca.pem"));
+        assert_eq!((details.key.as_str(), details.key_bits), ("ec P-384", Some(384)));
+        assert_eq!(details.subject, details.issuer);
+        assert_eq!((details.self_signed, details.ca), (true, true));
     }
 
     #[test]
-    fn a_serial_number_of_thirty_bytes() {
+    fn serial_number_of_thirty_bytes() {
         assert_eq!(read(include_str!("../fixtures/serial.pem")).subject, "CN=long serial number");
     }
 
     #[test]
-    fn a_curve_without_a_name() {
-        let told = read(include_str!("../fixtures/explicit.pem"));
-        assert_eq!((told.key.as_str(), told.key_bits), ("ec", None));
+    fn curve_with_explicit_parameters() {
+        let details = read(include_str!("../fixtures/explicit.pem"));
+        assert_eq!((details.key.as_str(), details.key_bits), ("ec", None));
     }
 
     #[test]
-    fn ed25519_with_an_odd_name() {
-        let told = read(include_str!("../fixtures/ed25519.pem"));
-        assert_eq!((told.key.as_str(), told.key_bits), ("ed25519", Some(256)));
-        assert_eq!(told.signature, "ed25519");
-        assert!(told.self_signed && !told.ca);
-        assert!(told.subject.contains("Zürich"), "{}", told.subject);
+    fn ed25519_with_a_non_ascii_name() {
+        let details = read(include_str!("../fixtures/ed25519.pem"));
+        assert_eq!((details.key.as_str(), details.key_bits), ("ed25519", Some(256)));
+        assert_eq!(details.signature, "ed25519");
+        assert!(details.self_signed && !details.ca);
+        assert!(details.subject.contains("Zürich"), "{}", details.subject);
     }
 }

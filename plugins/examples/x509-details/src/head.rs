@@ -1,13 +1,13 @@
-//! From the beginning of a file to labels. No bindings, so `cargo test` runs it as it is.
+//! Turns the head of a file into labels. It has no WIT bindings, so `cargo test` runs it natively.
 
 use base64ct::{Base64, Encoding};
 use serde::Deserialize;
 
 use crate::certificate::{Details, details, not_after};
 
-/// Most bytes of a file that a plugin may see.
+/// Maximum size of a file head that a plugin may read, in bytes.
 pub const MOST_BYTES: u32 = 64 * 1024;
-/// Bytes of a label's value.
+/// Maximum size of a label's value, in bytes.
 const VALUE: usize = 256;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -17,7 +17,7 @@ const DASHES: &[u8] = b"-----";
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Endings of files that may hold certificates.
+    /// Suffixes of files that may hold certificates.
     pub suffixes: Vec<String>,
 }
 
@@ -32,37 +32,39 @@ impl Config {
     /// Reads the configuration, a JSON object.
     ///
     /// # Errors
-    /// What is wrong with it, for the operator.
+    /// A message for the operator.
     pub fn read(config: &str) -> Result<Config, String> {
         serde_json::from_str(config).map_err(|error| error.to_string())
     }
 
-    /// Whether a file of this name may hold certificates.
+    /// Whether a file with this path may hold certificates.
     pub fn wants(&self, path: &str) -> bool {
         let path = path.to_ascii_lowercase();
         self.suffixes.iter().any(|suffix| path.ends_with(&suffix.to_ascii_lowercase()))
     }
 }
 
-/// What to tell of a file that begins with `head`, and has `size` bytes where that is known. None: no certificate.
+/// The labels for a file that begins with `head`; `None` if it holds no certificate. `size` is the file's size in bytes, if
+/// known.
 ///
-/// Details are those of the first certificate that can be read: in a chain that is the one that matters. Of a bundle the number of
-/// certificates and the earliest end are told besides; `certificates` ends in `+` when there is more than was seen.
+/// The details are those of the first certificate that can be parsed: in a chain, this is the end-entity certificate. A
+/// bundle also has the number of certificates and the earliest expiry date. `certificates` ends with `+` unless
+/// the head covers the whole file.
 pub fn labels(head: &[u8], size: Option<u64>) -> Option<Vec<(String, String)>> {
     if head.starts_with(&[0x30]) {
         return details(head).map(|details| of_first(&details));
     }
     let mut bodies = blocks(head).filter_map(|body| Some((not_after(&body)?, body)));
-    // One that is damaged says nothing, and hides no other.
+    // A damaged certificate is skipped; those after it are still read.
     let (end, first) = bodies.find_map(|(end, body)| Some((end, details(&body)?)))?;
     let mut labels = of_first(&first);
     let (mut certificates, mut earliest) = (1, end);
     for (end, _) in bodies {
         certificates += 1;
-        // Texts of one form: the least is the earliest.
+        // All dates have the same format, so the smallest text is the earliest date.
         earliest = earliest.min(end);
     }
-    // A head comes without what might be secret, so only the file's size tells whether there is more.
+    // The host removes possible secrets from a head, so only the file's size shows whether the file continues.
     let whole = size.is_some_and(|size| size <= u64::from(MOST_BYTES));
     if certificates > 1 || !whole {
         let more = if whole { "" } else { "+" };
@@ -90,7 +92,7 @@ fn of_first(details: &Details) -> Vec<(String, String)> {
     named.into_iter().filter_map(label).collect()
 }
 
-/// The bodies of the blocks of certificates that end.
+/// The decoded bodies of all complete certificate blocks.
 fn blocks(head: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let mut body: Option<Vec<u8>> = None;
     head.split(|&byte| byte == b'\n').filter_map(move |line| {
@@ -110,7 +112,7 @@ fn blocks(head: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// As much as a label holds.
+/// The value, truncated to the maximum size of a label.
 fn shortened(value: &str) -> String {
     if value.len() <= VALUE {
         return value.to_owned();
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_certificate_of_a_chain() {
+    fn labels_describe_the_first_certificate_of_a_chain() {
         let chain = format!("text before\n{RSA}{CA}");
         let labels = labels(chain.as_bytes(), Some(chain.len() as u64)).unwrap();
         assert!(of(&labels, "subject").unwrap().contains("CN=server.example"));
@@ -142,15 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn one_alone_is_not_counted() {
+    fn a_single_certificate_has_no_count() {
         let labels = labels(CA.as_bytes(), Some(CA.len() as u64)).unwrap();
         assert_eq!(of(&labels, "certificates"), None);
         assert_eq!((of(&labels, "ca"), of(&labels, "self_signed")), (Some("yes"), Some("yes")));
     }
 
     #[test]
-    fn what_is_cut_off_is_told() {
-        // Each ends before the one above it, so the last that was seen whole is the earliest.
+    fn the_count_of_a_truncated_bundle_ends_with_plus() {
+        // Each certificate expires before the one above it, so the last complete one in the head is the earliest.
         let head = &BUNDLE.as_bytes()[..MOST_BYTES as usize];
         let whole = BUNDLE[..head.len()].matches("-----END").count();
         let last = BUNDLE.split_inclusive("-----END CERTIFICATE-----\n").nth(whole - 1).unwrap();
@@ -163,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn der_as_it_is() {
+    fn der_without_pem_is_read() {
         let body = blocks(RSA.as_bytes()).next().unwrap();
         let labels = labels(&body, Some(body.len() as u64)).unwrap();
         assert!(of(&labels, "subject").unwrap().contains("server.example"));
     }
 
     #[test]
-    fn no_certificate_no_labels() {
+    fn a_file_without_certificates_has_no_labels() {
         let cut = &RSA.as_bytes()[..RSA.len() / 2];
         let odd = RSA.replace("MII", "!!!");
         let key = b"-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE";
@@ -180,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_damaged_hides_no_other() {
-        // Without its last bytes there is still a date in it.
+    fn a_damaged_certificate_does_not_hide_the_next() {
+        // The date remains readable when the last bytes are missing.
         let der = blocks(RSA.as_bytes()).next().unwrap();
         let body = Base64::encode_string(&der[..der.len() - 10]);
         let cut = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
@@ -194,26 +196,26 @@ mod tests {
     }
 
     #[test]
-    fn any_cut_and_any_changed_byte_is_borne() {
+    fn truncated_and_corrupted_certificates_do_not_panic() {
         let body = blocks(RSA.as_bytes()).next().unwrap();
         for at in 0..body.len() {
             let _ = labels(&body[..at], None);
             let mut changed = body.clone();
             changed[at] ^= 0xff;
-            let told = labels(&changed, None).unwrap_or_default();
-            assert!(told.iter().all(|(_, value)| value.len() <= VALUE));
+            let found = labels(&changed, None).unwrap_or_default();
+            assert!(found.iter().all(|(_, value)| value.len() <= VALUE));
         }
     }
 
     #[test]
-    fn values_fit_into_labels() {
+    fn values_are_truncated_to_the_label_limit() {
         let long = shortened(&"é".repeat(200));
         assert!(long.len() <= VALUE && long.ends_with('…'), "{long}");
         assert_eq!(shortened("a"), "a");
     }
 
     #[test]
-    fn endings_can_be_configured() {
+    fn suffixes_can_be_configured() {
         let config = Config::read("{}").unwrap();
         assert!(config.wants("/a.PEM") && config.wants("/a.crt") && !config.wants("/a.key"));
         let config = Config::read(r#"{"suffixes": [".chain"]}"#).unwrap();

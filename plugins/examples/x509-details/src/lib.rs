@@ -1,4 +1,4 @@
-//! Labels certificates with what is in them. It says nothing of the type: the next classifier is asked for that.
+//! Labels certificates with their contents. It returns no type, so the next classifier determines the type.
 
 pub mod certificate;
 pub mod head;
@@ -27,7 +27,7 @@ mod component {
         }
 
         fn classify(file: &File) -> Option<Verdict> {
-            // A head is asked for only where it may help: it costs a read of the file.
+            // Requests a head only if it may hold a certificate: a head costs a read of the file.
             if !CONFIG.get()?.wants(&file.path()) {
                 return None;
             }

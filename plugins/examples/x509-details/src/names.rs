@@ -1,6 +1,6 @@
-//! Names of algorithms, by the numbers that certificates hold.
+//! Names of algorithms and curves, by object identifier.
 
-/// A key's algorithm.
+/// The name of a key's algorithm.
 pub fn key(oid: &str) -> Option<&'static str> {
     Some(match oid {
         "1.2.840.113549.1.1.1" => "rsa",
@@ -18,7 +18,7 @@ pub fn key(oid: &str) -> Option<&'static str> {
     })
 }
 
-/// A curve, and its bits.
+/// The name of a curve, and its length in bits.
 pub fn curve(oid: &str) -> Option<(&'static str, usize)> {
     Some(match oid {
         "1.2.840.10045.3.1.1" => ("P-192", 192),
@@ -34,7 +34,7 @@ pub fn curve(oid: &str) -> Option<(&'static str, usize)> {
     })
 }
 
-/// A signature's algorithm.
+/// The name of a signature algorithm.
 pub fn signature(oid: &str) -> Option<&'static str> {
     Some(match oid {
         "1.2.840.113549.1.1.2" => "md2WithRSAEncryption",
@@ -52,7 +52,7 @@ pub fn signature(oid: &str) -> Option<&'static str> {
         "1.2.840.10045.4.3.2" => "ecdsa-with-SHA256",
         "1.2.840.10045.4.3.3" => "ecdsa-with-SHA384",
         "1.2.840.10045.4.3.4" => "ecdsa-with-SHA512",
-        // An EdDSA or ML-DSA key signs in one way alone.
+        // EdDSA and ML-DSA use the same identifier for key and signature.
         other => return key(other).filter(|name| name.starts_with("ed") || name.starts_with("ml")),
     })
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_cannot_sign_names_no_signature() {
+    fn only_signature_algorithms_have_a_signature_name() {
         assert_eq!(signature("1.3.101.112"), Some("ed25519"));
         assert_eq!(signature("1.3.101.110"), None);
         assert_eq!(signature("1.2.840.113549.1.1.1"), None);
