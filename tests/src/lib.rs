@@ -12,7 +12,6 @@ mod material;
 mod program;
 mod pty;
 pub mod schema;
-pub mod sentences;
 mod tracer;
 mod wait;
 
