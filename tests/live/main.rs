@@ -1,37 +1,86 @@
-//! What needs a kernel to trace, and root.
+//! Tests that trace this machine, and need root. They run one at a time: they count what processes do, fill rings, and hold
+//! up whoever looks at all processes.
+//!
+//! A file whose tests need root in part stands here whole where they share what they are made with.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where it is surprised; which of these a file uses changes with its tests"
+)]
 
 mod reader;
+mod replay;
 mod command_line {
-    mod configuration;
-    mod options;
-    mod streams;
+    pub(crate) mod configuration;
+    pub(crate) mod options;
+    pub(crate) mod refusals;
+    pub(crate) mod streams;
 }
 mod docs {
-    mod commands;
-    mod installing;
+    pub(crate) mod commands;
+    pub(crate) mod installing;
 }
 mod documents {
-    mod doctor;
-    mod profile;
-    mod snapshot;
-    mod unanswered;
+    pub(crate) mod doctor;
+    pub(crate) mod profile;
+    pub(crate) mod snapshot;
+    pub(crate) mod unanswered;
 }
 mod events {
-    mod capture;
-    mod gone;
-    mod kinds;
+    pub(crate) mod capture;
+    pub(crate) mod gone;
+    pub(crate) mod kinds;
 }
 mod outputs {
-    mod standard_streams;
-    mod status;
-    mod terminal;
+    pub(crate) mod endings;
+    pub(crate) mod standard_streams;
+    pub(crate) mod status;
+    pub(crate) mod terminal;
 }
 mod plugins {
-    mod engine;
-    mod events;
+    pub(crate) mod engine;
+    pub(crate) mod events;
+    pub(crate) mod examples;
 }
 mod robustness {
-    mod elevated;
-    mod hostile;
-    mod load;
+    pub(crate) mod elevated;
+    pub(crate) mod hostile;
+    pub(crate) mod load;
+}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    crypto_tracer_tests::run_tests(
+        Some(1),
+        &[
+            reader::TESTS,
+            replay::TESTS,
+            command_line::configuration::TESTS,
+            command_line::options::TESTS,
+            command_line::refusals::TESTS,
+            command_line::streams::TESTS,
+            docs::commands::TESTS,
+            docs::installing::TESTS,
+            documents::doctor::TESTS,
+            documents::profile::TESTS,
+            documents::snapshot::TESTS,
+            documents::unanswered::TESTS,
+            events::capture::TESTS,
+            events::gone::TESTS,
+            events::kinds::TESTS,
+            outputs::endings::TESTS,
+            outputs::standard_streams::TESTS,
+            outputs::status::TESTS,
+            outputs::terminal::TESTS,
+            plugins::engine::TESTS,
+            plugins::events::TESTS,
+            plugins::examples::TESTS,
+            robustness::elevated::TESTS,
+            robustness::hostile::TESTS,
+            robustness::load::TESTS,
+        ],
+    )
 }

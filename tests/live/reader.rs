@@ -1,6 +1,5 @@
 //! What happens around the files that are looked into: paths that nobody can name whole, a reader that hangs, file
 //! systems that never answer.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -12,6 +11,14 @@ use std::process::{Child, Command, Stdio};
 use crypto_tracer_tests::{
     Event, Material, Tracer, actor, fuse_device, needs_bpf, output, program, run, temp_dir, until,
 };
+
+crypto_tracer_tests::tests![
+    a_home_on_a_mount_that_nobody_sees_is_hidden,
+    no_secret_reaches_a_plugin_or_a_recording,
+    a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced,
+    whoever_makes_readers_hang_is_left_alone_and_nobody_else,
+    file_systems_that_never_answer_delay_nothing,
+];
 
 /// `nobody` on every distribution.
 const NOBODY: u32 = 65534;
@@ -26,7 +33,6 @@ impl Drop for Held {
     }
 }
 
-#[test]
 fn a_home_on_a_mount_that_nobody_sees_is_hidden() {
     needs_bpf!();
     let dir = temp_dir();
@@ -148,7 +154,6 @@ fn secrets(dir: &Path) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
 }
 
 /// A plugin gets what the reader answers, and that is what a recording keeps.
-#[test]
 fn no_secret_reaches_a_plugin_or_a_recording() {
     needs_bpf!();
     let dir = temp_dir();
@@ -216,7 +221,6 @@ fn pair(file_type: &str, head: &str) -> (String, String) {
     (file_type.to_owned(), head.to_owned())
 }
 
-#[test]
 fn a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced() {
     needs_bpf!();
     let dir = temp_dir();
@@ -249,7 +253,6 @@ fn a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced() {
 }
 
 /// Whose files made readers hang twice has no beginnings read for a while; everybody else has.
-#[test]
 fn whoever_makes_readers_hang_is_left_alone_and_nobody_else() {
     needs_bpf!();
     let dir = temp_dir();
@@ -299,11 +302,10 @@ fn whoever_makes_readers_hang_is_left_alone_and_nobody_else() {
     tracer.finish();
 }
 
-#[test]
 fn file_systems_that_never_answer_delay_nothing() {
     needs_bpf!();
     let dir = temp_dir();
-    let Some(device) = fuse_device(dir.path()) else { return };
+    let device = fuse_device(dir.path());
     let usual = dir.path().join("usual.pem");
     fs::write(&usual, &Material::get().certificate).unwrap();
 

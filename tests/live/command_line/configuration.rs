@@ -1,5 +1,4 @@
 //! The configuration file, and what SIGHUP does to a run.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,6 +10,15 @@ use crypto_tracer_tests::{
     Ended, Event, Material, Tracer, actor, needs_bpf, output, program, run, temp_dir, trusted_dir,
     until, workspace,
 };
+
+crypto_tracer_tests::tests![
+    a_reload_changes_what_runs,
+    a_reload_under_load_loses_nothing,
+    the_output_is_opened_anew_for_logrotate,
+    a_reload_tells_whatever_changed,
+    new_output_files_are_given_as_the_configuration_says,
+    configurations_that_are_not_obeyed,
+];
 
 /// The group `adm`, on every Debian.
 const ADM: u32 = 4;
@@ -44,7 +52,6 @@ fn says(tracer: &Tracer, text: &str) {
     until(text, || tracer.said().iter().any(|line| line.contains(text)).then_some(()));
 }
 
-#[test]
 fn a_reload_changes_what_runs() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -87,7 +94,6 @@ fn a_reload_changes_what_runs() {
     assert!(reloaded.contains(" on the recording captured "), "{said}");
 }
 
-#[test]
 fn a_reload_under_load_loses_nothing() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -130,7 +136,6 @@ fn a_reload_under_load_loses_nothing() {
     assert!(opens.iter().all(|open| open.text("file_type") == "private_key"));
 }
 
-#[test]
 fn the_output_is_opened_anew_for_logrotate() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -155,7 +160,6 @@ fn the_output_is_opened_anew_for_logrotate() {
 }
 
 /// Limits are obeyed at once; what is not says so.
-#[test]
 fn a_reload_tells_whatever_changed() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -181,7 +185,6 @@ fn a_reload_tells_whatever_changed() {
     tracer.finish();
 }
 
-#[test]
 fn new_output_files_are_given_as_the_configuration_says() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -202,7 +205,6 @@ fn new_output_files_are_given_as_the_configuration_says() {
 }
 
 /// What a configuration says is refused before anything starts: exit code 2, and what repairs it.
-#[test]
 fn configurations_that_are_not_obeyed() {
     needs_bpf!();
     let dir = trusted_dir();

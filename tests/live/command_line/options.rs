@@ -1,5 +1,4 @@
 //! The options of `monitor`, and how a run ends.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,6 +11,23 @@ use crypto_tracer_tests::{
     Ended, Event, HomeDir, KEYS_LOAD, KEYS_OPEN, Material, Tracer, actor, needs_bpf, output,
     program, run, temp_dir, until,
 };
+
+crypto_tracer_tests::tests![
+    home_directories_are_hidden,
+    nothing_is_hidden_where_that_is_asked_for,
+    one_process_by_its_pid,
+    processes_by_name,
+    libraries_by_path,
+    files_by_glob,
+    the_duration_ends_a_run,
+    a_file_gets_the_events_and_nobody_else_may_read_it,
+    quiet_says_nothing,
+    the_last_line_counts,
+    signals_end_an_idle_run,
+    a_reader_that_goes_away_ends_an_idle_run,
+    help_and_version_need_no_privileges,
+    a_recording_is_a_new_file_for_its_owner,
+];
 
 const NO_OPTIONS: [&str; 0] = [];
 /// A run has to end within 100 ms; the rest is for a loaded machine.
@@ -29,7 +45,6 @@ fn cat(path: &Path) -> u32 {
     run(Command::new("cat").arg(path))
 }
 
-#[test]
 fn home_directories_are_hidden() {
     needs_bpf!();
     let home = HomeDir::new();
@@ -46,7 +61,6 @@ fn home_directories_are_hidden() {
     }
 }
 
-#[test]
 fn nothing_is_hidden_where_that_is_asked_for() {
     needs_bpf!();
     let home = HomeDir::new();
@@ -61,7 +75,6 @@ fn nothing_is_hidden_where_that_is_asked_for() {
     tracer.finish();
 }
 
-#[test]
 fn one_process_by_its_pid() {
     needs_bpf!();
     let (_dir, path) = key_file();
@@ -78,7 +91,6 @@ fn one_process_by_its_pid() {
     assert!(others.is_empty(), "{others:#?}");
 }
 
-#[test]
 fn processes_by_name() {
     needs_bpf!();
     let (dir, path) = key_file();
@@ -94,7 +106,6 @@ fn processes_by_name() {
     assert!(other.is_none(), "{other:?}");
 }
 
-#[test]
 fn libraries_by_path() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--library", "libssl"]);
@@ -111,7 +122,6 @@ fn libraries_by_path() {
     }
 }
 
-#[test]
 fn files_by_glob() {
     needs_bpf!();
     let (dir, path) = key_file();
@@ -134,7 +144,6 @@ fn files_by_glob() {
     ended.events.first().unwrap().assert_keys(&KEYS_OPEN);
 }
 
-#[test]
 fn the_duration_ends_a_run() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--duration", "1"]);
@@ -144,7 +153,6 @@ fn the_duration_ends_a_run() {
     assert!(start.elapsed() > Duration::from_millis(800), "{:?}", start.elapsed());
 }
 
-#[test]
 fn a_file_gets_the_events_and_nobody_else_may_read_it() {
     needs_bpf!();
     let (dir, path) = key_file();
@@ -168,7 +176,6 @@ fn a_file_gets_the_events_and_nobody_else_may_read_it() {
     assert_eq!(fs::metadata(&output).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-#[test]
 fn quiet_says_nothing() {
     needs_bpf!();
     let quiet = ["monitor", "--quiet", "--duration", "1", "-F", "/nowhere/*"];
@@ -178,7 +185,6 @@ fn quiet_says_nothing() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
 }
 
-#[test]
 fn the_last_line_counts() {
     needs_bpf!();
     let (_dir, path) = key_file();
@@ -193,7 +199,6 @@ fn the_last_line_counts() {
     assert_eq!(ended.events.len(), 51);
 }
 
-#[test]
 fn signals_end_an_idle_run() {
     needs_bpf!();
     for signal in [libc::SIGINT, libc::SIGTERM] {
@@ -203,7 +208,6 @@ fn signals_end_an_idle_run() {
     }
 }
 
-#[test]
 fn a_reader_that_goes_away_ends_an_idle_run() {
     needs_bpf!();
     let mut command = Command::new(program());
@@ -214,7 +218,6 @@ fn a_reader_that_goes_away_ends_an_idle_run() {
     assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
 }
 
-#[test]
 fn help_and_version_need_no_privileges() {
     for (arguments, word) in [
         (&["--help"][..], "monitor"),
@@ -232,7 +235,6 @@ fn help_and_version_need_no_privileges() {
     }
 }
 
-#[test]
 fn a_recording_is_a_new_file_for_its_owner() {
     needs_bpf!();
     let (dir, path) = key_file();

@@ -1,5 +1,4 @@
 //! `files` and `libs`: the events of one type, and the options that mean something for them.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +9,20 @@ use crypto_tracer_tests::{
     KEYS_LOAD, KEYS_OPEN, Material, Tracer, actor, needs_bpf, output, program, run, temp_dir,
 };
 
-#[test]
+crypto_tracer_tests::tests![
+    files_prints_opens_alone,
+    libs_prints_loads_alone,
+    a_name_over_15_bytes_is_the_executables,
+    a_named_probe_is_the_one_that_runs,
+    a_filter_that_nothing_can_meet_is_warned_about,
+    a_family_is_the_same_in_a_replay,
+    an_option_of_other_commands_is_refused_with_their_names,
+    help_of_a_command_is_the_commands_help,
+    version_and_its_option_say_the_same,
+    a_standard_output_that_is_closed_is_told,
+    completions_name_commands_and_options,
+];
+
 fn files_prints_opens_alone() {
     needs_bpf!();
     let dir = temp_dir();
@@ -29,7 +41,6 @@ fn files_prints_opens_alone() {
     assert_eq!(files, [first.to_str().unwrap(), last.to_str().unwrap()]);
 }
 
-#[test]
 fn libs_prints_loads_alone() {
     needs_bpf!();
     let tracer = Tracer::command("libs", ["--library", "libcrypto"]);
@@ -41,7 +52,6 @@ fn libs_prints_loads_alone() {
 }
 
 /// The kernel keeps 15 bytes of it, so the executable decides, which only the exec before tells.
-#[test]
 fn a_name_over_15_bytes_is_the_executables() {
     needs_bpf!();
     let dir = temp_dir();
@@ -61,7 +71,6 @@ fn a_name_over_15_bytes_is_the_executables() {
     assert_eq!(events.iter().map(|event| event.pid()).collect::<Vec<_>>(), [Some(pid)]);
 }
 
-#[test]
 fn a_named_probe_is_the_one_that_runs() {
     needs_bpf!();
     let tracer = Tracer::command("files", ["--probe", "tp_btf", "-F", "/nowhere/*.pem"]);
@@ -72,7 +81,6 @@ fn a_named_probe_is_the_one_that_runs() {
     );
 }
 
-#[test]
 fn a_filter_that_nothing_can_meet_is_warned_about() {
     needs_bpf!();
     let dir = temp_dir();
@@ -92,7 +100,6 @@ fn a_filter_that_nothing_can_meet_is_warned_about() {
 
 /// The recording of a process and its descendants, replayed with the same options, is what was seen live; so is that of
 /// everything.
-#[test]
 fn a_family_is_the_same_in_a_replay() {
     needs_bpf!();
     let dir = temp_dir();
@@ -128,7 +135,6 @@ fn a_family_is_the_same_in_a_replay() {
     assert_eq!(of_all, lines.iter().map(|line| timeless(line)).collect::<Vec<_>>());
 }
 
-#[test]
 fn an_option_of_other_commands_is_refused_with_their_names() {
     for (arguments, words) in [
         (&["libs", "--file", "*.pem"][..], &["libs has no option --file", "monitor", "files"][..]),
@@ -150,7 +156,6 @@ fn printed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-#[test]
 fn help_of_a_command_is_the_commands_help() {
     for command in [
         "monitor",
@@ -175,7 +180,6 @@ fn help_of_a_command_is_the_commands_help() {
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are monitor, files"));
 }
 
-#[test]
 fn version_and_its_option_say_the_same() {
     let text = printed(&["version"]);
     assert_eq!(text, format!("crypto-tracer {}\n", env!("CARGO_PKG_VERSION")));
@@ -183,7 +187,6 @@ fn version_and_its_option_say_the_same() {
 }
 
 /// Rust's runtime puts /dev/null in the place of a closed standard output; what is printed must not vanish there.
-#[test]
 fn a_standard_output_that_is_closed_is_told() {
     for arguments in ["version", "completions bash", "snapshot"] {
         let script = format!("exec \"$0\" {arguments} >&-");
@@ -202,7 +205,6 @@ fn a_standard_output_that_is_closed_is_told() {
     assert_eq!(null.status.code(), Some(0), "somebody wants nothing of it");
 }
 
-#[test]
 fn completions_name_commands_and_options() {
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);

@@ -1,5 +1,4 @@
 //! Each command in README.md and docs/ works as it is written.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,6 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crypto_tracer_tests::{needs_bpf, output, program, schema, temp_dir, workspace};
+
+crypto_tracer_tests::tests![
+    what_is_not_run_is_there,
+    examples_are_what_the_schemas_say,
+    each_command_works_as_it_is_written,
+    the_capabilities_are_the_same_wherever_they_are_named,
+];
 
 /// Blocks that are not run here: the file, how the block begins (with nothing: all of the file), and why.
 const NOT_RUN: [(&str, &str, &str); 9] = [
@@ -123,7 +129,6 @@ fn why_not_run(block: &Block) -> Option<&'static str> {
     Some(why)
 }
 
-#[test]
 fn what_is_not_run_is_there() {
     let all: Vec<Block> = pages().iter().flat_map(|page| blocks(page)).collect();
     for (file, begin, why) in NOT_RUN {
@@ -171,7 +176,6 @@ fn example_of(page: &str, word: &str) -> String {
     examples.find(|example| example.contains(word)).unwrap().to_owned()
 }
 
-#[test]
 fn examples_are_what_the_schemas_say() {
     for name in ["profile", "snapshot"] {
         let example = example_of("docs/commands.md", &format!("{name}_version"));
@@ -233,7 +237,6 @@ fn shortened(text: &str) -> String {
     short
 }
 
-#[test]
 fn each_command_works_as_it_is_written() {
     needs_bpf!();
     let mut ran = 0;
@@ -269,7 +272,6 @@ fn capabilities(file: &str, begin: &str) -> Vec<String> {
     words
 }
 
-#[test]
 fn the_capabilities_are_the_same_wherever_they_are_named() {
     let right = ["bpf", "dac_read_search", "perfmon", "sys_ptrace"];
     for (file, begin) in [

@@ -1,35 +1,29 @@
 //! What is put on a machine: completion scripts, the service, the program itself.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test ends where it is surprised, and says what it skips"
-)]
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{needs_bpf, output, program, temp_dir, workspace};
+use crypto_tracer_tests::{
+    is_installed, needs_bpf, needs_program, output, program, temp_dir, workspace,
+};
 use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    shells_read_their_completions,
+    systemd_finds_nothing_wrong_with_the_service,
+    logrotate_takes_its_rule,
+    cargo_install_finds_a_program_and_what_it_is_locked_to,
+];
 
 /// Tenths of systemd's own measure of how exposed a service is, at most: 0 is locked in, 100 is unconfined.
 const MOST_EXPOSED: &str = "20";
-
-fn is_there(program: &str) -> bool {
-    let found = Command::new("sh").args(["-c", "command -v \"$0\" >/dev/null", program]).status();
-    if !found.unwrap().success() {
-        eprintln!("skipped: {program} is not installed");
-        return false;
-    }
-    true
-}
 
 fn all_of(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
 /// Each shell itself finds nothing wrong with its script; one that is not installed cannot say.
-#[test]
 fn shells_read_their_completions() {
     let dir = temp_dir();
     let mut asked = 0;
@@ -38,7 +32,7 @@ fn shells_read_their_completions() {
         assert_eq!(script.status.code(), Some(0));
         let path = dir.path().join(shell);
         fs::write(&path, script.stdout).unwrap();
-        if is_there(shell) {
+        if is_installed(shell) {
             let read = output(Command::new(shell).arg("-n").arg(&path));
             assert!(read.status.success(), "{shell}: {}", all_of(&read));
             assert_eq!(all_of(&read), "", "{shell}");
@@ -48,7 +42,7 @@ fn shells_read_their_completions() {
         let text = fs::read_to_string(&path).unwrap();
         let half: String = text.chars().take(text.chars().count() / 2).collect();
         fs::write(&path, half + "\nif (\n").unwrap();
-        if is_there(shell) {
+        if is_installed(shell) {
             assert!(!output(Command::new(shell).arg("-n").arg(&path)).status.success(), "{shell}");
         }
     }
@@ -70,13 +64,11 @@ fn apart(script: &str) -> Output {
 }
 
 /// As docs/service.md installs it.
-#[test]
 fn systemd_finds_nothing_wrong_with_the_service() {
     // Mounts need root, as the programs do.
     needs_bpf!();
-    if !is_there("systemd-analyze") || !is_there("systemd-sysusers") {
-        return;
-    }
+    needs_program("systemd-analyze");
+    needs_program("systemd-sysusers");
     let ended = apart(&format!(
         "install -m 0755 \"$PROGRAM\" /usr/local/bin/crypto-tracer
         install -D -m 0644 $ROOT/dist/crypto-tracer.sysusers /etc/sysusers.d/crypto-tracer.conf
@@ -96,12 +88,9 @@ fn systemd_finds_nothing_wrong_with_the_service() {
     }
 }
 
-#[test]
 fn logrotate_takes_its_rule() {
     needs_bpf!();
-    if !is_there("logrotate") {
-        return;
-    }
+    needs_program("logrotate");
     let ended = apart(
         "useradd --system crypto-tracer
         install -d -o crypto-tracer -g crypto-tracer -m 0750 /var/log/crypto-tracer
@@ -118,7 +107,6 @@ fn logrotate_takes_its_rule() {
 }
 
 /// `cargo install --path host --locked` takes minutes: that it has all it needs is known without building.
-#[test]
 fn cargo_install_finds_a_program_and_what_it_is_locked_to() {
     let manifest = workspace().join("host/Cargo.toml");
     let mut metadata = Command::new(env!("CARGO"));

@@ -1,5 +1,4 @@
 //! `doctor` tells what a run does.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -7,8 +6,21 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, temp_dir, trusted_dir, until};
+use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, skip, temp_dir, trusted_dir, until};
 use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    a_run_and_doctor_say_the_same,
+    each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor,
+    the_configuration_names_a_probe_as_the_option_does,
+    every_probe_is_told_also_where_another_thing_is_refused,
+    in_a_user_namespace_it_is_the_privileges_that_are_missing,
+    without_privileges_it_tells_what_is_missing,
+    a_kernel_without_btf_is_told,
+    a_tracer_in_a_pid_namespace_says_so,
+    a_configuration_that_is_not_obeyed_is_told_too,
+    asked_to_end_it_ends_well,
+];
 
 /// How long an end may take; it is for a loaded machine.
 const PROMPT: Duration = Duration::from_millis(1500);
@@ -25,7 +37,6 @@ fn document(options: &[&str]) -> (Option<i32>, Value) {
 }
 
 /// The line of a run that says what is attached and what it cannot see, and doctor's document, say the same.
-#[test]
 fn a_run_and_doctor_say_the_same() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--quiet"; 0]);
@@ -61,7 +72,6 @@ fn a_run_and_doctor_say_the_same() {
     }
 }
 
-#[test]
 fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
     needs_bpf!();
     for probe in ["lsm", "fexit", "tp_btf", "no-such-probe"] {
@@ -79,7 +89,6 @@ fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
 }
 
 /// `[capture] open_probe` chooses, and `--probe` has the last word.
-#[test]
 fn the_configuration_names_a_probe_as_the_option_does() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -111,7 +120,6 @@ fn assert_all_rungs(document: &Value) {
     }
 }
 
-#[test]
 fn every_probe_is_told_also_where_another_thing_is_refused() {
     let (code, document) = document(&["--probe", "magic"]);
     assert!(code == Some(2) || code == Some(3), "{code:?}");
@@ -119,7 +127,6 @@ fn every_probe_is_told_also_where_another_thing_is_refused() {
 }
 
 /// Root there is nobody here: neither a configuration that seems to belong to somebody else, nor capabilities that count.
-#[test]
 fn in_a_user_namespace_it_is_the_privileges_that_are_missing() {
     let inside = |arguments: &[&str]| {
         let mut command = Command::new("unshare");
@@ -128,8 +135,7 @@ fn in_a_user_namespace_it_is_the_privileges_that_are_missing() {
     let monitor = inside(&["monitor", "--duration", "1"]);
     let said = String::from_utf8_lossy(&monitor.stderr).into_owned();
     if said.contains("unshare failed") {
-        eprintln!("skipped: no user namespace can be made here: {said}");
-        return;
+        skip(format_args!("no user namespace can be made here: {}", said.trim()));
     }
     assert_eq!(monitor.status.code(), Some(3), "{said}");
     assert!(said.contains("user namespace of its own"), "{said}");
@@ -144,7 +150,6 @@ fn in_a_user_namespace_it_is_the_privileges_that_are_missing() {
     assert!(document["probes"].as_array().unwrap().iter().all(|probe| probe["works"] == false));
 }
 
-#[test]
 fn without_privileges_it_tells_what_is_missing() {
     // A copy that everybody can reach.
     let dir = temp_dir();
@@ -170,7 +175,6 @@ fn without_privileges_it_tells_what_is_missing() {
     }
 }
 
-#[test]
 fn a_kernel_without_btf_is_told() {
     needs_bpf!();
     // In a mount namespace of its own, where nothing is below /sys/kernel.
@@ -189,7 +193,6 @@ fn a_kernel_without_btf_is_told() {
 }
 
 /// Both the run's start and doctor.
-#[test]
 fn a_tracer_in_a_pid_namespace_says_so() {
     needs_bpf!();
     let note = "processes outside this process's pid namespace are not reported";
@@ -207,7 +210,6 @@ fn a_tracer_in_a_pid_namespace_says_so() {
     }
 }
 
-#[test]
 fn a_configuration_that_is_not_obeyed_is_told_too() {
     let dir = temp_dir();
     let file = dir.path().join("config.toml");
@@ -218,7 +220,6 @@ fn a_configuration_that_is_not_obeyed_is_told_too() {
 }
 
 /// While it waits for whoever reads its output, and before.
-#[test]
 fn asked_to_end_it_ends_well() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");

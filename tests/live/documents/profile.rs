@@ -1,5 +1,4 @@
 //! `profile`: one document about some processes.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -11,6 +10,20 @@ use crypto_tracer_tests::{
     Ended, HomeDir, Material, Tracer, actor, needs_bpf, output, program, run, temp_dir, until,
 };
 use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    what_was_there_before_and_the_end_of_the_process,
+    opens_are_counted_by_file,
+    a_name_that_is_not_there_yet_is_waited_for,
+    a_name_that_never_comes_is_a_failure,
+    children_are_followed_to_the_end_of_the_last_one,
+    signals_that_ask_for_something_do_not_end_the_run,
+    a_signal_ends_the_run_with_its_document,
+    a_reader_that_goes_away_ends_the_run,
+    it_has_to_be_told_whom,
+    a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone,
+    two_process_ids_contradict_each_other,
+];
 
 /// Far more than a test takes: what ends before ends early.
 const LONG: &str = "10m";
@@ -52,7 +65,6 @@ fn waiting(key: &Path) -> Child {
     child
 }
 
-#[test]
 fn what_was_there_before_and_the_end_of_the_process() {
     needs_bpf!();
     let home = HomeDir::new();
@@ -89,7 +101,6 @@ fn what_was_there_before_and_the_end_of_the_process() {
     assert!(!document.to_string().contains(name), "something was not hidden");
 }
 
-#[test]
 fn opens_are_counted_by_file() {
     needs_bpf!();
     let dir = temp_dir();
@@ -110,7 +121,6 @@ fn opens_are_counted_by_file() {
     );
 }
 
-#[test]
 fn a_name_that_is_not_there_yet_is_waited_for() {
     needs_bpf!();
     let dir = temp_dir();
@@ -130,7 +140,6 @@ fn a_name_that_is_not_there_yet_is_waited_for() {
     assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 1);
 }
 
-#[test]
 fn a_name_that_never_comes_is_a_failure() {
     needs_bpf!();
     let arguments = ["profile", "--name", "ct-never-there", "--duration", "1"];
@@ -142,7 +151,6 @@ fn a_name_that_never_comes_is_a_failure() {
 }
 
 /// The descendants are several processes; the run ends with the last one.
-#[test]
 fn children_are_followed_to_the_end_of_the_last_one() {
     needs_bpf!();
     let dir = temp_dir();
@@ -165,7 +173,6 @@ fn children_are_followed_to_the_end_of_the_last_one() {
 }
 
 /// A service asks how it is, and has it read its configuration anew: both are answered, neither ends the run.
-#[test]
 fn signals_that_ask_for_something_do_not_end_the_run() {
     needs_bpf!();
     let dir = temp_dir();
@@ -196,7 +203,6 @@ fn signals_that_ask_for_something_do_not_end_the_run() {
 }
 
 /// A quiet process still gives a document, also when somebody loses patience.
-#[test]
 fn a_signal_ends_the_run_with_its_document() {
     needs_bpf!();
     let dir = temp_dir();
@@ -215,7 +221,6 @@ fn a_signal_ends_the_run_with_its_document() {
     }
 }
 
-#[test]
 fn a_reader_that_goes_away_ends_the_run() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
@@ -227,7 +232,6 @@ fn a_reader_that_goes_away_ends_the_run() {
     assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
 }
 
-#[test]
 fn it_has_to_be_told_whom() {
     let output = output(Command::new(program()).arg("profile"));
     let said = String::from_utf8_lossy(&output.stderr);
@@ -236,7 +240,6 @@ fn it_has_to_be_told_whom() {
 }
 
 /// With a name that it never has, it is the end of the process that ends the run.
-#[test]
 fn a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone() {
     needs_bpf!();
     for follow in [&[][..], &["--follow-children"]] {
@@ -255,7 +258,6 @@ fn a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone() {
     }
 }
 
-#[test]
 fn two_process_ids_contradict_each_other() {
     let pids = [std::process::id().to_string(), "1".to_owned()];
     for follow in [&[][..], &["--follow-children"]] {

@@ -1,5 +1,4 @@
 //! `snapshot`: every running process, with the libraries and files it holds.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,8 +10,22 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crypto_tracer_tests::{HomeDir, Material, is_root, output, program, temp_dir, until};
+use crypto_tracer_tests::{
+    HomeDir, Material, is_root, needs_root, output, program, temp_dir, until,
+};
 use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    open_files_and_mapped_libraries_are_in_the_document,
+    totals_are_distinct_by_the_real_path,
+    only_regular_files_count,
+    an_output_file_is_replaced,
+    somebody_elses_file_is_replaced_and_stays_theirs,
+    a_signal_in_the_middle_leaves_a_whole_document,
+    a_full_disk_is_told,
+    unprivileged_it_says_what_it_does_not_see,
+    many_processes_take_no_memory,
+];
 
 /// Processes that a snapshot has to take.
 const MANY: usize = 1000;
@@ -57,7 +70,6 @@ fn process(document: &Value, pid: u32) -> &Value {
     processes.iter().find(|process| process["pid"] == pid).unwrap()
 }
 
-#[test]
 fn open_files_and_mapped_libraries_are_in_the_document() {
     let home = HomeDir::new();
     let key = home.write("site.key", &Material::get().key);
@@ -115,7 +127,6 @@ fn open_files_and_mapped_libraries_are_in_the_document() {
 }
 
 /// Two that are shown alike are two; one that two processes hold is one.
-#[test]
 fn totals_are_distinct_by_the_real_path() {
     let homes = [HomeDir::new(), HomeDir::new()];
     let keys = homes.each_ref().map(|home| home.write("ct-distinct.key", b"x"));
@@ -137,7 +148,6 @@ fn totals_are_distinct_by_the_real_path() {
 }
 
 /// A directory, a FIFO and an O_PATH descriptor of such a name are no files that are open.
-#[test]
 fn only_regular_files_count() {
     let dir = temp_dir();
     let folder = dir.path().join("folder.pem");
@@ -151,7 +161,6 @@ fn only_regular_files_count() {
     drop(holder);
 }
 
-#[test]
 fn an_output_file_is_replaced() {
     let dir = temp_dir();
     let file = dir.path().join("out.json");
@@ -165,11 +174,8 @@ fn an_output_file_is_replaced() {
 }
 
 /// In somebody else's folder too, although privileges are gone by then; and it stays theirs.
-#[test]
 fn somebody_elses_file_is_replaced_and_stays_theirs() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let dir = temp_dir();
     let file = dir.path().join("out.json");
     fs::write(&file, "").unwrap();
@@ -185,7 +191,6 @@ fn somebody_elses_file_is_replaced_and_stays_theirs() {
 }
 
 /// Half a look is a document too, and says so.
-#[test]
 fn a_signal_in_the_middle_leaves_a_whole_document() {
     for pause_ms in [0, 5, 20, 60] {
         let mut command = Command::new(program());
@@ -206,7 +211,6 @@ fn a_signal_in_the_middle_leaves_a_whole_document() {
     }
 }
 
-#[test]
 fn a_full_disk_is_told() {
     let output = output(Command::new(program()).args(["snapshot", "-o", "/dev/full"]));
     assert_eq!(output.status.code(), Some(1));
@@ -214,11 +218,8 @@ fn a_full_disk_is_told() {
 }
 
 /// Without privileges it sees its own user's processes, and says that there are others.
-#[test]
 fn unprivileged_it_says_what_it_does_not_see() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let dir = temp_dir();
     let key = dir.path().join("nobody.key");
     fs::write(&key, b"x").unwrap();
@@ -310,7 +311,6 @@ fn measured() -> (u64, Value) {
 }
 
 /// Memory does not grow with the number of processes; the time is measured by `cargo xtask bench`.
-#[test]
 fn many_processes_take_no_memory() {
     let dir = temp_dir();
     let key = dir.path().join("many.key");

@@ -1,23 +1,27 @@
 //! `snapshot` and `profile` of processes whose files are where nobody ever answers: they hide nobody else.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crypto_tracer_tests::{
-    Actor, Event, Material, Tracer, actor, fuse_device, is_root, needs_bpf, output, program, run,
-    temp_dir, until,
+    Actor, Event, Material, Tracer, actor, fuse_device, needs_bpf, needs_root, output, program,
+    run, temp_dir, until,
 };
 use serde_json::Value;
 
+crypto_tracer_tests::tests![
+    a_snapshot_has_everybody_with_what_they_hold,
+    who_makes_the_reader_hang_hides_nobody,
+    who_makes_the_reader_hang_is_counted_alone,
+    who_makes_wait_is_not_waited_for_on_behalf_of_others,
+    a_profile_of_such_a_process_is_one,
+];
+
 /// `nobody` on every distribution.
 const NOBODY: u32 = 65534;
-/// Each of these tests has processes that make a look at all others take longer.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// A process with a file open that nobody answers for.
 fn hanging(mode: &str, device: &Path, dir: &Path) -> Actor {
@@ -51,14 +55,10 @@ fn process(document: &Value, pid: u32) -> &Value {
     processes.iter().find(|process| process["pid"] == pid).unwrap()
 }
 
-#[test]
 fn a_snapshot_has_everybody_with_what_they_hold() {
-    let _alone = ALONE.lock();
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let dir = temp_dir();
-    let Some(device) = fuse_device(dir.path()) else { return };
+    let device = fuse_device(dir.path());
     let modes = ["user", "overlay", "root", "bind", "before", "arguments"];
     let actors = modes.map(|mode| hanging(mode, &device, dir.path()));
     let (output, took) = timed(&["snapshot", "--no-redact"]);
@@ -86,12 +86,10 @@ fn in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
 
 /// Whoever looks at its memory waits until the file system answers that it has mounted; newer kernels let also wait who
 /// wants to know where it is and when it began.
-#[test]
 fn who_makes_the_reader_hang_hides_nobody() {
     needs_bpf!();
-    let _alone = ALONE.lock();
     let dir = temp_dir();
-    let Some(device) = fuse_device(dir.path()) else { return };
+    let device = fuse_device(dir.path());
     let (_actor, hanging) = in_exec(&device, &dir.path().join("exec"), Path::new("/dev/null"));
     let own = std::process::id();
     let _held = fs::File::create(dir.path().join("held.pem")).unwrap();
@@ -111,12 +109,10 @@ fn who_makes_the_reader_hang_hides_nobody() {
 }
 
 /// Nor is anybody else left alone because of it.
-#[test]
 fn who_makes_the_reader_hang_is_counted_alone() {
     needs_bpf!();
-    let _alone = ALONE.lock();
     let dir = temp_dir();
-    let Some(device) = fuse_device(dir.path()) else { return };
+    let device = fuse_device(dir.path());
     let file = |name: &str| {
         let path = dir.path().join(name);
         fs::write(&path, &Material::get().certificate).unwrap();
@@ -143,12 +139,10 @@ fn who_makes_the_reader_hang_is_counted_alone() {
 }
 
 /// Where the file of a process that is gone is looked for at all others, a stranger is passed by.
-#[test]
 fn who_makes_wait_is_not_waited_for_on_behalf_of_others() {
     needs_bpf!();
-    let _alone = ALONE.lock();
     let dir = temp_dir();
-    let Some(device) = fuse_device(dir.path()) else { return };
+    let device = fuse_device(dir.path());
     fs::write(dir.path().join("certificate"), &Material::get().certificate).unwrap();
     let script = "mkdir \"$0/mnt\"; mount -t tmpfs none \"$0/mnt\";
         while read name; do cp \"$0/certificate\" \"$0/mnt/$name\"; cat \"$0/mnt/$name\" >/dev/null; echo gone; done";
@@ -196,12 +190,10 @@ fn unreadable_but(one: u32) -> usize {
     pids.filter(|&pid| pid != one).filter(refused).count()
 }
 
-#[test]
 fn a_profile_of_such_a_process_is_one() {
     needs_bpf!();
-    let _alone = ALONE.lock();
     let dir = temp_dir();
-    let Some(device) = fuse_device(dir.path()) else { return };
+    let device = fuse_device(dir.path());
     for mode in ["user", "overlay", "root", "bind", "before", "arguments"] {
         let actor = hanging(mode, &device, dir.path());
         let pid = actor.pid().to_string();

@@ -1,5 +1,4 @@
 //! What only shows from the tracer's start to its JSON: families, names, namespaces, containers, losses.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::io::Write;
@@ -8,8 +7,19 @@ use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crypto_tracer_tests::{
-    Event, Material, Tracer, actor, needs_bpf, program, run, temp_dir, until,
+    Event, Material, Tracer, actor, needs_bpf, program, run, skip, temp_dir, until,
 };
+
+crypto_tracer_tests::tests![
+    descendants_made_while_the_tracer_starts,
+    a_family_by_name,
+    a_process_that_renamed_itself_keeps_its_executable,
+    a_tracer_in_a_time_namespace,
+    losses_without_any_event_are_told_soon,
+    a_process_that_is_gone_before_it_is_looked_at,
+    events_of_several_processes_are_in_order,
+    containers_by_the_groups_that_runtimes_make,
+];
 
 fn key(dir: &Path) -> PathBuf {
     let path = dir.join("some.key");
@@ -55,7 +65,6 @@ fn opens_of<'a>(events: &'a [Event], name: &str) -> Vec<&'a Event> {
 }
 
 /// A child of the followed process that goes on forking while the tracer starts: none of its children is missing.
-#[test]
 fn descendants_made_while_the_tracer_starts() {
     needs_bpf!();
     let dir = temp_dir();
@@ -90,7 +99,6 @@ fn descendants_made_while_the_tracer_starts() {
 }
 
 /// The followed process has another name itself, and so have those in between.
-#[test]
 fn a_family_by_name() {
     needs_bpf!();
     let dir = temp_dir();
@@ -111,7 +119,6 @@ fn a_family_by_name() {
 }
 
 /// Its exec was told under another name.
-#[test]
 fn a_process_that_renamed_itself_keeps_its_executable() {
     needs_bpf!();
     let dir = temp_dir();
@@ -132,7 +139,6 @@ fn now_us() -> i64 {
 }
 
 /// In a time namespace whose boot clock is a day ahead: right times, and the family from before the start is found.
-#[test]
 fn a_tracer_in_a_time_namespace() {
     needs_bpf!();
     let dir = temp_dir();
@@ -155,7 +161,6 @@ fn a_tracer_in_a_time_namespace() {
 }
 
 /// Where the ring is silent, only a counter knows of a file that was closed before it could be looked at.
-#[test]
 fn losses_without_any_event_are_told_soon() {
     needs_bpf!();
     let dir = temp_dir();
@@ -175,7 +180,6 @@ fn losses_without_any_event_are_told_soon() {
 }
 
 /// All that is told of a process comes from the kernel with the event: while the tracer does nothing, it ends.
-#[test]
 fn a_process_that_is_gone_before_it_is_looked_at() {
     needs_bpf!();
     let dir = temp_dir();
@@ -199,7 +203,6 @@ fn a_process_that_is_gone_before_it_is_looked_at() {
 }
 
 /// What several threads do at once comes in the order of its time, or a millisecond late.
-#[test]
 fn events_of_several_processes_are_in_order() {
     needs_bpf!();
     let dir = temp_dir();
@@ -227,12 +230,10 @@ fn events_of_several_processes_are_in_order() {
 }
 
 /// Control groups as the runtimes make them, in the hierarchy that tells containers here.
-#[test]
 fn containers_by_the_groups_that_runtimes_make() {
     needs_bpf!();
     let Some(own) = own_group() else {
-        eprintln!("skipped: no hierarchy of control groups is mounted here");
-        return;
+        skip("no hierarchy of control groups is mounted here");
     };
     let id = |letter: &str| letter.repeat(64);
     let groups = [
@@ -248,8 +249,7 @@ fn containers_by_the_groups_that_runtimes_make() {
     for (name, container) in groups {
         let group = Group(own.join(&name));
         if let Err(error) = fs::create_dir(&group.0) {
-            eprintln!("skipped: no group can be made here ({error})");
-            return;
+            skip(format_args!("no control group can be made here ({error})"));
         }
         let script = "echo $$ > \"$0/cgroup.procs\" && exec cat \"$1\"";
         let mut command = Command::new("sh");

@@ -1,16 +1,19 @@
 //! Beginnings of files whose process is gone by the time that somebody looks, or whose name is.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
 
 use crypto_tracer_tests::{Event, Material, Tracer, actor, needs_bpf, temp_dir};
 
-/// One of them fills the ring of whoever is stopped meanwhile.
-static ALONE: Mutex<()> = Mutex::new(());
+crypto_tracer_tests::tests![
+    a_process_that_is_gone_is_replaced_by_one_with_the_same_mounts,
+    where_nobody_is_left_the_file_is_gone,
+    in_a_container_the_path_is_the_containers,
+    a_file_that_lost_its_name_is_read_while_it_is_open,
+    whoever_has_mapped_very_much_delays_no_start,
+];
 
 /// A shell that does one thing after the other, when it is told to.
 struct Shell {
@@ -86,19 +89,15 @@ fn with_certificate() -> tempfile::TempDir {
 const MOUNT: &str =
     "mount -t tmpfs none \"$0/mnt\"; cp \"$0/certificate\" \"$0/mnt/NAME\"; echo ready; read go;";
 
-#[test]
 fn a_process_that_is_gone_is_replaced_by_one_with_the_same_mounts() {
     needs_bpf!();
-    let _alone = ALONE.lock();
     let dir = with_certificate();
     let script = format!("{MOUNT} cat \"$0/mnt/NAME\" >/dev/null; echo done; read end");
     assert_seen(("sibling.pem", &script), dir.path(), ("read", "certificate"));
 }
 
-#[test]
 fn where_nobody_is_left_the_file_is_gone() {
     needs_bpf!();
-    let _alone = ALONE.lock();
     let dir = with_certificate();
     // The whole namespace ends with it; who waits for that lives outside.
     let script =
@@ -107,10 +106,8 @@ fn where_nobody_is_left_the_file_is_gone() {
     assert_seen(("nobody.pem", &script), dir.path(), ("gone", "unknown"));
 }
 
-#[test]
 fn in_a_container_the_path_is_the_containers() {
     needs_bpf!();
-    let _alone = ALONE.lock();
     let dir = with_certificate();
     let script = "cd \"$0/mnt\"; mount -t tmpfs none .; cd \"$0/mnt\"; mkdir etc;
         for dir in /usr /bin /lib /lib64; do
@@ -121,10 +118,8 @@ fn in_a_container_the_path_is_the_containers() {
     assert_seen(("contained.pem", script), dir.path(), ("read", "certificate"));
 }
 
-#[test]
 fn a_file_that_lost_its_name_is_read_while_it_is_open() {
     needs_bpf!();
-    let _alone = ALONE.lock();
     let dir = with_certificate();
     let script = "cp \"$0/certificate\" \"$0/NAME\"; echo ready; read go;
         exec 3<\"$0/NAME\"; rm \"$0/NAME\"; echo done; read end";
@@ -134,10 +129,8 @@ fn a_file_that_lost_its_name_is_read_while_it_is_open() {
 }
 
 /// Twenty processes with a thousand libraries each, in folders with long names: 70 MB of paths.
-#[test]
 fn whoever_has_mapped_very_much_delays_no_start() {
     needs_bpf!();
-    let _alone = ALONE.lock();
     let dir = temp_dir();
     let deep = (0..13).fold(dir.path().to_owned(), |path, _| path.join("d".repeat(250)));
     fs::create_dir_all(&deep).unwrap();

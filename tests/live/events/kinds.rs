@@ -1,5 +1,4 @@
 //! The four documented events, from real programs to JSON.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,6 +9,24 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crypto_tracer_tests::{Event, Material, Tracer, actor, needs_bpf, run, temp_dir, until};
+
+crypto_tracer_tests::tests![
+    openssl_reads_a_certificate,
+    every_documented_extension_has_its_type,
+    the_path_is_that_of_the_file_that_was_opened,
+    what_gives_no_content_is_no_open,
+    flags_are_the_callers,
+    arguments_of_a_short_process_are_complete,
+    odd_arguments_stay_one_line_of_json,
+    a_process_with_threads_exits_once,
+    exit_codes_and_signals,
+    a_script_is_an_exec_of_its_interpreter,
+    a_thousand_fresh_pem_files_have_a_thousand_right_types,
+    kernel_threads_are_never_reported,
+    a_program_of_musl_loads_its_libraries,
+    libraries_from_before_the_start_are_known,
+    libraries_from_before_the_start_are_known_on_an_overlay,
+];
 
 /// Nothing but the tracer's defaults.
 const NO_OPTIONS: [&str; 0] = [];
@@ -22,7 +39,6 @@ fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros().try_into().unwrap()
 }
 
-#[test]
 fn openssl_reads_a_certificate() {
     needs_bpf!();
     let bundle = "/etc/ssl/certs/ca-certificates.crt";
@@ -69,7 +85,6 @@ fn openssl_reads_a_certificate() {
     tracer.finish();
 }
 
-#[test]
 fn every_documented_extension_has_its_type() {
     needs_bpf!();
     let dir = temp_dir();
@@ -106,7 +121,6 @@ fn every_documented_extension_has_its_type() {
     tracer.finish();
 }
 
-#[test]
 fn the_path_is_that_of_the_file_that_was_opened() {
     needs_bpf!();
     let dir = temp_dir();
@@ -127,7 +141,6 @@ fn the_path_is_that_of_the_file_that_was_opened() {
     tracer.finish();
 }
 
-#[test]
 fn what_gives_no_content_is_no_open() {
     needs_bpf!();
     let dir = temp_dir();
@@ -152,7 +165,6 @@ fn what_gives_no_content_is_no_open() {
     tracer.finish();
 }
 
-#[test]
 fn flags_are_the_callers() {
     needs_bpf!();
     let dir = temp_dir();
@@ -178,7 +190,6 @@ fn flags_are_the_callers() {
     tracer.finish();
 }
 
-#[test]
 fn arguments_of_a_short_process_are_complete() {
     needs_bpf!();
     let tracer = Tracer::monitor(NO_OPTIONS);
@@ -200,7 +211,6 @@ fn arguments_of_a_short_process_are_complete() {
     tracer.finish();
 }
 
-#[test]
 fn odd_arguments_stay_one_line_of_json() {
     needs_bpf!();
     use std::ffi::OsStr;
@@ -216,7 +226,6 @@ fn odd_arguments_stay_one_line_of_json() {
     tracer.finish();
 }
 
-#[test]
 fn a_process_with_threads_exits_once() {
     needs_bpf!();
     let tracer = Tracer::monitor(NO_OPTIONS);
@@ -238,7 +247,6 @@ fn a_process_with_threads_exits_once() {
     tracer.finish();
 }
 
-#[test]
 fn exit_codes_and_signals() {
     needs_bpf!();
     let tracer = Tracer::monitor(NO_OPTIONS);
@@ -260,7 +268,6 @@ fn exit_codes_and_signals() {
     tracer.finish();
 }
 
-#[test]
 fn a_script_is_an_exec_of_its_interpreter() {
     needs_bpf!();
     use std::os::unix::fs::PermissionsExt;
@@ -279,7 +286,6 @@ fn a_script_is_an_exec_of_its_interpreter() {
     tracer.finish();
 }
 
-#[test]
 fn a_thousand_fresh_pem_files_have_a_thousand_right_types() {
     needs_bpf!();
     let dir = temp_dir();
@@ -370,7 +376,6 @@ impl KernelThread {
     }
 }
 
-#[test]
 fn kernel_threads_are_never_reported() {
     needs_bpf!();
     let tracer = Tracer::monitor(NO_OPTIONS);
@@ -384,7 +389,6 @@ fn kernel_threads_are_never_reported() {
 }
 
 /// Another C library, another dynamic loader.
-#[test]
 fn a_program_of_musl_loads_its_libraries() {
     needs_bpf!();
     const LIBRARY: &str = "int answer(void) { return 42; }";
@@ -450,7 +454,6 @@ fn told_of_loader(command: &mut Command) -> Vec<String> {
 }
 
 /// What a process has mapped when the tracer starts is known: mapped once more, it is no news; another library is.
-#[test]
 fn libraries_from_before_the_start_are_known() {
     needs_bpf!();
     let dir = temp_dir();
@@ -460,7 +463,6 @@ fn libraries_from_before_the_start_are_known() {
 }
 
 /// There `/proc` shows, on some kernels, another device and inode number than an open or a mapping has.
-#[test]
 fn libraries_from_before_the_start_are_known_on_an_overlay() {
     needs_bpf!();
     let dir = temp_dir();

@@ -9,6 +9,14 @@ use crypto_tracer_tests::{
 };
 use serde_json::Value;
 
+crypto_tracer_tests::tests![
+    a_closed_standard_output_ends_a_run_before_it_traces,
+    a_closed_standard_output_ends_what_needs_no_privileges,
+    a_closed_standard_error_is_nobodys_loss,
+    a_full_device_ends_a_stream_and_what_is_missing_is_counted,
+    a_full_device_is_told_of_a_profile,
+];
+
 /// How long a run may take to notice; it is for a loaded machine.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -27,7 +35,6 @@ fn assert_closed(arguments: &[&str]) {
     assert!(said.contains("standard output") && said.contains("closed"), "{said}");
 }
 
-#[test]
 fn a_closed_standard_output_ends_a_run_before_it_traces() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
@@ -38,7 +45,6 @@ fn a_closed_standard_output_ends_a_run_before_it_traces() {
     assert_closed(&["profile", "--duration", "30", "--pid", &pid]);
 }
 
-#[test]
 fn a_closed_standard_output_ends_what_needs_no_privileges() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     assert_closed(&["replay", recording.to_str().unwrap()]);
@@ -47,7 +53,6 @@ fn a_closed_standard_output_ends_what_needs_no_privileges() {
 }
 
 /// Nobody hears what the run says of itself; it traces all the same.
-#[test]
 fn a_closed_standard_error_is_nobodys_loss() {
     needs_bpf!();
     let dir = temp_dir();
@@ -79,7 +84,6 @@ fn a_closed_standard_error_is_nobodys_loss() {
 }
 
 /// Exit code 1, at once, and how many events are missing.
-#[test]
 fn a_full_device_ends_a_stream_and_what_is_missing_is_counted() {
     needs_bpf!();
     let dir = temp_dir();
@@ -98,7 +102,6 @@ fn a_full_device_ends_a_stream_and_what_is_missing_is_counted() {
     }
 }
 
-#[test]
 fn a_full_device_is_told_of_a_profile() {
     needs_bpf!();
     let actor = actor!["threads", "1"];

@@ -1,5 +1,4 @@
 //! What a run tells of itself: `status` in the stream, `--verbose`, failures of plugins in a replay.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::process::Command;
@@ -8,6 +7,13 @@ use crypto_tracer_tests::{
     Event, Tracer, actor, needs_bpf, output, program, run, until, workspace,
 };
 use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    a_signal_asks_for_status,
+    the_configuration_asks_for_status,
+    verbose_tells_plugins_and_counters,
+    a_replay_tells_failures_of_plugins,
+];
 
 /// A folder where only root can write, as everything above it: what a privileged tracer obeys.
 fn trusted_dir() -> tempfile::TempDir {
@@ -42,7 +48,6 @@ fn assert_status(event: &Event) -> Value {
 }
 
 /// Whatever the command and the filters are.
-#[test]
 fn a_signal_asks_for_status() {
     needs_bpf!();
     for command in ["monitor", "libs"] {
@@ -59,7 +64,6 @@ fn a_signal_asks_for_status() {
     }
 }
 
-#[test]
 fn the_configuration_asks_for_status() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -79,7 +83,6 @@ fn the_configuration_asks_for_status() {
     tracer.finish();
 }
 
-#[test]
 fn verbose_tells_plugins_and_counters() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
@@ -102,7 +105,6 @@ fn verbose_tells_plugins_and_counters() {
 }
 
 /// A recording goes through today's plugins, and what they do wrong is told as in a run.
-#[test]
 fn a_replay_tells_failures_of_plugins() {
     needs_bpf!();
     let dir = trusted_dir();

@@ -1,11 +1,18 @@
 //! What is shown on a terminal: the table, its colours, the progress bar.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use crypto_tracer_tests::{Pty, actor, needs_bpf, program, temp_dir, until, workspace};
+
+crypto_tracer_tests::tests![
+    the_table_fits_the_terminal,
+    colours_are_for_terminals_and_those_who_want_them,
+    a_table_in_a_file_is_appended_to_and_has_no_colours,
+    a_bar_shows_how_far_a_profile_is,
+    a_terminal_that_is_gone_ends_a_run,
+];
 
 /// `replay` of every kind of event as a table, on a terminal of so many columns.
 fn table(columns: u16, options: &[&str], no_color: Option<&str>) -> String {
@@ -32,7 +39,6 @@ fn plain(text: &str) -> String {
     plain
 }
 
-#[test]
 fn the_table_fits_the_terminal() {
     let whole = plain(&table(10_000, &[], None));
     for columns in [80, 40, 1] {
@@ -56,7 +62,6 @@ fn the_table_fits_the_terminal() {
     }
 }
 
-#[test]
 fn colours_are_for_terminals_and_those_who_want_them() {
     let colored = |options: &[&str], no_color| table(120, options, no_color).contains('\u{1b}');
     assert!(colored(&[], None) && colored(&["--color", "always"], Some("1")));
@@ -69,7 +74,6 @@ fn colours_are_for_terminals_and_those_who_want_them() {
     assert!(!piped.contains(&0x1b), "a pipe is no terminal");
 }
 
-#[test]
 fn a_table_in_a_file_is_appended_to_and_has_no_colours() {
     let dir = temp_dir();
     let file = dir.path().join("table.txt");
@@ -99,7 +103,6 @@ fn profile(columns: u16, options: &[&str]) -> (String, String) {
     (shown, document)
 }
 
-#[test]
 fn a_bar_shows_how_far_a_profile_is() {
     needs_bpf!();
     for columns in [80, 1] {
@@ -116,7 +119,6 @@ fn a_bar_shows_how_far_a_profile_is() {
 }
 
 /// The terminal is gone: that ends a run as SIGTERM does.
-#[test]
 fn a_terminal_that_is_gone_ends_a_run() {
     needs_bpf!();
     let terminal = Pty::new(80);

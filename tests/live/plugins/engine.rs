@@ -1,5 +1,4 @@
 //! What plugins do to the start, the reload and the end of a run.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +11,15 @@ use crypto_tracer_tests::made::{Made, slow_to_compile};
 use crypto_tracer_tests::{
     Material, Tracer, needs_bpf, program, run, temp_dir, trusted_dir, until, workspace,
 };
+
+crypto_tracer_tests::tests![
+    a_signal_ends_a_start_that_compiles,
+    a_signal_ends_a_start_that_configures,
+    a_reload_that_compiles_holds_up_nothing,
+    a_reload_of_a_broken_plugin_leaves_the_old_ones_running,
+    limits_change_with_a_reload,
+    a_failure_ends_the_run_where_that_is_asked_for,
+];
 
 /// A run has to end within 100 ms; the rest is for a loaded machine. The compiler would take longer.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -64,7 +72,6 @@ fn ends(mut child: Child) {
     assert_eq!(status.code(), Some(0));
 }
 
-#[test]
 fn a_signal_ends_a_start_that_compiles() {
     let dir = trusted_dir();
     let slow = slow_to_compile(12);
@@ -80,7 +87,6 @@ fn a_signal_ends_a_start_that_compiles() {
     }
 }
 
-#[test]
 fn a_signal_ends_a_start_that_configures() {
     let dir = trusted_dir();
     install(dir.path(), "spin.wasm", &hostile());
@@ -94,7 +100,6 @@ fn a_signal_ends_a_start_that_configures() {
     ends(child);
 }
 
-#[test]
 fn a_reload_that_compiles_holds_up_nothing() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -112,7 +117,6 @@ fn a_reload_that_compiles_holds_up_nothing() {
     assert_eq!(tracer.wait(PROMPT).status.code(), Some(0));
 }
 
-#[test]
 fn a_reload_of_a_broken_plugin_leaves_the_old_ones_running() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -146,7 +150,6 @@ fn a_reload_of_a_broken_plugin_leaves_the_old_ones_running() {
 }
 
 /// The same plugin under another limit: fewer entries than its table has.
-#[test]
 fn limits_change_with_a_reload() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -182,7 +185,6 @@ fn limits_change_with_a_reload() {
     tracer.finish();
 }
 
-#[test]
 fn a_failure_ends_the_run_where_that_is_asked_for() {
     needs_bpf!();
     let dir = trusted_dir();

@@ -6,12 +6,16 @@ use std::process::Command;
 
 use crypto_tracer_tests::{Tracer, needs_bpf, run, temp_dir, workspace};
 
+crypto_tracer_tests::tests![
+    another_classifier_changes_types_and_what_is_captured,
+    another_classifier_changes_which_libraries_are_told,
+];
+
 /// Built by `cargo xtask artifacts` from `tests/fixtures/site-classifier`.
 fn site_classifier() -> PathBuf {
     workspace().join("tests/fixtures/plugins/site-classifier.wasm")
 }
 
-#[test]
 fn another_classifier_changes_types_and_what_is_captured() {
     needs_bpf!();
     let dir = temp_dir();
@@ -48,7 +52,6 @@ fn another_classifier_changes_types_and_what_is_captured() {
     site.finish();
 }
 
-#[test]
 fn another_classifier_changes_which_libraries_are_told() {
     needs_bpf!();
     // It asks for the C library alone, which every program maps.

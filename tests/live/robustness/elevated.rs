@@ -1,6 +1,5 @@
 //! What attackers can do with the program's privileges: with file capabilities, run by an ordinary user, it reads and
 //! writes nothing for him that he may not; and a run keeps no more of them than it needs.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,6 +11,13 @@ use std::process::{Command, Output};
 use crypto_tracer_tests::{
     Material, Tracer, needs_bpf, output, program, run, temp_dir, until, workspace,
 };
+
+crypto_tracer_tests::tests![
+    no_command_reads_what_its_caller_may_not,
+    no_command_writes_where_its_caller_may_not,
+    nobody_is_made_a_reader_from_outside,
+    a_run_keeps_no_privileges_but_the_readers_two,
+];
 
 /// `nobody` on every distribution.
 const NOBODY: u32 = 65534;
@@ -75,7 +81,6 @@ macro_rules! words {
     ($($word:expr),+ $(,)?) => { &[$(OsStr::new($word)),+] };
 }
 
-#[test]
 fn no_command_reads_what_its_caller_may_not() {
     needs_bpf!();
     let place = Place::new();
@@ -135,7 +140,6 @@ fn no_command_reads_what_its_caller_may_not() {
     }
 }
 
-#[test]
 fn no_command_writes_where_its_caller_may_not() {
     needs_bpf!();
     let place = Place::new();
@@ -162,7 +166,6 @@ fn no_command_writes_where_its_caller_may_not() {
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
 }
 
-#[test]
 fn nobody_is_made_a_reader_from_outside() {
     let asked = output(Command::new(program()).arg("__reader"));
     assert_eq!(asked.status.code(), Some(2), "{}", said(&asked));
@@ -192,7 +195,6 @@ fn children(pid: u32) -> Vec<u32> {
     text.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
-#[test]
 fn a_run_keeps_no_privileges_but_the_readers_two() {
     needs_bpf!();
     /// CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE.

@@ -2,17 +2,21 @@
 //! kind and cause, memory stays bounded, and one user's files do not change what is told of another's.
 //!
 //! In a binary of its own: cargo runs these one after the other, so that no other test's tracer is slowed down.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use crypto_tracer_tests::made::Made;
 use crypto_tracer_tests::{Actor, Ended, Event, Tracer, needs_bpf, temp_dir, until, workspace};
+
+crypto_tracer_tests::tests![
+    what_one_users_files_do_to_plugins_another_users_do_not_feel,
+    plugins_that_always_fail_cost_nothing_but_their_word,
+    what_is_slow_to_come_back_keeps_no_event_waiting,
+];
 
 /// Opens a second of all users together.
 const RATE: u32 = 5000;
@@ -103,9 +107,6 @@ struct Run {
 }
 
 fn under_load(chains: &[(&str, Vec<&str>)]) -> Run {
-    // One at a time: the load is a tracer's.
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // Everything above a privileged tracer's configuration has to be root's alone.
     let dir =
         tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib").unwrap();
@@ -226,7 +227,6 @@ fn assert_told(run: &Run, kind: &str, way: &str, causes: &[&str]) {
     assert_eq!(other, None, "{key:?}");
 }
 
-#[test]
 fn what_one_users_files_do_to_plugins_another_users_do_not_feel() {
     needs_bpf!();
     let ways: Vec<&str> = FOR_SOME.map(|(way, _)| way).to_vec();
@@ -249,7 +249,6 @@ fn what_one_users_files_do_to_plugins_another_users_do_not_feel() {
     run.assert_memory_is_bounded();
 }
 
-#[test]
 fn plugins_that_always_fail_cost_nothing_but_their_word() {
     needs_bpf!();
     let ways: Vec<&str> = FOR_ALL.map(|(way, _)| way).to_vec();
@@ -262,7 +261,6 @@ fn plugins_that_always_fail_cost_nothing_but_their_word() {
 }
 
 /// What costs most: a redactor that spins for one user's texts, behind a classifier that is long in coming back.
-#[test]
 fn what_is_slow_to_come_back_keeps_no_event_waiting() {
     needs_bpf!();
     let run = under_load(&[

@@ -1,15 +1,18 @@
 //! Flat-out load: nothing is lost uncounted, and a run ends when it is told to.
-//!
-//! One at a time, and in a binary of its own: cargo runs these one after the other, so that no other test's tracer is
-//! flooded.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crypto_tracer_tests::{Ended, Material, Tracer, actor, needs_bpf, program, temp_dir, until};
+
+crypto_tracer_tests::tests![
+    received_and_lost_are_what_was_sent,
+    signals_end_a_run_under_load,
+    the_duration_ends_a_run_under_load,
+    a_reader_that_goes_away_ends_a_run_under_load,
+    a_reader_that_does_not_read_delays_no_signal,
+];
 
 /// Opens of one run: a second or two.
 const OPENS: u64 = 200_000;
@@ -26,15 +29,8 @@ fn resident_mib(pid: u32) -> u64 {
     line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
 }
 
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[test]
 fn received_and_lost_are_what_was_sent() {
     needs_bpf!();
-    let _alone = alone();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
     fs::write(&key, &Material::get().key).unwrap();
@@ -72,10 +68,8 @@ fn received_and_lost_are_what_was_sent() {
     );
 }
 
-#[test]
 fn signals_end_a_run_under_load() {
     needs_bpf!();
-    let _alone = alone();
     for signal in [libc::SIGINT, libc::SIGTERM] {
         let dir = temp_dir();
         let key = dir.path().join("load.key");
@@ -92,10 +86,8 @@ fn signals_end_a_run_under_load() {
     }
 }
 
-#[test]
 fn the_duration_ends_a_run_under_load() {
     needs_bpf!();
-    let _alone = alone();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
     fs::write(&key, "").unwrap();
@@ -107,10 +99,8 @@ fn the_duration_ends_a_run_under_load() {
     assert!(!ended.events.is_empty());
 }
 
-#[test]
 fn a_reader_that_goes_away_ends_a_run_under_load() {
     needs_bpf!();
-    let _alone = alone();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
     fs::write(&key, "").unwrap();
@@ -123,10 +113,8 @@ fn a_reader_that_goes_away_ends_a_run_under_load() {
     assert_eq!(tracer.wait(PROMPT).status.code(), Some(0));
 }
 
-#[test]
 fn a_reader_that_does_not_read_delays_no_signal() {
     needs_bpf!();
-    let _alone = alone();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
     fs::write(&key, "").unwrap();

@@ -1,10 +1,14 @@
 //! The scripts of `completions`, as the shell runs them.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::process::Command;
 
 use crypto_tracer_tests::{output, program, temp_dir};
+
+crypto_tracer_tests::tests![
+    bash_completes_commands_options_and_values,
+    zsh_and_fish_know_the_words_of_help,
+];
 
 /// What bash would offer for the last of these words.
 const OFFER: &str = r#"
@@ -21,7 +25,6 @@ fn script(shell: &str) -> String {
     String::from_utf8(printed.stdout).unwrap()
 }
 
-#[test]
 fn bash_completes_commands_options_and_values() {
     let dir = temp_dir();
     let file = dir.path().join("script.bash");
@@ -57,7 +60,6 @@ fn bash_completes_commands_options_and_values() {
 }
 
 /// They may not be installed here: what each of them has to name.
-#[test]
 fn zsh_and_fish_know_the_words_of_help() {
     for (shell, word) in [
         ("zsh", "_crypto-tracer__subcmd__help__subcmd__plugin_commands"),

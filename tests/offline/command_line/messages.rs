@@ -1,11 +1,12 @@
 //! Every help text, and what is said to arguments that mean nothing, to the letter.
 //! `INSTA_UPDATE=always cargo test --test offline messages` writes them anew.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fmt::Write;
 
 use assert_cmd::Command;
 use crypto_tracer_tests::{program, temp_dir, workspace};
+
+crypto_tracer_tests::tests![help_of_every_command, refusals, warnings];
 
 /// The program in an empty folder, on no terminal, for lines of so many columns.
 const COLUMNS: &str = "100";
@@ -36,7 +37,6 @@ fn commands() -> Vec<Vec<String>> {
     all
 }
 
-#[test]
 fn help_of_every_command() {
     let commands = commands();
     assert_eq!(commands.len(), 17, "{commands:?}");
@@ -127,7 +127,6 @@ const REFUSED: &[&str] = &[
     "replay nowhere.rec",
 ];
 
-#[test]
 fn refusals() {
     let dir = temp_dir();
     let mut said = String::new();
@@ -149,7 +148,6 @@ fn refusals() {
 }
 
 /// Filters that leave nothing are told, and the run goes on.
-#[test]
 fn warnings() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     let mut said = String::new();

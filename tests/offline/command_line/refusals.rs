@@ -1,31 +1,27 @@
 //! Bad arguments and machines that lack something: one or two lines that say what is wrong, the documented exit code,
 //! and nothing half-written.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use crypto_tracer_tests::{is_root, needs_bpf, output, program, run, temp_dir, workspace};
+use crypto_tracer_tests::{is_root, program, refused, run, temp_dir, workspace};
+
+crypto_tracer_tests::tests![
+    arguments_that_mean_nothing,
+    malformed_globs,
+    hostile_arguments_do_not_reach_the_terminal_raw,
+    a_process_that_is_not_there,
+    an_output_in_a_missing_directory,
+    plugins_that_are_none,
+    configurations_that_are_none,
+    missing_privileges,
+];
 
 /// `nobody` on every distribution.
 const NOBODY: u32 = 65534;
-
-fn refused(command: &mut Command, code: i32, words: &[&str]) -> String {
-    let Output { status, stdout, stderr } = output(command);
-    let said = String::from_utf8_lossy(&stderr).into_owned();
-    assert_eq!(status.code(), Some(code), "{command:?}: {said}");
-    assert!(stdout.is_empty(), "{command:?} printed {}", String::from_utf8_lossy(&stdout));
-    for word in words {
-        assert!(said.contains(word), "{command:?} does not name {word:?}: {said}");
-    }
-    let lines = said.lines().count();
-    assert!((1..=2).contains(&lines), "{lines} lines: {said}");
-    assert!(said.starts_with("crypto-tracer: "), "{said}");
-    said
-}
 
 fn monitor(options: &[&str]) -> Command {
     let mut command = Command::new(program());
@@ -33,7 +29,6 @@ fn monitor(options: &[&str]) -> Command {
     command
 }
 
-#[test]
 fn arguments_that_mean_nothing() {
     for (options, words) in [
         (&["--bogus"][..], &["--bogus"][..]),
@@ -57,27 +52,23 @@ fn arguments_that_mean_nothing() {
     refused(&mut monitor(&["--bogus"]), 2, &["try 'crypto-tracer monitor --help'"]);
 }
 
-#[test]
 fn malformed_globs() {
     for glob in ["[", "[a", "{a", "[z-a]", ""] {
         refused(&mut monitor(&["--file", glob]), 2, &["--file"]);
     }
 }
 
-#[test]
 fn hostile_arguments_do_not_reach_the_terminal_raw() {
     let said = refused(&mut monitor(&["--\u{1b}[2J\u{202e}"]), 2, &[]);
     assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
 }
 
-#[test]
 fn a_process_that_is_not_there() {
     // It was there and ended; its number comes again only after all others.
     let pid = run(&mut Command::new("true")).to_string();
     refused(&mut monitor(&["--pid", &pid]), 1, &["--pid", &pid]);
 }
 
-#[test]
 fn an_output_in_a_missing_directory() {
     let dir = temp_dir();
     let file = dir.path().join("missing/events.json");
@@ -89,7 +80,6 @@ fn an_output_in_a_missing_directory() {
 }
 
 /// Each tells which file, what is wrong and what is right.
-#[test]
 fn plugins_that_are_none() {
     let dir = temp_dir();
     let file = |name: &str, bytes: &[u8]| -> PathBuf {
@@ -137,7 +127,6 @@ fn plugins_that_are_none() {
 }
 
 /// Each tells which file, where, what is wrong and what is right.
-#[test]
 fn configurations_that_are_none() {
     let parent = if is_root() { PathBuf::from("/var/lib") } else { std::env::temp_dir() };
     let dir = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in(parent).unwrap();
@@ -181,7 +170,6 @@ fn public_copy(dir: &Path) -> PathBuf {
     copy
 }
 
-#[test]
 fn missing_privileges() {
     let dir = temp_dir();
     let copy = public_copy(dir.path());
@@ -195,20 +183,4 @@ fn missing_privileges() {
     let said = refused(&mut command, 3, &["CAP_BPF", "CAP_PERFMON"]);
     assert!(said.contains("sudo ") || said.contains("setcap "), "no command that helps: {said}");
     assert!(!output.exists(), "something was written");
-}
-
-#[test]
-fn a_kernel_without_btf() {
-    needs_bpf!();
-    // In a mount namespace of its own, where nothing is below /sys/kernel.
-    let mut command = Command::new("unshare");
-    command
-        .args([
-            "--mount",
-            "sh",
-            "-c",
-            "mount -t tmpfs none /sys/kernel && exec \"$0\" monitor -d 1",
-        ])
-        .arg(program());
-    refused(&mut command, 4, &["BTF", "/sys/kernel/btf/vmlinux"]);
 }

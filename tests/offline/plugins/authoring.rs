@@ -1,12 +1,20 @@
 //! From nothing to a tested plugin, as an author goes.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{output, program, temp_dir, why_not_wasi, workspace};
+use crypto_tracer_tests::{needs_wasi, output, program, temp_dir, workspace};
+
+crypto_tracer_tests::tests![
+    a_new_plugin_of_each_kind_builds_and_passes_its_tests,
+    nothing_is_overwritten_and_names_are_names,
+    the_bundled_plugins_answer_odd_questions,
+    a_plugin_that_fails_is_told_and_the_rest_is_asked,
+    malformed_cases_are_named,
+    what_overruns_every_call_is_measured_nonetheless,
+];
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -40,11 +48,8 @@ fn cargo(dir: &Path, arguments: &[&str]) {
     assert!(built.status.success(), "{}\n{}", out(&built), err(&built));
 }
 
-#[test]
 fn a_new_plugin_of_each_kind_builds_and_passes_its_tests() {
-    if let Some(why) = why_not_wasi() {
-        return eprintln!("skipped: {why}");
-    }
+    needs_wasi();
     let dir = temp_dir();
     for kind in ["classifier", "redactor", "filter"] {
         let name = format!("acme-{kind}");
@@ -86,7 +91,6 @@ fn a_new_plugin_of_each_kind_builds_and_passes_its_tests() {
     }
 }
 
-#[test]
 fn nothing_is_overwritten_and_names_are_names() {
     let dir = temp_dir();
     let root = dir.path().join("acme");
@@ -107,7 +111,6 @@ fn nothing_is_overwritten_and_names_are_names() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
-#[test]
 fn the_bundled_plugins_answer_odd_questions() {
     for name in ["classify-default.wasm", "redact-default.wasm"] {
         let path = artifact(name);
@@ -117,7 +120,6 @@ fn the_bundled_plugins_answer_odd_questions() {
     }
 }
 
-#[test]
 fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
     let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
     let dir = temp_dir();
@@ -154,7 +156,6 @@ fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
     assert!(out(&measured).contains("  first failure failed as a "), "{}", out(&measured));
 }
 
-#[test]
 fn malformed_cases_are_named() {
     let classifier = artifact("classify-default.wasm");
     let dir = temp_dir();
@@ -231,7 +232,6 @@ fn malformed_cases_are_named() {
 }
 
 /// Every call ends at its deadline: the measuring itself ends in time, and tells it.
-#[test]
 fn what_overruns_every_call_is_measured_nonetheless() {
     let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
     let dir = temp_dir();

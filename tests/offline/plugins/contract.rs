@@ -7,6 +7,11 @@ use crypto_tracer_tests::workspace;
 use wit_component::semver_check;
 use wit_parser::{PackageId, Resolve};
 
+crypto_tracer_tests::tests![
+    plugins_built_for_a_released_version_run_on_todays_host,
+    the_check_sees_what_breaks_a_plugin,
+];
+
 /// Puts a contract into `resolve`, under a version of ours: two of one package live there only under different ones.
 fn push(resolve: &mut Resolve, text: &str, version: &str) -> Result<PackageId> {
     let line = text.lines().find(|line| line.starts_with("package ")).context("no package")?;
@@ -43,7 +48,6 @@ fn breaking(text: &str) -> Option<String> {
     Some(version.split('.').take(counts).collect::<Vec<_>>().join("."))
 }
 
-#[test]
 fn plugins_built_for_a_released_version_run_on_todays_host() -> Result<()> {
     let now = todays()?;
     let mut checked = 0;
@@ -61,7 +65,6 @@ fn plugins_built_for_a_released_version_run_on_todays_host() -> Result<()> {
     Ok(())
 }
 
-#[test]
 fn the_check_sees_what_breaks_a_plugin() {
     let now = todays().unwrap();
     let with = |from: &str, to: &str| {

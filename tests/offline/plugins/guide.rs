@@ -1,5 +1,4 @@
 //! The author's guide, followed to the letter: its files written, its commands run, its output compared.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,8 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crypto_tracer_tests::{
-    Event, Tracer, output, program, run, trusted_dir, why_not_bpf, why_not_wasi, workspace,
+    Event, Tracer, needs_wasi, output, program, run, trusted_dir, why_not_bpf, workspace,
 };
+
+crypto_tracer_tests::tests![
+    whoever_follows_the_guide_gets_there,
+    every_configuration_of_the_guide_is_toml,
+    every_link_leads_somewhere,
+    the_table_of_limits_is_a_configuration,
+    every_cause_of_a_failure_is_told,
+];
 
 /// A fenced block: what stands behind the fence, and its lines.
 struct Block {
@@ -68,11 +75,8 @@ fn script(blocks: &[Block]) -> (String, Vec<String>) {
     (script, printed)
 }
 
-#[test]
 fn whoever_follows_the_guide_gets_there() {
-    if let Some(why) = why_not_wasi() {
-        return eprintln!("skipped: {why}");
-    }
+    needs_wasi();
     let (script, printed) = script(&guide());
     assert!(script.contains("plugin test") && script.contains("replay night.rec"), "{script}");
     let target = workspace().join("target/authoring");
@@ -141,7 +145,6 @@ fn is_in_the_stream(config: &Path, folder: &Path) {
 }
 
 /// Every table of the configuration that the guide shows is one.
-#[test]
 fn every_configuration_of_the_guide_is_toml() {
     let tables: Vec<String> = guide()
         .iter()
@@ -157,7 +160,6 @@ fn every_configuration_of_the_guide_is_toml() {
 }
 
 /// A file whose name stands in a heading of the guide, or in a link.
-#[test]
 fn every_link_leads_somewhere() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     let headings: Vec<String> = page
@@ -178,7 +180,6 @@ fn every_link_leads_somewhere() {
 }
 
 /// The names of the limits are those of the configuration, and the figures are within what it takes.
-#[test]
 fn the_table_of_limits_is_a_configuration() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     let table = page.split("\n## Limits\n").nth(1).unwrap().split("\n## ").next().unwrap();
@@ -208,7 +209,6 @@ fn the_table_of_limits_is_a_configuration() {
     assert_eq!(listed.status.code(), Some(0), "{config}{said}");
 }
 
-#[test]
 fn every_cause_of_a_failure_is_told() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     let code = fs::read_to_string(workspace().join("host/src/plugin/failure.rs")).unwrap();

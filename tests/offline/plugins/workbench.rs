@@ -1,5 +1,4 @@
 //! The plugin author's commands, as an author calls them.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,6 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use crypto_tracer_tests::{program, temp_dir, trusted_dir, workspace};
+
+crypto_tracer_tests::tests![
+    check_tells_what_a_plugin_is,
+    check_refuses_what_would_not_load_and_says_what_is_right,
+    check_judges_as_a_run_does,
+    check_hands_over_the_configuration,
+    list_tells_what_runs,
+];
 
 fn plugin<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
     Command::new(program()).arg("plugin").args(arguments).output().unwrap()
@@ -20,7 +27,6 @@ fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-#[test]
 fn check_tells_what_a_plugin_is() {
     let classifier = workspace().join("artifacts/classify-default.wasm");
     let checked = plugin([OsStr::new("check"), classifier.as_os_str()]);
@@ -44,7 +50,6 @@ fn check_tells_what_a_plugin_is() {
     assert!(text.contains("  needs grants  none\n") && !text.contains("captures"), "{text}");
 }
 
-#[test]
 fn check_refuses_what_would_not_load_and_says_what_is_right() {
     let dir = temp_dir();
     let file = |name: &str, content: &[u8]| {
@@ -75,7 +80,6 @@ fn check_refuses_what_would_not_load_and_says_what_is_right() {
 }
 
 /// "Would load" is what a run would say: it refuses a file that others can write, and has the configuration's limits.
-#[test]
 fn check_judges_as_a_run_does() {
     let dir = trusted_dir();
     let file = dir.path().join("site.wasm");
@@ -106,7 +110,6 @@ fn check_judges_as_a_run_does() {
     assert_eq!(refused.status.code(), Some(2), "a run would not start: {}", out(&refused));
 }
 
-#[test]
 fn check_hands_over_the_configuration() {
     let classifier = workspace().join("artifacts/classify-default.wasm");
     let check = |with: &str| {
@@ -121,7 +124,6 @@ fn check_hands_over_the_configuration() {
     assert_eq!(check("{}").status.code(), Some(0));
 }
 
-#[test]
 fn list_tells_what_runs() {
     let listed = plugin(["list"]);
     assert_eq!(listed.status.code(), Some(0), "{}", err(&listed));

@@ -1,5 +1,4 @@
 //! Recordings that were made to hurt, and ways to name one that would destroy it.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::io::Write;
@@ -8,6 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use crypto_tracer_tests::{output, program, temp_dir, until, workspace};
+
+crypto_tracer_tests::tests![
+    a_frame_of_millions_of_elements_is_damage,
+    a_frame_of_as_many_as_a_run_may_write_is_taken,
+    many_frames_of_losses_and_answers_take_no_more_memory_than_one,
+    words_of_a_recording_are_no_orders_to_a_terminal,
+    a_pipe_is_a_recording_as_good_as_a_file,
+    a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration,
+    a_recording_is_never_its_own_output,
+    a_recording_and_an_output_of_one_name_are_refused_before_anything_is_made,
+];
 
 /// The most memory that any of them may cost, in MiB. A run with the bundled plugins takes about 50; a frame of 16 MiB and
 /// what it holds come on top.
@@ -69,7 +79,6 @@ fn peak_mib(said: &str) -> u64 {
     before.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
-#[test]
 fn a_frame_of_millions_of_elements_is_damage() {
     let dir = temp_dir();
     let million = 1_000_000;
@@ -95,7 +104,6 @@ fn a_frame_of_millions_of_elements_is_damage() {
     }
 }
 
-#[test]
 fn a_frame_of_as_many_as_a_run_may_write_is_taken() {
     let dir = temp_dir();
     let most = 1 << 16;
@@ -107,7 +115,6 @@ fn a_frame_of_as_many_as_a_run_may_write_is_taken() {
 }
 
 /// Many small frames add up, too.
-#[test]
 fn many_frames_of_losses_and_answers_take_no_more_memory_than_one() {
     let dir = temp_dir();
     let loss = |n: usize| {
@@ -136,7 +143,6 @@ fn many_frames_of_losses_and_answers_take_no_more_memory_than_one() {
     assert!(peak_mib(&said) < MOST_MIB, "{said}");
 }
 
-#[test]
 fn words_of_a_recording_are_no_orders_to_a_terminal() {
     let dir = temp_dir();
     let body = b"\x04\0\x01\x05\x1b[2Jx\x07\x01";
@@ -149,7 +155,6 @@ fn every_event() -> PathBuf {
     workspace().join("tests/fixtures/recordings/every-event.rec")
 }
 
-#[test]
 fn a_pipe_is_a_recording_as_good_as_a_file() {
     let file = output(Command::new(program()).args(["replay", "-q"]).arg(every_event()));
     assert!(!file.stdout.is_empty());
@@ -172,7 +177,6 @@ fn ended(mut child: Child) -> Option<i32> {
 }
 
 /// Neither before the first writer nor in the middle of a frame.
-#[test]
 fn a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
@@ -206,7 +210,6 @@ fn a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration() {
     }
 }
 
-#[test]
 fn a_recording_is_never_its_own_output() {
     let dir = temp_dir();
     let [record, hard, soft] = ["a.rec", "hard", "soft"].map(|name| dir.path().join(name));
@@ -233,7 +236,6 @@ fn a_recording_is_never_its_own_output() {
     assert_eq!(fs::read(&record).unwrap(), bytes);
 }
 
-#[test]
 fn a_recording_and_an_output_of_one_name_are_refused_before_anything_is_made() {
     let dir = temp_dir();
     let [new, link, there] = ["new", "link", "there"].map(|name| dir.path().join(name));

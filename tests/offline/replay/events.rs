@@ -10,42 +10,29 @@
 //! `every-event.rec` has every kind of event: openssl reads a certificate, cat reads a key and a `.pem` of each kind,
 //! a command fails, another is killed. `small.rec` is one `cat` under the site classifier of the tests. `hsm-slot.rec` is
 //! the night of the author's guide, docs/plugins.md, under the classifier that is written there.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use crypto_tracer_tests::{
-    Ended, Event, Material, Tracer, needs_bpf, output, program, run, temp_dir, until, workspace,
-};
+use crypto_tracer_tests::{replay, temp_dir, workspace};
 use insta::assert_snapshot;
+
+crypto_tracer_tests::tests![
+    every_kind_of_event_is_what_it_was,
+    so_are_the_fields_of_extended,
+    so_is_the_table,
+    what_is_hidden_is_in_the_recording_and_not_in_a_replay,
+    no_private_key_is_in_a_recording,
+    the_plugins_of_the_run_say_the_same_again,
+    what_was_not_captured_is_named,
+    a_flipped_byte_anywhere_is_told_and_what_was_before_it_is_replayed,
+    cut_anywhere_it_tells_where_after_what_is_there,
+    what_is_no_recording_of_ours_is_refused,
+];
 
 fn recording(name: &str) -> PathBuf {
     workspace().join("tests/fixtures/recordings").join(name)
-}
-
-/// `crypto-tracer replay` without any capability, also when the test has all.
-fn replay<S: AsRef<OsStr>>(
-    recording: &Path,
-    options: impl IntoIterator<Item = S>,
-) -> (Option<i32>, String, String) {
-    let mut command = Command::new(program());
-    command.arg("replay").arg(recording).args(options);
-    let bare = || {
-        for capability in 0..64 {
-            // SAFETY: no memory is involved. It fails where there is nothing to take away.
-            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
-        }
-        Ok(())
-    };
-    // SAFETY: between fork and exec it does nothing but system calls.
-    unsafe { command.pre_exec(bare) };
-    let Output { status, stdout, stderr } = output(&mut command);
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 const NO_OPTIONS: [&str; 0] = [];
@@ -57,7 +44,6 @@ fn whole<S: AsRef<OsStr>>(name: &str, options: impl IntoIterator<Item = S>) -> S
     events
 }
 
-#[test]
 fn every_kind_of_event_is_what_it_was() {
     let events = whole("every-event.rec", NO_OPTIONS);
     for kind in ["file_open", "lib_load", "process_exec", "process_exit"] {
@@ -66,17 +52,14 @@ fn every_kind_of_event_is_what_it_was() {
     assert_snapshot!(events);
 }
 
-#[test]
 fn so_are_the_fields_of_extended() {
     assert_snapshot!(whole("every-event.rec", ["--extended"]));
 }
 
-#[test]
 fn so_is_the_table() {
     assert_snapshot!(whole("every-event.rec", ["--format", "table", "--color", "never"]));
 }
 
-#[test]
 fn what_is_hidden_is_in_the_recording_and_not_in_a_replay() {
     let hidden = whole("every-event.rec", NO_OPTIONS);
     assert!(!hidden.contains("alice") && !hidden.contains("not-a-secret"));
@@ -84,7 +67,6 @@ fn what_is_hidden_is_in_the_recording_and_not_in_a_replay() {
     assert!(shown.contains("/home/alice/keys/own.key") && shown.contains("pass:not-a-secret"));
 }
 
-#[test]
 fn no_private_key_is_in_a_recording() {
     let bytes = fs::read(recording("every-event.rec")).unwrap();
     let text = String::from_utf8_lossy(&bytes);
@@ -97,80 +79,12 @@ fn no_private_key_is_in_a_recording() {
     }
 }
 
-#[test]
 fn the_plugins_of_the_run_say_the_same_again() {
     let site = workspace().join("tests/fixtures/plugins/site-classifier.wasm");
     let options = ["--name".as_ref(), "cat".as_ref(), "--classifier".as_ref(), site.as_os_str()];
     assert_snapshot!(whole("small.rec", options));
 }
 
-/// Everything that the machine does meanwhile, and files whose content decides.
-#[test]
-fn a_live_run_is_replayed_byte_for_byte() {
-    needs_bpf!();
-    let dir = temp_dir();
-    let [record, live] = ["run.rec", "live.json"].map(|name| dir.path().join(name));
-    let site = workspace().join("tests/fixtures/plugins/site-classifier.wasm");
-    let plugins =
-        ["--classifier".as_ref(), site.as_os_str(), "--classifier".as_ref(), "default".as_ref()];
-    let options = ["--record".as_ref(), record.as_os_str(), "--output".as_ref(), live.as_os_str()];
-    let extended = ["--extended".as_ref()];
-    let tracer = Tracer::monitor(options.iter().chain(&plugins).chain(&extended));
-    let material = Material::get();
-    for (name, content) in [
-        ("a.crt", &material.certificate[..]),
-        ("b.key", &material.key),
-        ("c.site", b""),
-        ("d.pem", b"-----BEGIN NOTHING-----\n"),
-        ("e.pem", &material.key),
-    ] {
-        let path = dir.path().join(name);
-        fs::write(&path, content).unwrap();
-        run(Command::new("cat").arg(&path));
-    }
-    run(Command::new("openssl").arg("version"));
-    let last = run(Command::new("cat").arg(dir.path().join("b.key")));
-    until("the last exit in the output", || {
-        let events = Ended::events_in(&live);
-        let ends = |event: &Event| event.kind() == "process_exit" && event.pid() == Some(last);
-        events.iter().any(ends).then_some(())
-    });
-    tracer.finish();
-    let mode = fs::metadata(&record).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-
-    let recorded = String::from_utf8_lossy(&fs::read(&record).unwrap()).into_owned();
-    assert!(recorded.contains("-----BEGIN PRIVATE KEY-----"));
-    let key = String::from_utf8_lossy(&material.key).into_owned();
-    let body: Vec<&str> = key.lines().filter(|line| !line.starts_with("-----")).collect();
-    assert!(body.len() >= 3 && body.iter().all(|line| !recorded.contains(line)), "{body:?}");
-
-    let (code, replayed, said) = replay(&record, plugins.iter().chain(&extended));
-    assert_eq!(code, Some(0), "{said}");
-    let live = fs::read_to_string(&live).unwrap();
-    let own = |line: &&str| !line.contains("\"plugin_failed\"") && !line.contains("\"status\"");
-    let [live, replayed] =
-        [&live, &replayed].map(|text| text.lines().filter(own).collect::<Vec<_>>());
-    for (at, (live, replayed)) in live.iter().zip(&replayed).enumerate() {
-        assert_eq!(live, replayed, "line {at}");
-    }
-    assert_eq!(live.len(), replayed.len());
-    assert!(live.len() > 12, "{live:?}");
-}
-
-#[test]
-fn what_a_run_left_out_is_told() {
-    needs_bpf!();
-    let dir = temp_dir();
-    let record = dir.path().join("run.rec");
-    let options = ["--record".as_ref(), record.as_os_str(), "--name".as_ref(), "nobody".as_ref()];
-    Tracer::command("files", options).finish();
-    let (code, _, said) = replay(&record, NO_OPTIONS);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("the recording was made with files --name nobody: "), "{said}");
-}
-
-#[test]
 fn what_was_not_captured_is_named() {
     let (code, _, said) = replay(&recording("small.rec"), NO_OPTIONS);
     assert_eq!(code, Some(0), "{said}");
@@ -193,7 +107,6 @@ const MAGIC: usize = 8;
 /// Magic and version: a file that differs there was never a recording that this program can read.
 const HEADER: usize = 12;
 
-#[test]
 fn a_flipped_byte_anywhere_is_told_and_what_was_before_it_is_replayed() {
     let recording = fs::read(recording("small.rec")).unwrap();
     let (_, events, _) = replay(&self::recording("small.rec"), NO_OPTIONS);
@@ -226,7 +139,6 @@ fn a_flipped_byte_anywhere_is_told_and_what_was_before_it_is_replayed() {
     assert_eq!(most, Some(events.len()));
 }
 
-#[test]
 fn cut_anywhere_it_tells_where_after_what_is_there() {
     let recording = fs::read(recording("every-event.rec")).unwrap();
     let (_, events, _) = replay(&self::recording("every-event.rec"), NO_OPTIONS);
@@ -247,7 +159,6 @@ fn cut_anywhere_it_tells_where_after_what_is_there() {
     assert!(before > 0, "nothing of a recording that lacks its end");
 }
 
-#[test]
 fn what_is_no_recording_of_ours_is_refused() {
     let dir = temp_dir();
     let mut newer = fs::read(recording("small.rec")).unwrap();

@@ -1,6 +1,5 @@
 //! In a replay it is as late as the recording says: how often a plugin may fail, and how much it may say, is the same in
 //! each replay, however fast the machine is.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +7,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crypto_tracer_tests::{Event, output, program, trusted_dir, workspace};
+
+crypto_tracer_tests::tests![
+    a_plugin_that_fails_rests_by_the_recordings_time,
+    a_plugin_that_talks_may_do_so_by_the_recordings_time,
+];
 
 const MS: i64 = 1_000_000;
 
@@ -95,7 +99,6 @@ fn failed(stream: &str, cause: &str) -> (i64, String) {
     (told.iter().map(count).sum(), told.first().unwrap().text("timestamp").to_owned())
 }
 
-#[test]
 fn a_plugin_that_fails_rests_by_the_recordings_time() {
     for (way, cause) in [("panic", "panic"), ("spin", "deadline")] {
         let (stream, said) = replayed(14, 1000 * MS, way);
@@ -112,7 +115,6 @@ fn a_plugin_that_fails_rests_by_the_recordings_time() {
     }
 }
 
-#[test]
 fn a_plugin_that_talks_may_do_so_by_the_recordings_time() {
     // Forty calls a second, for three seconds.
     let (_, said) = replayed(60, 50 * MS, "log");

@@ -1,5 +1,4 @@
 //! Every format is valid to its end, however a run ends.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -9,6 +8,16 @@ use std::thread::JoinHandle;
 
 use crypto_tracer_tests::{Material, needs_bpf, output, program, run, temp_dir, until, workspace};
 use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    after_signals_and_the_duration,
+    nothing_to_tell_is_valid_too,
+    what_was_not_written_is_counted,
+    a_file_that_is_full_stays_valid,
+    a_reader_that_closes_the_pipe,
+    a_fifo_that_nobody_reads_does_not_hold_up_a_signal,
+    fifos_and_links_are_written_through,
+];
 
 const FORMATS: [&str; 4] = ["json-stream", "json-array", "json-pretty", "table"];
 
@@ -68,7 +77,6 @@ impl Running {
     }
 }
 
-#[test]
 fn after_signals_and_the_duration() {
     needs_bpf!();
     let dir = temp_dir();
@@ -116,7 +124,6 @@ fn replay(format: &str, to: &Path) -> Command {
     command
 }
 
-#[test]
 fn nothing_to_tell_is_valid_too() {
     let dir = temp_dir();
     for format in FORMATS {
@@ -128,7 +135,6 @@ fn nothing_to_tell_is_valid_too() {
 }
 
 /// A full device: exit code 1, and how many events are missing from it.
-#[test]
 fn what_was_not_written_is_counted() {
     for format in FORMATS {
         let ended = output(&mut replay(format, Path::new("/dev/full")));
@@ -147,7 +153,6 @@ fn what_was_not_written_is_counted() {
 }
 
 /// A disk that is full: what is in the file ends with the last whole event.
-#[test]
 fn a_file_that_is_full_stays_valid() {
     needs_bpf!();
     let dir = temp_dir();
@@ -170,7 +175,6 @@ fn a_file_that_is_full_stays_valid() {
 }
 
 /// A reader that has seen enough is no failure, in any format.
-#[test]
 fn a_reader_that_closes_the_pipe() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     for format in FORMATS {
@@ -183,7 +187,6 @@ fn a_reader_that_closes_the_pipe() {
 }
 
 /// Nobody opens the other end of the FIFO: a signal ends that too.
-#[test]
 fn a_fifo_that_nobody_reads_does_not_hold_up_a_signal() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
@@ -209,7 +212,6 @@ fn a_fifo_that_nobody_reads_does_not_hold_up_a_signal() {
 }
 
 /// FIFOs and links are written through; a link stays one.
-#[test]
 fn fifos_and_links_are_written_through() {
     let dir = temp_dir();
     let (file, link, fifo) =

@@ -1,6 +1,5 @@
 //! The example plugins, built as their readers build them, and asked the questions of their cases. `cargo xtask plugins`
 //! does so by `cargo component`, too.
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,9 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crypto_tracer_tests::{
-    Material, Tracer, needs_bpf, output, program, run, temp_dir, trusted_dir, why_not_wasi,
-    workspace,
+    Material, Tracer, needs_bpf, needs_wasi, output, program, run, temp_dir, trusted_dir, workspace,
 };
+
+crypto_tracer_tests::tests![
+    every_member_is_an_example,
+    their_rules_hold_natively,
+    built_by_plain_cargo_they_answer_their_cases,
+    what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay,
+    a_run_is_recorded_for_any_classifier,
+];
 
 const NAMES: [&str; 5] =
     ["key-hygiene", "only-listed", "site-rules", "user-pseudonyms", "x509-details"];
@@ -61,7 +67,6 @@ fn test_all(folder: &Path) {
     }
 }
 
-#[test]
 fn every_member_is_an_example() {
     let manifest = fs::read_to_string(examples().join("Cargo.toml")).unwrap();
     let quoted: Vec<String> = NAMES.iter().map(|name| format!("{name:?}")).collect();
@@ -75,16 +80,12 @@ fn every_member_is_an_example() {
     }
 }
 
-#[test]
 fn their_rules_hold_natively() {
     cargo(&["test", "--quiet"]);
 }
 
-#[test]
 fn built_by_plain_cargo_they_answer_their_cases() {
-    if let Some(why) = why_not_wasi() {
-        return skip(why);
-    }
+    needs_wasi();
     cargo(&["build", "--release", "--target", "wasm32-wasip2"]);
     let built = workspace().join("target/authoring/wasm32-wasip2/release");
     test_all(&built);
@@ -122,11 +123,8 @@ fn x509_details() -> PathBuf {
     workspace().join("target/authoring/wasm32-wasip2/release/x509_details.wasm")
 }
 
-#[test]
 fn what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay() {
-    if let Some(why) = why_not_wasi() {
-        return skip(why);
-    }
+    needs_wasi();
     let whole = fs::read(every_event()).unwrap();
     let (header, mut frames) = whole.split_at(12);
     let mut without_heads = header.to_vec();
@@ -151,12 +149,9 @@ fn what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay() {
 }
 
 /// The default classifier does not look into a `.crt`: a later one may.
-#[test]
 fn a_run_is_recorded_for_any_classifier() {
     needs_bpf!();
-    if let Some(why) = why_not_wasi() {
-        return skip(why);
-    }
+    needs_wasi();
     let details = x509_details();
     let dir = temp_dir();
     let record = dir.path().join("run.rec");
@@ -209,9 +204,4 @@ fn their_configurations_load(built: &Path) {
         }
     }
     assert_eq!(loaded, 2 * NAMES.len());
-}
-
-#[expect(clippy::print_stderr, reason = "whoever runs the test should know")]
-fn skip(why: &str) {
-    eprintln!("skipped: {why}");
 }
