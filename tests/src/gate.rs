@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::harness::{skip, skip_unless};
+
 /// Capabilities as the kernel numbers them.
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_BPF: u32 = 39;
@@ -27,33 +29,52 @@ pub fn why_not_bpf() -> Option<&'static str> {
     Some(why)
 }
 
-/// Why plugins cannot be built here as their authors build them; None when they can.
+/// Skips the test unless this process is root's.
+pub fn needs_root() {
+    if !is_root() {
+        skip("it needs root");
+    }
+}
+
+/// Skips the test where a program is not installed.
+pub fn needs_program(name: &str) {
+    if !is_installed(name) {
+        skip(format_args!("{name} is not installed"));
+    }
+}
+
+/// Whether a program is in the PATH.
+pub fn is_installed(name: &str) -> bool {
+    let found = Command::new("sh").args(["-c", "command -v \"$0\" >/dev/null", name]).status();
+    found.is_ok_and(|found| found.success())
+}
+
+/// Skips the test where plugins cannot be built as their authors build them.
 ///
 /// # Panics
 ///
 /// Where they cannot, and `CRYPTO_TRACER_REQUIRE_WASI=1` says that they must.
-pub fn why_not_wasi() -> Option<&'static str> {
-    let why = "wasm32-wasip2 is missing: rustup target add wasm32-wasip2";
+pub fn needs_wasi() {
     let mut command = Command::new("rustc");
     let asked = command.args(["--print", "target-libdir", "--target", "wasm32-wasip2"]).output();
     let there =
         asked.is_ok_and(|asked| Path::new(String::from_utf8_lossy(&asked.stdout).trim()).is_dir());
-    let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_WASI").is_some_and(|value| value == "1");
-    assert!(there || !required, "CRYPTO_TRACER_REQUIRE_WASI=1, but {why}");
-    (!there).then_some(why)
+    if !there {
+        let why = "wasm32-wasip2 is missing: rustup target add wasm32-wasip2";
+        skip_unless("CRYPTO_TRACER_REQUIRE_WASI", why);
+    }
 }
 
-/// Makes the device of FUSE in a folder, for everybody, as distributions have it. None: this kernel has no FUSE.
+/// Makes the device of FUSE in a folder, for everybody, as distributions have it. Skips the test where the kernel has no
+/// FUSE.
 ///
 /// # Panics
 ///
-/// Where it has none, and `CRYPTO_TRACER_REQUIRE_BPF=1` says that this is a machine for tests; when it cannot be made.
-pub fn fuse_device(dir: &Path) -> Option<PathBuf> {
+/// When it cannot be made.
+pub fn fuse_device(dir: &Path) -> PathBuf {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     if !known.contains("\tfuse\n") {
-        let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some();
-        assert!(!required, "this kernel has no FUSE");
-        return None;
+        skip("this kernel has no FUSE");
     }
     let everybody = |mode| fs::Permissions::from_mode(mode);
     fs::set_permissions(dir, everybody(0o755)).expect("the folder is ours");
@@ -61,7 +82,7 @@ pub fn fuse_device(dir: &Path) -> Option<PathBuf> {
     let made = Command::new("mknod").arg(&device).args(["c", "10", "229"]).status();
     assert!(made.is_ok_and(|made| made.success()), "mknod {}", device.display());
     fs::set_permissions(&device, everybody(0o666)).expect("the device is ours");
-    Some(device)
+    device
 }
 
 fn reason() -> Option<&'static str> {

@@ -7,31 +7,35 @@
 mod actor;
 mod event;
 mod gate;
+mod harness;
 pub mod made;
 mod material;
 mod program;
 mod pty;
+mod refusal;
 pub mod schema;
-pub mod sentences;
 mod tracer;
 mod wait;
 
 pub use actor::{Actor, run};
 pub use event::{Event, KEYS_EXEC, KEYS_EXIT, KEYS_LOAD, KEYS_OPEN};
-pub use gate::{fuse_device, is_root, why_not_bpf, why_not_wasi};
+pub use gate::{
+    fuse_device, is_installed, is_root, needs_program, needs_root, needs_wasi, why_not_bpf,
+};
+pub use harness::{Test, Verdict, not_tried, run_tests, skip};
 pub use material::{HomeDir, Material, temp_dir, trusted_dir};
-pub use program::{output, program, workspace};
+pub use program::{output, program, replay, workspace};
 pub use pty::{OnTerminal, Pty};
+pub use refusal::{odd_values, refused, refused_arguments};
 pub use tracer::{Ended, Summary, Tracer};
 pub use wait::{DEADLINE, until};
 
-/// Ends the test, and says why, where the programs cannot be loaded; with `CRYPTO_TRACER_REQUIRE_BPF=1` it fails.
+/// Skips the test where the programs cannot be loaded; with `CRYPTO_TRACER_REQUIRE_BPF=1` it fails.
 #[macro_export]
 macro_rules! needs_bpf {
     () => {
         if let Some(why) = $crate::why_not_bpf() {
-            eprintln!("skipped: {why}");
-            return;
+            $crate::skip(why);
         }
     };
 }

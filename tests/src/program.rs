@@ -1,6 +1,8 @@
 //! The program under test.
 
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -80,6 +82,31 @@ pub fn output(command: &mut Command) -> Output {
     let (stdout, stderr) = (join(stdout), join(stderr));
     schema::check_printed(&String::from_utf8_lossy(&stdout));
     Output { status, stdout, stderr }
+}
+
+/// Replays a recording without any capability, also when the test has all: the exit code, the events, and what was said.
+///
+/// # Panics
+///
+/// When one of them is no text.
+pub fn replay<S: AsRef<OsStr>>(
+    recording: &Path,
+    options: impl IntoIterator<Item = S>,
+) -> (Option<i32>, String, String) {
+    let mut command = Command::new(program());
+    command.arg("replay").arg(recording).args(options);
+    let bare = || {
+        for capability in 0..64 {
+            // SAFETY: no memory is involved. It fails where there is nothing to take away.
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it does nothing but system calls.
+    unsafe { command.pre_exec(bare) };
+    let Output { status, stdout, stderr } = output(&mut command);
+    let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
+    (status.code(), text(stdout), text(stderr))
 }
 
 /// A child that does not outlive its test.

@@ -8,12 +8,10 @@
 mod artifacts;
 mod bench;
 mod docs;
-mod mutate;
 mod opener;
 mod plugins;
 mod reference;
 mod run;
-mod sentences;
 mod vm;
 
 use std::path::{Path, PathBuf};
@@ -37,10 +35,6 @@ enum Command {
     Lint,
     /// Write the JSON Schemas and the man pages, or verify that they match the program.
     Docs(docs::Options),
-    /// Check that each sentence of the specification has a test, and that each of these tests passed.
-    Sentences(sentences::Options),
-    /// Mutate the code, and list the mutations that no test detects. Takes hours.
-    Mutate(mutate::Options),
     /// Measure the overhead and the throughput of the tracer. Needs root.
     Bench(bench::Options),
     /// Run the capture tests on other kernels, under QEMU.
@@ -59,8 +53,6 @@ fn main() -> ExitCode {
         Command::Artifacts(options) => artifacts::run(&workspace(), &options),
         Command::Lint => artifacts::lint::run(&workspace()),
         Command::Docs(options) => docs::run(&workspace(), &options),
-        Command::Sentences(options) => sentences::run(&workspace(), &options),
-        Command::Mutate(options) => mutate::run(&workspace(), &options),
         Command::Bench(options) => bench::run(&workspace(), &options),
         Command::Vm(options) => vm::run(&workspace(), &options),
         Command::Plugins(options) => plugins::run_all(&workspace(), &options),

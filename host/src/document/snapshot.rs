@@ -201,8 +201,9 @@ fn several(count: usize, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::made::{Homes, classified, load, open};
+    use crate::document::made::{classified, load, open};
     use crate::event::FileType;
+    use crate::event::testkit::HideHomes;
 
     const COMPLETE: Coverage = Coverage { complete: true, unreadable_processes: 0 };
 
@@ -217,8 +218,8 @@ mod tests {
 
     fn snapshot(processes: Vec<Seen<'_>>, coverage: Coverage) -> Snapshot {
         let mut builder = SnapshotBuilder::default();
-        processes.into_iter().for_each(|seen| builder.process(seen, &mut Homes));
-        let hostname = Shown::of(&mut Homes, Field::Hostname, b"host");
+        processes.into_iter().for_each(|seen| builder.process(seen, &mut HideHomes));
+        let hostname = Shown::of(&mut HideHomes, Field::Hostname, b"host");
         builder.finish(Timestamp(1_500_000), (hostname, "6.1.0\u{7}".to_owned()), coverage)
     }
 

@@ -12,6 +12,8 @@ mod kernel;
 mod notice;
 mod redacted;
 pub mod schema;
+#[cfg(test)]
+pub(crate) mod testkit;
 mod text;
 
 pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};

@@ -1,75 +1,40 @@
-//! Rows of the table, as they come from events.
+//! Tests of the table: the rows that events become.
 
 use std::sync::Arc;
 
 use super::table::{Look, Table};
+use crate::event::testkit::{
+    ShowAll, classified, enriched, executes, exits, loads, opens, process,
+};
 use crate::event::{
-    Arguments, ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, Field, FileType, HeadOutcome,
-    KernelPath, Label, Loss, Notice, OpenedFile, PluginFailure, ProcessFacts, ProcessKey, Redact,
-    RedactedEvent, Status, Timestamp, Verdict,
+    EnrichedWhat, FileType, Label, Loss, Notice, PluginFailure, RedactedEvent, Status, Timestamp,
 };
 
 /// 10:30:45.123 of some day.
 const AT: Timestamp = Timestamp(1_733_653_845_123_456);
 const HEADING: &str = "TIME             PID PROCESS         WHAT DETAILS";
 
-struct ShowAll;
-
-impl Redact for ShowAll {
-    fn redact(&mut self, _: Field<'_>, _: &str, _: &[String]) -> Option<String> {
-        None
-    }
-}
-
 fn redacted(name: &str, what: EnrichedWhat, file_type: Option<FileType>) -> RedactedEvent {
-    let mut comm = [0; 16];
-    comm.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
-    let process = ProcessFacts {
-        key: ProcessKey { tgid: 4321, start_ns: 1 },
-        exec_id: 0,
-        tid: 4321,
-        ppid: 1,
-        uid: 0,
-        comm: Comm::new(comm),
-        exe: None,
-        mount_ns: 0,
-        root: (0, 0),
-        cgroup_id: 0,
-        cgroup: None,
-        container: None,
-    };
-    let verdict = file_type.map(|file_type| Verdict {
-        file_type,
-        labels: vec![Label { name: "of".into(), value: "web\u{1b}[2J".into() }],
-        classifier: None,
-        head: HeadOutcome::NotNeeded,
-    });
-    let event = EnrichedEvent { timestamp: AT, process, what };
-    RedactedEvent::new(ClassifiedEvent { event, verdict, labels: Vec::new() }, &mut ShowAll, false)
-}
-
-fn file(path: &str) -> OpenedFile {
-    let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
-    OpenedFile { path, ..OpenedFile::default() }
+    let mut event = classified(enriched(AT.0, process(4321, name), what), file_type);
+    let label = Label { name: "of".into(), value: "web\u{1b}[2J".into() };
+    event.verdict.iter_mut().for_each(|verdict| verdict.labels.push(label.clone()));
+    RedactedEvent::new(event, &mut ShowAll, false)
 }
 
 fn open(path: &str, file_type: FileType) -> RedactedEvent {
-    redacted("cat", EnrichedWhat::FileOpen { file: file(path), flags: 0 }, Some(file_type))
+    redacted("cat", opens(path, 0), Some(file_type))
 }
 
 pub(super) fn exit(exit_code: i32) -> RedactedEvent {
-    redacted("cat", EnrichedWhat::Exit { exit_code, signal: None }, None)
+    redacted("cat", exits(exit_code), None)
 }
 
 fn exec(name: &str, words: &str) -> RedactedEvent {
-    let bytes = words.split(' ').flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
-    let arguments = Arguments { bytes, truncated: false };
-    redacted(name, EnrichedWhat::Exec { arguments }, None)
+    redacted(name, executes(words), None)
 }
 
 fn load() -> RedactedEvent {
-    let file = file("/lib/libssl.so.3");
-    redacted("nginx", EnrichedWhat::LibLoad { file, library_name: b"libssl".to_vec() }, None)
+    redacted("nginx", loads("/lib/libssl.so.3"), None)
 }
 
 fn text(color: bool, put: impl FnOnce(&mut Table, &mut Vec<u8>)) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Whole streams in files and pipes, in every format.
+//! Tests of whole streams in files and pipes, in every format.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -110,41 +110,23 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Arguments, Comm, KernelPath, OpenedFile, ProcessKey, Timestamp};
+    use crate::event::testkit::{enriched, executes, loads, opens, process};
 
     fn event(what: EnrichedWhat) -> EnrichedEvent {
-        let process = ProcessFacts {
-            key: ProcessKey { tgid: 7, start_ns: 1 },
-            exec_id: 1,
-            tid: 7,
-            ppid: 1,
-            uid: 0,
-            comm: Comm::new(*b"nginx\0\0\0\0\0\0\0\0\0\0\0"),
-            exe: Some((*b"/usr/sbin/nginx-with-a-long-name").into()),
-            mount_ns: 0,
-            root: (0, 0),
-            cgroup_id: 0,
-            cgroup: None,
-            container: None,
-        };
-        EnrichedEvent { timestamp: Timestamp(0), process, what }
-    }
-
-    fn file(path: &str) -> OpenedFile {
-        let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
-        OpenedFile { path, ..OpenedFile::default() }
+        let exe = Some((*b"/usr/sbin/nginx-with-a-long-name").into());
+        enriched(0, ProcessFacts { exe, ..process(7, "nginx") }, what)
     }
 
     fn open(path: &str) -> EnrichedEvent {
-        event(EnrichedWhat::FileOpen { file: file(path), flags: 0 })
+        event(opens(path, 0))
     }
 
     fn load(path: &str) -> EnrichedEvent {
-        event(EnrichedWhat::LibLoad { file: file(path), library_name: b"libssl".to_vec() })
+        event(loads(path))
     }
 
     fn exec() -> EnrichedEvent {
-        event(EnrichedWhat::Exec { arguments: Arguments::default() })
+        event(executes("nginx"))
     }
 
     fn interest() -> Interest {

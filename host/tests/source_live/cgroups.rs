@@ -11,6 +11,8 @@ use crypto_tracer::source::Kinds;
 
 use super::{routes, world};
 
+crypto_tracer_tests::tests![a_process_in_a_group_has_the_groups_number];
+
 const ROUTE: &str = "container id, by its control group";
 
 /// A group that is gone with this.
@@ -22,22 +24,19 @@ impl Drop for Group {
     }
 }
 
-#[test]
 fn a_process_in_a_group_has_the_groups_number() {
     let interest = world::interest();
     let kinds = Kinds { exec: true, exit: true, ..Kinds::NONE };
-    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let mut world = world::start(&world::options(&interest, kinds));
     let hierarchy = Hierarchy::of_this_system();
     let own = hierarchy.path(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
     let Some((mount, own)) = hierarchy.mount().zip(own) else {
-        routes::not_tried(ROUTE, "no hierarchy of control groups is mounted here");
-        return;
+        routes::skip(ROUTE, "no hierarchy of control groups is mounted here");
     };
     let name = format!("crypto-tracer-test-{}", std::process::id());
     let group = Group(mount.join(own.trim_start_matches('/')).join(name));
     if let Err(error) = fs::create_dir(&group.0) {
-        routes::not_tried(ROUTE, format_args!("no group can be made here ({error})"));
-        return;
+        routes::skip(ROUTE, format_args!("no group can be made here ({error})"));
     }
     let members = fs::OpenOptions::new().write(true).open(group.0.join("cgroup.procs")).unwrap();
     let mut command = Command::new("/bin/true");

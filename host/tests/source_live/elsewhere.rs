@@ -10,9 +10,17 @@ use std::process::Command;
 
 use crypto_tracer::source::Kinds;
 use crypto_tracer_common::record::{flag, kind};
+use crypto_tracer_tests::not_tried;
 
 use super::processes::{ROLE, myself};
 use super::{loads, routes, sys, world};
+
+crypto_tracer_tests::tests! {
+    a_program_of_32_bits,
+    executing_a_file_is_no_open,
+    in_a_container;
+    roles: container_role
+}
 
 /// A program of i386 that opens this file for reading and ends with 0 if that worked.
 fn program_of_32_bits(file: &Path) -> Vec<u8> {
@@ -37,11 +45,10 @@ fn program_of_32_bits(file: &Path) -> Vec<u8> {
     program
 }
 
-#[test]
 fn a_program_of_32_bits() {
     const ROUTE: &str = "32-bit program";
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, Kinds::ALL)) else { return };
+    let mut world = world::start(&world::options(&interest, Kinds::ALL));
     let (_keep, dir) = world::directory();
     fs::write(dir.join("x.pem"), "").unwrap();
     let program = dir.join("program");
@@ -50,8 +57,7 @@ fn a_program_of_32_bits() {
     let mut child = match Command::new(&program).spawn() {
         Ok(child) => child,
         Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
-            routes::not_tried(ROUTE, "this kernel runs no programs of 32 bits");
-            return;
+            routes::skip(ROUTE, "this kernel runs no programs of 32 bits");
         }
         Err(error) => panic!("{error}"),
     };
@@ -64,10 +70,9 @@ fn a_program_of_32_bits() {
     routes::ok(ROUTE);
 }
 
-#[test]
 fn executing_a_file_is_no_open() {
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, Kinds::ALL)) else { return };
+    let mut world = world::start(&world::options(&interest, Kinds::ALL));
     let (_keep, dir) = world::directory();
     let program = dir.join("program.pem");
     fs::copy("/bin/cat", &program).unwrap();
@@ -94,10 +99,9 @@ fn tell(file: &CStr, text: &[u8]) -> std::io::Result<()> {
 }
 
 /// Own mounts, pids and users, and another root: what a container runtime does.
-#[test]
 fn in_a_container() {
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, Kinds::ALL)) else { return };
+    let mut world = world::start(&world::options(&interest, Kinds::ALL));
     let (_keep, dir) = world::directory();
     let mut command = myself("elsewhere::container_role", dir.to_str().unwrap());
     // SAFETY: system calls between fork and exec.
@@ -126,7 +130,7 @@ fn in_a_container() {
             for route in ["container (own mounts, pids and users)", "library in a container"] {
                 routes::not_tried(route, format_args!("no user namespaces here ({error})"));
             }
-            return;
+            not_tried(format_args!("no user namespaces here ({error})"));
         }
     };
     assert!(outer.wait().unwrap().success(), "the part inside failed");
@@ -148,8 +152,6 @@ fn in_a_container() {
 }
 
 /// Not a test: the part inside of the one above.
-#[test]
-#[ignore = "started by the test above"]
 fn container_role() {
     let Ok(dir) = std::env::var(ROLE) else { return };
     let dir = Path::new(&dir);

@@ -8,8 +8,17 @@ use std::process::{Child, Command, Stdio};
 use crypto_tracer::event::ProcessKey;
 use crypto_tracer::source::{Kinds, Options, Request, Source, survey};
 use crypto_tracer_common::record::kind;
+use crypto_tracer_tests::until;
 
 use super::{routes, world};
+
+crypto_tracer_tests::tests![
+    descendants_are_followed_and_nobody_else,
+    forks_name_the_child_before_it_does_anything,
+    following_needs_somebody_to_follow,
+    each_kind_alone_works,
+    a_survey_tries_every_rung_and_tells_what_a_run_does,
+];
 
 /// A shell that does what it is told, later.
 fn shell(dir: &Path) -> Child {
@@ -41,7 +50,6 @@ fn key(pid: u32) -> ProcessKey {
     ProcessKey { tgid: pid, start_ns: ticks.parse::<u64>().unwrap() * 10_000_000 }
 }
 
-#[test]
 fn descendants_are_followed_and_nobody_else() {
     let interest = world::interest();
     let (_keep, dir) = directory();
@@ -51,25 +59,17 @@ fn descendants_are_followed_and_nobody_else() {
         &mut followed,
         "sh -c 'echo $$ > child; while [ ! -e go ]; do sleep 0.01; done; cat x.pem' &",
     );
-    let child = loop {
-        let text = fs::read_to_string(dir.join("child")).unwrap_or_default();
-        if let Some(pid) = text.strip_suffix('\n') {
-            break pid.parse().unwrap();
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    };
+    let child = until("the child's number", || {
+        let text = fs::read_to_string(dir.join("child")).ok()?;
+        text.strip_suffix('\n')?.parse().ok()
+    });
     let kinds = Kinds { open: true, exec: true, ..Kinds::NONE };
     let options = Options {
         pid: Some(followed.id()),
         follow_children: true,
         ..world::options(&interest, kinds)
     };
-    let Some(mut world) = world::start(&options) else {
-        end(other);
-        followed.kill().unwrap();
-        followed.wait().unwrap();
-        return;
-    };
+    let mut world = world::start(&options);
     let keys = [key(followed.id()), key(child)];
     assert_eq!(world.source.follow(&keys).unwrap(), 2);
     assert_eq!(world.source.follow(&keys).unwrap(), 0, "they are followed already");
@@ -94,11 +94,10 @@ fn descendants_are_followed_and_nobody_else() {
     routes::ok("descendants, also in the same millisecond");
 }
 
-#[test]
 fn forks_name_the_child_before_it_does_anything() {
     let interest = world::interest();
     let kinds = Kinds { fork: true, exec: true, exit: true, ..Kinds::NONE };
-    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let mut world = world::start(&world::options(&interest, kinds));
     let me = std::process::id();
     let mut child = Command::new("/bin/true").spawn().unwrap();
     child.wait().unwrap();
@@ -117,14 +116,12 @@ fn forks_name_the_child_before_it_does_anything() {
     assert!(world.records(0, |record| record.header.tgid == me).is_empty());
 }
 
-#[test]
 fn following_needs_somebody_to_follow() {
     let interest = world::interest();
     let options = Options { follow_children: true, ..world::options(&interest, Kinds::ALL) };
     assert_eq!(Source::start(&options).unwrap_err().exit_code(), 2);
 }
 
-#[test]
 fn each_kind_alone_works() {
     let interest = world::interest();
     for kinds in [
@@ -134,7 +131,7 @@ fn each_kind_alone_works() {
         Kinds { exit: true, ..Kinds::NONE },
         Kinds { fork: true, ..Kinds::NONE },
     ] {
-        let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+        let mut world = world::start(&world::options(&interest, kinds));
         assert_eq!(world.source.attached().len(), 1);
         // The check of the start left nothing in the ring.
         let me = std::process::id();
@@ -143,11 +140,10 @@ fn each_kind_alone_works() {
     routes::ok("self-check: what is told of the tracer's own open and load is true");
 }
 
-#[test]
 fn a_survey_tries_every_rung_and_tells_what_a_run_does() {
     let interest = world::interest();
     let options = world::options(&interest, Kinds::ALL);
-    let Some(world) = world::start(&options) else { return };
+    let world = world::start(&options);
     let attached = world.source.attached().to_vec();
     drop(world);
     let survey = survey(&Request { ring_bytes: options.ring_bytes, probe: options.probe });

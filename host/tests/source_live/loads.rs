@@ -8,9 +8,18 @@ use std::path::Path;
 
 use crypto_tracer::source::Kinds;
 use crypto_tracer_common::record::kind;
+use crypto_tracer_tests::not_tried;
 
 use super::processes::{ROLE, myself};
 use super::{routes, sys, world};
+
+crypto_tracer_tests::tests! {
+    code_that_is_mapped_is_told_and_reading_is_not,
+    a_real_program_loads_its_libraries,
+    a_library_that_is_forced_upon_a_program,
+    a_library_is_loaded_by_dlopen_forked_with_and_loaded_again_after_exec;
+    roles: role
+}
 
 pub(crate) fn map(at: &Path, prot: i32) {
     let file = sys::open(at, 0).unwrap();
@@ -20,11 +29,10 @@ pub(crate) fn map(at: &Path, prot: i32) {
     assert_ne!(page, libc::MAP_FAILED);
 }
 
-#[test]
 fn code_that_is_mapped_is_told_and_reading_is_not() {
     let interest = world::interest();
     let kinds = Kinds { load: true, ..Kinds::NONE };
-    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let mut world = world::start(&world::options(&interest, kinds));
     let (_keep, dir) = world::directory();
     let long = format!("libssl.so.{}", "9".repeat(200));
     let wanted = [
@@ -59,14 +67,12 @@ fn code_that_is_mapped_is_told_and_reading_is_not() {
     routes::ok("library only read: not told");
 }
 
-#[test]
 fn a_real_program_loads_its_libraries() {
     let interest = world::interest();
     let kinds = Kinds { load: true, ..Kinds::NONE };
-    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let mut world = world::start(&world::options(&interest, kinds));
     let Ok(mut child) = std::process::Command::new("openssl").arg("version").spawn() else {
-        println!("not tried: there is no openssl here");
-        return;
+        not_tried("there is no openssl here");
     };
     child.wait().unwrap();
     let got = world.records(2, |record| record.header.tgid == child.id());
@@ -89,14 +95,12 @@ fn libcrypto() -> Option<std::path::PathBuf> {
         .find(|at| at.exists())
 }
 
-#[test]
 fn a_library_that_is_forced_upon_a_program() {
     let interest = world::interest();
     let kinds = Kinds { load: true, ..Kinds::NONE };
-    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let mut world = world::start(&world::options(&interest, kinds));
     let Some(library) = libcrypto() else {
-        routes::not_tried("LD_PRELOAD", "there is no libcrypto.so.3 here");
-        return;
+        routes::skip("LD_PRELOAD", "there is no libcrypto.so.3 here");
     };
     let mut command = std::process::Command::new("/bin/true");
     let mut child = command.env("LD_PRELOAD", &library).spawn().unwrap();
@@ -108,15 +112,15 @@ fn a_library_that_is_forced_upon_a_program() {
 }
 
 /// Told by the kernel side each time that code is mapped, printed once for each program image.
-#[test]
 fn a_library_is_loaded_by_dlopen_forked_with_and_loaded_again_after_exec() {
     const ROUTES: [&str; 2] = ["dlopen", "library again after exec, not in a forked child"];
     let interest = world::interest();
     let kinds = Kinds { load: true, exec: true, fork: true, ..Kinds::NONE };
-    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let mut world = world::start(&world::options(&interest, kinds));
     let Some(library) = libcrypto() else {
-        ROUTES.iter().for_each(|route| routes::not_tried(route, "there is no libcrypto.so.3 here"));
-        return;
+        const WHY: &str = "there is no libcrypto.so.3 here";
+        ROUTES.iter().for_each(|route| routes::not_tried(route, WHY));
+        not_tried(WHY);
     };
     let mut child = myself("loads::role", library.to_str().unwrap()).spawn().unwrap();
     assert!(child.wait().unwrap().success());
@@ -141,8 +145,6 @@ fn a_library_is_loaded_by_dlopen_forked_with_and_loaded_again_after_exec() {
 }
 
 /// Not a test: loads a library twice, forks a child that does the same, and once more after it executed itself.
-#[test]
-#[ignore = "started by the test above"]
 fn role() {
     let Ok(library) = std::env::var(ROLE) else { return };
     let (library, again) = match library.strip_prefix("again:") {

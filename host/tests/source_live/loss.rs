@@ -13,7 +13,13 @@ use crypto_tracer_common::record::kind;
 
 use super::{routes, sys, world};
 
-#[test]
+crypto_tracer_tests::tests![
+    received_and_lost_opens_are_those_that_were_done,
+    many_openers_are_told_each_and_once,
+    what_an_unfit_probe_misses_is_counted,
+    received_and_lost_execs_and_exits_are_those_that_were_done,
+];
+
 fn received_and_lost_opens_are_those_that_were_done() {
     let interest = world::interest();
     let kinds = Kinds { open: true, ..Kinds::NONE };
@@ -22,7 +28,7 @@ fn received_and_lost_opens_are_those_that_were_done() {
         pid: Some(std::process::id()),
         ..world::options(&interest, kinds)
     };
-    let Some(mut world) = world::start(&options) else { return };
+    let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let file = dir.join("x.pem");
     fs::write(dir.join("x"), "").unwrap();
@@ -92,12 +98,11 @@ fn open_many(
 }
 
 /// Programs that preempt each other on one processor must not disturb each other.
-#[test]
 fn many_openers_are_told_each_and_once() {
     let interest = world::interest();
     let kinds = Kinds { open: true, ..Kinds::NONE };
     let options = Options { pid: Some(std::process::id()), ..world::options(&interest, kinds) };
-    let Some(mut world) = world::start(&options) else { return };
+    let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let (openers, got) = open_many(&mut world, &dir);
     let losses = world.source.losses();
@@ -122,27 +127,23 @@ fn many_openers_are_told_each_and_once() {
 }
 
 /// On a kernel where that probe misses opens, what it tells and what it counts as missed are all.
-#[test]
 fn what_an_unfit_probe_misses_is_counted() {
     const ROUTE: &str = "missed opens are counted, where that probe is asked for all the same";
     let interest = world::interest();
     let kinds = Kinds { open: true, ..Kinds::NONE };
-    let Some(world) = world::start(&world::options(&interest, kinds)) else { return };
-    // While no other test runs: one of them closes descriptors of a certain number, whoever has them.
+    let world = world::start(&world::options(&interest, kinds));
     let told = survey(&Request { ring_bytes: 64 << 10, probe: None });
     drop(world);
     let fexit = told.rungs.iter().find(|rung| rung.name == "fexit").unwrap();
     if let Some(why) = &fexit.refused {
-        routes::not_tried(ROUTE, format_args!("fexit does not work here: {why}"));
-        return;
+        routes::skip(ROUTE, format_args!("fexit does not work here: {why}"));
     }
     if fexit.unfit.is_none() {
-        routes::not_tried(ROUTE, "fexit misses nothing on this kernel");
-        return;
+        routes::skip(ROUTE, "fexit misses nothing on this kernel");
     }
     let (pid, probe) = (Some(std::process::id()), Some("fexit".to_owned()));
     let options = Options { pid, probe, ..world::options(&interest, kinds) };
-    let mut world = world::start(&options).unwrap();
+    let mut world = world::start(&options);
     assert!(world.source.loses_silently());
     let (_keep, dir) = world::directory();
     let (_, got) = open_many(&mut world, &dir);
@@ -155,7 +156,6 @@ fn what_an_unfit_probe_misses_is_counted() {
     routes::ok(ROUTE);
 }
 
-#[test]
 fn received_and_lost_execs_and_exits_are_those_that_were_done() {
     let interest = world::interest();
     let kinds = Kinds { exec: true, exit: true, ..Kinds::NONE };
@@ -170,10 +170,9 @@ fn received_and_lost_execs_and_exits_are_those_that_were_done() {
         follow_children: true,
         ..world::options(&interest, kinds)
     };
-    let world = world::start(&options);
+    let mut world = world::start(&options);
     shell.stdin.take().unwrap().write_all(b"go\n").unwrap();
     assert!(shell.wait().unwrap().success());
-    let Some(mut world) = world else { return };
     let got = world.records(0, |record| record.header.tgid != shell.id());
     let count = |kind| got.iter().filter(|record| record.header.kind == kind).count() as u64;
     let losses = world.source.losses();

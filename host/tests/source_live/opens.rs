@@ -13,6 +13,24 @@ use crypto_tracer_common::record::{SMALL, flag, kind};
 use super::uring::{self, How};
 use super::{routes, sys, world};
 
+crypto_tracer_tests::tests![
+    every_system_call_and_flag,
+    system_calls_of_32_bits,
+    io_uring,
+    refused_behind_the_permission_checks,
+    closed_before_the_open_returns,
+    names_are_bytes_and_have_their_visible_form,
+    what_gives_no_access_to_content_is_not_told,
+    mounts,
+    overlays_are_told_once,
+    files_without_a_name,
+    long_paths,
+    more_than_a_path_can_be_keeps_the_end,
+    roots,
+    pivoted_root,
+    the_header_says_who_and_where,
+];
+
 /// What must be told.
 struct Expected {
     case: &'static str,
@@ -85,7 +103,7 @@ fn make(at: impl AsRef<Path>) -> PathBuf {
 fn open_all(cases: impl FnOnce(&mut Doer) + Send + 'static) {
     let interest = world::interest();
     let kinds = Kinds { open: true, ..Kinds::NONE };
-    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let mut world = world::start(&world::options(&interest, kinds));
     let unseen = world.source.attached()[0].cannot_see.clone();
     let thread = std::thread::spawn(move || {
         let mut doer = Doer { unseen, ..Doer::default() };
@@ -131,7 +149,6 @@ fn open_all(cases: impl FnOnce(&mut Doer) + Send + 'static) {
     taken.into_iter().for_each(routes::ok);
 }
 
-#[test]
 fn every_system_call_and_flag() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -171,7 +188,6 @@ fn every_system_call_and_flag() {
     });
 }
 
-#[test]
 fn system_calls_of_32_bits() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -200,7 +216,6 @@ fn system_calls_of_32_bits() {
     });
 }
 
-#[test]
 fn io_uring() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -244,7 +259,6 @@ fn io_uring() {
 }
 
 /// Behind the permission checks a driver may still refuse: here a pipe that nobody reads.
-#[test]
 fn refused_behind_the_permission_checks() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -264,13 +278,12 @@ fn refused_behind_the_permission_checks() {
 }
 
 /// A descriptor that another thread closes as soon as it is there.
-#[test]
 fn closed_before_the_open_returns() {
     const OPENS: u64 = 3000;
     let interest = world::interest();
     let kinds = Kinds { open: true, ..Kinds::NONE };
     let options = Options { pid: Some(std::process::id()), ..world::options(&interest, kinds) };
-    let Some(mut world) = world::start(&options) else { return };
+    let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let file = make(dir.join("x.pem"));
     // The number that every open gets: the lowest that is free, far above those that anybody else uses.
@@ -336,7 +349,6 @@ fn by_handle(dir: &Path, file: &Path) -> Option<OwnedFd> {
     Some(sys::open_call(libc::SYS_open_by_handle_at, args).unwrap())
 }
 
-#[test]
 fn names_are_bytes_and_have_their_visible_form() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -395,7 +407,6 @@ fn names_are_bytes_and_have_their_visible_form() {
     });
 }
 
-#[test]
 fn what_gives_no_access_to_content_is_not_told() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -416,7 +427,6 @@ fn what_gives_no_access_to_content_is_not_told() {
     });
 }
 
-#[test]
 fn mounts() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -451,7 +461,6 @@ fn mounts() {
     });
 }
 
-#[test]
 fn overlays_are_told_once() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -483,7 +492,6 @@ fn overlays_are_told_once() {
     });
 }
 
-#[test]
 fn files_without_a_name() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -511,7 +519,6 @@ fn files_without_a_name() {
     });
 }
 
-#[test]
 fn long_paths() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -546,7 +553,6 @@ fn long_paths() {
     });
 }
 
-#[test]
 fn more_than_a_path_can_be_keeps_the_end() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -578,7 +584,6 @@ fn more_than_a_path_can_be_keeps_the_end() {
     });
 }
 
-#[test]
 fn roots() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -615,7 +620,6 @@ fn roots() {
     });
 }
 
-#[test]
 fn pivoted_root() {
     let (_keep, dir) = world::directory();
     open_all(move |doer| {
@@ -647,11 +651,10 @@ fn pivoted_root() {
     });
 }
 
-#[test]
 fn the_header_says_who_and_where() {
     let interest = world::interest();
     let kinds = Kinds { open: true, ..Kinds::NONE };
-    let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+    let mut world = world::start(&world::options(&interest, kinds));
     let (_keep, dir) = world::directory();
     let file = make(dir.join("who.pem"));
     let before = sys::boot_ns();

@@ -16,6 +16,17 @@ use crypto_tracer_common::record::{flag, kind};
 use super::world::{Record, World};
 use super::{routes, sys, world};
 
+crypto_tracer_tests::tests! {
+    programs_their_arguments_and_their_end,
+    arguments_of_every_length,
+    scripts_and_programs_without_a_name,
+    a_program_by_its_descriptor,
+    a_process_of_many_threads_ends_once,
+    a_child_that_never_execs_has_only_its_exit,
+    inside_a_pid_namespace;
+    roles: role, pid_namespace_role
+}
+
 const PROCESSES: Kinds = Kinds { exec: true, exit: true, ..Kinds::NONE };
 /// What this program does when it is started again by a test.
 pub(crate) const ROLE: &str = "SOURCE_LIVE_ROLE";
@@ -59,10 +70,9 @@ impl Told {
     }
 }
 
-#[test]
 fn programs_their_arguments_and_their_end() {
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, PROCESSES)) else { return };
+    let mut world = world::start(&world::options(&interest, PROCESSES));
     let real = fs::canonicalize("/bin/true").unwrap();
     let told = run(&mut world, Command::new("/bin/true").args(["", "a b", "\u{fc}"]));
     told.check("true");
@@ -82,10 +92,9 @@ fn programs_their_arguments_and_their_end() {
     assert_eq!(told.exec[0].path, real.as_os_str().as_bytes());
 }
 
-#[test]
 fn arguments_of_every_length() {
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, PROCESSES)) else { return };
+    let mut world = world::start(&world::options(&interest, PROCESSES));
     // The program's name and its end take five bytes, the argument's end one.
     for total in [6, 256, 510, 511, 512, 513, 1024, 4095, 4096, 4097, 9000, 100_000] {
         let argument = "A".repeat(total - 6);
@@ -112,10 +121,9 @@ fn arguments_of_every_length() {
     routes::ok("exec: arguments up to 4096 bytes");
 }
 
-#[test]
 fn scripts_and_programs_without_a_name() {
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, PROCESSES)) else { return };
+    let mut world = world::start(&world::options(&interest, PROCESSES));
     let (_keep, dir) = world::directory();
     let script = dir.join("script");
     let mut file =
@@ -143,10 +151,9 @@ fn scripts_and_programs_without_a_name() {
     routes::ok("exec: script, memfd, renamed");
 }
 
-#[test]
 fn a_program_by_its_descriptor() {
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, PROCESSES)) else { return };
+    let mut world = world::start(&world::options(&interest, PROCESSES));
     let real = fs::canonicalize("/bin/true").unwrap();
     let file = sys::open(&real, libc::O_PATH | libc::O_CLOEXEC).unwrap();
     for flags in [libc::AT_EMPTY_PATH, 0] {
@@ -181,10 +188,9 @@ pub(crate) fn myself(test: &str, role: &str) -> Command {
     command
 }
 
-#[test]
 fn a_process_of_many_threads_ends_once() {
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, PROCESSES)) else { return };
+    let mut world = world::start(&world::options(&interest, PROCESSES));
     for role in ["return", "thread-exits", "leader-first", "abort"] {
         for _ in 0..10 {
             let told = run(&mut world, &mut myself("processes::role", role));
@@ -205,10 +211,9 @@ fn a_process_of_many_threads_ends_once() {
     routes::ok("exit: leader first, exec by another thread");
 }
 
-#[test]
 fn a_child_that_never_execs_has_only_its_exit() {
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, PROCESSES)) else { return };
+    let mut world = world::start(&world::options(&interest, PROCESSES));
     // SAFETY: the child does nothing but end.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
@@ -225,8 +230,6 @@ fn a_child_that_never_execs_has_only_its_exit() {
 }
 
 /// Not a test: what this program does as a child.
-#[test]
-#[ignore = "started by the tests above"]
 fn role() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let worker = |index: u64, role: String| {
@@ -259,10 +262,9 @@ fn role() {
 }
 
 /// The tracer in a pid namespace of its own: its numbers, and nobody from outside.
-#[test]
 fn inside_a_pid_namespace() {
     let interest = world::interest();
-    let Some(world) = world::start(&world::options(&interest, PROCESSES)) else { return };
+    let world = world::start(&world::options(&interest, PROCESSES));
     drop(world);
     let (_keep, dir) = world::directory();
     let mut outside = Command::new("/bin/sh")
@@ -302,8 +304,6 @@ fn inside_a_pid_namespace() {
 }
 
 /// Not a test: the part inside of the one above.
-#[test]
-#[ignore = "started by the test above"]
 fn pid_namespace_role() {
     let Ok(dir) = std::env::var(ROLE) else { return };
     let dir = std::path::Path::new(OsStr::new(&dir));
@@ -312,7 +312,7 @@ fn pid_namespace_role() {
     sys::mount("proc", std::path::Path::new("/proc"), "proc", 0, "").unwrap();
     assert_eq!(std::process::id(), 1);
     let interest = world::interest();
-    let mut world = world::start(&world::options(&interest, Kinds::ALL)).expect("works outside");
+    let mut world = world::start(&world::options(&interest, Kinds::ALL));
     fs::write(dir.join("i"), "").unwrap();
     fs::rename(dir.join("i"), dir.join("inside.pem")).unwrap();
     drop(sys::open(dir.join("inside.pem"), 0).unwrap());

@@ -13,6 +13,8 @@ use crypto_tracer_common::record::kind;
 use super::world::Record;
 use super::{routes, sys, world};
 
+crypto_tracer_tests::tests![two_processes_of_one_pid_are_not_mixed_up];
+
 /// `struct clone_args`, in words.
 const EXIT_SIGNAL: usize = 4;
 const SET_TID: usize = 8;
@@ -55,10 +57,9 @@ fn free_pid() -> i32 {
     child.id() as i32
 }
 
-#[test]
 fn two_processes_of_one_pid_are_not_mixed_up() {
     let interest = world::interest();
-    let Some(mut world) = world::start(&world::options(&interest, Kinds::ALL)) else { return };
+    let mut world = world::start(&world::options(&interest, Kinds::ALL));
     let (_keep, dir) = world::directory();
     let programs = ["first", "second"].map(|name| dir.join(name));
     let files = ["first.pem", "second.pem"].map(|name| dir.join(name));

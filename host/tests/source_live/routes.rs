@@ -7,6 +7,8 @@ use std::fmt::Display;
 
 use crypto_tracer::source::{Unseen, route};
 
+crypto_tracer_tests::tests![each_is_listed_once];
+
 /// Each once, in the table's order.
 const ROUTES: &[&str] = &[
     // System calls.
@@ -95,7 +97,13 @@ pub(crate) fn not_tried(route: &str, why: impl Display) {
     say(route, format_args!("not tried: {why}"));
 }
 
-#[test]
+/// [`not_tried`], and nothing else is left for the test to try.
+pub(crate) fn skip(route: &str, why: impl Display) -> ! {
+    let why = why.to_string();
+    not_tried(route, &why);
+    crypto_tracer_tests::not_tried(why)
+}
+
 fn each_is_listed_once() {
     for route in ROUTES {
         assert_eq!(ROUTES.iter().filter(|other| *other == route).count(), 1, "{route}");

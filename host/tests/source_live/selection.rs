@@ -12,6 +12,15 @@ use crypto_tracer_common::record::kind;
 
 use super::{routes, sys, world};
 
+crypto_tracer_tests::tests![
+    one_process,
+    processes_by_part_of_their_name,
+    of_other_names_only_what_becomes_of_processes,
+    never_the_tracers_own,
+    only_the_kinds_that_are_wanted,
+    interests_change_without_a_gap,
+];
+
 const OPENS: Kinds = Kinds { open: true, ..Kinds::NONE };
 
 fn file(dir: &Path, name: &str) -> std::path::PathBuf {
@@ -30,12 +39,11 @@ fn cat(dir: &Path, name: &str, file: &Path) -> u32 {
     child.id()
 }
 
-#[test]
 fn one_process() {
     let interest = world::interest();
     let me = std::process::id();
     let options = Options { pid: Some(me), ..world::options(&interest, Kinds::ALL) };
-    let Some(mut world) = world::start(&options) else { return };
+    let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let file = file(&dir, "x.pem");
     cat(&dir, "other", &file);
@@ -45,7 +53,6 @@ fn one_process() {
     assert_eq!(got[0].header.tgid, me);
 }
 
-#[test]
 fn processes_by_part_of_their_name() {
     let interest = world::interest();
     let (_keep, dir) = world::directory();
@@ -65,7 +72,7 @@ fn processes_by_part_of_their_name() {
         ("bcdefghijklmnop", false),
     ] {
         let options = Options { comm: Some(part.into()), ..world::options(&interest, OPENS) };
-        let Some(mut world) = world::start(&options) else { return };
+        let mut world = world::start(&options);
         let child = cat(&dir, name, &file);
         let got = world.records(hit.into(), |record| record.header.tgid == child);
         assert_eq!(got.len(), usize::from(hit), "{part}");
@@ -73,12 +80,11 @@ fn processes_by_part_of_their_name() {
 }
 
 /// A process may take the name later, and its descendants may have it: what becomes of processes is told all the same.
-#[test]
 fn of_other_names_only_what_becomes_of_processes() {
     let interest = world::interest();
     let options =
         Options { comm: Some(b"no-such-name".into()), ..world::options(&interest, Kinds::ALL) };
-    let Some(mut world) = world::start(&options) else { return };
+    let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let child = cat(&dir, "other", &file(&dir, "x.pem"));
     let got = world.records(3, |record| record.header.tgid == child);
@@ -86,12 +92,11 @@ fn of_other_names_only_what_becomes_of_processes() {
     assert_eq!(kinds, [kind::PROCESS_FORK, kind::PROCESS_EXEC, kind::PROCESS_EXIT]);
 }
 
-#[test]
 fn never_the_tracers_own() {
     let interest = world::interest();
     let me = std::process::id();
     let options = Options { own: vec![1, me], ..world::options(&interest, OPENS) };
-    let Some(mut world) = world::start(&options) else { return };
+    let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let file = file(&dir, "x.pem");
     drop(sys::open(&file, 0).unwrap());
@@ -107,7 +112,6 @@ fn never_the_tracers_own() {
     routes::ok("the tracer's own: not told");
 }
 
-#[test]
 fn only_the_kinds_that_are_wanted() {
     let interest = world::interest();
     let all = [
@@ -116,7 +120,7 @@ fn only_the_kinds_that_are_wanted() {
         (Kinds { exit: true, ..Kinds::NONE }, kind::PROCESS_EXIT),
     ];
     for (kinds, only) in all {
-        let Some(mut world) = world::start(&world::options(&interest, kinds)) else { return };
+        let mut world = world::start(&world::options(&interest, kinds));
         let (_keep, dir) = world::directory();
         let child = cat(&dir, "reader", &file(&dir, "x.pem"));
         let got = world.records(1, |record| record.header.tgid == child);
@@ -125,7 +129,6 @@ fn only_the_kinds_that_are_wanted() {
     }
 }
 
-#[test]
 fn interests_change_without_a_gap() {
     let mut first = Interest::default();
     first.add_suffix(".pem").unwrap();
@@ -136,7 +139,7 @@ fn interests_change_without_a_gap() {
     second.add_name("whole").unwrap();
     second.add_prefix("begun_").unwrap();
     let options = Options { pid: Some(std::process::id()), ..world::options(&first, OPENS) };
-    let Some(mut world) = world::start(&options) else { return };
+    let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let [pem, old, new, whole, begun] =
         ["x.pem", "x.old", "x.new", "whole", "begun_x"].map(|name| file(&dir, name));

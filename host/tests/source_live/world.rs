@@ -1,16 +1,12 @@
 //! What the tests share: a source, its records, and a place for files.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crypto_tracer::interest::Interest;
 use crypto_tracer::source::{Error, Kinds, Options, Source, Unseen};
 use crypto_tracer_common::record::{Header, flag};
 use zerocopy::FromBytes;
-
-/// One test at a time: they count what a process or a thread does, and rings cost memory.
-static ONE: Mutex<()> = Mutex::new(());
 
 /// A record, taken apart.
 #[derive(Clone, Debug)]
@@ -57,7 +53,6 @@ fn joined(raw: &[u8], flags: u16) -> Vec<u8> {
 pub(crate) struct World {
     pub(crate) source: Source,
     seen: Vec<Record>,
-    _one: MutexGuard<'static, ()>,
 }
 
 pub(crate) fn interest() -> Interest {
@@ -90,18 +85,14 @@ pub(crate) fn options(interest: &Interest, kinds: Kinds) -> Options<'_> {
     }
 }
 
-/// A running source; None: not permitted here, and the reason is printed.
-pub(crate) fn start(options: &Options<'_>) -> Option<World> {
-    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+/// A running source. Skips the test where it is not permitted.
+pub(crate) fn start(options: &Options<'_>) -> World {
     match Source::start(options) {
-        Ok(source) => Some(World { source, seen: Vec::new(), _one: one }),
-        Err(error) => {
-            let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some();
-            let permitted = !matches!(error, Error::Privileges { .. } | Error::Kernel { .. });
-            assert!(!required && !permitted, "BPF is required here: {error}");
-            println!("skipped: {error}");
-            None
+        Ok(source) => World { source, seen: Vec::new() },
+        Err(error @ (Error::Privileges { .. } | Error::Kernel { .. })) => {
+            crypto_tracer_tests::skip(error)
         }
+        Err(error) => panic!("BPF is permitted here: {error}"),
     }
 }
 

@@ -40,12 +40,17 @@ impl Outcome {
             if let Some((name, after)) =
                 line.strip_prefix("test ").and_then(|l| l.split_once(" ... "))
             {
-                current = Some(name.to_owned());
+                current = Some(name.trim_end().to_owned());
                 not_tried = None;
                 rest = after;
             }
             if let Some((_, why)) = rest.split_once("not tried: ") {
                 not_tried = Some(why.to_owned());
+            }
+            let ignored = rest.strip_prefix("ignored (").and_then(|why| why.strip_suffix(')'));
+            if let (Some(why), Some(name)) = (ignored, &current) {
+                outcome.cases.insert(name.clone(), why.to_owned());
+                current = None;
             }
             outcome.verified.extend(verified(rest));
             if let Some(said) = said(rest, "route ") {
@@ -248,8 +253,8 @@ pub(super) fn write(root: &Path, outcomes: &[Outcome]) -> Result<()> {
 mod tests {
     use super::*;
 
-    const PRINTED: &str = "running 4 tests
-test a::one ... ok
+    const PRINTED: &str = "running 6 tests
+test a::one   ... ok
 test a::two ... said before
       file_open: Some(11279) instructions verified
 ok
@@ -260,8 +265,10 @@ route open: ok
 not tried: this kernel has no io_uring
 ok
 test a::four ... FAILED
-test a::five ... ignored, by another
-test result: FAILED. 3 passed; 1 failed";
+test a::five  ... ignored
+test a::six   ... route cgroup: not tried: no groups
+ignored (no groups (EROFS))
+test result: FAILED. 3 passed; 1 failed; 2 ignored";
 
     #[test]
     fn results_are_found_after_the_output_of_a_test() {
@@ -272,6 +279,7 @@ test result: FAILED. 3 passed; 1 failed";
             [
                 ("a::four", "FAILED"),
                 ("a::one", "ok"),
+                ("a::six", "no groups (EROFS)"),
                 ("a::three", "this kernel has no io_uring"),
                 ("a::two", "ok")
             ]

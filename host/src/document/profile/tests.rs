@@ -1,5 +1,6 @@
 use super::*;
-use crate::document::made::{Homes, classified, load, open};
+use crate::document::made::{classified, load, open};
+use crate::event::testkit::HideHomes;
 
 fn met(pid: u32, start_ns: u64) -> Met {
     let bytes = b"nginx\0-c\0/home/alice/nginx.conf\0".to_vec();
@@ -28,11 +29,11 @@ fn counted() -> Run {
 #[test]
 fn counts_times_and_modes() {
     let mut builder = ProfileBuilder::default();
-    builder.meet(met(8, 50_000_000), &mut Homes);
-    builder.meet(met(7, 20_000_000), &mut Homes);
+    builder.meet(met(8, 50_000_000), &mut HideHomes);
+    builder.meet(met(7, 20_000_000), &mut HideHomes);
     assert!(builder.knows(7, 25_000_000) && !builder.knows(7, 30_000_000));
-    builder.had(load(0, "/lib/libssl.so.3"), true, &mut Homes);
-    builder.had(open(0, "/home/alice/a.pem", 2, FileType::PrivateKey), true, &mut Homes);
+    builder.had(load(0, "/lib/libssl.so.3"), true, &mut HideHomes);
+    builder.had(open(0, "/home/alice/a.pem", 2, FileType::PrivateKey), true, &mut HideHomes);
     for event in [
         load(10, "/lib/libssl.so.3"),
         load(11, "/lib/libcrypto.so.3"),
@@ -45,7 +46,7 @@ fn counts_times_and_modes() {
         open(24, "/d.pem", 0, FileType::Keystore),
         classified(25, EnrichedWhat::Exit { exit_code: 0, signal: None }, None),
     ] {
-        builder.event(event, &mut Homes);
+        builder.event(event, &mut HideHomes);
     }
     let profile = builder.finish(counted());
     insta::assert_json_snapshot!(profile);
@@ -55,7 +56,7 @@ fn counts_times_and_modes() {
 #[test]
 fn a_single_process_is_no_list() {
     let mut builder = ProfileBuilder::default();
-    builder.meet(met(7, 1), &mut Homes);
+    builder.meet(met(7, 1), &mut HideHomes);
     let profile = builder.finish(Run { several: false, ..counted() });
     let text = serde_json::to_string(&profile).unwrap();
     assert!(!text.contains("processes") && !text.contains("not_listed"), "{text}");
@@ -67,7 +68,7 @@ fn what_is_too_much_is_counted() {
     for round in 0..2 {
         for i in 0..MOST_LISTED + 5 {
             let event = open(round, &format!("/{i}.pem"), 0, FileType::Certificate);
-            builder.event(event, &mut Homes);
+            builder.event(event, &mut HideHomes);
         }
     }
     let profile = builder.finish(counted());
@@ -82,10 +83,10 @@ fn what_is_too_much_and_was_only_open_before_was_not_opened() {
     let mut builder = ProfileBuilder::default();
     let certificate = |at, path: &str| open(at, path, 0, FileType::Certificate);
     for i in 0..MOST_LISTED + 3 {
-        builder.had(certificate(0, &format!("/{i}.pem")), true, &mut Homes);
+        builder.had(certificate(0, &format!("/{i}.pem")), true, &mut HideHomes);
     }
     for i in [0, MOST_LISTED, MOST_LISTED] {
-        builder.event(certificate(1, &format!("/{i}.pem")), &mut Homes);
+        builder.event(certificate(1, &format!("/{i}.pem")), &mut HideHomes);
     }
     let profile = builder.finish(counted());
     assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MOST_LISTED, 3));
@@ -96,10 +97,10 @@ fn what_is_too_much_and_was_only_open_before_was_not_opened() {
 fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time() {
     let mut builder = ProfileBuilder::default();
     assert!(builder.is_empty());
-    builder.meet(met(7, 1), &mut Homes);
+    builder.meet(met(7, 1), &mut HideHomes);
     assert!(!builder.is_empty());
     // Found when a process was met in the middle of the run: that is not before it.
-    builder.had(load(5, "/lib/libssl.so.3"), false, &mut Homes);
+    builder.had(load(5, "/lib/libssl.so.3"), false, &mut HideHomes);
     let unreachable = |path: &str| {
         let mut event = open(6, path, 0, FileType::Certificate);
         if let EnrichedWhat::FileOpen { file, .. } = &mut event.event.what {
@@ -107,10 +108,10 @@ fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time()
         }
         event
     };
-    builder.event(open(6, "/a.pem", 0, FileType::Certificate), &mut Homes);
-    builder.event(unreachable("/a.pem"), &mut Homes);
-    builder.event(unreachable("/a.pem"), &mut Homes);
-    builder.event(load(9, "/lib/libssl.so.3"), &mut Homes);
+    builder.event(open(6, "/a.pem", 0, FileType::Certificate), &mut HideHomes);
+    builder.event(unreachable("/a.pem"), &mut HideHomes);
+    builder.event(unreachable("/a.pem"), &mut HideHomes);
+    builder.event(load(9, "/lib/libssl.so.3"), &mut HideHomes);
     let profile = builder.finish(counted());
     let counts: Vec<_> = profile.files_accessed.iter().map(|file| file.access_count).collect();
     assert_eq!(counts, [1, 2]);
@@ -121,7 +122,7 @@ fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time()
 #[test]
 fn a_summary_tells_what_is_there_and_nothing_else() {
     let mut builder = ProfileBuilder::default();
-    builder.meet(Met { name: b"a\x1b[2J".to_vec(), exe: None, ..met(7, 1) }, &mut Homes);
+    builder.meet(Met { name: b"a\x1b[2J".to_vec(), exe: None, ..met(7, 1) }, &mut HideHomes);
     let run = Run { several: false, ..counted() };
     let text = builder.finish(run).summary();
     assert_eq!(
@@ -131,7 +132,7 @@ fn a_summary_tells_what_is_there_and_nothing_else() {
     );
     let mut builder = ProfileBuilder::default();
     for i in 0..MOST_LISTED + 2 {
-        builder.event(open(0, &format!("/{i}.pem"), 0, FileType::Certificate), &mut Homes);
+        builder.event(open(0, &format!("/{i}.pem"), 0, FileType::Certificate), &mut HideHomes);
     }
     let text = builder.finish(counted()).summary();
     assert!(text.ends_with("\n  and 2 more\n"), "{}", &text[text.len() - 200..]);
@@ -145,9 +146,9 @@ fn processes_and_libraries_that_are_too_many_are_counted() {
             let pid = u32::try_from(i).unwrap();
             let start_ns = 10_000_000 * u64::from(pid);
             if !builder.knows(pid, start_ns) {
-                builder.meet(met(pid, start_ns), &mut Homes);
+                builder.meet(met(pid, start_ns), &mut HideHomes);
             }
-            builder.event(load(round, &format!("/{i}/libssl.so")), &mut Homes);
+            builder.event(load(round, &format!("/{i}/libssl.so")), &mut HideHomes);
         }
     }
     let profile = builder.finish(counted());

@@ -2,9 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::event::{
-    ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, Field, FileType, KernelPath, Label, Loss,
-    Notice, OpenedFile, PluginFailure, ProcessFacts, ProcessKey, Redact, RedactedEvent, Timestamp,
-    Verdict,
+    ClassifiedEvent, EnrichedWhat, Field, FileType, KernelPath, Label, Loss, Notice, OpenedFile,
+    PluginFailure, ProcessFacts, Redact, RedactedEvent, Timestamp, Verdict, testkit,
 };
 
 const AT: i64 = 1_733_653_845_123_456;
@@ -20,20 +19,15 @@ impl Redact for Hide {
 
 fn event(what: EnrichedWhat, verdict: Option<Verdict>) -> ClassifiedEvent {
     let process = ProcessFacts {
-        key: ProcessKey { tgid: 7, start_ns: 1 },
-        exec_id: 1,
         tid: 8,
         ppid: 6,
         uid: 1000,
-        comm: Comm::new(*b"cat\0\0\0\0\0\0\0\0\0\0\0\0\0"),
         exe: Some(b"/home/alice/cat".as_slice().into()),
         mount_ns: 5,
-        root: (0, 2),
-        cgroup_id: 1,
         cgroup: Some("/a".into()),
-        container: None,
+        ..testkit::process(7, "cat")
     };
-    let event = EnrichedEvent { timestamp: Timestamp(AT), process, what };
+    let event = testkit::enriched(AT, process, what);
     ClassifiedEvent { event, verdict, labels: Vec::new() }
 }
 

@@ -17,10 +17,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
-use crate::event::{
-    Arguments, Comm, EnrichedEvent, EnrichedWhat, Field, FileType, HeadOutcome, KernelPath, Label,
-    ProcessFacts, ProcessKey, Timestamp,
-};
+use crate::event::testkit;
+use crate::event::{EnrichedWhat, Field, FileType, HeadOutcome, Label, ProcessFacts};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/plugins/0.1.0");
 
@@ -94,8 +92,7 @@ fn filters(specs: Vec<PluginSpec>) -> Plugins {
 }
 
 fn file(path: &str) -> OpenedFile {
-    let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
-    OpenedFile { path, dev: 1, inode: 2, size: 3, ctime_ns: 4, ..OpenedFile::default() }
+    OpenedFile { dev: 1, inode: 2, size: 3, ctime_ns: 4, ..testkit::file(path) }
 }
 
 /// A head that is there, and how often it was asked for.
@@ -125,25 +122,9 @@ fn redact(plugins: &mut Plugins, value: &str) -> Option<String> {
 }
 
 fn event(uid: u32) -> ClassifiedEvent {
-    let process = ProcessFacts {
-        key: ProcessKey { tgid: 7, start_ns: 1 },
-        exec_id: 1,
-        tid: 7,
-        ppid: 1,
-        uid,
-        comm: Comm::new(*b"nginx\0\0\0\0\0\0\0\0\0\0\0"),
-        exe: Some(b"/usr/sbin/nginx"[..].into()),
-        mount_ns: 1,
-        root: (1, 1),
-        cgroup_id: 1,
-        cgroup: None,
-        container: None,
-    };
-    let what = EnrichedWhat::Exec {
-        arguments: Arguments { bytes: b"nginx\0-t\0".to_vec(), truncated: false },
-    };
-    let event = EnrichedEvent { timestamp: Timestamp(5), process, what };
-    ClassifiedEvent { event, verdict: None, labels: Vec::new() }
+    let exe = Some(b"/usr/sbin/nginx"[..].into());
+    let process = ProcessFacts { uid, exe, ..testkit::process(7, "nginx") };
+    testkit::classified(testkit::enriched(5, process, testkit::executes("nginx -t")), None)
 }
 
 /// Cause and count of everything that failed.

@@ -1,0 +1,290 @@
+//! The configuration file, and what SIGHUP does to a run.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crypto_tracer_tests::{
+    Ended, Event, Material, Tracer, actor, needs_bpf, output, program, run, temp_dir, trusted_dir,
+    until, workspace,
+};
+
+crypto_tracer_tests::tests![
+    a_reload_changes_what_runs,
+    a_reload_under_load_loses_nothing,
+    the_output_is_opened_anew_for_logrotate,
+    a_reload_tells_whatever_changed,
+    new_output_files_are_given_as_the_configuration_says,
+    configurations_that_are_not_obeyed,
+    a_reload_changes_what_is_done_with_the_output,
+];
+
+/// The group `adm`, on every Debian.
+const ADM: u32 = 4;
+/// Opens under which a run is reloaded, and how many a second: five seconds of them, and fewer than the ring holds.
+const OPENS: u64 = 25_000;
+const RATE: &str = "5000";
+
+/// The site's classifier where a configuration may name it.
+fn installed(dir: &Path) -> PathBuf {
+    let to = dir.join("site.wasm");
+    fs::copy(workspace().join("tests/fixtures/plugins/site-classifier.wasm"), &to).unwrap();
+    fs::set_permissions(&to, fs::Permissions::from_mode(0o644)).unwrap();
+    to
+}
+
+/// A tracer without a controlling terminal, as a service has none.
+fn service(options: &[&str]) -> Tracer {
+    let mut command = Command::new(program());
+    command.arg("monitor").args(options);
+    // SAFETY: setsid is a system call alone, which may stand between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            Ok(())
+        });
+    }
+    Tracer::start(command)
+}
+
+fn says(tracer: &Tracer, text: &str) {
+    until(text, || tracer.said().iter().any(|line| line.contains(text)).then_some(()));
+}
+
+fn a_reload_changes_what_runs() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    installed(dir.path());
+    let config = dir.path().join("config.toml");
+    fs::write(&config, "").unwrap();
+    let files = temp_dir();
+    let file = files.path().join("c.site");
+    fs::write(&file, "").unwrap();
+    let seen = |tracer: &Tracer| {
+        let pid = run(Command::new("cat").arg(&file));
+        tracer.all_of(pid).iter().any(|event| event.kind() == "file_open")
+    };
+
+    let record = files.path().join("run.rec");
+    let [configured, recorded] = [&config, &record].map(|path| path.to_str().unwrap());
+    let tracer = service(&["--config", configured, "--record", recorded]);
+    assert!(!seen(&tracer), "the bundled classifier asks for no .site");
+    fs::write(&config, "[[classifier]]\npath = \"site.wasm\"\n[[classifier]]\nbundled = true\n")
+        .unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: ");
+    assert!(seen(&tracer), "the site's classifier does: {:?}", tracer.said());
+
+    fs::write(&config, "[[classifier]]\npath = \"gone.wasm\"\n").unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "the plugins stay as they are");
+    assert!(seen(&tracer), "{:?}", tracer.said());
+    tracer.finish();
+
+    // A replay tells from when on the recording has what the site's classifier asks for.
+    let site = dir.path().join("site.wasm");
+    let mut replay = Command::new(program());
+    let replayed = output(replay.args(["replay", recorded, "--classifier"]).arg(site));
+    let said = String::from_utf8(replayed.stderr).unwrap();
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("\".site\"")).collect();
+    let [before, reloaded] = told[..] else { panic!("{said}") };
+    assert!(before.contains("the recording did not capture "), "{said}");
+    assert!(reloaded.contains("from 20"), "{said}");
+    assert!(reloaded.contains(" on the recording captured "), "{said}");
+}
+
+fn a_reload_under_load_loses_nothing() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    installed(dir.path());
+    let config = dir.path().join("config.toml");
+    let one = "[[classifier]]\nbundled = true\n";
+    // A site's plugin of each kind, beside the bundled ones and in the place of none.
+    let both = "[[classifier]]\npath = \"site.wasm\"\n[[classifier]]\nbundled = true\n\
+        [[redactor]]\nbundled = true\n\
+        [[redactor]]\npath = \"other.wasm\"\nallow = [\"file-head\"]\nconfig = { way = \"upper\" }\n\
+        [[filter]]\npath = \"other.wasm\"\nallow = [\"file-head\"]\nconfig = { way = \"label\" }\n";
+    let other = dir.path().join("other.wasm");
+    fs::copy(workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm"), &other).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&config, one).unwrap();
+    let files = temp_dir();
+    let key = files.path().join("load.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let opener = actor!["paced", RATE, OPENS.to_string().as_str(), &key];
+    let pid = opener.pid();
+    let tracer = service(&["--config", config.to_str().unwrap(), "--pid", &pid.to_string()]);
+    let opening = std::thread::spawn(move || opener.end());
+    for text in [both, one, both] {
+        fs::write(&config, text).unwrap();
+        let before = tracer.said().len();
+        tracer.signal(libc::SIGHUP);
+        until("a reload", || (tracer.said().len() > before).then_some(()));
+    }
+    assert_eq!(opening.join().unwrap(), OPENS.to_string());
+    let events = tracer.all_of(pid);
+    let opens: Vec<_> = events.iter().filter(|event| event.kind() == "file_open").collect();
+    let ended = tracer.finish();
+    assert_eq!((opens.len() as u64, ended.summary().lost), (OPENS, 0), "{:?}", ended.said);
+    // The site's redactor and filter had their word: in upper case, with the label of the process behind it.
+    let site = |event: &&&Event| {
+        event.line().contains("\"labels\":{\"owner\":\"ACTOR\"}")
+            && event.text("file").ends_with("/LOAD.KEY")
+    };
+    assert!(opens.iter().filter(site).count() > 0, "none was told by the site's plugins");
+    assert!(opens.iter().all(|open| open.text("file_type") == "private_key"));
+}
+
+fn the_output_is_opened_anew_for_logrotate() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let output = dir.path().join("events.json");
+    let rotated = dir.path().join("events.json.1");
+    let tracer = service(&["--output", output.to_str().unwrap()]);
+    let first = run(&mut Command::new("true"));
+    let told = |path: &Path, pid: u32| {
+        fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("\"pid\":{pid},")))
+    };
+    until("the first process", || told(&output, first).then_some(()));
+    fs::rename(&output, &rotated).unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: nothing changed");
+    let second = run(&mut Command::new("true"));
+    until("the second process in the new file", || told(&output, second).then_some(()));
+    tracer.finish();
+    assert!(told(&rotated, first) && !told(&output, first) && !told(&rotated, second));
+    for path in [&output, &rotated] {
+        assert!(!Ended::events_in(path).is_empty());
+    }
+}
+
+/// Limits are obeyed at once; what is not says so.
+fn a_reload_tells_whatever_changed() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let config = dir.path().join("config.toml");
+    fs::write(&config, "[plugins]\ndeadline_ms = 30\n").unwrap();
+    let tracer = service(&["--config", config.to_str().unwrap()]);
+    let limits = "[plugins]\nmemory = \"17MiB\"\non_failure = \"stop\"\n";
+    fs::write(&config, limits).unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: now on_failure is \"stop\"");
+    says(&tracer, "reloaded: now memory is \"17MiB\", it was \"16MiB\"");
+    says(&tracer, "reloaded: now deadline_ms is 20, it was 30");
+    fs::write(&config, format!("{limits}[capture]\nring = \"16MiB\"\n")).unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: [capture] ring was changed: that needs a restart");
+    // Less than any plugin needs: what was loaded before stays.
+    fs::write(&config, "[plugins]\nmemory = \"64KiB\"\n").unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "the plugins stay as they are: ");
+    fs::write(&config, limits).unwrap();
+    tracer.signal(libc::SIGHUP);
+    says(&tracer, "reloaded: nothing changed");
+    tracer.finish();
+}
+
+fn new_output_files_are_given_as_the_configuration_says() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let config = dir.path().join("config.toml");
+    let output = dir.path().join("events.json");
+    fs::write(&config, "[output]\nmode = \"0640\"\ngroup = \"adm\"\n").unwrap();
+    let tracer =
+        service(&["--config", config.to_str().unwrap(), "--output", output.to_str().unwrap()]);
+    let given = || {
+        let found = fs::metadata(&output).ok()?;
+        (found.mode() & 0o7777 == 0o640 && found.gid() == ADM).then_some(())
+    };
+    until("the file of the start", given);
+    fs::remove_file(&output).unwrap();
+    tracer.signal(libc::SIGHUP);
+    until("the file after the rotation", given);
+    tracer.finish();
+}
+
+/// `[output]` holds from the reload on that reads it; also for the file that this reload makes.
+fn a_reload_changes_what_is_done_with_the_output() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let config = dir.path().join("config.toml");
+    let output = dir.path().join("events.json");
+    fs::write(&config, "").unwrap();
+    let tracer =
+        service(&["--config", config.to_str().unwrap(), "--output", output.to_str().unwrap()]);
+    let given = |mode: u32, gid: u32| {
+        until(&format!("a file of mode {mode:o} and group {gid}"), || {
+            let found = fs::metadata(&output).ok()?;
+            (found.mode() & 0o7777 == mode && found.gid() == gid).then_some(())
+        });
+    };
+    let own = fs::metadata(&output).unwrap().gid();
+    given(0o600, own);
+    let reload = |text: &str, says_so: &[&str]| {
+        fs::write(&config, text).unwrap();
+        fs::remove_file(&output).unwrap();
+        tracer.signal(libc::SIGHUP);
+        says_so.iter().for_each(|line| says(&tracer, line));
+    };
+    reload("[output]\nmode = \"0640\"\n", &["reloaded: now [output] mode is 0640: for new files"]);
+    given(0o640, own);
+    let all = "[output]\nmode = \"0644\"\ngroup = \"adm\"\nstatus_every = \"1s\"\n";
+    reload(
+        all,
+        &[
+            "reloaded: now [output] mode is 0644",
+            "reloaded: now the group of [output] is 4",
+            "reloaded: now [output] status_every is 1s",
+        ],
+    );
+    given(0o644, ADM);
+    let statuses = || {
+        let text = fs::read_to_string(&output).unwrap_or_default();
+        text.lines().filter(|line| line.contains("\"event_type\":\"status\"")).count()
+    };
+    until("a status by itself", || (statuses() > 1).then_some(()));
+    // One that is wrong changes nothing.
+    reload("[output]\ngroup = \"no-such-group\"\n", &["stay as they are: [output] group"]);
+    given(0o644, ADM);
+    until("a status by itself", || (statuses() > 0).then_some(()));
+    reload("", &["reloaded: now [output] status_every is off", "is not set: for new files"]);
+    given(0o600, own);
+    let said = tracer.finish().said;
+    assert!(!said.iter().any(|line| line.contains("restart")), "{said:?}");
+}
+
+/// What a configuration says is refused before anything starts: exit code 2, and what repairs it.
+fn configurations_that_are_not_obeyed() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let plugin = installed(dir.path());
+    let config = dir.path().join("config.toml");
+    let refused = |words: &[&str]| {
+        let output = Command::new(program())
+            .args(["monitor", "--duration", "1", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "{word}: {said}"));
+    };
+    refused(&["config.toml", "No such file"]);
+    fs::write(&config, "[[clasifier]]\n").unwrap();
+    refused(&["line 1", "did you mean `classifier`?"]);
+    let pin = "0".repeat(64);
+    fs::write(&config, format!("[[classifier]]\npath = \"site.wasm\"\nsha256 = \"{pin}\"\n"))
+        .unwrap();
+    refused(&["site.wasm", "sha256"]);
+    fs::write(&config, "[[classifier]]\npath = \"site.wasm\"\n").unwrap();
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o666)).unwrap();
+    refused(&["site.wasm", "chmod"]);
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o666)).unwrap();
+    refused(&["config.toml", "chmod"]);
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+    std::os::unix::fs::chown(&config, Some(65534), None).unwrap();
+    refused(&["config.toml", "chown"]);
+}

@@ -1,0 +1,59 @@
+//! What only a tracer that could start refuses, and machines that lack something.
+
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
+
+use crypto_tracer_tests::{actor, needs_bpf, odd_values, program, refused, refused_arguments};
+
+crypto_tracer_tests::tests![
+    probes_that_are_none,
+    a_process_that_ends_at_once,
+    a_kernel_without_btf
+];
+
+/// Only a kernel side that could start says which probes there are.
+fn probes_that_are_none() {
+    needs_bpf!();
+    for value in odd_values().iter().filter(|value| !value.is_empty()) {
+        let mut arguments = ["monitor", "--duration", "1", "--probe"].map(OsStr::new).to_vec();
+        arguments.push(value);
+        refused_arguments(&arguments, &[2], &["--probe"]);
+    }
+}
+
+fn a_process_that_ends_at_once() {
+    needs_bpf!();
+    // There when it is asked for, and gone before the first look: whatever comes first is told.
+    for _ in 0..3 {
+        let ended = actor!["threads", "1"];
+        let pid = ended.pid().to_string();
+        let mut command = Command::new(program());
+        command.args(["profile", "--quiet", "--duration", "5", "--pid", &pid]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        ended.end();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => assert!(output.stdout.starts_with(b"{"), "{said}"),
+            code => {
+                assert_eq!(code, Some(1), "{said}");
+                assert!(said.contains(&format!("--pid {pid}")), "{said}");
+            }
+        }
+    }
+}
+
+fn a_kernel_without_btf() {
+    needs_bpf!();
+    // In a mount namespace of its own, where nothing is below /sys/kernel.
+    let mut command = Command::new("unshare");
+    command
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            "mount -t tmpfs none /sys/kernel && exec \"$0\" monitor -d 1",
+        ])
+        .arg(program());
+    refused(&mut command, 4, &["BTF", "/sys/kernel/btf/vmlinux"]);
+}

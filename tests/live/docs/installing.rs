@@ -1,0 +1,133 @@
+//! What is put on a machine: completion scripts, the service, the program itself.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crypto_tracer_tests::{
+    is_installed, needs_bpf, needs_program, output, program, temp_dir, workspace,
+};
+use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    shells_read_their_completions,
+    systemd_finds_nothing_wrong_with_the_service,
+    logrotate_takes_its_rule,
+    cargo_install_finds_a_program_and_what_it_is_locked_to,
+];
+
+/// Tenths of systemd's own measure of how exposed a service is, at most: 0 is locked in, 100 is unconfined.
+const MOST_EXPOSED: &str = "20";
+
+fn all_of(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+/// Each shell itself finds nothing wrong with its script; one that is not installed cannot say.
+fn shells_read_their_completions() {
+    let dir = temp_dir();
+    let mut asked = 0;
+    for shell in ["bash", "zsh", "fish"] {
+        let script = output(Command::new(program()).args(["completions", shell]));
+        assert_eq!(script.status.code(), Some(0));
+        let path = dir.path().join(shell);
+        fs::write(&path, script.stdout).unwrap();
+        if is_installed(shell) {
+            let read = output(Command::new(shell).arg("-n").arg(&path));
+            assert!(read.status.success(), "{shell}: {}", all_of(&read));
+            assert_eq!(all_of(&read), "", "{shell}");
+            asked += 1;
+        }
+        // A script that ends too early is noticed: the check is one.
+        let text = fs::read_to_string(&path).unwrap();
+        let half: String = text.chars().take(text.chars().count() / 2).collect();
+        fs::write(&path, half + "\nif (\n").unwrap();
+        if is_installed(shell) {
+            assert!(!output(Command::new(shell).arg("-n").arg(&path)).status.success(), "{shell}");
+        }
+    }
+    assert!(asked > 0, "no shell at all");
+}
+
+/// Runs a script where changes to the system are thrown away.
+fn apart(script: &str) -> Output {
+    let dir = temp_dir();
+    let over = "set -eu; mkdir over; mount -t tmpfs none over
+        for folder in etc usr/local var/log; do
+            mkdir -p over/$folder/upper over/$folder/work
+            mount -t overlay overlay \
+                -o lowerdir=/$folder,upperdir=over/$folder/upper,workdir=over/$folder/work /$folder
+        done\n";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &format!("{over}{script}")]);
+    output(command.current_dir(dir.path()).env("ROOT", workspace()).env("PROGRAM", program()))
+}
+
+/// As docs/service.md installs it.
+fn systemd_finds_nothing_wrong_with_the_service() {
+    // Mounts need root, as the programs do.
+    needs_bpf!();
+    needs_program("systemd-analyze");
+    needs_program("systemd-sysusers");
+    let ended = apart(&format!(
+        "install -m 0755 \"$PROGRAM\" /usr/local/bin/crypto-tracer
+        install -D -m 0644 $ROOT/dist/crypto-tracer.sysusers /etc/sysusers.d/crypto-tracer.conf
+        install -D -m 0644 $ROOT/dist/crypto-tracer.service /etc/systemd/system/crypto-tracer.service
+        install -D -m 0644 -t /usr/local/share/man/man1 $ROOT/docs/man/*.1
+        systemd-sysusers /etc/sysusers.d/crypto-tracer.conf
+        getent passwd crypto-tracer
+        systemd-analyze verify --man=no /etc/systemd/system/crypto-tracer.service
+        systemd-analyze security --offline=yes --threshold={MOST_EXPOSED} \
+            /etc/systemd/system/crypto-tracer.service"
+    ));
+    let said = all_of(&ended);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("crypto-tracer:x:") && said.contains("Overall exposure level"), "{said}");
+    for wrong in ["Unknown", "ignoring", "not executable", "Failed"] {
+        assert!(!said.contains(wrong), "{said}");
+    }
+}
+
+fn logrotate_takes_its_rule() {
+    needs_bpf!();
+    needs_program("logrotate");
+    let ended = apart(
+        "useradd --system crypto-tracer
+        install -d -o crypto-tracer -g crypto-tracer -m 0750 /var/log/crypto-tracer
+        echo '{}' > /var/log/crypto-tracer/events.json
+        chown crypto-tracer:crypto-tracer /var/log/crypto-tracer/events.json
+        install -D -m 0644 $ROOT/dist/crypto-tracer.logrotate /etc/logrotate.d/crypto-tracer
+        logrotate --debug --force /etc/logrotate.d/crypto-tracer",
+    );
+    let said = all_of(&ended);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("considering log /var/log/crypto-tracer/events.json"), "{said}");
+    assert!(said.contains("log needs rotating") && said.contains("events.json.1"), "{said}");
+    assert!(!said.contains("error"), "{said}");
+}
+
+/// `cargo install --path host --locked` takes minutes: that it has all it needs is known without building.
+fn cargo_install_finds_a_program_and_what_it_is_locked_to() {
+    let manifest = workspace().join("host/Cargo.toml");
+    let mut metadata = Command::new(env!("CARGO"));
+    // What other platforms need was never fetched.
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    metadata.args(["metadata", "--locked", "--offline", "--format-version", "1"]);
+    metadata.args(["--filter-platform", &platform]);
+    let ended = output(metadata.arg("--manifest-path").arg(&manifest));
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let metadata: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let host = packages.iter().find(|package| package["name"] == "crypto-tracer").unwrap();
+    assert_eq!(Path::new(host["manifest_path"].as_str().unwrap()), manifest);
+    let programs: Vec<_> = host["targets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|target| target["kind"] == serde_json::json!(["bin"]))
+        .map(|target| target["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(programs, ["crypto-tracer"]);
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    assert!(readme.contains("cargo install --path host --locked"));
+}

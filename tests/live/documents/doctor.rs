@@ -1,0 +1,252 @@
+//! `doctor` tells what a run does.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, skip, temp_dir, trusted_dir, until};
+use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    a_run_and_doctor_say_the_same,
+    each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor,
+    the_configuration_names_a_probe_as_the_option_does,
+    every_probe_is_told_also_where_another_thing_is_refused,
+    in_a_user_namespace_it_is_the_privileges_that_are_missing,
+    without_privileges_it_tells_what_is_missing,
+    a_kernel_without_btf_is_told,
+    a_tracer_in_a_pid_namespace_says_so,
+    a_configuration_that_is_not_obeyed_is_told_too,
+    asked_to_end_it_ends_well,
+];
+
+/// How long an end may take; it is for a loaded machine.
+const PROMPT: Duration = Duration::from_millis(1500);
+
+fn doctor(options: &[&str]) -> Output {
+    Command::new(program()).arg("doctor").args(options).output().unwrap()
+}
+
+fn document(options: &[&str]) -> (Option<i32>, Value) {
+    let output = doctor(&[&["--format", "json-pretty"], options].concat());
+    let document = serde_json::from_slice(&output.stdout).unwrap();
+    schema::check_document("doctor", &document);
+    (output.status.code(), document)
+}
+
+/// The line of a run that says what is attached and how much is not seen, and doctor's document, say the same.
+fn a_run_and_doctor_say_the_same() {
+    needs_bpf!();
+    let tracer = Tracer::monitor(["--quiet"; 0]);
+    let ready = tracer.said().into_iter().find(|line| line.contains("ready:")).unwrap();
+    tracer.finish();
+    let (code, document) = document(&[]);
+    assert_eq!(
+        (code, &document["ready"], &document["exit_code"]),
+        (Some(0), &true.into(), &0.into())
+    );
+    let chosen: Vec<&Value> = document["probes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|probe| probe["chosen"] == true)
+        .collect();
+    assert_eq!(chosen.len(), 4, "opens and loads, execs, exits, forks");
+    for probe in chosen {
+        assert_eq!((&probe["works"], &probe["reason"]), (&true.into(), &Value::Null));
+        for hook in probe["hooks"].as_array().unwrap() {
+            assert!(ready.contains(hook.as_str().unwrap()), "{hook} is not in {ready}");
+        }
+    }
+    let spots = match document["cannot_see"].as_array().unwrap().len() {
+        0 => "no blind spots".to_owned(),
+        1 => "1 blind spot (".to_owned(),
+        several => format!("{several} blind spots ("),
+    };
+    assert!(ready.contains(&spots), "{spots} is not in {ready}");
+    // What they are is said where more is asked for.
+    let verbose = Tracer::monitor(["--verbose"]);
+    let told = verbose.said().join("\n");
+    verbose.finish();
+    for text in document["cannot_see"].as_array().unwrap() {
+        assert!(told.contains(text.as_str().unwrap()), "{text} is not in {told}");
+    }
+    for probe in
+        document["probes"].as_array().unwrap().iter().filter(|probe| probe["works"] == false)
+    {
+        assert!(probe["reason"].is_string() && probe["remedy"].is_string(), "{probe}");
+    }
+}
+
+fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
+    needs_bpf!();
+    for probe in ["lsm", "fexit", "tp_btf", "no-such-probe"] {
+        let monitor = Command::new(program())
+            .args(["monitor", "--duration", "1", "--probe", probe])
+            .output()
+            .unwrap();
+        let (code, document) = document(&["--probe", probe]);
+        assert_eq!(code, monitor.status.code(), "{probe}");
+        assert_eq!(document["exit_code"], code.unwrap(), "{probe}");
+        let reason = document["reason"].as_str().unwrap_or("ready:");
+        let said = String::from_utf8_lossy(&monitor.stderr).into_owned();
+        assert!(said.contains(reason), "{probe}: {reason} is not in {said}");
+    }
+}
+
+/// `[capture] open_probe` chooses, and `--probe` has the last word.
+fn the_configuration_names_a_probe_as_the_option_does() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(program());
+        let output = command.args(["monitor", "--duration", "1"]).args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        // What follows counts, and counts differ. On a busy machine something may be said before.
+        let line = said.lines().find(|line| line.contains("ready: ")).or(said.lines().next());
+        (output.status.code(), line.unwrap_or_default().to_owned())
+    };
+    for probe in ["lsm", "fexit", "tp_btf", "no-such-probe"] {
+        let file = dir.path().join(format!("{probe}.toml"));
+        fs::write(&file, format!("[capture]\nopen_probe = \"{probe}\"\n")).unwrap();
+        let config = ["--config", file.to_str().unwrap()];
+        assert_eq!(run(&config), run(&["--probe", probe]), "{probe}");
+        let over = run(&[&config[..], &["--probe", "tp_btf"]].concat());
+        assert_eq!(over, run(&["--probe", "tp_btf"]), "{probe}");
+    }
+}
+
+/// Whatever stands in the way: each rung is told, with why not and what would help.
+fn assert_all_rungs(document: &Value) {
+    let probes = document["probes"].as_array().unwrap();
+    let names: Vec<&str> = probes.iter().map(|probe| probe["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["lsm", "fexit", "tp_btf", "exec", "exit", "fork"]);
+    for probe in probes.iter().filter(|probe| probe["works"] == false) {
+        assert!(probe["reason"].is_string() && probe["remedy"].is_string(), "{probe}");
+    }
+}
+
+fn every_probe_is_told_also_where_another_thing_is_refused() {
+    let (code, document) = document(&["--probe", "magic"]);
+    assert!(code == Some(2) || code == Some(3), "{code:?}");
+    assert_all_rungs(&document);
+}
+
+/// Root there is nobody here: neither a configuration that seems to belong to somebody else, nor capabilities that count.
+fn in_a_user_namespace_it_is_the_privileges_that_are_missing() {
+    let inside = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-U", "-r"]).arg(program()).args(arguments).output().unwrap()
+    };
+    let monitor = inside(&["monitor", "--duration", "1"]);
+    let said = String::from_utf8_lossy(&monitor.stderr).into_owned();
+    if said.contains("unshare failed") {
+        skip(format_args!("no user namespace can be made here: {}", said.trim()));
+    }
+    assert_eq!(monitor.status.code(), Some(3), "{said}");
+    assert!(said.contains("user namespace of its own"), "{said}");
+    let doctor = inside(&["doctor", "--format", "json-pretty"]);
+    let document: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    schema::check_document("doctor", &document);
+    assert_eq!((doctor.status.code(), &document["exit_code"]), (Some(3), &3.into()));
+    assert!(said.contains(document["reason"].as_str().unwrap()), "{document}");
+    let capabilities = document["capabilities"].as_array().unwrap();
+    assert!(capabilities.iter().all(|capability| capability["held"] == false), "{document}");
+    assert_all_rungs(&document);
+    assert!(document["probes"].as_array().unwrap().iter().all(|probe| probe["works"] == false));
+}
+
+fn without_privileges_it_tells_what_is_missing() {
+    // A copy that everybody can reach.
+    let dir = temp_dir();
+    let copy = dir.path().join("crypto-tracer");
+    fs::copy(program(), &copy).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&copy);
+    command.arg("doctor").current_dir("/");
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    for part in [
+        "monitor would not run (exit code 3)",
+        "setcap",
+        "CAP_BPF              MISSING",
+        "lsm     does not work",
+        "why: the capabilities CAP_BPF, CAP_PERFMON are missing",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}
+
+fn a_kernel_without_btf_is_told() {
+    needs_bpf!();
+    // In a mount namespace of its own, where nothing is below /sys/kernel.
+    let script = "mount -t tmpfs none /sys/kernel && exec \"$0\" doctor";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(program())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(
+        text.contains("made without BTF") && text.contains("BTF                  none"),
+        "{text}"
+    );
+}
+
+/// Both the run's start and doctor.
+fn a_tracer_in_a_pid_namespace_says_so() {
+    needs_bpf!();
+    let note = "processes outside this process's pid namespace are not reported";
+    for arguments in [&["doctor"][..], &["monitor", "--duration", "1"]] {
+        let output = Command::new("unshare")
+            .args(["--pid", "--fork", "--mount-proc"])
+            .arg(program())
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains(note), "{arguments:?}: {said}");
+    }
+}
+
+fn a_configuration_that_is_not_obeyed_is_told_too() {
+    let dir = temp_dir();
+    let file = dir.path().join("config.toml");
+    fs::write(&file, "[capture]\nring = \"3 bananas\"\n").unwrap();
+    let (code, document) = document(&["--config", file.to_str().unwrap()]);
+    assert_eq!((code, &document["exit_code"]), (Some(2), &2.into()));
+    assert!(document["kernel"]["release"].is_string());
+}
+
+/// While it waits for whoever reads its output, and before.
+fn asked_to_end_it_ends_well() {
+    let dir = temp_dir();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut command = Command::new(program());
+        command.args(["doctor", "--output"]).arg(&fifo).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let tasks = format!("/proc/{}/task", child.id());
+        until("the thread that takes signals", || {
+            let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
+            let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
+            tasks.any(|task| name(task).as_deref() == Some("signals\n")).then_some(())
+        });
+        let asked = Instant::now();
+        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        unsafe { libc::kill(child.id().try_into().unwrap(), signal) };
+        let status = until("the end of doctor", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "signal {signal}");
+        assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+    }
+}

@@ -1,0 +1,271 @@
+//! `profile`: one document about some processes.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crypto_tracer_tests::{
+    Ended, HomeDir, Material, Tracer, actor, needs_bpf, output, program, run, temp_dir, until,
+};
+use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    what_was_there_before_and_the_end_of_the_process,
+    opens_are_counted_by_file,
+    a_name_that_is_not_there_yet_is_waited_for,
+    a_name_that_never_comes_is_a_failure,
+    children_are_followed_to_the_end_of_the_last_one,
+    signals_that_ask_for_something_do_not_end_the_run,
+    a_signal_ends_the_run_with_its_document,
+    a_reader_that_goes_away_ends_the_run,
+    it_has_to_be_told_whom,
+    a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone,
+    two_process_ids_contradict_each_other,
+];
+
+/// Far more than a test takes: what ends before ends early.
+const LONG: &str = "10m";
+/// How long it may take to notice; it is for a loaded machine.
+const SOON: Duration = Duration::from_secs(20);
+
+fn profile(options: &[&str]) -> Tracer {
+    Tracer::command("profile", options.iter().chain(&["--format", "json-stream"]))
+}
+
+/// The one line that it printed.
+fn document(ended: &Ended) -> Value {
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
+    let [line] = ended.events.as_slice() else { unreachable!("{:?}", ended.said) };
+    serde_json::from_str(line.line()).unwrap()
+}
+
+fn file<'a>(document: &'a Value, path: &str) -> &'a Value {
+    let files = document["files_accessed"].as_array().unwrap();
+    files.iter().find(|file| file["path"] == path).unwrap()
+}
+
+/// A copy of `cat` under a name that nothing else has.
+fn named(dir: &Path, name: &str) -> PathBuf {
+    let path = dir.join(name);
+    fs::copy(fs::canonicalize("/bin/cat").unwrap(), &path).unwrap();
+    path
+}
+
+/// A process that waits with OpenSSL's libraries mapped and a key open, until its standard input is closed.
+fn waiting(key: &Path) -> Child {
+    let mut command = Command::new("sh");
+    let script = "exec 7<\"$0\"; exec openssl enc -aes-128-cbc -k x";
+    command.args(["-c", script]).arg(key);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    let maps = format!("/proc/{}/maps", child.id());
+    until("libcrypto", || fs::read_to_string(&maps).ok().filter(|maps| maps.contains("libcrypto")));
+    child
+}
+
+fn what_was_there_before_and_the_end_of_the_process() {
+    needs_bpf!();
+    let home = HomeDir::new();
+    let key = home.write("held.key", &Material::get().key);
+    let mut openssl = waiting(&key);
+    let pid = openssl.id().to_string();
+    let tracer = profile(&["--pid", &pid, "--duration", LONG]);
+    drop(openssl.stdin.take());
+    openssl.wait().unwrap();
+    let ended = tracer.wait(SOON);
+    let document = document(&ended);
+    assert_eq!(document["profile_version"], "1.0");
+    assert!(document["duration_seconds"].as_f64().unwrap() < 500.0);
+    let process = &document["process"];
+    assert_eq!((&process["name"], &process["gid"]), (&"openssl".into(), &0.into()));
+    // OpenSSL overwrites the password itself, with what looks like another argument.
+    let cmdline = process["cmdline"].as_str().unwrap();
+    assert_eq!(cmdline.trim_end(), "openssl enc -aes-128-cbc -k ***");
+    assert!(process["exe"].as_str().unwrap().ends_with("/openssl"));
+    assert!(document.get("processes").is_none(), "there is one");
+    let libraries = document["libraries"].as_array().unwrap();
+    let before = libraries.iter().find(|library| library["name"] == "libcrypto").unwrap();
+    assert_eq!(before["load_time"], Value::Null);
+    let held = file(&document, "/home/USER/held.key");
+    assert_eq!((&held["access_count"], &held["first_access"]), (&0.into(), &Value::Null));
+    assert_eq!((&held["type"], &held["mode"]), (&"private_key".into(), &"read".into()));
+    let statistics = &document["statistics"];
+    assert_eq!(
+        (&statistics["files_accessed"], &statistics["total_events"]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(statistics["events_lost"], 0);
+    let name = home.path().file_name().unwrap().to_str().unwrap();
+    assert!(!document.to_string().contains(name), "something was not hidden");
+}
+
+fn opens_are_counted_by_file() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("counted.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let actor = actor!["open", "5", &key];
+    let tracer = profile(&["--pid", &actor.pid().to_string(), "--duration", LONG]);
+    actor.end();
+    let document = document(&tracer.wait(SOON));
+    let opened = file(&document, key.to_str().unwrap());
+    assert_eq!((&opened["access_count"], &opened["mode"]), (&5.into(), &"read".into()));
+    let (first, last) = (opened["first_access"].as_str(), opened["last_access"].as_str());
+    assert!(first.is_some() && first <= last, "{opened}");
+    let statistics = &document["statistics"];
+    assert_eq!(
+        (&statistics["files_accessed"], &statistics["total_events"]),
+        (&1.into(), &6.into())
+    );
+}
+
+fn a_name_that_is_not_there_yet_is_waited_for() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("late.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let cat = named(dir.path(), "ct-profiled");
+    let tracer = profile(&["--name", "ct-prof", "--duration", LONG]);
+    run(Command::new("cat").arg(&key));
+    let pid = run(Command::new(&cat).arg(&key));
+    let ended = tracer.wait(SOON);
+    assert!(ended.said.iter().any(|line| line.contains("waiting for one")), "{:?}", ended.said);
+    let document = document(&ended);
+    let processes = document["processes"].as_array().unwrap();
+    assert_eq!(processes.iter().map(|p| &p["pid"]).collect::<Vec<_>>(), [&Value::from(pid)]);
+    assert_eq!(document["process"], processes[0]);
+    assert_eq!(document["process"]["exe"], cat.to_str().unwrap());
+    assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 1);
+}
+
+fn a_name_that_never_comes_is_a_failure() {
+    needs_bpf!();
+    let arguments = ["profile", "--name", "ct-never-there", "--duration", "1"];
+    let output = output(Command::new(program()).args(arguments));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(output.stdout.is_empty());
+    assert!(said.lines().any(|line| line.contains("'ct-never-there'") && line.contains("seen")));
+}
+
+/// The descendants are several processes; the run ends with the last one.
+fn children_are_followed_to_the_end_of_the_last_one() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let keys = ["before.key", "child.key", "last.key"].map(|name| dir.path().join(name));
+    keys.iter().for_each(|key| fs::write(key, &Material::get().key).unwrap());
+    let script = "read go; cat \"$1\" >/dev/null; (sleep 0.3; cat \"$2\" >/dev/null) & exit 0";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).args(&keys).stdin(Stdio::piped());
+    let mut shell = shell.spawn().unwrap();
+    let pid = shell.id();
+    let tracer = profile(&["--pid", &pid.to_string(), "--follow-children", "--duration", LONG]);
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    let document = document(&tracer.wait(SOON));
+    assert_eq!(document["process"]["pid"], pid);
+    assert!(document["processes"].as_array().unwrap().len() >= 3, "{document}");
+    for key in &keys[1..] {
+        assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 1);
+    }
+}
+
+/// A service asks how it is, and has it read its configuration anew: both are answered, neither ends the run.
+fn signals_that_ask_for_something_do_not_end_the_run() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("later.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let actor = actor!["open", "3", &key];
+    let mut command = Command::new(program());
+    command.args(["profile", "--duration", LONG, "--format", "json-stream"]);
+    command.args(["--pid", &actor.pid().to_string()]);
+    // SAFETY: setsid is a system call alone, which may stand between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            Ok(())
+        });
+    }
+    let tracer = Tracer::start(command);
+    let says = |text: &str| {
+        until(text, || tracer.said().iter().any(|line| line.contains(text)).then_some(()));
+    };
+    tracer.signal(libc::SIGUSR1);
+    says(" records received; 0 plugin failures; ");
+    tracer.signal(libc::SIGHUP);
+    says("reloaded: ");
+    actor.end();
+    let document = document(&tracer.wait(SOON));
+    assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 3);
+}
+
+/// A quiet process still gives a document, also when somebody loses patience.
+fn a_signal_ends_the_run_with_its_document() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let file = dir.path().join("profile.json");
+    fs::write(&file, "before").unwrap();
+    let actor = actor!["threads", "1"];
+    let pid = actor.pid().to_string();
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let tracer = Tracer::command("profile", ["--pid", &pid, "-o", file.to_str().unwrap()]);
+        tracer.signal(signal);
+        assert_eq!(tracer.wait(SOON).status.code(), Some(0));
+        let text = fs::read_to_string(&file).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["statistics"]["total_events"], 0);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing half stays");
+    }
+}
+
+fn a_reader_that_goes_away_ends_the_run() {
+    needs_bpf!();
+    let actor = actor!["threads", "1"];
+    let mut command = Command::new(program());
+    command.args(["profile", "--pid", &actor.pid().to_string(), "--duration", LONG]);
+    let mut tracer = Tracer::start_unread(command);
+    tracer.close_output();
+    let ended = tracer.wait(SOON);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
+}
+
+fn it_has_to_be_told_whom() {
+    let output = output(Command::new(program()).arg("profile"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("--pid") && said.contains("--name"), "{said}");
+}
+
+/// With a name that it never has, it is the end of the process that ends the run.
+fn a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone() {
+    needs_bpf!();
+    for follow in [&[][..], &["--follow-children"]] {
+        let actor = actor!["threads", "1"];
+        let pid = actor.pid().to_string();
+        let name = ["--pid", &pid, "--name", "ct-never-there", "--duration", "0"];
+        let tracer = profile(&[&name, follow].concat());
+        actor.end();
+        let ended = tracer.wait(SOON);
+        assert_eq!(ended.status.code(), Some(1), "{:?}", ended.said);
+        let last = ended.said.last().unwrap();
+        assert!(
+            last.contains(&format!("--pid {pid}")) && last.contains("'ct-never-there'"),
+            "{last}"
+        );
+    }
+}
+
+fn two_process_ids_contradict_each_other() {
+    let pids = [std::process::id().to_string(), "1".to_owned()];
+    for follow in [&[][..], &["--follow-children"]] {
+        let mut command = Command::new(program());
+        command.args(["profile", "--pid", &pids[0], "--pid", &pids[1]]).args(follow);
+        let output = output(&mut command);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--pid 1") && said.contains("no process is both"), "{said}");
+    }
+}

@@ -1,0 +1,208 @@
+//! `snapshot` and `profile` of processes whose files are where nobody ever answers: they hide nobody else.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crypto_tracer_tests::{
+    Actor, Event, Material, Tracer, actor, fuse_device, needs_bpf, needs_root, output, program,
+    run, temp_dir, until,
+};
+use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    a_snapshot_has_everybody_with_what_they_hold,
+    who_makes_the_reader_hang_hides_nobody,
+    who_makes_the_reader_hang_is_counted_alone,
+    who_makes_wait_is_not_waited_for_on_behalf_of_others,
+    a_profile_of_such_a_process_is_one,
+];
+
+/// `nobody` on every distribution.
+const NOBODY: u32 = 65534;
+
+/// A process with a file open that nobody answers for.
+fn hanging(mode: &str, device: &Path, dir: &Path) -> Actor {
+    let below = dir.join(mode);
+    fs::create_dir(&below).unwrap();
+    std::os::unix::fs::chown(&below, Some(NOBODY), Some(NOBODY)).unwrap();
+    let user = if matches!(mode, "root" | "through") { "0" } else { "65534" };
+    let long = "-".repeat(8192);
+    let mut actor = actor!["as", user, "fuse", mode, device, &below, &long];
+    actor.go();
+    assert_eq!(actor.line(), "open", "{mode}");
+    actor
+}
+
+/// The document, and that it came soon.
+fn document(output: &Output, took: Duration) -> Value {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(took < Duration::from_secs(30), "{took:?}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn timed(arguments: &[&str]) -> (Output, Duration) {
+    let start = Instant::now();
+    let output = output(Command::new(program()).args(arguments));
+    (output, start.elapsed())
+}
+
+fn process(document: &Value, pid: u32) -> &Value {
+    let processes = document["processes"].as_array().unwrap();
+    processes.iter().find(|process| process["pid"] == pid).unwrap()
+}
+
+fn a_snapshot_has_everybody_with_what_they_hold() {
+    needs_root();
+    let dir = temp_dir();
+    let device = fuse_device(dir.path());
+    let modes = ["user", "overlay", "root", "bind", "before", "arguments"];
+    let actors = modes.map(|mode| hanging(mode, &device, dir.path()));
+    let (output, took) = timed(&["snapshot", "--no-redact"]);
+    let seen = document(&output, took);
+    for (mode, actor) in modes.iter().zip(&actors) {
+        let process = process(&seen, actor.pid());
+        assert_eq!(process["name"], "actor");
+        let files = process["open_crypto_files"].as_array().unwrap();
+        let holds = |name: &str| files.iter().any(|file| file.as_str().unwrap().ends_with(name));
+        assert!(holds("hang.pem"), "{mode}: {process}");
+        assert_eq!(holds("wanted.pem"), *mode == "before", "{mode}: {process}");
+    }
+    assert_eq!(seen["coverage"]["unreadable_processes"], unreadable(), "none of them hid anything");
+}
+
+/// A user's process in the middle of `execve`, which opened that file before: its process id.
+fn in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
+    fs::create_dir(dir).unwrap();
+    std::os::unix::fs::chown(dir, Some(NOBODY), Some(NOBODY)).unwrap();
+    let mut actor = actor!["as", "65534", "in-exec", device, dir, opens];
+    actor.go();
+    let pid = actor.line().parse().unwrap();
+    (actor, pid)
+}
+
+/// Whoever looks at its memory waits until the file system answers that it has mounted; newer kernels let also wait who
+/// wants to know where it is and when it began.
+fn who_makes_the_reader_hang_hides_nobody() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let device = fuse_device(dir.path());
+    let (_actor, hanging) = in_exec(&device, &dir.path().join("exec"), Path::new("/dev/null"));
+    let own = std::process::id();
+    let _held = fs::File::create(dir.path().join("held.pem")).unwrap();
+
+    let (output, took) = timed(&["snapshot"]);
+    let seen = document(&output, took);
+    let files = process(&seen, own)["open_crypto_files"].as_array().unwrap();
+    assert!(files.iter().any(|file| file.as_str().unwrap().ends_with("held.pem")), "{files:?}");
+    let unreadable = unreadable_but(hanging) + 1;
+    assert_eq!(seen["coverage"]["unreadable_processes"], unreadable, "it alone is hidden");
+    // Who begins to trace looks at all, too, and at who descends from whom.
+    let tracer = Tracer::monitor(["--pid", &own.to_string(), "--follow-children"]);
+    let hidden = "cannot read 1 process: earlier libraries are unknown";
+    assert!(tracer.said().iter().any(|line| line.contains(hidden)), "{:?}", tracer.said());
+    tracer.all_of(run(&mut Command::new("true")));
+    tracer.finish();
+}
+
+/// Nor is anybody else left alone because of it.
+fn who_makes_the_reader_hang_is_counted_alone() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let device = fuse_device(dir.path());
+    let file = |name: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, &Material::get().certificate).unwrap();
+        path
+    };
+    let (theirs, roots) = (file("theirs.pem"), file("roots.pem"));
+    let tracer = Tracer::monitor(["--extended", "--file", &format!("{}/*", dir.path().display())]);
+    // It is looked at when the process is in the middle already.
+    tracer.signal(libc::SIGSTOP);
+    let (_actor, hanging) = in_exec(&device, &dir.path().join("exec"), &theirs);
+    tracer.signal(libc::SIGCONT);
+    let head = |pid: u32| {
+        let opened = |event: &Event| event.kind() == "file_open" && event.pid() == Some(pid);
+        tracer.wait_for("the open", opened).text("head").to_owned()
+    };
+    // An older kernel does not let wait whoever opens what is below its root.
+    assert!(["late", "read"].contains(&head(hanging).as_str()));
+    until("root's file to be read", || {
+        (head(run(Command::new("cat").arg(&roots))) == "read").then_some(())
+    });
+    let said = tracer.finish().said;
+    let mut hung = said.iter().filter(|line| line.contains("the reader hung"));
+    assert!(hung.all(|line| line.contains(" at a file of user 65534 ")), "{said:?}");
+}
+
+/// Where the file of a process that is gone is looked for at all others, a stranger is passed by.
+fn who_makes_wait_is_not_waited_for_on_behalf_of_others() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let device = fuse_device(dir.path());
+    fs::write(dir.path().join("certificate"), &Material::get().certificate).unwrap();
+    let script = "mkdir \"$0/mnt\"; mount -t tmpfs none \"$0/mnt\";
+        while read name; do cp \"$0/certificate\" \"$0/mnt/$name\"; cat \"$0/mnt/$name\" >/dev/null; echo gone; done";
+    let mut shell = Command::new("unshare");
+    shell
+        .args(["--mount", "sh", "-ec", script])
+        .arg(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut shell = shell.spawn().unwrap();
+    let mut names = shell.stdin.take().unwrap();
+    let mut says = BufReader::new(shell.stdout.take().unwrap()).lines();
+
+    let tracer = Tracer::monitor(["--extended", "--name", "cat"]);
+    // Nobody knew of it before.
+    let (_actor, _) = in_exec(&device, &dir.path().join("exec"), Path::new("/dev/null"));
+    let mut tries = 0..;
+    until("the beginning, through the shell", || {
+        let name = format!("{}.pem", tries.next().unwrap());
+        tracer.signal(libc::SIGSTOP);
+        writeln!(names, "{name}").unwrap();
+        assert_eq!(says.next().unwrap().unwrap(), "gone");
+        tracer.signal(libc::SIGCONT);
+        let opened = |event: &Event| event.text("file").ends_with(&format!("/{name}"));
+        (tracer.wait_for("the open", opened).text("head") == "read").then_some(())
+    });
+    tracer.finish();
+    drop(names);
+    assert!(shell.wait().unwrap().success());
+}
+
+/// What root may not read without them: processes of other containers.
+fn unreadable() -> usize {
+    unreadable_but(0)
+}
+
+/// As above, without a look at one.
+fn unreadable_but(one: u32) -> usize {
+    let pids = fs::read_dir("/proc").unwrap();
+    let pids = pids.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    let refused = |pid: &u32| {
+        let maps = fs::File::open(format!("/proc/{pid}/maps"));
+        maps.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    };
+    pids.filter(|&pid| pid != one).filter(refused).count()
+}
+
+fn a_profile_of_such_a_process_is_one() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let device = fuse_device(dir.path());
+    for mode in ["user", "overlay", "root", "bind", "before", "arguments"] {
+        let actor = hanging(mode, &device, dir.path());
+        let pid = actor.pid().to_string();
+        let (output, took) = timed(&["profile", "--pid", &pid, "--duration", "1"]);
+        let profile = document(&output, took);
+        assert_eq!(profile["process"]["name"], "actor", "{mode}");
+        assert_eq!(profile["process"]["pid"], actor.pid(), "{mode}");
+        let files = profile["files_accessed"].as_array().unwrap();
+        let hangs = files.iter().find(|file| file["path"].as_str().unwrap().ends_with("hang.pem"));
+        assert_eq!(hangs.unwrap()["type"], "unknown", "{mode}");
+    }
+}

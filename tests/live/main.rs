@@ -1,0 +1,98 @@
+//! Tests that trace this machine, and need root. They run one at a time: they count what processes do, fill rings, and hold
+//! up whoever looks at all processes.
+//!
+//! A file whose tests need root in part stands here whole where they share what they are made with.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where it is surprised; which of these a file uses changes with its tests"
+)]
+
+mod reader;
+mod replay;
+mod command_line {
+    pub(crate) mod configuration;
+    pub(crate) mod options;
+    pub(crate) mod refusals;
+    pub(crate) mod start;
+    pub(crate) mod streams;
+}
+mod docs {
+    pub(crate) mod commands;
+    pub(crate) mod installing;
+}
+mod documents {
+    pub(crate) mod doctor;
+    pub(crate) mod profile;
+    pub(crate) mod snapshot;
+    pub(crate) mod unanswered;
+}
+mod events {
+    pub(crate) mod capture;
+    pub(crate) mod changes;
+    pub(crate) mod gone;
+    pub(crate) mod kinds;
+    pub(crate) mod names;
+    pub(crate) mod pems;
+    pub(crate) mod secrets;
+}
+mod outputs {
+    pub(crate) mod endings;
+    pub(crate) mod standard_streams;
+    pub(crate) mod status;
+    pub(crate) mod terminal;
+}
+mod plugins {
+    pub(crate) mod engine;
+    pub(crate) mod events;
+    pub(crate) mod examples;
+}
+mod robustness {
+    pub(crate) mod elevated;
+    pub(crate) mod hostile;
+    pub(crate) mod load;
+    pub(crate) mod tracers;
+}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    crypto_tracer_tests::run_tests(
+        Some(1),
+        &[
+            reader::TESTS,
+            replay::TESTS,
+            command_line::configuration::TESTS,
+            command_line::options::TESTS,
+            command_line::refusals::TESTS,
+            command_line::start::TESTS,
+            command_line::streams::TESTS,
+            docs::commands::TESTS,
+            docs::installing::TESTS,
+            documents::doctor::TESTS,
+            documents::profile::TESTS,
+            documents::snapshot::TESTS,
+            documents::unanswered::TESTS,
+            events::capture::TESTS,
+            events::changes::TESTS,
+            events::gone::TESTS,
+            events::kinds::TESTS,
+            events::names::TESTS,
+            events::pems::TESTS,
+            events::secrets::TESTS,
+            outputs::endings::TESTS,
+            outputs::standard_streams::TESTS,
+            outputs::status::TESTS,
+            outputs::terminal::TESTS,
+            plugins::engine::TESTS,
+            plugins::events::TESTS,
+            plugins::examples::TESTS,
+            robustness::elevated::TESTS,
+            robustness::hostile::TESTS,
+            robustness::load::TESTS,
+            robustness::tracers::TESTS,
+        ],
+    )
+}

@@ -1,0 +1,237 @@
+//! Every format is valid to its end, however a run ends.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+
+use crypto_tracer_tests::{Material, needs_bpf, output, program, run, temp_dir, until, workspace};
+use serde_json::Value;
+
+crypto_tracer_tests::tests![
+    after_signals_and_the_duration,
+    nothing_to_tell_is_valid_too,
+    what_was_not_written_is_counted,
+    a_file_that_is_full_stays_valid,
+    a_reader_that_closes_the_pipe,
+    a_fifo_that_nobody_reads_does_not_hold_up_a_signal,
+    fifos_and_links_are_written_through,
+];
+
+const FORMATS: [&str; 4] = ["json-stream", "json-array", "json-pretty", "table"];
+
+/// Fails unless the text is whole and tells at least so many events.
+fn assert_valid(format: &str, text: &str, least: usize) {
+    let count = match format {
+        "json-stream" => {
+            assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+            let values = text.lines().map(serde_json::from_str::<Value>);
+            values.collect::<Result<Vec<_>, _>>().unwrap().len()
+        }
+        "table" => {
+            assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+            text.lines().skip(1).count()
+        }
+        _ => {
+            assert!(text.ends_with("]\n"), "{format}: {text}");
+            serde_json::from_str::<Vec<Value>>(text).unwrap().len()
+        }
+    };
+    assert!(count >= least, "{format}: {text}");
+}
+
+/// A tracer in some format, whose output is a pipe that is read here.
+struct Running {
+    child: Child,
+    printed: JoinHandle<String>,
+    said: BufReader<std::process::ChildStderr>,
+}
+
+impl Running {
+    fn start(format: &str, options: &[&str]) -> Running {
+        let mut command = Command::new(program());
+        command.args(["files", "--format", format]).args(options).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let printed = std::thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).unwrap();
+            text
+        });
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("ready: ") {
+            line.clear();
+            assert!(said.read_line(&mut line).unwrap() > 0, "{format}: it is never ready");
+        }
+        Running { child, printed, said }
+    }
+
+    fn end(mut self) -> String {
+        let status = until("the end", || self.child.try_wait().unwrap());
+        let mut said = String::new();
+        self.said.read_to_string(&mut said).unwrap();
+        assert_eq!(status.code(), Some(0), "{said}");
+        self.printed.join().unwrap()
+    }
+}
+
+fn after_signals_and_the_duration() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("some.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let glob = format!("{}/*", dir.path().display());
+    for signal in [Some(libc::SIGINT), Some(libc::SIGTERM), None] {
+        let duration = if signal.is_some() { "0" } else { "3" };
+        let file = |format: &str| dir.path().join(format!("{format}.{signal:?}"));
+        let start = |(format, to_file): (&'static str, bool)| {
+            let path = file(format);
+            let to = ["--output", path.to_str().unwrap()];
+            let mut options = vec!["--file", &glob, "--duration", duration];
+            options.extend(to.iter().filter(|_| to_file));
+            let running = Running::start(format, &options);
+            run(Command::new("cat").arg(&key));
+            (format, to_file, running)
+        };
+        let pipes = FORMATS.map(|format| (format, false));
+        let files = [("json-array", true), ("json-pretty", true)];
+        let running: Vec<_> = pipes.into_iter().chain(files).map(start).collect();
+        for (format, to_file, running) in running {
+            if to_file {
+                // At every flush, not at the end alone.
+                until("a valid array meanwhile", || {
+                    let text = fs::read_to_string(file(format)).ok()?;
+                    serde_json::from_str::<Vec<Value>>(&text).ok().filter(|list| !list.is_empty())
+                });
+            }
+            if let Some(signal) = signal {
+                // SAFETY: no memory is involved, and the child is ours and not waited for.
+                unsafe { libc::kill(i32::try_from(running.child.id()).unwrap(), signal) };
+            }
+            let printed = running.end();
+            let text = if to_file { fs::read_to_string(file(format)).unwrap() } else { printed };
+            assert_valid(format, &text, 1);
+        }
+    }
+}
+
+fn replay(format: &str, to: &Path) -> Command {
+    let mut command = Command::new(program());
+    let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
+    command.arg("replay").arg(recording).args(["-q", "--format", format, "--output"]).arg(to);
+    command
+}
+
+fn nothing_to_tell_is_valid_too() {
+    let dir = temp_dir();
+    for format in FORMATS {
+        let to = dir.path().join(format);
+        let ended = output(replay(format, &to).args(["--file", "/nowhere/*.pem"]));
+        assert_eq!(ended.status.code(), Some(0));
+        assert_valid(format, &fs::read_to_string(&to).unwrap(), 0);
+    }
+}
+
+/// A full device: exit code 1, and how many events are missing from it.
+fn what_was_not_written_is_counted() {
+    for format in FORMATS {
+        let ended = output(&mut replay(format, Path::new("/dev/full")));
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        let count =
+            said.split(' ').zip(said.split(' ').skip(1)).find(|(_, next)| *next == "events");
+        let count: u64 = count.unwrap().0.parse().unwrap();
+        assert!(count > 0 && said.contains("/dev/full"), "{said}");
+        assert!(said.contains("events were not written"), "{said}");
+    }
+    let script = "exec \"$0\" replay -q \"$1\" >/dev/full";
+    let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
+    let ended = output(Command::new("sh").args(["-c", script]).arg(program()).arg(recording));
+    assert_eq!(ended.status.code(), Some(1));
+}
+
+/// A disk that is full: what is in the file ends with the last whole event.
+fn a_file_that_is_full_stays_valid() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let to = dir.path().join("full");
+    // A disk of one page, for this process alone; twice, so that what is appended does not fit either.
+    let script = "mount -t tmpfs -o size=4k none \"$1\" && shift && \"$0\" \"$@\"; \
+        \"$0\" \"$@\"; code=$?; cat \"$to\"; exit $code";
+    for format in FORMATS {
+        let whole = replay(format, &to);
+        let mut limited = Command::new("unshare");
+        limited.args(["--mount", "sh", "-c", script]).arg(whole.get_program()).arg(dir.path());
+        let ended = output(limited.args(whole.get_args()).env("to", &to));
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{format}: {said}");
+        assert!(said.contains("events were not written"), "{said}");
+        let text = String::from_utf8(ended.stdout).unwrap();
+        assert!(!text.is_empty() && text.len() <= 4096, "{}", text.len());
+        assert_valid(format, &text, 1);
+    }
+}
+
+/// A reader that has seen enough is no failure, in any format.
+fn a_reader_that_closes_the_pipe() {
+    let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
+    for format in FORMATS {
+        let script = "{ \"$0\" replay -q \"$1\" -f \"$2\"; echo $? >&2; } | true";
+        let mut piped = Command::new("sh");
+        piped.args(["-c", script]).arg(program()).arg(&recording).arg(format);
+        let said = output(&mut piped).stderr;
+        assert_eq!(String::from_utf8_lossy(&said), "0\n", "{format}");
+    }
+}
+
+/// Nobody opens the other end of the FIFO: a signal ends that too.
+fn a_fifo_that_nobody_reads_does_not_hold_up_a_signal() {
+    let dir = temp_dir();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut snapshot = Command::new(program());
+    snapshot.args(["snapshot", "-q", "--output"]).arg(&fifo);
+    for mut command in [replay("json-stream", &fifo), replay("json-array", &fifo), snapshot] {
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let pid = child.id();
+        // From then on it takes signals.
+        until("a thread for signals", || {
+            let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+            tasks.find_map(|task| {
+                let name = fs::read_to_string(task.path().join("comm")).ok()?;
+                (name == "signals\n").then_some(())
+            })
+        });
+        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        unsafe { libc::kill(i32::try_from(pid).unwrap(), libc::SIGTERM) };
+        let status = until("the end", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+/// FIFOs and links are written through; a link stays one.
+fn fifos_and_links_are_written_through() {
+    let dir = temp_dir();
+    let (file, link, fifo) =
+        (dir.path().join("file"), dir.path().join("link"), dir.path().join("fifo"));
+    fs::write(&file, "before\n").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert_eq!(output(&mut replay("json-stream", &link)).status.code(), Some(0));
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(link.is_symlink() && text.starts_with("before\n{"), "lines are appended");
+    assert_eq!(output(&mut replay("json-array", &link)).status.code(), Some(0));
+    assert!(link.is_symlink());
+    assert_valid("json-array", &fs::read_to_string(&file).unwrap(), 1);
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let path = fifo.clone();
+    let reader = std::thread::spawn(move || fs::read_to_string(path).unwrap());
+    assert_eq!(output(&mut replay("json-array", &fifo)).status.code(), Some(0));
+    assert_valid("json-array", &reader.join().unwrap(), 1);
+    let link = dir.path().join("new-link");
+    std::os::unix::fs::symlink(dir.path().join("new"), &link).unwrap();
+    assert_eq!(output(&mut replay("json-stream", &link)).status.code(), Some(0));
+    let mode = std::os::unix::fs::PermissionsExt::mode;
+    assert_eq!(mode(&fs::metadata(&link).unwrap().permissions()) & 0o777, 0o600);
+}

@@ -1,0 +1,248 @@
+//! What attackers can do with the program's privileges: with file capabilities, run by an ordinary user, it reads and
+//! writes nothing for him that he may not; and a run keeps no more of them than it needs.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crypto_tracer_tests::{
+    Material, Tracer, needs_bpf, output, program, run, temp_dir, until, workspace,
+};
+
+crypto_tracer_tests::tests![
+    no_command_reads_what_its_caller_may_not,
+    no_command_writes_where_its_caller_may_not,
+    nobody_is_made_a_reader_from_outside,
+    a_run_keeps_no_privileges_but_the_readers_two,
+];
+
+/// `nobody` on every distribution.
+const NOBODY: u32 = 65534;
+/// What is in a file that is root's alone.
+const SECRET: &str = "tell-nobody-7f3a";
+
+/// A folder with the program as docs/unprivileged.md installs it, and what belongs to root alone.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        let dir = temp_dir();
+        mode(dir.path(), 0o755);
+        let copy = dir.path().join("crypto-tracer");
+        fs::copy(program(), &copy).unwrap();
+        let capabilities = "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep";
+        let set = output(Command::new("setcap").arg(capabilities).arg(&copy));
+        assert!(set.status.success(), "{set:?}");
+        Place(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A file that is root's alone.
+    fn closed(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        mode(&path, 0o600);
+        path
+    }
+
+    fn open(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.closed(name, content);
+        mode(&path, 0o644);
+        path
+    }
+
+    fn command(&self, words: &[&OsStr]) -> Command {
+        let mut command = Command::new(self.path("crypto-tracer"));
+        command.args(words).uid(NOBODY).gid(NOBODY).current_dir("/");
+        command
+    }
+
+    /// Run by an ordinary user.
+    fn as_nobody(&self, words: &[&OsStr]) -> Output {
+        output(&mut self.command(words))
+    }
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
+}
+
+macro_rules! words {
+    ($($word:expr),+ $(,)?) => { &[$(OsStr::new($word)),+] };
+}
+
+fn no_command_reads_what_its_caller_may_not() {
+    needs_bpf!();
+    let place = Place::new();
+    // The copy has the capabilities: it traces.
+    let traced = place.as_nobody(words!["monitor", "--duration", "1"]);
+    assert!(traced.status.success(), "{}", said(&traced));
+
+    let secret = place.closed("secret", SECRET);
+    let bundled = fs::read(workspace().join("artifacts/classify-default.wasm")).unwrap();
+    let plugin = place.closed("closed.wasm", &bundled);
+    let own = place.open("own.wasm", &bundled);
+    let case = format!(
+        "{{\"cases\": [{{\"name\": \"a\", \"expect\": {{\"file_type\": \"unknown\"}}, \
+         \"file\": {{\"path\": \"/a.pem\", \"content_file\": {secret:?}}}}}]}}"
+    );
+    let cases = place.open("cases.json", case);
+    let recording = place.path("closed.rec");
+    let tracer = Tracer::monitor(["--record", recording.to_str().unwrap()]);
+    let pid = run(Command::new("cat").arg(place.closed(&format!("{SECRET}.pem"), "x")));
+    tracer.all_of(pid);
+    tracer.finish();
+    mode(&recording, 0o600);
+
+    for words in [
+        &words!["replay", &recording][..],
+        words!["replay", &secret],
+        words!["replay", &recording, "--config", &secret],
+        words!["plugin", "check", &plugin],
+        words!["plugin", "check", &secret],
+        words!["plugin", "check", &own, "--config", &secret],
+        words!["plugin", "test", &plugin],
+        words!["plugin", "test", &own, "--cases", &secret],
+        words!["plugin", "test", &own, "--cases", &cases],
+        words!["plugin", "bench", &plugin],
+        words!["plugin", "bench", &own, "--cases", &secret],
+        words!["plugin", "list", "--config", &secret],
+        words!["plugin", "list", "--classifier", &plugin],
+        words!["monitor", "--duration", "1", "--config", &secret],
+        words!["monitor", "--duration", "1", "--classifier", &plugin],
+        words!["snapshot", "--config", &secret],
+        words!["profile", "--pid", "1", "--duration", "1", "--redactor", &plugin],
+        words!["doctor", "--config", &secret],
+    ] {
+        let ended = place.as_nobody(words);
+        let told = said(&ended);
+        assert!(matches!(ended.status.code(), Some(1 | 2)), "{words:?}: {told}");
+        assert!(!told.contains(SECRET), "{words:?}: {told}");
+    }
+    // What these say is that the caller may not, not what is in it.
+    for words in [
+        &words!["replay", &recording][..],
+        words!["plugin", "test", &own, "--cases", &secret],
+        words!["plugin", "test", &own, "--cases", &cases],
+    ] {
+        let told = said(&place.as_nobody(words));
+        assert!(told.contains("Permission denied"), "{words:?}: {told}");
+    }
+}
+
+fn no_command_writes_where_its_caller_may_not() {
+    needs_bpf!();
+    let place = Place::new();
+    let folder = place.path("closed");
+    fs::create_dir(&folder).unwrap();
+    mode(&folder, 0o700);
+    // Everybody could write it, if he came there.
+    let file = place.closed("closed/file", "as it was");
+    mode(&file, 0o666);
+    for words in [
+        &words!["monitor", "--duration", "1", "--output", &file][..],
+        words!["files", "--duration", "1", "--output", &file],
+        words!["monitor", "--duration", "1", "--record", &folder.join("new")],
+        words!["snapshot", "--output", &file],
+        words!["profile", "--pid", "1", "--duration", "1", "--output", &file],
+        words!["doctor", "--output", &file],
+    ] {
+        let ended = place.as_nobody(words);
+        let told = said(&ended);
+        assert_eq!(ended.status.code(), Some(1), "{words:?}: {told}");
+        assert!(told.contains("Permission denied"), "{words:?}: {told}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "as it was");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+}
+
+fn nobody_is_made_a_reader_from_outside() {
+    let asked = output(Command::new(program()).arg("__reader"));
+    assert_eq!(asked.status.code(), Some(2), "{}", said(&asked));
+    assert!(said(&asked).contains("__reader"), "a word like any other: {}", said(&asked));
+}
+
+/// Of a process or thread.
+#[derive(Debug, PartialEq, Eq)]
+struct Privileges {
+    /// `CapInh`, `CapPrm`, `CapEff` and `CapAmb`.
+    capabilities: [u64; 4],
+    no_new: bool,
+}
+
+fn privileges(status: &Path) -> Privileges {
+    let status = fs::read_to_string(status).unwrap();
+    let value = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    let capabilities = ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"].map(value);
+    Privileges { capabilities, no_new: value("NoNewPrivs:") == 1 }
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().map(|child| child.parse().unwrap()).collect()
+}
+
+fn a_run_keeps_no_privileges_but_the_readers_two() {
+    needs_bpf!();
+    /// CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE.
+    const READER: u64 = 1 << 2 | 1 << 19;
+    let dir = temp_dir();
+    let file = dir.path().join("events");
+    for options in [&[][..], &["--output", file.to_str().unwrap()]] {
+        let tracer = Tracer::monitor(options);
+        // Threads that come with the first event are there too.
+        fs::write(dir.path().join("a.pem"), &Material::get().certificate).unwrap();
+        let pid = run(Command::new("cat").arg(dir.path().join("a.pem")));
+        if options.is_empty() {
+            tracer.all_of(pid);
+        } else {
+            // Then the reader has closed the file.
+            let named = format!("\"pid\":{pid},");
+            until("its event", || {
+                fs::read_to_string(&file).ok().filter(|text| text.contains(&named))
+            });
+        }
+        let nothing = Privileges { capabilities: [0; 4], no_new: true };
+        let tasks = fs::read_dir(format!("/proc/{}/task", tracer.pid())).unwrap();
+        let mut threads = 0;
+        for task in tasks {
+            let status = task.unwrap().path().join("status");
+            assert_eq!(privileges(&status), nothing, "{}", fs::read_to_string(&status).unwrap());
+            threads += 1;
+        }
+        assert!(threads >= 3, "signals, plugins' clock and the main one");
+        let nursery = children(tracer.pid());
+        let readers: Vec<u32> = nursery.iter().copied().flat_map(children).collect();
+        assert_eq!((nursery.len(), readers.len()), (1, 1));
+        let two = Privileges { capabilities: [0, READER, READER, 0], no_new: true };
+        for pid in nursery.into_iter().chain(readers) {
+            let of = |path: &str| PathBuf::from(format!("/proc/{pid}/{path}"));
+            assert_eq!(privileges(&of("status")), two);
+            // Nothing of the tracer's: who waits for the end of its output does not wait for a reader that hangs.
+            // It may still be reading what /proc says of others.
+            until("a reader with nothing to do", || {
+                let open = fs::read_dir(of("fd")).unwrap();
+                let open: Vec<_> =
+                    open.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok()).collect();
+                let null = open.iter().filter(|path| path.as_os_str() == "/dev/null").count();
+                let sockets =
+                    open.iter().filter(|path| path.to_string_lossy().starts_with("socket:"));
+                ((open.len(), null, sockets.count()) == (4, 3, 1)).then_some(())
+            });
+        }
+        tracer.finish();
+    }
+}

@@ -1,0 +1,133 @@
+//! Flat-out load: nothing is lost uncounted, and a run ends when it is told to.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crypto_tracer_tests::{Ended, Material, Tracer, actor, needs_bpf, program, temp_dir, until};
+
+crypto_tracer_tests::tests![
+    received_and_lost_are_what_was_sent,
+    signals_end_a_run_under_load,
+    the_duration_ends_a_run_under_load,
+    a_reader_that_goes_away_ends_a_run_under_load,
+    a_reader_that_does_not_read_delays_no_signal,
+];
+
+/// Opens of one run: a second or two.
+const OPENS: u64 = 200_000;
+/// Resident memory at most, as documented: `cargo xtask bench` looks closer, at the release profile.
+const MOST_MIB: u64 = 50;
+/// More than a run can last: the tracer ends before the opener.
+const ENDLESS: &str = "3000000";
+/// A run has to end within 100 ms; the rest is for a loaded machine.
+const PROMPT: Duration = Duration::from_millis(1500);
+
+fn resident_mib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+}
+
+fn received_and_lost_are_what_was_sent() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("load.key");
+    fs::write(&key, &Material::get().key).unwrap();
+    let output = dir.path().join("events.json");
+    let opener = actor!["open", OPENS.to_string().as_str(), &key];
+    let pid = opener.pid().to_string();
+    let tracer = Tracer::monitor(["--pid", &pid, "--output", output.to_str().unwrap()]);
+    assert_eq!(opener.end(), OPENS.to_string());
+    until("the exit, or word that it is lost", || {
+        let text = fs::read(&output).unwrap();
+        let tail = text.get(text.len().saturating_sub(4000)..).unwrap_or(&text);
+        let tail = String::from_utf8_lossy(tail);
+        (tail.contains("process_exit") || tail.contains("ring_full_exit")).then_some(())
+    });
+    let resident = resident_mib(tracer.pid());
+    assert!(resident < MOST_MIB, "{resident} MiB");
+    let ended = tracer.finish();
+    let summary = ended.summary();
+    let events = Ended::events_in(&output);
+    let count = |kind: &str| events.iter().filter(|event| event.kind() == kind).count() as u64;
+    let told: i64 = events
+        .iter()
+        .filter(|event| event.kind() == "events_lost")
+        .filter_map(|event| event.number("count"))
+        .sum();
+    // The opens, and its exit.
+    let received = count("file_open") + count("process_exit");
+    assert_eq!(received + summary.lost, OPENS + 1, "{:?}", ended.said);
+    assert_eq!(received, summary.shown, "{:?}", ended.said);
+    assert_eq!(told, i64::try_from(summary.lost).unwrap(), "the stream tells every loss");
+    assert!(
+        events
+            .iter()
+            .all(|event| event.text("file_type") == "private_key" || event.kind() != "file_open")
+    );
+}
+
+fn signals_end_a_run_under_load() {
+    needs_bpf!();
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let dir = temp_dir();
+        let key = dir.path().join("load.key");
+        fs::write(&key, "").unwrap();
+        let mut opener = actor!["open", ENDLESS, &key];
+        let tracer = Tracer::monitor(["--pid", &opener.pid().to_string()]);
+        opener.go();
+        tracer.wait_for("the load", |event| event.kind() == "file_open");
+        tracer.signal(signal);
+        let ended = tracer.wait(PROMPT);
+        assert_eq!(ended.status.code(), Some(0), "signal {signal}: {:?}", ended.said);
+        let printed = ended.events.iter().filter(|event| event.kind() != "events_lost").count();
+        assert_eq!(ended.summary().shown, printed as u64, "{:?}", ended.said);
+    }
+}
+
+fn the_duration_ends_a_run_under_load() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("load.key");
+    fs::write(&key, "").unwrap();
+    let mut opener = actor!["open", ENDLESS, &key];
+    let tracer = Tracer::monitor(["--pid", &opener.pid().to_string(), "--duration", "1"]);
+    opener.go();
+    let ended = tracer.wait(Duration::from_secs(1) + PROMPT);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
+    assert!(!ended.events.is_empty());
+}
+
+fn a_reader_that_goes_away_ends_a_run_under_load() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("load.key");
+    fs::write(&key, "").unwrap();
+    let mut opener = actor!["open", ENDLESS, &key];
+    let mut command = Command::new(program());
+    command.args(["monitor", "--pid", &opener.pid().to_string()]);
+    let mut tracer = Tracer::start_unread(command);
+    opener.go();
+    tracer.close_output();
+    assert_eq!(tracer.wait(PROMPT).status.code(), Some(0));
+}
+
+fn a_reader_that_does_not_read_delays_no_signal() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("load.key");
+    fs::write(&key, "").unwrap();
+    let mut opener = actor!["open", "400000", &key];
+    let mut command = Command::new(program());
+    command.args(["monitor", "--pid", &opener.pid().to_string()]);
+    let tracer = Tracer::start_unread(command);
+    opener.go();
+    // By its end the pipe, the writer's buffer and the ring are full.
+    opener.end();
+    tracer.signal(libc::SIGTERM);
+    // It cannot deliver what it holds, and says how much that is.
+    let ended = tracer.wait(PROMPT);
+    assert_eq!(ended.status.code(), Some(1), "{:?}", ended.said);
+    assert!(ended.said.iter().any(|line| line.contains("not written")), "{:?}", ended.said);
+}

@@ -1,0 +1,152 @@
+//! Options with values that mean nothing: exit code 2, or 1 where only the machine knows, and a message that names the
+//! option. Nothing is traced for it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
+use crypto_tracer_tests::{odd_values, output, program, refused_arguments};
+
+crypto_tracer_tests::tests![
+    values_of_options_that_take_numbers_and_words,
+    values_of_options_that_take_texts_and_files,
+    options_that_contradict_each_other_or_come_twice,
+    threads_and_the_kernels_own_are_no_processes_to_watch,
+    standard_streams_that_are_closed,
+];
+
+fn each_value_is_refused(command: &str, option: &str, but: &[&str]) {
+    for value in odd_values().iter().filter(|value| but.iter().all(|but| value != but)) {
+        refused_arguments(&[command.as_ref(), option.as_ref(), value], &[2], &[option]);
+    }
+}
+
+fn values_of_options_that_take_numbers_and_words() {
+    for option in ["--duration", "--pid", "--format", "--color"] {
+        each_value_is_refused("monitor", option, &[]);
+    }
+    for (command, option) in [("profile", "--duration"), ("profile", "--pid"), ("snapshot", "-f")] {
+        let option = if option == "-f" { "--format" } else { option };
+        each_value_is_refused(command, option, &[]);
+    }
+    for value in ["0", "+1", "1.5", "0x10", "4294967296", " 1"] {
+        refused_arguments(
+            &["files".as_ref(), "--pid".as_ref(), value.as_ref()],
+            &[2],
+            &["--pid", "1234"],
+        );
+    }
+    for value in ["1d", "1.5", "s", "99999999999h", "1 m"] {
+        refused_arguments(&["libs".as_ref(), "-d".as_ref(), value.as_ref()], &[2], &["--duration"]);
+    }
+}
+
+fn values_of_options_that_take_texts_and_files() {
+    for (command, option) in [
+        ("monitor", "--name"),
+        ("libs", "--library"),
+        ("files", "--file"),
+        ("monitor", "--output"),
+        ("monitor", "--record"),
+        ("snapshot", "--output"),
+        ("replay", "--config"),
+        ("monitor", "--probe"),
+    ] {
+        refused_arguments(&[command.as_ref(), option.as_ref(), "".as_ref()], &[2], &[option]);
+    }
+    let odd = OsStr::from_bytes(b"\xff*.pem");
+    refused_arguments(&["files".as_ref(), "--file".as_ref(), odd], &[2], &["--file", "UTF-8"]);
+    for kind in ["classifier", "redactor", "filter"] {
+        let option = format!("--{kind}");
+        for value in odd_values() {
+            let words: [&str; 1] = if value.is_empty() { [&option] } else { [kind] };
+            refused_arguments(&["snapshot".as_ref(), option.as_ref(), &value], &[2], &words);
+        }
+    }
+    for value in odd_values() {
+        refused_arguments(&["replay".as_ref(), &value], &[2], &[]);
+        refused_arguments(&["completions".as_ref(), &value], &[2], &[]);
+        refused_arguments(&["help".as_ref(), &value], &[2], &[]);
+        refused_arguments(&[&value], &[2], &[]);
+    }
+    let long = OsString::from("x".repeat(100_000));
+    for before in [&["snapshot", "--output"][..], &["replay"]] {
+        let mut arguments: Vec<&OsStr> = before.iter().map(OsStr::new).collect();
+        arguments.push(&long);
+        // Behind a name that fills the screen the reason must not be lost.
+        refused_arguments(&arguments, &[1, 2], &["File name too long"]);
+    }
+}
+
+fn options_that_contradict_each_other_or_come_twice() {
+    for (arguments, words) in [
+        ("monitor --quiet --verbose", &["--quiet", "--verbose"][..]),
+        ("monitor --follow-children", &["--pid"]),
+        ("profile --follow-children --name x", &["--pid"]),
+        ("profile", &["--pid", "--name"]),
+        ("monitor --duration 1 --duration 2", &["--duration"]),
+        ("monitor --format table --format json-array", &["--format"]),
+        ("monitor --output a --output b", &["--output"]),
+        ("snapshot --format table", &["--format", "table", "monitor"]),
+        ("monitor --format summary", &["--format", "summary", "profile, snapshot and doctor"]),
+        ("snapshot --duration 1", &["--duration", "monitor"]),
+        ("profile --pid 1 --extended", &["--extended", "monitor"]),
+        ("snapshot --pid 1", &["--pid", "profile"]),
+        ("replay x --record y", &["--record", "monitor"]),
+    ] {
+        let arguments: Vec<&OsStr> = arguments.split(' ').map(OsStr::new).collect();
+        refused_arguments(&arguments, &[2], words);
+    }
+}
+
+/// Nothing would ever be seen of either.
+fn threads_and_the_kernels_own_are_no_processes_to_watch() {
+    // The harness may run this on the first thread, whose number is the process's.
+    std::thread::spawn(are_no_processes_to_watch).join().unwrap();
+}
+
+fn are_no_processes_to_watch() {
+    // SAFETY: no memory is involved.
+    let thread = unsafe { libc::gettid() }.to_string();
+    let process = format!("thread of process {}", std::process::id());
+    for command in ["monitor", "profile"] {
+        let arguments = [command, "--duration", "1", "--pid", &thread].map(OsStr::new);
+        refused_arguments(&arguments, &[1], &["--pid", &process]);
+    }
+    // In a container there is none to be seen.
+    if std::fs::read("/proc/2/comm").is_ok_and(|name| name == b"kthreadd\n") {
+        let arguments = ["files", "--duration", "1", "--pid", "2"].map(OsStr::new);
+        refused_arguments(&arguments, &[1], &["--pid 2", "kernel's own"]);
+    }
+}
+
+/// Nothing to print to, or nobody to tell: neither is a panic, and only the first is a failure.
+fn standard_streams_that_are_closed() {
+    for arguments in [
+        "--help",
+        "monitor --help",
+        "help",
+        "help profile",
+        "--version",
+        "completions bash",
+        "plugin list",
+    ] {
+        let script = format!("exec \"$0\" {arguments} >&-");
+        let closed = output(Command::new("sh").args(["-c", &script]).arg(program()));
+        let said = String::from_utf8_lossy(&closed.stderr);
+        assert_eq!(closed.status.code(), Some(1), "{arguments}: {said}");
+        assert!(said.contains("closed"), "{said}");
+        let script = format!("exec \"$0\" {arguments} >/dev/full");
+        let full = output(Command::new("sh").args(["-c", &script]).arg(program()));
+        assert_eq!(full.status.code(), Some(1), "{arguments}");
+        let script = format!("exec \"$0\" {arguments} 2>&-");
+        let quiet = output(Command::new("sh").args(["-c", &script]).arg(program()));
+        assert_eq!(quiet.status.code(), Some(0), "{arguments}");
+        assert!(!quiet.stdout.is_empty());
+    }
+    for (arguments, code) in [("snapshot -v", 0), ("monitor --bogus", 2), ("replay nowhere", 2)] {
+        let script = format!("exec \"$0\" {arguments} 2>&-");
+        let unheard = output(Command::new("sh").args(["-c", &script]).arg(program()));
+        assert_eq!(unheard.status.code(), Some(code), "{arguments}");
+    }
+}

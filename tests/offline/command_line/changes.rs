@@ -1,0 +1,215 @@
+//! Files that change, move or are replaced right after they were opened, by the programs that do it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crypto_tracer_tests::{Event, Material, Tracer, needs_bpf, output, program, run, temp_dir};
+
+crypto_tracer_tests::tests![
+    whatever_happens_right_after_the_open_the_answer_is_right,
+    perl_edits_in_place,
+    what_an_open_creates_or_truncates_has_no_content,
+    a_replay_says_the_same,
+];
+
+/// Files of each kind.
+const ROUNDS: usize = 45;
+/// Of these, answers that came in time: on a busy machine some do not.
+const IN_TIME: usize = 20;
+
+/// What one command does to `$1`, a certificate that was opened just before, beside `$2`, a private key. The answers are
+/// pairs of type and head.
+struct Case {
+    name: &'static str,
+    script: &'static str,
+    right: &'static [(&'static str, &'static str)],
+}
+
+const SAME: &[(&str, &str)] = &[("certificate", "read")];
+/// Right by what was there when it was looked at.
+const EITHER: &[(&str, &str)] = &[("certificate", "read"), ("private_key", "replaced")];
+/// The new one is a certificate too.
+const RENEWED: &[(&str, &str)] = &[("certificate", "read"), ("certificate", "replaced")];
+
+const CASES: [Case; 13] = [
+    Case { name: "chmod", script: "cat $1; chmod 600 $1", right: SAME },
+    Case { name: "chown", script: "cat $1; chown 65534:65534 $1", right: SAME },
+    Case { name: "ln", script: "cat $1; ln $1 $1.link", right: SAME },
+    Case { name: "touch -a", script: "cat $1; touch -a $1", right: SAME },
+    Case { name: "touch -d", script: "cat $1; touch -d 2001-01-01 $1", right: SAME },
+    Case { name: "mv", script: "cat $1; mv $1 $1.old", right: SAME },
+    Case { name: "backup", script: "cat $1; mv $1 $1~; cp $2 $1", right: SAME },
+    Case { name: "ln and rm", script: "cat $1; ln $1 $1.link; rm $1", right: SAME },
+    Case { name: "mv over it", script: "cat $1; cp $2 $1.new; mv $1.new $1", right: EITHER },
+    Case {
+        name: "held open",
+        script: "exec 3<$1; cp $2 $1.new; mv $1.new $1; sleep 0.3",
+        right: SAME,
+    },
+    Case { name: "sed -i", script: "sed -i s/a/a/ $1", right: RENEWED },
+    Case { name: "append", script: "cat $2 >>$1", right: SAME },
+    Case { name: "write into it", script: "printf %s - | dd of=$1 conv=notrunc", right: SAME },
+];
+
+fn pair(event: &Event) -> (&str, &str) {
+    (event.text("file_type"), event.text("head"))
+}
+
+/// The first open of a file of this name.
+fn opened<'a>(events: &'a [Event], path: &Path) -> Vec<&'a Event> {
+    let path = path.to_str().unwrap();
+    let is_it = |event: &&Event| event.kind() == "file_open" && event.text("file") == path;
+    events.iter().filter(is_it).collect()
+}
+
+fn shell(script: &str, arguments: &[&Path]) {
+    let mut command = Command::new("sh");
+    run(command.args(["-c", script, "sh"]).args(arguments));
+}
+
+fn whatever_happens_right_after_the_open_the_answer_is_right() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let material = Material::get();
+    let path = |case: usize, round: usize| dir.path().join(format!("{case}-{round}.pem"));
+    let key = dir.path().join("other.key");
+    fs::write(&key, &material.key).unwrap();
+    for case in 0..CASES.len() {
+        (0..ROUNDS).for_each(|round| fs::write(path(case, round), &material.certificate).unwrap());
+    }
+    let files = format!("{}/*.pem", dir.path().display());
+    let tracer = Tracer::monitor(["--extended", "--no-redact", "--file", &files]);
+    for (at, case) in CASES.iter().enumerate() {
+        // A few at a time: more would be late.
+        for start in (0..ROUNDS).step_by(5) {
+            let rounds: Vec<_> = (start..start + 5)
+                .map(|round| {
+                    let mut command = Command::new("sh");
+                    command.args(["-c", case.script, "sh"]).arg(path(at, round)).arg(&key);
+                    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+                    command.spawn().unwrap()
+                })
+                .collect();
+            rounds
+                .into_iter()
+                .for_each(|mut child| assert!(child.wait().unwrap().success(), "{}", case.name));
+        }
+    }
+    let ended = tracer.finish();
+    for (at, case) in CASES.iter().enumerate() {
+        let opens: Vec<_> = (0..ROUNDS)
+            .map(|round| pair(opened(&ended.events, &path(at, round)).first().unwrap()))
+            .collect();
+        let right = opens.iter().filter(|open| case.right.contains(open)).count();
+        let late = opens.iter().filter(|(_, head)| *head == "late").count();
+        println!("{}: {right} right, {late} late", case.name);
+        assert_eq!(right + late, ROUNDS, "{}: {opens:?}", case.name);
+        assert!(right >= IN_TIME, "{}: {opens:?}", case.name);
+    }
+}
+
+/// perl holds the old file until it has read it, and makes a new one of the same name.
+fn perl_edits_in_place() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let path = |round: usize| dir.path().join(format!("{round}.pem"));
+    (0..ROUNDS).for_each(|round| fs::write(path(round), &Material::get().certificate).unwrap());
+    let tracer = Tracer::monitor(["--extended", "--no-redact"]);
+    for round in 0..ROUNDS {
+        run(Command::new("perl").args(["-pi", "-e", "s/a/a/"]).arg(path(round)));
+    }
+    let ended = tracer.finish();
+    let (mut right, mut others) = (0, Vec::new());
+    for round in 0..ROUNDS {
+        let opens = opened(&ended.events, &path(round));
+        // Since 5.28 it makes a file of another name, and renames that.
+        let (first, made) = opens.split_first().unwrap();
+        for made in made {
+            assert_eq!(pair(made), ("unknown", "created"), "{}", made.line());
+        }
+        if RENEWED.contains(&pair(first)) { right += 1 } else { others.push(pair(first)) }
+    }
+    println!("{right} right, {others:?}");
+    // Between perl's closing the old file and its writing the new one there is nothing to be read.
+    assert!(right >= ROUNDS - 5, "{right} right, {others:?}");
+}
+
+fn what_an_open_creates_or_truncates_has_no_content() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let material = Material::get();
+    let at = |name: &str| dir.path().join(name);
+    let (key, certificate) = (at("from.key"), at("from.crt"));
+    fs::write(&key, &material.key).unwrap();
+    fs::write(&certificate, &material.certificate).unwrap();
+    let scripts = [
+        ("redirect", "cat $2 >$1"),
+        ("cp", "cp $2 $1"),
+        ("install", "install -m 600 $2 $1"),
+        ("tee", "cat $2 | tee $1"),
+        ("dd", "dd if=$2 of=$1"),
+        ("openssl", "openssl pkey -in $2 -out $1"),
+        ("append", "cat $2 >>$1"),
+        ("touch", "touch $1; cat $2 | dd of=$1 conv=notrunc"),
+    ];
+    let tracer = Tracer::monitor(["--extended", "--no-redact"]);
+    for (name, script) in scripts {
+        // One that is new, and one that had another content.
+        fs::write(at(&format!("{name}-old.pem")), &material.certificate).unwrap();
+        for kind in ["new", "old"] {
+            shell(script, &[&at(&format!("{name}-{kind}.pem")), &key]);
+        }
+        shell(script, &[&at(&format!("{name}.key")), &certificate]);
+        shell(script, &[&at(&format!("{name}.crt")), &key]);
+    }
+    let ended = tracer.finish();
+    let created = ("unknown", "created");
+    for (name, _) in scripts {
+        let first = |name: String| {
+            let opens = opened(&ended.events, &at(&name));
+            let event = opens.last().map(|event| pair(event));
+            event.unwrap_or_else(|| unreachable!("{name}"))
+        };
+        let added = matches!(name, "append" | "touch");
+        match name {
+            // `touch` creates; `dd` opens what is empty then, and never sees what it writes itself.
+            "touch" => assert_eq!(first(format!("{name}-new.pem")), ("unknown", "read")),
+            _ => assert_eq!(first(format!("{name}-new.pem")), created, "{name}"),
+        }
+        if !added {
+            assert_eq!(first(format!("{name}-old.pem")), created, "{name}");
+        }
+        // By name it is what it was before.
+        assert_eq!(first(format!("{name}.key")), ("private_key", "not_needed"), "{name}");
+        assert_eq!(first(format!("{name}.crt")), ("certificate", "not_needed"), "{name}");
+    }
+}
+
+/// A recording keeps which file the answer was about.
+fn a_replay_says_the_same() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let material = Material::get();
+    let (key, recording) = (dir.path().join("other.key"), dir.path().join("run.rec"));
+    fs::write(&key, &material.key).unwrap();
+    let path = |round: usize| dir.path().join(format!("{round}.pem"));
+    (0..ROUNDS).for_each(|round| fs::write(path(round), &material.certificate).unwrap());
+    let files = format!("{}/*.pem", dir.path().display());
+    let options = ["--extended", "--no-redact", "--file", &files];
+    let tracer = Tracer::monitor(options.iter().chain(&["--record", recording.to_str().unwrap()]));
+    for round in 0..ROUNDS {
+        let script =
+            ["cat $1; cp $2 $1.new; mv $1.new $1", "sed -i s/a/a/ $1", "cp $2 $1"][round % 3];
+        shell(script, &[&path(round), &key]);
+    }
+    let live = tracer.finish().events;
+    let heads: Vec<_> = live.iter().map(|event| event.text("head")).collect();
+    assert!(heads.contains(&"replaced") && heads.contains(&"created"), "{heads:?}");
+    let mut replay = Command::new(program());
+    let replayed = output(replay.arg("replay").arg(&recording).args(options)).stdout;
+    let replayed = String::from_utf8(replayed).unwrap();
+    let replayed: Vec<&str> = replayed.lines().collect();
+    let live: Vec<&str> = live.iter().map(Event::line).collect();
+    assert_eq!(replayed, live);
+}

@@ -1,0 +1,260 @@
+//! From nothing to a tested plugin, as an author goes.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crypto_tracer_tests::{needs_wasi, output, program, temp_dir, workspace};
+
+crypto_tracer_tests::tests![
+    a_new_plugin_of_each_kind_builds_and_passes_its_tests,
+    nothing_is_overwritten_and_names_are_names,
+    the_bundled_plugins_answer_odd_questions,
+    a_plugin_that_fails_is_told_and_the_rest_is_asked,
+    malformed_cases_are_named,
+    what_overruns_every_call_is_measured_nonetheless,
+];
+
+const TARGET: &str = "wasm32-wasip2";
+
+fn plugin<S: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator<Item = S>) -> Output {
+    output(Command::new(program()).arg("plugin").args(arguments).current_dir(dir))
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn artifact(name: &str) -> PathBuf {
+    workspace().join("artifacts").join(name)
+}
+
+/// As an author calls it, but with the versions that the examples are built with, which are here already.
+fn cargo(dir: &Path, arguments: &[&str]) {
+    let versions = workspace().join("plugins/examples/Cargo.lock");
+    fs::copy(versions, dir.join("Cargo.lock")).unwrap();
+    let run = |offline: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(arguments).args(offline).current_dir(dir);
+        command.env("CARGO_TARGET_DIR", workspace().join("target/authoring")).output().unwrap()
+    };
+    let built = run(&["--offline"]);
+    let built = if built.status.success() { built } else { run(&[]) };
+    assert!(built.status.success(), "{}\n{}", out(&built), err(&built));
+}
+
+fn a_new_plugin_of_each_kind_builds_and_passes_its_tests() {
+    needs_wasi();
+    let dir = temp_dir();
+    for kind in ["classifier", "redactor", "filter"] {
+        let name = format!("acme-{kind}");
+        let made = plugin(dir.path(), ["new", &name, "--kind", kind]);
+        assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+        let root = dir.path().join(&name);
+        let contract = fs::read(workspace().join("wit/plugin.wit")).unwrap();
+        assert_eq!(fs::read(root.join("wit/plugin.wit")).unwrap(), contract);
+        cargo(&root, &["test"]);
+        cargo(&root, &["build", "--release", "--target", TARGET]);
+        let built = format!("target/authoring/{TARGET}/release/acme_{kind}.wasm");
+        let built = workspace().join(built);
+        let built = built.as_os_str();
+
+        let checked = out(&plugin(&root, ["check".as_ref(), built]));
+        assert!(checked.contains(&format!("  kinds         {kind}\n")), "{checked}");
+        let test = ["test".as_ref(), built, "--cases".as_ref(), "cases.json".as_ref()];
+        let tested = plugin(&root, test);
+        assert_eq!(tested.status.code(), Some(0), "{}", out(&tested));
+        assert!(out(&tested).contains(" passed, 0 failed\n"), "{}", out(&tested));
+        assert_eq!(out(&plugin(&root, test)), out(&tested), "not the same twice");
+        let odd = plugin(&root, ["test".as_ref(), built]);
+        assert_eq!(odd.status.code(), Some(0), "{}", out(&odd));
+        // An answer that is none of its own.
+        let cases = fs::read_to_string(root.join("cases.json")).unwrap();
+        let wrong = cases.replace("site_key", "other").replace("CUSTOMER/", "NOBODY/");
+        fs::write(root.join("wrong.json"), wrong.replace("\"drop\"", "\"keep\"")).unwrap();
+        let tested =
+            plugin(&root, ["test".as_ref(), built, "--cases".as_ref(), "wrong.json".as_ref()]);
+        assert_eq!(tested.status.code(), Some(1), "{}", out(&tested));
+        assert!(out(&tested).contains("\n  - ") && out(&tested).contains("\n  + "));
+        let measured = plugin(&root, ["bench".as_ref(), built]);
+        let text = out(&measured);
+        assert_eq!(measured.status.code(), Some(0), "{}", err(&measured));
+        for row in ["a call", "first call", "load", "memory"] {
+            assert!(text.contains(&format!("\n  {row:<13} ")), "{row}: {text}");
+        }
+        assert_eq!(text.contains("the bundled one"), kind != "filter", "{text}");
+    }
+}
+
+fn nothing_is_overwritten_and_names_are_names() {
+    let dir = temp_dir();
+    let root = dir.path().join("acme");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("Cargo.toml"), "mine").unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
+    for name in ["acme", "link"] {
+        let made = plugin(dir.path(), ["new", name, "--kind", "filter"]);
+        assert_eq!(made.status.code(), Some(2), "{}", err(&made));
+        assert!(err(&made).contains("is there already"), "{}", err(&made));
+    }
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+    assert_eq!(fs::read(root.join("Cargo.toml")).unwrap(), b"mine");
+    for name in ["", "..", "a/b", "2a", "a b", "fn", "wit-bindgen"] {
+        let made = plugin(dir.path(), ["new", "--kind", "filter", "--", name]);
+        assert_eq!(made.status.code(), Some(2), "{name:?}: {}", err(&made));
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+fn the_bundled_plugins_answer_odd_questions() {
+    for name in ["classify-default.wasm", "redact-default.wasm"] {
+        let path = artifact(name);
+        let tested = plugin(&workspace(), ["test".as_ref(), path.as_os_str()]);
+        assert_eq!(tested.status.code(), Some(0), "{}", out(&tested));
+        assert!(out(&tested).contains(" passed, 0 failed\n"));
+    }
+}
+
+fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
+    let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
+    let dir = temp_dir();
+    let cases = dir.path().join("cases.json");
+    fs::write(
+        &cases,
+        r#"{"config": {"mode": "panic"}, "cases": [
+            {"name": "one", "file": {"path": "/a.pem"}, "expect": {"file_type": null}},
+            {"name": "two", "event": {"event_type": "process_exit", "exit_code": 0}, "expect": {"decision": "keep"}}
+        ]}"#,
+    )
+    .unwrap();
+    let test = ["test".as_ref(), hostile.as_os_str(), "--cases".as_ref(), cases.as_os_str()];
+    let tested = plugin(dir.path(), test);
+    let text = out(&tested);
+    assert_eq!(tested.status.code(), Some(1), "{text}{}", err(&tested));
+    assert!(text.contains("FAILED one\n  failed as a classifier: "), "{text}");
+    assert!(text.contains("FAILED two\n  failed as a filter: "), "{text}");
+    assert!(text.ends_with("2 cases: 0 passed, 2 failed\n"), "{text}");
+    let with_cases = plugin(
+        dir.path(),
+        ["bench", "--cases"]
+            .map(OsStr::new)
+            .iter()
+            .chain([&cases.as_os_str(), &hostile.as_os_str()]),
+    );
+    // What each case is configured as: nothing is given beside them.
+    assert_eq!(with_cases.status.code(), Some(0), "{}", err(&with_cases));
+    assert!(out(&with_cases).contains("  first failure failed as a "), "{}", out(&with_cases));
+    let config = r#"{"mode": "panic"}"#;
+    let bench = ["bench".as_ref(), hostile.as_os_str(), "--with".as_ref(), config.as_ref()];
+    let measured = plugin(dir.path(), bench);
+    assert_eq!(measured.status.code(), Some(0), "{}", err(&measured));
+    assert!(out(&measured).contains("  first failure failed as a "), "{}", out(&measured));
+}
+
+fn malformed_cases_are_named() {
+    let classifier = artifact("classify-default.wasm");
+    let dir = temp_dir();
+    let cases = dir.path().join("cases.json");
+    let one = |case: &str| format!(r#"{{"cases": [{{"name": "a", {case}}}]}}"#);
+    let malformed = [
+        ("{", "line 1 column 1: no JSON, an object with `cases` is right"),
+        ("[]", "expected an object with `cases`"),
+        (r#"{"cases": [[]]}"#, "expected an object with `name` and `expect`"),
+        (r#"{"cases": [], "case": 1}"#, "unknown field `case`"),
+        (r#"{"cases": []}"#, "at least one"),
+        (
+            r#"{"cases": [{"name": "a", "file": {"pat": ""}, "expect": {}}]}"#,
+            "unknown field `pat`, expected one of `path`",
+        ),
+        (r#"{"cases": [{"name": "a", "file": {"path": "/a"}, "expect": {}}]}"#, "case 1 (\"a\")"),
+        ("", "EOF"),
+        (r#"{"config": []}"#, "expected a map"),
+        (r#"{"cases": [{"file": {"path": "/a"}, "expect": {}}]}"#, "missing field `name`"),
+        (&one(r#""file": {"path": "/a"}, "expect": {"type": null}"#), "unknown field `type`"),
+        (&one(r#""file": {"path": "/a", "size": -1}, "expect": {}"#), "`-1`, expected u64"),
+        (
+            &one(
+                r#""file": {"path": "/a", "content_file": "gone"}, "expect": {"file_type": null}"#,
+            ),
+            "gone: No such file",
+        ),
+        (
+            &one(r#""file": {"path": "/a", "content_base64": "!"}, "expect": {"file_type": null}"#),
+            "`content_base64`",
+        ),
+        (
+            &one(r#""file": {"path": "/a", "content": "", "content_file": "a"}, "expect": {}"#),
+            "one of `content`, `content_base64`, `content_file` is right",
+        ),
+        (
+            &one(r#""file": {"path": "/a"}, "text": {"field": "file", "value": ""}, "expect": {}"#),
+            "one of `file`, `text`, `event` is right",
+        ),
+        (&one(r#""file": {"path": "/a"}, "expect": {"decision": "keep"}"#), "`file_type` (a word"),
+        (
+            &one(r#""text": {"field": "file", "value": ""}, "expect": {"text": ""}"#),
+            "the case \"a\" asks a redactor, and the plugin is a classifier",
+        ),
+        (
+            &one(r#""event": {"event_type": "file_opened"}, "expect": {"decision": "keep"}"#),
+            "file_open, lib_load, process_exec or process_exit is right",
+        ),
+        (
+            &one(
+                r#""event": {"event_type": "process_exit", "fil": ""}, "expect": {"decision": "keep"}"#,
+            ),
+            "unknown field `fil`: this event has event_type, ",
+        ),
+    ];
+    for (at, (text, wanted)) in malformed.into_iter().enumerate() {
+        fs::write(&cases, text).unwrap();
+        // Both read them in the same way.
+        let commands = if at == 0 { &["test", "bench"][..] } else { &["test"] };
+        for command in commands {
+            let arguments =
+                [command.as_ref(), classifier.as_os_str(), "--cases".as_ref(), cases.as_os_str()];
+            let tested = plugin(dir.path(), arguments);
+            let said = err(&tested);
+            assert_eq!(tested.status.code(), Some(2), "{said}");
+            assert!(said.contains(wanted) && said.contains("cases.json"), "{said}");
+            assert!(out(&tested).is_empty());
+        }
+    }
+    let missing = ["test".as_ref(), classifier.as_os_str(), "--cases".as_ref(), "none".as_ref()];
+    let tested = plugin(dir.path(), missing);
+    assert_eq!(tested.status.code(), Some(2));
+    assert!(err(&tested).contains("none: No such file"), "{}", err(&tested));
+}
+
+/// Every call ends at its deadline: the measuring itself ends in time, and tells it.
+fn what_overruns_every_call_is_measured_nonetheless() {
+    let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
+    let dir = temp_dir();
+    let cases = dir.path().join("cases.json");
+    let case = r#"{"cases": [{"name": "one", "file": {"path": "/a.pem"}, "expect": {"file_type": null}}]}"#;
+    fs::write(&cases, case).unwrap();
+    let with = r#"{"way": "spin"}"#;
+    let bench = ["bench".as_ref(), hostile.as_os_str(), "--with".as_ref(), with.as_ref()];
+    let measured =
+        plugin(dir.path(), bench.into_iter().chain(["--cases".as_ref(), cases.as_os_str()]));
+    let text = out(&measured);
+    assert_eq!(measured.status.code(), Some(0), "{text}{}", err(&measured));
+    let row = |name: &str| {
+        let row = text.lines().find_map(|line| line.trim_start().strip_prefix(name));
+        row.unwrap_or_else(|| panic!("no {name}: {text}")).trim_start().to_owned()
+    };
+    let number = |name| row(name).split_whitespace().next().unwrap().parse::<u64>().unwrap();
+    assert!(number("calls") >= 4, "{text}");
+    assert_eq!(number("failed"), number("calls"), "{text}");
+    // The slowest and the usual: 20 ms of processor time at least.
+    for name in ["a call", "slow rounds", "first call"] {
+        assert!(number(name) >= 20 && row(name).contains(" ms"), "{name}: {text}");
+    }
+    let told = "failed as a classifier: ran for more than 20ms of processor time (deadline)";
+    assert_eq!(row("first failure"), told, "{text}");
+}

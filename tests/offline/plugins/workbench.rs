@@ -1,0 +1,152 @@
+//! The plugin author's commands, as an author calls them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+use crypto_tracer_tests::{program, temp_dir, trusted_dir, workspace};
+
+crypto_tracer_tests::tests![
+    check_tells_what_a_plugin_is,
+    check_refuses_what_would_not_load_and_says_what_is_right,
+    check_judges_as_a_run_does,
+    check_hands_over_the_configuration,
+    list_tells_what_runs,
+];
+
+fn plugin<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    Command::new(program()).arg("plugin").args(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn check_tells_what_a_plugin_is() {
+    let classifier = workspace().join("artifacts/classify-default.wasm");
+    let checked = plugin([OsStr::new("check"), classifier.as_os_str()]);
+    assert_eq!(checked.status.code(), Some(0), "{}", err(&checked));
+    let text = out(&checked);
+    for row in [
+        ": would load\n",
+        "  kinds         classifier\n",
+        "  contract      0.1.1 (this program has 0.1.1)\n",
+        "  may ask for   file.path, file.size, file.head, interest.file-suffix,",
+        "  needs grants  file-head\n",
+        "  captures      files ending in .asc ",
+        "                libraries ",
+        "  limits        memory 16 MiB, stack 512 KiB\n",
+    ] {
+        assert!(text.contains(row), "{row:?} is not in\n{text}");
+    }
+    let redactor = workspace().join("artifacts/redact-default.wasm");
+    let text = out(&plugin([OsStr::new("check"), redactor.as_os_str()]));
+    assert!(text.contains("  kinds         redactor\n"), "{text}");
+    assert!(text.contains("  needs grants  none\n") && !text.contains("captures"), "{text}");
+}
+
+fn check_refuses_what_would_not_load_and_says_what_is_right() {
+    let dir = temp_dir();
+    let file = |name: &str, content: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let whole = fs::read(workspace().join("artifacts/classify-default.wasm")).unwrap();
+    for (path, wanted) in [
+        (dir.path().join("missing.wasm"), "No such file"),
+        (dir.path().to_owned(), "no regular file"),
+        (file("empty.wasm", b""), "is empty: build the plugin again"),
+        (file("text.wasm", b"#!/bin/sh"), "is no WebAssembly: a plugin is a component"),
+        (
+            file("core.wasm", b"\0asm\x01\0\0\0"),
+            "core module, no component: build it for wasm32-wasip2",
+        ),
+        (file("cut.wasm", &whole[..whole.len() / 2]), "damaged or cut short"),
+        (file("large.wasm", &vec![0; 5 << 20]), "4194304 bytes"),
+    ] {
+        let checked = plugin([OsStr::new("check"), path.as_os_str()]);
+        let said = err(&checked);
+        assert_eq!(checked.status.code(), Some(2), "{said}");
+        assert!(out(&checked).is_empty());
+        assert!(said.contains(wanted) && said.contains(&*path.to_string_lossy()), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+/// "Would load" is what a run would say: it refuses a file that others can write, and has the configuration's limits.
+fn check_judges_as_a_run_does() {
+    let dir = trusted_dir();
+    let file = dir.path().join("site.wasm");
+    fs::copy(workspace().join("artifacts/classify-default.wasm"), &file).unwrap();
+    let mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    let config = dir.path().join("config.toml");
+    fs::write(&config, "[plugins]\nmemory = \"8MiB\"\ncomponent = \"1MiB\"\n").unwrap();
+    mode(0o644);
+    let words = [OsStr::new("check"), file.as_os_str(), OsStr::new("--config"), config.as_os_str()];
+    let checked = plugin(words);
+    assert_eq!(checked.status.code(), Some(0), "{}", err(&checked));
+    assert!(out(&checked).contains("  limits        memory 8 MiB, "), "{}", out(&checked));
+    mode(0o664);
+    let run = [OsStr::new("list"), OsStr::new("--classifier"), file.as_os_str()];
+    for words in [&words[..], &words[..2], &run] {
+        let refused = plugin(words);
+        assert_eq!(refused.status.code(), Some(2), "{words:?}: {}", out(&refused));
+        let said = err(&refused);
+        assert!(said.contains("`chmod go-w ") && said.contains("site.wasm"), "{words:?}: {said}");
+    }
+    mode(0o644);
+    fs::write(&config, "[plugins]\ncomponent = \"4KiB\"\n").unwrap();
+    let refused = plugin(words);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(err(&refused).contains("4096 bytes"), "{}", err(&refused));
+    fs::write(&config, "[plugin]\n").unwrap();
+    let refused = plugin(words);
+    assert_eq!(refused.status.code(), Some(2), "a run would not start: {}", out(&refused));
+}
+
+fn check_hands_over_the_configuration() {
+    let classifier = workspace().join("artifacts/classify-default.wasm");
+    let check = |with: &str| {
+        plugin([OsStr::new("check"), classifier.as_os_str(), OsStr::new("--with"), with.as_ref()])
+    };
+    let refused = check(r#"{"tiers": ["gold"]}"#);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(err(&refused).contains("refuses its configuration: "), "{}", err(&refused));
+    let misused = check("[1]");
+    assert_eq!(misused.status.code(), Some(2));
+    assert!(err(&misused).contains("--with"), "{}", err(&misused));
+    assert_eq!(check("{}").status.code(), Some(0));
+}
+
+fn list_tells_what_runs() {
+    let listed = plugin(["list"]);
+    assert_eq!(listed.status.code(), Some(0), "{}", err(&listed));
+    let text = out(&listed);
+    for row in [
+        "classifier 1: classify-default@",
+        "redactor 1: redact-default@",
+        "  source        default\n",
+    ] {
+        assert!(text.contains(row), "{row:?} is not in\n{text}");
+    }
+    let file = workspace().join("artifacts/classify-default.wasm");
+    let listed = plugin([
+        OsStr::new("list"),
+        OsStr::new("--classifier"),
+        file.as_os_str(),
+        OsStr::new("--classifier"),
+        OsStr::new("default"),
+    ]);
+    let text = out(&listed);
+    assert!(text.contains(&format!("  source        {}\n", file.display())), "{text}");
+    assert!(text.contains("classifier 2: classify-default@"), "{text}");
+    let missing = plugin(["list", "--redactor", "missing.wasm"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(err(&missing).contains("missing.wasm"), "{}", err(&missing));
+}

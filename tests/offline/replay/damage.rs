@@ -1,0 +1,261 @@
+//! Recordings that were made to hurt, and ways to name one that would destroy it.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use crypto_tracer_tests::{output, program, temp_dir, until, workspace};
+
+crypto_tracer_tests::tests![
+    a_frame_of_millions_of_elements_is_damage,
+    a_frame_of_as_many_as_a_run_may_write_is_taken,
+    many_frames_of_losses_and_answers_take_no_more_memory_than_one,
+    words_of_a_recording_are_no_orders_to_a_terminal,
+    a_pipe_is_a_recording_as_good_as_a_file,
+    a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration,
+    a_recording_is_never_its_own_output,
+    a_recording_and_an_output_of_one_name_are_refused_before_anything_is_made,
+];
+
+/// The most memory that any of them may cost, in MiB. A run with the bundled plugins takes about 50; a frame of 16 MiB and
+/// what it holds come on top.
+const MOST_MIB: u64 = 160;
+
+/// What a recording begins with.
+const HEADER: &[u8] = b"CTREC\r\n\x1a\x03\0\0\0";
+/// A frame that says how the run was set up: nothing but empty texts and lists.
+const START: [u8; 8] = [0; 8];
+const END: [u8; 1] = [5];
+
+/// As in Ethernet and zip.
+fn crc32(bytes: &[u8]) -> u32 {
+    let table: Vec<u32> = (0..256_u32)
+        .map(|byte| (0..8).fold(byte, |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1))))
+        .collect();
+    !bytes.iter().fold(!0, |crc, &byte| {
+        let at = usize::try_from((crc ^ u32::from(byte)) & 0xff).unwrap();
+        (crc >> 8) ^ table.get(at).unwrap()
+    })
+}
+
+fn recording(dir: &Path, frames: &[&[u8]]) -> PathBuf {
+    let mut bytes = HEADER.to_vec();
+    for body in frames {
+        bytes.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+        bytes.extend(crc32(body).to_le_bytes());
+        bytes.extend(*body);
+    }
+    let path = dir.join("hostile.rec");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// A body with a list of so many elements, each of so many zeros.
+fn list(before: &[u8], count: usize, zeros: usize) -> Vec<u8> {
+    let mut body = before.to_vec();
+    let mut left = count;
+    while left >= 0x80 {
+        body.push(u8::try_from(left & 0x7f).unwrap() | 0x80);
+        left >>= 7;
+    }
+    body.push(u8::try_from(left).unwrap());
+    body.resize(body.len() + count * zeros, 0);
+    body
+}
+
+fn replay(recording: &Path) -> (Option<i32>, String) {
+    // A shell between: the kernel counts the memory of whoever executes a program as the program's.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "\"$0\" replay \"$1\"; exit $?"]).arg(program()).arg(recording);
+    let Output { status, stderr, .. } = output(&mut shell);
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+/// From the last line.
+fn peak_mib(said: &str) -> u64 {
+    let before = said.rsplit_once(" MiB").unwrap().0;
+    before.rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+fn a_frame_of_millions_of_elements_is_damage() {
+    let dir = temp_dir();
+    let million = 1_000_000;
+    for (what, body) in [
+        ("records", list(&[1, 0], 16 * million, 1)),
+        ("heads", list(&[2], 1_500_000, 11)),
+        ("cgroups", list(&[3], 8 * million, 2)),
+        ("losses", list(&[4, 0], 5 * million, 3)),
+        ("other heads", list(&[6], 1_500_000, 11)),
+        ("what is captured", list(&[7], 16 * million, 1)),
+    ] {
+        let (code, said) = replay(&recording(dir.path(), &[&START, &body, &END]));
+        assert_eq!(code, Some(1), "{what}: {said}");
+        assert!(said.contains("is damaged at byte 28"), "{what}: {said}");
+        assert!(peak_mib(&said) < MOST_MIB, "{what}: {said}");
+    }
+    // The beginning is read before anything runs, so nothing is counted at the end.
+    for (what, before, zeros) in [("processes", &[0; 7][..], 6), ("options", &[0; 6], 1)] {
+        let body = list(before, 2 * million, zeros);
+        let (code, said) = replay(&recording(dir.path(), &[&body, &END]));
+        assert_eq!(code, Some(1), "{what}: {said}");
+        assert!(said.contains("is damaged at byte 12"), "{what}: {said}");
+    }
+}
+
+fn a_frame_of_as_many_as_a_run_may_write_is_taken() {
+    let dir = temp_dir();
+    let most = 1 << 16;
+    let body = list(&[1, 0], most, 1);
+    let (code, said) = replay(&recording(dir.path(), &[&START, &body, &body, &END]));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("{0} lost (malformed_record {0})", 2 * most)), "{said}");
+    assert!(peak_mib(&said) < MOST_MIB, "{said}");
+}
+
+/// Many small frames add up, too.
+fn many_frames_of_losses_and_answers_take_no_more_memory_than_one() {
+    let dir = temp_dir();
+    let loss = |n: usize| {
+        let cause = format!("c{n}");
+        let mut body = vec![4, 0, 1, u8::try_from(cause.len()).unwrap()];
+        body.extend(cause.bytes());
+        body.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1]);
+        body
+    };
+    // A path of 64 KiB in each, and no records behind them.
+    let head = |n: usize| {
+        let mut body = vec![2, 1, 0, 0, 0, 0, 0];
+        body.extend(list(&[], 1 << 16, 1));
+        let inode = u8::try_from(n % 128).unwrap();
+        body.extend([0, inode, u8::try_from(n / 128).unwrap(), 0, 0]);
+        body
+    };
+    let frames: Vec<Vec<u8>> = (0..20_000).map(loss).chain((0..2500).map(head)).collect();
+    let mut bodies: Vec<&[u8]> = vec![&START];
+    bodies.extend(frames.iter().map(Vec::as_slice));
+    bodies.push(&END);
+    let (code, said) = replay(&recording(dir.path(), &bodies));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("{} lost (", u64::MAX)), "{said}");
+    assert!(said.len() < 10_000, "{}", said.len());
+    assert!(peak_mib(&said) < MOST_MIB, "{said}");
+}
+
+fn words_of_a_recording_are_no_orders_to_a_terminal() {
+    let dir = temp_dir();
+    let body = b"\x04\0\x01\x05\x1b[2Jx\x07\x01";
+    let (code, said) = replay(&recording(dir.path(), &[&START, body, &END]));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("7 lost (unknown 7)") && !said.contains('\u{1b}'), "{said}");
+}
+
+fn every_event() -> PathBuf {
+    workspace().join("tests/fixtures/recordings/every-event.rec")
+}
+
+fn a_pipe_is_a_recording_as_good_as_a_file() {
+    let file = output(Command::new(program()).args(["replay", "-q"]).arg(every_event()));
+    assert!(!file.stdout.is_empty());
+    let dir = temp_dir();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for script in
+        ["cat \"$1\" | \"$0\" replay -q /dev/stdin", "cat \"$1\" >\"$2\" & \"$0\" replay -q \"$2\""]
+    {
+        let mut piped = Command::new("sh");
+        piped.args(["-c", script]).arg(program()).arg(every_event()).arg(&fifo);
+        let Output { status, stdout, stderr } = output(&mut piped);
+        assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
+        assert_eq!(stdout, file.stdout, "{script}");
+    }
+}
+
+fn ended(mut child: Child) -> Option<i32> {
+    until("the end", || child.try_wait().unwrap()).code()
+}
+
+/// Neither before the first writer nor in the middle of a frame.
+fn a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration() {
+    let dir = temp_dir();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let whole = fs::read(every_event()).unwrap();
+    for begun in [&b""[..], whole.get(..5).unwrap(), whole.get(..whole.len() / 2).unwrap()] {
+        for signal in [Some(libc::SIGTERM), None] {
+            let mut command = Command::new(program());
+            command.args(["replay", "--duration", if signal.is_some() { "0" } else { "1" }]);
+            let child = command.arg(&fifo).stdout(Stdio::null()).stderr(Stdio::null());
+            let child = child.spawn().unwrap();
+            let pid = child.id();
+            let writer = (!begun.is_empty()).then(|| {
+                let mut options = fs::OpenOptions::new();
+                options.write(true).custom_flags(libc::O_NONBLOCK);
+                let mut writer = until("a reader", || options.open(&fifo).ok());
+                writer.write_all(begun).unwrap();
+                writer
+            });
+            if let Some(signal) = signal {
+                until("a FIFO that is open", || {
+                    let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+                    open.find(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == fifo)).map(drop)
+                });
+                // SAFETY: no memory is involved, and the child is ours and not waited for.
+                unsafe { libc::kill(i32::try_from(pid).unwrap(), signal) };
+            }
+            assert_eq!(ended(child), Some(0), "{} bytes, {signal:?}", begun.len());
+            drop(writer);
+        }
+    }
+}
+
+fn a_recording_is_never_its_own_output() {
+    let dir = temp_dir();
+    let [record, hard, soft] = ["a.rec", "hard", "soft"].map(|name| dir.path().join(name));
+    let bytes = fs::read(every_event()).unwrap();
+    fs::write(&record, &bytes).unwrap();
+    fs::hard_link(&record, &hard).unwrap();
+    std::os::unix::fs::symlink(&record, &soft).unwrap();
+    for output_file in [&record, &hard, &soft] {
+        for format in ["json-stream", "json-array"] {
+            let mut command = Command::new(program());
+            command.arg("replay").arg(&record).args(["-f", format, "-o"]).arg(output_file);
+            let Output { status, stderr, .. } = output(&mut command);
+            let said = String::from_utf8(stderr).unwrap();
+            assert_eq!(status.code(), Some(2), "{said}");
+            assert!(said.contains("--output is the recording itself"), "{said}");
+        }
+    }
+    let script = "\"$0\" replay \"$1\" >>\"$1\"";
+    let Output { status, stderr, .. } =
+        output(Command::new("sh").args(["-c", script]).arg(program()).arg(&record));
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("standard output is the recording itself"), "{said}");
+    assert_eq!(fs::read(&record).unwrap(), bytes);
+}
+
+fn a_recording_and_an_output_of_one_name_are_refused_before_anything_is_made() {
+    let dir = temp_dir();
+    let [new, link, there] = ["new", "link", "there"].map(|name| dir.path().join(name));
+    std::os::unix::fs::symlink(&new, &link).unwrap();
+    fs::write(&there, "kept").unwrap();
+    let monitor = |to: &Path, record: &Path| {
+        let mut command = Command::new(program());
+        command.args(["monitor", "-o"]).arg(to).arg("--record").arg(record);
+        let Output { status, stderr, .. } = output(&mut command);
+        (status.code(), String::from_utf8(stderr).unwrap())
+    };
+    for to in [&new, &link] {
+        let (code, said) = monitor(to, &new);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("--output and --record are the same file"), "{said}");
+    }
+    // One that is there already is not written over, and then nothing is left of the output either.
+    let (code, said) = monitor(&new, &there);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("--record") && said.contains("File exists"), "{said}");
+    assert!(!new.exists());
+    assert_eq!(fs::read(&there).unwrap(), b"kept");
+}

@@ -1,0 +1,164 @@
+//! The harness of the test programs: libtest's options and output, and tests that say while they run that they cannot run
+//! here. libtest itself has no such result: there a test that returns early has passed.
+//!
+//! A file of tests lists them once, in [`tests!`]; the program's main lists the files. What is left out of either is dead
+//! code, which the compiler reports.
+
+use std::any::Any;
+use std::fmt::{Debug, Display};
+use std::panic::{catch_unwind, resume_unwind};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// One test, as [`tests!`] lists it.
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    /// With the path of its module.
+    pub name: &'static str,
+    /// Panics when the test fails.
+    pub run: fn(),
+    /// Whether it is a part of another test, which starts it in a process of its own with `--ignored`.
+    pub is_role: bool,
+}
+
+/// Lists the tests of a file: functions without arguments that return nothing or a `Result`.
+///
+/// Behind `roles:` stand functions that a test starts in a process of its own.
+#[macro_export]
+macro_rules! tests {
+    ($($name:ident),* $(,)? $(; roles: $($role:ident),+ $(,)?)?) => {
+        pub(crate) const TESTS: &[$crate::Test] = &[
+            $($crate::tests!(@test $name, false),)*
+            $($($crate::tests!(@test $role, true),)+)?
+        ];
+    };
+    (@test $name:ident, $is_role:literal) => {
+        $crate::Test {
+            name: concat!(module_path!(), "::", stringify!($name)),
+            run: || $crate::Verdict::check($name()),
+            is_role: $is_role,
+        }
+    };
+}
+
+/// What a test returns.
+pub trait Verdict {
+    /// Panics when it says that the test failed.
+    fn check(self);
+}
+
+impl Verdict for () {
+    fn check(self) {}
+}
+
+impl<E: Debug> Verdict for Result<(), E> {
+    fn check(self) {
+        self.expect("the test returned an error");
+    }
+}
+
+/// Runs the tests as the arguments of the program ask for, on `threads` threads where they do not say how many.
+pub fn run_tests(threads: Option<usize>, files: &[&[Test]]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let from_env = || std::env::var("RUST_TEST_THREADS").ok()?.parse().ok();
+    arguments.test_threads = arguments.test_threads.or_else(from_env).or(threads);
+    let trials = files.iter().copied().flatten().map(trial).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(test: &Test) -> Trial {
+    let Test { name, run, is_role } = *test;
+    // Without the name of the program.
+    let name = name.split_once("::").map_or(name, |(_, name)| name);
+    Trial::ignorable_test(name, move || completion(run)).with_ignored_flag(is_role)
+}
+
+fn completion(run: fn()) -> Result<Completion, Failed> {
+    match catch_unwind(run).map_err(<Box<dyn Any + Send>>::downcast::<Skipped>) {
+        Ok(()) => Ok(Completion::Completed),
+        Err(Ok(skipped)) => Ok(Completion::ignored_with(skipped.0)),
+        Err(Err(panic)) => resume_unwind(panic),
+    }
+}
+
+/// Why a test was not run to its end.
+struct Skipped(String);
+
+/// Ends the test that calls it; the harness reports it as ignored, with the reason.
+///
+/// # Panics
+///
+/// Where `CRYPTO_TRACER_REQUIRE_BPF=1` says that this machine can run every test. In a test of libtest.
+#[track_caller]
+pub fn skip(why: impl Display) -> ! {
+    skip_unless("CRYPTO_TRACER_REQUIRE_BPF", why)
+}
+
+/// Ends the test that calls it, like [`skip`], on every machine: it is about something that this kernel does not have.
+pub fn not_tried(why: impl Display) -> ! {
+    resume_unwind(Box::new(Skipped(why.to_string())))
+}
+
+/// [`skip`], under an environment variable of its own.
+#[track_caller]
+pub(crate) fn skip_unless(required: &str, why: impl Display) -> ! {
+    let is_required = std::env::var_os(required).is_some_and(|value| value == "1");
+    assert!(!is_required, "{required}=1, but {why}");
+    not_tried(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn returns() {}
+    fn skips() {
+        resume_unwind(Box::new(Skipped("it is Monday".to_owned())));
+    }
+    fn fails() {
+        resume_unwind(Box::new("broken"));
+    }
+    fn succeeds() -> Result<(), String> {
+        Ok(())
+    }
+    fn errs() -> Result<(), String> {
+        Err("no such file".to_owned())
+    }
+    crate::tests! { returns, succeeds, errs; roles: skips, fails }
+
+    fn named(name: &str) -> fn() {
+        TESTS.iter().find(|test| test.name.ends_with(name)).unwrap().run
+    }
+
+    #[test]
+    fn a_skipped_test_is_ignored_with_its_reason() {
+        let Ok(Completion::Ignored { reason }) = completion(named("::skips")) else {
+            panic!("it is not ignored");
+        };
+        assert_eq!(reason.as_deref(), Some("it is Monday"));
+    }
+
+    #[test]
+    fn tests_that_return_have_passed() {
+        for name in ["::returns", "::succeeds"] {
+            assert!(matches!(completion(named(name)), Ok(Completion::Completed)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_panic_and_an_error_stay_failures() {
+        for name in ["::fails", "::errs"] {
+            assert!(catch_unwind(|| completion(named(name)).is_ok()).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_modules_and_roles_are_ignored() {
+        let trials: Vec<Trial> = TESTS.iter().map(trial).collect();
+        let told: Vec<_> = trials.iter().map(|it| (it.name(), it.has_ignored_flag())).collect();
+        assert_eq!(told[0], ("harness::tests::returns", false));
+        assert_eq!(told[3], ("harness::tests::skips", true));
+        assert_eq!(told.len(), 5);
+    }
+}
