@@ -1,5 +1,5 @@
 //! Command lines from the field: what is hidden and what stays visible. `tests/fixtures/cases` has them; the same
-//! files are run live by `tests/tests/secrets.rs`.
+//! files are run live by `tests/live/events/secrets.rs`.
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use redact_default::rules::{Homes, configure, redact};
