@@ -15,15 +15,15 @@
     reason = "the macros that read the programs' own statics are used in both kinds of code"
 )]
 
-mod fill;
 mod fixed;
+mod header;
 mod hook;
 mod kernel;
 mod maps;
 mod name;
-mod send;
+mod ringbuf;
+mod task;
 mod walk;
-mod who;
 
 /// An endless loop, so the verifier refuses a program that could panic.
 #[cfg(not(test))]

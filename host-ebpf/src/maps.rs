@@ -62,7 +62,7 @@ pub(crate) use control;
 /// Counts a lost event while the ring may be empty, and wakes up the host so that it reports the loss. A discarded record
 /// wakes up the host, which never sees it. If the ring has no room for the record, the host is already awake.
 #[inline(always)]
-pub(crate) fn lost_quietly(cause: u32) {
+pub(crate) fn count_loss(cause: u32) {
     lost(cause);
     let ring = (&raw const EVENTS).cast_mut().cast::<c_void>();
     unsafe {

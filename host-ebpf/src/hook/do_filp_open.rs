@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use crypto_tracer_common::record::kind;
 
-use crate::{fixed::offset, kernel::read, send, who};
+use crate::{fixed::offset, kernel::read, ringbuf, task};
 
 /// `__FMODE_EXEC`: execve opens its executable.
 const EXEC: u32 = 0x20;
@@ -22,12 +22,12 @@ pub(crate) fn do_filp_open(ctx: FExitContext) -> i32 {
 pub(crate) unsafe fn opened(file: *const u8, op: u64) {
     unsafe {
         let number = file as u64;
-        if number == 0 || number >= FIRST_ERROR || !who::may_be_wanted() {
+        if number == 0 || number >= FIRST_ERROR || !task::may_be_wanted() {
             return;
         }
         let flags: u32 = read(op, offset!(open_flags_flag));
         if flags & EXEC == 0 {
-            send::typed_file(kind::FILE_OPEN, file, flags);
+            ringbuf::typed_file(kind::FILE_OPEN, file, flags);
         }
     }
 }

@@ -7,7 +7,7 @@ use crypto_tracer_common::record::kind;
 use crate::{
     fixed::offset,
     kernel::{load, read},
-    send, who,
+    ringbuf, task,
 };
 
 /// `__FMODE_EXEC`: execve opens its executable.
@@ -33,7 +33,7 @@ pub(crate) fn file_open(ctx: LsmContext) -> i32 {
 unsafe fn try_open(file: *const u8) {
     unsafe {
         let flags: u32 = load(file, offset!(file_flags));
-        if flags & (EXEC | NO_NOTIFY) != 0 || !who::may_be_wanted() {
+        if flags & (EXEC | NO_NOTIFY) != 0 || !task::may_be_wanted() {
             return;
         }
         let mnt: u64 = load(file, offset!(file_path) + offset!(path_mnt));
@@ -45,6 +45,6 @@ unsafe fn try_open(file: *const u8) {
                 return;
             }
         }
-        send::typed_file(kind::FILE_OPEN, file, flags);
+        ringbuf::typed_file(kind::FILE_OPEN, file, flags);
     }
 }

@@ -6,8 +6,8 @@ use crypto_tracer_common::{fixed::ABSENT, loss, record::kind};
 use crate::{
     fixed::offset,
     kernel::{file_of, read},
-    maps::lost_quietly,
-    send, who,
+    maps::count_loss,
+    ringbuf, task,
 };
 
 const OPENAT: u8 = 18;
@@ -29,12 +29,12 @@ unsafe fn try_complete(request: u64) {
         let result: i32 = read(request, offset!(kiocb_res));
         // A file in a slot of the ring (a direct descriptor) has no file descriptor.
         let slot: u32 = read(request, offset!(kiocb_file_slot));
-        if result < 0 || slot != 0 || !who::may_be_wanted() {
+        if result < 0 || slot != 0 || !task::may_be_wanted() {
             return;
         }
         let file = file_of(result as u32);
         if file == 0 {
-            lost_quietly(loss::FILE_GONE);
+            count_loss(loss::FILE_GONE);
             return;
         }
         let flags = if offset!(kiocb_how_flags) == ABSENT {
@@ -42,6 +42,6 @@ unsafe fn try_complete(request: u64) {
         } else {
             read::<u64>(request, offset!(kiocb_how_flags)) as u32
         };
-        send::file(kind::FILE_OPEN, file, flags);
+        ringbuf::file(kind::FILE_OPEN, file, flags);
     }
 }

@@ -11,13 +11,13 @@ use crypto_tracer_common::{
 };
 
 use crate::{
-    fill,
     fixed::offset,
+    header,
     kernel::{Path, at_most, current, load, read},
     maps::lost,
-    send::{discard, reserve, submit},
+    ringbuf::{discard, reserve, submit},
+    task::{self, Task},
     walk,
-    who::{self, Who},
 };
 
 /// The longest path and the longest arguments that a record of [`MEDIUM`] bytes holds together.
@@ -29,7 +29,7 @@ const _: () = assert!(HEADER + (MEDIUM_PATH + MEDIUM_ARGS) as usize <= MEDIUM);
 
 /// The address and size of the arguments in the memory of the new program.
 #[derive(Clone, Copy)]
-struct Arguments {
+struct ArgumentRange {
     at: u64,
     len: u64,
 }
@@ -43,25 +43,25 @@ pub(crate) fn sched_process_exec(_: BtfTracePointContext) -> i32 {
 #[inline(always)]
 unsafe fn try_exec() {
     unsafe {
-        if !who::process_may_be_wanted() {
+        if !task::process_may_be_wanted() {
             return;
         }
-        let Some(who) = who::wanted() else { return };
+        let Some(ids) = task::wanted() else { return };
         let mm: *const u8 = load(current(), offset!(task_mm));
         let at: u64 = load(mm, offset!(mm_arg_start));
         let end: u64 = load(mm, offset!(mm_arg_end));
         let exe: u64 = load(mm, offset!(mm_exe_file));
         let path: Path = read(exe, offset!(file_path));
-        let arguments = Arguments { at, len: end.wrapping_sub(at) };
-        if arguments.len > MEDIUM_ARGS || !try_size::<MEDIUM>(path, arguments, who) {
-            try_size::<LARGE>(path, arguments, who);
+        let arguments = ArgumentRange { at, len: end.wrapping_sub(at) };
+        if arguments.len > MEDIUM_ARGS || !try_size::<MEDIUM>(path, arguments, ids) {
+            try_size::<LARGE>(path, arguments, ids);
         }
     }
 }
 
 /// Returns false if the record is too small and a larger one could hold the data.
 #[inline(always)]
-unsafe fn try_size<const SIZE: usize>(path: Path, arguments: Arguments, who: Who) -> bool {
+unsafe fn try_size<const SIZE: usize>(path: Path, arguments: ArgumentRange, ids: Task) -> bool {
     unsafe {
         let record = reserve::<SIZE>();
         if record.is_null() {
@@ -89,8 +89,8 @@ unsafe fn try_size<const SIZE: usize>(path: Path, arguments: Arguments, who: Who
             args_len = 0;
         }
         let header = record.cast::<Header>();
-        fill::process(header, kind::PROCESS_EXEC, current(), who);
-        (*header).flags = flags | fill::file(header, path);
+        header::process(header, kind::PROCESS_EXEC, current(), ids);
+        (*header).flags = flags | header::file(header, path);
         (*header).path_len = path_len as u16;
         (*header).args_len = args_len as u16;
         submit(record);

@@ -8,12 +8,12 @@ use crypto_tracer_common::{
 };
 
 use crate::{
-    fill,
     fixed::{offset, setting},
+    header,
     kernel::{current, load},
     maps::{EXITED, lost},
-    send::{reserve, submit},
-    who,
+    ringbuf::{reserve, submit},
+    task,
 };
 
 /// `SIGNAL_GROUP_EXIT`
@@ -56,11 +56,11 @@ unsafe fn is_last() -> bool {
 #[inline(always)]
 unsafe fn try_exit() {
     unsafe {
-        if !who::process_may_be_wanted() {
+        if !task::process_may_be_wanted() {
             return;
         }
-        let Some(who) = who::wanted() else { return };
-        who::forget(current(), who);
+        let Some(ids) = task::wanted() else { return };
+        task::forget(current(), ids);
         if setting!(kinds) & kinds::EXIT == 0 {
             return;
         }
@@ -70,7 +70,7 @@ unsafe fn try_exit() {
             return;
         }
         let header = record.cast::<Header>();
-        fill::process(header, kind::PROCESS_EXIT, current(), who);
+        header::process(header, kind::PROCESS_EXIT, current(), ids);
         (*header).detail = status();
         submit(record);
     }

@@ -8,11 +8,11 @@ use crypto_tracer_common::{
 };
 
 use crate::{
-    fill,
     fixed::setting,
+    header,
     maps::lost,
-    send::{reserve, submit},
-    who,
+    ringbuf::{reserve, submit},
+    task,
 };
 
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -25,15 +25,15 @@ pub(crate) fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
 unsafe fn try_fork(child: *const u8) {
     unsafe {
         let alone = setting!(pid) != 0 && setting!(follow) == 0;
-        if alone || !who::process_may_be_wanted() || who::wanted().is_none() {
+        if alone || !task::process_may_be_wanted() || task::wanted().is_none() {
             return;
         }
-        let who = who::numbers(child);
+        let ids = task::numbers(child);
         // A thread is not a process.
-        if who.tgid == 0 || who.tgid != who.tid {
+        if ids.tgid == 0 || ids.tgid != ids.tid {
             return;
         }
-        who::follow(child, who);
+        task::follow(child, ids);
         if setting!(kinds) & kinds::FORK == 0 {
             return;
         }
@@ -42,7 +42,7 @@ unsafe fn try_fork(child: *const u8) {
             lost(loss::RING_FULL_FORK);
             return;
         }
-        fill::process(record.cast::<Header>(), kind::PROCESS_FORK, child, who);
+        header::process(record.cast::<Header>(), kind::PROCESS_FORK, child, ids);
         submit(record);
     }
 }

@@ -6,8 +6,8 @@ use crypto_tracer_common::{fixed::kinds, loss, record::kind};
 use crate::{
     fixed::{offset, setting},
     kernel::{current, file_of, load, read_user},
-    maps::lost_quietly,
-    send, who,
+    maps::count_loss,
+    ringbuf, task,
 };
 
 /// `TS_COMPAT`: this is a 32-bit system call.
@@ -21,7 +21,7 @@ const MAP_ANONYMOUS: u64 = 0x20;
 const MAX_ERRNO: i64 = 4095;
 
 /// The arguments of a relevant system call.
-enum Call {
+enum OpenCall {
     Open { flags: u64 },
     Map { prot: u64, flags: u64, fd: u64 },
 }
@@ -39,16 +39,16 @@ unsafe fn try_sys_exit(regs: *const u8, result: i64) {
         let compat = load::<u32>(current(), offset!(task_thread_info_status)) & COMPAT != 0;
         let call = if compat { call_32(regs, number) } else { call_64(regs, number & !X32) };
         match call {
-            Some(Call::Open { flags }) if setting!(kinds) & kinds::OPEN != 0 => {
-                if result >= 0 && who::may_be_wanted() {
+            Some(OpenCall::Open { flags }) if setting!(kinds) & kinds::OPEN != 0 => {
+                if result >= 0 && task::may_be_wanted() {
                     opened(result as u32, flags as u32);
                 }
             }
-            Some(Call::Map { prot, flags, fd }) if setting!(kinds) & kinds::LOAD != 0 => {
+            Some(OpenCall::Map { prot, flags, fd }) if setting!(kinds) & kinds::LOAD != 0 => {
                 let failed = (-MAX_ERRNO..0).contains(&result);
                 let of_file = flags & MAP_ANONYMOUS == 0;
-                if prot & PROT_EXEC != 0 && of_file && !failed && who::may_be_wanted() {
-                    send::file(kind::LIB_LOAD, file_of(fd as u32), 0);
+                if prot & PROT_EXEC != 0 && of_file && !failed && task::may_be_wanted() {
+                    ringbuf::file(kind::LIB_LOAD, file_of(fd as u32), 0);
                 }
             }
             _ => {}
@@ -62,24 +62,24 @@ unsafe fn opened(fd: u32, flags: u32) {
         let file = file_of(fd);
         if file == 0 {
             // Another thread closed the descriptor before the system call returned.
-            lost_quietly(loss::FILE_GONE);
+            count_loss(loss::FILE_GONE);
         } else {
-            send::file(kind::FILE_OPEN, file, flags);
+            ringbuf::file(kind::FILE_OPEN, file, flags);
         }
     }
 }
 
 /// System calls of x86-64, with arguments in di, si, dx, r10, r8.
 #[inline(always)]
-unsafe fn call_64(regs: *const u8, number: u32) -> Option<Call> {
+unsafe fn call_64(regs: *const u8, number: u32) -> Option<OpenCall> {
     unsafe {
         Some(match number {
-            2 => Call::Open { flags: load(regs, offset!(regs_si)) },
-            85 => Call::Open { flags: CREAT_FLAGS },
-            257 | 304 => Call::Open { flags: load(regs, offset!(regs_dx)) },
+            2 => OpenCall::Open { flags: load(regs, offset!(regs_si)) },
+            85 => OpenCall::Open { flags: CREAT_FLAGS },
+            257 | 304 => OpenCall::Open { flags: load(regs, offset!(regs_dx)) },
             // struct open_how begins with its flags.
-            437 => Call::Open { flags: read_user(load(regs, offset!(regs_dx))) },
-            9 => Call::Map {
+            437 => OpenCall::Open { flags: read_user(load(regs, offset!(regs_dx))) },
+            9 => OpenCall::Map {
                 prot: load(regs, offset!(regs_dx)),
                 flags: load(regs, offset!(regs_r10)),
                 fd: load(regs, offset!(regs_r8)),
@@ -91,16 +91,16 @@ unsafe fn call_64(regs: *const u8, number: u32) -> Option<Call> {
 
 /// System calls of i386, with arguments in bx, cx, dx, si, di.
 #[inline(always)]
-unsafe fn call_32(regs: *const u8, number: u32) -> Option<Call> {
+unsafe fn call_32(regs: *const u8, number: u32) -> Option<OpenCall> {
     unsafe {
         Some(match number {
-            5 => Call::Open { flags: load(regs, offset!(regs_cx)) },
-            8 => Call::Open { flags: CREAT_FLAGS },
-            295 | 342 => Call::Open { flags: load(regs, offset!(regs_dx)) },
-            437 => {
-                Call::Open { flags: read_user(load::<u64>(regs, offset!(regs_dx)) & 0xffff_ffff) }
-            }
-            192 => Call::Map {
+            5 => OpenCall::Open { flags: load(regs, offset!(regs_cx)) },
+            8 => OpenCall::Open { flags: CREAT_FLAGS },
+            295 | 342 => OpenCall::Open { flags: load(regs, offset!(regs_dx)) },
+            437 => OpenCall::Open {
+                flags: read_user(load::<u64>(regs, offset!(regs_dx)) & 0xffff_ffff),
+            },
+            192 => OpenCall::Map {
                 prot: load(regs, offset!(regs_dx)),
                 flags: load(regs, offset!(regs_si)),
                 fd: load(regs, offset!(regs_di)),
@@ -110,7 +110,7 @@ unsafe fn call_32(regs: *const u8, number: u32) -> Option<Call> {
                 let at = load::<u64>(regs, offset!(regs_bx)) & 0xffff_ffff;
                 let [_, prot_low, _] = read_user::<[u64; 3]>(at);
                 let fd = read_user::<u32>(at + 16);
-                Call::Map { prot: prot_low & 0xffff_ffff, flags: prot_low >> 32, fd: fd as u64 }
+                OpenCall::Map { prot: prot_low & 0xffff_ffff, flags: prot_low >> 32, fd: fd as u64 }
             }
             _ => return None,
         })

@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use crypto_tracer_common::record::kind;
 
-use crate::{send, who};
+use crate::{ringbuf, task};
 
 const PROT_EXEC: u64 = 4;
 /// Addresses from this value on are error numbers.
@@ -20,9 +20,9 @@ pub(crate) fn vm_mmap_pgoff(ctx: FExitContext) -> i32 {
 #[inline(always)]
 unsafe fn try_map(file: *const u8, prot: u64, result: u64) {
     unsafe {
-        if prot & PROT_EXEC != 0 && !file.is_null() && result < FIRST_ERROR && who::may_be_wanted()
+        if prot & PROT_EXEC != 0 && !file.is_null() && result < FIRST_ERROR && task::may_be_wanted()
         {
-            send::typed_file(kind::LIB_LOAD, file, 0);
+            ringbuf::typed_file(kind::LIB_LOAD, file, 0);
         }
     }
 }

@@ -10,13 +10,13 @@ use crypto_tracer_common::{
 };
 
 use crate::{
-    fill,
     fixed::offset,
+    header,
     kernel::{Dentry, Path, current, load, read},
     maps::{EVENTS, lost},
     name::Name,
+    task::{self, Task},
     walk,
-    who::{self, Who},
 };
 
 /// `O_PATH`: no access to the content.
@@ -97,21 +97,21 @@ unsafe extern "C" fn named_file(kind: u64, file: u64, mnt: u64, dentry: u64, det
                 how = flag::CREATED;
             }
         }
-        if let Some(who) = who::wanted() {
+        if let Some(ids) = task::wanted() {
             let detail = if kind == kind::FILE_OPEN { detail } else { 0 };
-            sized(kind, path, detail, how, who);
+            sized(kind, path, detail, how, ids);
         }
     }
 }
 
 /// Sends the smallest record that the path fits in; `how`: a bit of [`flag`].
 #[inline(always)]
-unsafe fn sized(kind: u16, path: Path, detail: u32, how: u16, who: Who) {
+unsafe fn sized(kind: u16, path: Path, detail: u32, how: u16, ids: Task) {
     unsafe {
-        if !(try_size::<SMALL>(kind, path, detail, how, who)
-            || try_size::<MEDIUM>(kind, path, detail, how, who))
+        if !(try_size::<SMALL>(kind, path, detail, how, ids)
+            || try_size::<MEDIUM>(kind, path, detail, how, ids))
         {
-            try_size::<LARGE>(kind, path, detail, how, who);
+            try_size::<LARGE>(kind, path, detail, how, ids);
         }
     }
 }
@@ -123,7 +123,7 @@ unsafe fn try_size<const SIZE: usize>(
     path: Path,
     detail: u32,
     how: u16,
-    who: Who,
+    ids: Task,
 ) -> bool {
     unsafe {
         let record = reserve::<SIZE>();
@@ -137,8 +137,8 @@ unsafe fn try_size<const SIZE: usize>(
             return false;
         }
         let header = record.cast::<Header>();
-        fill::process(header, kind, current(), who);
-        (*header).flags = flags | how | fill::file(header, path);
+        header::process(header, kind, current(), ids);
+        (*header).flags = flags | how | header::file(header, path);
         (*header).path_len = len as u16;
         (*header).detail = detail;
         submit(record);

@@ -11,7 +11,7 @@ use crypto_tracer_common::{
 use crate::{
     fixed::{offset, setting},
     kernel::{Dentry, Path, current, load, read},
-    who::Who,
+    task::Task,
 };
 
 /// Bit 31 of `i_ctime_nsec`: newer kernels keep a note there.
@@ -19,7 +19,7 @@ const NSEC_MASK: u32 = 0x7fff_ffff;
 
 /// Sets the process (`task` is one of its threads) and the time; clears the fields for file, path and arguments.
 #[inline(always)]
-pub(crate) unsafe fn process(header: *mut Header, kind: u16, task: *const u8, who: Who) {
+pub(crate) unsafe fn process(header: *mut Header, kind: u16, task: *const u8, ids: Task) {
     unsafe {
         let leader: *const u8 = load(task, offset!(task_group_leader));
         let proxy: *const u8 = load(task, offset!(task_nsproxy));
@@ -28,9 +28,9 @@ pub(crate) unsafe fn process(header: *mut Header, kind: u16, task: *const u8, wh
         (*header).start_ns = load(leader, offset!(task_start_boottime));
         (*header).exec_id = load(task, offset!(task_self_exec_id));
         (*header).cgroup_id = cgroup();
-        (*header).tgid = who.tgid;
-        (*header).tid = who.tid;
-        (*header).ppid = who.ppid;
+        (*header).tgid = ids.tgid;
+        (*header).tid = ids.tid;
+        (*header).ppid = ids.ppid;
         (*header).uid = helper::bpf_get_current_uid_gid() as u32;
         (*header).mount_ns = load(mounts, offset!(mnt_namespace_inum));
         (*header).kind = kind;

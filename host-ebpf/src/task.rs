@@ -9,7 +9,7 @@ use crypto_tracer_common::{
 use crate::{
     fixed::{offset, setting},
     kernel::{current, load, read},
-    maps::{FAMILY, control, lost_quietly},
+    maps::{FAMILY, control, count_loss},
 };
 
 /// `PF_KTHREAD`
@@ -19,7 +19,7 @@ const PID_NS_LEVELS: u32 = 32;
 
 /// Numbers of the tracer's pid namespace.
 #[derive(Clone, Copy)]
-pub(crate) struct Who {
+pub(crate) struct Task {
     pub(crate) tgid: u32,
     pub(crate) tid: u32,
     pub(crate) ppid: u32,
@@ -98,35 +98,35 @@ unsafe fn has_name() -> bool {
 
 /// The running process, when it is one that is wanted.
 #[inline(always)]
-pub(crate) unsafe fn wanted() -> Option<Who> {
+pub(crate) unsafe fn wanted() -> Option<Task> {
     unsafe {
         let task = current();
         if load::<u32>(task, offset!(task_flags)) & KERNEL_THREAD != 0 {
             return None;
         }
-        let who = numbers(task);
-        if who.tgid == 0 {
+        let ids = numbers(task);
+        if ids.tgid == 0 {
             return None;
         }
         let check = control!(check);
         if check != 0 {
-            return if who.tgid == check { Some(who) } else { None };
+            return if ids.tgid == check { Some(ids) } else { None };
         }
         let pid = setting!(pid);
-        if is_own(who.tgid) || (pid != 0 && pid != who.tgid && !is_followed(task, who)) {
+        if is_own(ids.tgid) || (pid != 0 && pid != ids.tgid && !is_followed(task, ids)) {
             return None;
         }
-        Some(who)
+        Some(ids)
     }
 }
 
 /// The numbers of a thread, its process and its process's parent.
 #[inline(always)]
-pub(crate) unsafe fn numbers(task: *const u8) -> Who {
+pub(crate) unsafe fn numbers(task: *const u8) -> Task {
     unsafe {
         let parent: *const u8 = load(task, offset!(task_real_parent));
         if setting!(pid_ns) == 0 {
-            return Who {
+            return Task {
                 tgid: load(task, offset!(task_tgid)),
                 tid: load(task, offset!(task_pid)),
                 ppid: load(parent, offset!(task_tgid)),
@@ -134,7 +134,7 @@ pub(crate) unsafe fn numbers(task: *const u8) -> Who {
         }
         let leader: *const u8 = load(task, offset!(task_group_leader));
         let parent: *const u8 = load(parent, offset!(task_group_leader));
-        Who {
+        Task {
             tgid: number(load(leader, offset!(task_thread_pid))),
             tid: number(load(task, offset!(task_thread_pid))),
             ppid: number(load(parent, offset!(task_thread_pid))),
@@ -144,32 +144,32 @@ pub(crate) unsafe fn numbers(task: *const u8) -> Who {
 
 /// The key of a thread's process among the followed ones.
 #[inline(always)]
-unsafe fn key(task: *const u8, who: Who) -> [u64; 2] {
+unsafe fn key(task: *const u8, ids: Task) -> [u64; 2] {
     unsafe {
         let leader: *const u8 = load(task, offset!(task_group_leader));
-        family_key(who.tgid, load(leader, offset!(task_start_boottime)))
+        family_key(ids.tgid, load(leader, offset!(task_start_boottime)))
     }
 }
 
 #[inline(always)]
-unsafe fn is_followed(task: *const u8, who: Who) -> bool {
-    setting!(follow) != 0 && FAMILY.get_ptr(unsafe { key(task, who) }).is_some()
+unsafe fn is_followed(task: *const u8, ids: Task) -> bool {
+    setting!(follow) != 0 && FAMILY.get_ptr(unsafe { key(task, ids) }).is_some()
 }
 
 /// Adds the process to the followed ones.
 #[inline(always)]
-pub(crate) unsafe fn follow(task: *const u8, who: Who) {
-    let key = unsafe { key(task, who) };
+pub(crate) unsafe fn follow(task: *const u8, ids: Task) {
+    let key = unsafe { key(task, ids) };
     if setting!(follow) != 0 && FAMILY.insert(key, 0, 0).is_err() {
-        lost_quietly(loss::FAMILY_FULL);
+        count_loss(loss::FAMILY_FULL);
     }
 }
 
 /// Removes the process from the followed ones.
 #[inline(always)]
-pub(crate) unsafe fn forget(task: *const u8, who: Who) {
+pub(crate) unsafe fn forget(task: *const u8, ids: Task) {
     if setting!(follow) != 0 {
-        let _ = FAMILY.remove(unsafe { key(task, who) });
+        let _ = FAMILY.remove(unsafe { key(task, ids) });
     }
 }
 
