@@ -36,23 +36,23 @@ macro_rules! tests {
     (@test $name:ident, $is_role:literal) => {
         $crate::Test {
             name: concat!(module_path!(), "::", stringify!($name)),
-            run: || $crate::Verdict::check($name()),
+            run: || $crate::TestOutcome::check($name()),
             is_role: $is_role,
         }
     };
 }
 
 /// What a test returns.
-pub trait Verdict {
+pub trait TestOutcome {
     /// Panics when it says that the test failed.
     fn check(self);
 }
 
-impl Verdict for () {
+impl TestOutcome for () {
     fn check(self) {}
 }
 
-impl<E: Debug> Verdict for Result<(), E> {
+impl<E: Debug> TestOutcome for Result<(), E> {
     fn check(self) {
         self.expect("the test returned an error");
     }

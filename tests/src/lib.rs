@@ -22,7 +22,7 @@ pub use event::{Event, KEYS_EXEC, KEYS_EXIT, KEYS_LOAD, KEYS_OPEN};
 pub use gate::{
     fuse_device, is_installed, is_root, needs_program, needs_root, needs_wasi, why_not_bpf,
 };
-pub use harness::{Test, Verdict, not_tried, run_tests, skip};
+pub use harness::{Test, TestOutcome, not_tried, run_tests, skip};
 pub use material::{HomeDir, Material, temp_dir, trusted_dir};
 pub use program::{output, program, replay, workspace};
 pub use pty::{OnTerminal, Pty};

@@ -15,14 +15,14 @@ const MOST_CHECKED: usize = 4000;
 
 /// The schema of one kind of event.
 #[derive(Debug)]
-struct Kind {
+struct SchemaKind {
     validator: Validator,
     /// The names of all fields, in the order in which they are printed.
     order: Vec<String>,
 }
 
-fn kinds() -> &'static BTreeMap<String, Kind> {
-    static KINDS: OnceLock<BTreeMap<String, Kind>> = OnceLock::new();
+fn kinds() -> &'static BTreeMap<String, SchemaKind> {
+    static KINDS: OnceLock<BTreeMap<String, SchemaKind>> = OnceLock::new();
     KINDS.get_or_init(|| {
         let schemas = read("event");
         let kinds =
@@ -31,7 +31,7 @@ fn kinds() -> &'static BTreeMap<String, Kind> {
     })
 }
 
-fn kind(schema: &Value, all: &Value) -> (String, Kind) {
+fn kind(schema: &Value, all: &Value) -> (String, SchemaKind) {
     let properties = schema.get("properties").and_then(Value::as_object);
     let properties = properties.expect("an event has fields");
     let name = properties.get("event_type").and_then(|field| field.get("const"));
@@ -42,7 +42,7 @@ fn kind(schema: &Value, all: &Value) -> (String, Kind) {
     if let (Some(whole), Some(definitions)) = (whole.as_object_mut(), all.get("$defs")) {
         whole.insert("$defs".to_owned(), definitions.clone());
     }
-    (name, Kind { validator: validator(&whole), order })
+    (name, SchemaKind { validator: validator(&whole), order })
 }
 
 fn read(name: &str) -> Value {
@@ -76,7 +76,7 @@ pub fn check_event(event: &Event) {
     }
 }
 
-fn check_value(event: &Value) -> &'static Kind {
+fn check_value(event: &Value) -> &'static SchemaKind {
     let name = event.get("event_type").and_then(Value::as_str).unwrap_or_default();
     let Some(kind) = kinds().get(name) else {
         panic!("docs/schema/event.json has no such event: {event}");

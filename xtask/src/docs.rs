@@ -10,7 +10,7 @@ use clap_mangen::Man;
 
 /// Options of `docs`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct DocsOptions {
     /// Change nothing: fail if a file does not match the program
     #[arg(long)]
     check: bool,
@@ -20,7 +20,7 @@ const SCHEMA: &str = "docs/schema";
 const MAN: &str = "docs/man";
 
 /// Runs the command.
-pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+pub(crate) fn run(root: &Path, options: &DocsOptions) -> Result<()> {
     let mut expected = schemas()?;
     expected.extend(pages()?);
     let mut wrong = Vec::new();

@@ -22,42 +22,42 @@ use clap::{Parser, Subcommand};
 /// Builds, checks and measurements that plain cargo cannot do.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
-struct Cli {
+struct Xtask {
     #[command(subcommand)]
-    command: Command,
+    command: Job,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Job {
     /// Rebuild artifacts/ from source, or verify that it matches the sources.
-    Artifacts(artifacts::Options),
+    Artifacts(artifacts::ArtifactsOptions),
     /// Run clippy on the crates that build for their own targets only: the BPF programs and the plugins.
     Lint,
     /// Write the JSON Schemas and the man pages, or verify that they match the program.
-    Docs(docs::Options),
+    Docs(docs::DocsOptions),
     /// Measure the overhead and the throughput of the tracer. Needs root.
-    Bench(bench::Options),
+    Bench(bench::BenchOptions),
     /// Run the capture tests on other kernels, under QEMU.
-    Vm(vm::Options),
+    Vm(vm::VmOptions),
     /// Build the plugin template and the example plugins with the tools of plugin authors, and test them.
-    Plugins(plugins::Options),
+    Plugins(plugins::PluginsOptions),
     /// Generate the reference of the plugin contract from its WIT, or verify that it is up to date.
-    Reference(reference::Options),
+    Reference(reference::ReferenceOptions),
     /// Repeat a system call, for the benchmark.
     #[command(hide = true)]
-    Opener(opener::Options),
+    Opener(opener::OpenerOptions),
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Artifacts(options) => artifacts::run(&workspace(), &options),
-        Command::Lint => artifacts::lint::run(&workspace()),
-        Command::Docs(options) => docs::run(&workspace(), &options),
-        Command::Bench(options) => bench::run(&workspace(), &options),
-        Command::Vm(options) => vm::run(&workspace(), &options),
-        Command::Plugins(options) => plugins::run_all(&workspace(), &options),
-        Command::Reference(options) => reference::run(&workspace(), &options),
-        Command::Opener(options) => opener::run(&options),
+    let done = match Xtask::parse().command {
+        Job::Artifacts(options) => artifacts::run(&workspace(), &options),
+        Job::Lint => artifacts::lint::run(&workspace()),
+        Job::Docs(options) => docs::run(&workspace(), &options),
+        Job::Bench(options) => bench::run(&workspace(), &options),
+        Job::Vm(options) => vm::run(&workspace(), &options),
+        Job::Plugins(options) => plugins::run_all(&workspace(), &options),
+        Job::Reference(options) => reference::run(&workspace(), &options),
+        Job::Opener(options) => opener::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// Options of `opener`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct OpenerOptions {
     /// The call to repeat
     #[arg(value_enum)]
     call: Call,
@@ -65,7 +65,7 @@ pub(crate) struct Times {
 }
 
 /// Runs the repetitions and prints the times as JSON.
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &OpenerOptions) -> Result<()> {
     if let Some(cpu) = options.cpu {
         let mut set = CpuSet::new();
         set.set(cpu);
@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn once(options: &Options, at: u64) -> Result<()> {
+fn once(options: &OpenerOptions, at: u64) -> Result<()> {
     match options.call {
         Call::Getppid => {
             std::hint::black_box(rustix::process::getppid());
@@ -117,7 +117,7 @@ fn once(options: &Options, at: u64) -> Result<()> {
     Ok(())
 }
 
-fn path(options: &Options, at: u64) -> Result<&Path> {
+fn path(options: &OpenerOptions, at: u64) -> Result<&Path> {
     let count = u64::try_from(options.paths.len())?;
     let turn = usize::try_from(at.checked_rem(count).unwrap_or_default())?;
     options.paths.get(turn).map(PathBuf::as_path).context("this call needs a path")

@@ -9,13 +9,13 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use crypto_tracer_tests::program;
 
-use crate::artifacts::build::{self, Place};
+use crate::artifacts::build::{self, BuildDirs};
 use crate::artifacts::toolchain::{Toolchain, WASM, install_debian_wasm};
 use crate::run::{capture, cargo, find_program, run};
 
 /// Options of `plugins`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct PluginsOptions {
     /// Also build with `cargo component`, and install it if it is missing
     #[arg(long)]
     component: bool,
@@ -33,7 +33,7 @@ const COMPONENT_TARGET: &str = "wasm32-wasip1";
 const CARGO_COMPONENT: &str = "0.21.1";
 
 /// Runs the command.
-pub(crate) fn run_all(root: &Path, options: &Options) -> Result<()> {
+pub(crate) fn run_all(root: &Path, options: &PluginsOptions) -> Result<()> {
     let work = root.join("target/xtask/plugins");
     if work.exists() {
         fs::remove_dir_all(&work).with_context(|| format!("cannot empty {}", work.display()))?;
@@ -205,7 +205,7 @@ fn encode(tools: &Toolchain, target: &Path, work: &Path, workspace: &Workspace) 
         let metadata = ["metadata", "--format-version", "1"];
         capture(Command::new(cargo()).args(metadata).current_dir(&workspace.root))?;
     }
-    let place = Place { sources: &workspace.root, target };
+    let place = BuildDirs { sources: &workspace.root, target };
     let packages: Vec<&str> = workspace.crates.iter().map(|it| it.name.as_str()).collect();
     // All workspaces use the same flags, so that the standard library is compiled once.
     let built = build::compile_as_is(&place, tools, "release", &packages, &[], &[])?;

@@ -12,7 +12,7 @@ use wit_parser::{
 
 /// Options of `reference`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct ReferenceOptions {
     /// Change nothing: fail if the page does not match the contract
     #[arg(long)]
     check: bool,
@@ -22,7 +22,7 @@ const CONTRACT: &str = "wit/plugin.wit";
 const PAGE: &str = "docs/plugin-contract.md";
 
 /// Writes the page, or compares it with the contract.
-pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+pub(crate) fn run(root: &Path, options: &ReferenceOptions) -> Result<()> {
     let wit = fs::read_to_string(root.join(CONTRACT)).context(CONTRACT)?;
     let made = reference(&wit).context(CONTRACT)?;
     let page = root.join(PAGE);
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_page_is_up_to_date() {
-        run(&crate::workspace(), &Options { check: true }).unwrap();
+        run(&crate::workspace(), &ReferenceOptions { check: true }).unwrap();
     }
 
     #[test]

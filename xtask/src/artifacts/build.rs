@@ -14,7 +14,7 @@ use crate::run::{cargo_home, run};
 
 /// The folders of a build.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct BuildDirs<'a> {
     /// The workspace with the sources.
     pub(crate) sources: &'a Path,
     /// Cargo's target folder.
@@ -23,7 +23,7 @@ pub(crate) struct Place<'a> {
 
 /// Builds workspace members; returns the folder with the results.
 pub(crate) fn compile(
-    place: &Place<'_>,
+    place: &BuildDirs<'_>,
     tools: &Toolchain,
     profile: &str,
     packages: &[&str],
@@ -40,7 +40,7 @@ pub(crate) fn compile(
 
 /// Like [`compile`], but without remapping: the results may contain paths of this machine, so they are not committed.
 pub(crate) fn compile_as_is(
-    place: &Place<'_>,
+    place: &BuildDirs<'_>,
     tools: &Toolchain,
     profile: &str,
     packages: &[&str],
@@ -55,12 +55,17 @@ pub(crate) fn compile_as_is(
 }
 
 /// Runs clippy on workspace members; a warning is an error.
-pub(crate) fn clippy(place: &Place<'_>, tools: &Toolchain, packages: &[&str]) -> Result<()> {
+pub(crate) fn clippy(place: &BuildDirs<'_>, tools: &Toolchain, packages: &[&str]) -> Result<()> {
     run(cargo(place, tools, "clippy", packages)?.args(["--", "-D", "warnings"]))
 }
 
 /// A cargo command for workspace members.
-fn cargo(place: &Place<'_>, tools: &Toolchain, verb: &str, packages: &[&str]) -> Result<Command> {
+fn cargo(
+    place: &BuildDirs<'_>,
+    tools: &Toolchain,
+    verb: &str,
+    packages: &[&str],
+) -> Result<Command> {
     let mut command = clean(tools)?;
     command.current_dir(place.sources);
     if let Some(linker) = tools.linker.as_ref().filter(|_| tools.target == WASM) {

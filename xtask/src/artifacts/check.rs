@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::build::Place;
+use super::build::BuildDirs;
 use super::guests::{FROZEN, GUESTS, frozen};
 use super::manifest::{Artifact, Manifest, differences};
 use super::toolchain::{BPF, Toolchain, Versions, WASM, commands};
-use super::{Options, STEPS, build_all, compare, describe, precompile, source_hashes};
+use super::{ArtifactsOptions, STEPS, build_all, compare, describe, precompile, source_hashes};
 
 /// Runs `--check`.
-pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
+pub(super) fn run(root: &Path, options: &ArtifactsOptions) -> Result<()> {
     let manifest = Manifest::read(root)?;
     let mut wrong = sources(root, &manifest)?;
     wrong.extend(files(root, &manifest)?);
@@ -36,7 +36,7 @@ pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     let Some((bpf, wasm)) = tools(&manifest, options.rebuild)? else { return Ok(()) };
     let copy = Copy::of(root)?;
-    let place = Place { sources: &copy.0, target: &copy.0.join("target") };
+    let place = BuildDirs { sources: &copy.0, target: &copy.0.join("target") };
     let stage = root.join("target/xtask/rebuilt");
     build_all(&place, &bpf, &wasm, &stage)?;
     describe(root, &stage, &bpf.versions, &wasm.versions)?.write(&stage)?;

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::build::{Place, compile, component};
+use super::build::{BuildDirs, compile, component};
 use super::manifest::Manifest;
 use super::toolchain::Toolchain;
 use super::write;
 
 /// A plugin that is committed as a component.
-pub(super) struct Guest {
+pub(super) struct PluginCrate {
     pub(super) package: &'static str,
     pub(super) folder: &'static str,
     pub(super) component: &'static str,
@@ -19,20 +19,20 @@ pub(super) struct Guest {
     pub(super) precompiled: Option<&'static str>,
 }
 
-pub(super) const GUESTS: [Guest; 3] = [
-    Guest {
+pub(super) const GUESTS: [PluginCrate; 3] = [
+    PluginCrate {
         package: "classify-default",
         folder: "plugins/classify-default",
         component: "artifacts/classify-default.wasm",
         precompiled: Some("artifacts/classify-default.cwasm"),
     },
-    Guest {
+    PluginCrate {
         package: "redact-default",
         folder: "plugins/redact-default",
         component: "artifacts/redact-default.wasm",
         precompiled: Some("artifacts/redact-default.cwasm"),
     },
-    Guest {
+    PluginCrate {
         package: "site-classifier",
         folder: "tests/fixtures/site-classifier",
         component: "tests/fixtures/plugins/site-classifier.wasm",
@@ -75,7 +75,7 @@ pub(super) fn packages() -> Vec<&'static str> {
 }
 
 /// Builds frozen plugins that do not exist yet.
-pub(super) fn build_missing(place: &Place<'_>, tools: &Toolchain) -> Result<()> {
+pub(super) fn build_missing(place: &BuildDirs<'_>, tools: &Toolchain) -> Result<()> {
     for once in &ONCE {
         let path = place.sources.join(once.component);
         if path.exists() {

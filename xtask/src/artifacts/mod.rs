@@ -16,7 +16,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use build::Place;
+use build::BuildDirs;
 use guests::{FROZEN, GUESTS};
 use manifest::{Artifact, Build, Manifest};
 use sources::Inputs;
@@ -24,7 +24,7 @@ use toolchain::{BPF, Toolchain, Versions, WASM};
 
 /// Options of `artifacts`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct ArtifactsOptions {
     /// Change nothing: fail if the artifacts do not match the sources. Rebuilds them if the tools are installed
     #[arg(long)]
     check: bool,
@@ -43,13 +43,13 @@ const BPF_OBJECT: &str = "artifacts/crypto-tracer.bpf.o";
 const STEPS: [&str; 3] = ["bpf", "plugins", "precompiled"];
 
 /// Runs the command.
-pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+pub(crate) fn run(root: &Path, options: &ArtifactsOptions) -> Result<()> {
     if options.check {
         return check::run(root, options);
     }
     let recorded = Manifest::read(root).unwrap_or_default();
     let stage = root.join("target/xtask/stage");
-    let place = Place { sources: root, target: &root.join("target/xtask/build") };
+    let place = BuildDirs { sources: root, target: &root.join("target/xtask/build") };
     let bpf = Toolchain::find_or_install(BPF, recorded.tools("bpf"))?;
     let wasm = Toolchain::find_or_install(WASM, recorded.tools("plugins"))?;
     build_all(&place, &bpf, &wasm, &stage)?;
@@ -66,7 +66,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 }
 
 /// Builds every artifact into the folder `stage`, under its path in the workspace.
-fn build_all(place: &Place<'_>, bpf: &Toolchain, wasm: &Toolchain, stage: &Path) -> Result<()> {
+fn build_all(place: &BuildDirs<'_>, bpf: &Toolchain, wasm: &Toolchain, stage: &Path) -> Result<()> {
     let flags = ["-C", "link-arg=--btf"];
     let built = build::compile(place, bpf, "bpf", &["crypto-tracer-ebpf"], &[], &flags)?;
     build::strip(bpf, &built.join("crypto-tracer-ebpf"), &stage.join(BPF_OBJECT))?;

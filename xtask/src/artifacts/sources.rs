@@ -83,11 +83,11 @@ struct Closure {
 impl Locked {
     fn read(root: &Path) -> Result<Locked> {
         #[derive(serde::Deserialize)]
-        struct File {
+        struct SourceFile {
             package: Vec<Package>,
         }
         let text = fs::read_to_string(root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
-        let file: File = toml::from_str(&text).context("Cargo.lock")?;
+        let file: SourceFile = toml::from_str(&text).context("Cargo.lock")?;
         Ok(Locked(file.package))
     }
 

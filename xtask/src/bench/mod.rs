@@ -19,7 +19,7 @@ use run::Bench;
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct BenchOptions {
     /// Measure this program instead of building the release profile
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -82,7 +82,7 @@ impl Row {
 }
 
 /// Runs the command.
-pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+pub(crate) fn run(root: &Path, options: &BenchOptions) -> Result<()> {
     let program = match &options.program {
         Some(program) => program.clone(),
         None => build(root)?,

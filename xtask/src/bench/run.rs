@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use crypto_tracer_tests::Tracer;
 
-use super::Options;
+use super::BenchOptions;
 use crate::opener::Times;
 
 /// State that all cases share.
@@ -24,7 +24,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(root: &Path, program: PathBuf, options: &Options) -> Result<Bench> {
+    pub(super) fn new(root: &Path, program: PathBuf, options: &BenchOptions) -> Result<Bench> {
         let program = fs::canonicalize(&program)
             .with_context(|| format!("no program {}", program.display()))?;
         let dir = tempfile::Builder::new().prefix("crypto-tracer-bench-").tempdir()?;

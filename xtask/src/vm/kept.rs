@@ -12,26 +12,26 @@ use crate::run::capture;
 
 /// The folder of stored results.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct ResultStore {
     folder: PathBuf,
     commit: String,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Run {
+struct StoredRun {
     commit: String,
     release: String,
     status: i32,
     printed: String,
 }
 
-impl Kept {
+impl ResultStore {
     /// The folder of this workspace.
-    pub(super) fn of(root: &Path) -> Kept {
+    pub(super) fn of(root: &Path) -> ResultStore {
         let commit = ["rev-parse", "--short=10", "HEAD"];
         let commit = capture(Command::new("git").args(commit).current_dir(root));
         let commit = commit.unwrap_or_else(|_no_git| "unknown".to_owned());
-        Kept { folder: root.join("target/xtask/vm"), commit }
+        ResultStore { folder: root.join("target/xtask/vm"), commit }
     }
 
     fn path(&self, column: &str) -> PathBuf {
@@ -47,7 +47,7 @@ impl Kept {
         printed: &str,
     ) -> Result<()> {
         let (commit, release, printed) = (self.commit.clone(), release.into(), printed.into());
-        let run = serde_json::to_vec(&Run { commit, release, status, printed })?;
+        let run = serde_json::to_vec(&StoredRun { commit, release, status, printed })?;
         fs::create_dir_all(&self.folder)?;
         let path = self.path(column);
         fs::write(&path, run).with_context(|| format!("cannot write {}", path.display()))
@@ -66,7 +66,7 @@ impl Kept {
     fn outcome(&self, column: &str) -> Result<Outcome> {
         let path = self.path(column);
         let run = fs::read(&path).with_context(|| format!("{column} has not run yet"))?;
-        let Run { commit, release, status, printed } =
+        let StoredRun { commit, release, status, printed } =
             serde_json::from_slice(&run).with_context(|| path.display().to_string())?;
         let release = format!("{release} (run at commit {commit})");
         Ok(Outcome::of(column.to_owned(), release, status, &printed))
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_stored_run_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept { folder: folder.path().to_owned(), commit: "abc".into() };
+        let kept = ResultStore { folder: folder.path().to_owned(), commit: "abc".into() };
         assert!(kept.outcome("6.1/lsm").is_err());
         kept.keep("6.1/lsm", "6.1.0", 0, "test a::one ... ok").unwrap();
         let outcome = kept.outcome("6.1/lsm").unwrap();

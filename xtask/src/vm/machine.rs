@@ -33,7 +33,7 @@ pub(super) enum Script {
 
 /// A program and the kernel to run it on.
 #[derive(Debug)]
-pub(super) struct Guest<'a> {
+pub(super) struct GuestRun<'a> {
     pub(super) script: Script,
     pub(super) kernel: &'a Kernel,
     pub(super) append: &'a str,
@@ -70,7 +70,7 @@ echo $? >/dev/ttyS2; sync; poweroff -f'
 const CGROUPS_V1: &str = "umount /sys/fs/cgroup; mount -t tmpfs t /sys/fs/cgroup; cd /sys/fs/cgroup\n\
      for c in memory pids; do mkdir $c; mount -t cgroup -o $c $c $c; done; cd /\n";
 
-impl Guest<'_> {
+impl GuestRun<'_> {
     /// Runs the program; returns its exit status and its output.
     pub(super) fn run(&self, limit_seconds: u64) -> Result<(i32, String)> {
         let work = tempfile::Builder::new().prefix("crypto-tracer-vm-").tempdir()?;
@@ -99,7 +99,7 @@ impl Guest<'_> {
             .stderr(fs::File::create(file("qemu"))?)
             .spawn()
             .context("cannot run qemu-system-x86_64")?;
-        let ended = Machine(child).wait(Duration::from_secs(limit_seconds))?;
+        let ended = VirtualMachine(child).wait(Duration::from_secs(limit_seconds))?;
         let text = |name: &str| -> String {
             String::from_utf8_lossy(&fs::read(file(name)).unwrap_or_default()).into_owned()
         };
@@ -197,9 +197,9 @@ fn last_lines(text: &str) -> String {
 }
 
 /// A running machine, killed on drop.
-struct Machine(Child);
+struct VirtualMachine(Child);
 
-impl Machine {
+impl VirtualMachine {
     /// Waits for the end; false if the limit expires first.
     fn wait(mut self, limit: Duration) -> Result<bool> {
         let end = Instant::now() + limit;
@@ -213,7 +213,7 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+impl Drop for VirtualMachine {
     fn drop(&mut self) {
         // No effect if the machine has ended.
         let _ = self.0.kill();

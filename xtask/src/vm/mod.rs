@@ -17,14 +17,14 @@ use std::sync::Mutex;
 use anyhow::{Context, Result, bail};
 
 use crate::run::{cargo, find_program, run as run_command};
-use kept::Kept;
+use kept::ResultStore;
 use kernels::Kernel;
-use machine::Guest;
+use machine::GuestRun;
 use report::Outcome;
 
 /// Options of `vm`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct VmOptions {
     /// Only kernels with TEXT in their name: 6.1, 6.12, 6.12-preempt-full, 6.12-rt
     #[arg(long, value_name = "TEXT")]
     kernel: Option<String>,
@@ -83,7 +83,7 @@ impl Column {
         format!("{}{dash}{append}/{}", self.kernel, self.rung)
     }
 
-    fn wanted(&self, options: &Options) -> bool {
+    fn wanted(&self, options: &VmOptions) -> bool {
         let name = self.name();
         let kernel = options.kernel.as_ref().is_none_or(|text| name.contains(text.as_str()));
         let rung = options.rung.as_ref().is_none_or(|rung| rung == self.rung);
@@ -92,7 +92,7 @@ impl Column {
 }
 
 /// Runs the command.
-pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+pub(crate) fn run(root: &Path, options: &VmOptions) -> Result<()> {
     let columns: Vec<Column> =
         COLUMNS.into_iter().filter(|column| column.wanted(options)).collect();
     if columns.is_empty() {
@@ -108,7 +108,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         },
         None => build(root)?,
     };
-    let kept = Kept::of(root);
+    let kept = ResultStore::of(root);
     let mut names: Vec<_> = columns.iter().map(|column| column.kernel).collect();
     names.dedup();
     let folder = root.join("target/xtask/kernels");
@@ -131,8 +131,8 @@ fn all(
     columns: &[Column],
     kernels: &[Kernel],
     programs: &Programs,
-    options: &Options,
-    kept: &Kept,
+    options: &VmOptions,
+    kept: &ResultStore,
 ) -> Vec<Outcome> {
     let next = Mutex::new(columns.iter().enumerate());
     let done = Mutex::new(Vec::new());
@@ -162,8 +162,8 @@ fn one(
     column: &Column,
     kernels: &[Kernel],
     programs: &Programs,
-    options: &Options,
-    kept: &Kept,
+    options: &VmOptions,
+    kept: &ResultStore,
 ) -> Outcome {
     let attempt = || -> Result<(String, i32, String)> {
         let kernel = kernels
@@ -173,7 +173,7 @@ fn one(
         let script = if options.bench { machine::Script::Bench } else { machine::Script::Tests };
         let filter = options.test.as_deref().unwrap_or_default();
         let Programs { tests, tracer: program, .. } = programs;
-        let guest = Guest {
+        let guest = GuestRun {
             script,
             kernel,
             append: column.append,

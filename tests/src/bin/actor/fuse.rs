@@ -197,19 +197,19 @@ struct Server {
 }
 
 /// `struct fuse_in_header`, as far as it counts.
-struct Request<'a> {
+struct FuseRequest<'a> {
     operation: u32,
     unique: u64,
     node: u64,
     body: &'a [u8],
 }
 
-impl<'a> Request<'a> {
-    fn of(bytes: &'a [u8]) -> Option<Request<'a>> {
+impl<'a> FuseRequest<'a> {
+    fn of(bytes: &'a [u8]) -> Option<FuseRequest<'a>> {
         let word = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
         let long = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
         let (operation, unique, node) = (word(4)?, long(8)?, long(16)?);
-        Some(Request { operation, unique, node, body: bytes.get(40..)? })
+        Some(FuseRequest { operation, unique, node, body: bytes.get(40..)? })
     }
 }
 
@@ -217,7 +217,7 @@ impl Server {
     fn serve(mut self) {
         let mut buffer = vec![0; 256 << 10];
         while let Ok(length) = self.device.read(&mut buffer) {
-            let Some(request) = buffer.get(..length).and_then(Request::of) else { return };
+            let Some(request) = buffer.get(..length).and_then(FuseRequest::of) else { return };
             if let Some(answer) = self.answer(&request) {
                 let (error, body) = match answer {
                     Ok(body) => (0, body),
@@ -230,7 +230,7 @@ impl Server {
     }
 
     /// None: nobody gets one, for ever.
-    fn answer(&self, request: &Request<'_>) -> Option<Result<Vec<u8>, i32>> {
+    fn answer(&self, request: &FuseRequest<'_>) -> Option<Result<Vec<u8>, i32>> {
         let ends = matches!(
             request.operation,
             operation::RELEASE | operation::RELEASEDIR | operation::FLUSH
