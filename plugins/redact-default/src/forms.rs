@@ -115,8 +115,8 @@ const ALL: &[Form] = &[
 ];
 
 /// A group of options as a table has it, and a program's line: its names, separated by commas, and its groups.
-pub(crate) type Group = (Form, &'static str);
-pub(crate) type Row = (&'static str, &'static [Group]);
+pub(crate) type FieldGroup = (Form, &'static str);
+pub(crate) type FormRow = (&'static str, &'static [FieldGroup]);
 
 /// The rules of one program, packed: a byte from [`PACKED`] on for the form, then its options, and so on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl Rules {
 
 /// What a program makes of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FormMatch {
     pub(crate) form: Form,
     /// Where the value begins in the word; None: it is the next argument.
     pub(crate) value: Option<usize>,
@@ -171,7 +171,7 @@ pub(crate) fn words(text: &'static [u8]) -> impl Iterator<Item = &'static [u8]> 
 }
 
 /// What the rules make of a word; None: it is none of their options.
-pub(crate) fn find(rules: Rules, word: &str) -> Option<Found> {
+pub(crate) fn find(rules: Rules, word: &str) -> Option<FormMatch> {
     if rules.is_empty() || word.is_empty() {
         return None;
     }
@@ -182,7 +182,8 @@ pub(crate) fn find(rules: Rules, word: &str) -> Option<Found> {
             let Some(behind) = bytes.strip_prefix(option).filter(|_| !option.is_empty()) else {
                 continue;
             };
-            let found = |value| Some(Found { form, value, shifts: u8::from(form == Form::Shift) });
+            let found =
+                |value| Some(FormMatch { form, value, shifts: u8::from(form == Form::Shift) });
             let glues = matches!(option.last(), Some(b':' | b'='));
             if behind.is_empty() {
                 return if glues { None } else { found(None) };
@@ -201,7 +202,7 @@ pub(crate) fn find(rules: Rules, word: &str) -> Option<Found> {
     if is_words {
         return match word.as_bytes() {
             &[b'-', letter] if takes(rules, letter) => {
-                Some(Found { form: Form::Takes, value: None, shifts: 0 })
+                Some(FormMatch { form: Form::Takes, value: None, shifts: 0 })
             }
             _ => None,
         };
@@ -210,7 +211,7 @@ pub(crate) fn find(rules: Rules, word: &str) -> Option<Found> {
 }
 
 /// Letters behind one dash: `-kuu:X` is `-k -u u:X`.
-fn cluster(rules: Rules, word: &str) -> Option<Found> {
+fn cluster(rules: Rules, word: &str) -> Option<FormMatch> {
     let letters = word.strip_prefix('-').filter(|letters| !letters.starts_with('-'))?;
     let mut shifts = 0;
     for (at, letter) in letters.char_indices() {
@@ -226,9 +227,9 @@ fn cluster(rules: Rules, word: &str) -> Option<Found> {
             Some(form) => form,
         };
         let value = at + 2;
-        return Some(Found { form, value: (value < word.len()).then_some(value), shifts });
+        return Some(FormMatch { form, value: (value < word.len()).then_some(value), shifts });
     }
-    (shifts > 0).then_some(Found { form: Form::Shift, value: None, shifts })
+    (shifts > 0).then_some(FormMatch { form: Form::Shift, value: None, shifts })
 }
 
 /// Whether an option of this letter takes a value that is no secret.

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use crate::edit::{Edit, name_end, part, tail, until};
-use crate::names::{Kind, asks, hides, is_name, is_option, is_token, kind};
+use crate::names::{NameKind, asks, hides, is_name, is_option, is_token, kind};
 use crate::values::{self, MASK};
 
 /// Which rules can find something in a text.
 #[derive(Clone, Copy, Default)]
-struct Seen {
+struct SeenWords {
     equals: bool,
     colon: bool,
     at: bool,
@@ -18,8 +18,8 @@ struct Seen {
     run: usize,
 }
 
-fn look(text: &str) -> Seen {
-    let mut seen = Seen::default();
+fn look(text: &str) -> SeenWords {
+    let mut seen = SeenWords::default();
     let mut run = 0_usize;
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.') {
@@ -143,7 +143,7 @@ fn whole(text: &str) -> Option<usize> {
             return None;
         }
         at += end + 1;
-        if kind(name) == Kind::Pair && !value.contains("://") {
+        if kind(name) == NameKind::Pair && !value.contains("://") {
             // `CURL_AUTH=user:x`
             let colon = value.find(':').filter(|&colon| colon > 0 && colon + 1 < value.len())?;
             return Some(at + colon + 1);
@@ -162,7 +162,7 @@ pub(crate) fn code(text: &str) -> Option<usize> {
             return None;
         }
         at += end + 1;
-        if kind(name) == Kind::Code {
+        if kind(name) == NameKind::Code {
             return Some(at);
         }
     }

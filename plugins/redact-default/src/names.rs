@@ -2,7 +2,7 @@
 
 /// What a name says of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum NameKind {
     /// Nothing.
     Other,
     /// It is a secret.
@@ -127,23 +127,23 @@ impl Squeezed {
 }
 
 /// What a name says: of an option with its dashes, a variable, a header, a key of JSON.
-pub(crate) fn kind(name: &str) -> Kind {
+pub(crate) fn kind(name: &str) -> NameKind {
     let squeezed = Squeezed::of(name);
     let text = squeezed.get();
-    let Some(&last) = text.last() else { return Kind::Other };
+    let Some(&last) = text.last() else { return NameKind::Other };
     let ends = |ending: &&str| text.ends_with(ending.as_bytes());
     if endings(last).iter().any(ends) {
         let not = NOT_SECRET.iter().any(ends) || matches!(text, b"pwd" | b"oldpwd");
-        return if not { Kind::Other } else { Kind::Secret };
+        return if not { NameKind::Other } else { NameKind::Secret };
     }
     if last == b'y' && KEYS.iter().any(ends) || ["credential", "credentials"].iter().any(ends) {
-        return Kind::Key;
+        return NameKind::Key;
     }
     if text.ends_with(b"tokens") {
-        return Kind::Count;
+        return NameKind::Count;
     }
     if CODE.iter().any(ends) || matches!(text, b"exec" | b"passcommand") {
-        return Kind::Code;
+        return NameKind::Code;
     }
     let part = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
     // `pw` as a word, and the shortened options of GNU: `--passw`, `--passphr`.
@@ -152,19 +152,19 @@ pub(crate) fn kind(name: &str) -> Kind {
         && ["password", "passphrase"].iter().any(|whole| whole.starts_with(part));
     let word = part.eq_ignore_ascii_case("pw") || part.eq_ignore_ascii_case("otp");
     match part {
-        _ if short || word => Kind::Secret,
-        _ if part.eq_ignore_ascii_case("auth") => Kind::Pair,
-        _ => Kind::Other,
+        _ if short || word => NameKind::Secret,
+        _ if part.eq_ignore_ascii_case("auth") => NameKind::Pair,
+        _ => NameKind::Other,
     }
 }
 
 /// Whether a value behind this name has to be hidden.
 pub(crate) fn hides(name: &str, value: &str) -> bool {
     match kind(name) {
-        Kind::Secret => true,
-        Kind::Key => !is_path(value),
-        Kind::Count => !value.bytes().all(|b| b.is_ascii_digit()),
-        Kind::Other | Kind::Pair | Kind::Code => false,
+        NameKind::Secret => true,
+        NameKind::Key => !is_path(value),
+        NameKind::Count => !value.bytes().all(|b| b.is_ascii_digit()),
+        NameKind::Other | NameKind::Pair | NameKind::Code => false,
     }
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn is_option(word: &str) -> bool {
         long.len() > 1 && name.chars().all(|c| c.is_ascii_lowercase() || c == '-' || c == '_');
     body.len() == 1 && body.chars().all(|c| c.is_ascii_alphabetic())
         || words && name.starts_with(|c: char| c.is_ascii_lowercase())
-        || long.len() == name.len() && kind(name) == Kind::Secret
+        || long.len() == name.len() && kind(name) == NameKind::Secret
 }
 
 /// `--ask-pass`, `--no-password`: no value follows.

@@ -12,9 +12,9 @@ mod network;
 mod system;
 mod wrappers;
 
-use crate::forms::{self, Row, Rules};
+use crate::forms::{self, FormRow, Rules};
 
-const TABLES: [&[Row]; 8] = [
+const TABLES: [&[FormRow]; 8] = [
     cloud::TABLE,
     containers::TABLE,
     crypto::TABLE,
@@ -220,6 +220,6 @@ pub(crate) fn subcommand(of: Program, word: &str) -> Option<Program> {
 }
 
 #[cfg(test)]
-pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
+pub(crate) fn all() -> impl Iterator<Item = &'static FormRow> {
     TABLES.iter().flat_map(|table| table.iter())
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::edit::{part, tail, until};
-use crate::forms::{self, Form, Found, Rules};
-use crate::names::{Kind, asks, hides, is_name, is_option, is_path, kind};
+use crate::forms::{self, Form, FormMatch, Rules};
+use crate::names::{NameKind, asks, hides, is_name, is_option, is_path, kind};
 use crate::programs::{self, Program};
 use crate::values::{self, MASK};
 use crate::{generic, shell};
@@ -18,7 +18,7 @@ enum Expects {
     /// It is the value of an option of this program.
     Form(Form),
     /// An option that nobody knows has a name that says so: it may also have no value.
-    Named(Kind),
+    Named(NameKind),
 }
 
 /// Where in a command the next word stands.
@@ -34,7 +34,7 @@ enum Place {
 
 /// A command, as far as its words were read.
 #[derive(Debug)]
-pub(crate) struct Command {
+pub(crate) struct ProgramCall {
     place: Place,
     current: Option<Program>,
     /// The options of the program that the subcommand belongs to.
@@ -62,9 +62,9 @@ pub(crate) struct Command {
     depth: u8,
 }
 
-impl Command {
-    pub(crate) fn new(depth: u8, shell: bool) -> Command {
-        Command {
+impl ProgramCall {
+    pub(crate) fn new(depth: u8, shell: bool) -> ProgramCall {
+        ProgramCall {
             place: Place::Program,
             current: None,
             outer: Rules::default(),
@@ -122,7 +122,7 @@ impl Command {
             return None;
         }
         if self.joins && matches!(argument, ";" | "&&" | "||" | "|" | "&") {
-            *self = Command { joins: true, ..Command::new(self.depth, true) };
+            *self = ProgramCall { joins: true, ..ProgramCall::new(self.depth, true) };
             return None;
         }
         if let Some(masked) = self.option(argument) {
@@ -193,15 +193,15 @@ impl Command {
         None
     }
 
-    fn of_kind(&mut self, kind: Kind, value: &str) -> Option<String> {
+    fn of_kind(&mut self, kind: NameKind, value: &str) -> Option<String> {
         match kind {
-            Kind::Code => self.code(value),
-            Kind::Key if is_path(value) => None,
-            Kind::Secret | Kind::Key => values::secret(value, self.shell),
-            Kind::Count if value.bytes().all(|b| b.is_ascii_digit()) => None,
-            Kind::Count => values::secret(value, self.shell),
-            Kind::Pair => values::by_form(Form::Pair, value, self.shell),
-            Kind::Other => self.text(value),
+            NameKind::Code => self.code(value),
+            NameKind::Key if is_path(value) => None,
+            NameKind::Secret | NameKind::Key => values::secret(value, self.shell),
+            NameKind::Count if value.bytes().all(|b| b.is_ascii_digit()) => None,
+            NameKind::Count => values::secret(value, self.shell),
+            NameKind::Pair => values::by_form(Form::Pair, value, self.shell),
+            NameKind::Other => self.text(value),
         }
     }
 
@@ -248,7 +248,7 @@ impl Command {
             return Some(self.text(word));
         }
         let kind = kind(word);
-        if kind != Kind::Other && !asks(word) {
+        if kind != NameKind::Other && !asks(word) {
             self.expects = Some(Expects::Named(kind));
         }
         // A token may begin with a dash as well as anything.
@@ -259,7 +259,7 @@ impl Command {
         forms::find(self.rules(), word).is_some()
     }
 
-    fn found(&mut self, found: Found, word: &str) -> Option<String> {
+    fn found(&mut self, found: FormMatch, word: &str) -> Option<String> {
         self.positions = self.positions.saturating_add(found.shifts);
         let form = found.form;
         match (form, found.value) {
@@ -289,7 +289,7 @@ impl Command {
                 let name = part(word, 0, at);
                 let value = tail(word, at);
                 let masked = match kind(name.trim_end_matches('=')) {
-                    Kind::Other => self.text(value),
+                    NameKind::Other => self.text(value),
                     _ => self.text(word).map(|masked| masked.get(at..).unwrap_or(MASK).to_owned()),
                 };
                 masked.map(|masked| [name, &masked].concat())
@@ -304,10 +304,10 @@ impl Command {
 
     /// A program may stand at the next word.
     fn restart(&mut self) {
-        let kept = Command {
+        let kept = ProgramCall {
             starter: self.starter,
             joins: self.joins,
-            ..Command::new(self.depth, self.shell)
+            ..ProgramCall::new(self.depth, self.shell)
         };
         *self = kept;
     }
@@ -463,7 +463,7 @@ pub(crate) fn command_line<'a>(
     cut: bool,
     mut each: impl FnMut(&'a str, Option<String>),
 ) {
-    let mut command = Command::new(0, false);
+    let mut command = ProgramCall::new(0, false);
     for (at, argument) in arguments.iter().enumerate() {
         let masked = command.argument(argument);
         if !cut || at + 1 < arguments.len() {

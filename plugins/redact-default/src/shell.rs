@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::edit::{Edit, part, tail};
 use crate::generic;
-use crate::secrets::Command;
+use crate::secrets::ProgramCall;
 use crate::values::MASK;
 
 /// How far ahead it is looked for who reads what `echo` prints.
@@ -48,8 +48,8 @@ enum Piece {
 /// Shell code masked; None: it is shown.
 pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
     let mut edit = Edit::new(code);
-    let mut command = Command::new(depth, true);
-    let mut reader = Reader { code, at: 0 };
+    let mut command = ProgramCall::new(depth, true);
+    let mut reader = ShellReader { code, at: 0 };
     let mut next = Piece::Blank;
     let mut here: Vec<(String, bool)> = Vec::new();
     while let Some((piece, from)) = reader.piece() {
@@ -58,7 +58,7 @@ pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
             Piece::Blank => None,
             Piece::End => {
                 let reads = command.reads_code();
-                command = Command::new(depth, true);
+                command = ProgramCall::new(depth, true);
                 next = Piece::Blank;
                 if raw.contains('\n') && !here.is_empty() {
                     let (delimiter, code_follows) = here.remove(0);
@@ -97,7 +97,7 @@ pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
 }
 
 /// A word of a command; `ahead`: what follows it.
-fn word(command: &mut Command, raw: &str, ahead: &str, depth: u8) -> Option<String> {
+fn word(command: &mut ProgramCall, raw: &str, ahead: &str, depth: u8) -> Option<String> {
     if command.is_at_program() {
         if KEYWORDS.contains(&raw) {
             return None;
@@ -154,7 +154,7 @@ fn substitutions(raw: &str, depth: u8) -> Option<String> {
         return None;
     }
     let mut edit = Edit::new(raw);
-    let mut reader = Reader { code: raw, at: 0 };
+    let mut reader = ShellReader { code: raw, at: 0 };
     while let Some((from, to)) = reader.substitution() {
         let code = part(raw, from, to);
         let masked = if depth >= 6 { Some(MASK.to_owned()) } else { self::code(code, depth + 1) };
@@ -204,12 +204,12 @@ fn unquoted(raw: &str) -> (Cow<'_, str>, bool) {
     (word.into(), shell)
 }
 
-struct Reader<'a> {
+struct ShellReader<'a> {
     code: &'a str,
     at: usize,
 }
 
-impl Reader<'_> {
+impl ShellReader<'_> {
     fn rest(&self) -> &str {
         self.code.get(self.at..).unwrap_or_default()
     }

@@ -17,14 +17,14 @@ const SHOWN: &[&str] = &[
     "app --auth Zq7Secret9x",
 ];
 
-struct Case {
+struct RecordedCase {
     argv: Vec<String>,
     hide: Vec<String>,
     show: Vec<String>,
     firm: bool,
 }
 
-impl Case {
+impl RecordedCase {
     /// It is about paths: the rules of paths decide it.
     fn is_of_paths(&self) -> bool {
         let slashes =
@@ -47,12 +47,12 @@ impl Case {
     }
 }
 
-fn cases(text: &str) -> Vec<Case> {
+fn cases(text: &str) -> Vec<RecordedCase> {
     let texts = |value: &Value| -> Vec<String> {
         value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
     };
     let cases: Vec<Value> = serde_json::from_str(text).unwrap();
-    let case = |case: &Value| Case {
+    let case = |case: &Value| RecordedCase {
         argv: texts(&case["argv"]),
         hide: texts(&case["hide"]),
         show: texts(&case["show"]),
@@ -87,7 +87,7 @@ fn every_further_case() {
     let cases = cases(MORE);
     assert!(cases.len() > 500, "{}", cases.len());
     let secrets = cases.iter().filter(|case| !case.is_of_paths());
-    none(&secrets.filter_map(Case::wrong).collect::<Vec<_>>());
+    none(&secrets.filter_map(RecordedCase::wrong).collect::<Vec<_>>());
 }
 
 /// Each is decided, and a change of mind is seen here.

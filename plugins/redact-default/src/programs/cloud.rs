@@ -3,10 +3,10 @@
 use crate::forms::Form::{
     Args, Code, Conninfo, Flag, Letters, List, Named, Pair, Plain, Secret, Sub, Takes, Words,
 };
-use crate::forms::Row;
+use crate::forms::FormRow;
 
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub(super) const TABLE: &[FormRow] = &[
     ("aws,awslocal", &[(Takes, "--region --profile --output --endpoint-url"), (Plain, "--secret-id"),
         (List, "--auth-parameters --environment-variables"), (Sub, "")]),
     ("aws ssm,aws configure", &[(Sub, "")]),

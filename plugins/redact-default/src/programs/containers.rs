@@ -3,10 +3,10 @@
 use crate::forms::Form::{
     Args, Entry, Flag, Letters, List, Literal, Pair, Plain, Secret, Sub, Takes,
 };
-use crate::forms::Row;
+use crate::forms::FormRow;
 
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub(super) const TABLE: &[FormRow] = &[
     ("docker,podman,nerdctl", &[
         (Pair, "--creds"),
         (Letters, "Hcln"), (Takes, "--host --context --config --log-level --tlscacert --tlscert --tlskey --namespace --root \

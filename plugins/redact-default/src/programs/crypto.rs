@@ -3,10 +3,10 @@
 use crate::forms::Form::{
     Args, Auth, Flag, Glued, Keyed, Letters, Plain, Secret, Shift, Sub, Switch, Takes, Two, Words,
 };
-use crate::forms::Row;
+use crate::forms::FormRow;
 
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub(super) const TABLE: &[FormRow] = &[
     // OpenSSL. `-passin`, `-pass` and their kind have names that say so.
     ("openssl", &[
         (Secret, "-k -K -hmac"),

@@ -4,10 +4,10 @@ use crate::forms::Form::{
     Args, Conninfo, Flag, Glued, Letters, List, Login, Optional, Pair, Percona, Plain, Rest,
     Secret, Sub, Takes, Words,
 };
-use crate::forms::Row;
+use crate::forms::FormRow;
 
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub(super) const TABLE: &[FormRow] = &[
     // MySQL and MariaDB: `-p` alone asks, and what follows is the database.
     ("mysql*,mariadb*,xtrabackup,innobackupex,mycli", &[
         (Glued, "-p --password --password1 --password2 --password3"),

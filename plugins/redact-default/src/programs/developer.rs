@@ -1,10 +1,10 @@
 //! Tools of developers: version control, package managers, application servers.
 
 use crate::forms::Form::{Args, Authority, Code, Flag, Letters, Plain, Secret, Sub, Takes, Words};
-use crate::forms::Row;
+use crate::forms::FormRow;
 
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub(super) const TABLE: &[FormRow] = &[
     // Messages may speak of passwords.
     ("git", &[(Letters, "Cc"), (Takes, "--git-dir --work-tree --namespace --exec-path"), (Sub, "")]),
     ("git commit,git tag,git merge,git stash", &[

@@ -4,10 +4,10 @@ use crate::forms::Form::{
     Args, Authority, Cert, Code, Comma, Command, Cookie, Data, Letters, List, Optional, Pair,
     Percent, Percona, Plain, Second, Secret, Sub, Switch, Takes, Two, Words,
 };
-use crate::forms::Row;
+use crate::forms::FormRow;
 
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub(super) const TABLE: &[FormRow] = &[
     // The web.
     ("curl", &[
         (Pair, "-u --user -U --proxy-user"),

@@ -3,10 +3,10 @@
 use crate::forms::Form::{
     Args, Code, Flag, Letters, List, Name, Plain, Secret, Sub, Takes, Value, Words,
 };
-use crate::forms::Row;
+use crate::forms::FormRow;
 
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub(super) const TABLE: &[FormRow] = &[
     ("useradd,adduser", &[
         (Secret, "-p -P"),
         (Letters, "bcdefgGkKusRZh"),

@@ -2,10 +2,10 @@
 //! follows them is no value but the program.
 
 use crate::forms::Form::{Args, Code, Command, Flag, Letters, Sub, Switch, Takes, Words};
-use crate::forms::Row;
+use crate::forms::FormRow;
 
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub(super) const TABLE: &[FormRow] = &[
     ("sh,bash,dash,zsh,ksh,ksh93,mksh,ash,fish,csh,tcsh", &[
         (Code, "-c --command --init-command -C"),
         (Letters, "oO"), (Takes, "--rcfile --init-file"),

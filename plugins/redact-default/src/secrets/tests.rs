@@ -1,7 +1,7 @@
 //! Every line of every table, in every form: the secret is hidden, and the rest stays.
 
 use super::*;
-use crate::forms::Group;
+use crate::forms::FieldGroup;
 use crate::programs;
 use proptest::prelude::*;
 
@@ -57,7 +57,7 @@ fn spellings(form: Form, option: &str, value: &str, is_words: bool) -> Vec<Vec<S
 }
 
 /// The command lines that a line of a table promises to understand; the name of the program is not in them.
-fn promised(rules: &[Group], secret: &str) -> Vec<Vec<String>> {
+fn promised(rules: &[FieldGroup], secret: &str) -> Vec<Vec<String>> {
     let is_words = rules.iter().any(|&(form, _)| form == Form::Words);
     let mut lines = Vec::new();
     for &(form, options) in rules {
@@ -88,7 +88,7 @@ fn check(name: &str, line: &[String], secret: &str) -> Result<(), TestCaseError>
 }
 
 /// Arguments by position, with the secret where the line of the table has one.
-fn positions(rules: &[Group], secret: &str) -> Option<Vec<String>> {
+fn positions(rules: &[FieldGroup], secret: &str) -> Option<Vec<String>> {
     let (_, text) = rules.iter().find(|(form, _)| *form == Form::Args)?;
     let mut any = false;
     let arguments = text.split(' ').filter(|&what| what != "*").map(|what| {
