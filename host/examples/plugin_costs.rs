@@ -14,7 +14,7 @@ use crypto_tracer::event::{
     ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, Field, HeadOutcome, KernelPath, OpenedFile,
     ProcessFacts, ProcessKey, Redact, Timestamp,
 };
-use crypto_tracer::plugin::{Heads, Limits, PluginSource, PluginSpec, Plugins, Setup};
+use crypto_tracer::plugin::{HeadSource, Limits, PluginSource, PluginSpec, Plugins, Setup};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let fixtures = PathBuf::from(std::env::args_os().nth(1).context("plugin_costs FIXTURES")?);
     // First, while nothing else was touched.
     let mut figures = vec![memory()?];
-    let place = Place::of(&fixtures)?;
+    let place = PluginCopies::of(&fixtures)?;
     figures.extend(loads(&place)?);
     figures.extend(calls(&place)?);
     figures.extend(failures(&place)?);
@@ -39,14 +39,14 @@ fn main() -> Result<()> {
 }
 
 /// Copies of plugins that only their owner can write.
-struct Place {
+struct PluginCopies {
     site: PluginSpec,
     hostile: PathBuf,
     _dir: tempfile::TempDir,
 }
 
-impl Place {
-    fn of(fixtures: &Path) -> Result<Place> {
+impl PluginCopies {
+    fn of(fixtures: &Path) -> Result<PluginCopies> {
         let dir = tempfile::tempdir()?;
         let copy = |from: &str, name: &str| -> Result<PathBuf> {
             let (from, to) = (fixtures.join(from), dir.path().join(name));
@@ -57,7 +57,7 @@ impl Place {
         let site = copy("site-classifier.wasm", "site.wasm")?;
         let hostile = copy("0.1.0/hostile.wasm", "hostile.wasm")?;
         let site = PluginSpec::command_line(PluginSource::File(site));
-        Ok(Place { site, hostile, _dir: dir })
+        Ok(PluginCopies { site, hostile, _dir: dir })
     }
 
     /// The fixture that does this.
@@ -126,7 +126,7 @@ fn memory() -> Result<Value> {
     Ok(figure("memory of the bundled plugins", after.0 - before.0, "MB", 8.0, detail))
 }
 
-fn loads(place: &Place) -> Result<Vec<Value>> {
+fn loads(place: &PluginCopies) -> Result<Vec<Value>> {
     let time = |classifiers: Vec<PluginSpec>, redactors: Vec<PluginSpec>| -> Result<Duration> {
         let setup = Setup { classifiers, redactors, ..Setup::default() };
         let mut times = Vec::new();
@@ -168,7 +168,7 @@ fn call(mut call: impl FnMut()) -> Result<Duration> {
     Ok(median(rounds))
 }
 
-fn calls(place: &Place) -> Result<Vec<Value>> {
+fn calls(place: &PluginCopies) -> Result<Vec<Value>> {
     let limits = Limits { wall: Duration::from_secs(10), ..Limits::default() };
     let every = Setup { every_call: true, limits, ..Setup::default() };
     let mut figures = Vec::new();
@@ -207,7 +207,7 @@ fn calls(place: &Place) -> Result<Vec<Value>> {
     Ok(figures)
 }
 
-fn failures(place: &Place) -> Result<Vec<Value>> {
+fn failures(place: &PluginCopies) -> Result<Vec<Value>> {
     let load = |way: &str| {
         let classifiers = vec![place.hostile(way)];
         Plugins::load(&Setup { classifiers, every_call: true, ..Setup::default() })
@@ -248,7 +248,7 @@ fn failures(place: &Place) -> Result<Vec<Value>> {
 
 struct Certificate;
 
-impl Heads for Certificate {
+impl HeadSource for Certificate {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
         (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", HeadOutcome::Read)
     }

@@ -25,20 +25,21 @@ const NO_CAPABILITIES: CapabilitySets = CapabilitySets {
 
 /// What a run keeps.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct RetainedPrivileges {
     /// The directory of the output file: nothing is written elsewhere.
     directory: Option<PathBuf>,
     capabilities: CapabilitySet,
 }
 
-impl Kept {
+impl RetainedPrivileges {
     /// Nothing.
-    pub const NOTHING: Kept = Kept { directory: None, capabilities: CapabilitySet::empty() };
+    pub const NOTHING: RetainedPrivileges =
+        RetainedPrivileges { directory: None, capabilities: CapabilitySet::empty() };
 
     /// What it takes to write this file, to put another one in its place, and, with `gives`, to give that one to a
     /// group. In root's own directories root needs nothing more for it.
-    pub fn for_output(file: Option<&Path>, gives: bool) -> Kept {
-        let Some(file) = file else { return Kept::NOTHING };
+    pub fn for_output(file: Option<&Path>, gives: bool) -> RetainedPrivileges {
+        let Some(file) = file else { return RetainedPrivileges::NOTHING };
         let directory = match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -51,7 +52,7 @@ impl Kept {
         // Of a directory where everybody may write, only an owner may take a file away.
         capabilities.set(CapabilitySet::FOWNER, foreign);
         capabilities.set(CapabilitySet::CHOWN, gives);
-        Kept { directory: Some(directory.to_owned()), capabilities }
+        RetainedPrivileges { directory: Some(directory.to_owned()), capabilities }
     }
 }
 
@@ -66,7 +67,7 @@ pub fn is_elevated() -> bool {
 ///
 /// # Errors
 /// It could not be given up.
-pub fn as_who_started_it() -> io::Result<()> {
+pub fn drop_to_invoker() -> io::Result<()> {
     if !is_elevated() {
         return Ok(());
     }
@@ -100,7 +101,7 @@ pub fn as_caller<T>(task: impl FnOnce() -> T) -> io::Result<T> {
 ///
 /// # Errors
 /// The capabilities could not be dropped. A kernel without Landlock is no error.
-pub fn thread(more: &Kept) -> io::Result<()> {
+pub fn thread(more: &RetainedPrivileges) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     let before = capabilities(None)?;
     set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..before })?;
@@ -177,7 +178,7 @@ mod tests {
         fs::write(&there, "as it was").unwrap();
         let confined = std::thread::scope(|scope| {
             let task = || {
-                thread(&Kept::for_output(Some(&output), false)).unwrap();
+                thread(&RetainedPrivileges::for_output(Some(&output), false)).unwrap();
                 let denied = |done: io::Result<()>| done.unwrap_err().kind();
                 let new = outside.path().join("new");
                 assert_eq!(denied(File::create(&new).map(drop)), ErrorKind::PermissionDenied);
@@ -202,7 +203,7 @@ mod tests {
 
         std::thread::scope(|scope| {
             let task = || {
-                thread(&Kept::NOTHING).unwrap();
+                thread(&RetainedPrivileges::NOTHING).unwrap();
                 assert!(fs::write(&output, "3").is_err(), "without an output nothing is written");
             };
             scope.spawn(task).join()

@@ -23,7 +23,7 @@ pub(crate) fn bar(shown: bool) {
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Loudness {
+pub enum Verbosity {
     /// Errors only.
     Quiet,
     /// The start and the end of a run, and warnings.
@@ -34,9 +34,9 @@ pub enum Loudness {
 
 /// Prints lines up to a loudness.
 #[derive(Clone, Copy, Debug)]
-pub struct Say(pub Loudness);
+pub struct Console(pub Verbosity);
 
-impl Say {
+impl Console {
     /// An error: always said.
     pub fn error(self, message: impl Display) {
         line(&message);
@@ -44,14 +44,14 @@ impl Say {
 
     /// A line that `--quiet` hides.
     pub fn info(self, message: impl Display) {
-        if self.0 >= Loudness::Normal {
+        if self.0 >= Verbosity::Normal {
             line(&message);
         }
     }
 
     /// A line that `--verbose` shows.
     pub fn detail(self, message: impl Display) {
-        if self.0 >= Loudness::Verbose {
+        if self.0 >= Verbosity::Verbose {
             line(&message);
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// The documented exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Code {
+pub enum ExitStatus {
     /// It failed while running.
     Failed = 1,
     /// Bad arguments, configuration or plugins: nothing started.
@@ -18,8 +18,8 @@ pub enum Code {
     Probe = 5,
 }
 
-impl From<Code> for ExitCode {
-    fn from(code: Code) -> ExitCode {
+impl From<ExitStatus> for ExitCode {
+    fn from(code: ExitStatus) -> ExitCode {
         ExitCode::from(code as u8)
     }
 }
@@ -28,14 +28,14 @@ impl From<Code> for ExitCode {
 #[derive(Debug)]
 pub struct Failure {
     /// How the program ends.
-    pub code: Code,
+    pub code: ExitStatus,
     /// What is wrong, and what is right.
     pub error: anyhow::Error,
 }
 
 impl Failure {
     /// An error with its code.
-    pub fn new(code: Code, error: impl Into<anyhow::Error>) -> Failure {
+    pub fn new(code: ExitStatus, error: impl Into<anyhow::Error>) -> Failure {
         Failure { code, error: error.into() }
     }
 }

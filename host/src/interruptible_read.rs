@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// How often the wish to end is looked for while nothing comes, in nanoseconds.
 const LOOK_NS: i64 = 20_000_000;
@@ -19,16 +19,16 @@ const LOOK_NS: i64 = 20_000_000;
 pub struct Input {
     file: File,
     metadata: Metadata,
-    stop: Stop,
+    shutdown: Shutdown,
 }
 
 impl Input {
     /// Opens it without waiting: a FIFO without a writer is waited for when it is read.
-    pub fn open(path: &Path, stop: &Stop) -> io::Result<Input> {
+    pub fn open(path: &Path, shutdown: &Shutdown) -> io::Result<Input> {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         let metadata = file.metadata()?;
-        Ok(Input { file, metadata, stop: stop.clone() })
+        Ok(Input { file, metadata, shutdown: shutdown.clone() })
     }
 
     /// What it is.
@@ -39,7 +39,7 @@ impl Input {
     /// Comes back when there is something to read, or the end.
     fn wait(&self) -> io::Result<()> {
         let look = Timespec { tv_sec: 0, tv_nsec: LOOK_NS };
-        while !self.stop.is_asked() {
+        while !self.shutdown.is_requested() {
             let mut fds = [PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::IN)];
             match poll(&mut fds, Some(&look)) {
                 Ok(0) | Err(Errno::INTR) => {}
@@ -82,7 +82,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let mut input = Input::open(&path, &Stop::default()).unwrap();
+        let mut input = Input::open(&path, &Shutdown::default()).unwrap();
         let writer = std::thread::spawn(move || {
             let mut file = OpenOptions::new().write(true).open(path).unwrap();
             file.write_all(&[7; 100_000]).unwrap();
@@ -98,10 +98,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let stop = Stop::default();
-        let mut input = Input::open(&path, &stop).unwrap();
+        let shutdown = Shutdown::default();
+        let mut input = Input::open(&path, &shutdown).unwrap();
         let began = Instant::now();
-        stop.at(began + Duration::from_millis(30));
+        shutdown.at(began + Duration::from_millis(30));
         assert!(input.read(&mut [0; 8]).is_err());
         assert!(began.elapsed() >= Duration::from_millis(30));
     }

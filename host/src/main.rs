@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use crypto_tracer::cli::{self, Cli};
 use crypto_tracer::commands;
-use crypto_tracer::error::{Code, Failure};
+use crypto_tracer::console::{Console, Verbosity};
+use crypto_tracer::error::{ExitStatus, Failure};
 use crypto_tracer::printable::printable;
-use crypto_tracer::say::{Loudness, Say};
-use crypto_tracer::stats::Usage;
+use crypto_tracer::stats::ResourceUsage;
 
 fn main() -> ExitCode {
-    Usage::begin();
+    ResourceUsage::begin();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
@@ -23,7 +23,7 @@ fn ended(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            Say(Loudness::Quiet).error(printable(&format!("{:#}", failure.error)));
+            Console(Verbosity::Quiet).error(printable(&format!("{:#}", failure.error)));
             failure.code.into()
         }
     }
@@ -34,8 +34,8 @@ fn misused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return ended(commands::asked(error));
     }
-    let say = Say(Loudness::Quiet);
-    say.error(cli::compact(error));
-    say.error(cli::try_help(std::env::args_os()));
-    Code::Usage.into()
+    let console = Console(Verbosity::Quiet);
+    console.error(cli::compact(error));
+    console.error(cli::try_help(std::env::args_os()));
+    ExitStatus::Usage.into()
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::console::{self, Console, Verbosity};
 use crate::counted::counted;
-use crate::say::{self, Loudness, Say};
 
 /// How often it is drawn.
 const EVERY: Duration = Duration::from_millis(200);
@@ -19,17 +19,21 @@ const LAST: Duration = Duration::from_millis(50);
 
 /// A bar that is shown until this is dropped.
 #[derive(Debug)]
-pub struct Progress {
+pub struct RunProgress {
     /// Dropped, it ends the thread.
     running: Option<Sender<()>>,
     /// Closed when the bar is gone.
     gone: Receiver<()>,
 }
 
-impl Progress {
+impl RunProgress {
     /// Shows how much of `duration` is over, and how many events there were. None: there is nowhere to show it.
-    pub fn show(say: Say, duration: Option<Duration>, events: Arc<AtomicU64>) -> Option<Progress> {
-        if say.0 == Loudness::Quiet || !std::io::stderr().is_terminal() {
+    pub fn show(
+        console: Console,
+        duration: Option<Duration>,
+        events: Arc<AtomicU64>,
+    ) -> Option<RunProgress> {
+        if console.0 == Verbosity::Quiet || !std::io::stderr().is_terminal() {
             return None;
         }
         let (running, asked) = channel();
@@ -39,15 +43,15 @@ impl Progress {
             drop(left);
         };
         let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(draw);
-        thread.ok().map(|_| Progress { running: Some(running), gone })
+        thread.ok().map(|_| RunProgress { running: Some(running), gone })
     }
 }
 
-impl Drop for Progress {
+impl Drop for RunProgress {
     fn drop(&mut self) {
         self.running = None;
         let _ = self.gone.recv_timeout(LAST);
-        say::bar(false);
+        console::bar(false);
     }
 }
 
@@ -64,7 +68,7 @@ fn draw(asked: &Receiver<()>, duration: Option<Duration>, events: &AtomicU64) {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    say::bar(true);
+    console::bar(true);
     loop {
         let elapsed = start.elapsed();
         bar.set_position(elapsed.as_millis() as u64);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::bounded::{at_most, weighing};
 use crate::interest::Interest;
-use crate::reader::{Found, HeadAnswer, HeadQuestion, Refusal, SeenProcess};
+use crate::reader::{ExistingProcess, Found, HeadRefusal, HeadRequest, HeadResponse};
 
 /// What a recording begins with. The line ends show a transfer that changed them.
 pub const MAGIC: [u8; 8] = *b"CTREC\r\n\x1a";
@@ -45,7 +45,7 @@ pub enum Frame {
     /// Up to version 3: as [`Frame::Heads`], which is what a reader of recordings gets.
     HeadsUntil3(
         #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
-        Vec<(HeadQuestion, Option<AnswerUntil3>)>,
+        Vec<(HeadRequest, Option<AnswerUntil3>)>,
     ),
     /// Paths of cgroups, by id, that were asked for with the records that follow.
     Cgroups(
@@ -64,28 +64,28 @@ pub enum Frame {
     /// In version 3: as [`Frame::OtherHeads`], likewise.
     OtherHeadsIn3(
         #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
-        Vec<(HeadQuestion, Option<AnswerUntil3>)>,
+        Vec<(HeadRequest, Option<AnswerUntil3>)>,
     ),
     /// Since version 3: other plugins run from here on, and this is captured.
     Interest(Box<Interest>),
     /// Since version 4: heads that were asked for with the records that follow.
     Heads(
         #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
-        Vec<(HeadQuestion, Option<HeadAnswer>)>,
+        Vec<(HeadRequest, Option<HeadResponse>)>,
     ),
     /// Since version 4: heads of files that were opened with the records that follow, that no classifier of the run
     /// asked for. Each file's once, for as long as it is unchanged.
     OtherHeads(
         #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
-        Vec<(HeadQuestion, Option<HeadAnswer>)>,
+        Vec<(HeadRequest, Option<HeadResponse>)>,
     ),
 }
 
 impl Frame {
     /// In today's form.
     fn today(self) -> Frame {
-        let answers = |asked: Vec<(HeadQuestion, Option<AnswerUntil3>)>| {
-            asked.into_iter().map(|(file, answer)| (file, answer.map(HeadAnswer::from))).collect()
+        let answers = |asked: Vec<(HeadRequest, Option<AnswerUntil3>)>| {
+            asked.into_iter().map(|(file, answer)| (file, answer.map(HeadResponse::from))).collect()
         };
         match self {
             Frame::HeadsUntil3(asked) => Frame::Heads(answers(asked)),
@@ -98,13 +98,13 @@ impl Frame {
 /// An answer as recordings up to version 3 have it: of the file itself, or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerUntil3 {
-    head: Result<Vec<u8>, Refusal>,
+    head: Result<Vec<u8>, HeadRefusal>,
     size: Option<u64>,
 }
 
-impl From<AnswerUntil3> for HeadAnswer {
-    fn from(AnswerUntil3 { head, size }: AnswerUntil3) -> HeadAnswer {
-        HeadAnswer { head, size, found: Found::Same }
+impl From<AnswerUntil3> for HeadResponse {
+    fn from(AnswerUntil3 { head, size }: AnswerUntil3) -> HeadResponse {
+        HeadResponse { head, size, found: Found::Same }
     }
 }
 
@@ -122,11 +122,11 @@ pub struct Start {
     pub only: Vec<String>,
     /// Processes that were there before.
     #[serde(deserialize_with = "processes")]
-    pub processes: Vec<SeenProcess>,
+    pub processes: Vec<ExistingProcess>,
 }
 
-fn processes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SeenProcess>, D::Error> {
-    weighing(from, MOST_BEFORE, |process: &SeenProcess| 1 + process.mapped.len())
+fn processes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ExistingProcess>, D::Error> {
+    weighing(from, MOST_BEFORE, |process: &ExistingProcess| 1 + process.mapped.len())
 }
 
 /// Why a recording cannot be read on.
@@ -258,8 +258,8 @@ mod tests {
         ]
     }
 
-    fn question() -> HeadQuestion {
-        HeadQuestion {
+    fn question() -> HeadRequest {
+        HeadRequest {
             pid: 7,
             nameless: false,
             mount_ns: 1,
@@ -272,8 +272,8 @@ mod tests {
         }
     }
 
-    fn replaced() -> HeadAnswer {
-        HeadAnswer { head: Ok(b"x".to_vec()), size: None, found: Found::Replaced }
+    fn replaced() -> HeadResponse {
+        HeadResponse { head: Ok(b"x".to_vec()), size: None, found: Found::Replaced }
     }
 
     /// The numbers of the kinds of frames are part of the format.
@@ -286,7 +286,7 @@ mod tests {
         write(&Frame::OtherHeadsIn3(second), &mut bytes).unwrap();
         bytes[MAGIC.len()] = 3;
         assert_eq!(bytes[MAGIC.len() + 4 + 8], 2);
-        let answer = HeadAnswer { head: Ok(b"x".to_vec()), size: Some(1), found: Found::Same };
+        let answer = HeadResponse { head: Ok(b"x".to_vec()), size: Some(1), found: Found::Same };
         let (found, _) = read(&bytes);
         let right = [
             Frame::Heads(vec![(question(), Some(answer))]),

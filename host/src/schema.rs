@@ -11,7 +11,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         || -> SchemaGenerator { SchemaSettings::draft2020_12().for_serialize().into_generator() };
     vec![
         ("event", output::schema(generator())),
-        ("doctor", generator().into_root_schema_for::<document::Doctor>()),
+        ("doctor", generator().into_root_schema_for::<document::DoctorReport>()),
         ("profile", generator().into_root_schema_for::<document::Profile>()),
         ("snapshot", generator().into_root_schema_for::<document::Snapshot>()),
     ]

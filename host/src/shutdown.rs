@@ -7,17 +7,17 @@ use std::time::Instant;
 
 /// Set once, by a signal or by the run's duration; never taken back. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<Shared>);
+pub struct Shutdown(Arc<ShutdownState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct ShutdownState {
     asked: AtomicBool,
     deadline: OnceLock<Instant>,
 }
 
-impl Stop {
+impl Shutdown {
     /// Ends the run.
-    pub fn ask(&self) {
+    pub fn request(&self) {
         self.0.asked.store(true, Ordering::Release);
     }
 
@@ -27,7 +27,7 @@ impl Stop {
     }
 
     /// Whether the run is to end now.
-    pub fn is_asked(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         self.0.asked.load(Ordering::Acquire)
             || self.0.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::confine::Kept;
-use crate::stop::Stop;
+use crate::confine::RetainedPrivileges;
+use crate::shutdown::Shutdown;
 
 /// Word of a wish to end, for the pipeline.
 #[derive(Clone, Debug)]
@@ -16,25 +16,25 @@ pub struct Signals {
     hangup: Arc<Notify>,
     status: Arc<Notify>,
     status_wanted: Arc<AtomicBool>,
-    stop: Stop,
+    shutdown: Shutdown,
 }
 
 impl Signals {
     /// Blocks SIGINT, SIGTERM, SIGHUP and SIGUSR1 in this and every later thread, and starts the thread that takes them.
     /// To be called before any other thread is there.
-    pub fn start(stop: Stop) -> io::Result<Signals> {
+    pub fn start(shutdown: Shutdown) -> io::Result<Signals> {
         let set = block(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1])?;
         let signals = Signals {
             notify: Arc::default(),
             hangup: Arc::default(),
             status: Arc::default(),
             status_wanted: Arc::default(),
-            stop,
+            shutdown,
         };
         let has_terminal = has_terminal();
         let theirs = signals.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            let _ = crate::confine::thread(&Kept::NOTHING);
+            let _ = crate::confine::thread(&RetainedPrivileges::NOTHING);
             loop {
                 let mut signal = 0;
                 // SAFETY: both point to values that live through the call.
@@ -48,7 +48,7 @@ impl Signals {
                     }
                     libc::SIGHUP if !has_terminal => theirs.hangup.notify_one(),
                     _ => {
-                        theirs.stop.ask();
+                        theirs.shutdown.request();
                         theirs.notify.notify_one();
                     }
                 }
@@ -76,7 +76,7 @@ impl Signals {
 
     /// Comes back when the run is to end.
     pub async fn asked(&self) {
-        while !self.stop.is_asked() {
+        while !self.shutdown.is_requested() {
             self.notify.notified().await;
         }
     }

@@ -12,7 +12,7 @@ use crate::event::PluginFailure;
 
 /// What one cause took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub struct LossCount {
     /// How many.
     pub count: u64,
     /// Events, one by one; false where the kernel counts misses of any kind, of events that nobody wanted too.
@@ -29,30 +29,30 @@ pub struct Stats {
     /// Events that the host's filters or the plugins' left out, and library loads that were told before.
     pub filtered: u64,
     /// What is missing, by cause.
-    pub lost: BTreeMap<Cow<'static, str>, Missing>,
+    pub lost: BTreeMap<Cow<'static, str>, LossCount>,
     /// Plugin calls that failed, by plugin, kind and cause.
     pub plugin_failures: BTreeMap<(String, &'static str, String), u64>,
 }
 
 impl Stats {
     /// Counts events that are missing.
-    pub fn lose(&mut self, cause: impl Into<Cow<'static, str>>, count: u64) {
-        self.miss(cause, Missing { count, exact: true });
+    pub fn add_loss(&mut self, cause: impl Into<Cow<'static, str>>, count: u64) {
+        self.miss(cause, LossCount { count, exact: true });
     }
 
     /// Counts what is missing, or may be.
-    pub fn miss(&mut self, cause: impl Into<Cow<'static, str>>, missing: Missing) {
+    pub fn miss(&mut self, cause: impl Into<Cow<'static, str>>, missing: LossCount) {
         if missing.count > 0 {
-            let Missing { count, exact } = missing;
+            let LossCount { count, exact } = missing;
             let sum =
-                &mut self.lost.entry(cause.into()).or_insert(Missing { count: 0, exact }).count;
+                &mut self.lost.entry(cause.into()).or_insert(LossCount { count: 0, exact }).count;
             // A recording may claim any number.
             *sum = sum.saturating_add(count);
         }
     }
 
     /// Counts calls of a plugin that failed.
-    pub fn blame(&mut self, failure: &PluginFailure) {
+    pub fn attribute(&mut self, failure: &PluginFailure) {
         let PluginFailure { plugin, kind, cause, count, .. } = failure;
         *self.plugin_failures.entry((plugin.clone(), *kind, cause.clone())).or_default() += count;
     }
@@ -86,7 +86,7 @@ impl Display for Stats {
 
 /// Processor time and the most memory that a process used.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
+pub struct ResourceUsage {
     /// User and system time in seconds.
     pub cpu_seconds: f64,
     /// Peak resident set in KiB.
@@ -97,26 +97,26 @@ pub struct Usage {
 /// `cargo run` does, leaves it its own.
 static BEFORE: OnceLock<(u32, f64)> = OnceLock::new();
 
-impl Usage {
+impl ResourceUsage {
     /// What was used up to now is another program's. To be called first.
     pub fn begin() {
-        let _ = BEFORE.set((std::process::id(), Usage::of_process().cpu_seconds));
+        let _ = BEFORE.set((std::process::id(), ResourceUsage::of_process().cpu_seconds));
     }
 
     /// This process's, up to now.
-    pub fn own() -> Usage {
-        let usage = Usage::of_process();
+    pub fn own() -> ResourceUsage {
+        let usage = ResourceUsage::of_process();
         // A forked one has used nothing before.
         let before = BEFORE.get().filter(|(pid, _)| *pid == std::process::id());
         let before = before.map_or(0.0, |(_, seconds)| *seconds);
-        Usage {
+        ResourceUsage {
             cpu_seconds: (usage.cpu_seconds - before).max(0.0),
             // The peak that getrusage tells of may be that of the program that executed this one.
             peak_rss_kib: peak_kib().unwrap_or(usage.peak_rss_kib),
         }
     }
 
-    fn of_process() -> Usage {
+    fn of_process() -> ResourceUsage {
         let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
         // SAFETY: getrusage writes the struct it is given; zeroes are a valid one if it does not.
         let usage = unsafe {
@@ -124,7 +124,7 @@ impl Usage {
             usage.assume_init()
         };
         let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-        Usage {
+        ResourceUsage {
             cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
             peak_rss_kib: usage.ru_maxrss,
         }
@@ -145,15 +145,15 @@ fn peak_in(status: &str) -> Option<i64> {
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
     /// This process.
-    pub own: Usage,
+    pub own: ResourceUsage,
     /// The reader; None: there is none, or it did not say.
-    pub reader: Option<Usage>,
+    pub reader: Option<ResourceUsage>,
 }
 
 impl Used {
     /// This process's up to now, and the reader's.
-    pub fn with(reader: Option<Usage>) -> Used {
-        Used { own: Usage::own(), reader }
+    pub fn with(reader: Option<ResourceUsage>) -> Used {
+        Used { own: ResourceUsage::own(), reader }
     }
 }
 
@@ -164,7 +164,7 @@ impl Display for Used {
     }
 }
 
-impl Display for Usage {
+impl Display for ResourceUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peak_mb = self.peak_rss_kib as f64 / 1024.0;
         write!(f, "{:.2} s of processor time, peak {peak_mb:.0} MiB", self.cpu_seconds)
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_reader_is_told_beside_this_process() {
-        let usage = |cpu_seconds, peak_rss_kib| Usage { cpu_seconds, peak_rss_kib };
+        let usage = |cpu_seconds, peak_rss_kib| ResourceUsage { cpu_seconds, peak_rss_kib };
         let used = Used { own: usage(1.5, 60 << 10), reader: None };
         assert_eq!(used.to_string(), "1.50 s of processor time, peak 60 MiB");
         let used = Used { reader: Some(usage(0.25, 5 << 10)), ..used };
@@ -204,18 +204,18 @@ mod tests {
             stats.to_string(),
             "5 events shown, 2 filtered, 0 lost; 9 records received; 0 plugin failures"
         );
-        stats.lose("ring_full", 0);
+        stats.add_loss("ring_full", 0);
         assert!(stats.lost.is_empty());
-        stats.lose("ring_full", 3);
-        stats.lose("ring_full", 1);
-        stats.lose("malformed", 1);
-        stats.miss("probe_missed", Missing { count: 9, exact: false });
+        stats.add_loss("ring_full", 3);
+        stats.add_loss("ring_full", 1);
+        stats.add_loss("malformed", 1);
+        stats.miss("probe_missed", LossCount { count: 9, exact: false });
         assert_eq!(
             stats.to_string(),
             "5 events shown, 2 filtered, 5 lost (malformed 1, probe_missed perhaps 9, ring_full 4); 9 records received; 0 plugin failures"
         );
         for cause in ["ring_full", "another"] {
-            stats.lose(cause, u64::MAX);
+            stats.add_loss(cause, u64::MAX);
         }
         assert_eq!(stats.lost(), u64::MAX, "no number wraps around");
     }

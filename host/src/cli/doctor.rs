@@ -8,7 +8,7 @@ use super::{DocumentFormat, values};
 
 /// `doctor`
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// Judge as if monitor were given this probe
     #[arg(long, value_name = "NAME", value_parser = values::name(), allow_negative_numbers = true)]
     pub probe: Option<String>,

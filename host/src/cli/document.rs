@@ -10,7 +10,7 @@ use super::{Capture, PluginArgs, Watched, values};
 /// `profile`
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("whom").args(["pid", "name"]).required(true).multiple(true))]
-pub struct Profile {
+pub struct ProfileArgs {
     /// How long to run: seconds, or a number with s, m or h; 0 is until the processes end
     #[arg(
         short,
@@ -38,7 +38,7 @@ pub struct Profile {
 
 /// `snapshot`
 #[derive(Debug, Args)]
-pub struct Snapshot {
+pub struct SnapshotArgs {
     /// Where and how it is printed.
     #[command(flatten)]
     pub print: DocumentPrint,

@@ -15,8 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::glob::Glob;
 
 pub use complaint::{compact, meant_command, there_are, try_help};
-pub use doctor::Doctor;
-pub use document::{DocumentFormat, DocumentPrint, Profile, Snapshot};
+pub use doctor::DoctorArgs;
+pub use document::{DocumentFormat, DocumentPrint, ProfileArgs, SnapshotArgs};
 
 /// Tells which process opens which certificate, key or keystore, which loads which crypto library, and what starts
 /// and ends.
@@ -63,13 +63,13 @@ pub enum Command {
     /// Traces the processes that --pid or --name means for --duration, or until they have ended, then prints which
     /// libraries they loaded and which files they opened, those from before included. Needs privileges.
     #[command(after_help = examples::PROFILE)]
-    Profile(Profile),
+    Profile(ProfileArgs),
     /// Print one document about every running process
     ///
     /// Prints which processes have crypto libraries loaded and crypto files open, from /proc. Without privileges it
     /// sees its own user's processes only, and says so.
     #[command(after_help = examples::SNAPSHOT)]
-    Snapshot(Snapshot),
+    Snapshot(SnapshotArgs),
     /// Print what monitor would have printed for a recorded run
     ///
     /// Sends a recording of `monitor --record` through today's plugins and options. Needs no privileges.
@@ -80,10 +80,10 @@ pub enum Command {
     /// Tries every probe and prints whether it works or why not, what would help, and what it cannot see. The exit code
     /// is 0 if monitor would run, else the one that monitor would give.
     #[command(after_help = examples::DOCTOR)]
-    Doctor(Doctor),
+    Doctor(DoctorArgs),
     /// Write, check, test and measure plugins, without tracing
     #[command(after_help = examples::PLUGIN)]
-    Plugin(crate::commands::plugin::Arguments),
+    Plugin(crate::commands::plugin::PluginCommand),
     /// Print the script that completes commands and options in a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(Completions),
@@ -347,12 +347,12 @@ pub struct LoudnessArgs {
 
 impl LoudnessArgs {
     /// As the rest of the program takes it.
-    pub fn say(&self) -> crate::say::Say {
-        use crate::say::{Loudness, Say};
-        Say(match (self.quiet, self.verbose) {
-            (true, _) => Loudness::Quiet,
-            (_, true) => Loudness::Verbose,
-            _ => Loudness::Normal,
+    pub fn console(&self) -> crate::console::Console {
+        use crate::console::{Console, Verbosity};
+        Console(match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
         })
     }
 }

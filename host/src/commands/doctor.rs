@@ -7,63 +7,68 @@ use anyhow::{Context, anyhow};
 use crypto_tracer_common::record::{ARGS_MAX, PATH_MAX};
 
 use super::document::{self, failed};
-use super::line;
+use super::setup;
 use super::trace::{self, RING_BYTES};
 use crate::cli::{self, DocumentPrint, PluginArgs};
 use crate::config::Config;
 use crate::confine;
-use crate::document::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
+use crate::console::Console;
+use crate::document::{
+    CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
+    RunLimits,
+};
 use crate::enrich::MOST_PROCESSES;
 use crate::error::Failure;
 use crate::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_PREFIXES, MOST_SUFFIXES};
 use crate::output::NewFile;
 use crate::pipeline::wall_now;
 use crate::plugin::Trust;
-use crate::say::Say;
+use crate::shutdown::Shutdown;
 use crate::signals::Signals;
-use crate::source::{self, Preemption, Request, RungSurvey, Survey};
-use crate::stop::Stop;
+use crate::source::{self, Preemption, RungSurvey, Survey, SurveyRequest};
 
 /// How often the wish to end is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Tries all probes and prints what came of it; ends as `monitor` would.
-pub(super) fn doctor(arguments: &cli::Doctor, say: Say) -> Result<(), Failure> {
-    let stop = Stop::default();
-    let _signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
+pub(super) fn doctor(arguments: &cli::DoctorArgs, console: Console) -> Result<(), Failure> {
+    let shutdown = Shutdown::default();
+    let _signals =
+        Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
     let print = DocumentPrint {
         output: arguments.output.clone(),
         format: arguments.format,
         no_redact: true,
     };
     document::check(&print)?;
-    let configured = configured(arguments, &stop);
+    let configured = configured(arguments, &shutdown);
     let (capture, new) = match &configured {
         Ok((config, new)) => (config.capture.clone(), *new),
         Err(_) => Default::default(),
     };
     let ring_bytes = capture.ring_bytes.unwrap_or(RING_BYTES);
-    let request = Request { ring_bytes, probe: arguments.probe.clone().or(capture.open_probe) };
-    let survey = if stop.is_asked() { None } else { survey(request, &stop)? };
+    let request =
+        SurveyRequest { ring_bytes, probe: arguments.probe.clone().or(capture.open_probe) };
+    let survey = if shutdown.is_requested() { None } else { survey(request, &shutdown)? };
     let Some(mut survey) = survey else {
-        say.info("nothing is printed: it was asked to end");
+        console.info("nothing is printed: it was asked to end");
         return Ok(());
     };
     // A run reads its configuration first.
     let refused = survey.refused.take().map(trace::refused);
     let failure = configured.err().or(refused);
     // The rest is a matter of the caller's own files.
-    confine::as_who_started_it().map_err(failed)?;
+    confine::drop_to_invoker().map_err(failed)?;
     let told = tell(survey, failure.as_ref(), ring_bytes);
-    if let Some(target) = document::target(&print, new, &stop)? {
-        document::print(&told, &print, target, &stop)?;
+    if let Some(target) = document::target(&print, new, &shutdown)? {
+        document::print(&told, &print, target, &shutdown)?;
     }
     failure.map_or(Ok(()), Err)
 }
 
 /// Tries all probes on a thread of its own: a verifier that takes long holds up no wish to end. None: there was one.
 /// What is attached by then the kernel detaches when this process ends.
-fn survey(request: Request, stop: &Stop) -> Result<Option<Survey>, Failure> {
+fn survey(request: SurveyRequest, shutdown: &Shutdown) -> Result<Option<Survey>, Failure> {
     let (done, result) = mpsc::channel();
     let tries = std::thread::Builder::new().name("survey".to_owned());
     let tries = tries.spawn(move || {
@@ -73,7 +78,7 @@ fn survey(request: Request, stop: &Stop) -> Result<Option<Survey>, Failure> {
     loop {
         match result.recv_timeout(LOOK) {
             Ok(survey) => return Ok(Some(survey)),
-            Err(RecvTimeoutError::Timeout) if !stop.is_asked() => {}
+            Err(RecvTimeoutError::Timeout) if !shutdown.is_requested() => {}
             Err(RecvTimeoutError::Timeout) => return Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(failed(anyhow!("the probes could not be tried")));
@@ -83,7 +88,10 @@ fn survey(request: Request, stop: &Stop) -> Result<Option<Survey>, Failure> {
 }
 
 /// What `monitor` reads before it traces: configuration and plugins.
-fn configured(arguments: &cli::Doctor, stop: &Stop) -> Result<(Config, NewFile), Failure> {
+fn configured(
+    arguments: &cli::DoctorArgs,
+    shutdown: &Shutdown,
+) -> Result<(Config, NewFile), Failure> {
     let arguments = PluginArgs {
         classifier: Vec::new(),
         redactor: Vec::new(),
@@ -92,29 +100,29 @@ fn configured(arguments: &cli::Doctor, stop: &Stop) -> Result<(Config, NewFile),
     };
     source::check_user_namespace().map_err(trace::refused)?;
     let trust = Trust::of_this_process();
-    let config = line::config(&arguments, &trust)?;
-    line::plugins(&arguments, &config, &trust, stop)?;
-    let new = line::new_file(&config)?;
+    let config = setup::config(&arguments, &trust)?;
+    setup::plugins(&arguments, &config, &trust, shutdown)?;
+    let new = setup::new_file(&config)?;
     Ok((config, new))
 }
 
-fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> Doctor {
+fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorReport {
     let chosen = survey.rungs.iter().filter(|rung| rung.chosen);
     let unseen = chosen.flat_map(|rung| &rung.cannot_see).map(|unseen| unseen.what.to_string());
     let cannot_see = unseen.collect();
     let capabilities = survey.capabilities.into_iter().map(|capability| {
         let source::Capability { name, held, needed_for } = capability;
-        Capability { name, held, needed_for }
+        CapabilityReport { name, held, needed_for }
     });
-    Doctor {
+    DoctorReport {
         doctor_version: "1.0",
-        generated_at: Doctor::made(wall_now()),
+        generated_at: DoctorReport::made(wall_now()),
         program_version: env!("CARGO_PKG_VERSION"),
         ready: failure.is_none(),
         exit_code: failure.map_or(0, |failure| failure.code as u8),
         reason: failure.map(|failure| format!("{:#}", failure.error)),
         cannot_see,
-        kernel: Kernel {
+        kernel: KernelReport {
             release: survey.release,
             preemption: match survey.preemption {
                 Preemption::Chosen => "chosen",
@@ -127,7 +135,7 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> Doctor {
         },
         capabilities: capabilities.collect(),
         pid_namespace: PidNamespace { initial: survey.outside.is_none(), note: survey.outside },
-        limits: Limits {
+        limits: RunLimits {
             ring_bytes,
             path_bytes: PATH_MAX,
             cmdline_bytes: ARGS_MAX,
@@ -142,10 +150,10 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> Doctor {
     }
 }
 
-fn probe(rung: RungSurvey) -> Probe {
+fn probe(rung: RungSurvey) -> ProbeReport {
     let works = rung.refused.is_none();
-    let program = |(name, verified_instructions)| Program { name, verified_instructions };
-    Probe {
+    let program = |(name, verified_instructions)| ProgramReport { name, verified_instructions };
+    ProbeReport {
         purpose: rung.purpose,
         name: rung.name,
         works,

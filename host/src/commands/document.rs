@@ -2,27 +2,29 @@
 
 use anyhow::Context;
 
-use super::line;
+use super::setup;
 use crate::cli::{DocumentFormat, DocumentPrint};
 use crate::document::Document;
-use crate::error::{Code, Failure};
+use crate::error::{ExitStatus, Failure};
 use crate::output::{DocumentShape, DocumentTarget, NewFile, Target, document_json as json};
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// Whether the output can be opened later, as far as that is to know.
 pub(super) fn check(print: &DocumentPrint) -> Result<(), Failure> {
     let Some(path) = &print.output else { return Ok(()) };
-    line::named_by_user(|| Target::check(path)).map_err(failed)
+    setup::named_by_user(|| Target::check(path)).map_err(failed)
 }
 
 /// Opens where the document goes. None: the end was asked for while nobody read it.
 pub(super) fn target(
     print: &DocumentPrint,
     new: NewFile,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Result<Option<DocumentTarget>, Failure> {
     match &print.output {
-        Some(path) => line::named_by_user(|| DocumentTarget::open(path, new, stop)).map_err(failed),
+        Some(path) => {
+            setup::named_by_user(|| DocumentTarget::open(path, new, shutdown)).map_err(failed)
+        }
         None => {
             let target = DocumentTarget::standard_output().map(Some);
             target.context("cannot use standard output").map_err(failed)
@@ -35,7 +37,7 @@ pub(super) fn print(
     document: &impl Document,
     print: &DocumentPrint,
     target: DocumentTarget,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let bytes = match print.format {
         DocumentFormat::JsonPretty => json(document, DocumentShape::Pretty),
@@ -43,9 +45,9 @@ pub(super) fn print(
         DocumentFormat::JsonArray => json(document, DocumentShape::Array),
         DocumentFormat::Summary => Ok(document.summary().into_bytes()),
     };
-    target.write(&bytes.map_err(failed)?, stop).map_err(failed)
+    target.write(&bytes.map_err(failed)?, shutdown).map_err(failed)
 }
 
 pub(super) fn failed(error: impl Into<anyhow::Error>) -> Failure {
-    Failure::new(Code::Failed, error)
+    Failure::new(ExitStatus::Failed, error)
 }

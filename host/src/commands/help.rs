@@ -9,8 +9,8 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::cli::{self, Cli};
-use crate::closed::check_standard_output;
-use crate::error::{Code, Failure};
+use crate::error::{ExitStatus, Failure};
+use crate::stdout_closed::check_standard_output;
 
 /// The same as `COMMAND --help`.
 pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
@@ -22,7 +22,7 @@ pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
         let near = cli::meant_command(found, &word);
         found = found.find_subcommand_mut(&*word).ok_or_else(|| {
             let right = near.unwrap_or(there);
-            Failure::new(Code::Usage, anyhow!("there is no command '{word}'; {right}"))
+            Failure::new(ExitStatus::Usage, anyhow!("there is no command '{word}'; {right}"))
         })?;
     }
     let [program, help] = ["crypto-tracer", "--help"].map(OsString::from);
@@ -91,7 +91,7 @@ fn printed(outcome: io::Result<()>) -> Result<(), Failure> {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let error = anyhow::Error::new(error).context("cannot write to standard output");
-            Err(Failure { code: Code::Failed, error })
+            Err(Failure { code: ExitStatus::Failed, error })
         }
         _ => Ok(()),
     }

@@ -1,45 +1,45 @@
 //! One file a command, or a few that do the same.
 
-mod before;
 mod doctor;
 mod document;
-mod line;
-mod looking;
+mod help;
 mod monitor;
+mod output_conflict;
 pub mod plugin;
+mod preflight;
+mod process_walk;
 mod profile;
 mod replay;
-mod same;
+mod setup;
 mod snapshot;
-mod text;
 mod trace;
 
 use anyhow::Context;
 
 use crate::cli::{Cli, Command};
 use crate::confine;
-use crate::error::{Code, Failure};
-use crate::reader::Nursery;
+use crate::error::{ExitStatus, Failure};
+use crate::reader::Spawner;
 
 /// Does what the command line says. To be called before there is any other thread.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let say = cli.loudness.say();
+    let console = cli.loudness.console();
     if needs_no_privileges(&cli.command) {
         // Before any file is opened: else everybody could read root's through this program.
-        confine::as_who_started_it().context("cannot drop privileges").map_err(failed)?;
+        confine::drop_to_invoker().context("cannot drop privileges").map_err(failed)?;
     }
     match &cli.command {
-        Command::Monitor(arguments) => monitor::monitor(arguments, nursery()?, say),
-        Command::Files(arguments) => monitor::files(arguments, nursery()?, say),
-        Command::Libs(arguments) => monitor::libs(arguments, nursery()?, say),
-        Command::Replay(arguments) => replay::replay(arguments, say),
-        Command::Profile(arguments) => profile::profile(arguments, nursery()?, say),
-        Command::Snapshot(arguments) => snapshot::snapshot(arguments, nursery()?, say),
-        Command::Doctor(arguments) => doctor::doctor(arguments, say),
-        Command::Plugin(arguments) => plugin::plugin(arguments, say),
-        Command::Completions(arguments) => text::completions(arguments),
-        Command::Help(arguments) => text::help(arguments),
-        Command::Version => text::version(),
+        Command::Monitor(arguments) => monitor::monitor(arguments, spawner()?, console),
+        Command::Files(arguments) => monitor::files(arguments, spawner()?, console),
+        Command::Libs(arguments) => monitor::libs(arguments, spawner()?, console),
+        Command::Replay(arguments) => replay::replay(arguments, console),
+        Command::Profile(arguments) => profile::profile(arguments, spawner()?, console),
+        Command::Snapshot(arguments) => snapshot::snapshot(arguments, spawner()?, console),
+        Command::Doctor(arguments) => doctor::doctor(arguments, console),
+        Command::Plugin(arguments) => plugin::plugin(arguments, console),
+        Command::Completions(arguments) => help::completions(arguments),
+        Command::Help(arguments) => help::help(arguments),
+        Command::Version => help::version(),
     }
 }
 
@@ -60,15 +60,15 @@ fn needs_no_privileges(command: &Command) -> bool {
     }
 }
 
-fn nursery() -> Result<Nursery, Failure> {
-    Nursery::fork().context("cannot start the reader").map_err(failed)
+fn spawner() -> Result<Spawner, Failure> {
+    Spawner::fork().context("cannot start the reader").map_err(failed)
 }
 
 fn failed(error: anyhow::Error) -> Failure {
-    Failure { code: Code::Failed, error }
+    Failure { code: ExitStatus::Failed, error }
 }
 
 /// Prints the help or the version that an option asked for.
 pub fn asked(help: &clap::Error) -> Result<(), Failure> {
-    text::asked(help)
+    help::asked(help)
 }

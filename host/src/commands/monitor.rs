@@ -1,55 +1,59 @@
 //! `monitor`, `files`, `libs`: what happens, as a stream.
 
-use super::trace::{self, Run};
+use super::trace::{self, RunRequest};
 use crate::cli::{self, Trace};
+use crate::console::Console;
 use crate::error::Failure;
-use crate::reader::Nursery;
-use crate::say::Say;
-use crate::select::Kinds;
+use crate::reader::Spawner;
+use crate::select::ShownKinds;
 
-const NONE: Kinds = Kinds { open: false, load: false, exec: false, exit: false };
+const NONE: ShownKinds = ShownKinds { open: false, load: false, exec: false, exit: false };
 
 /// All event types. Runs until Ctrl+C, the duration's end, or the output's.
-pub(super) fn monitor(arguments: &cli::Monitor, nursery: Nursery, say: Say) -> Result<(), Failure> {
+pub(super) fn monitor(
+    arguments: &cli::Monitor,
+    spawner: Spawner,
+    console: Console,
+) -> Result<(), Failure> {
     let cli::Monitor { trace, capture, print, plugins } = arguments;
-    stream(Kinds::ALL, trace, capture, print, plugins, (nursery, say))
+    stream(ShownKinds::ALL, trace, capture, print, plugins, (spawner, console))
 }
 
 /// Opened files. Runs as long as [`monitor`].
 pub(super) fn files(
     arguments: &cli::FilesCommand,
-    nursery: Nursery,
-    say: Say,
+    spawner: Spawner,
+    console: Console,
 ) -> Result<(), Failure> {
     let cli::FilesCommand { processes, files, capture, print, plugins } = arguments;
-    let kinds = Kinds { open: true, ..NONE };
+    let kinds = ShownKinds { open: true, ..NONE };
     let trace = &Trace { processes: processes.clone(), files: files.clone(), ..Trace::default() };
-    stream(kinds, trace, capture, print, plugins, (nursery, say))
+    stream(kinds, trace, capture, print, plugins, (spawner, console))
 }
 
 /// Loaded libraries. Runs as long as [`monitor`].
 pub(super) fn libs(
     arguments: &cli::LibsCommand,
-    nursery: Nursery,
-    say: Say,
+    spawner: Spawner,
+    console: Console,
 ) -> Result<(), Failure> {
     let cli::LibsCommand { processes, libraries, capture, print, plugins } = arguments;
-    let kinds = Kinds { load: true, ..NONE };
+    let kinds = ShownKinds { load: true, ..NONE };
     let trace =
         &Trace { processes: processes.clone(), libraries: libraries.clone(), ..Trace::default() };
-    stream(kinds, trace, capture, print, plugins, (nursery, say))
+    stream(kinds, trace, capture, print, plugins, (spawner, console))
 }
 
 fn stream(
-    kinds: Kinds,
+    kinds: ShownKinds,
     trace: &Trace,
     capture: &cli::Capture,
     print: &cli::Print,
     plugins: &cli::PluginArgs,
-    (nursery, say): (Nursery, Say),
+    (spawner, console): (Spawner, Console),
 ) -> Result<(), Failure> {
     let output = print.output.as_deref();
     let names_in_kernel = true;
-    let run = Run { kinds, trace, plugins, capture, output, names_in_kernel, say };
-    trace::stream(&run, nursery, print)
+    let run = RunRequest { kinds, trace, plugins, capture, output, names_in_kernel, console };
+    trace::stream(&run, spawner, print)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use crate::error::{Code, Failure};
+use crate::error::{ExitStatus, Failure};
 
 /// Links that are followed one after the other, as many as the kernel does.
 const MOST_LINKS: usize = 40;
@@ -40,7 +40,7 @@ pub(super) fn check_record(record: &Path, output: Option<&Path>) -> Result<(), F
 }
 
 fn usage(text: String) -> Failure {
-    Failure { code: Code::Usage, error: anyhow!(text) }
+    Failure { code: ExitStatus::Usage, error: anyhow!(text) }
 }
 
 fn identity(metadata: &Metadata) -> (u64, u64) {

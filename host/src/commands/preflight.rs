@@ -8,15 +8,15 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::document::failed;
+use crate::console::Console;
 use crate::counted::counted;
-use crate::error::{Code, Failure};
+use crate::error::{ExitStatus, Failure};
 use crate::event::ProcessKey;
 use crate::interest::Interest;
 use crate::pipeline::Family;
-use crate::reader::{Reader, SeenProcess};
-use crate::say::Say;
+use crate::reader::{ExistingProcess, ReaderClient};
+use crate::shutdown::Shutdown;
 use crate::source::Source;
-use crate::stop::Stop;
 
 /// How long the look at `/proc` may take before the run starts without it.
 const SCAN: Duration = Duration::from_secs(4);
@@ -74,19 +74,19 @@ fn unfit(pid: u32, status: &str, stat: &str) -> Option<String> {
 /// All processes that are there already. `follow`: whose descendants are wanted is only to know from them. Of what
 /// they have mapped, what somebody is interested in.
 pub(super) fn scan(
-    reader: &mut Reader,
+    reader: &mut ReaderClient,
     interest: &Interest,
     follow: bool,
-    stop: &Stop,
-    say: Say,
-) -> Result<Vec<SeenProcess>, Failure> {
+    shutdown: &Shutdown,
+    console: Console,
+) -> Result<Vec<ExistingProcess>, Failure> {
     let patience = if follow { SCAN_NEEDED } else { SCAN };
-    let Some((seen, hidden)) = reader.scan(interest, Instant::now() + patience, stop) else {
-        return unseen(follow, stop, say).map(|()| Vec::new());
+    let Some((seen, hidden)) = reader.scan(interest, Instant::now() + patience, shutdown) else {
+        return unseen(follow, shutdown, console).map(|()| Vec::new());
     };
     if hidden > 0 {
         let processes = counted(hidden, "process");
-        say.error(format_args!("cannot read {processes}: earlier libraries are unknown"));
+        console.error(format_args!("cannot read {processes}: earlier libraries are unknown"));
     }
     Ok(seen)
 }
@@ -96,19 +96,19 @@ pub(super) fn scan(
 pub(super) fn follow(
     pids: &[u32],
     source: &mut Source,
-    reader: &mut Reader,
-    stop: &Stop,
-    say: Say,
+    reader: &mut ReaderClient,
+    shutdown: &Shutdown,
+    console: Console,
 ) -> Result<(), Failure> {
     let until = Instant::now() + SCAN_NEEDED;
     loop {
-        let Some(kin) = reader.kin(until, stop) else { return unseen(true, stop, say) };
+        let Some(kin) = reader.kin(until, shutdown) else { return unseen(true, shutdown, console) };
         let family = Family::of(pids, kin.iter().map(|one| (one.ppid, one.pid)).collect());
         let members = kin.iter().filter(|one| family.has(one.pid));
         let keys: Vec<ProcessKey> = members
             .filter_map(|one| Some(ProcessKey { tgid: one.pid, start_ns: one.start_ns? }))
             .collect();
-        let named = source.follow(&keys).map_err(|error| Failure::new(Code::Probe, error))?;
+        let named = source.follow(&keys).map_err(|error| Failure::new(ExitStatus::Probe, error))?;
         if named == 0 {
             return Ok(());
         }
@@ -116,9 +116,9 @@ pub(super) fn follow(
 }
 
 /// The look took too long: a run that cannot do without it does not start.
-fn unseen(follow: bool, stop: &Stop, say: Say) -> Result<(), Failure> {
+fn unseen(follow: bool, shutdown: &Shutdown, console: Console) -> Result<(), Failure> {
     // Then it was given up because of that.
-    if stop.is_asked() {
+    if shutdown.is_requested() {
         return Ok(());
     }
     if follow {
@@ -126,14 +126,15 @@ fn unseen(follow: bool, stop: &Stop, say: Say) -> Result<(), Failure> {
             "--follow-children: /proc could not be read in time, so the descendants are not known"
         )));
     }
-    say.error("/proc could not be read in time: what processes had before the start is not known");
+    console
+        .error("/proc could not be read in time: what processes had before the start is not known");
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::say::Loudness;
+    use crate::console::Verbosity;
     use rustix::process::{WaitId, WaitIdOptions, waitid};
 
     #[test]
@@ -176,11 +177,11 @@ mod tests {
 
     #[test]
     fn descendants_that_are_not_known_are_a_failure() {
-        let (stop, say) = (Stop::default(), Say(Loudness::Quiet));
-        assert!(unseen(false, &stop, say).is_ok());
-        let said = format!("{:#}", unseen(true, &stop, say).unwrap_err().error);
+        let (shutdown, console) = (Shutdown::default(), Console(Verbosity::Quiet));
+        assert!(unseen(false, &shutdown, console).is_ok());
+        let said = format!("{:#}", unseen(true, &shutdown, console).unwrap_err().error);
         assert!(said.contains("--follow-children") && said.contains("/proc"), "{said}");
-        stop.ask();
-        assert!(unseen(true, &stop, say).is_ok(), "asked to end, it ends");
+        shutdown.request();
+        assert!(unseen(true, &shutdown, console).is_ok(), "asked to end, it ends");
     }
 }

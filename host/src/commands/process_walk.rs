@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::interest::Interest;
-use crate::pipeline::AskHeads;
-use crate::reader::LookedAt;
-use crate::stop::Stop;
+use crate::pipeline::HeadReader;
+use crate::reader::ProcessDetails;
+use crate::shutdown::Shutdown;
 
 /// Processes that are looked into at once, and held in memory.
 const PAGE: usize = 64;
@@ -18,8 +18,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Those that are still to be looked into.
 #[derive(Debug)]
-pub(super) struct Looking {
-    waiting: VecDeque<Look>,
+pub(super) struct ProcessWalk {
+    waiting: VecDeque<WalkStep>,
     /// How often one alone made the reader hang.
     in_vain: u32,
     /// Processes of which not even could be known who they are.
@@ -27,57 +27,57 @@ pub(super) struct Looking {
 }
 
 #[derive(Debug)]
-enum Look {
+enum WalkStep {
     /// Into these together.
     Into(Vec<u32>),
     /// Only who this one is: what it has makes the reader hang.
     At(u32),
 }
 
-impl Looking {
+impl ProcessWalk {
     /// Into these.
-    pub(super) fn into(pids: &[u32]) -> Looking {
-        let waiting = pids.chunks(PAGE).map(|pids| Look::Into(pids.to_vec())).collect();
-        Looking { waiting, in_vain: 0, unknown: 0 }
+    pub(super) fn into(pids: &[u32]) -> ProcessWalk {
+        let waiting = pids.chunks(PAGE).map(|pids| WalkStep::Into(pids.to_vec())).collect();
+        ProcessWalk { waiting, in_vain: 0, unknown: 0 }
     }
 
     /// Into all there are. None: nobody could be asked.
-    pub(super) fn into_all(ask: &mut dyn AskHeads) -> Option<Looking> {
-        ask.all_pids(Instant::now() + PATIENCE).map(|pids| Looking::into(&pids))
+    pub(super) fn into_all(ask: &mut dyn HeadReader) -> Option<ProcessWalk> {
+        ask.all_pids(Instant::now() + PATIENCE).map(|pids| ProcessWalk::into(&pids))
     }
 
     /// Some more of those that are there. None: that was all, or the end is asked for. The reader may be another one
     /// from one call to the next.
     pub(super) fn some(
         &mut self,
-        ask: &mut dyn AskHeads,
+        ask: &mut dyn HeadReader,
         interest: &Interest,
-        stop: &Stop,
-    ) -> Option<Vec<LookedAt>> {
-        let look = self.waiting.pop_front().filter(|_| !stop.is_asked())?;
+        shutdown: &Shutdown,
+    ) -> Option<Vec<ProcessDetails>> {
+        let look = self.waiting.pop_front().filter(|_| !shutdown.is_requested())?;
         let (pids, interest, patience) = match &look {
-            Look::Into(pids) if pids.len() > 1 => (pids.as_slice(), Some(interest), PATIENCE),
-            Look::Into(pid) => (pid.as_slice(), Some(interest), self.patience()),
-            Look::At(pid) => (std::slice::from_ref(pid), None, PATIENCE),
+            WalkStep::Into(pids) if pids.len() > 1 => (pids.as_slice(), Some(interest), PATIENCE),
+            WalkStep::Into(pid) => (pid.as_slice(), Some(interest), self.patience()),
+            WalkStep::At(pid) => (std::slice::from_ref(pid), None, PATIENCE),
         };
         if let Some(looked) = ask.look(pids, interest, Instant::now() + patience) {
             return Some(looked);
         }
-        if stop.is_asked() {
+        if shutdown.is_requested() {
             return None;
         }
         match look {
-            Look::Into(pids) => match pids[..] {
+            WalkStep::Into(pids) => match pids[..] {
                 [pid] => {
                     self.in_vain += 1;
-                    self.waiting.push_front(Look::At(pid));
+                    self.waiting.push_front(WalkStep::At(pid));
                 }
                 // Which of them it is shows one by one.
                 _ => pids.iter().rev().for_each(|&pid| {
-                    self.waiting.push_front(Look::Into(vec![pid]));
+                    self.waiting.push_front(WalkStep::Into(vec![pid]));
                 }),
             },
-            Look::At(_) => self.unknown += 1,
+            WalkStep::At(_) => self.unknown += 1,
         }
         Some(Vec::new())
     }
@@ -90,8 +90,8 @@ impl Looking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Looked;
-    use crate::reader::{HeadAnswer, Wanted};
+    use crate::pipeline::Inspected;
+    use crate::reader::{HeadResponse, Wanted};
 
     /// Hangs whenever it is to look into one of these.
     #[derive(Debug)]
@@ -101,8 +101,8 @@ mod tests {
         lost: u32,
     }
 
-    impl AskHeads for Hangs {
-        fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadAnswer>> {
+    impl HeadReader for Hangs {
+        fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadResponse>> {
             vec![None; files.len()]
         }
 
@@ -114,14 +114,14 @@ mod tests {
             Some((1..=200).collect())
         }
 
-        fn look(&mut self, pids: &[u32], interest: Option<&Interest>, _: Instant) -> Looked {
+        fn look(&mut self, pids: &[u32], interest: Option<&Interest>, _: Instant) -> Inspected {
             let readable = interest.is_some();
             let hangs = if readable { &self.into } else { &self.at };
             if pids.iter().any(|pid| hangs.contains(pid)) {
                 self.lost += 1;
                 return None;
             }
-            let looked = |&pid| LookedAt { pid, readable, ..LookedAt::default() };
+            let looked = |&pid| ProcessDetails { pid, readable, ..ProcessDetails::default() };
             Some(pids.iter().map(looked).collect())
         }
     }
@@ -129,10 +129,10 @@ mod tests {
     #[test]
     fn who_makes_the_reader_hang_hides_nobody() {
         let mut ask = Hangs { into: vec![7, 8, 150], at: vec![150], lost: 0 };
-        let mut looking = Looking::into_all(&mut ask).unwrap();
+        let mut looking = ProcessWalk::into_all(&mut ask).unwrap();
         let mut seen = Vec::new();
-        let stop = Stop::default();
-        while let Some(some) = looking.some(&mut ask, &Interest::default(), &stop) {
+        let shutdown = Shutdown::default();
+        while let Some(some) = looking.some(&mut ask, &Interest::default(), &shutdown) {
             seen.extend(some);
         }
         assert!(seen.is_sorted_by_key(|process| process.pid));
@@ -141,8 +141,8 @@ mod tests {
         assert_eq!((seen.len(), hidden, looking.unknown), (199, vec![7, 8], 1));
         // Two pages, three processes, and one of them again.
         assert_eq!(ask.lost, 6);
-        stop.ask();
-        let mut again = Looking::into(&[1]);
-        assert_eq!(again.some(&mut ask, &Interest::default(), &stop), None);
+        shutdown.request();
+        let mut again = ProcessWalk::into(&[1]);
+        assert_eq!(again.some(&mut ask, &Interest::default(), &shutdown), None);
     }
 }

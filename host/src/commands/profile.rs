@@ -5,60 +5,65 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use super::before;
 use super::document::{self, failed};
-use super::looking::Looking;
-use super::trace::{self, Ready, Run};
+use super::preflight;
+use super::process_walk::ProcessWalk;
+use super::trace::{self, RunRequest, Session};
 use crate::cli::{self, Processes, Trace};
-use crate::document::Run as Counted;
-use crate::error::{Code, Failure};
-use crate::pipeline::{Profiler, Sink, Whose, Why, wall_now};
+use crate::console::Console;
+use crate::document::RunSummary as Counted;
+use crate::error::{ExitStatus, Failure};
+use crate::pipeline::{EndReason, ProfileCollector, ProfileTarget, Sink, wall_now};
 use crate::printable::printable;
-use crate::progress::Progress;
-use crate::reader::{LookedAt, Nursery, SeenProcess};
-use crate::say::Say;
-use crate::select::Kinds;
+use crate::progress::RunProgress;
+use crate::reader::{ExistingProcess, ProcessDetails, Spawner};
+use crate::select::ShownKinds;
 use crate::stats::Used;
 
 /// Traces until the processes have ended, or the duration is over.
-pub(super) fn profile(arguments: &cli::Profile, nursery: Nursery, say: Say) -> Result<(), Failure> {
-    let cli::Profile { duration, watched, capture, print, plugins } = arguments;
+pub(super) fn profile(
+    arguments: &cli::ProfileArgs,
+    spawner: Spawner,
+    console: Console,
+) -> Result<(), Failure> {
+    let cli::ProfileArgs { duration, watched, capture, print, plugins } = arguments;
     let processes = Processes { duration: *duration, watched: watched.clone() };
     let trace = Trace { processes, ..Trace::default() };
-    let run = Run {
-        kinds: Kinds::ALL,
+    let run = RunRequest {
+        kinds: ShownKinds::ALL,
         trace: &trace,
         plugins,
         capture,
         output: print.output.as_deref(),
         // The end of one that has taken another name is to be seen too.
         names_in_kernel: false,
-        say,
+        console,
     };
     contradiction(watched)?;
-    let Some(begun) = trace::begin(&run, nursery)? else { return Ok(()) };
-    let target = document::target(print, begun.new, &begun.stop)?;
+    let Some(begun) = trace::begin(&run, spawner)? else { return Ok(()) };
+    let target = document::target(print, begun.new, &begun.shutdown)?;
     let Some(target) = target else { return Ok(()) };
     let pipe = target.pipe().map_err(failed)?;
     let (select, redact) = (begun.select.clone(), !print.no_redact);
     let meant = meant(watched, &begun.seen);
-    let whose = Whose { select, follow_children: watched.follow_children, pids: meant.clone() };
-    let mut profiler = Profiler::new(whose, redact, pipe, say);
+    let whose =
+        ProfileTarget { select, follow_children: watched.follow_children, pids: meant.clone() };
+    let mut collector = ProfileCollector::new(whose, redact, pipe, console);
     let mut ready = begun.ready(&run)?;
-    find(&mut profiler, &mut ready, meant.as_deref(), say);
-    if profiler.is_empty() && profiler.is_over() {
+    find(&mut collector, &mut ready, meant.as_deref(), console);
+    if collector.is_empty() && collector.is_over() {
         return Err(failed(anyhow!("{}: the process has ended", pids(watched))));
-    } else if profiler.is_empty() && !ready.stop.is_asked() {
-        not_there(watched, *duration, say)?;
+    } else if collector.is_empty() && !ready.shutdown.is_requested() {
+        not_there(watched, *duration, console)?;
     }
-    let stop = ready.stop.clone();
+    let shutdown = ready.shutdown.clone();
     let length = (!duration.is_zero()).then_some(*duration);
-    let progress = Progress::show(say, length, profiler.counter());
+    let progress = RunProgress::show(console, length, collector.counter());
     let start = Instant::now();
-    let outcome = ready.live(&run, profiler, None)?;
+    let outcome = ready.live(&run, collector, None)?;
     drop(progress);
-    say.info(format_args!("{}; {}", outcome.stats, Used::with(outcome.reader)));
-    let reader_gone = outcome.why == Why::Output;
+    console.info(format_args!("{}; {}", outcome.stats, Used::with(outcome.reader)));
+    let reader_gone = outcome.why == EndReason::Output;
     trace::ended(outcome.recording, outcome.why)?;
     if outcome.output.is_empty() && !reader_gone {
         return Err(failed(unseen(watched)));
@@ -71,7 +76,7 @@ pub(super) fn profile(arguments: &cli::Profile, nursery: Nursery, say: Say) -> R
         several: watched.follow_children || !watched.name.is_empty(),
     };
     let profile = outcome.output.into_builder().finish(counted);
-    document::print(&profile, print, target, &stop)
+    document::print(&profile, print, target, &shutdown)
 }
 
 /// One document is about one process and what belongs to it: nobody is two of them.
@@ -81,11 +86,11 @@ fn contradiction(watched: &cli::Watched) -> Result<(), Failure> {
     let error = anyhow!(
         "--pid {first} --pid {other}: no process is both; a profile is about one, or about all with --name in their name"
     );
-    Err(Failure { code: Code::Usage, error })
+    Err(Failure { code: ExitStatus::Usage, error })
 }
 
 /// All processes that are there and can be meant; None: any.
-fn meant(watched: &cli::Watched, seen: &[SeenProcess]) -> Option<Vec<u32>> {
+fn meant(watched: &cli::Watched, seen: &[ExistingProcess]) -> Option<Vec<u32>> {
     match watched.pid.as_slice() {
         [] => None,
         pids if watched.follow_children => {
@@ -97,42 +102,48 @@ fn meant(watched: &cli::Watched, seen: &[SeenProcess]) -> Option<Vec<u32>> {
 }
 
 /// The processes that are there, with what they have. `pids`: all that can be meant, where that is known.
-fn find(profiler: &mut Profiler, ready: &mut Ready, pids: Option<&[u32]>, say: Say) {
+fn find(
+    collector: &mut ProfileCollector,
+    ready: &mut Session,
+    pids: Option<&[u32]>,
+    console: Console,
+) {
     let looking = match pids {
-        Some(pids) => Some(Looking::into(pids)),
-        None => Looking::into_all(&mut *ready.heads),
+        Some(pids) => Some(ProcessWalk::into(pids)),
+        None => ProcessWalk::into_all(&mut *ready.heads),
     };
     let unknown = looking.is_none_or(|mut looking| {
-        let stop = ready.stop.clone();
+        let shutdown = ready.shutdown.clone();
         let interest = ready.plugins.interest().clone();
         let mut vague = false;
-        while let Some(mut looked) = looking.some(&mut *ready.heads, &interest, &stop) {
-            ready.meet_reader(say);
+        while let Some(mut looked) = looking.some(&mut *ready.heads, &interest, &shutdown) {
+            ready.register_reader(console);
             // Of whom not even the start is known, it is not known either which events are his.
             vague |= looked.extract_if(.., |process| process.start_ns == 0).count() > 0;
-            found(profiler, ready, &looked);
+            found(collector, ready, &looked);
         }
         vague || looking.unknown > 0
     });
-    if unknown && !ready.stop.is_asked() {
-        say.error("not all processes could be looked into: some may be missing from the profile");
+    if unknown && !ready.shutdown.is_requested() {
+        console
+            .error("not all processes could be looked into: some may be missing from the profile");
     }
 }
 
-fn found(profiler: &mut Profiler, ready: &mut Ready, looked: &[LookedAt]) {
+fn found(collector: &mut ProfileCollector, ready: &mut Session, looked: &[ProcessDetails]) {
     for process in looked {
-        if !ready.own.contains(&process.pid) && profiler.wants(process) {
-            profiler.found(process, &mut *ready.heads, &mut ready.plugins);
+        if !ready.own.contains(&process.pid) && collector.wants(process) {
+            collector.found(process, &mut *ready.heads, &mut ready.plugins);
         }
     }
 }
 
 /// A process id is there now or never; for a name there is time.
-fn not_there(watched: &cli::Watched, duration: Duration, say: Say) -> Result<(), Failure> {
+fn not_there(watched: &cli::Watched, duration: Duration, console: Console) -> Result<(), Failure> {
     if watched.name.is_empty() {
         // What is there, and of whom nothing was told, may yet do something.
-        watched.pid.iter().try_for_each(|&pid| before::there(pid))?;
-        say.error(format_args!(
+        watched.pid.iter().try_for_each(|&pid| preflight::there(pid))?;
+        console.error(format_args!(
             "{} could not be looked into: what it had before the start is not known",
             pids(watched)
         ));
@@ -142,7 +153,7 @@ fn not_there(watched: &cli::Watched, duration: Duration, say: Say) -> Result<(),
         0 => String::new(),
         seconds => format!(" for up to {seconds} s"),
     };
-    say.info(format_args!("{} is there yet; waiting for one{limit}", nobody(watched)));
+    console.info(format_args!("{} is there yet; waiting for one{limit}", nobody(watched)));
     Ok(())
 }
 
@@ -174,7 +185,7 @@ fn nobody(watched: &cli::Watched) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::say::Loudness;
+    use crate::console::Verbosity;
 
     fn watched(pid: &[u32], name: &[&str]) -> cli::Watched {
         let name = name.iter().map(OsString::from).collect();
@@ -187,7 +198,8 @@ mod tests {
         assert!(contradiction(&watched(&[7, 7], &[])).is_ok());
         let refused = contradiction(&watched(&[7, 7, 8], &[])).unwrap_err();
         assert!(
-            matches!(refused.code, Code::Usage) && refused.error.to_string().contains("--pid 8")
+            matches!(refused.code, ExitStatus::Usage)
+                && refused.error.to_string().contains("--pid 8")
         );
     }
 
@@ -195,7 +207,7 @@ mod tests {
     #[test]
     fn a_process_that_lives_has_not_ended() {
         let second = Duration::from_secs(1);
-        let told = |pid| not_there(&watched(&[pid], &[]), second, Say(Loudness::Quiet));
+        let told = |pid| not_there(&watched(&[pid], &[]), second, Console(Verbosity::Quiet));
         assert!(told(std::process::id()).is_ok());
         let mut ended = std::process::Command::new("true").spawn().unwrap();
         ended.wait().unwrap();

@@ -9,20 +9,20 @@ use anyhow::{Context, anyhow};
 
 use crate::cli::{ColorArg, FormatArg, PluginArgs, Print, Trace};
 use crate::config::Config;
-use crate::confine::{self, Kept};
+use crate::confine::{self, RetainedPrivileges};
+use crate::console::Console;
 use crate::counted::counted;
-use crate::enrich::{Before, Enrich, Known};
-use crate::error::{Code, Failure};
+use crate::enrich::{Baseline, Enrich, ProcessInfo};
+use crate::error::{ExitStatus, Failure};
 use crate::glob::Glob;
 use crate::interest::Interest;
-use crate::output::{Ended, Format, Look, NewFile, OpenError, Output, Target};
+use crate::output::{Format, NewFile, OpenError, Output, TableStyle, Target, WriterReport};
 use crate::plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Trust};
 use crate::printable::printable;
-use crate::reader::{SeenProcess, resolve_links};
-use crate::say::Say;
-use crate::select::{Kinds, Select};
-use crate::stats::{Stats, Usage, Used};
-use crate::stop::Stop;
+use crate::reader::{ExistingProcess, resolve_links};
+use crate::select::{Select, ShownKinds};
+use crate::shutdown::Shutdown;
+use crate::stats::{ResourceUsage, Stats, Used};
 
 /// Reads the configuration; one that is not obeyed is a bad argument.
 pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Failure> {
@@ -31,7 +31,7 @@ pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Fa
 
 /// The same, of this file, or of the usual one.
 pub(super) fn read_config(file: Option<&Path>, trust: &Trust) -> Result<Config, Failure> {
-    Config::load(file, trust).map_err(|error| Failure::new(Code::Usage, error))
+    Config::load(file, trust).map_err(|error| Failure::new(ExitStatus::Usage, error))
 }
 
 /// Whether there is a configuration that a reload reads anew.
@@ -44,7 +44,7 @@ pub(super) fn plugins(
     arguments: &PluginArgs,
     config: &Config,
     trust: &Trust,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Result<Option<Plugins>, Failure> {
     let chain = |files: &[OsString]| files.iter().map(named).collect();
     let setup = config.setup(
@@ -52,12 +52,12 @@ pub(super) fn plugins(
         chain(&arguments.redactor),
         chain(&arguments.filter),
         trust,
-        stop,
+        shutdown,
     );
     match Plugins::load(&setup) {
         Ok(plugins) => Ok(Some(plugins)),
         Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),
-        Err(error) => Err(Failure::new(Code::Usage, error)),
+        Err(error) => Err(Failure::new(ExitStatus::Usage, error)),
     }
 }
 
@@ -70,7 +70,7 @@ fn named(file: &OsString) -> PluginSpec {
     }
 }
 
-pub(super) fn select(kinds: Kinds, trace: &Trace) -> Select {
+pub(super) fn select(kinds: ShownKinds, trace: &Trace) -> Select {
     let bytes = |texts: &[OsString]| texts.iter().map(|text| text.clone().into_vec()).collect();
     let watched = &trace.processes.watched;
     Select {
@@ -84,14 +84,14 @@ pub(super) fn select(kinds: Kinds, trace: &Trace) -> Select {
 }
 
 /// Warns of filters that leave nothing.
-pub(super) fn warn(select: &Select, interest: &Interest, say: Say) {
-    for warning in select.unmet(interest) {
-        say.info(format_args!("warning: {warning}"));
+pub(super) fn warn(select: &Select, interest: &Interest, console: Console) {
+    for warning in select.unsatisfiable(interest) {
+        console.info(format_args!("warning: {warning}"));
     }
 }
 
 /// Warns of `--file` whose beginning is no path that files have on this machine: what is compared is resolved.
-pub(super) fn warn_of_links(select: &Select, say: Say) {
+pub(super) fn warn_of_links(select: &Select, console: Console) {
     for glob in &select.files {
         let (fixed, rest) = glob.fixed_part();
         // By the caller's rights: he learns of no link that he could not see.
@@ -100,7 +100,7 @@ pub(super) fn warn_of_links(select: &Select, say: Say) {
         let resolved = confine::as_caller(resolve).ok().flatten();
         let Some(resolved) = resolved.as_deref().and_then(Path::to_str) else { continue };
         let right = format!("{}{rest}", Glob::escape(resolved.trim_end_matches('/')));
-        say.info(format_args!(
+        console.info(format_args!(
             "warning: --file '{}' leads through a symbolic link, and resolved paths are compared; write '{}'",
             printable(glob.as_str()),
             printable(&right)
@@ -117,8 +117,8 @@ pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
     if let Some(group) = &config.output.group {
         let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
         let error = || anyhow!("[output] group: there is no group {group:?} in /etc/group");
-        let gid =
-            gid(&groups, group).ok_or_else(|| Failure { code: Code::Usage, error: error() })?;
+        let gid = gid(&groups, group)
+            .ok_or_else(|| Failure { code: ExitStatus::Usage, error: error() })?;
         new.gid = Some(gid);
     }
     Ok(new)
@@ -134,9 +134,9 @@ fn gid(groups: &str, name: &str) -> Option<u32> {
 /// Gives up all privileges but those that the output still needs.
 /// `gives`: new files may have to be given to a group.
 pub(super) fn confine(output: Option<&Path>, gives: bool) -> Result<(), Failure> {
-    let kept = Kept::for_output(output, gives);
+    let kept = RetainedPrivileges::for_output(output, gives);
     let confined = confine::thread(&kept).context("cannot drop privileges");
-    confined.map_err(|error| Failure { code: Code::Failed, error })
+    confined.map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
 /// Opens a file that was named on the command line, by no other right than that of who named it.
@@ -147,14 +147,18 @@ pub(super) fn named_by_user<T>(
 }
 
 /// Opens where the output goes. None: the end was asked for while nobody read it.
-pub(super) fn target(print: &Print, new: NewFile, stop: &Stop) -> Result<Option<Target>, Failure> {
+pub(super) fn target(
+    print: &Print,
+    new: NewFile,
+    shutdown: &Shutdown,
+) -> Result<Option<Target>, Failure> {
     let target = match &print.output {
         Some(path) => {
-            named_by_user(|| Target::open_waiting(path, format(print).appends(), new, stop))
+            named_by_user(|| Target::open_waiting(path, format(print).appends(), new, shutdown))
         }
         None => Target::standard_output().map(Some).context("cannot use standard output"),
     };
-    target.map_err(|error| Failure { code: Code::Failed, error })
+    target.map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
 /// Opens the file of the output once more, in the middle of a run that waits for nobody.
@@ -165,7 +169,9 @@ pub(super) fn again(path: &Path, print: &Print, new: NewFile) -> Result<Target, 
 /// Starts the output's writer.
 pub(super) fn output(target: Target, print: &Print) -> Result<Output, Failure> {
     let output = Output::start(target, format(print), print.extended);
-    output.context("cannot start the writer").map_err(|error| Failure { code: Code::Failed, error })
+    output
+        .context("cannot start the writer")
+        .map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
 fn format(print: &Print) -> Format {
@@ -178,7 +184,7 @@ fn format(print: &Print) -> Format {
 }
 
 /// Columns and colours are a terminal's; a file gets neither.
-fn look(print: &Print) -> Look {
+fn look(print: &Print) -> TableStyle {
     let terminal = print.output.is_none() && std::io::stdout().is_terminal();
     let width = terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten();
     let color = match print.color {
@@ -186,44 +192,44 @@ fn look(print: &Print) -> Look {
         ColorArg::Never => false,
         ColorArg::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
     };
-    Look { width: width.map(|size| size.ws_col).filter(|&columns| columns > 0), color }
+    TableStyle { width: width.map(|size| size.ws_col).filter(|&columns| columns > 0), color }
 }
 
 /// Takes in the processes that were there before, with the libraries that somebody is interested in.
-pub(super) fn remember(enrich: &mut Enrich, seen: &[SeenProcess], interest: &Interest) {
+pub(super) fn remember(enrich: &mut Enrich, seen: &[ExistingProcess], interest: &Interest) {
     for process in seen {
         let wanted = |path: &[u8]| {
             let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
             interest.wants_library(name)
         };
         let libraries = process.mapped.iter().filter(|file| wanted(&file.path));
-        let before = Before {
+        let before = Baseline {
             start_ns: process.start_ns,
-            known: Known { exe: process.exe.as_deref().map(Into::into) },
+            known: ProcessInfo { exe: process.exe.as_deref().map(Into::into) },
             libraries: libraries.map(|file| ((file.dev, file.inode), file.path.clone())).collect(),
         };
-        enrich.know(process.pid, before);
+        enrich.insert(process.pid, before);
     }
 }
 
 /// What failed, the last line, and whether everything is out.
 pub(super) fn report(
     stats: &Stats,
-    reader: Option<Usage>,
-    output: Ended,
-    say: Say,
+    reader: Option<ResourceUsage>,
+    output: WriterReport,
+    console: Console,
 ) -> Result<(), Failure> {
     for ((plugin, kind, cause), count) in &stats.plugin_failures {
         let times = counted(*count, "time");
-        say.info(format_args!("plugin {plugin} failed {times} as a {kind}: {cause}"));
+        console.info(format_args!("plugin {plugin} failed {times} as a {kind}: {cause}"));
     }
-    say.info(format_args!("{stats}; {}", Used::with(reader)));
+    console.info(format_args!("{stats}; {}", Used::with(reader)));
     ended(output)
 }
 
 /// An output that did not take everything is a failure; a reader that has seen enough is none.
-pub(super) fn ended(output: Ended) -> Result<(), Failure> {
-    let Ended { not_written, reader_closed, error, target, .. } = output;
+pub(super) fn ended(output: WriterReport) -> Result<(), Failure> {
+    let WriterReport { not_written, reader_closed, error, target, .. } = output;
     let verb = if not_written == 1 { "was" } else { "were" };
     let lost = format!("{} {verb} not written", counted(not_written, "event"));
     let error = match error {
@@ -236,7 +242,7 @@ pub(super) fn ended(output: Ended) -> Result<(), Failure> {
         }
         None => return Ok(()),
     };
-    Err(Failure { code: Code::Failed, error })
+    Err(Failure { code: ExitStatus::Failed, error })
 }
 
 #[cfg(test)]

@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 
 use super::document::{self, failed};
-use super::line;
-use super::looking::Looking;
+use super::process_walk::ProcessWalk;
+use super::setup;
 use crate::cli;
-use crate::document::{Coverage, Seen, SnapshotBuilder};
+use crate::console::Console;
+use crate::document::{ProcessHoldings, SnapshotBuilder, SnapshotCoverage};
 use crate::error::Failure;
-use crate::event::{Field, Shown};
-use crate::pipeline::{AskHeads, ReaderHeads, judge_looked, redactor, wall_now};
+use crate::event::{Field, RedactedText};
+use crate::pipeline::{HeadReader, ReaderHeads, judge_existing, redactor, wall_now};
 use crate::plugin::{Plugins, Trust};
-use crate::reader::{LookedAt, News, Nursery, Reader};
-use crate::say::Say;
+use crate::reader::{ProcessDetails, ReaderClient, ReaderEvent, Spawner};
+use crate::shutdown::Shutdown;
 use crate::signals::Signals;
 use crate::stats::Used;
-use crate::stop::Stop;
 use crate::users::Users;
 
 /// How long the reader may take to say what it used.
@@ -25,95 +25,97 @@ const LAST_WORD: Duration = Duration::from_millis(10);
 
 /// Looks once and prints.
 pub(super) fn snapshot(
-    arguments: &cli::Snapshot,
-    nursery: Nursery,
-    say: Say,
+    arguments: &cli::SnapshotArgs,
+    spawner: Spawner,
+    console: Console,
 ) -> Result<(), Failure> {
-    let stop = Stop::default();
-    let _signals = Signals::start(stop.clone()).context("cannot take signals").map_err(failed)?;
+    let shutdown = Shutdown::default();
+    let _signals =
+        Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
     let trust = Trust::of_this_process();
-    let config = line::config(&arguments.plugins, &trust)?;
-    let plugins = line::plugins(&arguments.plugins, &config, &trust, &stop)?;
+    let config = setup::config(&arguments.plugins, &trust)?;
+    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown)?;
     let Some(mut plugins) = plugins else { return Ok(()) };
-    let new = line::new_file(&config)?;
+    let new = setup::new_file(&config)?;
     document::check(&arguments.print)?;
-    let reader = Reader::start(nursery).context("cannot start the reader").map_err(failed)?;
-    let target = document::target(&arguments.print, new, &stop)?;
+    let reader = ReaderClient::start(spawner).context("cannot start the reader").map_err(failed)?;
+    let target = document::target(&arguments.print, new, &shutdown)?;
     let Some(target) = target else { return Ok(()) };
     // What is looked at has names that anybody may have chosen.
-    line::confine(arguments.print.output.as_deref(), new.gid.is_some())?;
+    setup::confine(arguments.print.output.as_deref(), new.gid.is_some())?;
     let redact = !arguments.print.no_redact;
-    let mut look = Look {
+    let mut look = SnapshotWalk {
         own: reader.pids().into_iter().chain([std::process::id()]).collect(),
-        reader: ReaderHeads { reader, stop: stop.clone() },
+        reader: ReaderHeads { reader, shutdown: shutdown.clone() },
         users: Users::read(),
         redact,
         builder: SnapshotBuilder::default(),
-        coverage: Coverage { complete: true, unreadable_processes: 0 },
+        coverage: SnapshotCoverage { complete: true, unreadable_processes: 0 },
     };
-    look.all(&mut plugins, &stop);
-    let Look { builder, coverage, mut reader, .. } = look;
+    look.all(&mut plugins, &shutdown);
+    let SnapshotWalk { builder, coverage, mut reader, .. } = look;
     let name = rustix::system::uname();
     // The host belongs to root.
     let nodename = name.nodename().to_bytes();
-    let hostname = Shown::of(&mut *redactor(&mut plugins, 0, redact), Field::Hostname, nodename);
-    told(&mut plugins, say);
+    let hostname =
+        RedactedText::of(&mut *redactor(&mut plugins, 0, redact), Field::Hostname, nodename);
+    told(&mut plugins, console);
     if let Some(why) = plugins.must_end() {
         return Err(failed(anyhow!(why)));
     }
-    if stop.is_asked() {
-        say.info("not complete: it was asked to end");
+    if shutdown.is_requested() {
+        console.info("not complete: it was asked to end");
     } else if let Some(missing) = coverage.missing() {
         let could_see_more =
             coverage.unreadable_processes > 0 && !rustix::process::geteuid().is_root();
         let more = if could_see_more { "; sudo sees more" } else { "" };
-        say.info(format_args!("not complete: {missing}{more}"));
+        console.info(format_args!("not complete: {missing}{more}"));
     }
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let host = (hostname, text(name.release()));
     let snapshot = builder.finish(wall_now(), host, coverage);
-    document::print(&snapshot, &arguments.print, target, &stop)?;
-    say.detail(Used::with(reader.reader.usage(Instant::now() + LAST_WORD)));
+    document::print(&snapshot, &arguments.print, target, &shutdown)?;
+    console.detail(Used::with(reader.reader.usage(Instant::now() + LAST_WORD)));
     Ok(())
 }
 
 /// A look at the whole system.
-struct Look {
+struct SnapshotWalk {
     reader: ReaderHeads,
     own: Vec<u32>,
     users: Users,
     redact: bool,
     builder: SnapshotBuilder,
-    coverage: Coverage,
+    coverage: SnapshotCoverage,
 }
 
-impl Look {
-    fn all(&mut self, plugins: &mut Plugins, stop: &Stop) {
-        let Some(mut looking) = Looking::into_all(&mut self.reader) else {
+impl SnapshotWalk {
+    fn all(&mut self, plugins: &mut Plugins, shutdown: &Shutdown) {
+        let Some(mut looking) = ProcessWalk::into_all(&mut self.reader) else {
             self.coverage.complete = false;
             return;
         };
-        while let Some(processes) = looking.some(&mut self.reader, plugins.interest(), stop) {
+        while let Some(processes) = looking.some(&mut self.reader, plugins.interest(), shutdown) {
             for process in &processes {
                 if !self.own.contains(&process.pid) {
                     self.one(process, plugins);
                 }
             }
-            if let Some(News::Replaced(pids, _)) = self.reader.news() {
+            if let Some(ReaderEvent::Replaced(pids, _)) = self.reader.news() {
                 self.own.extend(pids);
             }
         }
-        self.coverage.complete &= looking.unknown == 0 && !stop.is_asked();
+        self.coverage.complete &= looking.unknown == 0 && !shutdown.is_requested();
         self.coverage.unreadable_processes += looking.unknown;
     }
 
-    fn one(&mut self, process: &LookedAt, plugins: &mut Plugins) {
+    fn one(&mut self, process: &ProcessDetails, plugins: &mut Plugins) {
         if !process.readable {
             self.coverage.complete = false;
             self.coverage.unreadable_processes += 1;
         }
-        let holds = judge_looked(process, wall_now(), &mut self.reader, plugins);
-        let seen = Seen {
+        let holds = judge_existing(process, wall_now(), &mut self.reader, plugins);
+        let seen = ProcessHoldings {
             pid: process.pid,
             name: &process.comm,
             exe: process.exe.as_deref(),
@@ -125,11 +127,11 @@ impl Look {
 }
 
 /// What plugins have to say, and what failed.
-pub(super) fn told(plugins: &mut Plugins, say: Say) {
+pub(super) fn told(plugins: &mut Plugins, console: Console) {
     for failure in plugins.take_failures() {
-        say.info(failure);
+        console.info(failure);
     }
     for line in plugins.take_log() {
-        say.info(format_args!("plugin {}: {}", line.plugin, line.message));
+        console.info(format_args!("plugin {}: {}", line.plugin, line.message));
     }
 }

@@ -7,18 +7,18 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::units::{Size, Span};
-use super::{Capture, Config, OutputFile};
+use super::units::{ByteSize, DurationText};
+use super::{CaptureConfig, Config, OutputFile};
 use crate::plugin::{Grant, Limits, OnFailure, PluginSource, PluginSpec};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
-    classifier: Option<Vec<Plugin>>,
-    redactor: Option<Vec<Plugin>>,
-    filter: Option<Vec<Plugin>>,
+pub(super) struct ConfigFile {
+    classifier: Option<Vec<PluginEntry>>,
+    redactor: Option<Vec<PluginEntry>>,
+    filter: Option<Vec<PluginEntry>>,
     #[serde(default)]
-    plugins: Plugins,
+    plugins: PluginsTable,
     #[serde(default)]
     capture: CaptureTable,
     #[serde(default)]
@@ -27,7 +27,7 @@ pub(super) struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, try_from = "PluginTable")]
-struct Plugin(PluginSpec);
+struct PluginEntry(PluginSpec);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,7 +57,7 @@ enum OnFailureWord {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Plugins {
+struct PluginsTable {
     memory: Option<Bounded<{ 64 << 10 }, { 1 << 30 }>>,
     table_entries: Option<Count<1, 1_000_000>>,
     handles: Option<Count<1, 65_536>>,
@@ -82,9 +82,9 @@ struct CaptureTable {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OutputTable {
-    mode: Option<Mode>,
+    mode: Option<FileMode>,
     group: Option<String>,
-    status_every: Option<Span>,
+    status_every: Option<DurationText>,
 }
 
 /// A size within bounds.
@@ -93,7 +93,7 @@ struct Bounded<const LEAST: u64, const MOST: u64>(u64);
 
 impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Bounded<LEAST, MOST> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Size(value) = Size::deserialize(from)?;
+        let ByteSize(value) = ByteSize::deserialize(from)?;
         if (LEAST..=MOST).contains(&value) {
             return Ok(Bounded(value));
         }
@@ -135,7 +135,7 @@ struct RingSize(u32);
 
 impl<'de> Deserialize<'de> for RingSize {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Size(bytes) = Size::deserialize(from)?;
+        let ByteSize(bytes) = ByteSize::deserialize(from)?;
         let fits = u32::try_from(bytes)
             .ok()
             .filter(|bytes| bytes.is_power_of_two() && ((64 << 10)..=(1 << 30)).contains(bytes));
@@ -145,23 +145,23 @@ impl<'de> Deserialize<'de> for RingSize {
     }
 }
 
-struct Mode(u32);
+struct FileMode(u32);
 
-impl<'de> Deserialize<'de> for Mode {
+impl<'de> Deserialize<'de> for FileMode {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         let octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
         let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| octal && *mode <= 0o777);
-        mode.map(Mode).ok_or_else(|| {
+        mode.map(FileMode).ok_or_else(|| {
             D::Error::custom(format!("{text:?} is no mode; write for example \"0640\""))
         })
     }
 }
 
-impl TryFrom<PluginTable> for Plugin {
+impl TryFrom<PluginTable> for PluginEntry {
     type Error = String;
 
-    fn try_from(table: PluginTable) -> Result<Plugin, String> {
+    fn try_from(table: PluginTable) -> Result<PluginEntry, String> {
         let PluginTable { path, bundled, sha256, allow, config } = table;
         let mut spec = match (path, bundled) {
             (Some(path), false) => PluginSpec::configured(PluginSource::File(path)),
@@ -177,7 +177,7 @@ impl TryFrom<PluginTable> for Plugin {
         spec.allow.extend(allow.iter().map(|GrantWord::FileHead| Grant::FileHead));
         let config = config.into_iter().map(|(key, value)| (key, json(value)));
         spec.config = config.collect();
-        Ok(Plugin(spec))
+        Ok(PluginEntry(spec))
     }
 }
 
@@ -198,11 +198,11 @@ fn json(value: toml::Value) -> serde_json::Value {
     }
 }
 
-impl File {
+impl ConfigFile {
     /// `folder`: where the file is; paths in it are from there.
     pub(super) fn into_config(self, folder: &Path) -> Config {
-        let chain = |plugins: Option<Vec<Plugin>>| {
-            let specs = plugins?.into_iter().map(|Plugin(mut spec)| {
+        let chain = |plugins: Option<Vec<PluginEntry>>| {
+            let specs = plugins?.into_iter().map(|PluginEntry(mut spec)| {
                 if let PluginSource::File(path) = &mut spec.source {
                     *path = folder.join(&*path);
                 }
@@ -220,22 +220,22 @@ impl File {
                 Some(OnFailureWord::Continue) | None => OnFailure::Continue,
             },
             limits: self.plugins.limits(),
-            capture: Capture {
+            capture: CaptureConfig {
                 ring_bytes: self.capture.ring.map(|RingSize(bytes)| bytes),
                 open_probe: self.capture.open_probe.filter(|probe| probe != "auto"),
             },
             output: OutputFile {
-                mode: mode.map(|Mode(mode)| mode),
+                mode: mode.map(|FileMode(mode)| mode),
                 group,
                 status_every: status_every
-                    .map(|Span(every)| every)
+                    .map(|DurationText(every)| every)
                     .filter(|every| !every.is_zero()),
             },
         }
     }
 }
 
-impl Plugins {
+impl PluginsTable {
     fn limits(&self) -> Limits {
         let default = Limits::default();
         Limits {

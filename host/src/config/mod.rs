@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::nearest::nearest;
 use crate::plugin::{Limits, OnFailure, PluginSpec, SITE, Setup, Trust};
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// Bytes of a configuration file.
 const MOST_BYTES: u64 = 1 << 20;
@@ -29,14 +29,14 @@ pub struct Config {
     /// What a failed call does to the run.
     pub on_failure: OnFailure,
     /// `[capture]`
-    pub capture: Capture,
+    pub capture: CaptureConfig,
     /// `[output]`
     pub output: OutputFile,
 }
 
 /// `[capture]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Capture {
+pub struct CaptureConfig {
     /// Bytes of the ring buffer: a power of two.
     pub ring_bytes: Option<u32>,
     /// The probe to use. None: the best one that loads.
@@ -152,7 +152,7 @@ impl Config {
     fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().unwrap_or(Path::new("/"));
-        match toml::from_str::<file::File>(text) {
+        match toml::from_str::<file::ConfigFile>(text) {
             Ok(file) => Ok(file.into_config(folder)),
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start));
@@ -171,7 +171,7 @@ impl Config {
         redactors: Vec<PluginSpec>,
         filters: Vec<PluginSpec>,
         trust: &Trust,
-        stop: &Stop,
+        shutdown: &Shutdown,
     ) -> Setup {
         let default = Setup::default();
         let chain = |named: Vec<PluginSpec>, written: &Option<Vec<PluginSpec>>, default| {
@@ -183,7 +183,7 @@ impl Config {
             filters: chain(filters, &self.filters, default.filters),
             limits: self.limits.clone(),
             on_failure: self.on_failure,
-            stop: stop.clone(),
+            shutdown: shutdown.clone(),
             trust: trust.clone(),
             ..default
         }
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!((config.limits.memory, config.limits.deadline.as_millis()), (32 << 20, 30));
         assert_eq!(config.limits.wall, Limits::default().wall);
         assert_eq!(config.on_failure, OnFailure::Stop);
-        assert_eq!(config.capture, Capture { ring_bytes: Some(8 << 20), open_probe: None });
+        assert_eq!(config.capture, CaptureConfig { ring_bytes: Some(8 << 20), open_probe: None });
         let output = OutputFile {
             mode: Some(0o640),
             group: Some("adm".to_owned()),
@@ -345,12 +345,12 @@ mod tests {
     fn the_command_line_wins() {
         let config =
             parse("[[classifier]]\npath = \"/a.wasm\"\n[[filter]]\npath = \"/b.wasm\"").unwrap();
-        let (trust, stop) = (Trust::of_this_process(), Stop::default());
-        let setup = config.setup(vec![], vec![], vec![], &trust, &stop);
+        let (trust, shutdown) = (Trust::of_this_process(), Shutdown::default());
+        let setup = config.setup(vec![], vec![], vec![], &trust, &shutdown);
         assert_eq!(setup.classifiers, config.classifiers.clone().unwrap());
         assert_eq!(setup.redactors, [PluginSpec::bundled()]);
         assert_eq!(setup.filters.len(), 1);
-        let setup = config.setup(vec![PluginSpec::bundled()], vec![], vec![], &trust, &stop);
+        let setup = config.setup(vec![PluginSpec::bundled()], vec![], vec![], &trust, &shutdown);
         assert_eq!(setup.classifiers, [PluginSpec::bundled()]);
     }
 

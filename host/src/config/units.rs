@@ -6,35 +6,35 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 /// Bytes: `4096`, or a text like `"8MiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size(pub(super) u64);
+pub(super) struct ByteSize(pub(super) u64);
 
 /// A length of time: seconds, or a text like `"60s"`, `"5m"`, `"1h"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
+pub(super) struct DurationText(pub(super) Duration);
 
 #[derive(serde::Deserialize)]
 #[serde(untagged, expecting = "a number, or a text of a number and a unit, is right")]
-enum Written {
+enum NumberOrText {
     Number(u64),
     Text(String),
 }
 
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
-        match Written::deserialize(from)? {
-            Written::Number(bytes) => Ok(Size(bytes)),
-            Written::Text(text) => size(&text).map(Size).ok_or_else(|| {
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ByteSize, D::Error> {
+        match NumberOrText::deserialize(from)? {
+            NumberOrText::Number(bytes) => Ok(ByteSize(bytes)),
+            NumberOrText::Text(text) => size(&text).map(ByteSize).ok_or_else(|| {
                 D::Error::custom(format!("{text:?} is no size; write for example \"8MiB\""))
             }),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Span, D::Error> {
-        match Written::deserialize(from)? {
-            Written::Number(seconds) => Ok(Span(Duration::from_secs(seconds))),
-            Written::Text(text) => span(&text).map(Span).ok_or_else(|| {
+impl<'de> Deserialize<'de> for DurationText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<DurationText, D::Error> {
+        match NumberOrText::deserialize(from)? {
+            NumberOrText::Number(seconds) => Ok(DurationText(Duration::from_secs(seconds))),
+            NumberOrText::Text(text) => span(&text).map(DurationText).ok_or_else(|| {
                 D::Error::custom(format!(
                     "{text:?} is no length of time; write for example \"60s\""
                 ))

@@ -13,7 +13,7 @@ use crate::printable::printable;
 /// What this kernel and these privileges allow.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(title = "crypto-tracer: what doctor says", deny_unknown_fields)]
-pub struct Doctor {
+pub struct DoctorReport {
     /// Version of the document's shape.
     pub doctor_version: &'static str,
     /// When it was made, UTC.
@@ -30,21 +30,21 @@ pub struct Doctor {
     /// What it would not see.
     pub cannot_see: Vec<String>,
     /// The kernel.
-    pub kernel: Kernel,
+    pub kernel: KernelReport,
     /// What a run makes use of.
-    pub capabilities: Vec<Capability>,
+    pub capabilities: Vec<CapabilityReport>,
     /// Whose processes are told.
     pub pid_namespace: PidNamespace,
     /// Sizes and bounds of a run.
-    pub limits: Limits,
+    pub limits: RunLimits,
     /// Every probe for every purpose, best first.
-    pub probes: Vec<Probe>,
+    pub probes: Vec<ProbeReport>,
 }
 
 /// The kernel.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
-pub struct Kernel {
+pub struct KernelReport {
     /// Its release.
     pub release: String,
     /// When it is preempted: `chosen`, `full`, or `unknown`.
@@ -60,7 +60,7 @@ pub struct Kernel {
 /// A capability.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
-pub struct Capability {
+pub struct CapabilityReport {
     /// Its name.
     pub name: &'static str,
     /// Whether the program has it.
@@ -82,7 +82,7 @@ pub struct PidNamespace {
 /// Sizes and bounds of a run.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
-pub struct Limits {
+pub struct RunLimits {
     /// Size of the ring buffer in bytes.
     pub ring_bytes: u32,
     /// Bytes of a path that are kept: its end.
@@ -106,7 +106,7 @@ pub struct Limits {
 /// Programs that do one thing together.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
-pub struct Probe {
+pub struct ProbeReport {
     /// What it is for.
     pub purpose: &'static str,
     /// Its name; for opens and library loads, `--probe` takes it.
@@ -126,20 +126,20 @@ pub struct Probe {
     /// Where its programs are attached.
     pub hooks: Vec<String>,
     /// Its programs.
-    pub programs: Vec<Program>,
+    pub programs: Vec<ProgramReport>,
 }
 
 /// A BPF program.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
-pub struct Program {
+pub struct ProgramReport {
     /// Its name.
     pub name: &'static str,
     /// Instructions that the kernel's verifier looked at, of a million that it may; null: it does not tell.
     pub verified_instructions: Option<u32>,
 }
 
-impl Doctor {
+impl DoctorReport {
     /// When it was made, as documents have it.
     pub fn made(at: Timestamp) -> String {
         text_of(at)
@@ -151,7 +151,7 @@ fn entry(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "{name:<20} {}", printable(value));
 }
 
-impl Document for Doctor {
+impl Document for DoctorReport {
     fn summary(&self) -> String {
         let mut text = String::new();
         match &self.reason {
@@ -182,9 +182,9 @@ impl Document for Doctor {
     }
 }
 
-impl Doctor {
+impl DoctorReport {
     fn surroundings(&self, text: &mut String) {
-        let Doctor { kernel, limits, .. } = self;
+        let DoctorReport { kernel, limits, .. } = self;
         entry(text, "program", &format!("crypto-tracer {}", self.program_version));
         entry(text, "kernel", &kernel.release);
         entry(
@@ -224,7 +224,7 @@ impl Doctor {
     }
 }
 
-impl Probe {
+impl ProbeReport {
     fn tell(&self, text: &mut String) {
         let state = match (self.works, self.chosen) {
             (true, true) => "works, chosen",
@@ -262,8 +262,8 @@ impl Probe {
 mod tests {
     use super::*;
 
-    fn document() -> Doctor {
-        let probe = Probe {
+    fn document() -> DoctorReport {
+        let probe = ProbeReport {
             purpose: "opens",
             name: "lsm",
             works: false,
@@ -273,26 +273,30 @@ mod tests {
             cannot_see: vec!["this".into()],
             costs: None,
             hooks: vec!["lsm file_open".into()],
-            programs: vec![Program { name: "file_open", verified_instructions: Some(7) }],
+            programs: vec![ProgramReport { name: "file_open", verified_instructions: Some(7) }],
         };
-        Doctor {
+        DoctorReport {
             doctor_version: "1.0",
-            generated_at: Doctor::made(Timestamp(0)),
+            generated_at: DoctorReport::made(Timestamp(0)),
             program_version: "0.0.0",
             ready: false,
             exit_code: 5,
             reason: Some("no probe".into()),
             cannot_see: Vec::new(),
-            kernel: Kernel {
+            kernel: KernelReport {
                 release: "6.1.0".into(),
                 preemption: "chosen",
                 btf_bytes: None,
                 lockdown: None,
                 security_modules: Some(vec!["lockdown".into(), "bpf".into()]),
             },
-            capabilities: vec![Capability { name: "CAP_BPF", held: false, needed_for: "all" }],
+            capabilities: vec![CapabilityReport {
+                name: "CAP_BPF",
+                held: false,
+                needed_for: "all",
+            }],
             pid_namespace: PidNamespace { initial: true, note: None },
-            limits: Limits {
+            limits: RunLimits {
                 ring_bytes: 8 << 20,
                 path_bytes: 4096,
                 cmdline_bytes: 4096,

@@ -1,10 +1,10 @@
-//! Documents: many events gathered into one object. Their texts are [`Shown`] ones, redacted before they come here.
+//! Documents: many events gathered into one object. Their texts are [`RedactedText`] ones, redacted before they come here.
 
 mod doctor;
-#[cfg(test)]
-mod made;
 mod profile;
 mod snapshot;
+#[cfg(test)]
+mod test_events;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,14 @@ use chrono::DateTime;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::event::{Field, KernelPath, Redact, Shown, Timestamp};
+use crate::event::{Field, KernelPath, Redact, RedactedText, Timestamp};
 
-pub use doctor::{Capability, Doctor, Kernel, Limits, PidNamespace, Probe, Program};
-pub use profile::{Met, Profile, ProfileBuilder, Run};
-pub use snapshot::{Coverage, Seen, Snapshot, SnapshotBuilder};
+pub use doctor::{
+    CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
+    RunLimits,
+};
+pub use profile::{Profile, ProfileBuilder, RunSummary, SeenProcess};
+pub use snapshot::{ProcessHoldings, Snapshot, SnapshotBuilder, SnapshotCoverage};
 
 /// Something that is printed when it is whole.
 pub trait Document: Serialize {
@@ -34,15 +37,15 @@ fn text_of(at: Timestamp) -> String {
 /// A text that many places share.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(inline)]
-struct Shared(Arc<Shown>);
+struct SharedText(Arc<RedactedText>);
 
-impl Shared {
+impl SharedText {
     fn as_str(&self) -> &str {
         self.0.as_str()
     }
 }
 
-impl Serialize for Shared {
+impl Serialize for SharedText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }
@@ -50,16 +53,21 @@ impl Serialize for Shared {
 
 /// Redacted paths by the real ones: each is redacted and kept once.
 #[derive(Debug, Default)]
-struct Paths(HashMap<Vec<u8>, Shared>);
+struct Paths(HashMap<Vec<u8>, SharedText>);
 
 impl Paths {
-    fn shown(&mut self, redact: &mut dyn Redact, field: Field<'_>, path: &KernelPath) -> Shared {
+    fn shown(
+        &mut self,
+        redact: &mut dyn Redact,
+        field: Field<'_>,
+        path: &KernelPath,
+    ) -> SharedText {
         let marked = path.marked();
         let key = marked.as_deref().unwrap_or(&path.bytes);
         if let Some(shown) = self.0.get(key) {
             return shown.clone();
         }
-        let shown = Shared(Arc::new(Shown::of_path(redact, field, path)));
+        let shown = SharedText(Arc::new(RedactedText::of_path(redact, field, path)));
         self.0.insert(key.to_vec(), shown.clone());
         shown
     }

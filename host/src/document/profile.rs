@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{Document, text_of};
 use crate::counted::counted;
 use crate::event::{
-    Arguments, ClassifiedEvent, EnrichedWhat, Field, FileType, OpenedFile, Redact, Shown,
+    Arguments, ClassifiedEvent, EnrichedWhat, Field, FileType, OpenedFile, Redact, RedactedText,
     Timestamp, Verdict, schema,
 };
 use crate::printable::printable;
@@ -38,10 +38,10 @@ pub struct Profile {
     /// How long the run was, to the millisecond.
     duration_seconds: f64,
     /// The oldest of them.
-    process: Option<Process>,
+    process: Option<ProfileProcess>,
     /// All, where there can be several.
     #[serde(skip_serializing_if = "Option::is_none")]
-    processes: Option<Vec<Process>>,
+    processes: Option<Vec<ProfileProcess>>,
     /// How many more there were, 262144 at most; not there when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     processes_not_listed: usize,
@@ -51,7 +51,7 @@ pub struct Profile {
     #[serde(skip_serializing_if = "is_zero")]
     libraries_not_listed: usize,
     /// Crypto files that they had open or opened.
-    files_accessed: Vec<File>,
+    files_accessed: Vec<ProfileFile>,
     /// How many more there were, 262144 at most; not there when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     files_not_listed: usize,
@@ -65,16 +65,16 @@ fn is_zero(number: &usize) -> bool {
 
 /// A process.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct Process {
+#[schemars(rename = "Process", deny_unknown_fields)]
+struct ProfileProcess {
     /// Process id.
     pid: u32,
     /// Name.
-    name: Shown,
+    name: RedactedText,
     /// Path of the executable; null when it could not be known any more.
-    exe: Option<Shown>,
+    exe: Option<RedactedText>,
     /// The arguments, joined by spaces; null when they could not be known any more.
-    cmdline: Option<Shown>,
+    cmdline: Option<RedactedText>,
     /// Real user id.
     uid: u32,
     /// Real group id; null when it could not be known any more.
@@ -93,7 +93,7 @@ struct Library {
     /// File name without version.
     name: String,
     /// Absolute path.
-    path: Shown,
+    path: RedactedText,
     /// When it was mapped, UTC; null: before the run.
     #[schemars(schema_with = "schema::timestamp_or_null")]
     load_time: Option<String>,
@@ -102,9 +102,9 @@ struct Library {
 /// A file that was open or was opened.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
-struct File {
+struct ProfileFile {
     /// Absolute path.
-    path: Shown,
+    path: RedactedText,
     /// What it is: the documented words, or a site classifier's own.
     #[schemars(schema_with = "schema::file_type")]
     r#type: String,
@@ -117,13 +117,13 @@ struct File {
     #[schemars(schema_with = "schema::timestamp_or_null")]
     last_access: Option<String>,
     /// What the opens asked for, all together.
-    mode: Mode,
+    mode: AccessMode,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-enum Mode {
+enum AccessMode {
     Read,
     Write,
     ReadWrite,
@@ -145,7 +145,7 @@ struct Statistics {
 
 /// A process as it is met.
 #[derive(Clone, Debug)]
-pub struct Met {
+pub struct SeenProcess {
     /// Process id.
     pub pid: u32,
     /// When it started, in nanoseconds of the boot clock.
@@ -166,7 +166,7 @@ pub struct Met {
 
 /// What the run itself counted.
 #[derive(Clone, Copy, Debug)]
-pub struct Run {
+pub struct RunSummary {
     /// When it ended.
     pub at: Timestamp,
     /// How long it was.
@@ -182,14 +182,14 @@ pub struct Run {
 #[derive(Debug)]
 struct Loaded {
     name: String,
-    path: Shown,
+    path: RedactedText,
     before: bool,
     at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
 struct Accessed {
-    path: Shown,
+    path: RedactedText,
     file_type: FileType,
     count: u64,
     first: Option<Timestamp>,
@@ -200,12 +200,12 @@ struct Accessed {
 
 /// What is too much to be listed: counted, each once.
 #[derive(Debug, Default)]
-struct Rest {
+struct Overflow {
     hashes: HashSet<u64>,
     hasher: RandomState,
 }
 
-impl Rest {
+impl Overflow {
     fn add(&mut self, key: &(impl Hash + ?Sized)) {
         if self.hashes.len() < MOST_COUNTED {
             self.hashes.insert(self.hasher.hash_one(key));
@@ -220,14 +220,14 @@ impl Rest {
 /// Gathers a profile. Libraries and files are distinct by their real path, whatever is shown of it.
 #[derive(Debug, Default)]
 pub struct ProfileBuilder {
-    processes: LinkedHashMap<(u32, u64), Process>,
+    processes: LinkedHashMap<(u32, u64), ProfileProcess>,
     libraries: LinkedHashMap<Vec<u8>, Loaded>,
     files: LinkedHashMap<Vec<u8>, Accessed>,
-    more_processes: Rest,
-    more_libraries: Rest,
-    more_files: Rest,
+    more_processes: Overflow,
+    more_libraries: Overflow,
+    more_files: Overflow,
     /// Those of them that were opened in the run.
-    more_opened: Rest,
+    more_opened: Overflow,
 }
 
 impl ProfileBuilder {
@@ -242,28 +242,29 @@ impl ProfileBuilder {
     }
 
     /// Takes in a process.
-    pub fn meet(&mut self, met: Met, redact: &mut dyn Redact) {
-        let key = key(met.pid, met.start_ns);
+    pub fn meet(&mut self, seen: SeenProcess, redact: &mut dyn Redact) {
+        let key = key(seen.pid, seen.start_ns);
         if self.processes.len() >= MOST_LISTED {
             self.more_processes.add(&key);
             return;
         }
-        let cmdline = met.arguments.map(|arguments| Shown::of_arguments(redact, &arguments));
-        let process = Process {
-            pid: met.pid,
-            name: Shown::of(redact, Field::Process, &met.name),
-            exe: met.exe.map(|exe| Shown::of(redact, Field::Exe, &exe)),
+        let cmdline =
+            seen.arguments.map(|arguments| RedactedText::of_arguments(redact, &arguments));
+        let process = ProfileProcess {
+            pid: seen.pid,
+            name: RedactedText::of(redact, Field::Process, &seen.name),
+            exe: seen.exe.map(|exe| RedactedText::of(redact, Field::Exe, &exe)),
             cmdline,
-            uid: met.uid,
-            gid: met.gid,
-            start_time: text_of(met.start_time),
-            start_ns: met.start_ns,
+            uid: seen.uid,
+            gid: seen.gid,
+            start_time: text_of(seen.start_time),
+            start_ns: seen.start_ns,
         };
         self.processes.insert(key, process);
     }
 
     /// Takes in what a process had when it was met. `before`: that was before the run.
-    pub fn had(&mut self, held: ClassifiedEvent, before: bool, redact: &mut dyn Redact) {
+    pub fn held_before(&mut self, held: ClassifiedEvent, before: bool, redact: &mut dyn Redact) {
         match held.event.what {
             EnrichedWhat::LibLoad { file, library_name } => {
                 if let Some(library) = self.library(file, &library_name, redact) {
@@ -315,7 +316,7 @@ impl ProfileBuilder {
                 return None;
             }
             let name = String::from_utf8_lossy(name).into_owned();
-            let shown = Shown::of_path(redact, Field::Library, &file.path);
+            let shown = RedactedText::of_path(redact, Field::Library, &file.path);
             let loaded = Loaded { name, path: shown, before: false, at: None };
             self.libraries.insert(path.clone(), loaded);
         }
@@ -341,7 +342,7 @@ impl ProfileBuilder {
                 }
                 return None;
             }
-            let shown = Shown::of_path(redact, Field::File, &file.path);
+            let shown = RedactedText::of_path(redact, Field::File, &file.path);
             self.files.insert(path.clone(), Accessed::new(shown));
         }
         let accessed = self.files.get_mut(&path)?;
@@ -353,7 +354,7 @@ impl ProfileBuilder {
     }
 
     /// The whole of it.
-    pub fn finish(self, run: Run) -> Profile {
+    pub fn finish(self, run: RunSummary) -> Profile {
         let statistics = Statistics {
             total_events: run.total_events,
             libraries_loaded: self.libraries.len() + self.more_libraries.len(),
@@ -361,7 +362,7 @@ impl ProfileBuilder {
                 + self.more_opened.len(),
             events_lost: run.events_lost,
         };
-        let mut processes: Vec<Process> =
+        let mut processes: Vec<ProfileProcess> =
             self.processes.into_iter().map(|(_, process)| process).collect();
         processes.sort_by_key(|process| (process.start_ns, process.pid));
         let first = processes.first().cloned();
@@ -372,9 +373,13 @@ impl ProfileBuilder {
             process: first,
             processes: run.several.then_some(processes),
             processes_not_listed: self.more_processes.len(),
-            libraries: self.libraries.into_iter().map(|(_, library)| library.told()).collect(),
+            libraries: self
+                .libraries
+                .into_iter()
+                .map(|(_, library)| library.into_listed())
+                .collect(),
             libraries_not_listed: self.more_libraries.len(),
-            files_accessed: self.files.into_iter().map(|(_, file)| file.told()).collect(),
+            files_accessed: self.files.into_iter().map(|(_, file)| file.into_listed()).collect(),
             files_not_listed: self.more_files.len(),
             statistics,
         }
@@ -386,14 +391,14 @@ fn key(pid: u32, start_ns: u64) -> (u32, u64) {
 }
 
 impl Loaded {
-    fn told(self) -> Library {
+    fn into_listed(self) -> Library {
         let load_time = self.at.filter(|_| !self.before).map(text_of);
         Library { name: self.name, path: self.path, load_time }
     }
 }
 
 impl Accessed {
-    fn new(path: Shown) -> Accessed {
+    fn new(path: RedactedText) -> Accessed {
         let file_type = FileType::Unknown;
         Accessed { path, file_type, count: 0, first: None, last: None, reads: false, writes: false }
     }
@@ -404,28 +409,28 @@ impl Accessed {
         self.writes |= flags & 3 != 0;
     }
 
-    fn told(self) -> File {
-        File {
+    fn into_listed(self) -> ProfileFile {
+        ProfileFile {
             path: self.path,
             r#type: self.file_type.as_str().to_owned(),
             access_count: self.count,
             first_access: self.first.map(text_of),
             last_access: self.last.map(text_of),
             mode: match (self.reads, self.writes) {
-                (true, true) => Mode::ReadWrite,
-                (false, true) => Mode::Write,
-                _ => Mode::Read,
+                (true, true) => AccessMode::ReadWrite,
+                (false, true) => AccessMode::Write,
+                _ => AccessMode::Read,
             },
         }
     }
 }
 
-impl Mode {
+impl AccessMode {
     fn word(self) -> &'static str {
         match self {
-            Mode::Read => "read",
-            Mode::Write => "write",
-            Mode::ReadWrite => "read_write",
+            AccessMode::Read => "read",
+            AccessMode::Write => "write",
+            AccessMode::ReadWrite => "read_write",
         }
     }
 }
@@ -436,7 +441,7 @@ impl Document for Profile {
         let one = self.process.as_slice();
         for process in self.processes.as_deref().unwrap_or(one) {
             let name = printable(process.name.as_str());
-            let exe = process.exe.as_ref().map_or("?", Shown::as_str);
+            let exe = process.exe.as_ref().map_or("?", RedactedText::as_str);
             let _ = writeln!(text, "{name} (pid {}), {}", process.pid, printable(exe));
         }
         let Statistics { total_events, libraries_loaded, files_accessed, events_lost } =

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Document, Paths, Shared, text_of};
+use super::{Document, Paths, SharedText, text_of};
 use crate::counted::counted;
-use crate::event::{ClassifiedEvent, EnrichedWhat, Field, Redact, Shown, Timestamp, schema};
+use crate::event::{ClassifiedEvent, EnrichedWhat, Field, Redact, RedactedText, Timestamp, schema};
 use crate::printable::printable;
 
 const VERSION: &str = "1.0";
@@ -23,37 +23,37 @@ pub struct Snapshot {
     #[schemars(schema_with = "schema::timestamp")]
     generated_at: String,
     /// Name of the host.
-    hostname: Shown,
+    hostname: RedactedText,
     /// Release of its kernel.
     kernel: String,
     /// Those that have any.
-    processes: Vec<Process>,
-    summary: Summary,
-    coverage: Coverage,
+    processes: Vec<SnapshotProcess>,
+    summary: SnapshotSummary,
+    coverage: SnapshotCoverage,
 }
 
 /// A process.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
-struct Process {
+struct SnapshotProcess {
     /// Process id.
     pid: u32,
     /// Name.
-    name: Shown,
+    name: RedactedText,
     /// Path of the executable; null when it may not be read.
-    exe: Option<Shown>,
+    exe: Option<RedactedText>,
     /// Name of its user; `USER` for user ids from 1000 on, unless nothing is hidden.
     running_as: String,
     /// Paths of the crypto libraries that it has mapped.
-    libraries: Vec<Shared>,
+    libraries: Vec<SharedText>,
     /// Paths of the crypto files that it holds open.
-    open_crypto_files: Vec<Shared>,
+    open_crypto_files: Vec<SharedText>,
 }
 
 /// What is listed, distinct by real paths.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
-struct Summary {
+struct SnapshotSummary {
     /// Processes.
     total_processes: usize,
     /// Libraries.
@@ -65,14 +65,14 @@ struct Summary {
 /// How much of the system was seen.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
-pub struct Coverage {
+pub struct SnapshotCoverage {
     /// Every process that was there was looked into.
     pub complete: bool,
     /// Processes that could not be looked into, or not wholly.
     pub unreadable_processes: u64,
 }
 
-impl Coverage {
+impl SnapshotCoverage {
     /// What is missing, if anything is.
     pub fn missing(&self) -> Option<String> {
         let missing = match self.unreadable_processes {
@@ -86,7 +86,7 @@ impl Coverage {
 
 /// One process.
 #[derive(Debug)]
-pub struct Seen<'a> {
+pub struct ProcessHoldings<'a> {
     /// Process id.
     pub pid: u32,
     /// Name.
@@ -102,14 +102,14 @@ pub struct Seen<'a> {
 /// Gathers processes.
 #[derive(Debug, Default)]
 pub struct SnapshotBuilder {
-    processes: Vec<Process>,
+    processes: Vec<SnapshotProcess>,
     libraries: Paths,
     files: Paths,
 }
 
 impl SnapshotBuilder {
     /// Takes a process, if it has anything.
-    pub fn process(&mut self, seen: Seen<'_>, redact: &mut dyn Redact) {
+    pub fn process(&mut self, seen: ProcessHoldings<'_>, redact: &mut dyn Redact) {
         let (mut libraries, mut files) = (Vec::new(), Vec::new());
         for held in seen.holds {
             let (paths, field, list, path) = match held.event.what {
@@ -123,17 +123,17 @@ impl SnapshotBuilder {
             };
             let shown = paths.shown(redact, field, &path);
             // Shown alike does not make them one: two users' keys may both be /home/USER/key.pem.
-            if !list.iter().any(|known: &Shared| std::sync::Arc::ptr_eq(&known.0, &shown.0)) {
+            if !list.iter().any(|known: &SharedText| std::sync::Arc::ptr_eq(&known.0, &shown.0)) {
                 list.push(shown);
             }
         }
         if libraries.is_empty() && files.is_empty() {
             return;
         }
-        self.processes.push(Process {
+        self.processes.push(SnapshotProcess {
             pid: seen.pid,
-            name: Shown::of(redact, Field::Process, seen.name),
-            exe: seen.exe.map(|exe| Shown::of(redact, Field::Exe, exe)),
+            name: RedactedText::of(redact, Field::Process, seen.name),
+            exe: seen.exe.map(|exe| RedactedText::of(redact, Field::Exe, exe)),
             running_as: seen.running_as,
             libraries,
             open_crypto_files: files,
@@ -144,10 +144,10 @@ impl SnapshotBuilder {
     pub fn finish(
         self,
         at: Timestamp,
-        (hostname, kernel): (Shown, String),
-        coverage: Coverage,
+        (hostname, kernel): (RedactedText, String),
+        coverage: SnapshotCoverage,
     ) -> Snapshot {
-        let summary = Summary {
+        let summary = SnapshotSummary {
             total_processes: self.processes.len(),
             total_libraries: self.libraries.len(),
             total_files: self.files.len(),
@@ -166,7 +166,7 @@ impl SnapshotBuilder {
 
 impl Document for Snapshot {
     fn summary(&self) -> String {
-        let Summary { total_processes, total_libraries, total_files } = self.summary;
+        let SnapshotSummary { total_processes, total_libraries, total_files } = self.summary;
         let mut text = format!(
             "{} on {} (Linux {})\n{} with {} and {}\n",
             self.generated_at,
@@ -201,25 +201,31 @@ fn several(count: usize, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::made::{classified, load, open};
+    use crate::document::test_events::{classified, load, open};
     use crate::event::FileType;
     use crate::event::testkit::HideHomes;
 
-    const COMPLETE: Coverage = Coverage { complete: true, unreadable_processes: 0 };
+    const COMPLETE: SnapshotCoverage = SnapshotCoverage { complete: true, unreadable_processes: 0 };
 
-    fn seen(pid: u32, holds: Vec<ClassifiedEvent>) -> Seen<'static> {
+    fn seen(pid: u32, holds: Vec<ClassifiedEvent>) -> ProcessHoldings<'static> {
         let running_as = "www-data".to_owned();
-        Seen { pid, name: b"nginx\x1b[2J", exe: Some(b"/home/alice/nginx"), running_as, holds }
+        ProcessHoldings {
+            pid,
+            name: b"nginx\x1b[2J",
+            exe: Some(b"/home/alice/nginx"),
+            running_as,
+            holds,
+        }
     }
 
     fn key(path: &str) -> ClassifiedEvent {
         open(0, path, 0, FileType::PrivateKey)
     }
 
-    fn snapshot(processes: Vec<Seen<'_>>, coverage: Coverage) -> Snapshot {
+    fn snapshot(processes: Vec<ProcessHoldings<'_>>, coverage: SnapshotCoverage) -> Snapshot {
         let mut builder = SnapshotBuilder::default();
         processes.into_iter().for_each(|seen| builder.process(seen, &mut HideHomes));
-        let hostname = Shown::of(&mut HideHomes, Field::Hostname, b"host");
+        let hostname = RedactedText::of(&mut HideHomes, Field::Hostname, b"host");
         builder.finish(Timestamp(1_500_000), (hostname, "6.1.0\u{7}".to_owned()), coverage)
     }
 
@@ -240,7 +246,7 @@ mod tests {
             seen(5, vec![key("/home/bob/a.key"), key("/home/alice/a.key")]),
             seen(6, vec![load(0, "/lib/libssl.so.3")]),
         ];
-        let coverage = Coverage { complete: false, unreadable_processes: 2 };
+        let coverage = SnapshotCoverage { complete: false, unreadable_processes: 2 };
         let snapshot = snapshot(processes, coverage);
         insta::assert_json_snapshot!(snapshot);
         insta::assert_snapshot!(snapshot.summary());
@@ -277,7 +283,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_as_it_is() {
         let missing = |complete, unreadable_processes| {
-            let coverage = Coverage { complete, unreadable_processes };
+            let coverage = SnapshotCoverage { complete, unreadable_processes };
             coverage.missing().unwrap_or_default()
         };
         assert_eq!(missing(true, 0), "");

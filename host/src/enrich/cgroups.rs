@@ -16,10 +16,10 @@ const AGAIN_NS: u64 = 1_000_000_000;
 
 /// The step's memory of cgroups.
 #[derive(Debug)]
-pub(super) struct Cgroups(LruCache<u64, Place>);
+pub(super) struct Cgroups(LruCache<u64, CgroupState>);
 
 #[derive(Debug)]
-enum Place {
+enum CgroupState {
     /// None: it could not be found.
     Is(Option<Arc<str>>),
     /// There was no answer in time.
@@ -29,7 +29,7 @@ enum Place {
 impl Default for Cgroups {
     fn default() -> Self {
         let mut known = LruCache::new(MOST);
-        known.insert(ROOT, Place::Is(Some("/".into())));
+        known.insert(ROOT, CgroupState::Is(Some("/".into())));
         Cgroups(known)
     }
 }
@@ -38,8 +38,8 @@ impl Cgroups {
     /// The path, as far as it is known.
     pub(super) fn path(&mut self, id: u64) -> Option<Arc<str>> {
         match self.0.get(&id)? {
-            Place::Is(path) => path.clone(),
-            Place::Unanswered { .. } => None,
+            CgroupState::Is(path) => path.clone(),
+            CgroupState::Unanswered { .. } => None,
         }
     }
 
@@ -47,26 +47,30 @@ impl Cgroups {
     pub(super) fn is_wanted(&self, id: u64, ts_ns: u64) -> bool {
         match self.0.peek(&id) {
             None => true,
-            Some(Place::Is(_)) => false,
-            Some(&Place::Unanswered { again_ns, .. }) => ts_ns >= again_ns,
+            Some(CgroupState::Is(_)) => false,
+            Some(&CgroupState::Unanswered { again_ns, .. }) => ts_ns >= again_ns,
         }
     }
 
     /// Takes in its path; None: it is not to be found, and not asked for again.
-    pub(super) fn know(&mut self, id: u64, path: Option<&str>) {
-        self.0.insert(id, Place::Is(path.map(Arc::from)));
+    pub(super) fn insert(&mut self, id: u64, path: Option<&str>) {
+        self.0.insert(id, CgroupState::Is(path.map(Arc::from)));
     }
 
     /// Nobody answered in time.
     pub(super) fn unanswered(&mut self, id: u64, ts_ns: u64) {
         let before = match self.0.peek(&id) {
-            Some(&Place::Unanswered { asked, .. }) => asked,
-            Some(Place::Is(_)) | None => 0,
+            Some(&CgroupState::Unanswered { asked, .. }) => asked,
+            Some(CgroupState::Is(_)) | None => 0,
         };
         let asked = before + 1;
         let again_ns = ts_ns.saturating_add(AGAIN_NS << before);
         let given_up = asked >= MOST_ASKED;
-        let place = if given_up { Place::Is(None) } else { Place::Unanswered { asked, again_ns } };
+        let place = if given_up {
+            CgroupState::Is(None)
+        } else {
+            CgroupState::Unanswered { asked, again_ns }
+        };
         self.0.insert(id, place);
     }
 }
@@ -82,7 +86,7 @@ mod tests {
         cgroups.unanswered(7, 5);
         assert_eq!(cgroups.path(7), None);
         assert!(!cgroups.is_wanted(7, 5) && cgroups.is_wanted(7, 5 + AGAIN_NS));
-        cgroups.know(7, Some("/docker/x"));
+        cgroups.insert(7, Some("/docker/x"));
         assert_eq!(cgroups.path(7).as_deref(), Some("/docker/x"));
         let mut now = 0;
         for asked in 0..MOST_ASKED {

@@ -13,7 +13,7 @@ const MOST: usize = 16_384;
 const MOST_OF_ONE: usize = 256;
 
 /// Device and inode number.
-pub(super) type File = (u32, u64);
+pub(super) type FileId = (u32, u64);
 
 /// The step's memory of loads.
 #[derive(Debug, Default)]
@@ -26,14 +26,20 @@ pub(super) struct Loads {
 #[derive(Debug, Default)]
 struct Image {
     exec_id: u64,
-    files: LinkedHashSet<File>,
+    files: LinkedHashSet<FileId>,
     /// Paths of what was mapped before the tracer was there: on an overlay `/proc` shows the numbers of the file below.
     before: HashSet<Vec<u8>>,
 }
 
 impl Loads {
     /// What the program image had mapped before the tracer was there.
-    pub(super) fn had(&mut self, process: ProcessKey, exec_id: u64, file: File, path: Vec<u8>) {
+    pub(super) fn preloaded(
+        &mut self,
+        process: ProcessKey,
+        exec_id: u64,
+        file: FileId,
+        path: Vec<u8>,
+    ) {
         self.is_first(process, exec_id, file, None);
         if let Some(image) = self.images.get_mut(&process)
             && image.before.len() < MOST_OF_ONE
@@ -47,7 +53,7 @@ impl Loads {
         &mut self,
         process: ProcessKey,
         exec_id: u64,
-        file: File,
+        file: FileId,
         overlaid: Option<&[u8]>,
     ) -> bool {
         if self.images.to_back(&process).is_none() {
@@ -120,7 +126,7 @@ mod tests {
     #[test]
     fn by_its_path_where_numbers_are_those_of_another_file() {
         let mut loads = Loads::default();
-        loads.had(process(1), 1, (9, 9), b"/lib/libssl.so.3".to_vec());
+        loads.preloaded(process(1), 1, (9, 9), b"/lib/libssl.so.3".to_vec());
         assert!(!loads.is_first(process(1), 1, (0, 5), Some(b"/lib/libssl.so.3")));
         assert!(loads.is_first(process(1), 1, (0, 7), Some(b"/lib/libssl.so.3")), "replaced");
         assert!(loads.is_first(process(1), 1, (0, 6), Some(b"/lib/libcrypto.so.3")));

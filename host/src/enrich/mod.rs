@@ -26,18 +26,18 @@ const OVERLAYFS: u32 = 0x794c_7630;
 
 /// What is remembered of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct ProcessInfo {
     /// The executable's path.
     pub exe: Option<Arc<[u8]>>,
 }
 
 /// A process that was there before the tracer, as `/proc` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Before {
+pub struct Baseline {
     /// Start time in nanoseconds of the boot clock: it was then, or up to [`TICK_NS`] later.
     pub start_ns: u64,
     /// What is remembered of it.
-    pub known: Known,
+    pub known: ProcessInfo,
     /// Device and inode number, and path, of each library that it has mapped.
     pub libraries: Vec<((u32, u64), Vec<u8>)>,
 }
@@ -47,11 +47,11 @@ pub struct Before {
 pub struct Enrich {
     /// CLOCK_REALTIME − CLOCK_BOOTTIME in nanoseconds.
     wall_offset_ns: i64,
-    processes: LruCache<ProcessKey, Known>,
+    processes: LruCache<ProcessKey, ProcessInfo>,
     /// The process that has a pid now, as far as events told.
     by_pid: LruCache<u32, ProcessKey>,
     /// By pid. Each moves to `processes` with its first event, which tells its exact start time.
-    before: HashMap<u32, Before>,
+    before: HashMap<u32, Baseline>,
     loads: Loads,
     cgroups: Cgroups,
 }
@@ -77,7 +77,7 @@ impl Enrich {
     }
 
     /// Takes in a process that ran before the tracer did.
-    pub fn know(&mut self, pid: u32, before: Before) {
+    pub fn insert(&mut self, pid: u32, before: Baseline) {
         if self.before.len() < MOST_PROCESSES {
             self.before.insert(pid, before);
         }
@@ -86,7 +86,7 @@ impl Enrich {
     /// Enriches one event. None: it is nothing to tell (a library that this program image has already).
     pub fn enrich(&mut self, event: KernelEvent) -> Option<EnrichedEvent> {
         let key = event.process;
-        self.meet(&event);
+        self.adopt(&event);
         if matches!(event.what, KernelWhat::Fork) {
             self.inherit(&event);
             return None;
@@ -96,7 +96,7 @@ impl Enrich {
             // Nothing else tells later that its beginning is missing.
             let marked = exe.path.marked();
             let path = marked.as_deref().unwrap_or(&exe.path.bytes);
-            self.processes.insert(key, Known { exe: Some(path.into()) });
+            self.processes.insert(key, ProcessInfo { exe: Some(path.into()) });
         }
         let known = match event.what {
             KernelWhat::Exit { .. } => self.forget(&key),
@@ -151,8 +151,8 @@ impl Enrich {
     }
 
     /// Takes in the path of a cgroup; None: it is not to be found, and not asked for again.
-    pub fn know_cgroup(&mut self, id: u64, path: Option<&str>) {
-        self.cgroups.know(id, path);
+    pub fn insert_cgroup(&mut self, id: u64, path: Option<&str>) {
+        self.cgroups.insert(id, path);
     }
 
     /// Takes in that nobody answered for a cgroup in time: it is asked for again, some time after `ts_ns`.
@@ -161,7 +161,7 @@ impl Enrich {
     }
 
     /// A process that ended makes room. What is still known of it.
-    fn forget(&mut self, key: &ProcessKey) -> Option<Known> {
+    fn forget(&mut self, key: &ProcessKey) -> Option<ProcessInfo> {
         self.loads.forget(key);
         if self.by_pid.peek(&key.tgid) == Some(key) {
             self.by_pid.remove(&key.tgid);
@@ -180,7 +180,7 @@ impl Enrich {
     }
 
     /// The first event of a process that was there before.
-    fn meet(&mut self, event: &KernelEvent) {
+    fn adopt(&mut self, event: &KernelEvent) {
         let key = event.process;
         let Some(before) = self.before.remove(&key.tgid) else { return };
         if key.start_ns.checked_sub(before.start_ns).is_none_or(|later| later >= TICK_NS) {
@@ -190,7 +190,7 @@ impl Enrich {
         // An exec has a new image, without the old one's libraries.
         if !matches!(event.what, KernelWhat::Exec { .. }) {
             for (file, path) in before.libraries {
-                self.loads.had(key, event.exec_id, file, path);
+                self.loads.preloaded(key, event.exec_id, file, path);
             }
         }
     }
@@ -253,28 +253,29 @@ mod tests {
 
     #[test]
     fn what_was_there_before_the_start_is_known_with_the_first_event() {
-        let known = Known { exe: Some((*b"/bin/old").into()) };
-        let before = Before { start_ns: 3 * TICK_NS, known, libraries: vec![((0, 5), Vec::new())] };
+        let known = ProcessInfo { exe: Some((*b"/bin/old").into()) };
+        let before =
+            Baseline { start_ns: 3 * TICK_NS, known, libraries: vec![((0, 5), Vec::new())] };
         let start_ns = 3 * TICK_NS + 17;
 
         let mut enrich = Enrich::default();
-        enrich.know(7, before.clone());
+        enrich.insert(7, before.clone());
         assert!(enrich.enrich(event(start_ns, load(5))).is_none(), "mapped before");
         let told = enrich.enrich(event(start_ns, load(6))).unwrap();
         assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/old"[..]));
 
         let mut enrich = Enrich::default();
-        enrich.know(7, before.clone());
+        enrich.insert(7, before.clone());
         let told = enrich.enrich(event(4 * TICK_NS, load(5))).unwrap();
         assert_eq!(told.process.exe, None, "the pid is used again");
 
         // Where another time namespace is ahead by a part of a tick.
         let mut enrich = Enrich::default();
-        enrich.know(7, Before { start_ns: 3 * TICK_NS + 13, ..before.clone() });
+        enrich.insert(7, Baseline { start_ns: 3 * TICK_NS + 13, ..before.clone() });
         assert!(enrich.enrich(event(4 * TICK_NS + 12, load(5))).is_none(), "mapped before");
 
         let mut enrich = Enrich::default();
-        enrich.know(7, before);
+        enrich.insert(7, before);
         let exec = KernelWhat::Exec { exe: file("/bin/new", 1), arguments: Arguments::default() };
         let told = enrich.enrich(event(start_ns, exec)).unwrap();
         assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/new"[..]));
@@ -288,8 +289,8 @@ mod tests {
         inside.cgroup_id = 77;
         let batch = [inside.clone(), inside.clone(), event(1, load(6))];
         assert_eq!(enrich.unknown_cgroups(&batch), [(77, 7), (0, 7)]);
-        enrich.know_cgroup(77, Some("/docker/x"));
-        enrich.know_cgroup(0, None);
+        enrich.insert_cgroup(77, Some("/docker/x"));
+        enrich.insert_cgroup(0, None);
         assert_eq!(enrich.unknown_cgroups(&batch), []);
         assert_eq!(enrich.enrich(inside).unwrap().process.cgroup.as_deref(), Some("/docker/x"));
     }

@@ -24,5 +24,5 @@ pub use kernel::{
     RawRecord, is_settled,
 };
 pub use notice::{Loss, Notice, PluginFailure, Status, StatusPlugin, StatusProbe};
-pub use redacted::{Facts, Place, RedactedEvent, RedactedWhat};
-pub use text::{Field, Redact, Shown};
+pub use redacted::{Facts, FileLocation, RedactedEvent, RedactedWhat};
+pub use text::{Field, Redact, RedactedText};

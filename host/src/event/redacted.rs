@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ClassifiedEvent, EnrichedWhat, Field, FileType, HeadOutcome, ProcessFacts, Redact, Shown,
-    Timestamp,
+    ClassifiedEvent, EnrichedWhat, Field, FileType, HeadOutcome, ProcessFacts, Redact,
+    RedactedText, Timestamp,
 };
 
 /// What happened, with every text redacted.
@@ -13,7 +13,7 @@ pub enum RedactedWhat {
     /// A file was opened.
     FileOpen {
         /// Its path.
-        file: Shown,
+        file: RedactedText,
         /// What it is.
         file_type: FileType,
         /// Open flags as the caller gave them.
@@ -23,21 +23,21 @@ pub enum RedactedWhat {
         /// What became of the head.
         head: HeadOutcome,
         /// Where it is.
-        place: Place,
+        place: FileLocation,
     },
     /// A library's code was mapped.
     LibLoad {
         /// Its path.
-        library: Shown,
+        library: RedactedText,
         /// Its name without version.
         library_name: String,
         /// Where it is.
-        place: Place,
+        place: FileLocation,
     },
     /// Another program runs.
     Exec {
         /// The command line.
-        cmdline: Shown,
+        cmdline: RedactedText,
     },
     /// The process ended.
     Exit {
@@ -50,7 +50,7 @@ pub enum RedactedWhat {
 
 /// Where a file is, besides its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FileLocation {
     /// Device: major << 20 | minor.
     pub dev: u32,
     /// Inode number.
@@ -67,7 +67,7 @@ pub struct RedactedEvent {
     timestamp: Timestamp,
     process: Facts,
     what: RedactedWhat,
-    labels: Vec<(Arc<str>, Shown)>,
+    labels: Vec<(Arc<str>, RedactedText)>,
 }
 
 /// [`ProcessFacts`] with its texts redacted.
@@ -82,13 +82,13 @@ pub struct Facts {
     /// Real user id.
     pub uid: u32,
     /// Name.
-    pub name: Shown,
+    pub name: RedactedText,
     /// Executable.
-    pub exe: Option<Shown>,
+    pub exe: Option<RedactedText>,
     /// Mount namespace.
     pub mount_ns: u32,
     /// Path of the cgroup.
-    pub cgroup: Option<Shown>,
+    pub cgroup: Option<RedactedText>,
     /// Container id.
     pub container: Option<Arc<str>>,
 }
@@ -109,13 +109,13 @@ impl RedactedEvent {
             .chain(&labels)
             .map(|label| {
                 let field = Field::Label(&label.name);
-                let shown = Shown::of_label(redact, field, &label.value, opened);
+                let shown = RedactedText::of_label(redact, field, &label.value, opened);
                 (label.name.clone(), shown)
             })
             .collect();
         let what = match event.what {
             EnrichedWhat::FileOpen { file, flags } => {
-                let shown = Shown::of_path(redact, Field::File, &file.path);
+                let shown = RedactedText::of_path(redact, Field::File, &file.path);
                 let (file_type, classifier, head) = verdict
                     .map_or((FileType::Unknown, None, HeadOutcome::NotNeeded), |verdict| {
                         (verdict.file_type, verdict.classifier, verdict.head)
@@ -124,7 +124,7 @@ impl RedactedEvent {
                 RedactedWhat::FileOpen { file: shown, file_type, flags, classifier, head, place }
             }
             EnrichedWhat::LibLoad { file, library_name } => {
-                let shown = Shown::of_path(redact, Field::Library, &file.path);
+                let shown = RedactedText::of_path(redact, Field::Library, &file.path);
                 RedactedWhat::LibLoad {
                     place: place(&file, &shown),
                     library: shown,
@@ -132,7 +132,7 @@ impl RedactedEvent {
                 }
             }
             EnrichedWhat::Exec { arguments } => {
-                RedactedWhat::Exec { cmdline: Shown::of_arguments(redact, &arguments) }
+                RedactedWhat::Exec { cmdline: RedactedText::of_arguments(redact, &arguments) }
             }
             EnrichedWhat::Exit { exit_code, signal } => RedactedWhat::Exit { exit_code, signal },
         };
@@ -156,7 +156,7 @@ impl RedactedEvent {
     }
 
     /// What plugins added.
-    pub fn labels(&self) -> &[(Arc<str>, Shown)] {
+    pub fn labels(&self) -> &[(Arc<str>, RedactedText)] {
         &self.labels
     }
 }
@@ -169,18 +169,18 @@ fn facts(process: ProcessFacts, redact: &mut dyn Redact, extended: bool) -> Fact
         tid: process.tid,
         ppid: process.ppid,
         uid: process.uid,
-        name: Shown::of(redact, Field::Process, process.comm.as_bytes()),
-        exe: exe.map(|exe| Shown::of(redact, Field::Exe, &exe)),
+        name: RedactedText::of(redact, Field::Process, process.comm.as_bytes()),
+        exe: exe.map(|exe| RedactedText::of(redact, Field::Exe, &exe)),
         mount_ns: process.mount_ns,
-        cgroup: cgroup.map(|path| Shown::of(redact, Field::Cgroup, path.as_bytes())),
+        cgroup: cgroup.map(|path| RedactedText::of(redact, Field::Cgroup, path.as_bytes())),
         container: process.container,
     }
 }
 
-fn place(file: &super::OpenedFile, shown: &Shown) -> Place {
+fn place(file: &super::OpenedFile, shown: &RedactedText) -> FileLocation {
     let bytes = &file.path.bytes;
     let odd = !shown.hidden() && std::str::from_utf8(bytes).is_err();
-    Place {
+    FileLocation {
         dev: file.dev,
         inode: file.inode,
         unreachable: file.path.unreachable,

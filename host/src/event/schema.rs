@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{FileType, OpenFlags, Shown};
+use super::{FileType, OpenFlags, RedactedText};
 
 /// `YYYY-MM-DDTHH:MM:SS.ffffffZ`
 pub fn timestamp(_: &mut SchemaGenerator) -> Schema {
@@ -72,7 +72,7 @@ impl JsonSchema for OpenFlags {
     }
 }
 
-impl JsonSchema for Shown {
+impl JsonSchema for RedactedText {
     fn inline_schema() -> bool {
         true
     }

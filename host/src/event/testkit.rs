@@ -71,9 +71,9 @@ pub(crate) fn verdict(file_type: FileType) -> Verdict {
 }
 
 /// A redactor that hides nothing.
-pub(crate) struct ShowAll;
+pub(crate) struct RedactNothing;
 
-impl Redact for ShowAll {
+impl Redact for RedactNothing {
     fn redact(&mut self, _: Field<'_>, _: &str, _: &[String]) -> Option<String> {
         None
     }

@@ -54,14 +54,14 @@ pub trait Redact {
 
 /// Text that was redacted. There is no other way to make one than through [`Redact`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct RedactedText {
     text: String,
     hidden: bool,
 }
 
-impl Shown {
+impl RedactedText {
     /// Redacts one text.
-    pub fn of(redact: &mut dyn Redact, field: Field<'_>, value: &[u8]) -> Shown {
+    pub fn of(redact: &mut dyn Redact, field: Field<'_>, value: &[u8]) -> RedactedText {
         Self::of_text(redact, field, String::from_utf8_lossy(value), &[])
     }
 
@@ -70,7 +70,7 @@ impl Shown {
     /// One outside of the process's root begins at its mount's root, which may be `/home` or somebody's home directory.
     /// A redactor that got `/alice/key.pem` would take it for a system path, so it sees `…/alice/key.pem`: a path
     /// whose beginning is missing.
-    pub fn of_path(redact: &mut dyn Redact, field: Field<'_>, path: &KernelPath) -> Shown {
+    pub fn of_path(redact: &mut dyn Redact, field: Field<'_>, path: &KernelPath) -> RedactedText {
         let value = String::from_utf8_lossy(&path.bytes);
         match path.marked() {
             None => Self::of_text(redact, field, value, &[]),
@@ -86,7 +86,7 @@ impl Shown {
         field: Field<'_>,
         value: &str,
         path: Option<&KernelPath>,
-    ) -> Shown {
+    ) -> RedactedText {
         if let Some(path) = path
             && let Some(marked) = path.marked()
         {
@@ -103,7 +103,7 @@ impl Shown {
         field: Field<'_>,
         value: Cow<'_, str>,
         marked: &str,
-    ) -> Shown {
+    ) -> RedactedText {
         match redact.redact(field, marked, &[]) {
             Some(text) if text != marked => {
                 // The mark was for the redactor; that the path is no whole one is told by `unreachable`.
@@ -111,9 +111,9 @@ impl Shown {
                     Some(rest) if rest.starts_with('/') => rest.to_owned(),
                     _ => text,
                 };
-                Shown { hidden: true, text }
+                RedactedText { hidden: true, text }
             }
-            _ => Shown { text: value.into_owned(), hidden: false },
+            _ => RedactedText { text: value.into_owned(), hidden: false },
         }
     }
 
@@ -122,7 +122,7 @@ impl Shown {
         redact: &mut dyn Redact,
         arguments: &[String],
         truncated: bool,
-    ) -> Shown {
+    ) -> RedactedText {
         let mut shown =
             Self::of_text(redact, Field::Cmdline, arguments.join(" ").into(), arguments);
         if truncated {
@@ -132,10 +132,10 @@ impl Shown {
     }
 
     /// Redacts a command line as the kernel keeps it.
-    pub fn of_arguments(redact: &mut dyn Redact, arguments: &Arguments) -> Shown {
+    pub fn of_arguments(redact: &mut dyn Redact, arguments: &Arguments) -> RedactedText {
         let words: Vec<String> =
             arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        Shown::of_command_line(redact, &words, arguments.truncated)
+        RedactedText::of_command_line(redact, &words, arguments.truncated)
     }
 
     fn of_text(
@@ -143,10 +143,10 @@ impl Shown {
         field: Field<'_>,
         value: Cow<'_, str>,
         arguments: &[String],
-    ) -> Shown {
+    ) -> RedactedText {
         match redact.redact(field, &value, arguments) {
-            Some(text) => Shown { hidden: text != value, text },
-            None => Shown { text: value.into_owned(), hidden: false },
+            Some(text) => RedactedText { hidden: text != value, text },
+            None => RedactedText { text: value.into_owned(), hidden: false },
         }
     }
 
@@ -161,7 +161,7 @@ impl Shown {
     }
 }
 
-impl serde::Serialize for Shown {
+impl serde::Serialize for RedactedText {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
     }
@@ -172,9 +172,9 @@ mod tests {
     use super::*;
 
     /// Shows what it is asked, and hides what it is told to.
-    struct Asked(Vec<String>, Option<&'static str>);
+    struct ScriptedRedactor(Vec<String>, Option<&'static str>);
 
-    impl Redact for Asked {
+    impl Redact for ScriptedRedactor {
         fn redact(&mut self, _: Field<'_>, value: &str, _: &[String]) -> Option<String> {
             self.0.push(value.to_owned());
             self.1.map(str::to_owned)
@@ -193,22 +193,23 @@ mod tests {
             (Some("…/…/k.pem"), "/…/k.pem", true),
             (Some("[REDACTED]"), "[REDACTED]", true),
         ] {
-            let mut redact = Asked(Vec::new(), answer);
-            let found = Shown::of_path(&mut redact, Field::File, &unreachable());
+            let mut redact = ScriptedRedactor(Vec::new(), answer);
+            let found = RedactedText::of_path(&mut redact, Field::File, &unreachable());
             assert_eq!((found.as_str(), found.hidden()), (shown, hidden));
             assert_eq!(redact.0, ["…/alice/k.pem"]);
         }
-        let mut redact = Asked(Vec::new(), None);
+        let mut redact = ScriptedRedactor(Vec::new(), None);
         let path = KernelPath { unreachable: false, ..unreachable() };
-        Shown::of_path(&mut redact, Field::File, &path);
+        RedactedText::of_path(&mut redact, Field::File, &path);
         assert_eq!(redact.0, ["/alice/k.pem"]);
     }
 
     #[test]
     fn a_label_that_names_such_a_path_is_marked_as_well() {
-        let mut redact = Asked(Vec::new(), None);
+        let mut redact = ScriptedRedactor(Vec::new(), None);
         let value = "owner of /alice/k.pem";
-        let shown = Shown::of_label(&mut redact, Field::Label("x"), value, Some(&unreachable()));
+        let shown =
+            RedactedText::of_label(&mut redact, Field::Label("x"), value, Some(&unreachable()));
         assert_eq!((redact.0, shown.as_str()), (vec!["owner of …/alice/k.pem".to_owned()], value));
     }
 
@@ -235,7 +236,8 @@ mod tests {
         for (answer, shown, hidden) in
             [(None, "/a", false), (Some("/a"), "/a", false), (Some("/USER"), "/USER", true)]
         {
-            let found = Shown::of(&mut Asked(Vec::new(), answer), Field::Exe, b"/a");
+            let found =
+                RedactedText::of(&mut ScriptedRedactor(Vec::new(), answer), Field::Exe, b"/a");
             assert_eq!((found.as_str(), found.hidden()), (shown, hidden));
             assert_eq!(serde_json::to_string(&found).unwrap(), format!("{shown:?}"));
         }
@@ -254,7 +256,7 @@ mod tests {
         for (truncated, text) in [(false, "a b c"), (true, "a b c …")] {
             let mut redact = Words(Vec::new());
             let arguments = Arguments { bytes: b"a\0b c\0".to_vec(), truncated };
-            let shown = Shown::of_arguments(&mut redact, &arguments);
+            let shown = RedactedText::of_arguments(&mut redact, &arguments);
             assert_eq!(
                 (shown.as_str(), &redact.0[..]),
                 (text, &["a".to_owned(), "b c".to_owned()][..])
@@ -265,8 +267,8 @@ mod tests {
     #[test]
     fn the_mark_is_taken_off_only_where_a_path_stands_behind_it() {
         for (answer, shown) in [("…x", "…x"), ("…/USER/k.pem", "/USER/k.pem"), ("/x", "/x")] {
-            let mut redact = Asked(Vec::new(), Some(answer));
-            let found = Shown::of_path(&mut redact, Field::File, &unreachable());
+            let mut redact = ScriptedRedactor(Vec::new(), Some(answer));
+            let found = RedactedText::of_path(&mut redact, Field::File, &unreachable());
             assert_eq!((found.as_str(), found.hidden()), (shown, true));
         }
     }

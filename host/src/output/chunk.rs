@@ -80,16 +80,16 @@ impl Chunk {
 
 /// What makes a file valid behind the items that are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
+pub(super) struct Trailer {
     /// Behind the last item.
     pub(super) close: &'static [u8],
     /// All of it, when there is no item.
     pub(super) empty: &'static [u8],
 }
 
-impl Ends {
+impl Trailer {
     /// Lines need nothing.
-    pub(super) const NONE: Ends = Ends { close: b"", empty: b"" };
+    pub(super) const NONE: Trailer = Trailer { close: b"", empty: b"" };
 
     /// What comes behind so many bytes of items.
     pub(super) fn behind(self, items: u64) -> &'static [u8] {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::escaped::{compact, pretty};
 use super::target::OUTPUT;
 use super::{NewFile, OpenError, Target};
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// How long a pipe that nobody reads may take when the end was asked for.
 const LAST_WRITE: Duration = Duration::from_millis(80);
@@ -86,12 +86,12 @@ impl DocumentTarget {
     pub fn open(
         path: &Path,
         new: NewFile,
-        stop: &Stop,
+        shutdown: &Shutdown,
     ) -> Result<Option<DocumentTarget>, OpenError> {
         let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
         let there = path.symlink_metadata().ok();
         if there.as_ref().is_some_and(|there| !there.is_file()) {
-            let target = Target::open_waiting(path, false, new, stop)?;
+            let target = Target::open_waiting(path, false, new, shutdown)?;
             return Ok(target.map(|target| DocumentTarget { target, rename: None }));
         }
         let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
@@ -131,8 +131,8 @@ impl DocumentTarget {
     ///
     /// # Errors
     /// It could not be written, or nobody took it when the end was asked for.
-    pub fn write(mut self, bytes: &[u8], stop: &Stop) -> Result<(), WriteError> {
-        let written = self.put(bytes, stop).and_then(|()| match &self.rename {
+    pub fn write(mut self, bytes: &[u8], shutdown: &Shutdown) -> Result<(), WriteError> {
+        let written = self.put(bytes, shutdown).and_then(|()| match &self.rename {
             Some((part, path)) => std::fs::rename(part, path),
             None => Ok(()),
         });
@@ -148,7 +148,7 @@ impl DocumentTarget {
         }
     }
 
-    fn put(&self, bytes: &[u8], stop: &Stop) -> io::Result<()> {
+    fn put(&self, bytes: &[u8], shutdown: &Shutdown) -> io::Result<()> {
         let fd = self.target.fd.as_fd();
         let mut rest = bytes;
         let mut asked = None;
@@ -156,7 +156,7 @@ impl DocumentTarget {
             if !self.target.regular {
                 let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK_NS };
                 if poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&timeout)) == Ok(0) {
-                    if stop.is_asked() {
+                    if shutdown.is_requested() {
                         let since = *asked.get_or_insert_with(Instant::now);
                         if since.elapsed() >= LAST_WRITE {
                             return Err(io::ErrorKind::TimedOut.into());
@@ -229,9 +229,10 @@ mod tests {
     fn a_file_is_replaced_when_the_document_is_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.json");
-        let stop = Stop::default();
-        let open =
-            |path: &Path| DocumentTarget::open(path, NewFile::default(), &stop).unwrap().unwrap();
+        let shutdown = Shutdown::default();
+        let open = |path: &Path| {
+            DocumentTarget::open(path, NewFile::default(), &shutdown).unwrap().unwrap()
+        };
         let names = || {
             let mut names: Vec<_> = std::fs::read_dir(dir.path())
                 .unwrap()
@@ -240,7 +241,7 @@ mod tests {
             names.sort();
             names
         };
-        open(&path).write(b"one", &stop).unwrap();
+        open(&path).write(b"one", &shutdown).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"one".to_vec(), 0o600));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -248,11 +249,11 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"one", "until the next one is whole");
         drop(next);
         assert_eq!(names(), ["x.json"], "nothing half stays");
-        open(&path).write(b"two", &stop).unwrap();
+        open(&path).write(b"two", &shutdown).unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o644));
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        open(&link).write(b"3", &stop).unwrap();
+        open(&link).write(b"3", &shutdown).unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&path).unwrap(), b"3");
         assert_eq!(names(), ["link", "x.json"]);
@@ -273,7 +274,7 @@ mod tests {
             let mut bytes = Vec::new();
             io::Read::read_to_end(&mut reads, &mut bytes).map(|_| bytes)
         });
-        target.write(&document, &Stop::default()).unwrap();
+        target.write(&document, &Shutdown::default()).unwrap();
         assert!(reader.join().unwrap().unwrap() == document);
     }
 
@@ -281,15 +282,15 @@ mod tests {
     fn a_reader_that_went_away_is_no_error_and_a_full_device_is() {
         let (reads, target) = pipe();
         drop(reads);
-        target.write(b"x", &Stop::default()).unwrap();
+        target.write(b"x", &Shutdown::default()).unwrap();
         // Through a link: what replaced it by mistake, as root, would replace the machine's own device.
         let dir = tempfile::tempdir().unwrap();
         let full = dir.path().join("full");
         std::os::unix::fs::symlink("/dev/full", &full).unwrap();
-        let target = DocumentTarget::open(&full, NewFile::default(), &Stop::default()).unwrap();
+        let target = DocumentTarget::open(&full, NewFile::default(), &Shutdown::default()).unwrap();
         let target = target.unwrap();
         assert!(target.pipe().unwrap().is_none());
-        let error = target.write(b"x", &Stop::default()).unwrap_err();
+        let error = target.write(b"x", &Shutdown::default()).unwrap_err();
         assert_eq!(
             (error.name, error.source.raw_os_error()),
             (full.display().to_string(), Some(libc::ENOSPC))
@@ -300,10 +301,10 @@ mod tests {
     #[test]
     fn a_reader_that_does_not_read_is_not_waited_for_once_the_end_was_asked_for() {
         let (mut reads, target) = pipe();
-        let stop = Stop::default();
-        stop.ask();
+        let shutdown = Shutdown::default();
+        shutdown.request();
         let begun = Instant::now();
-        let error = target.write(&vec![b'x'; 1 << 20], &stop).unwrap_err();
+        let error = target.write(&vec![b'x'; 1 << 20], &shutdown).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() >= LAST_WRITE, "it was waited for: {:?}", begun.elapsed());
         let mut taken = Vec::new();
@@ -314,29 +315,30 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_made_is_told_with_its_name() {
         let dir = tempfile::tempdir().unwrap();
-        let stop = Stop::default();
+        let shutdown = Shutdown::default();
         let path = dir.path().join("no/x.json");
-        let error = DocumentTarget::open(&path, NewFile::default(), &stop).unwrap_err();
+        let error = DocumentTarget::open(&path, NewFile::default(), &shutdown).unwrap_err();
         assert_eq!((error.option, &error.path), ("--output", &path));
         // An end that was asked for while nobody reads a FIFO is no failure.
         let fifo = dir.path().join("fifo");
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        stop.ask();
-        assert!(DocumentTarget::open(&fifo, NewFile::default(), &stop).unwrap().is_none());
+        shutdown.request();
+        assert!(DocumentTarget::open(&fifo, NewFile::default(), &shutdown).unwrap().is_none());
     }
 
     #[test]
     fn what_a_killed_run_left_and_a_long_name_are_no_hindrance() {
         let dir = tempfile::tempdir().unwrap();
-        let stop = Stop::default();
+        let shutdown = Shutdown::default();
         for name in ["x.json".to_owned(), "x".repeat(255)] {
             let path = dir.path().join(name);
-            let open = || DocumentTarget::open(&path, NewFile::default(), &stop).unwrap().unwrap();
+            let open =
+                || DocumentTarget::open(&path, NewFile::default(), &shutdown).unwrap().unwrap();
             let killed = open();
             let left = killed.rename.as_ref().map(|(part, _)| part.clone()).unwrap();
             std::mem::forget(killed);
-            open().write(b"whole", &stop).unwrap();
+            open().write(b"whole", &shutdown).unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), b"whole");
             assert_eq!(std::fs::read(left).unwrap(), b"", "it is somebody else's");
         }

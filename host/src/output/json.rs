@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde::Serialize;
 
-use super::chunk::Ends;
+use super::chunk::Trailer;
 use super::escaped::{compact, pretty};
 use super::object::Object;
 use crate::event::{Notice, RedactedEvent, Timestamp};
@@ -14,7 +14,7 @@ use crate::event::{Notice, RedactedEvent, Timestamp};
 pub(super) struct Json {
     extended: bool,
     shape: Shape,
-    clock: Clock,
+    clock: TimestampText,
 }
 
 /// What stands around the objects.
@@ -31,13 +31,13 @@ enum Shape {
 impl Json {
     /// One compact object a line.
     pub(super) fn lines(extended: bool) -> Json {
-        Json { extended, shape: Shape::Lines, clock: Clock::default() }
+        Json { extended, shape: Shape::Lines, clock: TimestampText::default() }
     }
 
     /// One array of all objects, compact or indented.
     pub(super) fn array(extended: bool, pretty: bool) -> Json {
         let shape = Shape::Array { pretty, empty: true };
-        Json { extended, shape, clock: Clock::default() }
+        Json { extended, shape, clock: TimestampText::default() }
     }
 
     /// The next object is the first one of another file.
@@ -48,10 +48,10 @@ impl Json {
     }
 
     /// What makes the objects so far a whole document.
-    pub(super) fn ends(&self) -> Ends {
+    pub(super) fn ends(&self) -> Trailer {
         match self.shape {
-            Shape::Lines => Ends::NONE,
-            Shape::Array { .. } => Ends { close: b"\n]\n", empty: b"[]\n" },
+            Shape::Lines => Trailer::NONE,
+            Shape::Array { .. } => Trailer { close: b"\n]\n", empty: b"[]\n" },
         }
     }
 
@@ -100,12 +100,12 @@ fn indented(object: &impl Serialize, out: &mut Vec<u8>) -> serde_json::Result<()
 
 /// Renders timestamps; remembers the last second, since most events share it.
 #[derive(Debug, Default)]
-struct Clock {
+struct TimestampText {
     second: Option<i64>,
     text: String,
 }
 
-impl Clock {
+impl TimestampText {
     /// `YYYY-MM-DDTHH:MM:SS.ffffffZ`
     fn text(&mut self, at: Timestamp) -> &str {
         const SECOND_US: i64 = 1_000_000;
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn timestamps_have_microseconds_and_a_z() {
-        let mut clock = Clock::default();
+        let mut clock = TimestampText::default();
         for (at, text) in [
             (1_733_653_845_123_456, "2024-12-08T10:30:45.123456Z"),
             (1_733_653_845_000_001, "2024-12-08T10:30:45.000001Z"),

@@ -10,15 +10,15 @@ mod target;
 mod writer;
 
 #[cfg(test)]
-mod rows;
+mod stream_tests;
 #[cfg(test)]
-mod streams;
+mod table_tests;
 
 pub use chunk::Chunk;
 pub use document::{DocumentShape, DocumentTarget, WriteError, json as document_json};
-pub use table::Look;
+pub use table::TableStyle;
 pub use target::{NewFile, OpenError, Target};
-pub use writer::{BUFFER_BYTES, Ended, Writer};
+pub use writer::{BUFFER_BYTES, Writer, WriterReport};
 
 /// Schema of the objects of a stream.
 pub fn schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
@@ -38,7 +38,7 @@ pub enum Format {
     /// An array of indented objects.
     JsonPretty,
     /// Columns for people.
-    Table(Look),
+    Table(TableStyle),
 }
 
 impl Format {
@@ -78,7 +78,7 @@ impl Output {
         let render = format.render(extended);
         let ends = match &render {
             Render::Json(json) => json.ends(),
-            Render::Table(_) => chunk::Ends::NONE,
+            Render::Table(_) => chunk::Trailer::NONE,
         };
         let writer = Writer::start(target, ends)?;
         Ok(Output { render, pending: writer.spare(), writer })
@@ -116,7 +116,7 @@ impl Output {
 
     /// Starts a writer's thread alone, for bytes that are rendered elsewhere.
     pub fn raw_writer(target: Target) -> std::io::Result<Writer> {
-        Writer::unbuffered(target, chunk::Ends::NONE)
+        Writer::unbuffered(target, chunk::Trailer::NONE)
     }
 
     /// Ends what was written so far and goes on in another file, from its beginning.
@@ -135,7 +135,7 @@ impl Output {
     }
 
     /// Ends the stream: what is pending is written until `deadline`.
-    pub fn finish(self, deadline: std::time::Instant) -> Ended {
+    pub fn finish(self, deadline: std::time::Instant) -> WriterReport {
         self.writer.finish(self.pending, deadline)
     }
 }

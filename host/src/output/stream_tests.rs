@@ -17,7 +17,7 @@ const FORMATS: [Format; 4] = [
     Format::JsonStream,
     Format::JsonArray,
     Format::JsonPretty,
-    Format::Table(Look { width: None, color: false }),
+    Format::Table(TableStyle { width: None, color: false }),
 ];
 
 fn notice(count: u64) -> Notice {
@@ -202,7 +202,7 @@ fn events_are_counted_and_gathered_until_they_are_worth_a_write() {
         let mut output = Output::start(open(&path, format), format, false).unwrap();
         let mut count = 0;
         while !output.is_full() && count < 10_000 {
-            output.event(&rows::exit(3));
+            output.event(&table_tests::exit(3));
             count += 1;
         }
         assert!(output.is_full() && count > 100, "{count}");

@@ -11,7 +11,7 @@ use crate::printable::printable;
 
 /// What the terminal can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct TableStyle {
     /// Columns of the terminal; None: lines have no bound.
     pub width: Option<u16>,
     /// With colours.
@@ -26,12 +26,12 @@ const NAME: usize = 15;
 /// Renders lines.
 #[derive(Debug)]
 pub(super) struct Table {
-    look: Look,
+    look: TableStyle,
     headed: bool,
 }
 
 impl Table {
-    pub(super) fn new(look: Look) -> Table {
+    pub(super) fn new(look: TableStyle) -> Table {
         Table { look, headed: false }
     }
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn lines(width: Option<u16>, rows: &[(&str, Details)]) -> Vec<String> {
-        let mut table = Table::new(Look { width, color: false });
+        let mut table = Table::new(TableStyle { width, color: false });
         let mut out = Vec::new();
         for (name, details) in rows {
             table.line(Timestamp(0), Some(7), name, ("open", Color::Red), details, &mut out);
@@ -284,7 +284,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_line_never_exceeds_the_terminal(text in any::<String>(), width in 0u16..40) {
-            let table = Table::new(Look { width: Some(width), color: false });
+            let table = Table::new(TableStyle { width: Some(width), color: false });
             let mut out = Vec::new();
             table.put(&printable(&text), Color::Plain, &mut out);
             let line = String::from_utf8(out).unwrap();

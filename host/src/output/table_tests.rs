@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::table::{Look, Table};
+use super::table::{Table, TableStyle};
 use crate::event::testkit::{
-    ShowAll, classified, enriched, executes, exits, loads, opens, process,
+    RedactNothing, classified, enriched, executes, exits, loads, opens, process,
 };
 use crate::event::{
     EnrichedWhat, FileType, Label, Loss, Notice, PluginFailure, RedactedEvent, Status, Timestamp,
@@ -18,7 +18,7 @@ fn redacted(name: &str, what: EnrichedWhat, file_type: Option<FileType>) -> Reda
     let mut event = classified(enriched(AT.0, process(4321, name), what), file_type);
     let label = Label { name: "of".into(), value: "web\u{1b}[2J".into() };
     event.verdict.iter_mut().for_each(|verdict| verdict.labels.push(label.clone()));
-    RedactedEvent::new(event, &mut ShowAll, false)
+    RedactedEvent::new(event, &mut RedactNothing, false)
 }
 
 fn open(path: &str, file_type: FileType) -> RedactedEvent {
@@ -38,7 +38,7 @@ fn load() -> RedactedEvent {
 }
 
 fn text(color: bool, put: impl FnOnce(&mut Table, &mut Vec<u8>)) -> Vec<String> {
-    let mut table = Table::new(Look { width: None, color });
+    let mut table = Table::new(TableStyle { width: None, color });
     let mut out = Vec::new();
     put(&mut table, &mut out);
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use crate::closed::check_standard_output;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
+use crate::stdout_closed::check_standard_output;
 
 /// Permissions of a new output file: it may tell secrets' places.
 const NEW_FILE_MODE: u32 = 0o600;
@@ -137,14 +137,14 @@ impl Target {
         path: &Path,
         append: bool,
         new: NewFile,
-        stop: &Stop,
+        shutdown: &Shutdown,
     ) -> Result<Option<Target>, OpenError> {
         loop {
             match Target::open(path, append, new) {
                 Err(error) if error.is_for_now() => {}
                 opened => return opened.map(Some),
             }
-            if stop.is_asked() {
+            if shutdown.is_requested() {
                 return Ok(None);
             }
             std::thread::sleep(AGAIN);
@@ -237,13 +237,13 @@ mod tests {
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let new = NewFile::default();
         assert!(Target::open(&path, true, new).unwrap_err().is_for_now());
-        let stop = Stop::default();
-        let ending = stop.clone();
+        let shutdown = Shutdown::default();
+        let ending = shutdown.clone();
         let asks = std::thread::spawn(move || {
             std::thread::sleep(3 * AGAIN);
-            ending.ask();
+            ending.request();
         });
-        assert!(Target::open_waiting(&path, true, new, &stop).unwrap().is_none());
+        assert!(Target::open_waiting(&path, true, new, &shutdown).unwrap().is_none());
         asks.join().unwrap();
 
         let there = path.clone();
@@ -252,7 +252,7 @@ mod tests {
             File::open(there).unwrap().read_to_end(&mut bytes).unwrap();
             bytes
         });
-        let target = Target::open_waiting(&path, true, new, &Stop::default()).unwrap().unwrap();
+        let target = Target::open_waiting(&path, true, new, &Shutdown::default()).unwrap().unwrap();
         assert!(target.has_reader);
         assert!(!fcntl_getfl(&target.fd).unwrap().contains(OFlags::NONBLOCK), "writes may wait");
         rustix::io::write(&target.fd, b"x").unwrap();
@@ -283,7 +283,7 @@ mod tests {
         let path = dir.path().join("socket");
         let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
         for path in [path.as_path(), dir.path()] {
-            let opened = Target::open_waiting(path, true, NewFile::default(), &Stop::default());
+            let opened = Target::open_waiting(path, true, NewFile::default(), &Shutdown::default());
             assert!(!opened.unwrap_err().is_for_now());
         }
     }

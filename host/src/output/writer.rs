@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{Notify, mpsc};
 
-use super::chunk::{Ends, ROOM};
+use super::chunk::{ROOM, Trailer};
 use super::{Chunk, Target};
 
 /// Chunks that there are: one is gathered, one is written, the others may wait.
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// How a stream ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct WriterReport {
     /// Events that are out.
     pub written: u64,
     /// Events that were given to the writer and are not out.
@@ -49,7 +49,7 @@ enum Message {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct WriterState {
     /// Events handed to the writer.
     taken: AtomicU64,
     written: AtomicU64,
@@ -64,7 +64,7 @@ struct Shared {
     chunks: usize,
 }
 
-impl Shared {
+impl WriterState {
     fn spare(&self) -> MutexGuard<'_, Vec<Chunk>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +74,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Writer {
     messages: mpsc::Sender<Message>,
-    shared: Arc<Shared>,
+    shared: Arc<WriterState>,
     result: std::sync::mpsc::Receiver<io::Result<()>>,
     watched: Option<OwnedFd>,
     target: String,
@@ -82,12 +82,12 @@ pub struct Writer {
 
 /// A place in the writer's buffer.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct WriterSlot<'a> {
     permit: Option<mpsc::Permit<'a, Message>>,
-    shared: &'a Shared,
+    shared: &'a WriterState,
 }
 
-impl Place<'_> {
+impl WriterSlot<'_> {
     /// Hands a chunk over.
     pub fn send(self, chunk: Chunk) {
         self.shared.taken.fetch_add(chunk.events(), Ordering::Relaxed);
@@ -106,20 +106,21 @@ impl Place<'_> {
 
 impl Writer {
     /// Starts the thread, with its buffer.
-    pub(super) fn start(target: Target, ends: Ends) -> io::Result<Writer> {
+    pub(super) fn start(target: Target, ends: Trailer) -> io::Result<Writer> {
         Writer::with(CHUNKS, target, ends)
     }
 
     /// Starts the thread, for chunks that are made elsewhere.
-    pub(super) fn unbuffered(target: Target, ends: Ends) -> io::Result<Writer> {
+    pub(super) fn unbuffered(target: Target, ends: Trailer) -> io::Result<Writer> {
         Writer::with(0, target, ends)
     }
 
-    fn with(chunks: usize, target: Target, ends: Ends) -> io::Result<Writer> {
+    fn with(chunks: usize, target: Target, ends: Trailer) -> io::Result<Writer> {
         let (messages, received) = mpsc::channel(WAITING);
         let (ended, result) = std::sync::mpsc::channel();
         let spare: Vec<Chunk> = (0..chunks).map(|_| Chunk::with_room()).collect();
-        let shared = Arc::new(Shared { spare: spare.into(), chunks, ..Shared::default() });
+        let shared =
+            Arc::new(WriterState { spare: spare.into(), chunks, ..WriterState::default() });
         let watched = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
         let name = target.name.clone();
         let theirs = Arc::clone(&shared);
@@ -138,10 +139,10 @@ impl Writer {
     }
 
     /// Waits for room in the buffer.
-    pub async fn reserve(&self) -> Place<'_> {
+    pub async fn reserve(&self) -> WriterSlot<'_> {
         // Closed: the thread has ended, and what comes now counts as not written.
         let permit = self.messages.reserve().await.ok();
-        Place { permit, shared: &self.shared }
+        WriterSlot { permit, shared: &self.shared }
     }
 
     /// Comes back when the writer can write no more.
@@ -157,7 +158,7 @@ impl Writer {
     }
 
     /// Writes the last chunk and ends; waits for a reader or a disk until `deadline` at most.
-    pub fn finish(self, last: Chunk, deadline: Instant) -> Ended {
+    pub fn finish(self, last: Chunk, deadline: Instant) -> WriterReport {
         let Writer { messages, shared, result, target, watched: _ } = self;
         shared.taken.fetch_add(last.events(), Ordering::Relaxed);
         let mut last = Some(last);
@@ -187,7 +188,7 @@ impl Writer {
             error.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
         let written = shared.written.load(Ordering::Relaxed);
         let taken = shared.taken.load(Ordering::Relaxed);
-        Ended {
+        WriterReport {
             written,
             not_written: taken.saturating_sub(written),
             reader_closed,
@@ -201,8 +202,8 @@ impl Writer {
 #[derive(Debug)]
 struct Position<'a> {
     target: &'a Target,
-    shared: &'a Shared,
-    ends: Ends,
+    shared: &'a WriterState,
+    ends: Trailer,
     /// Bytes of items that are out.
     items: u64,
     /// Offset of the first item, where the file can be written at any offset.
@@ -211,9 +212,9 @@ struct Position<'a> {
 
 fn run(
     mut target: Target,
-    ends: Ends,
+    ends: Trailer,
     mut messages: mpsc::Receiver<Message>,
-    shared: &Shared,
+    shared: &WriterState,
 ) -> io::Result<()> {
     while let Some(next) = fill(&target, ends, &mut messages, shared)? {
         target = next;
@@ -224,11 +225,11 @@ fn run(
 /// Writes to one target; gives the next one, if there is one.
 fn fill(
     target: &Target,
-    ends: Ends,
+    ends: Trailer,
     messages: &mut mpsc::Receiver<Message>,
-    shared: &Shared,
+    shared: &WriterState,
 ) -> io::Result<Option<Target>> {
-    let base = if ends == Ends::NONE { None } else { target.offset() };
+    let base = if ends == Trailer::NONE { None } else { target.offset() };
     let mut position = Position { target, shared, ends, items: 0, base };
     position.close_meanwhile()?;
     loop {

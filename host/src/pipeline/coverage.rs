@@ -6,12 +6,12 @@ use crate::interest::Interest;
 
 /// What is captured at this point of a recording.
 #[derive(Clone, Debug, Default)]
-pub struct Coverage(Interest);
+pub struct RecordingCoverage(Interest);
 
-impl Coverage {
+impl RecordingCoverage {
     /// At its start.
-    pub fn new(then: Interest) -> Coverage {
-        Coverage(then)
+    pub fn new(then: Interest) -> RecordingCoverage {
+        RecordingCoverage(then)
     }
 
     /// What is missing, for people.
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn what_is_missing_for_a_part_is_told_where_that_begins() {
         let today = interest(&[".aaa", ".bbb", ".ccc"]);
-        let mut coverage = Coverage::new(interest(&[".aaa", ".ddd"]));
+        let mut coverage = RecordingCoverage::new(interest(&[".aaa", ".ddd"]));
         let missing = coverage.missing(&today).unwrap();
         assert!(missing.contains("did not capture \".bbb\", \".ccc\": "), "{missing}");
         let changes = coverage.change(&today, interest(&[".bbb"]));

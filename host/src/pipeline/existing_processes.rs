@@ -1,30 +1,30 @@
 //! What a look into a running process shows, as the events that led to it, for the same plugins.
 
-use super::heads::Heads;
-use super::{AskHeads, judge};
+use super::heads::BatchHeads;
+use super::{HeadReader, judge};
 use crate::enrich::library_name;
 use crate::event::{
     ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile, ProcessFacts,
     ProcessKey, Timestamp,
 };
 use crate::plugin::Plugins;
-use crate::reader::LookedAt;
+use crate::reader::ProcessDetails;
 
 /// A load for each library that it has mapped, an open for each file that it holds open, judged by the plugins as such.
-pub fn judge_looked(
-    process: &LookedAt,
+pub fn judge_existing(
+    process: &ProcessDetails,
     at: Timestamp,
-    heads: &mut dyn AskHeads,
+    heads: &mut dyn HeadReader,
     plugins: &mut Plugins,
 ) -> Vec<ClassifiedEvent> {
     let events = events(process, at);
-    let mut heads = Heads::fetch(heads, plugins, &events);
+    let mut heads = BatchHeads::fetch(heads, plugins, &events);
     let judged = events.into_iter().enumerate();
     judged.filter_map(|(place, event)| judge(plugins, event, &mut heads, place)).collect()
 }
 
-fn events(process: &LookedAt, at: Timestamp) -> Vec<EnrichedEvent> {
-    let facts = looked_facts(process);
+fn events(process: &ProcessDetails, at: Timestamp) -> Vec<EnrichedEvent> {
+    let facts = details_facts(process);
     let libraries = process.libraries.iter().map(|file| EnrichedWhat::LibLoad {
         library_name: library_name(path(&file.path).file_name()).to_vec(),
         file: OpenedFile {
@@ -61,7 +61,7 @@ fn path(bytes: &[u8]) -> KernelPath {
 }
 
 /// Who the process is. What only the kernel tells is zero.
-pub fn looked_facts(process: &LookedAt) -> ProcessFacts {
+pub fn details_facts(process: &ProcessDetails) -> ProcessFacts {
     let mut comm = [0; 16];
     comm.iter_mut().zip(process.comm.iter().take(15)).for_each(|(to, from)| *to = *from);
     ProcessFacts {

@@ -9,15 +9,15 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::heads::{AskHeads, Looked};
+use super::heads::{HeadReader, Inspected};
 use super::wall_now;
 use crate::event::is_settled;
 use crate::interest::Interest;
-use crate::reader::{Found, HeadAnswer, HeadQuestion, News, Refusal, Wanted};
-use crate::stats::Usage;
+use crate::reader::{Found, HeadRefusal, HeadRequest, HeadResponse, ReaderEvent, Wanted};
+use crate::stats::ResourceUsage;
 
 /// A question and what came back.
-pub type Asked = (HeadQuestion, Option<HeadAnswer>);
+pub type HeadExchange = (HeadRequest, Option<HeadResponse>);
 
 /// Bytes of heads that a replay remembers.
 const MOST_REMEMBERED: usize = 64 << 20;
@@ -37,9 +37,9 @@ const MOST_OPENED: usize = 16 << 20;
 
 /// Keeps what was asked, and the beginning of whatever else was opened, for a recording.
 #[derive(Debug)]
-pub struct KeptHeads {
-    inner: Box<dyn AskHeads>,
-    kept: Rc<RefCell<Kept>>,
+pub struct RecordingHeads {
+    inner: Box<dyn HeadReader>,
+    kept: Rc<RefCell<HeadLog>>,
     /// Files whose answers are in the recording, and whether they hold until the ctime changes.
     known: Remembered<u64, bool>,
     hash: RandomState,
@@ -47,21 +47,21 @@ pub struct KeptHeads {
 
 /// Questions and answers between two batches.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct HeadLog {
     /// Heads.
-    pub heads: Vec<Asked>,
+    pub heads: Vec<HeadExchange>,
     /// Heads that no classifier asked for.
-    pub others: Vec<Asked>,
+    pub others: Vec<HeadExchange>,
     /// Paths of cgroups.
     pub cgroups: Vec<(u64, Option<String>)>,
 }
 
-impl Kept {
+impl HeadLog {
     /// What a replay needs. Many may ask for one file in a batch: where all got the same beginning, one answer is
     /// enough, since a replay remembers it for whoever asks.
-    pub(super) fn needed(mut self) -> Kept {
+    pub(super) fn needed(mut self) -> HeadLog {
         let mut same = self.same();
-        let mut is_needed = |(file, _): &Asked| match same.get_mut(&which(file)) {
+        let mut is_needed = |(file, _): &HeadExchange| match same.get_mut(&which(file)) {
             Some(is_there) => !std::mem::replace(is_there, true),
             None => true,
         };
@@ -88,19 +88,19 @@ impl Kept {
     }
 }
 
-impl KeptHeads {
+impl RecordingHeads {
     /// Asks `inner`, who reads files.
-    pub fn new(inner: Box<dyn AskHeads>) -> KeptHeads {
+    pub fn new(inner: Box<dyn HeadReader>) -> RecordingHeads {
         let known = Remembered::new(MOST_COUNTED_ON, MOST_FILES);
-        KeptHeads { inner, kept: Rc::default(), known, hash: RandomState::new() }
+        RecordingHeads { inner, kept: Rc::default(), known, hash: RandomState::new() }
     }
 
     /// What was asked since somebody took it.
-    pub fn kept(&self) -> Rc<RefCell<Kept>> {
+    pub fn kept(&self) -> Rc<RefCell<HeadLog>> {
         self.kept.clone()
     }
 
-    fn note(&mut self, file: &HeadQuestion, answer: Option<&HeadAnswer>) {
+    fn note(&mut self, file: &HeadRequest, answer: Option<&HeadResponse>) {
         let Some(answer) = answer.filter(|answer| holds(answer)) else { return };
         let settled = is_settled(file.ctime_ns, i128::from(wall_now().0) * 1000);
         let key = self.hash.hash_one(which(file));
@@ -110,8 +110,8 @@ impl KeptHeads {
     }
 }
 
-impl AskHeads for KeptHeads {
-    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>> {
+impl HeadReader for RecordingHeads {
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>> {
         let answers = self.inner.ask(files, until);
         files
             .iter()
@@ -167,15 +167,15 @@ impl AskHeads for KeptHeads {
     }
 
     /// Not kept: a recording is for streams.
-    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked {
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Inspected {
         self.inner.look(pids, interest, until)
     }
 
-    fn news(&mut self) -> Option<News> {
+    fn news(&mut self) -> Option<ReaderEvent> {
         self.inner.news()
     }
 
-    fn usage(&mut self, until: Instant) -> Option<Usage> {
+    fn usage(&mut self, until: Instant) -> Option<ResourceUsage> {
         self.inner.usage(until)
     }
 }
@@ -187,19 +187,19 @@ pub struct RecordedHeads(Rc<RefCell<Recorded>>);
 #[derive(Debug)]
 struct Recorded {
     /// What was asked in this batch, in the order of the asking.
-    now: HashMap<HeadQuestion, VecDeque<Option<HeadAnswer>>>,
+    now: HashMap<HeadRequest, VecDeque<Option<HeadResponse>>>,
     /// What that takes.
     now_bytes: usize,
     /// What else was opened in this batch.
-    others: HashMap<HeadQuestion, Option<HeadAnswer>>,
+    others: HashMap<HeadRequest, Option<HeadResponse>>,
     /// The last answer for each file: today's plugins may forget a verdict that was remembered then.
-    before: Remembered<WhichFile, HeadAnswer>,
-    missing: Missing,
+    before: Remembered<WhichFile, HeadResponse>,
+    missing: MissingHeads,
 }
 
 /// Questions that a recording has no answer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingHeads {
     /// How many.
     pub count: u64,
     /// The path of the first one's file.
@@ -211,7 +211,7 @@ type WhichFile = (Vec<u8>, u32, u64, i128);
 
 impl RecordedHeads {
     /// Takes the answers for the records that follow.
-    pub fn add(&self, asked: Vec<Asked>) {
+    pub fn add(&self, asked: Vec<HeadExchange>) {
         let mut known = self.0.borrow_mut();
         for (question, answer) in asked {
             known.remember(&question, answer.as_ref());
@@ -222,7 +222,7 @@ impl RecordedHeads {
     }
 
     /// Takes what else was opened with the records that follow.
-    pub fn add_others(&self, asked: Vec<Asked>) {
+    pub fn add_others(&self, asked: Vec<HeadExchange>) {
         let mut known = self.0.borrow_mut();
         for (question, answer) in asked {
             known.remember(&question, answer.as_ref());
@@ -241,7 +241,7 @@ impl RecordedHeads {
     }
 
     /// What classifiers asked for in vain.
-    pub fn missing(&self) -> Missing {
+    pub fn missing(&self) -> MissingHeads {
         self.0.borrow().missing.clone()
     }
 }
@@ -253,13 +253,13 @@ impl Default for Recorded {
             now_bytes: 0,
             others: HashMap::new(),
             before: Remembered::new(MOST_REMEMBERED, usize::MAX),
-            missing: Missing::default(),
+            missing: MissingHeads::default(),
         }
     }
 }
 
 impl Recorded {
-    fn answer(&mut self, file: &HeadQuestion) -> Option<HeadAnswer> {
+    fn answer(&mut self, file: &HeadRequest) -> Option<HeadResponse> {
         if let Some(answers) = self.now.get_mut(file) {
             // Asked more often than then: the last answer holds.
             return if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
@@ -270,12 +270,12 @@ impl Recorded {
     }
 
     /// Counts an answer for this batch; whether there is room for it.
-    fn fits(&mut self, file: &HeadQuestion, answer: Option<&HeadAnswer>) -> bool {
+    fn fits(&mut self, file: &HeadRequest, answer: Option<&HeadResponse>) -> bool {
         self.now_bytes += size(file, answer);
         self.now_bytes <= MOST_NOW
     }
 
-    fn remember(&mut self, file: &HeadQuestion, answer: Option<&HeadAnswer>) {
+    fn remember(&mut self, file: &HeadRequest, answer: Option<&HeadResponse>) {
         let Some(answer) = answer.filter(|answer| holds(answer)) else { return };
         let key = which(file);
         if answer.head.is_ok() || !self.before.has(&key) {
@@ -284,13 +284,13 @@ impl Recorded {
     }
 }
 
-impl AskHeads for RecordedHeads {
-    fn ask(&mut self, files: &[Wanted], _until: Instant) -> Vec<Option<HeadAnswer>> {
+impl HeadReader for RecordedHeads {
+    fn ask(&mut self, files: &[Wanted], _until: Instant) -> Vec<Option<HeadResponse>> {
         let mut known = self.0.borrow_mut();
         files.iter().map(|wanted| known.answer(&wanted.file)).collect()
     }
 
-    fn unanswered(&mut self, file: &HeadQuestion) {
+    fn on_cache_miss(&mut self, file: &HeadRequest) {
         let mut known = self.0.borrow_mut();
         // What did not come in time for that run's classifiers does not come now: that is no gap.
         if known.now.contains_key(file) {
@@ -312,7 +312,7 @@ impl AskHeads for RecordedHeads {
         None
     }
 
-    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
+    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Inspected {
         None
     }
 }
@@ -354,17 +354,17 @@ impl<K: Clone + Eq + Hash, V> Remembered<K, V> {
 }
 
 /// Whether an answer is one for the file, and not only for this moment or this process.
-fn holds(answer: &HeadAnswer) -> bool {
-    let passing = matches!(answer.head, Err(Refusal::Gone | Refusal::OtherTracer));
+fn holds(answer: &HeadResponse) -> bool {
+    let passing = matches!(answer.head, Err(HeadRefusal::Gone | HeadRefusal::OtherTracer));
     answer.found == Found::Same && !passing
 }
 
-fn which(file: &HeadQuestion) -> WhichFile {
+fn which(file: &HeadRequest) -> WhichFile {
     (file.path.clone(), file.dev, file.inode, file.ctime_ns)
 }
 
 /// What it takes to remember an answer.
-fn size(file: &HeadQuestion, answer: Option<&HeadAnswer>) -> usize {
+fn size(file: &HeadRequest, answer: Option<&HeadResponse>) -> usize {
     let head = answer.and_then(|answer| answer.head.as_ref().ok()).map_or(0, Vec::len);
     head + 2 * file.path.len() + ENTRY
 }

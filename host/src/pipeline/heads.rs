@@ -7,11 +7,11 @@ use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, Process
 use crate::interest::Interest;
 use crate::plugin::Plugins;
 use crate::reader::{
-    Found, HeadAnswer, HeadQuestion, LookedAt, MaybeReader, News, Reader, Refusal, Wanted,
-    may_be_readers_open,
+    Found, HeadRefusal, HeadRequest, HeadResponse, MaybeReader, ProcessDetails, ReaderClient,
+    ReaderEvent, Wanted, may_be_readers_open,
 };
-use crate::stats::Usage;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
+use crate::stats::ResourceUsage;
 
 /// How long the heads of one drain are waited for, all together.
 pub(super) const WAIT: Duration = Duration::from_millis(50);
@@ -37,9 +37,9 @@ const REMOTE: [u32; 16] = [
 ];
 
 /// Who reads files and `/proc`.
-pub trait AskHeads: std::fmt::Debug {
+pub trait HeadReader: std::fmt::Debug {
     /// Answers in order, not later than `until`; None is one that did not come.
-    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>>;
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>>;
 
     /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it. None: it is not to be
     /// found. Fewer than were asked for: the others were not answered.
@@ -49,9 +49,9 @@ pub trait AskHeads: std::fmt::Debug {
     fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>>;
 
     /// Looks into these processes; without an interest only at who they are. None: not all came by `until`.
-    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked;
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Inspected;
 
-    /// Whether somebody wants to be told of [`AskHeads::opened`] files.
+    /// Whether somebody wants to be told of [`HeadReader::opened`] files.
     fn keeps_all(&self) -> bool {
         false
     }
@@ -62,76 +62,76 @@ pub trait AskHeads: std::fmt::Debug {
     }
 
     /// A classifier looked for this file's beginning, and no answer was there.
-    fn unanswered(&mut self, file: &HeadQuestion) {
+    fn on_cache_miss(&mut self, file: &HeadRequest) {
         let _ = file;
     }
 
     /// What became of the reader since the last time, if anything. A new one is asked nothing until it was told here.
-    fn news(&mut self) -> Option<News> {
+    fn news(&mut self) -> Option<ReaderEvent> {
         None
     }
 
     /// What the reader has used, if there is one that says so by `until`.
-    fn usage(&mut self, until: Instant) -> Option<Usage> {
+    fn usage(&mut self, until: Instant) -> Option<ResourceUsage> {
         let _ = until;
         None
     }
 }
 
 /// Those processes that are there; None: not all came in time.
-pub type Looked = Option<Vec<LookedAt>>;
+pub type Inspected = Option<Vec<ProcessDetails>>;
 
 /// The reader of a live run.
 #[derive(Debug)]
 pub struct ReaderHeads {
     /// The process.
-    pub reader: Reader,
+    pub reader: ReaderClient,
     /// Ends the waiting.
-    pub stop: Stop,
+    pub shutdown: Shutdown,
 }
 
-impl AskHeads for ReaderHeads {
-    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadAnswer>> {
-        self.reader.heads(files, until, &self.stop)
+impl HeadReader for ReaderHeads {
+    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>> {
+        self.reader.heads(files, until, &self.shutdown)
     }
 
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
-        self.reader.cgroups(wanted, until, &self.stop)
+        self.reader.cgroups(wanted, until, &self.shutdown)
     }
 
     fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>> {
-        self.reader.all_pids(until, &self.stop)
+        self.reader.all_pids(until, &self.shutdown)
     }
 
-    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Looked {
-        self.reader.look(pids, interest, until, &self.stop)
+    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Inspected {
+        self.reader.look(pids, interest, until, &self.shutdown)
     }
 
-    fn news(&mut self) -> Option<News> {
+    fn news(&mut self) -> Option<ReaderEvent> {
         self.reader.news()
     }
 
-    fn usage(&mut self, until: Instant) -> Option<Usage> {
+    fn usage(&mut self, until: Instant) -> Option<ResourceUsage> {
         self.reader.usage(until)
     }
 }
 
 /// The heads of one drain.
 #[derive(Debug)]
-pub(super) struct Heads<'a> {
-    from: &'a mut dyn AskHeads,
+pub(super) struct BatchHeads<'a> {
+    from: &'a mut dyn HeadReader,
     until: Instant,
     /// What came back, by the event's place in the drain.
-    fetched: HashMap<usize, Option<HeadAnswer>>,
+    fetched: HashMap<usize, Option<HeadResponse>>,
 }
 
-impl<'a> Heads<'a> {
+impl<'a> BatchHeads<'a> {
     /// Asks for all heads that the classifiers will likely want.
     pub(super) fn fetch(
-        from: &'a mut dyn AskHeads,
+        from: &'a mut dyn HeadReader,
         plugins: &Plugins,
         events: &[EnrichedEvent],
-    ) -> Heads<'a> {
+    ) -> BatchHeads<'a> {
         let until = Instant::now() + WAIT;
         let wanted = events.iter().enumerate().filter_map(|(at, event)| match &event.what {
             EnrichedWhat::FileOpen { file, flags } => {
@@ -145,7 +145,7 @@ impl<'a> Heads<'a> {
         if from.keeps_all() {
             from.opened(&opened(events), until);
         }
-        Heads { from, until, fetched: places.into_iter().zip(answers).collect() }
+        BatchHeads { from, until, fetched: places.into_iter().zip(answers).collect() }
     }
 
     /// The head of the event at this place.
@@ -155,15 +155,15 @@ impl<'a> Heads<'a> {
         process: &'b ProcessFacts,
         file: &'b OpenedFile,
         flags: u32,
-    ) -> HeadOf<'a, 'b> {
-        HeadOf { heads: self, at, process, file, flags, missed: false }
+    ) -> EventHead<'a, 'b> {
+        EventHead { heads: self, at, process, file, flags, missed: false }
     }
 }
 
 /// The head of one file, for the classifiers.
 #[derive(Debug)]
-pub(super) struct HeadOf<'a, 'b> {
-    heads: &'b mut Heads<'a>,
+pub(super) struct EventHead<'a, 'b> {
+    heads: &'b mut BatchHeads<'a>,
     at: usize,
     process: &'b ProcessFacts,
     file: &'b OpenedFile,
@@ -172,7 +172,7 @@ pub(super) struct HeadOf<'a, 'b> {
     missed: bool,
 }
 
-impl crate::plugin::Heads for HeadOf<'_, '_> {
+impl crate::plugin::HeadSource for EventHead<'_, '_> {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
         // What is written to a new file would be seen or not, by chance.
         if self.file.created {
@@ -181,15 +181,15 @@ impl crate::plugin::Heads for HeadOf<'_, '_> {
         if is_remote(self.file) {
             return (&[], HeadOutcome::Remote);
         }
-        let Some(HeadAnswer { head, found, .. }) = self.answer() else {
+        let Some(HeadResponse { head, found, .. }) = self.answer() else {
             return (&[], HeadOutcome::Late);
         };
         match (head, found) {
             (Ok(head), Found::Same | Found::Changed) => (head, HeadOutcome::Read),
             (Ok(head), Found::Replaced) => (head, HeadOutcome::Replaced),
-            (Err(Refusal::Gone), _) => (&[], HeadOutcome::Gone),
-            (Err(Refusal::Denied), _) => (&[], HeadOutcome::Denied),
-            (Err(Refusal::OtherTracer), _) => (&[], HeadOutcome::NotNeeded),
+            (Err(HeadRefusal::Gone), _) => (&[], HeadOutcome::Gone),
+            (Err(HeadRefusal::Denied), _) => (&[], HeadOutcome::Denied),
+            (Err(HeadRefusal::OtherTracer), _) => (&[], HeadOutcome::NotNeeded),
         }
     }
 
@@ -202,7 +202,7 @@ impl crate::plugin::Heads for HeadOf<'_, '_> {
         }
         let answer = self.answer()?;
         // The file was not looked at: its size is the kernel's, at the open.
-        let not_looked_at = answer.head == Err(Refusal::OtherTracer);
+        let not_looked_at = answer.head == Err(HeadRefusal::OtherTracer);
         let size = answer.size;
         if not_looked_at { Some(self.file.size) } else { size }
     }
@@ -213,15 +213,15 @@ impl crate::plugin::Heads for HeadOf<'_, '_> {
     }
 }
 
-impl HeadOf<'_, '_> {
-    fn answer(&mut self) -> Option<&HeadAnswer> {
-        let Heads { from, until, fetched } = self.heads;
+impl EventHead<'_, '_> {
+    fn answer(&mut self) -> Option<&HeadResponse> {
+        let BatchHeads { from, until, fetched } = self.heads;
         let answer = fetched.entry(self.at).or_insert_with(|| {
             // Nobody expected this plugin to ask.
             from.ask(&[question(self.process, self.file, self.flags)], *until).pop().flatten()
         });
         if answer.is_none() && !std::mem::replace(&mut self.missed, true) {
-            from.unanswered(&question(self.process, self.file, self.flags).file);
+            from.on_cache_miss(&question(self.process, self.file, self.flags).file);
         }
         answer.as_ref()
     }
@@ -250,7 +250,7 @@ fn question(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> Wanted {
     let key = process.key;
     let maybe_reader =
         may_be_readers_open(flags).then_some(MaybeReader { pid: key.tgid, start_ns: key.start_ns });
-    let question = HeadQuestion {
+    let question = HeadRequest {
         pid: key.tgid,
         nameless: file.path.deleted || file.path.unreachable || file.path.pseudo,
         mount_ns: process.mount_ns,

@@ -9,15 +9,15 @@ use tokio::io::unix::AsyncFd;
 
 use super::clock::{wall_now, wall_offset_ns};
 use super::losses::{EVERY, LOOK};
-use super::status::{Word, status};
-use super::{Hangup, Line, LossTeller, Recorder, Sink};
+use super::status::{StatusSchedule, status};
+use super::{LossReporter, Pipeline, Recorder, Reloader, Sink};
+use crate::console::Console;
 use crate::event::{KernelEvent, Notice, Timestamp};
-use crate::output::Ended;
-use crate::reader::News;
-use crate::say::Say;
+use crate::output::WriterReport;
+use crate::reader::ReaderEvent;
 use crate::signals::Signals;
 use crate::source::Source;
-use crate::stats::{Missing, Stats, Usage};
+use crate::stats::{LossCount, ResourceUsage, Stats};
 
 /// How long events gather before they are taken: one wake-up for many, and one time order between threads.
 const NAP: Duration = Duration::from_millis(1);
@@ -37,7 +37,7 @@ const LAST_WORD: Duration = Duration::from_millis(50);
 
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum EndReason {
     /// A signal, or the duration is over.
     Asked,
     /// Nothing more will come.
@@ -50,55 +50,55 @@ pub enum Why {
 
 /// What a run leaves.
 #[derive(Debug)]
-pub struct Outcome<E> {
+pub struct RunOutcome<E> {
     /// What was counted.
     pub stats: Stats,
     /// What the output left.
     pub output: E,
     /// Why it ended.
-    pub why: Why,
+    pub why: EndReason,
     /// How the recording ended.
-    pub recording: Option<Ended>,
+    pub recording: Option<WriterReport>,
     /// What the reader used, if it said so.
-    pub reader: Option<Usage>,
+    pub reader: Option<ResourceUsage>,
 }
 
 /// A run.
 #[derive(Debug)]
-pub struct Live<S> {
+pub struct LiveRun<S> {
     source: Source,
-    line: Line<S>,
-    losses: LossTeller,
+    pipeline: Pipeline<S>,
+    losses: LossReporter,
     /// When plugins may tell of failures again.
     failures_next: Option<Instant>,
     batch: Vec<KernelEvent>,
     recorder: Option<Recorder>,
-    hangup: Hangup,
-    word: Word,
+    reloader: Reloader,
+    schedule: StatusSchedule,
     /// The counters were not looked at since the last drain.
     untold: bool,
 }
 
-impl<S: Sink> Live<S> {
+impl<S: Sink> LiveRun<S> {
     /// Brings the kernel side and the steps together.
     pub fn new(
         source: Source,
-        line: Line<S>,
+        pipeline: Pipeline<S>,
         recorder: Option<Recorder>,
-        hangup: Hangup,
-        word: Word,
-    ) -> Live<S> {
+        reloader: Reloader,
+        schedule: StatusSchedule,
+    ) -> LiveRun<S> {
         let batch = Vec::with_capacity(BATCH);
-        let losses = LossTeller::default();
-        Live {
+        let losses = LossReporter::default();
+        LiveRun {
             source,
-            line,
+            pipeline,
             losses,
             failures_next: None,
             batch,
             recorder,
-            hangup,
-            word,
+            reloader,
+            schedule,
             untold: false,
         }
     }
@@ -108,14 +108,14 @@ impl<S: Sink> Live<S> {
         mut self,
         signals: &Signals,
         until: Option<Instant>,
-    ) -> io::Result<Outcome<S::Ended>> {
+    ) -> io::Result<RunOutcome<S::Ended>> {
         let ring = watch(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-        let reader = Watched::of(&self.line.sink)?;
+        let reader = PipeWatch::of(&self.pipeline.sink)?;
         let end = async {
             tokio::select! {
-                () = signals.asked() => Why::Asked,
-                () = at(until) => Why::Asked,
-                () = reader.gone() => Why::Output,
+                () = signals.asked() => EndReason::Asked,
+                () = at(until) => EndReason::Asked,
+                () = reader.gone() => EndReason::Output,
             }
         };
         tokio::pin!(end);
@@ -126,21 +126,21 @@ impl<S: Sink> Live<S> {
             tokio::select! {
                 biased;
                 why = &mut end => break why,
-                () = self.line.sink.broken() => break Why::Output,
+                () = self.pipeline.sink.broken() => break EndReason::Output,
                 () = signals.hung_up() => tokio::select! {
                     biased;
                     why = &mut end => break why,
-                    () = self.hangup.take(&mut self.line) => {}
+                    () = self.reloader.take(&mut self.pipeline) => {}
                 },
-                loaded = self.hangup.loaded() => {
-                    if self.hangup.replace(
-                        &mut self.line, &mut self.source, &mut self.word, loaded)
+                loaded = self.reloader.loaded() => {
+                    if self.reloader.replace(
+                        &mut self.pipeline, &mut self.source, &mut self.schedule, loaded)
                         && let Some(recorder) = &mut self.recorder
                     {
-                        recorder.interest(self.line.plugins.interest());
+                        recorder.interest(self.pipeline.plugins.interest());
                     }
                 }
-                () = signals.status_asked() => self.word.ask(),
+                () = signals.status_asked() => self.schedule.ask(),
                 // While events come with every nap, waiting for the first one would only be one more wake-up.
                 () = std::future::ready(()), if drained > 0 => {}
                 ready = ring.readable() => ready?.clear_ready(),
@@ -158,7 +158,7 @@ impl<S: Sink> Live<S> {
                 tokio::select! {
                     biased;
                     why = &mut end => {
-                        if why == Why::Asked {
+                        if why == EndReason::Asked {
                             // What is in the middle of the steps may come out.
                             let until = *last_drain.insert(Instant::now() + LAST_DRAIN);
                             let _ = tokio::time::timeout_at(until.into(), &mut round).await;
@@ -168,11 +168,11 @@ impl<S: Sink> Live<S> {
                     done = &mut round => drained = done?,
                 }
             }
-            if let Some(why) = self.line.plugins.must_end() {
-                break Why::Plugin(why);
+            if let Some(why) = self.pipeline.plugins.must_end() {
+                break EndReason::Plugin(why);
             }
-            if self.line.sink.is_over() {
-                break Why::Over;
+            if self.pipeline.sink.is_over() {
+                break EndReason::Over;
             }
         };
         // One patience for both: a reader that does not read uses up all of it, here or there.
@@ -193,29 +193,29 @@ impl<S: Sink> Live<S> {
             // Lets the signals, the duration and the output have their say at any event rate.
             tokio::task::yield_now().await;
             // What came meanwhile is not worth a round, and a line to the output, of its own.
-            if count < BATCH || self.line.stop.is_asked() {
+            if count < BATCH || self.pipeline.shutdown.is_requested() {
                 break;
             }
         }
-        meet_reader(self.line.heads.news(), &mut self.source, self.line.say);
+        register_reader(self.pipeline.heads.news(), &mut self.source, self.pipeline.console);
         self.tell(false);
-        self.line.sink.flush().await;
+        self.pipeline.sink.flush().await;
         Ok(drained)
     }
 
     fn take_batch(&mut self) -> usize {
-        let Live { source, line, batch, recorder, .. } = self;
+        let LiveRun { source, pipeline, batch, recorder, .. } = self;
         source.drain(BATCH, &mut |record| {
             if let Some(recorder) = recorder.as_mut() {
                 recorder.record(record);
             }
-            line.decode(record, batch);
+            pipeline.decode(record, batch);
         })
     }
 
     async fn process(&mut self) {
-        self.line.process(&mut self.batch).await;
-        self.line.sink.flush().await;
+        self.pipeline.process(&mut self.batch).await;
+        self.pipeline.sink.flush().await;
         if let Some(recorder) = &mut self.recorder {
             recorder.batch_ends().await;
         }
@@ -223,7 +223,7 @@ impl<S: Sink> Live<S> {
 
     fn set_clock(&mut self) {
         let offset_ns = wall_offset_ns();
-        self.line.enrich.set_wall_offset_ns(offset_ns);
+        self.pipeline.enrich.set_wall_offset_ns(offset_ns);
         if let Some(recorder) = &mut self.recorder {
             recorder.set_wall_offset_ns(offset_ns);
         }
@@ -236,7 +236,7 @@ impl<S: Sink> Live<S> {
         let untold = self.untold.then(|| self.losses.next(now).max(failures));
         // Nothing wakes up for a program that was not run. Only who asked for such a probe pays for the look.
         let silent = self.source.loses_silently().then(|| self.losses.look_again(now));
-        untold.into_iter().chain(silent).chain(self.word.next()).min()
+        untold.into_iter().chain(silent).chain(self.schedule.next()).min()
     }
 
     /// Tells in the stream what is missing and what failed.
@@ -257,47 +257,47 @@ impl<S: Sink> Live<S> {
 
     fn tell_status(&mut self, now: Instant) {
         let (status_due, counters_due) =
-            (self.word.status_is_due(now), self.word.counters_are_due(now));
+            (self.schedule.status_is_due(now), self.schedule.counters_are_due(now));
         if !status_due && !counters_due {
             return;
         }
-        let mut total = self.line.stats.clone();
+        let mut total = self.pipeline.stats.clone();
         add_losses(&mut total, &self.source);
         if status_due {
-            let notice = status(&total, &self.line.plugins, self.source.attached());
-            self.line.sink.notice(&notice);
+            let notice = status(&total, &self.pipeline.plugins, self.source.attached());
+            self.pipeline.sink.notice(&notice);
         }
-        if let Some(counters) = counters_due.then(|| self.word.counters(total)).flatten() {
-            self.line.say.detail(counters);
+        if let Some(counters) = counters_due.then(|| self.schedule.counters(total)).flatten() {
+            self.pipeline.console.detail(counters);
         }
     }
 
     fn tell_losses(&mut self, at: Timestamp, now: Instant) {
-        let mut total = self.line.stats.clone();
+        let mut total = self.pipeline.stats.clone();
         add_losses(&mut total, &self.source);
         let news = self.losses.news(&total.lost, now);
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !news.is_empty()) {
             recorder.lost(at, &news);
         }
         if !news.is_empty() {
-            self.line.sink.lost();
+            self.pipeline.sink.lost();
         }
         for loss in news {
-            self.line.sink.notice(&Notice::EventsLost(at, loss));
+            self.pipeline.sink.notice(&Notice::EventsLost(at, loss));
         }
     }
 
     fn tell_failures(&mut self, at: Timestamp, now: Instant) {
-        let any = self.line.tell_failures(at);
+        let any = self.pipeline.tell_failures(at);
         self.failures_next = Some(now + if any { EVERY } else { LOOK });
     }
 
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
     /// `until`: how long the ring may be emptied.
-    async fn finish(mut self, why: Why, until: Instant) -> io::Result<Outcome<S::Ended>> {
+    async fn finish(mut self, why: EndReason, until: Instant) -> io::Result<RunOutcome<S::Ended>> {
         let over = Instant::now() + LAST_WORD;
         self.source.detach();
-        if why != Why::Output {
+        if why != EndReason::Output {
             while Instant::now() < until && self.take_batch() > 0 {
                 self.set_clock();
                 let left = until.saturating_duration_since(Instant::now());
@@ -305,31 +305,31 @@ impl<S: Sink> Live<S> {
             }
         }
         let left = self.source.drain(usize::MAX, &mut |_| {}) as u64;
-        self.line.stats.received += left;
-        self.line.stats.lose("ended_before", left);
+        self.pipeline.stats.received += left;
+        self.pipeline.stats.add_loss("ended_before", left);
         self.tell(true);
-        add_losses(&mut self.line.stats, &self.source);
+        add_losses(&mut self.pipeline.stats, &self.source);
         let until = Instant::now() + LAST_WRITE;
         let recording = self.recorder.map(|recorder| recorder.finish(until));
-        let output = self.line.sink.finish(until);
-        let reader = self.line.heads.usage(over);
-        Ok(Outcome { stats: self.line.stats, output, why, recording, reader })
+        let output = self.pipeline.sink.finish(until);
+        let reader = self.pipeline.heads.usage(over);
+        Ok(RunOutcome { stats: self.pipeline.stats, output, why, recording, reader })
     }
 }
 
 /// A reader that took the place of one that hung is left out of the trace before it opens anything.
-pub fn meet_reader(news: Option<News>, source: &mut Source, say: Say) {
+pub fn register_reader(news: Option<ReaderEvent>, source: &mut Source, console: Console) {
     match news {
         None => {}
-        Some(News::Off) => say.error(format_args!(
+        Some(ReaderEvent::Off) => console.error(format_args!(
             "readers hung too often: for a while beginnings of files are not looked at"
         )),
-        Some(News::Replaced(pids, whose)) => {
+        Some(ReaderEvent::Replaced(pids, whose)) => {
             let own: Vec<u32> = pids.into_iter().chain([std::process::id()]).collect();
             let at = whose.map(|uid| format!(" at a file of user {uid}")).unwrap_or_default();
             match source.set_own(&own) {
-                Ok(()) => say.info(format_args!("the reader hung{at} and was replaced")),
-                Err(error) => say.error(format_args!("the new reader is traced: {error}")),
+                Ok(()) => console.info(format_args!("the reader hung{at} and was replaced")),
+                Err(error) => console.error(format_args!("the new reader is traced: {error}")),
             }
         }
     }
@@ -337,18 +337,18 @@ pub fn meet_reader(news: Option<News>, source: &mut Source, say: Say) {
 
 fn add_losses(stats: &mut Stats, source: &Source) {
     for (cause, count, exact) in source.losses().causes() {
-        stats.miss(cause, Missing { count, exact });
+        stats.miss(cause, LossCount { count, exact });
     }
 }
 
 /// The other end of a pipe: it may close while nothing is written.
 #[derive(Debug)]
-struct Watched(Option<AsyncFd<OwnedFd>>);
+struct PipeWatch(Option<AsyncFd<OwnedFd>>);
 
-impl Watched {
-    fn of(sink: &impl Sink) -> io::Result<Watched> {
-        let Some(fd) = sink.watched() else { return Ok(Watched(None)) };
-        Ok(Watched(Some(watch(fd.try_clone_to_owned()?, Interest::ERROR)?)))
+impl PipeWatch {
+    fn of(sink: &impl Sink) -> io::Result<PipeWatch> {
+        let Some(fd) = sink.watched() else { return Ok(PipeWatch(None)) };
+        Ok(PipeWatch(Some(watch(fd.try_clone_to_owned()?, Interest::ERROR)?)))
     }
 
     async fn gone(&self) {

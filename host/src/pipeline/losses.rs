@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::event::Loss;
-use crate::stats::Missing;
+use crate::stats::LossCount;
 
 /// How often each cause is told at most.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
@@ -15,13 +15,13 @@ pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// What was told already.
 #[derive(Debug, Default)]
-pub struct LossTeller {
+pub struct LossReporter {
     told: BTreeMap<Cow<'static, str>, u64>,
     next: Option<Instant>,
     looked: Option<Instant>,
 }
 
-impl LossTeller {
+impl LossReporter {
     /// When the counters are worth a look again.
     pub fn next(&self, now: Instant) -> Instant {
         self.next.unwrap_or(now)
@@ -35,12 +35,12 @@ impl LossTeller {
     /// What is new since the last word. `total`: all that was lost, by cause.
     pub fn news(
         &mut self,
-        total: &BTreeMap<Cow<'static, str>, Missing>,
+        total: &BTreeMap<Cow<'static, str>, LossCount>,
         now: Instant,
     ) -> Vec<Loss> {
         let news: Vec<Loss> = total
             .iter()
-            .filter_map(|(cause, &Missing { count, exact })| {
+            .filter_map(|(cause, &LossCount { count, exact })| {
                 let cause = cause.clone();
                 let told = self.told.insert(cause.clone(), count).unwrap_or(0);
                 let count = count.checked_sub(told).filter(|&count| count > 0)?;
@@ -59,9 +59,9 @@ mod tests {
 
     #[test]
     fn only_what_is_new_is_told() {
-        let mut teller = LossTeller::default();
+        let mut teller = LossReporter::default();
         let now = Instant::now();
-        let missing = |count| Missing { count, exact: true };
+        let missing = |count| LossCount { count, exact: true };
         let mut total = BTreeMap::from([("ring_full".into(), missing(3))]);
         assert_eq!(teller.next(now), now);
         let loss = |count| Loss { count, cause: "ring_full".into(), exact: true };

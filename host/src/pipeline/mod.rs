@@ -2,38 +2,39 @@
 
 mod clock;
 mod coverage;
+mod existing_processes;
 mod family;
-mod hangup;
+mod head_recording;
 mod heads;
-mod kept_heads;
 mod live;
-mod looked;
 mod losses;
-mod profiler;
+mod profile_collector;
 #[cfg(test)]
-mod recorded;
+mod recorded_tests;
 mod recorder;
+mod reload;
 mod replay;
 mod sink;
 mod status;
 
 pub use clock::wall_now;
-pub use coverage::Coverage;
+pub use coverage::RecordingCoverage;
+pub use existing_processes::{details_facts, judge_existing};
 pub use family::Family;
-pub use hangup::{Hangup, OutputSettings, Reload, Reloaded, Reopen};
-pub use heads::{AskHeads, Looked, ReaderHeads};
-pub use kept_heads::{Asked, Kept, KeptHeads, Missing, RecordedHeads};
-pub use live::{Live, Outcome, Why, meet_reader};
-pub use looked::{judge_looked, looked_facts};
-pub use losses::LossTeller;
-pub use profiler::{Profiler, Whose};
+pub use head_recording::{HeadExchange, HeadLog, MissingHeads, RecordedHeads, RecordingHeads};
+pub use heads::{HeadReader, Inspected, ReaderHeads};
+pub use live::{EndReason, LiveRun, RunOutcome, register_reader};
+pub use losses::LossReporter;
+pub use profile_collector::{ProfileCollector, ProfileTarget};
 pub use recorder::Recorder;
+pub use reload::{OutputSettings, Reload, Reloaded, Reloader, Reopen};
 pub use replay::{Replayed, replay};
 pub use sink::{Sink, Stream};
-pub use status::Word;
+pub use status::StatusSchedule;
 
 use std::time::Instant;
 
+use crate::console::Console;
 use crate::decode::decode;
 use crate::enrich::Enrich;
 use crate::event::{
@@ -41,17 +42,16 @@ use crate::event::{
     RawRecord, Redact, RedactedEvent, Timestamp,
 };
 use crate::plugin::{Decision, Level, Plugins};
-use crate::say::Say;
 use crate::select::Select;
+use crate::shutdown::Shutdown;
 use crate::stats::Stats;
-use crate::stop::Stop;
 use clock::wall_of;
-use heads::Heads;
+use heads::BatchHeads;
 
 /// Shows every text as it is: `--no-redact`.
-struct ShowAll;
+struct NoRedaction;
 
-impl Redact for ShowAll {
+impl Redact for NoRedaction {
     fn redact(&mut self, _: Field<'_>, _: &str, _: &[String]) -> Option<String> {
         None
     }
@@ -59,11 +59,11 @@ impl Redact for ShowAll {
 
 /// Who hides what must not be shown of what belongs to this user; nobody with `--no-redact`.
 pub fn redactor(plugins: &mut Plugins, uid: u32, redact: bool) -> Box<dyn Redact + '_> {
-    if redact { Box::new(plugins.redactor(uid)) } else { Box::new(ShowAll) }
+    if redact { Box::new(plugins.redactor(uid)) } else { Box::new(NoRedaction) }
 }
 
 /// The steps behind the kernel, for live records and recorded ones alike.
-pub struct Line<S> {
+pub struct Pipeline<S> {
     /// What is remembered of processes.
     pub enrich: Enrich,
     /// The host's filters.
@@ -73,30 +73,30 @@ pub struct Line<S> {
     /// Classifiers, redactors, filters.
     pub plugins: Plugins,
     /// Who reads the beginnings of files.
-    pub heads: Box<dyn AskHeads>,
+    pub heads: Box<dyn HeadReader>,
     /// Where events go.
     pub sink: S,
     /// What was counted.
     pub stats: Stats,
     /// The wish to end.
-    pub stop: Stop,
+    pub shutdown: Shutdown,
     /// Where plugins' lines go.
-    pub say: Say,
+    pub console: Console,
 }
 
-impl<S> std::fmt::Debug for Line<S> {
+impl<S> std::fmt::Debug for Pipeline<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Pipeline").field("stats", &self.stats).finish_non_exhaustive()
     }
 }
 
-impl<S: Sink> Line<S> {
+impl<S: Sink> Pipeline<S> {
     /// Decodes a record into `batch`; one that is none is counted.
     pub fn decode(&mut self, record: RawRecord<'_>, batch: &mut Vec<KernelEvent>) {
         self.stats.received += 1;
         match decode(record) {
             Ok(event) => batch.push(event),
-            Err(_) => self.stats.lose("malformed_record", 1),
+            Err(_) => self.stats.add_loss("malformed_record", 1),
         }
     }
 
@@ -109,7 +109,7 @@ impl<S: Sink> Line<S> {
         self.learn_cgroups(batch);
         let mut selected = Vec::with_capacity(batch.len());
         for event in batch.drain(..) {
-            self.sink.came(&event);
+            self.sink.on_kernel_event(&event);
             if matches!(event.what, KernelWhat::Fork) {
                 self.family.fork(event.ppid, event.process.tgid);
                 self.enrich.enrich(event);
@@ -127,7 +127,7 @@ impl<S: Sink> Line<S> {
             }
         }
         self.sink.all_selected(&mut *self.heads, &mut self.plugins);
-        let mut heads = Heads::fetch(&mut *self.heads, &self.plugins, &selected);
+        let mut heads = BatchHeads::fetch(&mut *self.heads, &self.plugins, &selected);
         let mut unshown = Unshown { left: selected.len() as u64, stats: &mut self.stats };
         for (at, event) in selected.into_iter().enumerate() {
             match judge(&mut self.plugins, event, &mut heads, at) {
@@ -145,27 +145,27 @@ impl<S: Sink> Line<S> {
     }
 }
 
-impl<S: Sink> Line<S> {
+impl<S: Sink> Pipeline<S> {
     /// Tells what failed since the last time, and what plugins say; whether anything failed.
     pub fn tell_failures(&mut self, at: Timestamp) -> bool {
         let failures = self.plugins.take_failures();
         let any = !failures.is_empty();
         for failure in failures {
-            self.stats.blame(&failure);
+            self.stats.attribute(&failure);
             self.sink.notice(&Notice::PluginFailed(at, failure));
         }
         for line in self.plugins.take_log() {
             let text = format!("plugin {}: {}", line.plugin, line.message);
             match line.level {
-                Level::Debug => self.say.detail(text),
-                Level::Error | Level::Warn | Level::Info => self.say.info(text),
+                Level::Debug => self.console.detail(text),
+                Level::Error | Level::Warn | Level::Info => self.console.info(text),
             }
         }
         any
     }
 }
 
-impl<S> Line<S> {
+impl<S> Pipeline<S> {
     fn learn_cgroups(&mut self, batch: &[KernelEvent]) {
         let unknown = self.enrich.unknown_cgroups(batch);
         if unknown.is_empty() {
@@ -175,7 +175,7 @@ impl<S> Line<S> {
         let paths = self.heads.cgroups(&unknown, Instant::now() + heads::WAIT);
         for (at, (id, _)) in unknown.into_iter().enumerate() {
             match paths.get(at) {
-                Some(path) => self.enrich.know_cgroup(id, path.as_deref()),
+                Some(path) => self.enrich.insert_cgroup(id, path.as_deref()),
                 None => self.enrich.cgroup_unanswered(id, ts_ns),
             }
         }
@@ -190,7 +190,7 @@ struct Unshown<'a> {
 
 impl Drop for Unshown<'_> {
     fn drop(&mut self) {
-        self.stats.lose("output_stalled", self.left);
+        self.stats.add_loss("output_stalled", self.left);
     }
 }
 
@@ -198,7 +198,7 @@ impl Drop for Unshown<'_> {
 fn judge(
     plugins: &mut Plugins,
     event: EnrichedEvent,
-    heads: &mut Heads<'_>,
+    heads: &mut BatchHeads<'_>,
     at: usize,
 ) -> Option<ClassifiedEvent> {
     let verdict = match &event.what {
@@ -226,7 +226,7 @@ fn hide(
     extended: bool,
 ) -> RedactedEvent {
     if !redact {
-        return RedactedEvent::new(event, &mut ShowAll, extended);
+        return RedactedEvent::new(event, &mut NoRedaction, extended);
     }
     let uid = event.event.process.uid;
     RedactedEvent::new(event, &mut plugins.redactor(uid), extended)

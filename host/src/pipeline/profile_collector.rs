@@ -10,14 +10,14 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::heads::WAIT;
-use super::{AskHeads, Sink, judge_looked, looked_facts, redactor, wall_now, wall_of};
-use crate::document::{Met, ProfileBuilder};
+use super::{HeadReader, Sink, details_facts, judge_existing, redactor, wall_now, wall_of};
+use crate::console::Console;
+use crate::document::{ProfileBuilder, SeenProcess};
 use crate::event::{
     Arguments, ClassifiedEvent, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice,
 };
 use crate::plugin::Plugins;
-use crate::reader::LookedAt;
-use crate::say::Say;
+use crate::reader::ProcessDetails;
 use crate::select::Select;
 
 /// Processes met in one drain that are looked into; what is known of the others is what their events tell.
@@ -25,7 +25,7 @@ const MOST_LOOKED: usize = 64;
 
 /// A profile in the making.
 #[derive(Debug)]
-pub struct Profiler {
+pub struct ProfileCollector {
     builder: ProfileBuilder,
     /// Which processes it is about.
     select: Select,
@@ -38,18 +38,18 @@ pub struct Profiler {
     /// A child of those can be meant too.
     follow_children: bool,
     /// Those of this drain that were not met before, and whether they were seen to begin.
-    fresh: Vec<(Met, bool)>,
+    fresh: Vec<(SeenProcess, bool)>,
     /// The pipe that the document goes to.
     pipe: Option<OwnedFd>,
     /// Events so far, for whoever shows progress.
     count: Arc<AtomicU64>,
     redact: bool,
-    say: Say,
+    console: Console,
 }
 
 /// Whose profile it is.
 #[derive(Debug)]
-pub struct Whose {
+pub struct ProfileTarget {
     /// What their events have to meet.
     pub select: Select,
     /// Their descendants' too.
@@ -58,12 +58,17 @@ pub struct Whose {
     pub pids: Option<Vec<u32>>,
 }
 
-impl Profiler {
+impl ProfileCollector {
     /// For the processes of `whose`. `pipe`: where the document goes, if that is one.
-    pub fn new(whose: Whose, redact: bool, pipe: Option<OwnedFd>, say: Say) -> Profiler {
-        let Whose { select, follow_children, pids } = whose;
+    pub fn new(
+        whose: ProfileTarget,
+        redact: bool,
+        pipe: Option<OwnedFd>,
+        console: Console,
+    ) -> ProfileCollector {
+        let ProfileTarget { select, follow_children, pids } = whose;
         let running = |pids: Vec<u32>| pids.into_iter().filter(|&pid| runs(pid)).collect();
-        Profiler {
+        ProfileCollector {
             builder: ProfileBuilder::default(),
             inherits: follow_children || select.pids.is_empty(),
             select,
@@ -74,19 +79,24 @@ impl Profiler {
             pipe,
             count: Arc::default(),
             redact,
-            say,
+            console,
         }
     }
 
     /// Whether it is about this process, as far as its name tells.
-    pub fn wants(&self, process: &LookedAt) -> bool {
-        self.select.wants_process(&looked_facts(process))
+    pub fn wants(&self, process: &ProcessDetails) -> bool {
+        self.select.wants_process(&details_facts(process))
     }
 
     /// Takes in a process that was there before the run, with what it has.
-    pub fn found(&mut self, process: &LookedAt, heads: &mut dyn AskHeads, plugins: &mut Plugins) {
+    pub fn found(
+        &mut self,
+        process: &ProcessDetails,
+        heads: &mut dyn HeadReader,
+        plugins: &mut Plugins,
+    ) {
         self.alive.insert(process.pid);
-        self.take(met(process), Some(process), true, heads, plugins);
+        self.take(seen(process), Some(process), true, heads, plugins);
     }
 
     /// Whether no process was met yet.
@@ -106,26 +116,26 @@ impl Profiler {
 
     fn take(
         &mut self,
-        met: Met,
-        process: Option<&LookedAt>,
+        seen: SeenProcess,
+        process: Option<&ProcessDetails>,
         before: bool,
-        heads: &mut dyn AskHeads,
+        heads: &mut dyn HeadReader,
         plugins: &mut Plugins,
     ) {
-        let uid = met.uid;
-        let held = process.map(|process| judge_looked(process, wall_now(), heads, plugins));
+        let uid = seen.uid;
+        let held = process.map(|process| judge_existing(process, wall_now(), heads, plugins));
         let mut redact = redactor(plugins, uid, self.redact);
-        self.builder.meet(met, &mut *redact);
+        self.builder.meet(seen, &mut *redact);
         for held in held.into_iter().flatten() {
-            self.builder.had(held, before, &mut *redact);
+            self.builder.held_before(held, before, &mut *redact);
         }
     }
 }
 
-impl Sink for Profiler {
-    type Ended = Profiler;
+impl Sink for ProfileCollector {
+    type Ended = ProfileCollector;
 
-    fn came(&mut self, event: &KernelEvent) {
+    fn on_kernel_event(&mut self, event: &KernelEvent) {
         let pid = event.process.tgid;
         if let Some(can_come) = &mut self.can_come {
             match event.what {
@@ -156,15 +166,15 @@ impl Sink for Profiler {
         if !matches!(event.what, EnrichedWhat::Exit { .. }) {
             self.alive.insert(pid);
         }
-        let fresh = |met: &Met| (met.pid, met.start_ns) == (pid, start_ns);
-        if self.builder.knows(pid, start_ns) || self.fresh.iter().any(|(met, _)| fresh(met)) {
+        let fresh = |seen: &SeenProcess| (seen.pid, seen.start_ns) == (pid, start_ns);
+        if self.builder.knows(pid, start_ns) || self.fresh.iter().any(|(seen, _)| fresh(seen)) {
             return;
         }
         let (arguments, begins) = match &event.what {
             EnrichedWhat::Exec { arguments } => (Some(arguments.clone()), true),
             _ => (None, false),
         };
-        let met = Met {
+        let seen = SeenProcess {
             pid,
             start_ns,
             start_time: wall_of(start_ns),
@@ -174,30 +184,30 @@ impl Sink for Profiler {
             uid: process.uid,
             gid: None,
         };
-        self.fresh.push((met, begins));
+        self.fresh.push((seen, begins));
     }
 
-    fn all_selected(&mut self, heads: &mut dyn AskHeads, plugins: &mut Plugins) {
+    fn all_selected(&mut self, heads: &mut dyn HeadReader, plugins: &mut Plugins) {
         let fresh = std::mem::take(&mut self.fresh);
         if fresh.is_empty() {
             return;
         }
-        let pids: Vec<u32> = fresh.iter().map(|(met, _)| met.pid).take(MOST_LOOKED).collect();
+        let pids: Vec<u32> = fresh.iter().map(|(seen, _)| seen.pid).take(MOST_LOOKED).collect();
         let looked = heads.look(&pids, Some(plugins.interest()), Instant::now() + WAIT);
         let looked = looked.unwrap_or_default();
-        for (mut met, begins) in fresh {
+        for (mut seen, begins) in fresh {
             // The pid of one that ended may be used again.
-            let same = |process: &&LookedAt| {
-                process.pid == met.pid && met.start_ns.abs_diff(process.start_ns) < SAME_NS
+            let same = |process: &&ProcessDetails| {
+                process.pid == seen.pid && seen.start_ns.abs_diff(process.start_ns) < SAME_NS
             };
             let process = looked.iter().find(same);
             if let Some(process) = process {
-                met.gid = Some(process.gid);
-                met.arguments = met.arguments.or_else(|| Some(arguments(process)));
-                met.exe = met.exe.or_else(|| process.exe.clone());
+                seen.gid = Some(process.gid);
+                seen.arguments = seen.arguments.or_else(|| Some(arguments(process)));
+                seen.exe = seen.exe.or_else(|| process.exe.clone());
             }
             // What one loads that was seen to begin is told by events.
-            self.take(met, process.filter(|_| !begins), false, heads, plugins);
+            self.take(seen, process.filter(|_| !begins), false, heads, plugins);
         }
     }
 
@@ -211,8 +221,8 @@ impl Sink for Profiler {
     fn notice(&mut self, notice: &Notice) {
         match notice {
             Notice::EventsLost(..) => {}
-            Notice::PluginFailed(_, failure) => self.say.info(failure),
-            Notice::Status(_, status) => self.say.info(status),
+            Notice::PluginFailed(_, failure) => self.console.info(failure),
+            Notice::Status(_, status) => self.console.info(status),
         }
     }
 
@@ -233,7 +243,7 @@ impl Sink for Profiler {
         }
     }
 
-    fn finish(self, _deadline: Instant) -> Profiler {
+    fn finish(self, _deadline: Instant) -> ProfileCollector {
         self
     }
 }
@@ -247,8 +257,8 @@ fn runs(pid: u32) -> bool {
 /// `/proc` rounds start times down to this.
 const SAME_NS: u64 = 10_000_000;
 
-fn met(process: &LookedAt) -> Met {
-    Met {
+fn seen(process: &ProcessDetails) -> SeenProcess {
+    SeenProcess {
         pid: process.pid,
         start_ns: process.start_ns,
         start_time: wall_of(process.start_ns),
@@ -260,6 +270,6 @@ fn met(process: &LookedAt) -> Met {
     }
 }
 
-fn arguments(process: &LookedAt) -> Arguments {
+fn arguments(process: &ProcessDetails) -> Arguments {
     Arguments { bytes: process.cmdline.clone(), truncated: process.cmdline_truncated }
 }

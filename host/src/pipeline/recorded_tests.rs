@@ -6,20 +6,23 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Family, Line, RecordedHeads, Sink, redactor, replay};
+use super::{Family, Pipeline, RecordedHeads, Sink, redactor, replay};
+use crate::console::{Console, Verbosity};
 use crate::document::{
-    Coverage, Document, Met, Profile, ProfileBuilder, Run, Seen, Snapshot, SnapshotBuilder,
+    Document, ProcessHoldings, Profile, ProfileBuilder, RunSummary, SeenProcess, Snapshot,
+    SnapshotBuilder, SnapshotCoverage,
 };
 use crate::enrich::Enrich;
-use crate::event::{ClassifiedEvent, EnrichedWhat, Field, Notice, ProcessFacts, Shown, Timestamp};
+use crate::event::{
+    ClassifiedEvent, EnrichedWhat, Field, Notice, ProcessFacts, RedactedText, Timestamp,
+};
 use crate::output::{DocumentShape, document_json};
 use crate::plugin::{Plugins, Setup};
-use crate::record::{Frame, Frames};
-use crate::say::{Loudness, Say};
+use crate::recording::{Frame, Frames};
 use crate::select::Select;
+use crate::shutdown::Shutdown;
 use crate::signals::Signals;
 use crate::stats::Stats;
-use crate::stop::Stop;
 
 /// Gathers what is left for the documents.
 #[derive(Default)]
@@ -51,10 +54,10 @@ fn recorded() -> (Vec<ClassifiedEvent>, Plugins) {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/recordings/every-event.rec");
     let mut frames = Frames::open(File::open(path).unwrap()).unwrap();
     assert!(matches!(frames.next_frame(), Ok(Frame::Start(_))));
-    let stop = Stop::default();
-    let signals = Signals::start(stop.clone()).unwrap();
+    let shutdown = Shutdown::default();
+    let signals = Signals::start(shutdown.clone()).unwrap();
     let heads = RecordedHeads::default();
-    let mut line = Line {
+    let mut line = Pipeline {
         enrich: Enrich::default(),
         select: Select::default(),
         family: Family::default(),
@@ -62,11 +65,17 @@ fn recorded() -> (Vec<ClassifiedEvent>, Plugins) {
         heads: Box::new(heads.clone()),
         sink: Gathered::default(),
         stats: Stats::default(),
-        stop,
-        say: Say(Loudness::Quiet),
+        shutdown,
+        console: Console(Verbosity::Quiet),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(replay(frames, &mut line, &heads, super::Coverage::default(), &signals));
+    runtime.block_on(replay(
+        frames,
+        &mut line,
+        &heads,
+        super::RecordingCoverage::default(),
+        &signals,
+    ));
     (line.sink.finish(Instant::now()), line.plugins)
 }
 
@@ -75,12 +84,12 @@ fn since_boot(ns: u64) -> Timestamp {
     Timestamp(i64::try_from(ns / 1000).unwrap())
 }
 
-fn met(process: &ProcessFacts, what: &EnrichedWhat) -> Met {
+fn seen(process: &ProcessFacts, what: &EnrichedWhat) -> SeenProcess {
     let arguments = match what {
         EnrichedWhat::Exec { arguments } => Some(arguments.clone()),
         _ => None,
     };
-    Met {
+    SeenProcess {
         pid: process.key.tgid,
         start_ns: process.key.start_ns,
         start_time: since_boot(process.key.start_ns),
@@ -94,7 +103,7 @@ fn met(process: &ProcessFacts, what: &EnrichedWhat) -> Met {
 
 fn profile(redact: bool) -> Profile {
     let (events, mut plugins) = recorded();
-    let run = Run {
+    let run = RunSummary {
         at: events.last().map(|last| last.event.timestamp).unwrap(),
         duration: Duration::from_millis(2500),
         total_events: events.len() as u64,
@@ -106,7 +115,7 @@ fn profile(redact: bool) -> Profile {
         let process = &event.event.process;
         let mut redact = redactor(&mut plugins, process.uid, redact);
         if !builder.knows(process.key.tgid, process.key.start_ns) {
-            builder.meet(met(process, &event.event.what), &mut *redact);
+            builder.meet(seen(process, &event.event.what), &mut *redact);
         }
         builder.event(event, &mut *redact);
     }
@@ -124,7 +133,7 @@ fn snapshot(redact: bool) -> Snapshot {
     let mut builder = SnapshotBuilder::default();
     for (pid, holds) in processes {
         let last = holds.last().map(|held| held.event.process.clone()).unwrap();
-        let seen = Seen {
+        let seen = ProcessHoldings {
             pid,
             name: last.comm.as_bytes(),
             exe: last.exe.as_deref(),
@@ -133,8 +142,9 @@ fn snapshot(redact: bool) -> Snapshot {
         };
         builder.process(seen, &mut *redactor(&mut plugins, last.uid, redact));
     }
-    let coverage = Coverage { complete: false, unreadable_processes: 1 };
-    let hostname = Shown::of(&mut *redactor(&mut plugins, 0, redact), Field::Hostname, b"host");
+    let coverage = SnapshotCoverage { complete: false, unreadable_processes: 1 };
+    let hostname =
+        RedactedText::of(&mut *redactor(&mut plugins, 0, redact), Field::Hostname, b"host");
     builder.finish(at, (hostname, "6.1.0".to_owned()), coverage)
 }
 

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::Kept;
+use super::HeadLog;
 use crate::decode::meaningful_len;
 use crate::event::{Loss, RawRecord, Timestamp};
 use crate::interest::Interest;
-use crate::output::{Chunk, Ended, Writer};
-use crate::record::{self, Frame, Start};
+use crate::output::{Chunk, Writer, WriterReport};
+use crate::recording::{self, Frame, Start};
 
 /// A recording that is being written. Its writer is as patient as the output's: when the disk is slow, the ring fills.
 #[derive(Debug)]
@@ -17,14 +17,14 @@ pub struct Recorder {
     writer: Writer,
     wall_offset_ns: i64,
     records: Vec<Vec<u8>>,
-    kept: Rc<RefCell<Kept>>,
+    kept: Rc<RefCell<HeadLog>>,
     pending: Vec<u8>,
 }
 
 impl Recorder {
     /// Begins the recording. `kept` collects what was asked of the reader.
-    pub fn new(writer: Writer, start: Start, kept: Rc<RefCell<Kept>>) -> Recorder {
-        let pending = record::header();
+    pub fn new(writer: Writer, start: Start, kept: Rc<RefCell<HeadLog>>) -> Recorder {
+        let pending = recording::header();
         let mut recorder = Recorder { writer, wall_offset_ns: 0, records: vec![], kept, pending };
         recorder.add(&Frame::Start(Box::new(start)));
         recorder
@@ -43,7 +43,7 @@ impl Recorder {
     /// Everything about the records since the last call is known.
     pub(super) async fn batch_ends(&mut self) {
         // The records last: a recording that ends in the middle has none whose answers are missing.
-        let Kept { heads, others, cgroups } = self.kept.take().needed();
+        let HeadLog { heads, others, cgroups } = self.kept.take().needed();
         if !cgroups.is_empty() {
             self.add(&Frame::Cgroups(cgroups));
         }
@@ -72,13 +72,13 @@ impl Recorder {
     }
 
     /// Ends the recording; what is pending is written until `deadline`.
-    pub(super) fn finish(mut self, deadline: Instant) -> Ended {
+    pub(super) fn finish(mut self, deadline: Instant) -> WriterReport {
         self.add(&Frame::End);
         self.writer.finish(Chunk::raw(self.pending), deadline)
     }
 
     fn add(&mut self, frame: &Frame) {
         // Encoding to memory fails for no frame that this program makes.
-        let _ = record::write(frame, &mut self.pending);
+        let _ = recording::write(frame, &mut self.pending);
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use tokio::sync::oneshot;
 
-use super::{Line, Sink, Word};
+use super::{Pipeline, Sink, StatusSchedule};
+use crate::console::Console;
 use crate::output::{NewFile, Target};
 use crate::plugin::Plugins;
-use crate::say::Say;
 use crate::source::Source;
 
 /// Opens the output file once more.
@@ -59,7 +59,7 @@ impl OutputSettings {
 }
 
 /// Opens and loads again what the run was started with.
-pub struct Hangup {
+pub struct Reloader {
     reopen: Option<Reopen>,
     reload: Reload,
     /// What a thread of its own is loading: to compile a plugin takes longer than a signal may wait.
@@ -70,42 +70,42 @@ pub struct Hangup {
     output: OutputSettings,
 }
 
-impl fmt::Debug for Hangup {
+impl fmt::Debug for Reloader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hangup").field("reopens", &self.reopen.is_some()).finish_non_exhaustive()
+        f.debug_struct("Reloader").field("reopens", &self.reopen.is_some()).finish_non_exhaustive()
     }
 }
 
-impl Hangup {
+impl Reloader {
     /// `reopen` is None where the output is no file that was named.
-    pub fn new(reopen: Option<Reopen>, reload: Reload, output: OutputSettings) -> Hangup {
-        Hangup { reopen, reload, loading: None, again: false, output }
+    pub fn new(reopen: Option<Reopen>, reload: Reload, output: OutputSettings) -> Reloader {
+        Reloader { reopen, reload, loading: None, again: false, output }
     }
 
     /// Opens the output anew and begins to load the plugins. What fails stays as it was, and is told.
-    pub(super) async fn take<S: Sink>(&mut self, line: &mut Line<S>) {
+    pub(super) async fn take<S: Sink>(&mut self, pipeline: &mut Pipeline<S>) {
         if let Some(reopen) = &mut self.reopen {
             match reopen() {
-                Ok(target) => line.sink.reopen(target).await,
+                Ok(target) => pipeline.sink.reopen(target).await,
                 Err(error) => {
-                    line.say.error(format_args!("the output stays as it is: {error:#}"));
+                    pipeline.console.error(format_args!("the output stays as it is: {error:#}"));
                 }
             }
         }
         if self.loading.is_some() {
             self.again = true;
         } else {
-            self.load(line.say);
+            self.load(pipeline.console);
         }
     }
 
-    fn load(&mut self, say: Say) {
+    fn load(&mut self, console: Console) {
         let (tell, loading) = oneshot::channel();
         let reload = self.reload.clone();
         let load = move || drop(tell.send(reload()));
         match thread::Builder::new().name("reload".to_owned()).spawn(load) {
             Ok(_) => self.loading = Some(loading),
-            Err(error) => stays(say, &error.into()),
+            Err(error) => stays(console, &error.into()),
         }
     }
 
@@ -120,52 +120,52 @@ impl Hangup {
     /// Puts what was loaded in the place of what runs; whether other plugins run now.
     pub(super) fn replace<S>(
         &mut self,
-        line: &mut Line<S>,
+        pipeline: &mut Pipeline<S>,
         source: &mut Source,
-        word: &mut Word,
+        word: &mut StatusSchedule,
         loaded: anyhow::Result<Reloaded>,
     ) -> bool {
         if std::mem::take(&mut self.again) {
             // The files were changed once more meanwhile.
-            self.load(line.say);
+            self.load(pipeline.console);
             return false;
         }
         let replaced = loaded.and_then(|next| {
             let output = next.output;
-            replace(line, source, next, &output.changes(&self.output))?;
+            replace(pipeline, source, next, &output.changes(&self.output))?;
             if output.status_every != self.output.status_every {
                 word.come_every(output.status_every);
             }
             self.output = output;
             Ok(())
         });
-        replaced.map_err(|error| stays(line.say, &error)).is_ok()
+        replaced.map_err(|error| stays(pipeline.console, &error)).is_ok()
     }
 }
 
 fn replace<S>(
-    line: &mut Line<S>,
+    pipeline: &mut Pipeline<S>,
     source: &mut Source,
     next: Reloaded,
     of_output: &[String],
 ) -> anyhow::Result<()> {
     // The kernel first: what it sends too much is sorted out behind it, what it does not send is missing.
     source.set_interest(next.plugins.interest())?;
-    let changes = line.plugins.replace(next.plugins);
+    let changes = pipeline.plugins.replace(next.plugins);
     if changes.is_empty() && of_output.is_empty() && next.needs_restart.is_empty() {
-        line.say.info("reloaded: nothing changed");
+        pipeline.console.info("reloaded: nothing changed");
     }
     for change in changes.iter().chain(of_output) {
-        line.say.info(format_args!("reloaded: {change}"));
+        pipeline.console.info(format_args!("reloaded: {change}"));
     }
     for key in next.needs_restart {
-        line.say.info(format_args!("reloaded: {key} was changed: that needs a restart"));
+        pipeline.console.info(format_args!("reloaded: {key} was changed: that needs a restart"));
     }
     Ok(())
 }
 
-fn stays(say: Say, error: &anyhow::Error) {
-    say.error(format_args!("the plugins stay as they are: {error:#}"));
+fn stays(console: Console, error: &anyhow::Error) {
+    console.error(format_args!("the plugins stay as they are: {error:#}"));
 }
 
 #[cfg(test)]

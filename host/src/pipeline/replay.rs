@@ -5,11 +5,11 @@ use std::io::Read;
 
 use super::losses::{EVERY, LOOK};
 use super::status::status;
-use super::{Coverage, Line, RecordedHeads, Sink};
+use super::{Pipeline, RecordedHeads, RecordingCoverage, Sink};
 use crate::event::{Loss, Notice, RawRecord, Timestamp};
-use crate::record::{Damage, Frame, Frames};
+use crate::recording::{Damage, Frame, Frames};
 use crate::signals::Signals;
-use crate::stats::{Missing, Stats};
+use crate::stats::{LossCount, Stats};
 
 /// Records of one batch, as in a live run: a frame may hold more.
 const BATCH: usize = 4096;
@@ -27,65 +27,67 @@ pub enum Replayed {
     Damaged(Damage),
 }
 
-/// Replays the frames behind [`Frame::Start`] through `line`, whose heads are `heads`. `coverage`: what was captured at
+/// Replays the frames behind [`Frame::Start`] through `pipeline`, whose heads are `heads`. `coverage`: what was captured at
 /// the start.
 pub async fn replay<R: Read>(
     mut frames: Frames<R>,
-    line: &mut Line<impl Sink>,
+    pipeline: &mut Pipeline<impl Sink>,
     heads: &RecordedHeads,
-    mut coverage: Coverage,
+    mut coverage: RecordingCoverage,
     signals: &Signals,
 ) -> Replayed {
     let mut last = Timestamp::default();
     let mut tell_at = i64::MIN;
     let replayed = loop {
-        if line.stop.is_asked() || line.plugins.must_end().is_some() {
+        if pipeline.shutdown.is_requested() || pipeline.plugins.must_end().is_some() {
             break Replayed::Whole;
         }
         if signals.take_status_asked() {
-            line.sink.notice(&status(&line.stats, &line.plugins, &[]));
+            pipeline.sink.notice(&status(&pipeline.stats, &pipeline.plugins, &[]));
         }
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
-                last = process(wall_offset_ns, &records, line, heads).await.unwrap_or(last);
+                last = process(wall_offset_ns, &records, pipeline, heads).await.unwrap_or(last);
                 // By the recording's own time: a replay prints the same each time, however long it takes.
                 if last.0 >= tell_at {
-                    let wait = if line.tell_failures(last) { EVERY } else { LOOK };
+                    let wait = if pipeline.tell_failures(last) { EVERY } else { LOOK };
                     tell_at = last.0.saturating_add(wait.as_micros() as i64);
                 }
             }
             Ok(Frame::Heads(asked)) => heads.add(asked),
             Ok(Frame::OtherHeads(asked)) => heads.add_others(asked),
             Ok(Frame::Interest(then)) => {
-                let changes = coverage.change(line.plugins.interest(), *then);
-                changes.iter().for_each(|it| line.say.info(format_args!("from {last} on {it}")));
+                let changes = coverage.change(pipeline.plugins.interest(), *then);
+                changes
+                    .iter()
+                    .for_each(|it| pipeline.console.info(format_args!("from {last} on {it}")));
             }
             Ok(Frame::Cgroups(cgroups)) => {
                 for (id, path) in cgroups {
-                    line.enrich.know_cgroup(id, path.as_deref());
+                    pipeline.enrich.insert_cgroup(id, path.as_deref());
                 }
             }
             Ok(Frame::Lost { at_us, losses }) => {
                 for (cause, count, exact) in losses {
-                    let cause = known(cause, &line.stats);
-                    line.stats.miss(Cow::clone(&cause), Missing { count, exact });
+                    let cause = known(cause, &pipeline.stats);
+                    pipeline.stats.miss(Cow::clone(&cause), LossCount { count, exact });
                     let loss = Loss { count, cause, exact };
-                    line.sink.notice(&Notice::EventsLost(Timestamp(at_us), loss));
+                    pipeline.sink.notice(&Notice::EventsLost(Timestamp(at_us), loss));
                 }
             }
             // A second start has nothing to say; the others come in today's form.
             Ok(Frame::Start(_) | Frame::HeadsUntil3(_) | Frame::OtherHeadsIn3(_)) => {}
             Ok(Frame::End) => break Replayed::Whole,
             // What it was read from gave up because the end was asked for.
-            Err(Damage::Io(_)) if line.stop.is_asked() => break Replayed::Whole,
+            Err(Damage::Io(_)) if pipeline.shutdown.is_requested() => break Replayed::Whole,
             Err(damage) => break Replayed::Damaged(damage),
         }
-        if line.sink.is_full() {
-            line.sink.flush().await;
+        if pipeline.sink.is_full() {
+            pipeline.sink.flush().await;
         }
     };
-    line.tell_failures(last);
-    line.sink.flush().await;
+    pipeline.tell_failures(last);
+    pipeline.sink.flush().await;
     replayed
 }
 
@@ -93,24 +95,24 @@ pub async fn replay<R: Read>(
 async fn process(
     wall_offset_ns: i64,
     records: &[Vec<u8>],
-    line: &mut Line<impl Sink>,
+    pipeline: &mut Pipeline<impl Sink>,
     heads: &RecordedHeads,
 ) -> Option<Timestamp> {
-    line.enrich.set_wall_offset_ns(wall_offset_ns);
+    pipeline.enrich.set_wall_offset_ns(wall_offset_ns);
     let mut batch = Vec::with_capacity(records.len().min(BATCH));
     let mut last = None;
     for records in records.chunks(BATCH) {
-        if line.stop.is_asked() {
+        if pipeline.shutdown.is_requested() {
             break;
         }
         for record in records {
-            line.decode(RawRecord(record), &mut batch);
+            pipeline.decode(RawRecord(record), &mut batch);
         }
         // Whether a file had just changed when it was judged, is a question about then. A little too early is safe:
         // what is not remembered for that is asked again.
         last = last.max(batch.iter().map(|event| event.ts_ns).max());
-        line.plugins.set_now(last.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
-        line.process(&mut batch).await;
+        pipeline.plugins.set_now(last.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
+        pipeline.process(&mut batch).await;
     }
     heads.batch_ends();
     let boot_ns = i64::try_from(last?).unwrap_or(i64::MAX);

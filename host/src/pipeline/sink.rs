@@ -4,9 +4,9 @@ use std::future::{Future, pending, ready};
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use super::{AskHeads, hide};
+use super::{HeadReader, hide};
 use crate::event::{ClassifiedEvent, EnrichedEvent, KernelEvent, Notice};
-use crate::output::{Ended, Output, Target};
+use crate::output::{Output, Target, WriterReport};
 use crate::plugin::Plugins;
 
 /// Takes events in. What only one of them needs has nothing to do by default.
@@ -15,7 +15,7 @@ pub trait Sink {
     type Ended;
 
     /// Sees each event as it comes from the kernel, whether it is left or not.
-    fn came(&mut self, event: &KernelEvent) {
+    fn on_kernel_event(&mut self, event: &KernelEvent) {
         let _ = event;
     }
 
@@ -25,7 +25,7 @@ pub trait Sink {
     }
 
     /// Sees that all events of a drain are selected, before the first one is classified.
-    fn all_selected(&mut self, heads: &mut dyn AskHeads, plugins: &mut Plugins) {
+    fn all_selected(&mut self, heads: &mut dyn HeadReader, plugins: &mut Plugins) {
         let _ = (heads, plugins);
     }
 
@@ -83,7 +83,7 @@ pub struct Stream {
 }
 
 impl Sink for Stream {
-    type Ended = Ended;
+    type Ended = WriterReport;
 
     fn event(&mut self, event: ClassifiedEvent, plugins: &mut Plugins) {
         let event = hide(plugins, event, self.redact, self.extended);
@@ -114,7 +114,7 @@ impl Sink for Stream {
         self.output.writer().watched()
     }
 
-    fn finish(self, deadline: Instant) -> Ended {
+    fn finish(self, deadline: Instant) -> WriterReport {
         self.output.finish(deadline)
     }
 }

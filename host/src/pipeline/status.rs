@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// When it is due.
 #[derive(Debug, Default)]
-pub struct Word {
+pub struct StatusSchedule {
     every: Option<Duration>,
     next_status: Option<Instant>,
     asked: bool,
@@ -21,15 +21,15 @@ pub struct Word {
     told: Stats,
 }
 
-impl Word {
+impl StatusSchedule {
     /// `every`: how often `status` comes, besides when it is asked for. `verbose`: with counters every second.
-    pub fn new(every: Option<Duration>, verbose: bool) -> Word {
+    pub fn new(every: Option<Duration>, verbose: bool) -> StatusSchedule {
         let now = Instant::now();
-        Word {
+        StatusSchedule {
             every,
             next_status: every.map(|every| now + every),
             next_counters: verbose.then_some(now + SECOND),
-            ..Word::default()
+            ..StatusSchedule::default()
         }
     }
 
@@ -112,35 +112,37 @@ mod tests {
     #[test]
     fn status_comes_every_so_often_and_when_it_is_asked_for() {
         let every = Duration::from_secs(60);
-        let mut word = Word::new(Some(every), false);
+        let mut schedule = StatusSchedule::new(Some(every), false);
         let now = Instant::now();
-        assert!(!word.status_is_due(now));
-        word.ask();
-        assert!(word.status_is_due(now));
-        assert!(!word.status_is_due(now));
-        assert!(word.status_is_due(now + every));
-        assert_eq!(word.next(), Some(now + 2 * every));
-        assert!(!word.status_is_due(now + every));
+        assert!(!schedule.status_is_due(now));
+        schedule.ask();
+        assert!(schedule.status_is_due(now));
+        assert!(!schedule.status_is_due(now));
+        assert!(schedule.status_is_due(now + every));
+        assert_eq!(schedule.next(), Some(now + 2 * every));
+        assert!(!schedule.status_is_due(now + every));
         // A reload says otherwise.
-        word.come_every(None);
-        assert_eq!((word.next(), word.status_is_due(now + 9 * every)), (None, false));
-        word.come_every(Some(every / 2));
-        assert!(word.next().is_some_and(|next| next < now + every));
-        let mut never = Word::new(None, false);
+        schedule.come_every(None);
+        assert_eq!((schedule.next(), schedule.status_is_due(now + 9 * every)), (None, false));
+        schedule.come_every(Some(every / 2));
+        assert!(schedule.next().is_some_and(|next| next < now + every));
+        let mut never = StatusSchedule::new(None, false);
         assert_eq!((never.next(), never.status_is_due(now + every)), (None, false));
     }
 
     #[test]
     fn counters_come_every_second_in_which_something_happened() {
-        let mut word = Word::new(None, true);
+        let mut schedule = StatusSchedule::new(None, true);
         let now = Instant::now();
-        assert!(!word.counters_are_due(now));
-        assert!(word.counters_are_due(now + SECOND) && !word.counters_are_due(now + SECOND));
-        assert!(word.next().is_some());
-        assert_eq!(word.counters(Stats::default()), None);
+        assert!(!schedule.counters_are_due(now));
+        assert!(
+            schedule.counters_are_due(now + SECOND) && !schedule.counters_are_due(now + SECOND)
+        );
+        assert!(schedule.next().is_some());
+        assert_eq!(schedule.counters(Stats::default()), None);
         let stats = |shown| Stats { shown, ..Stats::default() };
-        assert!(word.counters(stats(5)).is_some_and(|text| text.ends_with("(+5 shown)")));
-        assert!(word.counters(stats(7)).is_some_and(|text| text.ends_with("(+2 shown)")));
-        assert_eq!(word.counters(stats(7)), None);
+        assert!(schedule.counters(stats(5)).is_some_and(|text| text.ends_with("(+5 shown)")));
+        assert!(schedule.counters(stats(7)).is_some_and(|text| text.ends_with("(+2 shown)")));
+        assert_eq!(schedule.counters(stats(7)), None);
     }
 }

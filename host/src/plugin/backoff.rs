@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const MOST_USERS: usize = 1024;
 
 #[derive(Clone, Copy, Debug)]
-struct User {
+struct UserFailures {
     failures: u8,
     /// When the first of them was.
     since: Instant,
@@ -24,9 +24,9 @@ struct User {
 
 /// Who made a plugin fail lately.
 #[derive(Debug, Default)]
-pub(super) struct Rest(HashMap<u32, User>);
+pub(super) struct Backoff(HashMap<u32, UserFailures>);
 
-impl Rest {
+impl Backoff {
     /// Whether the plugin rests for this user. `now` is asked for only when somebody made it fail before.
     pub(super) fn is_on(&self, uid: u32, now: impl FnOnce() -> Instant) -> bool {
         let until = self.0.get(&uid).and_then(|user| user.until);
@@ -38,7 +38,7 @@ impl Rest {
         if self.0.len() >= MOST_USERS && !self.0.contains_key(&uid) {
             self.forget(now);
         }
-        let user = self.0.entry(uid).or_insert(User {
+        let user = self.0.entry(uid).or_insert(UserFailures {
             failures: 0,
             since: now,
             last: now,
@@ -82,13 +82,13 @@ mod tests {
         start + Duration::from_millis(ms)
     }
 
-    fn fail(rest: &mut Rest, uid: u32, times: usize, now: Instant) {
+    fn fail(rest: &mut Backoff, uid: u32, times: usize, now: Instant) {
         (0..times).for_each(|_| rest.failed(uid, now));
     }
 
     #[test]
     fn five_failures_of_one_user_and_only_for_that_user() {
-        let (mut rest, start) = (Rest::default(), Instant::now());
+        let (mut rest, start) = (Backoff::default(), Instant::now());
         fail(&mut rest, 1, 4, start);
         assert!(!rest.is_on(1, || start));
         rest.failed(1, at(start, 9_000));
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn four_in_ten_seconds_are_borne_for_ever() {
-        let (mut rest, start) = (Rest::default(), Instant::now());
+        let (mut rest, start) = (Backoff::default(), Instant::now());
         for round in 0..100 {
             fail(&mut rest, 1, 4, at(start, round * 10_001));
             assert!(!rest.is_on(1, || at(start, round * 10_001)));
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_rest_doubles_up_to_a_minute_and_starts_small_after_a_quiet_one() {
-        let (mut rest, mut now) = (Rest::default(), Instant::now());
+        let (mut rest, mut now) = (Backoff::default(), Instant::now());
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             fail(&mut rest, 1, 5, now);
             assert!(rest.is_on(1, || at(now, seconds * 1000 - 1)), "{seconds}");
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_keeps_the_latest() {
-        let (mut rest, start) = (Rest::default(), Instant::now());
+        let (mut rest, start) = (Backoff::default(), Instant::now());
         for uid in 0..5000 {
             fail(&mut rest, uid, 5, at(start, u64::from(uid)));
         }

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::clock::FIRST_LOOK;
+use super::backoff::FAILURES;
+use super::deadline::FIRST_LOOK;
 use super::limits::Limits;
-use super::rest::FAILURES;
 use super::ticker::TICK;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -8,12 +8,12 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
-use super::answer::{check_word, labels};
 use super::cache::{Cache, Key};
-use super::contract::{Classify, Configured, Contract, Judgement, Maker};
-use super::loan::{Heads, Lent};
-use super::member::{Kind, Member};
+use super::contract::{Classify, Configured, Contract, Factory, RawVerdict};
+use super::scoped::{HeadSource, Scoped};
+use super::slot::{GuestKind, PluginSlot};
 use super::state::State;
+use super::validate::{check_word, labels};
 use crate::event::{FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict, is_settled};
 
 /// Sets of four verdicts: 32 768 in all.
@@ -25,12 +25,12 @@ const MOST_RECENT: usize = 64;
 
 pub(super) struct Classifier;
 
-impl Kind for Classifier {
+impl GuestKind for Classifier {
     const NAME: &'static str = "classifier";
     const ACTION: &'static str = "next_classifier";
     type Guest = dyn Classify;
 
-    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<dyn Classify>> {
+    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<dyn Classify>> {
         contract.classifier(pre)
     }
 
@@ -45,7 +45,7 @@ impl Kind for Classifier {
 
 /// All classifiers and their answers.
 pub(super) struct Classifiers {
-    pub(super) members: Vec<Member<Classifier>>,
+    pub(super) members: Vec<PluginSlot<Classifier>>,
     verdicts: Cache<Arc<Verdict>>,
     /// Verdicts without labels: there are few, and many files share one.
     plain: Vec<Arc<Verdict>>,
@@ -60,7 +60,7 @@ pub(super) struct Classifiers {
 impl Classifiers {
     /// `remember`: whether a verdict holds for as long as the file is unchanged.
     pub(super) fn new(
-        members: Vec<Member<Classifier>>,
+        members: Vec<PluginSlot<Classifier>>,
         may_ask_for_heads: bool,
         remember: bool,
     ) -> Classifiers {
@@ -84,7 +84,7 @@ impl Classifiers {
         uid: u32,
         file: &OpenedFile,
         flags: u32,
-        heads: &mut dyn Heads,
+        heads: &mut dyn HeadSource,
     ) -> Verdict {
         let emptied = file.created || flags & OpenFlags::TRUNC != 0;
         let key = self.key(file);
@@ -112,7 +112,7 @@ impl Classifiers {
     }
 
     /// Asks one after the other, until one knows the type.
-    fn ask(&mut self, uid: u32, file: &OpenedFile, heads: &mut dyn Heads) -> Asked {
+    fn ask(&mut self, uid: u32, file: &OpenedFile, heads: &mut dyn HeadSource) -> Asked {
         let mut asked_for_head = None;
         let mut verdict = Verdict {
             file_type: FileType::Unknown,
@@ -121,11 +121,11 @@ impl Classifiers {
             head: HeadOutcome::NotNeeded,
         };
         let mut sure = true;
-        let lent = Lent::File(file, RefCell::new(heads));
+        let in_scope = Scoped::File(file, RefCell::new(heads));
         for member in &mut self.members {
             let answer = member.call(
                 uid,
-                &lent,
+                &in_scope,
                 |guest, store| guest.classify(store),
                 |answer, state| Ok((answer.map(judged).transpose()?, state.head)),
             );
@@ -198,7 +198,7 @@ struct Asked {
 
 type Judged = (Option<FileType>, Vec<Label>);
 
-fn judged(judgement: Judgement) -> std::result::Result<Judged, String> {
+fn judged(judgement: RawVerdict) -> std::result::Result<Judged, String> {
     if let Some(FileType::Other(text)) = &judgement.file_type {
         check_word(text)?;
     }

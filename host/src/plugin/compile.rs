@@ -12,9 +12,9 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Result as Compiled};
 
 use super::failure::Problem;
-use super::outline::times;
-use crate::confine::{self, Kept};
-use crate::stop::Stop;
+use super::precheck::times;
+use crate::confine::{self, RetainedPrivileges};
+use crate::shutdown::Shutdown;
 
 /// How long one plugin may take. Real ones take some ten milliseconds, on a slow and busy machine seconds.
 const MOST: Duration = Duration::from_secs(30);
@@ -22,11 +22,11 @@ const MOST: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What goes on though nobody waits for it.
-static LEFT: Left = Left(Mutex::new(Weak::new()));
+static LEFT: Abandoned = Abandoned(Mutex::new(Weak::new()));
 
-struct Left(Mutex<Weak<()>>);
+struct Abandoned(Mutex<Weak<()>>);
 
-impl Left {
+impl Abandoned {
     fn is_running(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).strong_count() > 0
     }
@@ -42,18 +42,18 @@ pub(super) fn compile(
     engine: &Engine,
     bytes: Vec<u8>,
     most: usize,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Result<Component, Problem> {
     let engine = engine.clone();
     let compiled =
-        elsewhere(&LEFT, MOST * times(most), stop, move || Component::new(&engine, &bytes))?;
+        elsewhere(&LEFT, MOST * times(most), shutdown, move || Component::new(&engine, &bytes))?;
     compiled.map_err(super::component::damaged)
 }
 
 fn elsewhere<T: Send + 'static>(
-    left: &Left,
+    left: &Abandoned,
     most: Duration,
-    stop: &Stop,
+    shutdown: &Shutdown,
     work: impl FnOnce() -> Compiled<T> + Send + 'static,
 ) -> Result<Compiled<T>, Problem> {
     if left.is_running() {
@@ -63,7 +63,7 @@ fn elsewhere<T: Send + 'static>(
     let running = Arc::new(());
     let theirs = running.clone();
     let thread = thread::Builder::new().name("compile".to_owned()).spawn(move || {
-        let _ = confine::thread(&Kept::NOTHING);
+        let _ = confine::thread(&RetainedPrivileges::NOTHING);
         let _ = tell.send(work());
         drop(theirs);
     });
@@ -76,7 +76,9 @@ fn elsewhere<T: Send + 'static>(
                 return Err(Problem::Damaged("the compiler gave up".to_owned()));
             }
             // It ends with the program.
-            Err(RecvTimeoutError::Timeout) if stop.is_asked() => return Err(Problem::Stopped),
+            Err(RecvTimeoutError::Timeout) if shutdown.is_requested() => {
+                return Err(Problem::Stopped);
+            }
             Err(RecvTimeoutError::Timeout) if Instant::now() >= until => {
                 left.leave(&running);
                 return Err(Problem::TooSlow(most));
@@ -101,14 +103,14 @@ mod tests {
 
     #[test]
     fn it_is_left_at_the_deadline_and_nothing_else_runs_beside_it() {
-        let (left, stop) = (Left(Mutex::new(Weak::new())), Stop::default());
+        let (left, shutdown) = (Abandoned(Mutex::new(Weak::new())), Shutdown::default());
         let short = Duration::from_millis(30);
         let (end, wait) = never();
         let began = Instant::now();
-        let told = elsewhere(&left, short, &stop, wait).unwrap_err();
+        let told = elsewhere(&left, short, &shutdown, wait).unwrap_err();
         assert!(matches!(told, Problem::TooSlow(most) if most == short));
         assert!(began.elapsed() >= short);
-        let quick = || elsewhere(&left, MOST, &stop, || Ok(7));
+        let quick = || elsewhere(&left, MOST, &shutdown, || Ok(7));
         assert!(matches!(quick(), Err(Problem::StillCompiling)));
         drop(end);
         while left.is_running() {
@@ -119,9 +121,9 @@ mod tests {
 
     #[test]
     fn a_wish_to_end_is_not_kept_waiting() {
-        let (left, stop) = (Left(Mutex::new(Weak::new())), Stop::default());
+        let (left, shutdown) = (Abandoned(Mutex::new(Weak::new())), Shutdown::default());
         let (_end, wait) = never();
-        stop.at(Instant::now() + Duration::from_millis(30));
-        assert!(matches!(elsewhere(&left, MOST, &stop, wait), Err(Problem::Stopped)));
+        shutdown.at(Instant::now() + Duration::from_millis(30));
+        assert!(matches!(elsewhere(&left, MOST, &shutdown, wait), Err(Problem::Stopped)));
     }
 }

@@ -15,9 +15,9 @@ use super::compile::compile;
 use super::contract::{self, Contract, Version};
 use super::failure::{PluginSource, Problem};
 use super::features;
-use super::member::Runtime;
-use super::outline::Outline;
+use super::precheck::Precheck;
 use super::setup::PluginSpec;
+use super::slot::Runtime;
 use super::wasi;
 
 /// Before the name of each interface of ours.
@@ -27,7 +27,7 @@ const NAME: usize = 64;
 
 /// A component and what it says of itself.
 #[derive(Clone)]
-pub(super) struct Code {
+pub(super) struct CompiledPlugin {
     pub(super) component: Component,
     pub(super) name: Arc<str>,
     pub(super) version: Arc<str>,
@@ -44,7 +44,7 @@ pub(super) struct Code {
     exports: Vec<String>,
 }
 
-impl Code {
+impl CompiledPlugin {
     /// Reads, checks and compiles. `wanted`: the interface that it has to export. What can be said against it without
     /// compiling is said before.
     pub(super) fn load(
@@ -52,32 +52,32 @@ impl Code {
         spec: &PluginSpec,
         bundled: Option<&Bundled>,
         wanted: Option<&'static str>,
-    ) -> Result<Code, Problem> {
-        let Runtime { engine, limits, stop, .. } = runtime;
+    ) -> Result<CompiledPlugin, Problem> {
+        let Runtime { engine, limits, shutdown, .. } = runtime;
         match &spec.source {
             PluginSource::Bundled => {
                 let bundled = bundled.ok_or(Problem::NoneBundled)?;
-                let said = Said::read(bundled.component, limits.component, spec, wanted)?;
+                let said = Metadata::read(bundled.component, limits.component, spec, wanted)?;
                 let component = bundled.compiled(engine).map_err(damaged)?;
                 bundled.put_away();
                 let named = (bundled.name, env!("CARGO_PKG_VERSION"));
-                Ok(Code::new(engine, component, named, said))
+                Ok(CompiledPlugin::new(engine, component, named, said))
             }
             PluginSource::File(path) => {
                 let bytes = read(path, limits.component)?;
-                let said = Said::read(&bytes, limits.component, spec, wanted)?;
+                let said = Metadata::read(&bytes, limits.component, spec, wanted)?;
                 let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
                 // A file says nothing of its version that could be believed: its content does.
                 let version: String = said.sha256.chars().take(12).collect();
                 let kept = bytes.clone();
-                let compiled = compile(engine, bytes, limits.component, stop);
+                let compiled = compile(engine, bytes, limits.component, shutdown);
                 let component = compiled.map_err(|problem| match problem {
                     Problem::Damaged(told) => {
                         features::beyond(&kept).map_or(Problem::Damaged(told), Problem::Feature)
                     }
                     problem => problem,
                 })?;
-                Ok(Code::new(engine, component, (&name(&stem), &version), said))
+                Ok(CompiledPlugin::new(engine, component, (&name(&stem), &version), said))
             }
         }
     }
@@ -86,9 +86,9 @@ impl Code {
         engine: &Engine,
         component: Component,
         (name, version): (&str, &str),
-        said: Said,
-    ) -> Code {
-        let Said { sha256, size, built_for, exports } = said;
+        said: Metadata,
+    ) -> CompiledPlugin {
+        let Metadata { sha256, size, built_for, exports } = said;
         let asks_for_heads =
             component.component_type().imports(engine).any(|(import, item)| match item.ty {
                 ComponentItem::ComponentInstance(instance) => {
@@ -99,7 +99,7 @@ impl Code {
             });
         // One that has no interface of ours at all is refused when its exports are looked at.
         let built_for = built_for.unwrap_or(contract::latest().version());
-        Code {
+        CompiledPlugin {
             component,
             name: name.into(),
             version: version.into(),
@@ -143,25 +143,25 @@ impl Code {
 }
 
 /// What a component says of itself, before it is compiled.
-struct Said {
+struct Metadata {
     sha256: String,
     size: u64,
     built_for: Option<Version>,
     exports: Vec<String>,
 }
 
-impl Said {
+impl Metadata {
     fn read(
         bytes: &[u8],
         most: usize,
         spec: &PluginSpec,
         wanted: Option<&'static str>,
-    ) -> Result<Said, Problem> {
+    ) -> Result<Metadata, Problem> {
         let found = sha256(bytes);
         if let Some(pinned) = spec.sha256.as_ref().filter(|it| !it.eq_ignore_ascii_case(&found)) {
             return Err(Problem::Pin { found, pinned: pinned.clone() });
         }
-        let Outline { imports, exports } = Outline::read(bytes, most)?;
+        let Precheck { imports, exports } = Precheck::read(bytes, most)?;
         let mut built_for: Option<Version> = None;
         for import in &imports {
             match import.strip_prefix(OURS) {
@@ -174,7 +174,7 @@ impl Said {
             built_for = check_version(interface)?.max(built_for);
         }
         wanted.map_or(Ok(()), |wanted| check_export(&exports, wanted))?;
-        Ok(Said { sha256: found, size: bytes.len() as u64, built_for, exports })
+        Ok(Metadata { sha256: found, size: bytes.len() as u64, built_for, exports })
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) enum Overrun {
 
 /// The running call's times.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct CallTimer {
     processor: Duration,
     wall: Duration,
     started: Instant,
@@ -36,15 +36,15 @@ pub(super) struct Clock {
     excused: Duration,
 }
 
-impl Clock {
+impl CallTimer {
     /// A call may use so much processor time, and so much time on the wall.
-    pub(super) fn start(processor: Duration, wall: Duration) -> Clock {
+    pub(super) fn start(processor: Duration, wall: Duration) -> CallTimer {
         let (started, excused) = (Instant::now(), Duration::ZERO);
-        Clock { processor, wall, started, slow_since: None, excused }
+        CallTimer { processor, wall, started, slow_since: None, excused }
     }
 
     /// Takes time that the host needed, not the plugin.
-    pub(super) fn excuse(&mut self, time: Duration) {
+    pub(super) fn discount(&mut self, time: Duration) {
         self.excused += time;
     }
 
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_not_late_and_what_works_is() {
-        let mut clock = Clock::start(Duration::from_secs(10), SHORT);
+        let mut clock = CallTimer::start(Duration::from_secs(10), SHORT);
         std::thread::sleep(SHORT * 2);
         assert_eq!(clock.look(), Ok(()), "it had no processor");
         work(HARMLESS);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn work_counts_from_the_first_look_on() {
-        let mut clock = Clock::start(SHORT, Duration::from_secs(3600));
+        let mut clock = CallTimer::start(SHORT, Duration::from_secs(3600));
         work(SHORT * 2);
         assert_eq!(clock.look(), Ok(()));
         work(SHORT);
@@ -106,9 +106,9 @@ mod tests {
 
     #[test]
     fn waiting_for_the_host_is_excused() {
-        let mut clock = Clock::start(Duration::from_secs(10), SHORT);
+        let mut clock = CallTimer::start(Duration::from_secs(10), SHORT);
         std::thread::sleep(SHORT * 2);
-        clock.excuse(Duration::from_secs(3600));
+        clock.discount(Duration::from_secs(3600));
         assert_eq!(clock.look(), Ok(()));
         work(HARMLESS);
         assert_eq!(clock.look(), Ok(()));

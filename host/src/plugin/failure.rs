@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use wasmtime::{Error, Trap};
 
-use super::clock::Overrun;
+use super::deadline::Overrun;
 use super::limits::Exceeded;
 use super::state::Misuse;
 

@@ -3,11 +3,11 @@
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
-use super::answer::labels;
-use super::contract::{Choice, Configured, Contract, Decide, Maker};
-use super::loan::Lent;
-use super::member::{Kind, Member};
+use super::contract::{Configured, Contract, Decide, Factory, RawDecision};
+use super::scoped::Scoped;
+use super::slot::{GuestKind, PluginSlot};
 use super::state::State;
+use super::validate::labels;
 use crate::event::{ClassifiedEvent, Label};
 
 /// The filters' word on an event.
@@ -23,12 +23,12 @@ pub enum Decision {
 
 pub(super) struct Filter;
 
-impl Kind for Filter {
+impl GuestKind for Filter {
     const NAME: &'static str = "filter";
     const ACTION: &'static str = "kept";
     type Guest = dyn Decide;
 
-    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<dyn Decide>> {
+    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<dyn Decide>> {
         contract.filter(pre)
     }
 
@@ -38,19 +38,19 @@ impl Kind for Filter {
 }
 
 /// All must keep; a filter sees the event as the classifiers left it.
-pub(super) fn decide(members: &mut [Member<Filter>], event: &ClassifiedEvent) -> Decision {
+pub(super) fn decide(members: &mut [PluginSlot<Filter>], event: &ClassifiedEvent) -> Decision {
     let uid = event.event.process.uid;
     let mut given: Vec<Label> = Vec::new();
-    let lent = Lent::Event(event);
+    let in_scope = Scoped::Event(event);
     for member in members {
         let answer = member.call(
             uid,
-            &lent,
+            &in_scope,
             |guest, store| guest.decide(store),
             |answer, _| match answer {
-                Choice::Keep => Ok(Some(Vec::new())),
-                Choice::Drop => Ok(None),
-                Choice::Label(given) => labels(given).map(Some),
+                RawDecision::Keep => Ok(Some(Vec::new())),
+                RawDecision::Drop => Ok(None),
+                RawDecision::Label(given) => labels(given).map(Some),
             },
         );
         match answer {

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::confine::{self, Kept};
+use crate::confine::{self, RetainedPrivileges};
 
 /// File systems that are known to answer by themselves. Any other one is not asked.
 const LOCAL: &[&str] = &[
@@ -30,7 +30,7 @@ const MOST_TIME: Duration = Duration::from_millis(500);
 pub(super) fn other_spellings<const N: usize>(lists: [Vec<String>; N]) -> [Vec<String>; N] {
     let (tell, told) = mpsc::channel();
     let look = move || {
-        let _ = confine::thread(&Kept::NOTHING);
+        let _ = confine::thread(&RetainedPrivileges::NOTHING);
         let mut links = Links::of_this_machine();
         for (list, paths) in lists.into_iter().enumerate() {
             for path in paths {

@@ -7,14 +7,14 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::classifier::Classifier;
-use super::component::Code;
+use super::component::CompiledPlugin;
 use super::contract;
 use super::failure::{LoadError, PluginSource, Problem};
 use super::filter::Filter;
 use super::log::LogLine;
-use super::member::{Kind, Member, Runtime};
 use super::redactor::Redactor;
 use super::setup::{PluginSpec, Setup};
+use super::slot::{GuestKind, PluginSlot, Runtime};
 use crate::interest::Interest;
 
 /// The kinds there are, in the order of the pipeline.
@@ -65,7 +65,7 @@ pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError
         trusted.map_err(|untrusted| failed("plugin", Problem::Untrusted(untrusted)))?;
     }
     let runtime = Arc::new(setup.runtime()?);
-    let code = Code::load(&runtime, spec, None, None);
+    let code = CompiledPlugin::load(&runtime, spec, None, None);
     let code = code.map_err(|problem| failed("plugin", problem))?;
     let mut inspection = Inspection {
         name: code.name.clone(),
@@ -94,14 +94,14 @@ pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError
     Ok(inspection)
 }
 
-fn start<K: Kind>(
+fn start<K: GuestKind>(
     runtime: &Arc<Runtime>,
-    code: &Code,
+    code: &CompiledPlugin,
     spec: &PluginSpec,
     inspection: &mut Inspection,
 ) -> Result<(), Problem> {
     let config = serde_json::Value::Object(spec.config.clone()).to_string();
-    let mut member = Member::<K>::start(runtime, code, config)?;
+    let mut member = PluginSlot::<K>::start(runtime, code, config)?;
     inspection.interest.add_all(&member.interest).map_err(Problem::Interest)?;
     inspection.log.extend(member.take_log());
     Ok(())

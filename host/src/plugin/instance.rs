@@ -7,31 +7,31 @@ use std::time::Duration;
 
 use wasmtime::{Error, Store, UpdateDeadline};
 
-use super::clock::{Clock, FIRST_LOOK, Overrun, processor_time};
 use super::component::one_line;
-use super::contract::Maker;
+use super::contract::Factory;
+use super::deadline::{CallTimer, FIRST_LOOK, Overrun, processor_time};
 use super::failure::Cause;
 use super::log::{Level, Log};
-use super::member::{Kind, Runtime};
+use super::slot::{GuestKind, Runtime};
 use super::state::State;
-use crate::confine::{self, Kept};
+use crate::confine::{self, RetainedPrivileges};
 
 /// An instance that is configured.
-pub(super) struct Live<K: Kind> {
+pub(super) struct Instance<K: GuestKind> {
     pub(super) store: Store<State>,
     pub(super) guest: Box<K::Guest>,
 }
 
 /// What instances are made of.
-pub(super) struct Recipe<K: Kind> {
+pub(super) struct InstanceFactory<K: GuestKind> {
     pub(super) runtime: Arc<Runtime>,
-    pub(super) maker: Maker<K::Guest>,
+    pub(super) maker: Factory<K::Guest>,
     pub(super) config: String,
 }
 
 /// What became of an attempt.
-pub(super) struct Made<K: Kind> {
-    pub(super) outcome: Result<Live<K>, Trouble>,
+pub(super) struct SpawnOutcome<K: GuestKind> {
+    pub(super) outcome: Result<Instance<K>, SpawnError>,
     /// What it said.
     pub(super) lines: Vec<(Level, String)>,
     /// The log of an instance that is none.
@@ -41,19 +41,19 @@ pub(super) struct Made<K: Kind> {
 }
 
 /// Why there is no instance.
-pub(super) enum Trouble {
+pub(super) enum SpawnError {
     Failed(Error),
     Refused(String),
 }
 
-impl<K: Kind> Recipe<K> {
+impl<K: GuestKind> InstanceFactory<K> {
     /// Instantiates and configures within this time, on the wall as well, unless a call may take longer there. `said`: the
     /// log of the instance before, which goes on.
-    pub(super) fn make(&self, most: Duration, said: Option<Log>) -> Made<K> {
+    pub(super) fn make(&self, most: Duration, said: Option<Log>) -> SpawnOutcome<K> {
         let began = processor_time();
         let mut store = store(&self.runtime);
         let state = store.data_mut();
-        state.clock = Clock::start(most, most.max(self.runtime.limits.wall));
+        state.clock = CallTimer::start(most, most.max(self.runtime.limits.wall));
         if let Some(said) = said {
             // What it said in this second counts for the new instance, too.
             state.log = said;
@@ -68,50 +68,58 @@ impl<K: Kind> Recipe<K> {
         let took = processor_time().saturating_sub(began);
         let trouble = match started {
             Ok((guest, Ok(()))) => {
-                return Made { outcome: Ok(Live { store, guest }), lines, said: None, took };
+                return SpawnOutcome {
+                    outcome: Ok(Instance { store, guest }),
+                    lines,
+                    said: None,
+                    took,
+                };
             }
             Ok((_, Err(text))) => {
                 let end = text.floor_char_boundary(self.runtime.limits.text.min(1024));
-                Trouble::Refused(one_line(text.get(..end).unwrap_or_default()))
+                SpawnError::Refused(one_line(text.get(..end).unwrap_or_default()))
             }
-            Err(error) => Trouble::Failed(error),
+            Err(error) => SpawnError::Failed(error),
         };
-        Made { outcome: Err(trouble), lines, said: Some(store.into_data().log), took }
+        SpawnOutcome { outcome: Err(trouble), lines, said: Some(store.into_data().log), took }
     }
 
     /// The same on a thread of its own, within the time that the start may take. None: there is no thread for it.
-    pub(super) fn make_elsewhere(self: Arc<Self>, said: Option<Log>) -> Option<Receiver<Made<K>>>
+    pub(super) fn make_elsewhere(
+        self: Arc<Self>,
+        said: Option<Log>,
+    ) -> Option<Receiver<SpawnOutcome<K>>>
     where
         K: 'static,
     {
         let (tell, made) = mpsc::channel();
         let make = move || {
-            let _ = confine::thread(&Kept::NOTHING);
+            let _ = confine::thread(&RetainedPrivileges::NOTHING);
             let _ = tell.send(self.make(self.runtime.limits.setup, said));
         };
         thread::Builder::new().name("plugin-renewal".to_owned()).spawn(make).ok().map(|_| made)
     }
 }
 
-impl Trouble {
+impl SpawnError {
     pub(super) fn cause(&self) -> Cause {
         match self {
-            Trouble::Failed(error) if Cause::of(error) == Cause::Stopped => Cause::Stopped,
-            Trouble::Failed(_) | Trouble::Refused(_) => Cause::Restart,
+            SpawnError::Failed(error) if Cause::of(error) == Cause::Stopped => Cause::Stopped,
+            SpawnError::Failed(_) | SpawnError::Refused(_) => Cause::Restart,
         }
     }
 
     /// It had no time left.
     pub(super) fn is_overrun(&self) -> bool {
-        matches!(self, Trouble::Failed(error) if Cause::of(error) == Cause::Deadline)
+        matches!(self, SpawnError::Failed(error) if Cause::of(error) == Cause::Deadline)
     }
 }
 
-impl std::fmt::Display for Trouble {
+impl std::fmt::Display for SpawnError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Trouble::Failed(error) => write!(f, "cannot be started again: {}", reason(error)),
-            Trouble::Refused(text) => write!(f, "refuses its configuration now: {text}"),
+            SpawnError::Failed(error) => write!(f, "cannot be started again: {}", reason(error)),
+            SpawnError::Refused(text) => write!(f, "refuses its configuration now: {text}"),
         }
     }
 }
@@ -135,9 +143,9 @@ fn store(runtime: &Runtime) -> Store<State> {
     store.limiter(|state| &mut state.holds);
     store.set_hostcall_fuel(limits.copied);
     store.set_max_component_handles(limits.handles);
-    let stop = runtime.stop.clone();
+    let shutdown = runtime.shutdown.clone();
     store.epoch_deadline_callback(move |mut store| {
-        if stop.is_asked() {
+        if shutdown.is_requested() {
             return Err(Error::new(Overrun::Stopped));
         }
         match store.data_mut().clock.look() {

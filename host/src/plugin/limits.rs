@@ -109,15 +109,15 @@ pub(super) enum Exceeded {
 
 /// What one instance holds: all its memories together.
 #[derive(Debug)]
-pub(super) struct Holds {
+pub(super) struct MemoryMeter {
     memory: usize,
     most_memory: usize,
     most_entries: usize,
 }
 
-impl Holds {
-    pub(super) fn new(limits: &Limits) -> Holds {
-        Holds { memory: 0, most_memory: limits.memory, most_entries: limits.table_entries }
+impl MemoryMeter {
+    pub(super) fn new(limits: &Limits) -> MemoryMeter {
+        MemoryMeter { memory: 0, most_memory: limits.memory, most_entries: limits.table_entries }
     }
 
     /// Bytes of all memories together.
@@ -127,7 +127,7 @@ impl Holds {
 }
 
 // An error and not `Ok(false)`: it comes out as it is, where a guest that gets -1 only traps somehow.
-impl ResourceLimiter for Holds {
+impl ResourceLimiter for MemoryMeter {
     fn memory_growing(
         &mut self,
         current: usize,

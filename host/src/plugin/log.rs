@@ -50,7 +50,7 @@ pub(super) struct Log {
 
 /// One of the standard streams that a plugin may print to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(super) enum GuestStream {
     Output,
     Error,
 }
@@ -100,11 +100,11 @@ impl Log {
     }
 
     /// Gathers what is printed until a line is whole: a standard library writes a line in several pieces.
-    pub(super) fn print(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn print(&mut self, stream: GuestStream, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let whole = piece.strip_suffix(b"\n");
             let [output, error] = &mut self.printed;
-            let printed = if stream == Stream::Output { output } else { error };
+            let printed = if stream == GuestStream::Output { output } else { error };
             // No more of a line is kept than is shown.
             let room = LINE.saturating_sub(printed.len());
             let piece = whole.unwrap_or(piece);
@@ -117,13 +117,13 @@ impl Log {
 
     /// The call is over: what was printed without a line end is a line.
     pub(super) fn flush(&mut self) {
-        self.end_line(Stream::Output);
-        self.end_line(Stream::Error);
+        self.end_line(GuestStream::Output);
+        self.end_line(GuestStream::Error);
     }
 
-    fn end_line(&mut self, stream: Stream) {
+    fn end_line(&mut self, stream: GuestStream) {
         let [output, error] = &mut self.printed;
-        let printed = std::mem::take(if stream == Stream::Output { output } else { error });
+        let printed = std::mem::take(if stream == GuestStream::Output { output } else { error });
         let text = String::from_utf8_lossy(&printed);
         let text = text.trim_end();
         if !text.is_empty() {
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_becomes_lines() {
-        use Stream::{Error, Output};
+        use GuestStream::{Error, Output};
         for (pieces, lines) in [
             (&[(Output, "a\n")][..], &["a"][..]),
             (&[(Output, "a")], &["a"]),

@@ -3,15 +3,15 @@
 //! The only place that knows wasmtime. A plugin gets nothing but what `wit/plugin.wit` says, for the length of one
 //! call, and whatever it does costs that one call: see [`Limits`]. Nothing here ends the program.
 
-mod answer;
+mod backoff;
 mod budget;
 mod bundled;
 mod cache;
 mod classifier;
-mod clock;
 mod compile;
 mod component;
 mod contract;
+mod deadline;
 mod engine;
 mod failure;
 mod features;
@@ -20,20 +20,20 @@ mod homes;
 mod inspect;
 mod instance;
 mod limits;
-mod loan;
 mod log;
-mod member;
-mod outline;
 mod passwd;
+mod precheck;
 mod redactor;
-mod rest;
+mod scoped;
 mod setup;
+mod slot;
 #[expect(unreachable_pub, reason = "bindgen's code re-exports the resources' types")]
 mod state;
 #[cfg(test)]
 mod tests;
 mod ticker;
 mod trust;
+mod validate;
 mod wasi;
 
 use std::sync::Arc;
@@ -44,10 +44,10 @@ pub use failure::{Cause, LoadError, PluginSource, Problem};
 pub use filter::Decision;
 pub use inspect::{Import, Inspection, KINDS, inspect};
 pub use limits::Limits;
-pub use loan::Heads;
 pub use log::{Level, LogLine};
 pub use redactor::REDACTED;
-pub use setup::{Grant, OnFailure, PluginSpec, Running, Setup};
+pub use scoped::HeadSource;
+pub use setup::{Grant, LoadedPlugin, OnFailure, PluginSpec, Setup};
 pub use trust::{Origin, SITE, Trust, Untrusted};
 
 use crate::event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
@@ -57,16 +57,16 @@ use classifier::{Classifier, Classifiers};
 
 use failure::Failures;
 use filter::Filter;
-use member::{Kind, Member, TOLD};
 use redactor::{ForUser, Redactor, Redactors};
+use slot::{GuestKind, PluginSlot, TOLD};
 
 /// The plugins of a run, in their order.
 pub struct Plugins {
     classifiers: Classifiers,
     redactors: Redactors,
-    filters: Vec<Member<Filter>>,
+    filters: Vec<PluginSlot<Filter>>,
     interest: Interest,
-    running: Vec<Running>,
+    running: Vec<LoadedPlugin>,
     limits: Limits,
     on_failure: OnFailure,
     log: Vec<LogLine>,
@@ -141,7 +141,7 @@ impl Plugins {
         uid: u32,
         file: &OpenedFile,
         flags: u32,
-        heads: &mut dyn Heads,
+        heads: &mut dyn HeadSource,
     ) -> Verdict {
         self.classifiers.classify(uid, file, flags, heads)
     }
@@ -179,7 +179,7 @@ impl Plugins {
         self.past_failures + self.each_failures().map(Failures::count).sum::<u64>()
     }
 
-    /// Why the run has to end now: with [`OnFailure::Stop`] any failure is a reason.
+    /// Why the run has to end now: with [`OnFailure::Shutdown`] any failure is a reason.
     pub fn must_end(&self) -> Option<String> {
         if self.on_failure == OnFailure::Continue || self.failures() == 0 {
             return None;
@@ -187,7 +187,7 @@ impl Plugins {
         let failed = self.running.iter().zip(self.each_failures());
         failed.filter_map(|(plugin, failures)| Some((plugin, failures.first()?))).next().map(
             |(plugin, cause)| {
-                let Running { kind, name, version, .. } = plugin;
+                let LoadedPlugin { kind, name, version, .. } = plugin;
                 format!(
                     "the {kind} {name}@{version} failed ({}), and on_failure is \"stop\"",
                     cause.as_str()
@@ -222,18 +222,22 @@ impl Plugins {
 
     /// Bytes of memory that the running instances hold, all together.
     pub fn memory(&self) -> usize {
-        let classifiers = self.classifiers.members.iter().map(Member::memory);
-        let redactors = self.redactors.members.iter().map(Member::memory);
-        classifiers.chain(redactors).chain(self.filters.iter().map(Member::memory)).sum()
+        let classifiers = self.classifiers.members.iter().map(PluginSlot::memory);
+        let redactors = self.redactors.members.iter().map(PluginSlot::memory);
+        classifiers.chain(redactors).chain(self.filters.iter().map(PluginSlot::memory)).sum()
     }
 
     /// What runs, in order.
-    pub fn running(&self) -> &[Running] {
+    pub fn running(&self) -> &[LoadedPlugin] {
         &self.running
     }
 }
 
-fn take<K: Kind>(members: &mut [Member<K>], told: &mut Vec<PluginFailure>, log: &mut Vec<LogLine>) {
+fn take<K: GuestKind>(
+    members: &mut [PluginSlot<K>],
+    told: &mut Vec<PluginFailure>,
+    log: &mut Vec<LogLine>,
+) {
     /// Lines that wait when nobody takes them.
     const MOST_LINES: usize = 64;
     for member in members {

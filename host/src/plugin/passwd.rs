@@ -17,7 +17,7 @@ const SYSTEM: &[&str] =
 
 /// What the bundled redactor has to know of home directories besides `/home` and `/root`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Homes {
+pub(super) struct UserHomes {
     /// Directories of home directories.
     pub(super) parents: Vec<String>,
     /// Home directories of people.
@@ -27,7 +27,7 @@ pub(super) struct Homes {
 }
 
 /// As this machine has them. `parents` and `users`: what the configuration names besides.
-pub(super) fn homes(parents: Vec<String>, users: Vec<String>) -> Homes {
+pub(super) fn homes(parents: Vec<String>, users: Vec<String>) -> UserHomes {
     let mut text = Vec::new();
     if let Ok(file) = std::fs::File::open("/etc/passwd") {
         // Without the file, or where it cannot be read to its end, there are fewer homes to hide.
@@ -37,12 +37,12 @@ pub(super) fn homes(parents: Vec<String>, users: Vec<String>) -> Homes {
     let parents = std::iter::once("/home".to_owned()).chain(parents).collect();
     let lists = [parents, [people.clone(), users].concat(), vec!["/root".to_owned()]];
     let found = other_spellings(lists);
-    Homes::of(people, found)
+    UserHomes::of(people, found)
 }
 
-impl Homes {
+impl UserHomes {
     /// `people`: as passwd spells them. The rest: other spellings of directories of homes, of homes, and of root's home.
-    fn of(people: Vec<String>, [parents, users, roots]: [Vec<String>; 3]) -> Homes {
+    fn of(people: Vec<String>, [parents, users, roots]: [Vec<String>; 3]) -> UserHomes {
         let sorted = |paths: Vec<String>, keep: &dyn Fn(&str) -> bool| {
             let mut paths: Vec<String> = paths.into_iter().filter(|path| keep(path)).collect();
             paths.sort_unstable();
@@ -58,7 +58,7 @@ impl Homes {
         };
         let users = people.into_iter().chain(users).collect();
         let users = sorted(users, &|path| is_home(path) && !below(path));
-        Homes { users, roots: sorted(roots, &|path| is_place(path)), parents }
+        UserHomes { users, roots: sorted(roots, &|path| is_place(path)), parents }
     }
 }
 
@@ -107,7 +107,7 @@ fn is_place(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Homes, homes_in};
+    use super::{UserHomes, homes_in};
 
     #[test]
     fn peoples_homes_outside_of_home() {
@@ -127,7 +127,7 @@ mod tests {
             odd7:x:1011:1011:://var/:/bin/sh\n\
             nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n\
             +::::::\nshort:x\n";
-        let found = Homes::of(homes_in(passwd), Default::default());
+        let found = UserHomes::of(homes_in(passwd), Default::default());
         assert_eq!(found.users, ["/data/teams/carol", "/nas/dave"]);
         assert_eq!((found.parents, found.roots), (vec![], vec![]));
     }
@@ -144,7 +144,7 @@ mod tests {
         let users = ["/data/users/a", "/nas/e", "/usr/lib/x", "/opt", "/nas/u/b", "/home/x"];
         let roots = ["/var/roothome", "/", "/var", "/bin"];
         let found =
-            Homes::of(homes_in(people), [strings(&parents), strings(&users), strings(&roots)]);
+            UserHomes::of(homes_in(people), [strings(&parents), strings(&users), strings(&roots)]);
         assert_eq!(found.parents, ["/data/users", "/usr/home"]);
         assert_eq!(found.users, ["/data/Jane Doe", "/home/corp/b", "/nas/e", "/nas/u/b"]);
         assert_eq!(found.roots, ["/var/roothome"]);

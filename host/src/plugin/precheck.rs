@@ -24,16 +24,16 @@ const MOST_NAMES: usize = 1000;
 
 /// Names that stand on the outside of a component.
 #[derive(Debug, Default)]
-pub(super) struct Outline {
+pub(super) struct Precheck {
     pub(super) imports: Vec<String>,
     pub(super) exports: Vec<String>,
 }
 
-impl Outline {
+impl Precheck {
     /// Reads all of a component, and finds what nobody would wait for, where components of `most` bytes are allowed.
-    pub(super) fn read(component: &[u8], most: usize) -> Result<Outline, Problem> {
-        let mut outline = Outline::default();
-        let mut seen = Seen { times: times(most), ..Seen::default() };
+    pub(super) fn read(component: &[u8], most: usize) -> Result<Precheck, Problem> {
+        let mut outline = Precheck::default();
+        let mut seen = Totals { times: times(most), ..Totals::default() };
         for payload in Parser::new(0).parse_all(component) {
             let payload = payload.map_err(damaged)?;
             // What is nested has imports and exports of its own, which are nobody's concern.
@@ -68,14 +68,14 @@ fn add(names: &mut Vec<String>, name: ComponentExternName<'_>) -> Result<(), Pro
 
 /// What was counted on the way.
 #[derive(Default)]
-struct Seen {
+struct Totals {
     times: u32,
     depth: u32,
     parts: u32,
     functions: u32,
 }
 
-impl Seen {
+impl Totals {
     fn take(&mut self, payload: &Payload<'_>) -> Result<(), Problem> {
         match payload {
             Payload::Version { .. } => {
@@ -132,8 +132,8 @@ mod tests {
         wat::parse_str(module).unwrap()
     }
 
-    fn read(component: &[u8]) -> Result<Outline, Problem> {
-        Outline::read(component, DEFAULT_COMPONENT)
+    fn read(component: &[u8]) -> Result<Precheck, Problem> {
+        Precheck::read(component, DEFAULT_COMPONENT)
     }
 
     fn refused(component: &[u8]) -> String {
@@ -153,7 +153,7 @@ mod tests {
         assert!(read(&component(MOST_FUNCTIONS as usize, 0, 0)).is_ok());
         let told = refused(&component(MOST_FUNCTIONS as usize + 1, 0, 0));
         assert!(told.contains("more than 20000 functions"), "{told}");
-        let larger = Outline::read(&component(1, 3 * most, 1), 3 * DEFAULT_COMPONENT);
+        let larger = Precheck::read(&component(1, 3 * most, 1), 3 * DEFAULT_COMPONENT);
         assert!(larger.is_ok(), "larger components have larger functions");
         let modules = "(core module)".repeat(MOST_PARTS as usize);
         let told = refused(&wat::parse_str(format!("(component {modules})")).unwrap());

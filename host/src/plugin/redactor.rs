@@ -4,9 +4,9 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
 use super::cache::Cache;
-use super::contract::{Configured, Contract, Hide, Maker};
-use super::loan::Lent;
-use super::member::{Kind, Member};
+use super::contract::{self, Configured, Contract, Factory};
+use super::scoped::Scoped;
+use super::slot::{GuestKind, PluginSlot};
 use super::state::State;
 use crate::event::{Field, Redact};
 
@@ -19,23 +19,30 @@ const TEXT_BYTES: usize = 2 << 20;
 
 pub(super) struct Redactor;
 
-impl Kind for Redactor {
+impl GuestKind for Redactor {
     const NAME: &'static str = "redactor";
     const ACTION: &'static str = "redacted";
-    type Guest = dyn Hide;
+    type Guest = dyn contract::Redact;
 
-    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<dyn Hide>> {
+    fn maker(
+        contract: &dyn Contract,
+        pre: InstancePre<State>,
+    ) -> Result<Factory<dyn contract::Redact>> {
         contract.redactor(pre)
     }
 
-    fn configure(guest: &dyn Hide, store: &mut Store<State>, config: &str) -> Result<Configured> {
+    fn configure(
+        guest: &dyn contract::Redact,
+        store: &mut Store<State>,
+        config: &str,
+    ) -> Result<Configured> {
         guest.configure(store, config)
     }
 }
 
 /// All redactors and their answers.
 pub(super) struct Redactors {
-    pub(super) members: Vec<Member<Redactor>>,
+    pub(super) members: Vec<PluginSlot<Redactor>>,
     /// None: the text is shown as it is.
     answers: Cache<Option<Box<str>>>,
     most_text: usize,
@@ -44,7 +51,7 @@ pub(super) struct Redactors {
 impl Redactors {
     /// `remember`: whether the answers are.
     pub(super) fn new(
-        members: Vec<Member<Redactor>>,
+        members: Vec<PluginSlot<Redactor>>,
         most_text: usize,
         remember: bool,
     ) -> Redactors {
@@ -83,14 +90,14 @@ impl Redactors {
         let most = self.most_text;
         let mut changed: Option<String> = None;
         for member in &mut self.members {
-            let lent = match &changed {
-                None => Lent::Text { field, value, arguments },
+            let in_scope = match &changed {
+                None => Scoped::Text { field, value, arguments },
                 // The arguments are those of the text as it was.
-                Some(value) => Lent::Text { field, value, arguments: &[] },
+                Some(value) => Scoped::Text { field, value, arguments: &[] },
             };
             let answer = member.call(
                 uid,
-                &lent,
+                &in_scope,
                 |guest, store| guest.redact(store),
                 |answer, _| match answer {
                     Some(text) if text.len() > most => {

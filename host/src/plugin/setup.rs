@@ -5,17 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::bundled::Bundled;
-use super::component::Code;
+use super::component::CompiledPlugin;
 use super::engine::engine;
 use super::failure::{LoadError, PluginSource, Problem};
 use super::limits::Limits;
-use super::member::{Kind, Member, Runtime};
 use super::passwd;
+use super::slot::{GuestKind, PluginSlot, Runtime};
 use super::ticker::Ticker;
 use super::trust::{Origin, Trust};
 use crate::counted::counted;
 use crate::interest::Interest;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// What a plugin may ask for that not every plugin may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +109,7 @@ pub struct Setup {
     /// What a failed call does to the run.
     pub on_failure: OnFailure,
     /// Ends a running call.
-    pub stop: Stop,
+    pub shutdown: Shutdown,
     /// What the files that hold plugins have to be like.
     pub trust: Trust,
     /// Every call is made: no answer is remembered, and no plugin rests after failures. For its author's workbench.
@@ -124,7 +124,7 @@ impl Default for Setup {
             filters: Vec::new(),
             limits: Limits::default(),
             on_failure: OnFailure::default(),
-            stop: Stop::default(),
+            shutdown: Shutdown::default(),
             trust: Trust::of_this_process(),
             every_call: false,
         }
@@ -144,7 +144,7 @@ impl Setup {
             engine,
             ticker,
             limits: self.limits.clone(),
-            stop: self.stop.clone(),
+            shutdown: self.shutdown.clone(),
             every_call: self.every_call,
         })
     }
@@ -152,7 +152,7 @@ impl Setup {
 
 /// A plugin that runs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Running {
+pub struct LoadedPlugin {
     /// `classifier`, `redactor` or `filter`.
     pub kind: &'static str,
     /// Its place in the chain, from 1.
@@ -175,9 +175,9 @@ pub struct Running {
     pub config: String,
 }
 
-impl fmt::Display for Running {
+impl fmt::Display for LoadedPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Running { kind, order, name, version, source, sha256, contract, .. } = self;
+        let LoadedPlugin { kind, order, name, version, source, sha256, contract, .. } = self;
         write!(
             f,
             "{kind} {order}: {name}@{version} from {source}, sha256 {sha256}, contract {contract}"
@@ -189,7 +189,7 @@ impl fmt::Display for Running {
 pub(super) struct Loader<'a> {
     runtime: &'a Arc<Runtime>,
     trust: &'a Trust,
-    pub(super) running: Vec<Running>,
+    pub(super) running: Vec<LoadedPlugin>,
     pub(super) asks_for_heads: bool,
 }
 
@@ -198,11 +198,11 @@ impl<'a> Loader<'a> {
         Loader { runtime, trust, running: Vec::new(), asks_for_heads: false }
     }
 
-    pub(super) fn chain<K: Kind>(
+    pub(super) fn chain<K: GuestKind>(
         &mut self,
         specs: &[PluginSpec],
         bundled: Option<&Bundled>,
-    ) -> Result<Vec<Member<K>>, LoadError> {
+    ) -> Result<Vec<PluginSlot<K>>, LoadError> {
         let member = |(at, spec): (usize, &PluginSpec)| {
             let earlier = specs.get(..at).unwrap_or_default();
             let twice = earlier.iter().any(|other| same(&other.source, &spec.source));
@@ -220,24 +220,24 @@ impl<'a> Loader<'a> {
         specs.iter().enumerate().map(member).collect()
     }
 
-    fn member<K: Kind>(
+    fn member<K: GuestKind>(
         &mut self,
         spec: &PluginSpec,
         bundled: Option<&Bundled>,
         order: usize,
-    ) -> Result<Member<K>, Problem> {
+    ) -> Result<PluginSlot<K>, Problem> {
         if let PluginSource::File(path) = &spec.source {
             let trusted = self.trust.check_plugin(path, spec.origin);
             trusted.map_err(Problem::Untrusted)?;
         }
-        let code = Code::load(self.runtime, spec, bundled, Some(K::NAME))?;
+        let code = CompiledPlugin::load(self.runtime, spec, bundled, Some(K::NAME))?;
         if code.asks_for_heads && !spec.allow.contains(&Grant::FileHead) {
             return Err(Problem::NeedsGrant);
         }
         let config = configuration::<K>(spec);
-        let member = Member::start(self.runtime, &code, config.clone())?;
+        let member = PluginSlot::start(self.runtime, &code, config.clone())?;
         self.asks_for_heads |= code.asks_for_heads && K::NAME == "classifier";
-        self.running.push(Running {
+        self.running.push(LoadedPlugin {
             kind: K::NAME,
             order,
             name: code.name,
@@ -264,7 +264,7 @@ fn same(a: &PluginSource, b: &PluginSource) -> bool {
 }
 
 /// The bundled redactor also hides the homes in passwd, and homes as links resolve: it can look into no file itself.
-fn configuration<K: Kind>(spec: &PluginSpec) -> String {
+fn configuration<K: GuestKind>(spec: &PluginSpec) -> String {
     let mut config = spec.config.clone();
     if spec.source == PluginSource::Bundled && K::NAME == "redactor" {
         let named = |key: &str| {
@@ -272,7 +272,8 @@ fn configuration<K: Kind>(spec: &PluginSpec) -> String {
             let paths = paths.into_iter().flatten().filter_map(|path| path.as_str());
             paths.map(str::to_owned).collect()
         };
-        let passwd::Homes { parents, users, roots } = passwd::homes(named("homes"), named("users"));
+        let passwd::UserHomes { parents, users, roots } =
+            passwd::homes(named("homes"), named("users"));
         for (key, paths) in [("homes", parents), ("users", users), ("roots", roots)] {
             if paths.is_empty() {
                 continue;
@@ -287,7 +288,7 @@ fn configuration<K: Kind>(spec: &PluginSpec) -> String {
 }
 
 /// What all classifiers want, together.
-pub(super) fn interest<K: Kind>(members: &[Member<K>]) -> Result<Interest, LoadError> {
+pub(super) fn interest<K: GuestKind>(members: &[PluginSlot<K>]) -> Result<Interest, LoadError> {
     let mut all = Interest::default();
     for member in members {
         all.add_all(&member.interest).map_err(|refused| LoadError {

@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Engine, Result, Store};
 
+use super::backoff::Backoff;
 use super::budget::Budget;
-use super::clock::{Clock, FIRST_LOOK};
-use super::component::{Code, one_line};
-use super::contract::{Configured, Contract, Maker};
+use super::component::{CompiledPlugin, one_line};
+use super::contract::{Configured, Contract, Factory};
+use super::deadline::{CallTimer, FIRST_LOOK};
 use super::failure::{Cause, Failures, Problem};
-use super::instance::{Live, Made, Recipe, Trouble, reason};
+use super::instance::{Instance, InstanceFactory, SpawnError, SpawnOutcome, reason};
 use super::limits::Limits;
-use super::loan::Lent;
 use super::log::{Level, Log, LogLine};
-use super::rest::Rest;
+use super::scoped::Scoped;
 use super::state::State;
 use super::ticker::Ticker;
 use super::wasi;
 use crate::interest::Interest;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// Times as long as it took to make an instance elsewhere, nothing is made there: a plugin that fails for ever costs at
 /// most a tenth of a processor.
@@ -33,12 +33,12 @@ pub(super) struct Runtime {
     pub(super) engine: Engine,
     pub(super) ticker: Ticker,
     pub(super) limits: Limits,
-    pub(super) stop: Stop,
+    pub(super) shutdown: Shutdown,
     pub(super) every_call: bool,
 }
 
 /// What makes a classifier differ from a redactor and a filter.
-pub(super) trait Kind: 'static {
+pub(super) trait GuestKind: 'static {
     /// What people call it, and the interface that it exports.
     const NAME: &'static str;
     /// What is done when it fails.
@@ -46,22 +46,22 @@ pub(super) trait Kind: 'static {
     /// An instance.
     type Guest: ?Sized + Send;
 
-    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Maker<Self::Guest>>;
+    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<Self::Guest>>;
     fn configure(guest: &Self::Guest, store: &mut Store<State>, config: &str)
     -> Result<Configured>;
 }
 
 /// A plugin in its place.
-pub(super) struct Member<K: Kind> {
-    recipe: Arc<Recipe<K>>,
-    live: Option<Live<K>>,
+pub(super) struct PluginSlot<K: GuestKind> {
+    recipe: Arc<InstanceFactory<K>>,
+    live: Option<Instance<K>>,
     /// To be renewed takes it longer than a call may: that is done elsewhere.
     slow: bool,
     /// An instance that is being made.
-    elsewhere: Option<Receiver<Made<K>>>,
+    elsewhere: Option<Receiver<SpawnOutcome<K>>>,
     /// When the next one may be begun.
     not_before: Option<Instant>,
-    rest: Rest,
+    rest: Backoff,
     budget: Budget,
     pub(super) failures: Failures,
     log: Vec<LogLine>,
@@ -76,24 +76,24 @@ pub(super) struct Member<K: Kind> {
     ended: bool,
 }
 
-impl<K: Kind> Member<K> {
+impl<K: GuestKind> PluginSlot<K> {
     /// Links, instantiates and configures.
     pub(super) fn start(
         runtime: &Arc<Runtime>,
-        code: &Code,
+        code: &CompiledPlugin,
         config: String,
     ) -> Result<Self, Problem> {
         code.check_export(K::NAME)?;
         let linked = link(&runtime.engine, code);
         let maker = linked.and_then(|pre| K::maker(code.contract, pre));
         let maker = maker.map_err(|error| code.unfit(&error))?;
-        let mut member = Member {
-            recipe: Arc::new(Recipe { runtime: runtime.clone(), maker, config }),
+        let mut member = PluginSlot {
+            recipe: Arc::new(InstanceFactory { runtime: runtime.clone(), maker, config }),
             live: None,
             slow: false,
             elsewhere: None,
             not_before: None,
-            rest: Rest::default(),
+            rest: Backoff::default(),
             budget: Budget::new(&runtime.limits),
             failures: Failures::default(),
             log: Vec::new(),
@@ -106,12 +106,12 @@ impl<K: Kind> Member<K> {
         let made = member.recipe.make(runtime.limits.setup, None);
         let said = last_words(&made.lines);
         member.live = Some(member.take(made).map_err(|trouble| match trouble {
-            Trouble::Failed(error) if Cause::of(&error) == Cause::Stopped => Problem::Stopped,
-            Trouble::Failed(error) => match error.downcast_ref::<super::state::Misuse>() {
+            SpawnError::Failed(error) if Cause::of(&error) == Cause::Stopped => Problem::Stopped,
+            SpawnError::Failed(error) => match error.downcast_ref::<super::state::Misuse>() {
                 Some(super::state::Misuse::Interest(refused)) => Problem::Interest(refused.clone()),
                 _ => Problem::Start(one_line(&reason(&error)) + &said),
             },
-            Trouble::Refused(text) => Problem::Refuses(text),
+            SpawnError::Refused(text) => Problem::Refuses(text),
         })?);
         if let Some(live) = &mut member.live {
             member.interest = std::mem::take(&mut live.store.data_mut().interest);
@@ -120,21 +120,21 @@ impl<K: Kind> Member<K> {
     }
 
     /// Takes over what was made, and what that took.
-    fn take(&mut self, made: Made<K>) -> std::result::Result<Live<K>, Trouble> {
+    fn take(&mut self, made: SpawnOutcome<K>) -> std::result::Result<Instance<K>, SpawnError> {
         add_log(&mut self.log, &self.name, made.lines);
         self.said = made.said;
         made.outcome
     }
 
     /// An instance in the place of one that failed. None: it is made elsewhere, or was so lately.
-    fn renewed(&mut self) -> Option<std::result::Result<Live<K>, Trouble>> {
+    fn renewed(&mut self) -> Option<std::result::Result<Instance<K>, SpawnError>> {
         let Limits { setup, wall, .. } = self.recipe.runtime.limits;
         if !self.slow {
             let most = setup.min(wall);
             let mut said = self.said.take();
             said.iter_mut().for_each(|said| said.set_now(self.now));
             let made = self.recipe.make(most, said);
-            let overran = made.outcome.as_ref().err().is_some_and(Trouble::is_overrun);
+            let overran = made.outcome.as_ref().err().is_some_and(SpawnError::is_overrun);
             self.charge(made.took, overran);
             let made = self.take(made);
             // More time would have been enough at the start: the events are not kept waiting for that.
@@ -163,11 +163,11 @@ impl<K: Kind> Member<K> {
         None
     }
 
-    /// One call for this user's event, with `lent` to look at. None: it failed, which is counted.
+    /// One call for this user's event, with `in_scope` to look at. None: it failed, which is counted.
     pub(super) fn call<R, T>(
         &mut self,
         uid: u32,
-        lent: &Lent<'_>,
+        in_scope: &Scoped<'_>,
         call: impl FnOnce(&K::Guest, &mut Store<State>) -> Result<R>,
         check: impl FnOnce(R, &State) -> std::result::Result<T, String>,
     ) -> Option<T> {
@@ -175,7 +175,7 @@ impl<K: Kind> Member<K> {
             self.failures.note(Cause::Stopped, String::new);
             return None;
         }
-        if self.rests(uid) {
+        if self.is_backing_off(uid) {
             return None;
         }
         let mut live = match self.live.take().map(Ok).or_else(|| self.renewed()) {
@@ -188,12 +188,13 @@ impl<K: Kind> Member<K> {
         };
         let Runtime { limits, ticker, .. } = &*self.recipe.runtime;
         let state = live.store.data_mut();
-        state.clock = Clock::start(limits.deadline, limits.wall);
+        state.clock = CallTimer::start(limits.deadline, limits.wall);
         state.head = None;
         state.log.set_now(self.now);
         let loan = state.loan.clone();
         live.store.set_epoch_deadline(FIRST_LOOK);
-        let out = ticker.during(|| loan.lend(lent, || call(&live.guest, &mut live.store)));
+        let out =
+            ticker.during(|| loan.with_value(in_scope, || call(&live.guest, &mut live.store)));
         live.store.data_mut().log.flush();
         if live.store.data().log.has_lines() {
             add_log(&mut self.log, &self.name, live.store.data_mut().log.take());
@@ -216,7 +217,7 @@ impl<K: Kind> Member<K> {
     }
 
     /// Whether it is not asked, for this user or for anybody, because too much failed; which is counted.
-    fn rests(&mut self, uid: u32) -> bool {
+    fn is_backing_off(&mut self, uid: u32) -> bool {
         if self.recipe.runtime.every_call {
             return false;
         }
@@ -290,7 +291,7 @@ fn add_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, lines: Vec<(Level, String
     }
 }
 
-fn link(engine: &Engine, code: &Code) -> Result<InstancePre<State>> {
+fn link(engine: &Engine, code: &CompiledPlugin) -> Result<InstancePre<State>> {
     let mut linker = Linker::new(engine);
     code.contract.add_to_linker(&mut linker)?;
     wasi::add_to_linker(&mut linker, &code.component)?;

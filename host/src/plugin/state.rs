@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{Error, Result};
 
-use super::clock::Clock;
-use super::limits::{Holds, Limits};
-use super::loan::{Lent, Loan};
+use super::deadline::CallTimer;
+use super::limits::{Limits, MemoryMeter};
 use super::log::{Level, Log};
+use super::scoped::{Scoped, ScopedRef};
 use crate::event::{ClassifiedEvent, EnrichedWhat, Field, HeadOutcome, OpenFlags};
 use crate::interest::{Interest, Refused};
 
@@ -19,16 +19,16 @@ use crate::interest::{Interest, Refused};
 
 /// Stands for the file that is lent.
 #[derive(Debug)]
-pub struct File;
+pub struct FileResource;
 /// Stands for the event that is lent.
 #[derive(Debug)]
-pub struct Event;
+pub struct EventResource;
 /// Stands for the text that is lent.
 #[derive(Debug)]
-pub struct Text;
+pub struct TextResource;
 /// Stands for the words of interest that are collected.
 #[derive(Debug)]
-pub struct Wishes;
+pub struct InterestBuilder;
 
 /// Most bytes of a head.
 const MOST_HEAD: u32 = 64 << 10;
@@ -50,9 +50,9 @@ pub(super) enum Misuse {
 
 /// What an instance's store holds.
 pub(super) struct State {
-    pub(super) loan: Loan,
-    pub(super) holds: Holds,
-    pub(super) clock: Clock,
+    pub(super) loan: ScopedRef,
+    pub(super) holds: MemoryMeter,
+    pub(super) clock: CallTimer,
     pub(super) log: Log,
     pub(super) interest: Interest,
     /// What became of the head, if it was asked for.
@@ -62,9 +62,9 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(limits: &Limits) -> State {
         State {
-            loan: Loan::default(),
-            holds: Holds::new(limits),
-            clock: Clock::start(limits.setup, limits.setup),
+            loan: ScopedRef::default(),
+            holds: MemoryMeter::new(limits),
+            clock: CallTimer::start(limits.setup, limits.setup),
             log: Log::new(limits.log_lines),
             interest: Interest::default(),
             head: None,
@@ -77,7 +77,7 @@ impl State {
     }
 
     /// A word of interest.
-    pub(super) fn wish(
+    pub(super) fn add_interest(
         &mut self,
         add: impl FnOnce(&mut Interest) -> std::result::Result<(), Refused>,
     ) -> Result<()> {
@@ -86,16 +86,16 @@ impl State {
 
     /// The lent file's path.
     pub(super) fn file_path(&self) -> Result<Vec<u8>> {
-        lent(self.loan.with(|lent| match lent {
-            Lent::File(file, _) => Some(file.path.bytes.clone()),
+        in_scope(self.loan.with(|in_scope| match in_scope {
+            Scoped::File(file, _) => Some(file.path.bytes.clone()),
             _ => None,
         }))
     }
 
     /// Something of the lent event.
     pub(super) fn event<R>(&self, look: impl FnOnce(&ClassifiedEvent) -> R) -> Result<R> {
-        lent(self.loan.with(|lent| match lent {
-            Lent::Event(event) => Some(look(event)),
+        in_scope(self.loan.with(|in_scope| match in_scope {
+            Scoped::Event(event) => Some(look(event)),
             _ => None,
         }))
     }
@@ -107,8 +107,8 @@ impl State {
 
     /// Something of the lent text: field, value, arguments.
     pub(super) fn text<R>(&self, look: impl FnOnce(&Field<'_>, &str, &[String]) -> R) -> Result<R> {
-        lent(self.loan.with(|lent| match lent {
-            Lent::Text { field, value, arguments } => Some(look(field, value, arguments)),
+        in_scope(self.loan.with(|in_scope| match in_scope {
+            Scoped::Text { field, value, arguments } => Some(look(field, value, arguments)),
             _ => None,
         }))
     }
@@ -116,11 +116,11 @@ impl State {
     /// The lent file's size when it was looked at.
     pub(super) fn file_size(&mut self) -> Result<Option<u64>> {
         let asked = Instant::now();
-        let size = lent(self.loan.with(|lent| match lent {
-            Lent::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| heads.size()),
+        let size = in_scope(self.loan.with(|in_scope| match in_scope {
+            Scoped::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| heads.size()),
             _ => None,
         }))?;
-        self.excuse(asked);
+        self.discount(asked);
         Ok(size)
     }
 
@@ -128,27 +128,27 @@ impl State {
     pub(super) fn file_head(&mut self, max: u32) -> Result<Vec<u8>> {
         let asked = Instant::now();
         let most = max.min(MOST_HEAD) as usize;
-        let (head, outcome) = lent(self.loan.with(|lent| match lent {
-            Lent::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| {
+        let (head, outcome) = in_scope(self.loan.with(|in_scope| match in_scope {
+            Scoped::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| {
                 let (head, outcome) = heads.head();
                 (head.get(..head.len().min(most)).unwrap_or_default().to_vec(), outcome)
             }),
             _ => None,
         }))?;
         self.head = Some(outcome);
-        self.excuse(asked);
+        self.discount(asked);
         Ok(head)
     }
 
-    fn excuse(&mut self, since: Instant) {
+    fn discount(&mut self, since: Instant) {
         let took = since.elapsed();
         if took > QUICK {
-            self.clock.excuse(took);
+            self.clock.discount(took);
         }
     }
 }
 
-fn lent<R>(found: Option<Option<R>>) -> Result<R> {
+fn in_scope<R>(found: Option<Option<R>>) -> Result<R> {
     found.flatten().ok_or_else(|| Error::new(Misuse::NotLent))
 }
 

@@ -14,29 +14,29 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 const IDLE_TICKS: u32 = 200;
 
 #[derive(Debug, Default)]
-struct Shared {
+struct TickerState {
     /// Counts starts and ends of calls.
     edges: AtomicU64,
     /// Calls that run: one, and an instance that is made elsewhere.
     running: AtomicU64,
     asleep: AtomicBool,
-    stop: AtomicBool,
+    shutdown: AtomicBool,
 }
 
 /// The thread that ticks.
 #[derive(Debug)]
 pub(super) struct Ticker {
-    shared: Arc<Shared>,
+    shared: Arc<TickerState>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
     pub(super) fn start(engine: &Engine) -> io::Result<Ticker> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(TickerState::default());
         let thread = thread::Builder::new().name("plugin-clock".to_owned()).spawn({
             let (shared, engine) = (shared.clone(), engine.clone());
             move || {
-                let _ = crate::confine::thread(&crate::confine::Kept::NOTHING);
+                let _ = crate::confine::thread(&crate::confine::RetainedPrivileges::NOTHING);
                 tick(&shared, &engine);
             }
         })?;
@@ -63,9 +63,9 @@ impl Ticker {
     }
 }
 
-fn tick(shared: &Shared, engine: &Engine) {
+fn tick(shared: &TickerState, engine: &Engine) {
     let (mut seen, mut idle) = (0, 0);
-    while !shared.stop.load(SeqCst) {
+    while !shared.shutdown.load(SeqCst) {
         thread::sleep(TICK);
         engine.increment_epoch();
         let edges = shared.edges.load(SeqCst);
@@ -74,7 +74,7 @@ fn tick(shared: &Shared, engine: &Engine) {
         seen = edges;
         if idle > IDLE_TICKS {
             shared.asleep.store(true, SeqCst);
-            while shared.edges.load(SeqCst) == seen && !shared.stop.load(SeqCst) {
+            while shared.edges.load(SeqCst) == seen && !shared.shutdown.load(SeqCst) {
                 thread::park();
             }
             shared.asleep.store(false, SeqCst);
@@ -85,7 +85,7 @@ fn tick(shared: &Shared, engine: &Engine) {
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.shared.stop.store(true, SeqCst);
+        self.shared.shutdown.store(true, SeqCst);
         self.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

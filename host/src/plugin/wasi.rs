@@ -11,7 +11,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Error, Result, StoreContextMut};
 
-use super::log::Stream;
+use super::log::GuestStream;
 use super::state::{Misuse, State};
 
 /// What std of wasm32-wasip2 drags in. A plugin that imports more asks for something it does not get.
@@ -71,7 +71,7 @@ struct Datetime {
 }
 
 type Store<'a> = StoreContextMut<'a, State>;
-type Pairs = Vec<(String, String)>;
+type Environment = Vec<(String, String)>;
 
 /// The interface of a `wasi:` import without its version, if it is one of the inert ones.
 pub(super) fn inert(import: &str) -> Option<&str> {
@@ -123,7 +123,7 @@ fn resource(name: &str) -> ResourceType {
 fn define(interface: &str, it: &mut LinkerInstance<'_, State>) -> Result<()> {
     match interface {
         "cli/environment" => {
-            it.func_wrap("get-environment", |_: Store<'_>, ()| Ok((Pairs::new(),)))?;
+            it.func_wrap("get-environment", |_: Store<'_>, ()| Ok((Environment::new(),)))?;
             it.func_wrap("get-arguments", |_: Store<'_>, ()| Ok((Vec::<String>::new(),)))?;
             it.func_wrap("initial-cwd", |_: Store<'_>, ()| Ok((None::<String>,)))
         }
@@ -208,7 +208,8 @@ fn streams(it: &mut LinkerInstance<'_, State>) -> Result<()> {
         it.func_wrap(
             &format!("[method]output-stream.{name}"),
             |mut store: Store<'_>, (stream, bytes): (Resource<OutputStream>, Vec<u8>)| {
-                let stream = if stream.rep() == STDERR { Stream::Error } else { Stream::Output };
+                let stream =
+                    if stream.rep() == STDERR { GuestStream::Error } else { GuestStream::Output };
                 store.data_mut().log.print(stream, &bytes);
                 Ok((Done::Ok(()),))
             },

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::scan;
+use super::procfs;
 use crate::cgroup::Hierarchy;
 
 /// Directories that are looked at in one search.
@@ -19,7 +19,7 @@ pub(super) fn path(id: u64, pid: u32) -> Option<String> {
         let below = path.trim_start_matches('/');
         Some(fs::metadata(mount.as_deref()?.join(below)).ok()?.ino())
     };
-    match scan::cgroup_of(pid, hierarchy) {
+    match procfs::cgroup_of(pid, hierarchy) {
         // The pid may be used again, so the hierarchy has the last word where it can be seen.
         Some(path) if inode(&path).is_none_or(|inode| inode == id) => Some(path),
         _ => search(mount.as_deref()?, id, MOST),
@@ -29,7 +29,7 @@ pub(super) fn path(id: u64, pid: u32) -> Option<String> {
 /// Breadth first: containers are near the root.
 fn search(mount: &Path, id: u64, most: usize) -> Option<String> {
     let mut waiting = VecDeque::from([PathBuf::new()]);
-    let mut looked_at = 0;
+    let mut details_of = 0;
     while let Some(below) = waiting.pop_front() {
         let Ok(entries) = fs::read_dir(mount.join(&below)) else { continue };
         for entry in entries.filter_map(Result::ok) {
@@ -37,8 +37,8 @@ fn search(mount: &Path, id: u64, most: usize) -> Option<String> {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
-            looked_at += 1;
-            if looked_at > most {
+            details_of += 1;
+            if details_of > most {
                 return None;
             }
             let path = below.join(entry.file_name());

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::hung::Hung;
-use super::nursery::Nursery;
-use super::protocol::{Answer, HeadAnswer, Kin, LookedAt, Question, SeenProcess, Wanted, send};
-use super::running::{HANGS_AFTER, Owed, Running};
+use super::connection::{Connection, HANGS_AFTER, PendingRequest};
+use super::protocol::{
+    Ancestry, ExistingProcess, HeadResponse, ProcessDetails, Request, Response, Wanted, send,
+};
+use super::restart_backoff::RestartBackoff;
+use super::spawner::Spawner;
 use crate::interest::Interest;
-use crate::stats::Usage;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
+use crate::stats::ResourceUsage;
 
 /// Files in one question.
 const MOST_FILES: usize = 256;
@@ -24,73 +26,73 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 /// A reader that can be asked, or the memory of those that hung.
 #[derive(Debug)]
-pub struct Reader {
-    nursery: Nursery,
-    running: Option<Running>,
+pub struct ReaderClient {
+    spawner: Spawner,
+    running: Option<Connection>,
     number: u64,
-    hung: Hung,
+    hung: RestartBackoff,
     /// What nobody was told yet.
-    news: Option<News>,
-    /// A new reader is asked only when [`Reader::news`] told of it.
+    news: Option<ReaderEvent>,
+    /// A new reader is asked only when [`ReaderClient::news`] told of it.
     shy: bool,
 }
 
 /// What became of a reader that hung.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// Another one took its place: what [`Reader::pids`] says now, and whose file it was.
+pub enum ReaderEvent {
+    /// Another one took its place: what [`ReaderClient::pids`] says now, and whose file it was.
     Replaced(Vec<u32>, Option<u32>),
     /// There is none for now.
     Off,
 }
 
-impl Reader {
+impl ReaderClient {
     /// Starts the process.
-    pub fn start(nursery: Nursery) -> io::Result<Reader> {
-        let running = Some(Running::born(&nursery)?);
-        let hung = Hung::default();
-        Ok(Reader { nursery, running, number: 0, hung, news: None, shy: false })
+    pub fn start(spawner: Spawner) -> io::Result<ReaderClient> {
+        let running = Some(Connection::spawn(&spawner)?);
+        let hung = RestartBackoff::default();
+        Ok(ReaderClient { spawner, running, number: 0, hung, news: None, shy: false })
     }
 
     /// From now on a new reader waits until somebody took the news of it: its own opens shall not be traced.
-    pub fn wait_to_be_known(&mut self) {
+    pub fn wait_until_ready(&mut self) {
         self.shy = true;
     }
 
     /// What became of the reader since the last time, if anything.
-    pub fn news(&mut self) -> Option<News> {
+    pub fn news(&mut self) -> Option<ReaderEvent> {
         self.news.take()
     }
 
     /// Process ids of the reader and of the process that makes readers, to be left out of the trace.
     pub fn pids(&self) -> Vec<u32> {
         let running = self.running.as_ref().and_then(|running| u32::try_from(running.pid).ok());
-        running.into_iter().chain([self.nursery.pid()]).collect()
+        running.into_iter().chain([self.spawner.pid()]).collect()
     }
 
-    /// Asks for heads, in order. An answer that is not there by `until`, or when `stop` is asked, is None.
+    /// Asks for heads, in order. An answer that is not there by `until`, or when `shutdown` is asked, is None.
     pub fn heads(
         &mut self,
         files: &[Wanted],
         until: Instant,
-        stop: &Stop,
-    ) -> Vec<Option<HeadAnswer>> {
-        files.chunks(MOST_FILES).flat_map(|files| self.some_heads(files, until, stop)).collect()
+        shutdown: &Shutdown,
+    ) -> Vec<Option<HeadResponse>> {
+        files.chunks(MOST_FILES).flat_map(|files| self.some_heads(files, until, shutdown)).collect()
     }
 
     fn some_heads(
         &mut self,
         files: &[Wanted],
         until: Instant,
-        stop: &Stop,
-    ) -> Vec<Option<HeadAnswer>> {
+        shutdown: &Shutdown,
+    ) -> Vec<Option<HeadResponse>> {
         let mut heads = vec![None; files.len()];
         // Who made readers hang is left alone for a while: then it is he who has no heads, and nobody else.
-        let looked_at = |(_, file): &(usize, &Wanted)| !self.hung.rests(file.uid);
+        let details_of = |(_, file): &(usize, &Wanted)| !self.hung.is_backing_off(file.uid);
         let (places, files): (Vec<usize>, Vec<Wanted>) = files
             .iter()
             .enumerate()
-            .filter(looked_at)
+            .filter(details_of)
             .map(|(place, file)| (place, file.clone()))
             .unzip();
         if files.is_empty() {
@@ -98,35 +100,35 @@ impl Reader {
         }
         let number = self.next_number();
         let whose = files.iter().map(|file| Some(file.uid)).collect();
-        let mut asked = self.ask(number, &Question::Heads { number, files }, whose, until, stop);
+        let mut asked = self.ask(number, &Request::Heads { number, files }, whose, until, shutdown);
         for place in places {
-            let Some(Answer::Head { head, .. }) = asked else { break };
+            let Some(Response::Head { head, .. }) = asked else { break };
             if let Some(slot) = heads.get_mut(place) {
                 *slot = Some(head);
             }
-            asked = self.more(until, stop);
+            asked = self.more(until, shutdown);
         }
         heads
     }
 
     /// Asks for the ids of all processes. None: they did not come by `until`.
-    pub fn all_pids(&mut self, until: Instant, stop: &Stop) -> Option<Vec<u32>> {
+    pub fn all_pids(&mut self, until: Instant, shutdown: &Shutdown) -> Option<Vec<u32>> {
         let number = self.next_number();
-        match self.ask_once(number, &Question::Pids { number }, until, stop)? {
-            Answer::Pids { pids, .. } => Some(pids),
+        match self.ask_once(number, &Request::Pids { number }, until, shutdown)? {
+            Response::Pids { pids, .. } => Some(pids),
             _ => None,
         }
     }
 
     /// Asks for all processes and their parents, again where there was no time for all, or the reader hung. None: they did
     /// not come by `until`.
-    pub fn kin(&mut self, until: Instant, stop: &Stop) -> Option<Vec<Kin>> {
+    pub fn kin(&mut self, until: Instant, shutdown: &Shutdown) -> Option<Vec<Ancestry>> {
         loop {
             let number = self.next_number();
-            let answer = self.ask_once(number, &Question::Kin { number }, until, stop);
+            let answer = self.ask_once(number, &Request::Ancestry { number }, until, shutdown);
             match answer {
-                Some(Answer::Kin { kin, whole: true, .. }) => return Some(kin),
-                _ if stop.is_asked() || Instant::now() >= until => return None,
+                Some(Response::Ancestry { kin, whole: true, .. }) => return Some(kin),
+                _ if shutdown.is_requested() || Instant::now() >= until => return None,
                 Some(_) => {}
                 None => std::thread::sleep(AGAIN),
             }
@@ -139,9 +141,9 @@ impl Reader {
         &mut self,
         interest: &Interest,
         until: Instant,
-        stop: &Stop,
-    ) -> Option<(Vec<SeenProcess>, usize)> {
-        let pids = self.all_pids(until, stop)?;
+        shutdown: &Shutdown,
+    ) -> Option<(Vec<ExistingProcess>, usize)> {
+        let pids = self.all_pids(until, shutdown)?;
         let (mut seen, mut hidden, mut bytes) = (Vec::new(), 0, 0);
         let mut waiting: VecDeque<&[u32]> = pids.chunks(MOST_SCANNED).collect();
         while let Some(pids) = waiting.pop_front() {
@@ -149,20 +151,22 @@ impl Reader {
             // One that hangs shall leave time for the others.
             let soon = Instant::now() + (left / 3).max(HANGS_AFTER).min(left);
             let interest = (bytes < MOST_SCANNED_BYTES).then_some(interest);
-            match self.scan_these(pids, interest, soon, stop) {
+            match self.scan_these(pids, interest, soon, shutdown) {
                 Some(mut some) => {
                     let mapped = some.iter().flat_map(|process| &process.mapped);
                     bytes += mapped.map(|file| file.path.len() + size_of_val(file)).sum::<usize>();
                     hidden += if interest.is_none() { some.len() } else { 0 };
                     seen.append(&mut some);
                 }
-                None if stop.is_asked() || left.is_zero() => return None,
+                None if shutdown.is_requested() || left.is_zero() => return None,
                 None if pids.len() > 1 => {
                     pids.chunks(1).rev().for_each(|pid| waiting.push_front(pid))
                 }
                 None => {
                     hidden += 1;
-                    seen.append(&mut self.scan_these(pids, None, soon, stop).unwrap_or_default());
+                    seen.append(
+                        &mut self.scan_these(pids, None, soon, shutdown).unwrap_or_default(),
+                    );
                 }
             }
         }
@@ -174,12 +178,12 @@ impl Reader {
         pids: &[u32],
         interest: Option<&Interest>,
         until: Instant,
-        stop: &Stop,
-    ) -> Option<Vec<SeenProcess>> {
+        shutdown: &Shutdown,
+    ) -> Option<Vec<ExistingProcess>> {
         self.in_parts(pids, |reader, number, pids| {
-            let question = Question::Scan { number, pids, interest: interest.cloned() };
-            match reader.ask_once(number, &question, until, stop)? {
-                Answer::Scan { processes, next, .. } => Some((processes, next)),
+            let question = Request::Scan { number, pids, interest: interest.cloned() };
+            match reader.ask_once(number, &question, until, shutdown)? {
+                Response::Scan { processes, next, .. } => Some((processes, next)),
                 _ => None,
             }
         })
@@ -191,12 +195,12 @@ impl Reader {
         pids: &[u32],
         interest: Option<&Interest>,
         until: Instant,
-        stop: &Stop,
-    ) -> Option<Vec<LookedAt>> {
+        shutdown: &Shutdown,
+    ) -> Option<Vec<ProcessDetails>> {
         self.in_parts(pids, |reader, number, pids| {
-            let question = Question::Look { number, pids, interest: interest.cloned() };
-            match reader.ask_once(number, &question, until, stop)? {
-                Answer::Looked { processes, next, .. } => Some((processes, next)),
+            let question = Request::Look { number, pids, interest: interest.cloned() };
+            match reader.ask_once(number, &question, until, shutdown)? {
+                Response::Looked { processes, next, .. } => Some((processes, next)),
                 _ => None,
             }
         })
@@ -206,7 +210,7 @@ impl Reader {
     fn in_parts<T>(
         &mut self,
         pids: &[u32],
-        mut ask: impl FnMut(&mut Reader, u64, Vec<u32>) -> Option<(Vec<T>, Option<u32>)>,
+        mut ask: impl FnMut(&mut ReaderClient, u64, Vec<u32>) -> Option<(Vec<T>, Option<u32>)>,
     ) -> Option<Vec<T>> {
         let (mut all, mut rest) = (Vec::new(), pids);
         loop {
@@ -224,22 +228,27 @@ impl Reader {
         &mut self,
         wanted: &[(u64, u32)],
         until: Instant,
-        stop: &Stop,
+        shutdown: &Shutdown,
     ) -> Vec<Option<String>> {
         let number = self.next_number();
-        let question = Question::Cgroups { number, wanted: wanted.to_vec() };
-        match self.ask_once(number, &question, until, stop) {
-            Some(Answer::Cgroups { paths, .. }) => paths,
+        let question = Request::Cgroups { number, wanted: wanted.to_vec() };
+        match self.ask_once(number, &question, until, shutdown) {
+            Some(Response::Cgroups { paths, .. }) => paths,
             _ => Vec::new(),
         }
     }
 
     /// What the reader that runs has used. None: it did not say by `until`.
-    pub fn usage(&mut self, until: Instant) -> Option<Usage> {
+    pub fn usage(&mut self, until: Instant) -> Option<ResourceUsage> {
         let number = self.next_number();
         // It is asked when the run ends: the wish to end is no reason not to wait.
-        match self.ask_once(number, &Question::Usage { number }, until, &Stop::default())? {
-            Answer::Usage { usage, .. } => Some(usage),
+        match self.ask_once(
+            number,
+            &Request::ResourceUsage { number },
+            until,
+            &Shutdown::default(),
+        )? {
+            Response::ResourceUsage { usage, .. } => Some(usage),
             _ => None,
         }
     }
@@ -252,27 +261,27 @@ impl Reader {
     fn ask_once(
         &mut self,
         number: u64,
-        question: &Question,
+        question: &Request,
         until: Instant,
-        stop: &Stop,
-    ) -> Option<Answer> {
-        self.ask(number, question, [None].into(), until, stop)
+        shutdown: &Shutdown,
+    ) -> Option<Response> {
+        self.ask(number, question, [None].into(), until, shutdown)
     }
 
     /// Asks, and waits for the first answer of as many as `whose` has.
     fn ask(
         &mut self,
         number: u64,
-        question: &Question,
+        question: &Request,
         whose: VecDeque<Option<u32>>,
         until: Instant,
-        stop: &Stop,
-    ) -> Option<Answer> {
-        let running = self.ready(until, stop)?;
+        shutdown: &Shutdown,
+    ) -> Option<Response> {
+        let running = self.ready(until, shutdown)?;
         let asked = send(&running.socket, question);
-        running.owes = Some(Owed { number, since: Instant::now(), left: whose });
+        running.owes = Some(PendingRequest { number, since: Instant::now(), left: whose });
         match asked {
-            Ok(()) => self.more(until, stop),
+            Ok(()) => self.more(until, shutdown),
             Err(_) => {
                 self.replace();
                 None
@@ -281,10 +290,10 @@ impl Reader {
     }
 
     /// The next answer to the last question. None: there is no more, or it is late.
-    fn more(&mut self, until: Instant, stop: &Stop) -> Option<Answer> {
+    fn more(&mut self, until: Instant, shutdown: &Shutdown) -> Option<Response> {
         let running = self.running.as_mut()?;
         running.owes.as_ref()?;
-        let answer = running.answer(until, stop);
+        let answer = running.answer(until, shutdown);
         if answer.is_err() || running.hangs() {
             self.replace();
         }
@@ -292,14 +301,14 @@ impl Reader {
     }
 
     /// A reader that owes nothing.
-    fn ready(&mut self, until: Instant, stop: &Stop) -> Option<&mut Running> {
+    fn ready(&mut self, until: Instant, shutdown: &Shutdown) -> Option<&mut Connection> {
         if self.running.is_none() && self.hung.may_be_replaced() {
             self.renew(None);
         }
         let running = self.running.as_mut()?;
         while running.owes.is_some() {
             // Whatever comes now answers an old question.
-            let late = running.answer(until, stop);
+            let late = running.answer(until, shutdown);
             if late.is_err() || running.hangs() {
                 self.replace();
                 break;
@@ -323,15 +332,15 @@ impl Reader {
         if self.hung.may_be_replaced() {
             self.renew(whose);
         } else {
-            self.news = Some(News::Off);
+            self.news = Some(ReaderEvent::Off);
         }
     }
 
     fn renew(&mut self, whose: Option<u32>) {
-        self.running = Running::born(&self.nursery).ok();
+        self.running = Connection::spawn(&self.spawner).ok();
         self.news = Some(match self.running {
-            Some(_) => News::Replaced(self.pids(), whose),
-            None => News::Off,
+            Some(_) => ReaderEvent::Replaced(self.pids(), whose),
+            None => ReaderEvent::Off,
         });
     }
 }

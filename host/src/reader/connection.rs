@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::nursery::Nursery;
-use super::protocol::{Answer, MOST_BYTES};
-use crate::stop::Stop;
+use super::protocol::{MOST_BYTES, Response};
+use super::spawner::Spawner;
+use crate::shutdown::Shutdown;
 
 /// A reader that owes an answer for so long hangs.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(1);
@@ -19,18 +19,18 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// A reader that was made and not yet given up.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct Connection {
     pub(super) pid: i32,
     pub(super) socket: UnixStream,
     /// Bytes of an answer that is not whole yet.
     incoming: Vec<u8>,
     /// The question that was not answered yet.
-    pub(super) owes: Option<Owed>,
+    pub(super) owes: Option<PendingRequest>,
 }
 
 /// Answers to one question that are not there yet.
 #[derive(Debug)]
-pub(super) struct Owed {
+pub(super) struct PendingRequest {
     pub(super) number: u64,
     /// When it was asked, or when the last answer came.
     pub(super) since: Instant,
@@ -38,12 +38,12 @@ pub(super) struct Owed {
     pub(super) left: VecDeque<Option<u32>>,
 }
 
-impl Running {
+impl Connection {
     /// One that was just made.
-    pub(super) fn born(nursery: &Nursery) -> io::Result<Running> {
-        let (pid, socket) = nursery.make()?;
+    pub(super) fn spawn(spawner: &Spawner) -> io::Result<Connection> {
+        let (pid, socket) = spawner.make()?;
         socket.set_write_timeout(Some(Duration::from_millis(50)))?;
-        Ok(Running { pid, socket, incoming: Vec::new(), owes: None })
+        Ok(Connection { pid, socket, incoming: Vec::new(), owes: None })
     }
 
     /// Most that it may hang at is left when it is killed. One that waits for a file system may not even die then: nobody
@@ -62,7 +62,11 @@ impl Running {
     }
 
     /// The next answer that is owed. None: it did not come in time.
-    pub(super) fn answer(&mut self, until: Instant, stop: &Stop) -> io::Result<Option<Answer>> {
+    pub(super) fn answer(
+        &mut self,
+        until: Instant,
+        shutdown: &Shutdown,
+    ) -> io::Result<Option<Response>> {
         loop {
             while let Some(answer) = self.whole()? {
                 let owed = self.owes.as_mut().filter(|owed| owed.number == answer.number());
@@ -75,7 +79,7 @@ impl Running {
                 return Ok(Some(answer));
             }
             let left = until.saturating_duration_since(Instant::now());
-            let over = left.is_zero() || stop.is_asked();
+            let over = left.is_zero() || shutdown.is_requested();
             // What lies there already is taken in any case: it would be the tracer that was late, not the reader.
             let came = self.wait(if over { Duration::ZERO } else { left.min(LOOK) })?;
             if over && !came {
@@ -104,7 +108,7 @@ impl Running {
     }
 
     /// A whole message of what came in.
-    fn whole(&mut self) -> io::Result<Option<Answer>> {
+    fn whole(&mut self) -> io::Result<Option<Response>> {
         let Some((len, rest)) = self.incoming.split_first_chunk::<4>() else { return Ok(None) };
         let len = u32::from_le_bytes(*len) as usize;
         if len > MOST_BYTES {
@@ -123,11 +127,11 @@ mod tests {
     use super::*;
 
     /// One that was asked so long ago, and its end of the socket.
-    fn asked(before: Duration) -> (Running, UnixStream) {
+    fn asked(before: Duration) -> (Connection, UnixStream) {
         let (socket, theirs) = UnixStream::pair().unwrap();
         let since = Instant::now().checked_sub(before).unwrap();
-        let owes = Some(Owed { number: 7, since, left: [Some(1), Some(2)].into() });
-        (Running { pid: 0, socket, incoming: Vec::new(), owes }, theirs)
+        let owes = Some(PendingRequest { number: 7, since, left: [Some(1), Some(2)].into() });
+        (Connection { pid: 0, socket, incoming: Vec::new(), owes }, theirs)
     }
 
     #[test]
@@ -135,15 +139,15 @@ mod tests {
         let (mut running, theirs) = asked(HANGS_AFTER * 2);
         assert!(running.hangs());
         for number in [6, 7] {
-            send(&theirs, &Answer::Pids { number, pids: vec![1; 10_000] }).unwrap();
+            send(&theirs, &Response::Pids { number, pids: vec![1; 10_000] }).unwrap();
         }
         let over = Instant::now();
-        let answer = running.answer(over, &Stop::default()).unwrap();
+        let answer = running.answer(over, &Shutdown::default()).unwrap();
         assert_eq!(answer.map(|answer| answer.number()), Some(7));
         assert!(!running.hangs(), "the next one is owed since now");
         assert_eq!(running.owes.as_ref().unwrap().left, [Some(2)]);
-        assert!(running.answer(over, &Stop::default()).unwrap().is_none());
+        assert!(running.answer(over, &Shutdown::default()).unwrap().is_none());
         drop(theirs);
-        assert!(running.answer(over, &Stop::default()).is_err());
+        assert!(running.answer(over, &Shutdown::default()).is_err());
     }
 }

@@ -12,10 +12,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::mount_namespaces::{self, MountNamespaces};
 use super::mounts::Mounts;
-use super::places::{self, Places};
-use super::protocol::{Found, HeadAnswer, HeadQuestion, Refusal, Wanted};
-use super::{look, pem, secrets};
+use super::protocol::{Found, HeadRefusal, HeadRequest, HeadResponse, Wanted};
+use super::{inspect, pem, public_prefix};
 
 /// Bytes of a head at most, as the contract says.
 pub(super) const HEAD_BYTES: usize = 65_536;
@@ -37,17 +37,17 @@ pub(super) const READS: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// Answers one question.
-pub(super) fn read(wanted: &Wanted, places: &mut Places) -> HeadAnswer {
+pub(super) fn read(wanted: &Wanted, places: &mut MountNamespaces) -> HeadResponse {
     match find(wanted, places) {
         // What it was opened for was not there yet.
         Ok(File { found: Found::Changed, .. }) if wanted.size == 0 => {
-            HeadAnswer { head: Ok(Vec::new()), size: Some(0), found: Found::Changed }
+            HeadResponse { head: Ok(Vec::new()), size: Some(0), found: Found::Changed }
         }
         Ok(File { fd, size, found }) => {
             let size = (found != Found::Replaced).then_some(size);
-            HeadAnswer { head: beginning(&fd), size, found }
+            HeadResponse { head: beginning(&fd), size, found }
         }
-        Err(refusal) => HeadAnswer { head: Err(refusal), size: None, found: Found::Same },
+        Err(refusal) => HeadResponse { head: Err(refusal), size: None, found: Found::Same },
     }
 }
 
@@ -61,7 +61,7 @@ struct File {
 
 /// Finds the file under its name, by a descriptor, or under another name in its directory; else the file that has its
 /// name now.
-fn find(wanted: &Wanted, places: &mut Places) -> Result<File, Refusal> {
+fn find(wanted: &Wanted, places: &mut MountNamespaces) -> Result<File, HeadRefusal> {
     let question = &wanted.file;
     let (mut denied, mut other) = (false, None);
     let mut look = |pid| {
@@ -79,20 +79,20 @@ fn find(wanted: &Wanted, places: &mut Places) -> Result<File, Refusal> {
         None
     };
     if question.nameless {
-        return by_descriptor(wanted).ok_or(Refusal::Gone);
+        return by_descriptor(wanted).ok_or(HeadRefusal::Gone);
     }
     by_name(question, places, &mut look)
         // It may have lost its name since, or got another one.
         .or_else(|| by_descriptor(wanted))
         .or_else(|| by_name(question, places, |pid| renamed(pid, wanted)))
         .or(other)
-        .ok_or(if denied { Refusal::Denied } else { Refusal::Gone })
+        .ok_or(if denied { HeadRefusal::Denied } else { HeadRefusal::Gone })
 }
 
 /// Whether what this process finds under a name is what the one that opened the file would find. Its number may be
 /// another one's by now.
-fn stands_for(pid: u32, question: &HeadQuestion) -> bool {
-    question.mount_ns == 0 || places::is_at_home(pid, question)
+fn stands_for(pid: u32, question: &HeadRequest) -> bool {
+    question.mount_ns == 0 || mount_namespaces::is_at_home(pid, question)
 }
 
 /// The file that has the name of another one now, on the same file system. Whatever else may lie there, from a device
@@ -147,8 +147,8 @@ fn renamed(pid: u32, wanted: &Wanted) -> Option<File> {
 
 /// By the process itself; when it is gone, by whoever sees the same: often that is the reader.
 fn by_name<T>(
-    question: &HeadQuestion,
-    places: &mut Places,
+    question: &HeadRequest,
+    places: &mut MountNamespaces,
     mut look: impl FnMut(u32) -> Option<T>,
 ) -> Option<T> {
     if let Some(found) = look(question.pid) {
@@ -162,8 +162,8 @@ fn by_name<T>(
 }
 
 /// Whether the process is there still, in the mount namespace that it was in: then nobody sees more than it does.
-fn is_there(question: &HeadQuestion) -> bool {
-    question.mount_ns == 0 || places::mount_ns(question.pid) == Some(question.mount_ns)
+fn is_there(question: &HeadRequest) -> bool {
+    question.mount_ns == 0 || mount_namespaces::mount_ns(question.pid) == Some(question.mount_ns)
 }
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -174,9 +174,9 @@ fn root(pid: u32) -> Result<OwnedFd, Errno> {
 }
 
 /// Whether the reader has the process's mounts and root.
-fn sees_the_same(question: &HeadQuestion) -> bool {
+fn sees_the_same(question: &HeadRequest) -> bool {
     let own = || {
-        let mount_ns = places::mount_ns(std::process::id())?;
+        let mount_ns = mount_namespaces::mount_ns(std::process::id())?;
         let root = open("/", DIRECTORY, Mode::empty()).ok()?;
         let stat = known(&root, "")?;
         Some((mount_ns, (dev(&stat), stat.stx_ino)))
@@ -229,7 +229,7 @@ fn by_descriptor(wanted: &Wanted) -> Option<File> {
     let near = |name: &std::ffi::CStr| {
         // Even the way through a descriptor may ask a server.
         !mounts.have_remote()
-            || look::info(wanted.file.pid, OsStr::from_bytes(name.to_bytes()))
+            || inspect::info(wanted.file.pid, OsStr::from_bytes(name.to_bytes()))
                 .is_some_and(|(_, id)| mounts.kind(id).is_none_or(|(_, remote)| !remote))
     };
     let entries = entries.take(MOST).take_while(|_| start.elapsed() < LONGEST);
@@ -320,22 +320,22 @@ pub(super) fn dev(stat: &Statx) -> u32 {
     stat.stx_dev_major << 20 | stat.stx_dev_minor
 }
 
-fn beginning(file: &OwnedFd) -> Result<Vec<u8>, Refusal> {
+fn beginning(file: &OwnedFd) -> Result<Vec<u8>, HeadRefusal> {
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     // Without O_NOATIME a look changes the file; only its owner may ask for that.
     let opened = openat(CWD, &path, READS | OFlags::NOATIME, Mode::empty())
         .or_else(|_| openat(CWD, &path, READS, Mode::empty()));
-    let file = opened.map_err(|_ignored| Refusal::Denied)?;
+    let file = opened.map_err(|_ignored| HeadRefusal::Denied)?;
     let mut text = Vec::new();
     let mut is_cut = read_up_to(&file, FIRST_BYTES, &mut text)?;
     if is_cut && pem::needs_more(&text) {
         is_cut = read_up_to(&file, MOST_BYTES, &mut text)?;
     }
-    Ok(secrets::visible(&text, is_cut))
+    Ok(public_prefix::public_prefix(&text, is_cut))
 }
 
 /// Reads on until there are `most` bytes; whether the file may have more.
-fn read_up_to(file: &OwnedFd, most: usize, text: &mut Vec<u8>) -> Result<bool, Refusal> {
+fn read_up_to(file: &OwnedFd, most: usize, text: &mut Vec<u8>) -> Result<bool, HeadRefusal> {
     let mut filled = text.len();
     text.resize(most, 0);
     while let Some(rest) = text.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -343,7 +343,7 @@ fn read_up_to(file: &OwnedFd, most: usize, text: &mut Vec<u8>) -> Result<bool, R
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(Errno::INTR) => {}
-            Err(_) => return Err(Refusal::Denied),
+            Err(_) => return Err(HeadRefusal::Denied),
         }
     }
     text.truncate(filled);

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::CWD;
 
-use super::aside::{Aside, Patience};
-use super::protocol::HeadQuestion;
-use super::{head, scan};
+use super::proc_probe::{ProbePool, Timeouts};
+use super::protocol::HeadRequest;
+use super::{head, procfs};
 
 /// Processes of one namespace that are remembered.
 const MOST_EACH: usize = 64;
@@ -18,8 +18,8 @@ const MOST_TRIED: usize = 4;
 /// Processes that are looked at in one search.
 const MOST: usize = 65_536;
 /// How long one search may take.
-const PATIENCE: Patience =
-    Patience { each: Duration::from_millis(20), all: Duration::from_millis(45) };
+const PATIENCE: Timeouts =
+    Timeouts { each: Duration::from_millis(20), all: Duration::from_millis(45) };
 /// How long what was found holds.
 const HOLDS: Duration = Duration::from_millis(200);
 /// How often is searched for a namespace that was not there: an attacker makes as many as he likes.
@@ -27,20 +27,20 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// What one search found. The processes that were silent since before the tracer are in it too, which no event told of.
 #[derive(Debug)]
-pub(super) struct Places {
-    aside: Aside,
+pub(super) struct MountNamespaces {
+    aside: ProbePool,
     searched: Option<Instant>,
     /// By the namespace's inode number.
     living: HashMap<u32, Vec<u32>>,
 }
 
-impl Places {
-    pub(super) fn new(aside: Aside) -> Places {
-        Places { aside, searched: None, living: HashMap::new() }
+impl MountNamespaces {
+    pub(super) fn new(aside: ProbePool) -> MountNamespaces {
+        MountNamespaces { aside, searched: None, living: HashMap::new() }
     }
 
     /// Living processes with the mounts and the root of the one that is gone.
-    pub(super) fn of(&mut self, gone: &HeadQuestion) -> Vec<u32> {
+    pub(super) fn of(&mut self, gone: &HeadRequest) -> Vec<u32> {
         let there = self.in_namespace(gone.mount_ns);
         there.into_iter().filter(|&pid| is_at_home(pid, gone)).take(MOST_TRIED).collect()
     }
@@ -57,9 +57,9 @@ impl Places {
     fn search(&mut self) {
         self.living.clear();
         // A stranger who makes the reader wait would be taken for the one whose file is looked for.
-        let (found, _) = self
-            .aside
-            .each(scan::pids().into_iter().take(MOST), PATIENCE, |pid| Some((pid, mount_ns(pid)?)));
+        let (found, _) = self.aside.each(procfs::pids().into_iter().take(MOST), PATIENCE, |pid| {
+            Some((pid, mount_ns(pid)?))
+        });
         for (pid, mount_ns) in found.into_iter().flatten() {
             let there = self.living.entry(mount_ns).or_default();
             if there.len() < MOST_EACH {
@@ -77,7 +77,7 @@ fn root(pid: u32) -> Option<(u32, u64)> {
 }
 
 /// Whether a process has the mounts and the root that the asking one had.
-pub(super) fn is_at_home(pid: u32, asked: &HeadQuestion) -> bool {
+pub(super) fn is_at_home(pid: u32, asked: &HeadRequest) -> bool {
     mount_ns(pid) == Some(asked.mount_ns) && root(pid) == Some(asked.root)
 }
 
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn whoever_shares_ones_mounts_is_found() {
         let own = mount_ns(std::process::id()).unwrap();
-        let mut places = Places::new(Aside::default());
+        let mut places = MountNamespaces::new(ProbePool::default());
         let living = places.in_namespace(own);
         assert!((1..=MOST_EACH).contains(&living.len()), "{living:?}");
         assert!(living.iter().all(|&pid| mount_ns(pid).is_none_or(|there| there == own)));

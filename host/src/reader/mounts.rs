@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, fstat, open, stat};
 
-use super::scan;
+use super::procfs;
 
 /// File systems where somebody else decides when, and whether, they answer; by the names that mountinfo has.
 const REMOTE: [&str; 21] = [
@@ -52,7 +52,7 @@ struct Mount {
 impl Mounts {
     /// As far as they are to be known.
     pub(super) fn of(pid: u32) -> Mounts {
-        Mounts::parse(&scan::text(pid, "mountinfo").unwrap_or_default(), !made_by_us(pid))
+        Mounts::parse(&procfs::text(pid, "mountinfo").unwrap_or_default(), !made_by_us(pid))
     }
 
     /// `foreign`: whose they are, anybody may have become root in namespaces of his own.

@@ -14,8 +14,8 @@ use rustix::fs::OFlags;
 use rustix::thread::CapabilitySet;
 
 use super::confine::KEPT;
+use super::procfs;
 use super::protocol::MaybeReader;
-use super::scan;
 use crate::boot;
 
 /// What a reader is called. Tracers of other versions look for it too: it stays.
@@ -53,14 +53,14 @@ pub fn may_be_readers_open(flags: u32) -> bool {
 
 fn is_reader(process: MaybeReader) -> bool {
     // Before anything else: nobody can make `status` wait, and only a privileged process gets past it.
-    scan::read(process.pid, "status").is_ok_and(|status| is_readers(&status))
+    procfs::read(process.pid, "status").is_ok_and(|status| is_readers(&status))
         && started_then(process)
         && user_ns(process.pid).is_some_and(|theirs| user_ns(std::process::id()) == Some(theirs))
 }
 
 /// The process id may be another process's by now.
 fn started_then(process: MaybeReader) -> bool {
-    let stat = scan::text(process.pid, "stat").and_then(|stat| scan::stat(&stat));
+    let stat = procfs::text(process.pid, "stat").and_then(|stat| procfs::stat(&stat));
     let start_ns = stat.map(|(_, start_ns)| start_ns);
     start_ns.is_some_and(|it| (it..it.saturating_add(boot::TICK_NS)).contains(&process.start_ns))
 }
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn neither_this_process_nor_one_that_is_gone_is_a_reader() {
         let own = std::process::id();
-        let (_, start_ns) = scan::stat(&scan::text(own, "stat").unwrap()).unwrap();
+        let (_, start_ns) = procfs::stat(&procfs::text(own, "stat").unwrap()).unwrap();
         let this = MaybeReader { pid: own, start_ns };
         assert!(started_then(this));
         assert!(!started_then(MaybeReader { start_ns: start_ns + boot::TICK_NS, ..this }));

@@ -16,36 +16,36 @@ const STACK_BYTES: usize = 128 << 10;
 
 /// The processes that make somebody wait right now.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Aside {
-    stuck: Arc<Mutex<HashSet<u32>>>,
+pub(super) struct ProbePool {
+    blocked: Arc<Mutex<HashSet<u32>>>,
 }
 
 /// How long a look may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     /// At one of them.
     pub(super) each: Duration,
     /// At all.
     pub(super) all: Duration,
 }
 
-impl Patience {
+impl Timeouts {
     /// For a look at all processes, or at a page of them: less than a reader may take for an answer.
-    pub(super) const FOR_AN_ANSWER: Patience =
-        Patience { each: Duration::from_millis(100), all: Duration::from_millis(600) };
+    pub(super) const FOR_AN_ANSWER: Timeouts =
+        Timeouts { each: Duration::from_millis(100), all: Duration::from_millis(600) };
 }
 
-impl Aside {
+impl ProbePool {
     /// What is seen of these processes, in order, without those that make wait; and whether all others were looked at.
     pub(super) fn each<T: Send + 'static>(
         &self,
         pids: impl IntoIterator<Item = u32>,
-        patience: Patience,
+        patience: Timeouts,
         look: impl Fn(u32) -> T + Clone + Send + 'static,
     ) -> (Vec<T>, bool) {
         let until = Instant::now() + patience.all;
-        let stuck = self.stuck().clone();
-        let pids: Vec<u32> = pids.into_iter().filter(|pid| !stuck.contains(pid)).collect();
+        let blocked = self.blocked().clone();
+        let pids: Vec<u32> = pids.into_iter().filter(|pid| !blocked.contains(pid)).collect();
         let (mut found, mut rest) = (Vec::new(), pids.as_slice());
         while !rest.is_empty() {
             let looked = self.some(rest, patience.each, until, look.clone(), &mut found);
@@ -67,7 +67,7 @@ impl Aside {
         look: impl Fn(u32) -> T + Send + 'static,
         found: &mut Vec<T>,
     ) -> Option<usize> {
-        let shared = Arc::new((Mutex::new(Progress::default()), Condvar::new()));
+        let shared = Arc::new((Mutex::new(ProbeProgress::default()), Condvar::new()));
         let (aside, theirs, told) = (self.clone(), pids.to_vec(), shared.clone());
         let work = move || {
             let (progress, end) = &*told;
@@ -76,7 +76,7 @@ impl Aside {
                 // Left behind meanwhile, or else told: under the lock it is one of both.
                 let mut progress = locked(progress);
                 if progress.left_behind {
-                    aside.stuck().remove(&pid);
+                    aside.blocked().remove(&pid);
                     return;
                 }
                 progress.seen.push(seen);
@@ -84,7 +84,7 @@ impl Aside {
             locked(progress).ended = true;
             end.notify_one();
         };
-        if self.stuck().len() >= MOST_STUCK {
+        if self.blocked().len() >= MOST_STUCK {
             return None;
         }
         thread::Builder::new().stack_size(STACK_BYTES).spawn(work).ok()?;
@@ -106,19 +106,19 @@ impl Aside {
                 return Some(looked);
             }
             progress.left_behind = true;
-            self.stuck().extend(pids.get(looked));
+            self.blocked().extend(pids.get(looked));
             return in_time.then_some(looked);
         }
     }
 
-    fn stuck(&self) -> MutexGuard<'_, HashSet<u32>> {
-        locked(&self.stuck)
+    fn blocked(&self) -> MutexGuard<'_, HashSet<u32>> {
+        locked(&self.blocked)
     }
 }
 
 /// How far a thread came.
 #[derive(Debug)]
-struct Progress<T> {
+struct ProbeProgress<T> {
     /// What it saw, in order.
     seen: Vec<T>,
     /// It looked at all.
@@ -127,9 +127,9 @@ struct Progress<T> {
     left_behind: bool,
 }
 
-impl<T> Default for Progress<T> {
+impl<T> Default for ProbeProgress<T> {
     fn default() -> Self {
-        Progress { seen: Vec::new(), ended: false, left_behind: false }
+        ProbeProgress { seen: Vec::new(), ended: false, left_behind: false }
     }
 }
 
@@ -142,12 +142,12 @@ mod tests {
     use super::*;
 
     /// Long enough for a thread to be scheduled, short enough to wait for.
-    const PATIENCE: Patience =
-        Patience { each: Duration::from_millis(500), all: Duration::from_secs(60) };
+    const PATIENCE: Timeouts =
+        Timeouts { each: Duration::from_millis(500), all: Duration::from_secs(60) };
 
     #[test]
     fn who_makes_wait_hides_nobody_and_is_let_be() {
-        let aside = Aside::default();
+        let aside = ProbePool::default();
         let open = Arc::new((Mutex::new(false), Condvar::new()));
         let gate = open.clone();
         let look = move |pid: u32| {
@@ -158,17 +158,17 @@ mod tests {
         };
         let others = vec![1, 2, 4, 5, 7];
         assert_eq!(aside.each(1..=7, PATIENCE, look.clone()), (others.clone(), true));
-        assert_eq!(*aside.stuck(), HashSet::from([3, 6]));
+        assert_eq!(*aside.blocked(), HashSet::from([3, 6]));
         // They are not asked again: their threads would be two more.
         assert_eq!(aside.each([6, 1, 2, 4, 5, 3, 7], PATIENCE, look.clone()), (others, true));
-        let hurry = Patience { all: Duration::ZERO, ..PATIENCE };
+        let hurry = Timeouts { all: Duration::ZERO, ..PATIENCE };
         assert!(!aside.each([9, 1], hurry, look.clone()).1, "there was no time for all");
 
         *open.0.lock().unwrap() = true;
         open.1.notify_all();
         let end = Instant::now() + Duration::from_secs(20);
-        while !aside.stuck().is_empty() {
-            assert!(Instant::now() < end, "they are not forgotten: {:?}", aside.stuck());
+        while !aside.blocked().is_empty() {
+            assert!(Instant::now() < end, "they are not forgotten: {:?}", aside.blocked());
             thread::yield_now();
         }
         assert_eq!(aside.each([3, 6], PATIENCE, look), (vec![3, 6], true));
@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn threads_that_are_left_behind_are_bounded() {
-        let aside = Aside::default();
-        aside.stuck().extend((0..MOST_STUCK as u32).map(|pid| 1000 + pid));
+        let aside = ProbePool::default();
+        aside.blocked().extend((0..MOST_STUCK as u32).map(|pid| 1000 + pid));
         assert_eq!(aside.each([1], PATIENCE, |pid| pid), (vec![], false));
     }
 }

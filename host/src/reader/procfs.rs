@@ -5,9 +5,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
-use super::aside::{Aside, Patience};
-use super::enough;
-use super::protocol::{MappedFile, SeenProcess};
+use super::paging;
+use super::proc_probe::{ProbePool, Timeouts};
+use super::protocol::{ExistingProcess, MappedFile};
 use crate::boot;
 use crate::cgroup::Hierarchy;
 use crate::interest::Interest;
@@ -33,14 +33,14 @@ pub(super) fn pids() -> Vec<u32> {
 pub(super) fn these(
     pids: &[u32],
     interest: Option<&Interest>,
-    aside: &Aside,
-) -> (Vec<SeenProcess>, Option<u32>) {
+    aside: &ProbePool,
+) -> (Vec<ExistingProcess>, Option<u32>) {
     if interest.is_some() {
-        return until_enough(pids, interest, enough::BYTES);
+        return until_enough(pids, interest, paging::BYTES);
     }
     let hierarchy = Hierarchy::of_this_system();
     let look = move |pid| process(pid, hierarchy, None);
-    let (found, _) = aside.each(pids.iter().copied(), Patience::FOR_AN_ANSWER, look);
+    let (found, _) = aside.each(pids.iter().copied(), Timeouts::FOR_AN_ANSWER, look);
     (found.into_iter().flatten().collect(), None)
 }
 
@@ -48,17 +48,17 @@ fn until_enough(
     pids: &[u32],
     interest: Option<&Interest>,
     most_bytes: usize,
-) -> (Vec<SeenProcess>, Option<u32>) {
+) -> (Vec<ExistingProcess>, Option<u32>) {
     let hierarchy = Hierarchy::of_this_system();
-    enough::each(pids, most_bytes, |pid| {
+    paging::each(pids, most_bytes, |pid| {
         let process = process(pid, hierarchy, interest)?;
-        let mapped = process.mapped.iter().map(|file| file.path.len() + enough::ENTRY_BYTES);
-        let size = mapped.sum::<usize>() + enough::ENTRY_BYTES;
+        let mapped = process.mapped.iter().map(|file| file.path.len() + paging::ENTRY_BYTES);
+        let size = mapped.sum::<usize>() + paging::ENTRY_BYTES;
         Some((process, size))
     })
 }
 
-fn process(pid: u32, hierarchy: Hierarchy, interest: Option<&Interest>) -> Option<SeenProcess> {
+fn process(pid: u32, hierarchy: Hierarchy, interest: Option<&Interest>) -> Option<ExistingProcess> {
     let (ppid, start_ns) = stat(&text(pid, "stat")?)?;
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
     // A kernel thread has no executable and maps nothing.
@@ -66,7 +66,7 @@ fn process(pid: u32, hierarchy: Hierarchy, interest: Option<&Interest>) -> Optio
         Some(interest) => names(libraries(&text(pid, "maps").unwrap_or_default(), interest)),
         None => Vec::new(),
     };
-    Some(SeenProcess {
+    Some(ExistingProcess {
         pid,
         start_ns,
         ppid,
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(process(own, hierarchy, None).unwrap().mapped, []);
         let all = pids();
         assert!(all.is_sorted() && all.contains(&own));
-        let (found, _) = these(&all, None, &Aside::default());
+        let (found, _) = these(&all, None, &ProbePool::default());
         assert!(found.iter().any(|found| found.pid == own && found.start_ns == seen.start_ns));
     }
 
@@ -242,9 +242,9 @@ mod tests {
     fn what_is_too_much_for_one_answer_comes_in_several() {
         let own = std::process::id();
         let wanted = interest(&["libc"]);
-        let (found, next) = until_enough(&[own, own, own], Some(&wanted), 2 * enough::ENTRY_BYTES);
+        let (found, next) = until_enough(&[own, own, own], Some(&wanted), 2 * paging::ENTRY_BYTES);
         assert_eq!((found.len(), next), (1, Some(own)));
-        let (found, next) = until_enough(&[own, own, own], Some(&wanted), enough::BYTES);
+        let (found, next) = until_enough(&[own, own, own], Some(&wanted), paging::BYTES);
         assert_eq!((found.len(), next), (3, None));
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::bounded::at_most;
 use crate::interest::Interest;
-use crate::stats::Usage;
+use crate::stats::ResourceUsage;
 
 /// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
 pub(super) const MOST_BYTES: usize = 64 << 20;
@@ -16,7 +16,7 @@ const MOST_MAPPED: usize = 1 << 16;
 
 /// A file whose beginning is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
-pub struct HeadQuestion {
+pub struct HeadRequest {
     /// A process that sees the file under this path.
     pub pid: u32,
     /// The file has no name any more, or none that is reachable: only the process's descriptor leads to it.
@@ -41,7 +41,7 @@ pub struct HeadQuestion {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Wanted {
     /// Which file.
-    pub file: HeadQuestion,
+    pub file: HeadRequest,
     /// Whose process opened it: whose fault it is when the reader hangs.
     pub uid: u32,
     /// Size in bytes when it was opened.
@@ -61,9 +61,9 @@ pub struct MaybeReader {
 
 /// The answer, as far as a plugin may see it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct HeadAnswer {
+pub struct HeadResponse {
     /// The beginning without secrets, or why there is none.
-    pub head: Result<Vec<u8>, Refusal>,
+    pub head: Result<Vec<u8>, HeadRefusal>,
     /// Size in bytes; None when the file is another one by now.
     pub size: Option<u64>,
     /// Which file this is about.
@@ -82,15 +82,15 @@ pub enum Found {
     Replaced,
 }
 
-impl HeadAnswer {
+impl HeadResponse {
     /// To an open by another tracer's reader.
-    pub(super) const OF_OTHER_TRACER: HeadAnswer =
-        HeadAnswer { head: Err(Refusal::OtherTracer), size: None, found: Found::Same };
+    pub(super) const OF_OTHER_TRACER: HeadResponse =
+        HeadResponse { head: Err(HeadRefusal::OtherTracer), size: None, found: Found::Same };
 }
 
 /// Why there is no head.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub enum Refusal {
+pub enum HeadRefusal {
     /// The file is gone, or another one.
     Gone,
     /// It may not be read.
@@ -101,18 +101,18 @@ pub enum Refusal {
 
 /// A process and its parent.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Kin {
+pub struct Ancestry {
     /// Process id.
     pub pid: u32,
     /// Parent.
     pub ppid: u32,
-    /// As in [`SeenProcess`]. None: it makes wait whoever asks.
+    /// As in [`ExistingProcess`]. None: it makes wait whoever asks.
     pub start_ns: Option<u64>,
 }
 
 /// A process that was there before the tracer.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct SeenProcess {
+pub struct ExistingProcess {
     /// Process id.
     pub pid: u32,
     /// Start time in nanoseconds of the boot clock, rounded down to `/proc`'s clock tick.
@@ -141,7 +141,7 @@ pub struct MappedFile {
 
 /// What a look into a running process shows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
-pub struct LookedAt {
+pub struct ProcessDetails {
     /// Process id.
     pub pid: u32,
     /// Parent.
@@ -163,14 +163,14 @@ pub struct LookedAt {
     /// Libraries that somebody is interested in.
     pub libraries: Vec<MappedFile>,
     /// Open files that somebody is interested in.
-    pub files: Vec<Descriptor>,
+    pub files: Vec<FileDescriptor>,
     /// False: it may not be looked into, and what is here is not all.
     pub readable: bool,
 }
 
 /// A regular file that a process holds open.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, Hash)]
-pub struct Descriptor {
+pub struct FileDescriptor {
     /// Path.
     pub path: Vec<u8>,
     /// It has no name any more.
@@ -195,7 +195,7 @@ pub struct Descriptor {
 
 /// What the tracer asks.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Question {
+pub(super) enum Request {
     Heads {
         number: u64,
         files: Vec<Wanted>,
@@ -211,7 +211,7 @@ pub(super) enum Question {
         interest: Option<Interest>,
     },
     /// All processes and their parents.
-    Kin {
+    Ancestry {
         number: u64,
     },
     /// These processes. Without an interest: only who they are, which nobody can make wait.
@@ -225,18 +225,18 @@ pub(super) enum Question {
         number: u64,
         wanted: Vec<(u64, u32)>,
     },
-    Usage {
+    ResourceUsage {
         number: u64,
     },
 }
 
 /// What the reader answers; `number` is the question's.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Answer {
+pub(super) enum Response {
     /// One for each file, in order: what is known does not wait for what hangs.
     Head {
         number: u64,
-        head: HeadAnswer,
+        head: HeadResponse,
     },
     Pids {
         number: u64,
@@ -245,7 +245,7 @@ pub(super) enum Answer {
     /// `next`: the process that this one ended with, if there are more.
     Scan {
         number: u64,
-        processes: Vec<SeenProcess>,
+        processes: Vec<ExistingProcess>,
         next: Option<u32>,
     },
     Cgroups {
@@ -255,31 +255,31 @@ pub(super) enum Answer {
     /// `next` as above.
     Looked {
         number: u64,
-        processes: Vec<LookedAt>,
+        processes: Vec<ProcessDetails>,
         next: Option<u32>,
     },
     /// All processes and their parents. `whole`: there was time for all; who was in the way then is not, the next time.
-    Kin {
+    Ancestry {
         number: u64,
-        kin: Vec<Kin>,
+        kin: Vec<Ancestry>,
         whole: bool,
     },
-    Usage {
+    ResourceUsage {
         number: u64,
-        usage: Usage,
+        usage: ResourceUsage,
     },
 }
 
-impl Answer {
+impl Response {
     pub(super) fn number(&self) -> u64 {
         match self {
-            Answer::Head { number, .. }
-            | Answer::Pids { number, .. }
-            | Answer::Scan { number, .. }
-            | Answer::Kin { number, .. }
-            | Answer::Looked { number, .. }
-            | Answer::Usage { number, .. }
-            | Answer::Cgroups { number, .. } => *number,
+            Response::Head { number, .. }
+            | Response::Pids { number, .. }
+            | Response::Scan { number, .. }
+            | Response::Ancestry { number, .. }
+            | Response::Looked { number, .. }
+            | Response::ResourceUsage { number, .. }
+            | Response::Cgroups { number, .. } => *number,
         }
     }
 }

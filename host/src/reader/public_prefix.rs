@@ -64,7 +64,7 @@ const PUBLIC: [&[u8]; 7] = [
 ];
 
 /// The part of `text`, a file's first bytes, that may be seen: at most [`HEAD_BYTES`]. `is_cut`: the file has more.
-pub(super) fn visible(text: &[u8], is_cut: bool) -> Vec<u8> {
+pub(super) fn public_prefix(text: &[u8], is_cut: bool) -> Vec<u8> {
     let blocks = pem::blocks(text);
     if pem::begins_early(&blocks) {
         return shown(&blocks, is_cut);
@@ -244,7 +244,7 @@ mod tests {
     const CERT: &str = "-----BEGIN CERTIFICATE-----\ncHVibGlj\n-----END CERTIFICATE-----\n";
 
     fn seen(head: &str) -> String {
-        String::from_utf8(visible(head.as_bytes(), false)).unwrap()
+        String::from_utf8(public_prefix(head.as_bytes(), false)).unwrap()
     }
 
     #[test]
@@ -300,14 +300,17 @@ mod tests {
         // 0x300 bytes behind the four of the outer header.
         let certificate =
             [&[0x30, 0x82, 3, 0, 0x30, 0x82, 2, 0, 0xa0][..], &[7; 0x300 - 5]].concat();
-        assert_eq!(visible(&certificate, false), certificate);
+        assert_eq!(public_prefix(&certificate, false), certificate);
         let with_key = [&certificate[..], b"\x30\x82secret"].concat();
-        assert_eq!(visible(&with_key, false), certificate);
+        assert_eq!(public_prefix(&with_key, false), certificate);
         let key = [&[0x30, 0x82, 3, 0, 2, 1, 0, 0x30][..], &[7; 700]].concat();
-        assert_eq!(visible(&key, false).len(), DER_BYTES);
-        assert_eq!(visible(&[1; 500], false).len(), OTHER_BYTES);
-        assert_eq!(visible(b"\xfe\xed\xfe\xed\0\0\0\x02", false), b"\xfe\xed\xfe\xed\0\0\0\x02");
-        assert_eq!(visible(b"", false), b"");
+        assert_eq!(public_prefix(&key, false).len(), DER_BYTES);
+        assert_eq!(public_prefix(&[1; 500], false).len(), OTHER_BYTES);
+        assert_eq!(
+            public_prefix(b"\xfe\xed\xfe\xed\0\0\0\x02", false),
+            b"\xfe\xed\xfe\xed\0\0\0\x02"
+        );
+        assert_eq!(public_prefix(b"", false), b"");
     }
 
     #[test]
@@ -318,9 +321,13 @@ mod tests {
             head.extend_from_slice(line.as_bytes());
         }
         head.truncate(HEAD_BYTES);
-        assert_eq!(visible(&head, true), head);
+        assert_eq!(public_prefix(&head, true), head);
         head.pop();
-        assert_eq!(visible(&head, false), b"-----BEGIN CERTIFICATE-----\n", "nothing was cut off");
+        assert_eq!(
+            public_prefix(&head, false),
+            b"-----BEGIN CERTIFICATE-----\n",
+            "nothing was cut off"
+        );
     }
 
     #[test]
@@ -329,16 +336,16 @@ mod tests {
             (0..length).map(|at| (at as u8).wrapping_mul(37) ^ 1).collect()
         };
         for length in [5, 8, 16, 24, 32, 48, 64] {
-            assert_eq!(visible(&key(length), false).len(), SHORT_BYTES, "{length}");
+            assert_eq!(public_prefix(&key(length), false).len(), SHORT_BYTES, "{length}");
         }
-        assert_eq!(visible(&key(65), false).len(), OTHER_BYTES);
+        assert_eq!(public_prefix(&key(65), false).len(), OTHER_BYTES);
         let mut like_der = key(32);
         like_der[0] = 0x30;
-        assert_eq!(visible(&like_der, false).len(), SHORT_BYTES);
+        assert_eq!(public_prefix(&like_der, false).len(), SHORT_BYTES);
         like_der[1] = 30;
-        assert_eq!(visible(&like_der, false).len(), DER_BYTES, "so short a SEQUENCE is one");
+        assert_eq!(public_prefix(&like_der, false).len(), DER_BYTES, "so short a SEQUENCE is one");
         let store = [&b"\x03\xd9\xa2\x9a\x67\xfb\x4b\xb5"[..], &[1; 24]].concat();
-        assert_eq!(visible(&store, false), store[..OTHER_BYTES]);
+        assert_eq!(public_prefix(&store, false), store[..OTHER_BYTES]);
     }
 
     #[test]
@@ -359,7 +366,7 @@ mod tests {
             &wide("\u{43f}\u{430}\u{440}\u{43e}\u{43b}\u{44c}"),
             &widest("hunter2 and more"),
         ] {
-            assert_eq!(visible(text, false), b"", "{}", text.escape_ascii());
+            assert_eq!(public_prefix(text, false), b"", "{}", text.escape_ascii());
         }
     }
 
@@ -384,7 +391,7 @@ mod tests {
         ] {
             assert_eq!(seen(text), format, "{text}");
         }
-        assert_eq!(visible(b"\xff\xfes\0e\0c\0r\0e\0t\0", false), b"");
+        assert_eq!(public_prefix(b"\xff\xfes\0e\0c\0r\0e\0t\0", false), b"");
     }
 
     proptest! {
@@ -406,7 +413,7 @@ mod tests {
 
         #[test]
         fn what_is_seen_is_not_longer(head in proptest::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert!(visible(&head, false).len() <= head.len().max(OTHER_BYTES) + 1);
+            prop_assert!(public_prefix(&head, false).len() <= head.len().max(OTHER_BYTES) + 1);
         }
     }
 }

@@ -24,24 +24,24 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(2 * 3600);
 
 /// The memory of readers that hung.
 #[derive(Debug)]
-pub(super) struct Hung {
+pub(super) struct RestartBackoff {
     /// Process ids of those that may hang still.
     pids: Vec<i32>,
     /// Replacements that may be made at once, and since when that is so.
     credit: u32,
     since: Instant,
-    users: LruCache<u32, User>,
+    users: LruCache<u32, UserRestarts>,
 }
 
 #[derive(Debug)]
-struct User {
+struct UserRestarts {
     times: u32,
     last: Instant,
 }
 
-impl Default for Hung {
+impl Default for RestartBackoff {
     fn default() -> Self {
-        Hung {
+        RestartBackoff {
             pids: Vec::new(),
             credit: MOST_AT_ONCE,
             since: Instant::now(),
@@ -50,7 +50,7 @@ impl Default for Hung {
     }
 }
 
-impl Hung {
+impl RestartBackoff {
     /// One hung, at a file of this user where it was files that it was asked for.
     pub(super) fn count(&mut self, pid: i32, whose: Option<u32>) {
         self.count_at(pid, whose, Instant::now());
@@ -63,10 +63,10 @@ impl Hung {
         self.credit = self.credit.saturating_sub(1);
         match self.users.get_mut(&uid) {
             Some(user) if now.duration_since(user.last) < FORGIVEN_AFTER => {
-                *user = User { times: user.times.saturating_add(1), last: now };
+                *user = UserRestarts { times: user.times.saturating_add(1), last: now };
             }
             _ => {
-                self.users.insert(uid, User { times: 1, last: now });
+                self.users.insert(uid, UserRestarts { times: 1, last: now });
             }
         }
     }
@@ -93,11 +93,11 @@ impl Hung {
     }
 
     /// Whether this user's files are not looked at for now.
-    pub(super) fn rests(&self, uid: u32) -> bool {
-        self.rests_at(uid, Instant::now())
+    pub(super) fn is_backing_off(&self, uid: u32) -> bool {
+        self.is_backing_off_at(uid, Instant::now())
     }
 
-    fn rests_at(&self, uid: u32, now: Instant) -> bool {
+    fn is_backing_off_at(&self, uid: u32, now: Instant) -> bool {
         self.users.peek(&uid).is_some_and(|user| {
             // The first time may have been bad luck.
             let rest = match user.times.checked_sub(2) {
@@ -122,29 +122,29 @@ mod tests {
 
     #[test]
     fn who_made_one_hang_twice_rests_and_nobody_else() {
-        let (mut hung, start) = (Hung::default(), Instant::now());
+        let (mut hung, start) = (RestartBackoff::default(), Instant::now());
         hung.count_at(1, Some(EVIL), start);
-        assert!(!hung.rests_at(EVIL, start), "once may be bad luck");
+        assert!(!hung.is_backing_off_at(EVIL, start), "once may be bad luck");
         let mut now = start;
         for rest in [10, 20, 40, 80] {
             hung.count_at(1, Some(EVIL), now);
-            assert!(hung.rests_at(EVIL, now) && !hung.rests_at(GOOD, now));
+            assert!(hung.is_backing_off_at(EVIL, now) && !hung.is_backing_off_at(GOOD, now));
             now += Duration::from_secs(rest);
-            assert!(!hung.rests_at(EVIL, now));
-            assert!(hung.rests_at(EVIL, now - Duration::from_millis(1)));
+            assert!(!hung.is_backing_off_at(EVIL, now));
+            assert!(hung.is_backing_off_at(EVIL, now - Duration::from_millis(1)));
         }
         for _ in 0..40 {
             hung.count_at(1, Some(EVIL), now);
         }
-        assert!(!hung.rests_at(EVIL, now + LONGEST_REST));
+        assert!(!hung.is_backing_off_at(EVIL, now + LONGEST_REST));
         now += FORGIVEN_AFTER;
         hung.count_at(1, Some(EVIL), now);
-        assert!(!hung.rests_at(EVIL, now), "it begins anew");
+        assert!(!hung.is_backing_off_at(EVIL, now), "it begins anew");
     }
 
     #[test]
     fn four_at_once_are_forgiven_after_a_while() {
-        let (mut hung, start) = (Hung::default(), Instant::now());
+        let (mut hung, start) = (RestartBackoff::default(), Instant::now());
         for uid in 0..MOST_AT_ONCE {
             assert!(hung.may_be_replaced_at(start), "{uid}");
             hung.count_at(1, Some(uid), start);
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn those_that_hang_are_bounded_until_they_are_gone() {
-        let mut hung = Hung::default();
+        let mut hung = RestartBackoff::default();
         let own = i32::try_from(std::process::id()).unwrap();
         for _ in 0..MOST_HANGING {
             assert!(hung.may_be_replaced());

@@ -3,17 +3,17 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
-use super::aside::Aside;
+use super::mount_namespaces::MountNamespaces;
 use super::other_tracer::OtherTracers;
-use super::places::Places;
-use super::protocol::{Answer, HeadAnswer, Question, receive, send};
-use super::{cgroup, head, kin, look, scan};
-use crate::stats::Usage;
+use super::proc_probe::ProbePool;
+use super::protocol::{HeadResponse, Request, Response, receive, send};
+use super::{ancestry, cgroup, head, inspect, procfs};
+use crate::stats::ResourceUsage;
 
 /// Answers questions until the tracer closes its end, or is gone.
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
-    let aside = Aside::default();
-    let mut places = Places::new(aside.clone());
+    let aside = ProbePool::default();
+    let mut places = MountNamespaces::new(aside.clone());
     let mut others = OtherTracers::default();
     loop {
         let question = match receive(&socket) {
@@ -22,33 +22,35 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         let answer = match question {
-            Question::Heads { number, files } => {
+            Request::Heads { number, files } => {
                 for file in &files {
                     let head = match file.maybe_reader {
-                        Some(process) if others.has(process) => HeadAnswer::OF_OTHER_TRACER,
+                        Some(process) if others.has(process) => HeadResponse::OF_OTHER_TRACER,
                         _ => head::read(file, &mut places),
                     };
-                    send(&socket, &Answer::Head { number, head })?;
+                    send(&socket, &Response::Head { number, head })?;
                 }
                 continue;
             }
-            Question::Cgroups { number, wanted } => {
+            Request::Cgroups { number, wanted } => {
                 let paths = wanted.iter().map(|&(id, pid)| cgroup::path(id, pid)).collect();
-                Answer::Cgroups { number, paths }
+                Response::Cgroups { number, paths }
             }
-            Question::Pids { number } => Answer::Pids { number, pids: scan::pids() },
-            Question::Look { number, pids, interest } => {
-                let (processes, next) = look::these(&pids, interest.as_ref(), &aside);
-                Answer::Looked { number, processes, next }
+            Request::Pids { number } => Response::Pids { number, pids: procfs::pids() },
+            Request::Look { number, pids, interest } => {
+                let (processes, next) = inspect::these(&pids, interest.as_ref(), &aside);
+                Response::Looked { number, processes, next }
             }
-            Question::Kin { number } => {
-                let (kin, whole) = kin::all(&aside);
-                Answer::Kin { number, kin, whole }
+            Request::Ancestry { number } => {
+                let (kin, whole) = ancestry::all(&aside);
+                Response::Ancestry { number, kin, whole }
             }
-            Question::Usage { number } => Answer::Usage { number, usage: Usage::own() },
-            Question::Scan { number, pids, interest } => {
-                let (processes, next) = scan::these(&pids, interest.as_ref(), &aside);
-                Answer::Scan { number, processes, next }
+            Request::ResourceUsage { number } => {
+                Response::ResourceUsage { number, usage: ResourceUsage::own() }
+            }
+            Request::Scan { number, pids, interest } => {
+                let (processes, next) = procfs::these(&pids, interest.as_ref(), &aside);
+                Response::Scan { number, processes, next }
             }
         };
         send(&socket, &answer)?;

@@ -29,15 +29,15 @@ const CONTROL: i32 = 3;
 
 /// The process that makes readers, seen from the tracer. It ends with this.
 #[derive(Debug)]
-pub struct Nursery {
+pub struct Spawner {
     pid: Pid,
     control: UnixStream,
 }
 
-impl Nursery {
+impl Spawner {
     /// Forks it. To be called before there is any other thread, and before anything is open that a process that stays
     /// should not keep: it has its own standard streams, and no other descriptor.
-    pub fn fork() -> io::Result<Nursery> {
+    pub fn fork() -> io::Result<Spawner> {
         let (ours, theirs) = UnixStream::pair()?;
         // SAFETY: this process has one thread, so the child finds no lock held by another one.
         match unsafe { libc::fork() } {
@@ -53,7 +53,7 @@ impl Nursery {
                 // itself; whoever comes first.
                 let _ = setpgid(Some(pid), Some(pid));
                 ours.set_read_timeout(Some(BIRTH))?;
-                Ok(Nursery { pid, control: ours })
+                Ok(Spawner { pid, control: ours })
             }
         }
     }
@@ -77,7 +77,7 @@ impl Nursery {
     }
 }
 
-impl Drop for Nursery {
+impl Drop for Spawner {
     fn drop(&mut self) {
         let _ = kill_process(self.pid, Signal::KILL);
         let _ = waitpid(Some(self.pid), WaitOptions::empty());
@@ -110,12 +110,12 @@ fn alone(control: OwnedFd) -> io::Result<OwnedFd> {
 }
 
 /// Sends one end of a reader's socket.
-fn ask(nursery: BorrowedFd<'_>, end: BorrowedFd<'_>) -> io::Result<()> {
+fn ask(spawner: BorrowedFd<'_>, end: BorrowedFd<'_>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let ends = [end];
     ancillary.push(SendAncillaryMessage::ScmRights(&ends));
-    sendmsg(nursery, &[io::IoSlice::new(b"r")], &mut ancillary, SendFlags::NOSIGNAL)?;
+    sendmsg(spawner, &[io::IoSlice::new(b"r")], &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The host's own filters: what the command prints, and what `--pid`, `--name`, `--library` and `--file` leave.
 //! They act on the real paths and names, before any plugin and before redaction.
 
-mod unmet;
+mod unsatisfiable;
 
 use crate::event::{EnrichedEvent, EnrichedWhat, ProcessFacts};
 use crate::glob::Glob;
@@ -12,7 +12,7 @@ pub const COMM_BYTES: usize = 15;
 
 /// Which kinds of events a command prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kinds {
+pub struct ShownKinds {
     /// `file_open`
     pub open: bool,
     /// `lib_load`
@@ -23,16 +23,16 @@ pub struct Kinds {
     pub exit: bool,
 }
 
-impl Kinds {
+impl ShownKinds {
     /// All of them.
-    pub const ALL: Kinds = Kinds { open: true, load: true, exec: true, exit: true };
+    pub const ALL: ShownKinds = ShownKinds { open: true, load: true, exec: true, exit: true };
 }
 
 /// What an event must meet: all of it.
 #[derive(Clone, Debug)]
 pub struct Select {
     /// Kinds that are printed.
-    pub kinds: Kinds,
+    pub kinds: ShownKinds,
     /// `--pid`: the process is each of these.
     pub pids: Vec<u32>,
     /// `--name`: the process name has each of these in it.
@@ -46,7 +46,7 @@ pub struct Select {
 impl Default for Select {
     fn default() -> Self {
         Select {
-            kinds: Kinds::ALL,
+            kinds: ShownKinds::ALL,
             pids: Vec::new(),
             names: Vec::new(),
             libraries: Vec::new(),
@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn kinds_that_a_command_does_not_print() {
-        let none = Kinds { open: false, load: false, exec: false, exit: false };
-        let files = Select { kinds: Kinds { open: true, ..none }, ..Select::default() };
+        let none = ShownKinds { open: false, load: false, exec: false, exit: false };
+        let files = Select { kinds: ShownKinds { open: true, ..none }, ..Select::default() };
         assert!(files.keeps(&open("/b.pem"), &interest()));
         assert!(
             !files.keeps(&load("/libssl.so"), &interest()) && !files.keeps(&exec(), &interest())

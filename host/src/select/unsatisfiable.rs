@@ -14,7 +14,7 @@ const MOST_ENDS: usize = 64;
 
 impl Select {
     /// Why no event can be left: a line for each reason. Empty where one can, as far as that is to know.
-    pub fn unmet(&self, interest: &Interest) -> Vec<String> {
+    pub fn unsatisfiable(&self, interest: &Interest) -> Vec<String> {
         let mut reasons = Vec::new();
         if !self.files.is_empty() && !self.libraries.is_empty() {
             reasons.push(
@@ -35,7 +35,7 @@ impl Select {
             let library = printable(&String::from_utf8_lossy(library));
             reasons.push(format!("--library {library}: no classifier asks for any library"));
         }
-        reasons.extend(self.files.iter().filter_map(|glob| unmet_glob(glob, interest)));
+        reasons.extend(self.files.iter().filter_map(|glob| unsatisfiable_glob(glob, interest)));
         reasons
     }
 }
@@ -45,22 +45,25 @@ fn can_be_name(text: &[u8]) -> bool {
 }
 
 /// None where some way through the braces can be met.
-fn unmet_glob(glob: &Glob, interest: &Interest) -> Option<String> {
+fn unsatisfiable_glob(glob: &Glob, interest: &Interest) -> Option<String> {
     let shown = printable(glob.as_str());
     let ways = alternatives(glob.as_str())?;
-    let reasons: Option<Vec<Unmet>> = ways.iter().map(|way| unmet_way(way, interest)).collect();
+    let reasons: Option<Vec<Unsatisfiable>> =
+        ways.iter().map(|way| unsatisfiable_way(way, interest)).collect();
     Some(match reasons?.into_iter().min()? {
-        Unmet::Begin => format!(
+        Unsatisfiable::Begin => format!(
             "--file '{shown}' matches no path: all begin with /; write for example '*/{shown}'"
         ),
-        Unmet::Resolved => format!(
+        Unsatisfiable::Resolved => format!(
             "--file '{shown}' matches no path: what is compared is resolved, without //, /./ and /../"
         ),
-        Unmet::OnlyBegun => format!(
+        Unsatisfiable::OnlyBegun => format!(
             "--file '{shown}' matches only files whose names begin with {}: no classifier asks for other names that end so",
             words(interest.prefixes.iter())
         ),
-        Unmet::End => format!("--file '{shown}' matches no file that a classifier asks for"),
+        Unsatisfiable::End => {
+            format!("--file '{shown}' matches no file that a classifier asks for")
+        }
     })
 }
 
@@ -75,7 +78,7 @@ fn words<'a>(all: impl Iterator<Item = &'a String>) -> String {
 
 /// Why nothing matches; what is easiest to put right stands first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Unmet {
+enum Unsatisfiable {
     /// Paths begin otherwise.
     Begin,
     /// Paths are resolved.
@@ -87,66 +90,66 @@ enum Unmet {
 }
 
 /// `way` has no braces.
-fn unmet_way(way: &str, interest: &Interest) -> Option<Unmet> {
+fn unsatisfiable_way(way: &str, interest: &Interest) -> Option<Unsatisfiable> {
     let pieces = pieces(way);
     // The beginning of a path that was too long is cut off.
     let begins = match pieces.first() {
-        Some(Piece::Itself(first)) => matches!(first, '/' | '…'),
-        Some(Piece::Other { slash }) => *slash,
+        Some(GlobPiece::Itself(first)) => matches!(first, '/' | '…'),
+        Some(GlobPiece::Other { slash }) => *slash,
         None => false,
     };
     if !begins {
-        return Some(Unmet::Begin);
+        return Some(Unsatisfiable::Begin);
     }
-    let literal = |piece: &Piece| match piece {
-        Piece::Itself(c) => *c,
+    let literal = |piece: &GlobPiece| match piece {
+        GlobPiece::Itself(c) => *c,
         // Nobody asks for it in a name.
-        Piece::Other { .. } => '\0',
+        GlobPiece::Other { .. } => '\0',
     };
     let text: String = pieces.iter().map(literal).collect();
     if ["//", "/./", "/../"].iter().any(|never| text.contains(never)) {
-        return Some(Unmet::Resolved);
+        return Some(Unsatisfiable::Resolved);
     }
     let end = text.rsplit('\0').next().unwrap_or_default();
     if can_end(end, interest) { None } else { begin_of_name(&text, interest) }
 }
 
 /// Whether a name can begin as a classifier asks. `text` has NUL where anything may stand, a slash too.
-fn begin_of_name(text: &str, interest: &Interest) -> Option<Unmet> {
+fn begin_of_name(text: &str, interest: &Interest) -> Option<Unsatisfiable> {
     let name = text.rsplit('/').next().unwrap_or(text);
     let mut prefixes = interest.prefixes.iter();
     if !name.contains('\0') {
         let begins = prefixes.any(|prefix| name.starts_with(prefix.as_str()));
-        return (!begins).then_some(Unmet::End);
+        return (!begins).then_some(Unsatisfiable::End);
     }
     if prefixes.len() == 0 {
-        return Some(Unmet::End);
+        return Some(Unsatisfiable::End);
     }
     let meant = prefixes.any(|prefix| name.contains(prefix.as_str()));
-    (!meant).then_some(Unmet::OnlyBegun)
+    (!meant).then_some(Unsatisfiable::OnlyBegun)
 }
 
 /// A part of a pattern without braces.
-enum Piece {
+enum GlobPiece {
     /// This character.
     Itself(char),
     /// One or several of many; whether a slash can be the first one.
     Other { slash: bool },
 }
 
-fn pieces(way: &str) -> Vec<Piece> {
+fn pieces(way: &str) -> Vec<GlobPiece> {
     // At the beginning it can be nothing, slash and all.
     let (mut pieces, way) = match way.strip_prefix("**/") {
-        Some(rest) => (vec![Piece::Other { slash: true }], rest),
+        Some(rest) => (vec![GlobPiece::Other { slash: true }], rest),
         None => (Vec::new(), way),
     };
     let mut rest = way.chars();
     while let Some(c) = rest.next() {
         pieces.push(match c {
-            '*' | '?' => Piece::Other { slash: true },
-            '[' => Piece::Other { slash: class_has_slash(&mut rest) },
-            '\\' => Piece::Itself(rest.next().unwrap_or('\\')),
-            c => Piece::Itself(c),
+            '*' | '?' => GlobPiece::Other { slash: true },
+            '[' => GlobPiece::Other { slash: class_has_slash(&mut rest) },
+            '\\' => GlobPiece::Itself(rest.next().unwrap_or('\\')),
+            c => GlobPiece::Itself(c),
         });
     }
     pieces
@@ -227,7 +230,7 @@ mod tests {
 
     fn reasons(globs: &[&str]) -> Vec<String> {
         let files = globs.iter().map(|glob| Glob::new(glob).unwrap()).collect();
-        Select { files, ..Select::default() }.unmet(&interest())
+        Select { files, ..Select::default() }.unsatisfiable(&interest())
     }
 
     #[test]
@@ -326,7 +329,7 @@ mod tests {
         interest.add_prefix("ssh_host_").unwrap();
         let reasons = |glob: &str| {
             let files = vec![Glob::new(glob).unwrap()];
-            Select { files, ..Select::default() }.unmet(&interest)
+            Select { files, ..Select::default() }.unsatisfiable(&interest)
         };
         for glob in [
             "*/id_ed25519",
@@ -354,19 +357,22 @@ mod tests {
 
     #[test]
     fn filters_that_contradict_each_other() {
-        let unmet = |select: Select| select.unmet(&interest()).len();
-        assert_eq!(unmet(Select::default()), 0);
-        assert_eq!(unmet(Select { pids: vec![7, 7], ..Select::default() }), 0);
-        assert_eq!(unmet(Select { pids: vec![7, 8], ..Select::default() }), 1);
+        let unsatisfiable = |select: Select| select.unsatisfiable(&interest()).len();
+        assert_eq!(unsatisfiable(Select::default()), 0);
+        assert_eq!(unsatisfiable(Select { pids: vec![7, 7], ..Select::default() }), 0);
+        assert_eq!(unsatisfiable(Select { pids: vec![7, 8], ..Select::default() }), 1);
         let libraries = vec![b"libssl".to_vec()];
         let files = vec![Glob::new("*.pem").unwrap()];
-        assert_eq!(unmet(Select { files, libraries: libraries.clone(), ..Select::default() }), 1);
+        assert_eq!(
+            unsatisfiable(Select { files, libraries: libraries.clone(), ..Select::default() }),
+            1
+        );
         let select = Select { libraries, ..Select::default() };
-        assert_eq!(select.unmet(&Interest::default()).len(), 1);
+        assert_eq!(select.unsatisfiable(&Interest::default()).len(), 1);
         for (name, count) in
             [(vec![b'x'; 255], 0), (vec![b'x'; 256], 1), (b"/usr/sbin/nginx-long".to_vec(), 1)]
         {
-            assert_eq!(unmet(Select { names: vec![name], ..Select::default() }), count);
+            assert_eq!(unsatisfiable(Select { names: vec![name], ..Select::default() }), count);
         }
     }
 }

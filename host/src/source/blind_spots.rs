@@ -20,13 +20,13 @@ pub mod route {
 
 /// Something that a probe cannot see, or sees wrongly.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unseen {
+pub struct BlindSpot {
     /// One of [`route`].
     pub route: &'static str,
     /// In words, to stand behind "cannot see".
     pub what: Cow<'static, str>,
 }
 
-pub(super) const fn of(route: &'static str, what: &'static str) -> Unseen {
-    Unseen { route, what: Cow::Borrowed(what) }
+pub(super) const fn of(route: &'static str, what: &'static str) -> BlindSpot {
+    BlindSpot { route, what: Cow::Borrowed(what) }
 }

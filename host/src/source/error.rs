@@ -73,7 +73,7 @@ impl Error {
 
 impl Error {
     /// What it means for a single probe.
-    pub(super) fn refusal(&self) -> Refusal {
+    pub(super) fn refusal(&self) -> AttachRefusal {
         let (reason, remedy) = match self {
             Error::Privileges { missing, .. } => (
                 format!("the capabilities {missing} are missing"),
@@ -91,29 +91,29 @@ impl Error {
                 (self.to_string(), "give another value, or none")
             }
             Error::Probe { .. } | Error::Setup { .. } => {
-                return Refusal::unexpected(self.to_string());
+                return AttachRefusal::unexpected(self.to_string());
             }
         };
-        Refusal { reason, remedy }
+        AttachRefusal { reason, remedy }
     }
 }
 
 /// Why a probe does not work here, and what would help.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct AttachRefusal {
     pub(super) reason: String,
     pub(super) remedy: &'static str,
 }
 
-impl Refusal {
+impl AttachRefusal {
     /// Something that should work wherever BPF does.
-    pub(super) fn unexpected(reason: String) -> Refusal {
-        Refusal { reason, remedy: "report this text with the kernel's release" }
+    pub(super) fn unexpected(reason: String) -> AttachRefusal {
+        AttachRefusal { reason, remedy: "report this text with the kernel's release" }
     }
 
     /// With where it happened in front.
-    pub(super) fn at(self, place: &str) -> Refusal {
-        Refusal { reason: format!("{place}: {}", self.reason), ..self }
+    pub(super) fn at(self, place: &str) -> AttachRefusal {
+        AttachRefusal { reason: format!("{place}: {}", self.reason), ..self }
     }
 }
 

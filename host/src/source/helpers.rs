@@ -42,7 +42,7 @@ pub(super) fn missing(btf: &Btf) -> Vec<&'static str> {
 pub(super) mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::btf::tests::Writer;
+    use super::super::btf::tests::BtfWriter;
     use super::super::object::OBJECT;
     use super::*;
 
@@ -53,7 +53,7 @@ pub(super) mod tests {
             .map(|(name, number)| (name.replacen("bpf_", "BPF_FUNC_", 1), *number))
             .chain([(FIRST.to_owned(), 0), ("BPF_FUNC_trace_printk".to_owned(), 6)])
             .collect();
-        let mut writer = Writer::default();
+        let mut writer = BtfWriter::default();
         writer.values(ENUM, &values);
         writer.finish()
     }
@@ -75,7 +75,7 @@ pub(super) mod tests {
     #[test]
     fn types_that_number_no_functions_say_nothing() {
         assert_eq!(missing_in(super::super::btf::tests::sample()), [""; 0]);
-        let mut writer = Writer::default();
+        let mut writer = BtfWriter::default();
         writer.values("another", &[("BPF_FUNC_unspec".to_owned(), 0)]);
         assert_eq!(missing_in(writer.finish()), [""; 0]);
     }
@@ -83,7 +83,7 @@ pub(super) mod tests {
     /// A vendor's own function in that place is another one.
     #[test]
     fn a_function_with_another_number_is_missing() {
-        let mut writer = Writer::default();
+        let mut writer = BtfWriter::default();
         let all = CALLED.iter().map(|(name, number)| {
             let number = if *name == "bpf_loop" { 999 } else { *number };
             (name.replacen("bpf_", "BPF_FUNC_", 1), number)

@@ -2,14 +2,14 @@
 //! can be tried, tell the truth of what this process does.
 
 use super::{
-    Attached, Kinds, Unseen,
-    check::check,
-    error::{Error, Refusal},
+    Attached, BlindSpot, EventKinds,
+    blind_spots::{self, route},
+    error::{AttachRefusal, Error},
     machine::{Machine, Preemption},
-    object::Object,
-    offsets::{Group, Layout},
+    object::BpfObject,
+    offsets::{Layout, OffsetGroup},
     probe::{Hook, Probe},
-    unseen::{self, route},
+    self_test::check,
 };
 
 /// Probes that do one thing together.
@@ -19,18 +19,18 @@ pub(super) struct Rung {
     pub(super) name: &'static str,
     pub(super) probes: &'static [Probe],
     /// What it cannot see, or sees wrongly.
-    pub(super) cannot_see: &'static [Unseen],
+    pub(super) cannot_see: &'static [BlindSpot],
     /// What else it cannot see on this machine.
-    pub(super) cannot_see_here: fn(&Machine) -> Option<Unseen>,
+    pub(super) cannot_see_here: fn(&Machine) -> Option<BlindSpot>,
     /// What it costs others, where that is worth a word.
     pub(super) costs: Option<&'static str>,
     /// Why it should not be used on this machine although it may load, and what would help.
-    pub(super) unfit: fn(&Machine) -> Option<Unfit>,
+    pub(super) unfit: fn(&Machine) -> Option<Unsuitable>,
 }
 
 /// Why a rung should not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unfit {
+pub(super) struct Unsuitable {
     pub(super) reason: &'static str,
     pub(super) remedy: &'static str,
     /// Whoever names the rung gets it all the same.
@@ -41,20 +41,25 @@ pub(super) struct Unfit {
 #[derive(Debug)]
 pub(super) struct Ladder {
     pub(super) purpose: &'static str,
-    serves: Kinds,
+    serves: EventKinds,
     /// Whether `--probe` chooses among its rungs, and whether what they tell is checked.
     pub(super) of_files: bool,
     pub(super) rungs: &'static [Rung],
 }
 
-const OPEN: Kinds = Kinds { open: true, ..Kinds::NONE };
-const LOAD: Kinds = Kinds { load: true, ..Kinds::NONE };
-const EXEC: Kinds = Kinds { exec: true, ..Kinds::NONE };
-const EXIT: Kinds = Kinds { exit: true, ..Kinds::NONE };
-const FORK: Kinds = Kinds { fork: true, ..Kinds::NONE };
-const FILES: Kinds = Kinds { open: true, load: true, ..Kinds::NONE };
+const OPEN: EventKinds = EventKinds { open: true, ..EventKinds::NONE };
+const LOAD: EventKinds = EventKinds { load: true, ..EventKinds::NONE };
+const EXEC: EventKinds = EventKinds { exec: true, ..EventKinds::NONE };
+const EXIT: EventKinds = EventKinds { exit: true, ..EventKinds::NONE };
+const FORK: EventKinds = EventKinds { fork: true, ..EventKinds::NONE };
+const FILES: EventKinds = EventKinds { open: true, load: true, ..EventKinds::NONE };
 
-const fn probe(program: &'static str, hook: Hook, serves: Kinds, needs: &'static [Group]) -> Probe {
+const fn probe(
+    program: &'static str,
+    hook: Hook,
+    serves: EventKinds,
+    needs: &'static [OffsetGroup],
+) -> Probe {
     Probe { program, hook, serves, needs, optional: None }
 }
 
@@ -65,11 +70,16 @@ const LSM: Rung = Rung {
             "file_open",
             Hook::Security("file_open"),
             OPEN,
-            &[Group::Task, Group::File, Group::Overlay],
+            &[OffsetGroup::Task, OffsetGroup::File, OffsetGroup::Overlay],
         ),
-        probe("mmap_file", Hook::Security("mmap_file"), LOAD, &[Group::Task, Group::File]),
+        probe(
+            "mmap_file",
+            Hook::Security("mmap_file"),
+            LOAD,
+            &[OffsetGroup::Task, OffsetGroup::File],
+        ),
     ],
-    cannot_see: &[unseen::of(
+    cannot_see: &[blind_spots::of(
         route::REFUSED_LATE,
         "that an open or a mapping was refused after the permission checks (O_DIRECT, lease, driver, IMA): it is told \
          all the same",
@@ -78,7 +88,7 @@ const LSM: Rung = Rung {
         let mut modules = machine.security_modules.as_ref()?.iter();
         modules.find(|module| *module == "bpf")?;
         let behind: Vec<&str> = modules.map(String::as_str).collect();
-        (!behind.is_empty()).then(|| Unseen {
+        (!behind.is_empty()).then(|| BlindSpot {
             route: route::REFUSED_LATE,
             what: format!(
                 "that a security module which is asked after bpf refused an open or a mapping ({}): it is told all the \
@@ -91,7 +101,7 @@ const LSM: Rung = Rung {
     costs: None,
     unfit: |machine| {
         let modules = machine.security_modules.as_ref()?;
-        (!modules.iter().any(|module| module == "bpf")).then_some(Unfit {
+        (!modules.iter().any(|module| module == "bpf")).then_some(Unsuitable {
             reason: "bpf is not among the active security modules",
             remedy: "add bpf to the list of the boot parameter lsm= (shown in /sys/kernel/security/lsm)",
             can_be_asked_for: false,
@@ -106,24 +116,29 @@ const FEXIT: Rung = Rung {
             "do_filp_open",
             Hook::Return("do_filp_open", 3),
             OPEN,
-            &[Group::Task, Group::File, Group::OpenFlags],
+            &[OffsetGroup::Task, OffsetGroup::File, OffsetGroup::OpenFlags],
         ),
         probe(
             "do_file_open_root",
             Hook::Return("do_file_open_root", 3),
             OPEN,
-            &[Group::Task, Group::File, Group::OpenFlags],
+            &[OffsetGroup::Task, OffsetGroup::File, OffsetGroup::OpenFlags],
         ),
-        probe("vm_mmap_pgoff", Hook::Return("vm_mmap_pgoff", 6), LOAD, &[Group::Task, Group::File]),
+        probe(
+            "vm_mmap_pgoff",
+            Hook::Return("vm_mmap_pgoff", 6),
+            LOAD,
+            &[OffsetGroup::Task, OffsetGroup::File],
+        ),
     ],
-    cannot_see: &[unseen::of(
+    cannot_see: &[blind_spots::of(
         route::INTERRUPTED,
         "an open while another one is interrupted on the same processor (counted as missed)",
     )],
     cannot_see_here: |_| None,
     costs: None,
     unfit: |machine| {
-        (machine.preemption != Preemption::Chosen).then_some(Unfit {
+        (machine.preemption != Preemption::Chosen).then_some(Unsuitable {
             reason: "this kernel is fully preemptible, or does not say: many opens would be missed",
             remedy: "boot with preempt=voluntary",
             can_be_asked_for: true,
@@ -138,23 +153,33 @@ const TP_BTF: Rung = Rung {
             "sys_exit",
             Hook::TracePoint("sys_exit"),
             FILES,
-            &[Group::Task, Group::File, Group::Descriptor, Group::SystemCall],
+            &[
+                OffsetGroup::Task,
+                OffsetGroup::File,
+                OffsetGroup::Descriptor,
+                OffsetGroup::SystemCall,
+            ],
         ),
         Probe {
             program: "io_uring_complete",
             hook: Hook::TracePoint("io_uring_complete"),
             serves: OPEN,
-            needs: &[Group::Task, Group::File, Group::Descriptor, Group::Uring],
+            needs: &[
+                OffsetGroup::Task,
+                OffsetGroup::File,
+                OffsetGroup::Descriptor,
+                OffsetGroup::Uring,
+            ],
             optional: Some((route::URING, "opens through io_uring")),
         },
     ],
     cannot_see: &[
-        unseen::of(route::URING_DIRECT, "opens through io_uring into a direct descriptor"),
-        unseen::of(
+        blind_spots::of(route::URING_DIRECT, "opens through io_uring into a direct descriptor"),
+        blind_spots::of(
             route::URING_SILENT,
             "opens through io_uring that ask for no completion (IOSQE_CQE_SKIP_SUCCESS)",
         ),
-        unseen::of(
+        blind_spots::of(
             route::CLOSED_MEANWHILE,
             "a file that another thread closes before the open returns (counted as lost; where yet another open has \
              taken the descriptor by then, that one's file is told instead)",
@@ -188,7 +213,7 @@ pub(super) const LADDERS: &[Ladder] = &[
                 "sched_process_exec",
                 Hook::TracePoint("sched_process_exec"),
                 EXEC,
-                &[Group::Task, Group::File, Group::Exec],
+                &[OffsetGroup::Task, OffsetGroup::File, OffsetGroup::Exec],
             )],
         )],
     },
@@ -202,7 +227,7 @@ pub(super) const LADDERS: &[Ladder] = &[
                 "sched_process_exit",
                 Hook::TracePoint("sched_process_exit"),
                 EXIT,
-                &[Group::Task, Group::Exit],
+                &[OffsetGroup::Task, OffsetGroup::Exit],
             )],
         )],
     },
@@ -216,7 +241,7 @@ pub(super) const LADDERS: &[Ladder] = &[
                 "sched_process_fork",
                 Hook::TracePoint("sched_process_fork"),
                 FORK,
-                &[Group::Task],
+                &[OffsetGroup::Task],
             )],
         )],
     },
@@ -230,11 +255,11 @@ pub(super) fn attached_types() -> Vec<String> {
 
 /// What every rung needs to be tried.
 #[derive(Debug)]
-pub(super) struct Ground<'a> {
+pub(super) struct AttachContext<'a> {
     pub(super) layout: &'a Layout,
     pub(super) machine: &'a Machine,
     /// What is to be attached.
-    pub(super) kinds: Kinds,
+    pub(super) kinds: EventKinds,
 }
 
 /// Refuses a name that no rung has.
@@ -251,8 +276,8 @@ pub(super) fn check_name(probe: Option<&str>) -> Result<(), Error> {
 
 /// Attaches what is wanted, the best that works for each purpose.
 pub(super) fn attach(
-    object: &mut Object,
-    ground: &Ground<'_>,
+    object: &mut BpfObject,
+    ground: &AttachContext<'_>,
     named: Option<&str>,
 ) -> Result<Vec<Attached>, Error> {
     let wanted = LADDERS.iter().filter(|ladder| ladder.serves.meets(ground.kinds));
@@ -262,8 +287,8 @@ pub(super) fn attach(
 impl Ladder {
     fn attach(
         &self,
-        object: &mut Object,
-        ground: &Ground<'_>,
+        object: &mut BpfObject,
+        ground: &AttachContext<'_>,
         named: Option<&str>,
     ) -> Result<Attached, Error> {
         let named = named.filter(|_| self.of_files);
@@ -288,32 +313,36 @@ impl Ladder {
 
 impl Rung {
     /// What it cannot see on this machine, or sees wrongly.
-    pub(super) fn cannot_see(&self, machine: &Machine) -> Vec<Unseen> {
+    pub(super) fn cannot_see(&self, machine: &Machine) -> Vec<BlindSpot> {
         self.cannot_see.iter().cloned().chain((self.cannot_see_here)(machine)).collect()
     }
 
     /// Loads all, attaches all, and tries them out; a rung that is refused leaves nothing attached.
     pub(super) fn attach(
         &self,
-        object: &mut Object,
-        ground: &Ground<'_>,
+        object: &mut BpfObject,
+        ground: &AttachContext<'_>,
         of_files: bool,
-    ) -> Result<Attached, Refusal> {
+    ) -> Result<Attached, AttachRefusal> {
         let attached = self.try_attach(object, ground).and_then(|attached| {
             if of_files {
-                check(object, ground.kinds).map_err(Refusal::unexpected)?;
+                check(object, ground.kinds).map_err(AttachRefusal::unexpected)?;
             }
             Ok(attached)
         });
         if attached.is_err() {
-            let bpf = object.bpf().map_err(Refusal::unexpected)?;
+            let bpf = object.bpf().map_err(AttachRefusal::unexpected)?;
             self.probes.iter().for_each(|probe| probe.unload(bpf));
         }
         attached
     }
 
-    fn try_attach(&self, object: &mut Object, ground: &Ground<'_>) -> Result<Attached, Refusal> {
-        let bpf = object.bpf().map_err(Refusal::unexpected)?;
+    fn try_attach(
+        &self,
+        object: &mut BpfObject,
+        ground: &AttachContext<'_>,
+    ) -> Result<Attached, AttachRefusal> {
+        let bpf = object.bpf().map_err(AttachRefusal::unexpected)?;
         let mut cannot_see = self.cannot_see(ground.machine);
         let mut loaded = Vec::new();
         for probe in self.probes.iter().filter(|probe| probe.serves.meets(ground.kinds)) {
@@ -321,7 +350,7 @@ impl Rung {
                 (Ok(()), _) => loaded.push(probe),
                 (Err(refusal), Some((route, what))) => {
                     let what = format!("{what} ({})", refusal.reason).into();
-                    cannot_see.push(Unseen { route, what });
+                    cannot_see.push(BlindSpot { route, what });
                 }
                 (Err(refusal), None) => return Err(refusal.at(&probe.hook.name())),
             }

@@ -46,7 +46,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn look() -> Machine {
+    pub(super) fn detect() -> Machine {
         let name = rustix::system::uname();
         let release = release();
         let model = name.version().to_string_lossy().into_owned();

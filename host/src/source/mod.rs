@@ -2,8 +2,8 @@
 //!
 //! The only place that knows aya. Nothing is decided here about what a record means.
 
+mod blind_spots;
 mod btf;
-mod check;
 mod error;
 mod helpers;
 mod ladder;
@@ -11,24 +11,24 @@ mod machine;
 mod object;
 mod offsets;
 mod probe;
+mod self_test;
 mod survey;
 mod tables;
-mod unseen;
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crypto_tracer_common::{fixed::kinds, loss};
 
 pub use self::{
+    blind_spots::{BlindSpot, route},
     error::Error,
     machine::{Capability, Preemption},
-    survey::{Request, RungSurvey, Survey, survey},
-    unseen::{Unseen, route},
+    survey::{RungSurvey, Survey, SurveyRequest, survey},
 };
 use self::{
-    ladder::Ground,
+    ladder::AttachContext,
     machine::Machine,
-    object::{Object, read_layout},
+    object::{BpfObject, read_layout},
 };
 use crate::{
     event::{ProcessKey, RawRecord},
@@ -40,7 +40,7 @@ pub const FAMILY_ROOM: u32 = 32_768;
 
 /// Which events are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kinds {
+pub struct EventKinds {
     /// Opened files.
     pub open: bool,
     /// Loaded libraries.
@@ -53,14 +53,15 @@ pub struct Kinds {
     pub fork: bool,
 }
 
-impl Kinds {
+impl EventKinds {
     /// No event.
-    pub const NONE: Kinds =
-        Kinds { open: false, load: false, exec: false, exit: false, fork: false };
+    pub const NONE: EventKinds =
+        EventKinds { open: false, load: false, exec: false, exit: false, fork: false };
     /// Every event.
-    pub const ALL: Kinds = Kinds { open: true, load: true, exec: true, exit: true, fork: true };
+    pub const ALL: EventKinds =
+        EventKinds { open: true, load: true, exec: true, exit: true, fork: true };
 
-    fn meets(self, other: Kinds) -> bool {
+    fn meets(self, other: EventKinds) -> bool {
         self.bits() & other.bits() != 0
     }
 
@@ -76,11 +77,11 @@ impl Kinds {
 
 /// What to capture.
 #[derive(Clone, Debug)]
-pub struct Options<'a> {
+pub struct CaptureOptions<'a> {
     /// Names of files and libraries.
     pub interest: &'a Interest,
     /// Events.
-    pub kinds: Kinds,
+    pub kinds: EventKinds,
     /// Only this process, as this process's pid namespace numbers it.
     pub pid: Option<u32>,
     /// With `pid`: its descendants too. Those that are made from now on are known to the kernel side;
@@ -105,7 +106,7 @@ pub struct Attached {
     /// The kernel's names of where it is attached.
     pub hook: String,
     /// What it cannot see.
-    pub cannot_see: Vec<Unseen>,
+    pub cannot_see: Vec<BlindSpot>,
     /// What it costs others, where that is worth a word.
     pub costs: Option<&'static str>,
     /// The programs that it consists of.
@@ -168,13 +169,13 @@ impl Losses {
 /// The attached programs and their ring.
 #[derive(Debug)]
 pub struct Source {
-    object: Object,
+    object: BpfObject,
     attached: Vec<Attached>,
 }
 
 impl Source {
     /// Loads, attaches, checks against what `/proc` says of this process, and fills the tables.
-    pub fn start(options: &Options<'_>) -> Result<Source, Error> {
+    pub fn start(options: &CaptureOptions<'_>) -> Result<Source, Error> {
         ladder::check_name(options.probe.as_deref())?;
         if options.follow_children && options.pid.is_none() {
             return Err(Error::Option("children of which process are to be followed?".to_owned()));
@@ -183,15 +184,15 @@ impl Source {
         // Privileges do not help where the kernel lacks something.
         let layout = read_layout()?;
         machine::check_privileges()?;
-        let mut object = Object::load(options, &layout)?;
+        let mut object = BpfObject::load(options, &layout)?;
         // What follows must see forks and ends, whether they are wanted or not.
-        let kinds = Kinds {
+        let kinds = EventKinds {
             exit: options.kinds.exit || options.follow_children,
             fork: options.kinds.fork || options.follow_children,
             ..options.kinds
         };
-        let machine = Machine::look();
-        let ground = Ground { layout: &layout, machine: &machine, kinds };
+        let machine = Machine::detect();
+        let ground = AttachContext { layout: &layout, machine: &machine, kinds };
         let attached = ladder::attach(&mut object, &ground, options.probe.as_deref())?;
         object.set_own(&options.own)?;
         object.set_interest(options.interest)?;

@@ -12,13 +12,13 @@ use crypto_tracer_common::{
 use zerocopy::IntoBytes;
 
 use super::{
-    Error, FAMILY_ROOM, Losses, Options,
+    CaptureOptions, Error, FAMILY_ROOM, Losses,
     error::chain,
     ladder,
     machine::{self, BTF_PATH},
     offsets::Layout,
     probe,
-    tables::{Tables, Which, comm_pattern},
+    tables::{Slot, Tables, comm_pattern},
 };
 use crate::{cgroup::Hierarchy, counted::counted, event::ProcessKey, interest::Interest, memory};
 
@@ -39,7 +39,7 @@ pub(super) fn read_layout() -> Result<Layout, Error> {
 }
 
 /// The loaded object.
-pub(super) struct Object {
+pub(super) struct BpfObject {
     /// None when detached.
     bpf: Option<Ebpf>,
     pub(super) ring: RingBuf<MapData>,
@@ -53,20 +53,20 @@ pub(super) struct Object {
     family: HashMap<MapData, [u64; 2], u8>,
     losses: PerCpuArray<MapData, u64>,
     /// The generation in use.
-    active: Which,
+    active: Slot,
     /// How often programs were not run, as it was when they were detached.
     missed: u64,
 }
 
-impl std::fmt::Debug for Object {
+impl std::fmt::Debug for BpfObject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Object").field("control", &self.control).finish_non_exhaustive()
+        f.debug_struct("BpfObject").field("control", &self.control).finish_non_exhaustive()
     }
 }
 
-impl Object {
+impl BpfObject {
     /// Loads the object and makes its maps; no program yet.
-    pub(super) fn load(options: &Options<'_>, layout: &Layout) -> Result<Object, Error> {
+    pub(super) fn load(options: &CaptureOptions<'_>, layout: &Layout) -> Result<BpfObject, Error> {
         let fixed = Fixed { settings: settings(options, layout)?, offsets: layout.offsets };
         let mut bpf = EbpfLoader::new()
             // The programs have no relocations against types; without it, aya keeps no second copy of them.
@@ -78,7 +78,7 @@ impl Object {
             .map_err(|error| Error::Setup { what: chain(&error) })?;
         // It read all types of the kernel to begin with: they go before the ring comes.
         memory::give_back();
-        Ok(Object {
+        Ok(BpfObject {
             ring: take(&mut bpf, "EVENTS")?,
             control: Control::EMPTY,
             control_map: take(&mut bpf, ".bss")?,
@@ -88,7 +88,7 @@ impl Object {
             libraries: take(&mut bpf, "LIBRARIES")?,
             losses: take(&mut bpf, "LOSSES")?,
             family: take(&mut bpf, "FAMILY")?,
-            active: Which::Second,
+            active: Slot::Second,
             missed: 0,
             bpf: Some(bpf),
         })
@@ -153,8 +153,8 @@ impl Object {
         replace(&mut self.libraries, &tables.libraries, which)?;
         let [first, second] = &mut self.control.generations;
         match which {
-            Which::First => *first = tables.generation,
-            Which::Second => *second = tables.generation,
+            Slot::First => *first = tables.generation,
+            Slot::Second => *second = tables.generation,
         }
         // Two writes: the first must be complete before any program uses it.
         self.write_control()?;
@@ -183,7 +183,7 @@ impl Object {
     }
 }
 
-fn settings(options: &Options<'_>, layout: &Layout) -> Result<Settings, Error> {
+fn settings(options: &CaptureOptions<'_>, layout: &Layout) -> Result<Settings, Error> {
     let (comm_pattern, comm_mask) = match options.comm.as_deref() {
         None => ([0; 2], [0; 2]),
         Some(text) => comm_pattern(text).filter(|_| !text.is_empty()).ok_or_else(|| {
@@ -225,7 +225,7 @@ where
 fn replace<const WORDS: usize>(
     map: &mut HashMap<MapData, [u64; WORDS], u8>,
     keys: &[[u64; WORDS]],
-    which: Which,
+    which: Slot,
 ) -> Result<(), Error> {
     let problem = |error: &aya::maps::MapError| Error::Setup {
         what: format!("a table of names: {}", chain(error)),

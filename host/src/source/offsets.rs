@@ -9,7 +9,7 @@ use crate::counted::counted;
 
 /// What a field is needed for. A probe that needs a group of which a field is missing is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
+pub(crate) enum OffsetGroup {
     /// Who it is: all programs.
     Task,
     /// What file it is and where.
@@ -33,30 +33,30 @@ pub(crate) enum Group {
 }
 
 /// Struct and field, each inside the one before; the offset is their sum.
-type Chain = &'static [(&'static str, &'static str)];
+type FieldChain = &'static [(&'static str, &'static str)];
 
-struct Field {
-    group: Group,
+struct KernelField {
+    group: OffsetGroup,
     /// Spellings, newest first: kernels have renamed some.
-    chains: &'static [Chain],
+    chains: &'static [FieldChain],
     /// Bytes that the programs read there.
-    size: Size,
+    size: FieldWidth,
     place: fn(&mut Offsets) -> &mut u32,
 }
 
 /// The size that a field must have, so that a changed kernel is noticed and not misread.
 #[derive(Clone, Copy)]
-enum Size {
+enum FieldWidth {
     Is(u32),
     /// A struct, or an array, of which the beginning is read.
     Any,
 }
-use Size::{Any, Is};
+use FieldWidth::{Any, Is};
 
 macro_rules! fields {
     ($($group:ident { $($place:ident: $size:expr, $([$($struct:literal.$field:literal)/+])|+;)+ })+) => {
-        const FIELDS: &[Field] = &[$($(Field {
-            group: Group::$group,
+        const FIELDS: &[KernelField] = &[$($(KernelField {
+            group: OffsetGroup::$group,
             chains: &[$(&[$(($struct, $field)),+]),+],
             size: $size,
             place: |offsets| &mut offsets.$place,
@@ -177,8 +177,8 @@ const FUNCTIONS: [&str; 3] = ["do_filp_open", "do_file_open_root", "vm_mmap_pgof
 
 /// What this kernel lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Missing {
-    group: Group,
+pub(crate) struct MissingOffset {
+    group: OffsetGroup,
     what: String,
 }
 
@@ -189,7 +189,7 @@ pub(crate) struct Layout {
     pub(crate) offsets: Offsets,
     /// Whether `sched_process_exit` tells that the last thread ends.
     pub(crate) exit_tells_group_dead: bool,
-    missing: Vec<Missing>,
+    missing: Vec<MissingOffset>,
     /// Functions that the programs call, and that this kernel does not have.
     pub(crate) missing_helpers: Vec<&'static str>,
     /// The places of controllers in `css_set.subsys`.
@@ -216,7 +216,7 @@ impl Layout {
         for field in FIELDS {
             match field.chains.iter().find_map(|chain| resolve(&btf, chain, field.size)) {
                 Some(offset) => *(field.place)(&mut offsets) = offset,
-                None => missing.push(Missing { group: field.group, what: field.name() }),
+                None => missing.push(MissingOffset { group: field.group, what: field.name() }),
             }
         }
         missing.extend(unexpected(&btf, &offsets));
@@ -243,7 +243,9 @@ impl Layout {
     pub(crate) fn controller(&self, hierarchy: Hierarchy) -> u32 {
         let Hierarchy::Controller(name) = hierarchy else { return ABSENT };
         let place = self.controllers.iter().find(|(known, _)| *known == name);
-        place.filter(|_| self.lacks(&[Group::Controllers]).is_none()).map_or(ABSENT, |(_, at)| *at)
+        place
+            .filter(|_| self.lacks(&[OffsetGroup::Controllers]).is_none())
+            .map_or(ABSENT, |(_, at)| *at)
     }
 
     /// Why a program cannot be attached to this function, if it cannot.
@@ -264,14 +266,14 @@ impl Layout {
     }
 
     /// What is missing for these groups, in words; None: nothing.
-    pub(crate) fn lacks(&self, groups: &[Group]) -> Option<String> {
+    pub(crate) fn lacks(&self, groups: &[OffsetGroup]) -> Option<String> {
         let lacks = self.missing.iter().filter(|missing| groups.contains(&missing.group));
         let words: Vec<&str> = lacks.map(|missing| missing.what.as_str()).collect();
         (!words.is_empty()).then(|| format!("this kernel has no {}", words.join(", ")))
     }
 }
 
-impl Field {
+impl KernelField {
     fn name(&self) -> String {
         let newest = self.chains.first().copied().unwrap_or_default();
         let words: Vec<String> = newest.iter().map(|(of, name)| format!("{of}.{name}")).collect();
@@ -279,7 +281,7 @@ impl Field {
     }
 }
 
-fn resolve(btf: &Btf, chain: Chain, size: Size) -> Option<u32> {
+fn resolve(btf: &Btf, chain: FieldChain, size: FieldWidth) -> Option<u32> {
     let mut offset = 0_u32;
     let mut last: Option<Member> = None;
     for (of, name) in chain {
@@ -294,7 +296,7 @@ fn resolve(btf: &Btf, chain: Chain, size: Size) -> Option<u32> {
 }
 
 /// The programs read some fields together and so rely on their order.
-fn unexpected(btf: &Btf, offsets: &Offsets) -> Vec<Missing> {
+fn unexpected(btf: &Btf, offsets: &Offsets) -> Vec<MissingOffset> {
     let at = |of, name| btf.member(of, name).map(|member| member.offset);
     let pprev = offsets.dentry_hash_pprev;
     let follows = |offset: u32, distance: u32| pprev.checked_add(distance) == Some(offset);
@@ -309,13 +311,13 @@ fn unexpected(btf: &Btf, offsets: &Offsets) -> Vec<Missing> {
     // have what the caller wrote into it, a number.
     let uring = btf.has_pointer_at(URING_TRACEPOINT, 2);
     let checks = [
-        (dentry, Group::File, "struct dentry in the known order"),
-        (path, Group::File, "struct path in the known order"),
-        (upid, Group::Task, "struct upid of the known size"),
-        (uring, Group::Uring, "tracepoint io_uring_complete with a request"),
+        (dentry, OffsetGroup::File, "struct dentry in the known order"),
+        (path, OffsetGroup::File, "struct path in the known order"),
+        (upid, OffsetGroup::Task, "struct upid of the known size"),
+        (uring, OffsetGroup::Uring, "tracepoint io_uring_complete with a request"),
     ];
     let wrong = checks.into_iter().filter(|(right, ..)| !right);
-    wrong.map(|(_, group, what)| Missing { group, what: what.to_owned() }).collect()
+    wrong.map(|(_, group, what)| MissingOffset { group, what: what.to_owned() }).collect()
 }
 
 #[cfg(test)]
@@ -325,7 +327,7 @@ mod tests {
     #[test]
     fn a_kernel_without_the_fields_lacks_every_group_and_says_what() {
         let layout = Layout::of(super::super::btf::tests::sample(), &[]).unwrap();
-        let lacks = layout.lacks(&[Group::Exec]).unwrap();
+        let lacks = layout.lacks(&[OffsetGroup::Exec]).unwrap();
         assert!(lacks.contains("mm_struct.arg_start"), "{lacks}");
         assert!(!lacks.contains("pt_regs"), "{lacks}");
         assert!(layout.lacks(&[]).is_none());
@@ -341,13 +343,13 @@ mod tests {
         };
         let layout = Layout::of(bytes, &[]).unwrap();
         let all = [
-            Group::Task,
-            Group::File,
-            Group::Descriptor,
-            Group::SystemCall,
-            Group::Exec,
-            Group::Exit,
-            Group::Controllers,
+            OffsetGroup::Task,
+            OffsetGroup::File,
+            OffsetGroup::Descriptor,
+            OffsetGroup::SystemCall,
+            OffsetGroup::Exec,
+            OffsetGroup::Exit,
+            OffsetGroup::Controllers,
         ];
         assert_eq!(layout.lacks(&all), None);
         assert_eq!(layout.controller(Hierarchy::Unified), ABSENT);

@@ -8,11 +8,11 @@ use aya::{
 };
 
 use super::{
-    Kinds,
-    error::{Refusal, chain},
-    ladder::Ground,
+    EventKinds,
+    error::{AttachRefusal, chain},
+    ladder::AttachContext,
     machine::Machine,
-    offsets::Group,
+    offsets::OffsetGroup,
 };
 
 /// Where a program is attached.
@@ -60,16 +60,20 @@ pub(super) struct Probe {
     pub(super) program: &'static str,
     pub(super) hook: Hook,
     /// Which events it gives.
-    pub(super) serves: Kinds,
-    pub(super) needs: &'static [Group],
+    pub(super) serves: EventKinds,
+    pub(super) needs: &'static [OffsetGroup],
     /// Without it, its rung works all the same, but does not see this route: its name, and what it is in words.
     pub(super) optional: Option<(&'static str, &'static str)>,
 }
 
 impl Probe {
-    pub(super) fn load(&self, bpf: &mut Ebpf, ground: &Ground<'_>) -> Result<(), Refusal> {
-        let Ground { layout, machine, .. } = *ground;
-        let other = |reason| Refusal { reason, remedy: OTHER_KERNEL };
+    pub(super) fn load(
+        &self,
+        bpf: &mut Ebpf,
+        ground: &AttachContext<'_>,
+    ) -> Result<(), AttachRefusal> {
+        let AttachContext { layout, machine, .. } = *ground;
+        let other = |reason| AttachRefusal { reason, remedy: OTHER_KERNEL };
         if let Some(lacks) = layout.lacks(self.needs) {
             return Err(other(lacks));
         }
@@ -78,11 +82,11 @@ impl Probe {
         }
         let Some(hook) = layout.attached(&self.hook.type_name()) else {
             let lacks = format!("this kernel has no {}", self.hook.name());
-            return Err(Refusal { reason: lacks, remedy: BUILT_FOR_IT });
+            return Err(AttachRefusal { reason: lacks, remedy: BUILT_FOR_IT });
         };
         let btf = &Btf::parse(&hook.alone(), Endianness::default())
-            .map_err(|error| Refusal::unexpected(chain(&error)))?;
-        let loaded = match (self.hook, self.of(bpf).map_err(Refusal::unexpected)?) {
+            .map_err(|error| AttachRefusal::unexpected(chain(&error)))?;
+        let loaded = match (self.hook, self.of(bpf).map_err(AttachRefusal::unexpected)?) {
             (Hook::TracePoint(name), Program::BtfTracePoint(program)) => program.load(name, btf),
             (Hook::Security(name), Program::Lsm(program)) => program.load(name, btf),
             (Hook::Return(name, _), Program::FExit(program)) => program.load(name, btf),
@@ -94,8 +98,8 @@ impl Probe {
         }
     }
 
-    pub(super) fn attach(&self, bpf: &mut Ebpf, machine: &Machine) -> Result<(), Refusal> {
-        let attached = match self.of(bpf).map_err(Refusal::unexpected)? {
+    pub(super) fn attach(&self, bpf: &mut Ebpf, machine: &Machine) -> Result<(), AttachRefusal> {
+        let attached = match self.of(bpf).map_err(AttachRefusal::unexpected)? {
             Program::BtfTracePoint(program) => BtfTracePoint::attach(program).map(drop),
             Program::Lsm(program) => Lsm::attach(program).map(drop),
             Program::FExit(program) => FExit::attach(program).map(drop),
@@ -158,7 +162,7 @@ fn recursion_misses(program: i32) -> Option<u64> {
 }
 
 /// Neither the verifier's word nor a missing capability.
-fn not_permitted(lockdown: Option<&str>) -> Refusal {
+fn not_permitted(lockdown: Option<&str>) -> AttachRefusal {
     let (why, remedy) = match lockdown {
         None => (
             "lockdown, which is not to be read here as securityfs is not mounted, or a policy against it",
@@ -172,26 +176,26 @@ fn not_permitted(lockdown: Option<&str>) -> Refusal {
             "boot without lockdown=, or lift the policy of the virtual machine or container",
         ),
     };
-    Refusal { reason: format!("not permitted here ({why})"), remedy }
+    AttachRefusal { reason: format!("not permitted here ({why})"), remedy }
 }
 
 /// What the kernel said, in few words: of the verifier's log, the last line that has a reason.
-fn refusal(error: &ProgramError, machine: &Machine) -> Refusal {
+fn refusal(error: &ProgramError, machine: &Machine) -> AttachRefusal {
     let ProgramError::LoadError { io_error, verifier_log } = error else {
-        return Refusal { reason: chain(error), remedy: BUILT_FOR_IT };
+        return AttachRefusal { reason: chain(error), remedy: BUILT_FOR_IT };
     };
     let log = verifier_log.to_string();
     let idle = ["processed ", "verification time", "stack depth"];
     let says_why = |line: &&str| !idle.iter().any(|start| line.starts_with(start));
     let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
     match lines.rfind(says_why) {
-        Some(line) => {
-            Refusal::unexpected(format!("the kernel's verifier refused it: {line} ({io_error})"))
-        }
+        Some(line) => AttachRefusal::unexpected(format!(
+            "the kernel's verifier refused it: {line} ({io_error})"
+        )),
         None if io_error.raw_os_error() == Some(libc::EPERM) => {
             not_permitted(machine.lockdown.as_deref())
         }
-        None => Refusal {
+        None => AttachRefusal {
             reason: io_error.to_string(),
             remedy: "a kernel that is built for it (CONFIG_BPF_LSM, CONFIG_DEBUG_INFO_BTF)",
         },

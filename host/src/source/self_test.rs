@@ -10,7 +10,7 @@ use crypto_tracer_common::record::{Header, kind};
 use rustix::mm::{MapFlags, ProtFlags};
 use zerocopy::FromBytes;
 
-use super::{Kinds, error::Error, object::Object};
+use super::{EventKinds, error::Error, object::BpfObject};
 use crate::{boot, counted::counted, interest::Interest};
 
 /// A file that is everywhere, and its name.
@@ -19,10 +19,10 @@ const FILE: (&str, &str) = ("/proc/self/status", "status");
 const LIBRARY: (&str, &str) = ("crypto-tracer", "memfd:crypto-tracer");
 
 /// A record of this process: header and path, leaf first.
-type Told = (Header, Vec<u8>);
+type CapturedRecord = (Header, Vec<u8>);
 
 /// Opens a file, maps another, and compares what is told of it.
-pub(super) fn check(object: &mut Object, kinds: Kinds) -> Result<(), String> {
+pub(super) fn check(object: &mut BpfObject, kinds: EventKinds) -> Result<(), String> {
     let mut interest = Interest::default();
     let words = interest.add_name(FILE.1).and_then(|()| interest.add_library(LIBRARY.1));
     words.map_err(|error| error.to_string())?;
@@ -32,12 +32,12 @@ pub(super) fn check(object: &mut Object, kinds: Kinds) -> Result<(), String> {
     compared.and(ended)
 }
 
-fn begin(object: &mut Object, interest: &Interest) -> Result<(), Error> {
+fn begin(object: &mut BpfObject, interest: &Interest) -> Result<(), Error> {
     object.set_interest(interest)?;
     object.set_check(std::process::id())
 }
 
-fn compare_all(object: &mut Object, kinds: Kinds) -> Result<(), String> {
+fn compare_all(object: &mut BpfObject, kinds: EventKinds) -> Result<(), String> {
     told(object);
     let parent = std::os::unix::process::parent_id();
     if kinds.open {
@@ -74,7 +74,7 @@ fn map_memory() -> Option<fs::File> {
 }
 
 /// All that the ring holds.
-fn told(object: &mut Object) -> Vec<Told> {
+fn told(object: &mut BpfObject) -> Vec<CapturedRecord> {
     let mut all = Vec::new();
     while let Some(record) = object.ring.next() {
         let Ok((header, rest)) = Header::read_from_prefix(&record) else { continue };
@@ -84,7 +84,7 @@ fn told(object: &mut Object) -> Vec<Told> {
     all
 }
 
-fn only(mut told: Vec<Told>, kind: u16, what: &str) -> Result<Told, String> {
+fn only(mut told: Vec<CapturedRecord>, kind: u16, what: &str) -> Result<CapturedRecord, String> {
     match (told.pop(), told.len()) {
         (Some(one), 0) if one.0.kind == kind => Ok(one),
         (None, _) => Err(format!("it is attached, but was not called for {what} of this process")),
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crypto_tracer_common::fixed::Offsets;
 
-    fn of_kind(kind: u16) -> Told {
+    fn of_kind(kind: u16) -> CapturedRecord {
         let mut header = Header::read_from_bytes(&[0; size_of::<Header>()]).unwrap();
         header.kind = kind;
         (header, Vec::new())
@@ -186,11 +186,11 @@ mod tests {
     /// Every offset that the check looks at, one after the other moved by a word: never taken for the truth.
     #[test]
     fn fields_that_are_elsewhere_are_noticed() {
-        use crate::source::{Options, ladder, machine, machine::Machine, object};
+        use crate::source::{CaptureOptions, ladder, machine, machine::Machine, object};
 
-        type Field = fn(&mut Offsets) -> &mut u32;
+        type KernelField = fn(&mut Offsets) -> &mut u32;
         const LOADS_TOO: [&str; 4] = ["task_tgid", "inode_ino", "inode_ctime_sec", "inode_size"];
-        let moved: [(&str, Field); 9] = [
+        let moved: [(&str, KernelField); 9] = [
             ("task_tgid", |offsets| &mut offsets.task_tgid),
             ("task_comm", |offsets| &mut offsets.task_comm),
             ("task_start_boottime", |offsets| &mut offsets.task_start_boottime),
@@ -206,12 +206,14 @@ mod tests {
             println!("skipped: BPF is not permitted here");
             return;
         }
-        let (opens, loads) =
-            (Kinds { open: true, ..Kinds::NONE }, Kinds { load: true, ..Kinds::NONE });
+        let (opens, loads) = (
+            EventKinds { open: true, ..EventKinds::NONE },
+            EventKinds { load: true, ..EventKinds::NONE },
+        );
         let interest = Interest::default();
-        let options = Options {
+        let options = CaptureOptions {
             interest: &interest,
-            kinds: Kinds { load: true, ..opens },
+            kinds: EventKinds { load: true, ..opens },
             pid: None,
             follow_children: false,
             comm: None,
@@ -219,15 +221,15 @@ mod tests {
             probe: None,
             own: Vec::new(),
         };
-        let (known, machine) = (object::read_layout().unwrap(), Machine::look());
+        let (known, machine) = (object::read_layout().unwrap(), Machine::detect());
         let by_loads = moved.iter().filter(|(name, _)| LOADS_TOO.contains(name));
         let tries = moved.iter().map(|it| (it, opens)).chain(by_loads.map(|it| (it, loads)));
         for ((name, place), kinds) in tries {
             let mut layout = known.clone();
             *place(&mut layout.offsets) += 8;
-            let mut object = Object::load(&options, &layout).unwrap();
+            let mut object = BpfObject::load(&options, &layout).unwrap();
             let (layout, machine) = (&layout, &machine);
-            let ground = ladder::Ground { layout, machine, kinds };
+            let ground = ladder::AttachContext { layout, machine, kinds };
             let error = ladder::attach(&mut object, &ground, None).unwrap_err();
             assert_eq!(error.exit_code(), 5, "{name}: {error}");
             println!("{name}: {error}");

@@ -1,18 +1,18 @@
 //! What `doctor` tells: every rung tried, with what it cannot see or why it does not work, and what a run would take.
 
 use super::{
-    Attached, Kinds, Options, Unseen,
-    error::{Error, Refusal},
-    ladder::{self, Ground, LADDERS, Ladder, Rung},
+    Attached, BlindSpot, CaptureOptions, EventKinds,
+    error::{AttachRefusal, Error},
+    ladder::{self, AttachContext, LADDERS, Ladder, Rung},
     machine::{self, Capability, Machine, Preemption},
-    object::{Object, read_layout},
+    object::{BpfObject, read_layout},
     offsets::Layout,
 };
 use crate::interest::Interest;
 
 /// What a run would ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct SurveyRequest {
     /// Size of the ring in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
     /// The probe for opens and loads; None: the best that works.
@@ -60,7 +60,7 @@ pub struct RungSurvey {
     /// Whether a run would take it.
     pub chosen: bool,
     /// What it cannot see.
-    pub cannot_see: Vec<Unseen>,
+    pub cannot_see: Vec<BlindSpot>,
     /// What it costs others, where that is worth a word.
     pub costs: Option<&'static str>,
     /// Its programs, with the number of instructions that the verifier went through (at most a million).
@@ -68,8 +68,8 @@ pub struct RungSurvey {
 }
 
 /// Tries everything. Nothing stays attached.
-pub fn survey(request: &Request) -> Survey {
-    let machine = Machine::look();
+pub fn survey(request: &SurveyRequest) -> Survey {
+    let machine = Machine::detect();
     let mut rungs = Vec::new();
     let refused = try_all(&machine, request, &mut rungs).err();
     Survey {
@@ -86,7 +86,11 @@ pub fn survey(request: &Request) -> Survey {
 }
 
 /// Every rung, and why a run would not start: the first reason that it would find.
-fn try_all(machine: &Machine, request: &Request, rungs: &mut Vec<RungSurvey>) -> Result<(), Error> {
+fn try_all(
+    machine: &Machine,
+    request: &SurveyRequest,
+    rungs: &mut Vec<RungSurvey>,
+) -> Result<(), Error> {
     let named = request.probe.as_deref();
     let known = ladder::check_name(named);
     let named = named.filter(|_| known.is_ok());
@@ -114,16 +118,16 @@ fn ground() -> Result<Layout, Error> {
 
 fn try_rungs(
     machine: &Machine,
-    request: &Request,
+    request: &SurveyRequest,
     named: Option<&str>,
     layout: &Layout,
     rungs: &mut Vec<RungSurvey>,
 ) -> Result<(), Error> {
-    let ground = Ground { layout, machine, kinds: Kinds::ALL };
+    let ground = AttachContext { layout, machine, kinds: EventKinds::ALL };
     let interest = Interest::default();
-    let options = Options {
+    let options = CaptureOptions {
         interest: &interest,
-        kinds: Kinds::ALL,
+        kinds: EventKinds::ALL,
         pid: None,
         follow_children: false,
         comm: None,
@@ -135,7 +139,7 @@ fn try_rungs(
     for ladder in LADDERS {
         let before = rungs.len();
         for rung in ladder.rungs {
-            rungs.push(match Object::load(&options, layout) {
+            rungs.push(match BpfObject::load(&options, layout) {
                 Ok(mut object) => try_rung(ladder, rung, &mut object, &ground),
                 Err(error) => {
                     let refusal = error.refusal();
@@ -168,10 +172,15 @@ fn choose(ladder: &Ladder, rungs: &mut [RungSurvey], named: Option<&str>) -> Res
     Err(ladder::none_works(ladder.purpose, &reasons))
 }
 
-fn try_rung(ladder: &Ladder, rung: &Rung, object: &mut Object, ground: &Ground<'_>) -> RungSurvey {
+fn try_rung(
+    ladder: &Ladder,
+    rung: &Rung,
+    object: &mut BpfObject,
+    ground: &AttachContext<'_>,
+) -> RungSurvey {
     let attached = match (rung.unfit)(ground.machine) {
         Some(unfit) if !unfit.can_be_asked_for => {
-            Err(Refusal { reason: unfit.reason.to_owned(), remedy: unfit.remedy })
+            Err(AttachRefusal { reason: unfit.reason.to_owned(), remedy: unfit.remedy })
         }
         _ => rung.attach(object, ground, ladder.of_files),
     };
@@ -187,7 +196,7 @@ fn surveyed(
     ladder: &Ladder,
     rung: &Rung,
     machine: &Machine,
-    attached: Result<Attached, Refusal>,
+    attached: Result<Attached, AttachRefusal>,
 ) -> RungSurvey {
     let (cannot_see, refusal) = match attached {
         Ok(attached) => (attached.cannot_see, None),
@@ -249,7 +258,7 @@ mod tests {
 
     #[test]
     fn every_rung_is_told_of_whatever_the_refusal() {
-        let request = |probe: Option<&str>, ring_bytes| Request {
+        let request = |probe: Option<&str>, ring_bytes| SurveyRequest {
             ring_bytes,
             probe: probe.map(str::to_owned),
         };

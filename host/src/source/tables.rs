@@ -8,23 +8,23 @@ use crate::interest::Interest;
 
 /// Which of the two generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
+pub(crate) enum Slot {
     First,
     Second,
 }
 
-impl Which {
-    pub(crate) fn other(self) -> Which {
+impl Slot {
+    pub(crate) fn other(self) -> Slot {
         match self {
-            Which::First => Which::Second,
-            Which::Second => Which::First,
+            Slot::First => Slot::Second,
+            Slot::Second => Slot::First,
         }
     }
 
     pub(crate) fn number(self) -> u8 {
         match self {
-            Which::First => 0,
-            Which::Second => 1,
+            Slot::First => 0,
+            Slot::Second => 1,
         }
     }
 }
@@ -41,7 +41,7 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// The keys of these words. Words outside the bounds of [`Interest`] are left out: it does not take them.
-    pub(crate) fn of(interest: &Interest, which: Which) -> Tables {
+    pub(crate) fn of(interest: &Interest, which: Slot) -> Tables {
         let mut generation = Generation::EMPTY;
         let mut set = |tail: &[u8]| {
             let bit = bloom_bit(lower(u64::from_le_bytes(end_of(tail))));
@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn keys_are_the_word_then_zeros_then_the_generation() {
-        let first = Tables::of(&interest(), Which::First);
-        let second = Tables::of(&interest(), Which::Second);
+        let first = Tables::of(&interest(), Slot::First);
+        let second = Tables::of(&interest(), Slot::Second);
         let pem = u64::from_le_bytes(*b".pem\0\0\0\0");
         assert!(first.suffixes.contains(&[pem, 0]));
         assert!(second.suffixes.contains(&[pem, 1 << 56]));
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn lengths_and_endings_that_occur_have_their_bits() {
-        let tables = Tables::of(&interest(), Which::First);
+        let tables = Tables::of(&interest(), Slot::First);
         let generation = tables.generation;
         assert_eq!(generation.suffix_lengths, 1 << 4 | 1 << 15);
         assert_eq!(generation.name_lengths, 1 << 1 | 1 << 6);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn nothing_wanted_lets_nothing_through() {
-        assert_eq!(Tables::of(&Interest::default(), Which::First).generation, Generation::EMPTY);
+        assert_eq!(Tables::of(&Interest::default(), Slot::First).generation, Generation::EMPTY);
     }
 
     #[test]

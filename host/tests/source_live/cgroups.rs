@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crypto_tracer::cgroup::Hierarchy;
-use crypto_tracer::source::Kinds;
+use crypto_tracer::source::EventKinds;
 
 use super::{routes, world};
 
@@ -26,7 +26,7 @@ impl Drop for Group {
 
 fn a_process_in_a_group_has_the_groups_number() {
     let interest = world::interest();
-    let kinds = Kinds { exec: true, exit: true, ..Kinds::NONE };
+    let kinds = EventKinds { exec: true, exit: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let hierarchy = Hierarchy::of_this_system();
     let own = hierarchy.path(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default());

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crypto_tracer::source::Kinds;
+use crypto_tracer::source::EventKinds;
 use crypto_tracer_common::record::{flag, kind};
 use crypto_tracer_tests::not_tried;
 
@@ -48,7 +48,7 @@ fn program_of_32_bits(file: &Path) -> Vec<u8> {
 fn a_program_of_32_bits() {
     const ROUTE: &str = "32-bit program";
     let interest = world::interest();
-    let mut world = world::start(&world::options(&interest, Kinds::ALL));
+    let mut world = world::start(&world::options(&interest, EventKinds::ALL));
     let (_keep, dir) = world::directory();
     fs::write(dir.join("x.pem"), "").unwrap();
     let program = dir.join("program");
@@ -72,7 +72,7 @@ fn a_program_of_32_bits() {
 
 fn executing_a_file_is_no_open() {
     let interest = world::interest();
-    let mut world = world::start(&world::options(&interest, Kinds::ALL));
+    let mut world = world::start(&world::options(&interest, EventKinds::ALL));
     let (_keep, dir) = world::directory();
     let program = dir.join("program.pem");
     fs::copy("/bin/cat", &program).unwrap();
@@ -101,7 +101,7 @@ fn tell(file: &CStr, text: &[u8]) -> std::io::Result<()> {
 /// Own mounts, pids and users, and another root: what a container runtime does.
 fn in_a_container() {
     let interest = world::interest();
-    let mut world = world::start(&world::options(&interest, Kinds::ALL));
+    let mut world = world::start(&world::options(&interest, EventKinds::ALL));
     let (_keep, dir) = world::directory();
     let mut command = myself("elsewhere::container_role", dir.to_str().unwrap());
     // SAFETY: system calls between fork and exec.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crypto_tracer::event::ProcessKey;
-use crypto_tracer::source::{Kinds, Options, Request, Source, survey};
+use crypto_tracer::source::{CaptureOptions, EventKinds, Source, SurveyRequest, survey};
 use crypto_tracer_common::record::kind;
 use crypto_tracer_tests::until;
 
@@ -63,8 +63,8 @@ fn descendants_are_followed_and_nobody_else() {
         let text = fs::read_to_string(dir.join("child")).ok()?;
         text.strip_suffix('\n')?.parse().ok()
     });
-    let kinds = Kinds { open: true, exec: true, ..Kinds::NONE };
-    let options = Options {
+    let kinds = EventKinds { open: true, exec: true, ..EventKinds::NONE };
+    let options = CaptureOptions {
         pid: Some(followed.id()),
         follow_children: true,
         ..world::options(&interest, kinds)
@@ -96,7 +96,7 @@ fn descendants_are_followed_and_nobody_else() {
 
 fn forks_name_the_child_before_it_does_anything() {
     let interest = world::interest();
-    let kinds = Kinds { fork: true, exec: true, exit: true, ..Kinds::NONE };
+    let kinds = EventKinds { fork: true, exec: true, exit: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let me = std::process::id();
     let mut child = Command::new("/bin/true").spawn().unwrap();
@@ -118,18 +118,19 @@ fn forks_name_the_child_before_it_does_anything() {
 
 fn following_needs_somebody_to_follow() {
     let interest = world::interest();
-    let options = Options { follow_children: true, ..world::options(&interest, Kinds::ALL) };
+    let options =
+        CaptureOptions { follow_children: true, ..world::options(&interest, EventKinds::ALL) };
     assert_eq!(Source::start(&options).unwrap_err().exit_code(), 2);
 }
 
 fn each_kind_alone_works() {
     let interest = world::interest();
     for kinds in [
-        Kinds { open: true, ..Kinds::NONE },
-        Kinds { load: true, ..Kinds::NONE },
-        Kinds { exec: true, ..Kinds::NONE },
-        Kinds { exit: true, ..Kinds::NONE },
-        Kinds { fork: true, ..Kinds::NONE },
+        EventKinds { open: true, ..EventKinds::NONE },
+        EventKinds { load: true, ..EventKinds::NONE },
+        EventKinds { exec: true, ..EventKinds::NONE },
+        EventKinds { exit: true, ..EventKinds::NONE },
+        EventKinds { fork: true, ..EventKinds::NONE },
     ] {
         let mut world = world::start(&world::options(&interest, kinds));
         assert_eq!(world.source.attached().len(), 1);
@@ -142,11 +143,11 @@ fn each_kind_alone_works() {
 
 fn a_survey_tries_every_rung_and_tells_what_a_run_does() {
     let interest = world::interest();
-    let options = world::options(&interest, Kinds::ALL);
+    let options = world::options(&interest, EventKinds::ALL);
     let world = world::start(&options);
     let attached = world.source.attached().to_vec();
     drop(world);
-    let survey = survey(&Request { ring_bytes: options.ring_bytes, probe: options.probe });
+    let survey = survey(&SurveyRequest { ring_bytes: options.ring_bytes, probe: options.probe });
     println!(
         "{} {:?} modules {:?} lockdown {:?}",
         survey.release, survey.preemption, survey.security_modules, survey.lockdown
@@ -176,5 +177,5 @@ fn a_survey_tries_every_rung_and_tells_what_a_run_does() {
 }
 
 fn survey_of(probe: &str) -> Option<crypto_tracer::source::Error> {
-    survey(&Request { ring_bytes: 64 << 10, probe: Some(probe.to_owned()) }).refused
+    survey(&SurveyRequest { ring_bytes: 64 << 10, probe: Some(probe.to_owned()) }).refused
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crypto_tracer::source::Kinds;
+use crypto_tracer::source::EventKinds;
 use crypto_tracer_common::record::kind;
 use crypto_tracer_tests::not_tried;
 
@@ -31,7 +31,7 @@ pub(crate) fn map(at: &Path, prot: i32) {
 
 fn code_that_is_mapped_is_told_and_reading_is_not() {
     let interest = world::interest();
-    let kinds = Kinds { load: true, ..Kinds::NONE };
+    let kinds = EventKinds { load: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let (_keep, dir) = world::directory();
     let long = format!("libssl.so.{}", "9".repeat(200));
@@ -69,7 +69,7 @@ fn code_that_is_mapped_is_told_and_reading_is_not() {
 
 fn a_real_program_loads_its_libraries() {
     let interest = world::interest();
-    let kinds = Kinds { load: true, ..Kinds::NONE };
+    let kinds = EventKinds { load: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let Ok(mut child) = std::process::Command::new("openssl").arg("version").spawn() else {
         not_tried("there is no openssl here");
@@ -97,7 +97,7 @@ fn libcrypto() -> Option<std::path::PathBuf> {
 
 fn a_library_that_is_forced_upon_a_program() {
     let interest = world::interest();
-    let kinds = Kinds { load: true, ..Kinds::NONE };
+    let kinds = EventKinds { load: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let Some(library) = libcrypto() else {
         routes::skip("LD_PRELOAD", "there is no libcrypto.so.3 here");
@@ -115,7 +115,7 @@ fn a_library_that_is_forced_upon_a_program() {
 fn a_library_is_loaded_by_dlopen_forked_with_and_loaded_again_after_exec() {
     const ROUTES: [&str; 2] = ["dlopen", "library again after exec, not in a forked child"];
     let interest = world::interest();
-    let kinds = Kinds { load: true, exec: true, fork: true, ..Kinds::NONE };
+    let kinds = EventKinds { load: true, exec: true, fork: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let Some(library) = libcrypto() else {
         const WHY: &str = "there is no libcrypto.so.3 here";

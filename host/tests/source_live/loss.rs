@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use crypto_tracer::source::{Kinds, Options, Request, route, survey};
+use crypto_tracer::source::{CaptureOptions, EventKinds, SurveyRequest, route, survey};
 use crypto_tracer_common::record::kind;
 
 use super::{routes, sys, world};
@@ -22,8 +22,8 @@ crypto_tracer_tests::tests![
 
 fn received_and_lost_opens_are_those_that_were_done() {
     let interest = world::interest();
-    let kinds = Kinds { open: true, ..Kinds::NONE };
-    let options = Options {
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
+    let options = CaptureOptions {
         ring_bytes: 64 << 10,
         pid: Some(std::process::id()),
         ..world::options(&interest, kinds)
@@ -100,8 +100,9 @@ fn open_many(
 /// Programs that preempt each other on one processor must not disturb each other.
 fn many_openers_are_told_each_and_once() {
     let interest = world::interest();
-    let kinds = Kinds { open: true, ..Kinds::NONE };
-    let options = Options { pid: Some(std::process::id()), ..world::options(&interest, kinds) };
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
+    let options =
+        CaptureOptions { pid: Some(std::process::id()), ..world::options(&interest, kinds) };
     let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let (openers, got) = open_many(&mut world, &dir);
@@ -130,9 +131,9 @@ fn many_openers_are_told_each_and_once() {
 fn what_an_unfit_probe_misses_is_counted() {
     const ROUTE: &str = "missed opens are counted, where that probe is asked for all the same";
     let interest = world::interest();
-    let kinds = Kinds { open: true, ..Kinds::NONE };
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
     let world = world::start(&world::options(&interest, kinds));
-    let told = survey(&Request { ring_bytes: 64 << 10, probe: None });
+    let told = survey(&SurveyRequest { ring_bytes: 64 << 10, probe: None });
     drop(world);
     let fexit = told.rungs.iter().find(|rung| rung.name == "fexit").unwrap();
     if let Some(why) = &fexit.refused {
@@ -142,7 +143,7 @@ fn what_an_unfit_probe_misses_is_counted() {
         routes::skip(ROUTE, "fexit misses nothing on this kernel");
     }
     let (pid, probe) = (Some(std::process::id()), Some("fexit".to_owned()));
-    let options = Options { pid, probe, ..world::options(&interest, kinds) };
+    let options = CaptureOptions { pid, probe, ..world::options(&interest, kinds) };
     let mut world = world::start(&options);
     assert!(world.source.loses_silently());
     let (_keep, dir) = world::directory();
@@ -158,13 +159,13 @@ fn what_an_unfit_probe_misses_is_counted() {
 
 fn received_and_lost_execs_and_exits_are_those_that_were_done() {
     let interest = world::interest();
-    let kinds = Kinds { exec: true, exit: true, ..Kinds::NONE };
+    let kinds = EventKinds { exec: true, exit: true, ..EventKinds::NONE };
     // Only what this shell does counts.
     let sent = 100;
     let script = format!("read go; i=0; while [ $i -lt {sent} ]; do /bin/true; i=$((i+1)); done");
     let mut command = Command::new("/bin/sh");
     let mut shell = command.args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
-    let options = Options {
+    let options = CaptureOptions {
         ring_bytes: 16 << 10,
         pid: Some(shell.id()),
         follow_children: true,

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crypto_tracer::cgroup::Hierarchy;
-use crypto_tracer::source::{Kinds, Options, Unseen, route};
+use crypto_tracer::source::{BlindSpot, CaptureOptions, EventKinds, route};
 use crypto_tracer_common::record::{SMALL, flag, kind};
 
 use super::uring::{self, How};
@@ -54,7 +54,7 @@ const OVERLAY: u64 = 0x794c_7630;
 struct Doer {
     expected: Vec<Expected>,
     /// What the probe cannot see.
-    unseen: Vec<Unseen>,
+    unseen: Vec<BlindSpot>,
     /// Routes that were taken, for when all is right.
     taken: Vec<&'static str>,
 }
@@ -102,7 +102,7 @@ fn make(at: impl AsRef<Path>) -> PathBuf {
 
 fn open_all(cases: impl FnOnce(&mut Doer) + Send + 'static) {
     let interest = world::interest();
-    let kinds = Kinds { open: true, ..Kinds::NONE };
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let unseen = world.source.attached()[0].cannot_see.clone();
     let thread = std::thread::spawn(move || {
@@ -281,8 +281,9 @@ fn refused_behind_the_permission_checks() {
 fn closed_before_the_open_returns() {
     const OPENS: u64 = 3000;
     let interest = world::interest();
-    let kinds = Kinds { open: true, ..Kinds::NONE };
-    let options = Options { pid: Some(std::process::id()), ..world::options(&interest, kinds) };
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
+    let options =
+        CaptureOptions { pid: Some(std::process::id()), ..world::options(&interest, kinds) };
     let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let file = make(dir.join("x.pem"));
@@ -653,7 +654,7 @@ fn pivoted_root() {
 
 fn the_header_says_who_and_where() {
     let interest = world::interest();
-    let kinds = Kinds { open: true, ..Kinds::NONE };
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let (_keep, dir) = world::directory();
     let file = make(dir.join("who.pem"));

@@ -10,7 +10,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use crypto_tracer::source::Kinds;
+use crypto_tracer::source::EventKinds;
 use crypto_tracer_common::record::{flag, kind};
 
 use super::world::{Record, World};
@@ -27,7 +27,7 @@ crypto_tracer_tests::tests! {
     roles: role, pid_namespace_role
 }
 
-const PROCESSES: Kinds = Kinds { exec: true, exit: true, ..Kinds::NONE };
+const PROCESSES: EventKinds = EventKinds { exec: true, exit: true, ..EventKinds::NONE };
 /// What this program does when it is started again by a test.
 pub(crate) const ROLE: &str = "SOURCE_LIVE_ROLE";
 
@@ -312,7 +312,7 @@ fn pid_namespace_role() {
     sys::mount("proc", std::path::Path::new("/proc"), "proc", 0, "").unwrap();
     assert_eq!(std::process::id(), 1);
     let interest = world::interest();
-    let mut world = world::start(&world::options(&interest, Kinds::ALL));
+    let mut world = world::start(&world::options(&interest, EventKinds::ALL));
     fs::write(dir.join("i"), "").unwrap();
     fs::rename(dir.join("i"), dir.join("inside.pem")).unwrap();
     drop(sys::open(dir.join("inside.pem"), 0).unwrap());

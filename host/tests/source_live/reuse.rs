@@ -7,7 +7,7 @@ use std::fs;
 use crypto_tracer::decode::decode;
 use crypto_tracer::enrich::Enrich;
 use crypto_tracer::event::{EnrichedWhat, RawRecord};
-use crypto_tracer::source::Kinds;
+use crypto_tracer::source::EventKinds;
 use crypto_tracer_common::record::kind;
 
 use super::world::Record;
@@ -59,7 +59,7 @@ fn free_pid() -> i32 {
 
 fn two_processes_of_one_pid_are_not_mixed_up() {
     let interest = world::interest();
-    let mut world = world::start(&world::options(&interest, Kinds::ALL));
+    let mut world = world::start(&world::options(&interest, EventKinds::ALL));
     let (_keep, dir) = world::directory();
     let programs = ["first", "second"].map(|name| dir.join(name));
     let files = ["first.pem", "second.pem"].map(|name| dir.join(name));

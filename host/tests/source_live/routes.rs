@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use crypto_tracer::source::{Unseen, route};
+use crypto_tracer::source::{BlindSpot, route};
 
 crypto_tracer_tests::tests![each_is_listed_once];
 
@@ -88,7 +88,7 @@ pub(crate) fn ok(route: &str) {
 }
 
 /// This probe cannot tell it; `unseen` is what `doctor` says.
-pub(crate) fn impossible(unseen: &Unseen) {
+pub(crate) fn impossible(unseen: &BlindSpot) {
     say(unseen.route, format_args!("impossible: {}", unseen.what));
 }
 

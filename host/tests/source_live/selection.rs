@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crypto_tracer::interest::Interest;
-use crypto_tracer::source::{Kinds, Options};
+use crypto_tracer::source::{CaptureOptions, EventKinds};
 use crypto_tracer_common::record::kind;
 
 use super::{routes, sys, world};
@@ -21,7 +21,7 @@ crypto_tracer_tests::tests![
     interests_change_without_a_gap,
 ];
 
-const OPENS: Kinds = Kinds { open: true, ..Kinds::NONE };
+const OPENS: EventKinds = EventKinds { open: true, ..EventKinds::NONE };
 
 fn file(dir: &Path, name: &str) -> std::path::PathBuf {
     let file = dir.join(name);
@@ -42,7 +42,7 @@ fn cat(dir: &Path, name: &str, file: &Path) -> u32 {
 fn one_process() {
     let interest = world::interest();
     let me = std::process::id();
-    let options = Options { pid: Some(me), ..world::options(&interest, Kinds::ALL) };
+    let options = CaptureOptions { pid: Some(me), ..world::options(&interest, EventKinds::ALL) };
     let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let file = file(&dir, "x.pem");
@@ -71,7 +71,8 @@ fn processes_by_part_of_their_name() {
         ("ac", false),
         ("bcdefghijklmnop", false),
     ] {
-        let options = Options { comm: Some(part.into()), ..world::options(&interest, OPENS) };
+        let options =
+            CaptureOptions { comm: Some(part.into()), ..world::options(&interest, OPENS) };
         let mut world = world::start(&options);
         let child = cat(&dir, name, &file);
         let got = world.records(hit.into(), |record| record.header.tgid == child);
@@ -82,8 +83,10 @@ fn processes_by_part_of_their_name() {
 /// A process may take the name later, and its descendants may have it: what becomes of processes is told all the same.
 fn of_other_names_only_what_becomes_of_processes() {
     let interest = world::interest();
-    let options =
-        Options { comm: Some(b"no-such-name".into()), ..world::options(&interest, Kinds::ALL) };
+    let options = CaptureOptions {
+        comm: Some(b"no-such-name".into()),
+        ..world::options(&interest, EventKinds::ALL)
+    };
     let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let child = cat(&dir, "other", &file(&dir, "x.pem"));
@@ -95,7 +98,7 @@ fn of_other_names_only_what_becomes_of_processes() {
 fn never_the_tracers_own() {
     let interest = world::interest();
     let me = std::process::id();
-    let options = Options { own: vec![1, me], ..world::options(&interest, OPENS) };
+    let options = CaptureOptions { own: vec![1, me], ..world::options(&interest, OPENS) };
     let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let file = file(&dir, "x.pem");
@@ -115,9 +118,9 @@ fn never_the_tracers_own() {
 fn only_the_kinds_that_are_wanted() {
     let interest = world::interest();
     let all = [
-        (Kinds { open: true, ..Kinds::NONE }, kind::FILE_OPEN),
-        (Kinds { exec: true, ..Kinds::NONE }, kind::PROCESS_EXEC),
-        (Kinds { exit: true, ..Kinds::NONE }, kind::PROCESS_EXIT),
+        (EventKinds { open: true, ..EventKinds::NONE }, kind::FILE_OPEN),
+        (EventKinds { exec: true, ..EventKinds::NONE }, kind::PROCESS_EXEC),
+        (EventKinds { exit: true, ..EventKinds::NONE }, kind::PROCESS_EXIT),
     ];
     for (kinds, only) in all {
         let mut world = world::start(&world::options(&interest, kinds));
@@ -138,7 +141,7 @@ fn interests_change_without_a_gap() {
     second.add_suffix(".new").unwrap();
     second.add_name("whole").unwrap();
     second.add_prefix("begun_").unwrap();
-    let options = Options { pid: Some(std::process::id()), ..world::options(&first, OPENS) };
+    let options = CaptureOptions { pid: Some(std::process::id()), ..world::options(&first, OPENS) };
     let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let [pem, old, new, whole, begun] =

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crypto_tracer::interest::Interest;
-use crypto_tracer::source::{Error, Kinds, Options, Source, Unseen};
+use crypto_tracer::source::{BlindSpot, CaptureOptions, Error, EventKinds, Source};
 use crypto_tracer_common::record::{Header, flag};
 use zerocopy::FromBytes;
 
@@ -72,8 +72,8 @@ pub(crate) fn interest() -> Interest {
     interest
 }
 
-pub(crate) fn options(interest: &Interest, kinds: Kinds) -> Options<'_> {
-    Options {
+pub(crate) fn options(interest: &Interest, kinds: EventKinds) -> CaptureOptions<'_> {
+    CaptureOptions {
         interest,
         kinds,
         pid: None,
@@ -86,7 +86,7 @@ pub(crate) fn options(interest: &Interest, kinds: Kinds) -> Options<'_> {
 }
 
 /// A running source. Skips the test where it is not permitted.
-pub(crate) fn start(options: &Options<'_>) -> World {
+pub(crate) fn start(options: &CaptureOptions<'_>) -> World {
     match Source::start(options) {
         Ok(source) => World { source, seen: Vec::new() },
         Err(error @ (Error::Privileges { .. } | Error::Kernel { .. })) => {
@@ -98,7 +98,7 @@ pub(crate) fn start(options: &Options<'_>) -> World {
 
 impl World {
     /// What `doctor` says of this route, where the attached probe for opens cannot see it.
-    pub(crate) fn unseen(&self, route: &str) -> Option<Unseen> {
+    pub(crate) fn unseen(&self, route: &str) -> Option<BlindSpot> {
         let mut all = self.source.attached().iter().flat_map(|probe| &probe.cannot_see);
         all.find(|unseen| unseen.route == route).cloned()
     }

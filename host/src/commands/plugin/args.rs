@@ -5,45 +5,45 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::bench::Bench;
-use super::new::New;
-use super::test::Test;
+use super::bench::BenchArgs;
+use super::new::NewArgs;
+use super::test::TestArgs;
 use crate::cli::{PluginArgs, values};
 use crate::plugin::{PluginSource, PluginSpec};
 
 /// `plugin`
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = false, subcommand_required = true)]
-pub struct Arguments {
+pub struct PluginCommand {
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: PluginAction,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum PluginAction {
     /// Tell what a plugin is, what it may ask for, and whether it would load
     ///
     /// Ends with 0 when it would load, else with 2 and what is wrong.
     #[command(after_help = CHECK_EXAMPLES)]
-    Check(Check),
+    Check(CheckArgs),
     /// Print which plugins run with these options
     ///
     /// Prints order, kind, source, sha256, contract, grants and configuration of each.
     #[command(after_help = LIST_EXAMPLES)]
-    List(List),
+    List(ListArgs),
     /// Write a crate to start a plugin from
     ///
     /// Makes the directory NAME with rules, tests, cases and the contract. What is there already is left alone.
     #[command(after_help = NEW_EXAMPLES)]
-    New(New),
+    New(NewArgs),
     /// Ask a plugin questions, and compare its answers
     ///
     /// Ends with 0 when all is as it should be, with 1 when an answer is not, with 2 when nothing could be asked.
     #[command(after_help = TEST_EXAMPLES)]
-    Test(Test),
+    Test(TestArgs),
     /// Measure what a plugin costs, beside the bundled one
     #[command(after_help = BENCH_EXAMPLES)]
-    Bench(Bench),
+    Bench(BenchArgs),
 }
 
 const NEW_EXAMPLES: &str = "Examples:
@@ -91,7 +91,7 @@ impl Subject {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) subject: Subject,
     /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
@@ -100,7 +100,7 @@ pub(super) struct Check {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct List {
+pub(super) struct ListArgs {
     #[command(flatten)]
     pub(super) plugins: PluginArgs,
 }

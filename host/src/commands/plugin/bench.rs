@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::alone::{self, Trouble};
 use super::args::Subject;
-use super::cases::{self, Case, Expected};
+use super::cases::{self, ExpectedAnswer, PluginCase};
 use super::event::event;
-use super::page::{Page, bytes};
-use super::question::{FileQuestion, Question, TextQuestion};
+use super::query::{FileQuery, Query, TextQuery};
+use super::report::{Report, bytes};
+use super::standalone::{self, CallFailures};
 use crate::cli::values;
-use crate::error::{Code, Failure};
+use crate::console::Console;
+use crate::error::{ExitStatus, Failure};
 use crate::plugin::{Limits, LoadError, PluginSpec, Plugins, Setup, inspect};
-use crate::say::Say;
 
 /// How long each kind is measured.
 const MEASURE: Duration = Duration::from_millis(600);
@@ -26,7 +26,7 @@ const LOOK: u32 = 4;
 
 /// `plugin bench`
 #[derive(Debug, Args)]
-pub(super) struct Bench {
+pub(super) struct BenchArgs {
     #[command(flatten)]
     subject: Subject,
     /// Ask the questions of these cases, instead of usual ones
@@ -47,19 +47,19 @@ struct Costs {
     slow: Duration,
     memory: usize,
     calls: u64,
-    trouble: Trouble,
+    trouble: CallFailures,
 }
 
 /// Prints a table for each kind that the plugin is.
-pub(super) fn bench(arguments: &Bench, say: Say) -> Result<(), Failure> {
-    let Bench { subject, cases, config } = arguments;
-    let usage = |error: LoadError| Failure::new(Code::Usage, error);
-    let limits = alone::limits(config.as_deref())?;
+pub(super) fn bench(arguments: &BenchArgs, console: Console) -> Result<(), Failure> {
+    let BenchArgs { subject, cases, config } = arguments;
+    let usage = |error: LoadError| Failure::new(ExitStatus::Usage, error);
+    let limits = standalone::limits(config.as_deref())?;
     let (kinds, asked) = match cases {
         None => {
             let setup = Setup { limits: limits.clone(), ..Setup::default() };
             let found = inspect(&subject.spec(), &setup).map_err(usage)?;
-            let asked = usual().into_iter().map(|question| (subject.with.clone(), question));
+            let asked = usual().into_iter().map(|query| (subject.with.clone(), query));
             (found.kinds, asked.collect())
         }
         Some(path) => {
@@ -67,46 +67,46 @@ pub(super) fn bench(arguments: &Bench, say: Say) -> Result<(), Failure> {
             (kinds, cases.into_iter().filter_map(asked).collect::<Vec<_>>())
         }
     };
-    let mut page = Page::default();
+    let mut report = Report::default();
     for kind in kinds {
-        let asked: Vec<(PluginSpec, Question)> = asked
+        let asked: Vec<(PluginSpec, Query)> = asked
             .iter()
-            .filter(|(_, question)| question.kind() == kind)
-            .map(|(config, question)| {
+            .filter(|(_, query)| query.kind() == kind)
+            .map(|(config, query)| {
                 let spec = PluginSpec { config: config.clone(), ..subject.spec() };
-                (spec, question.clone())
+                (spec, query.clone())
             })
             .collect();
         if asked.is_empty() {
-            page.line(format_args!("{kind}: no question for it in the cases"));
+            report.line(format_args!("{kind}: no question for it in the cases"));
             continue;
         }
         let own = costs(kind, &asked, &limits).map_err(usage)?;
-        let bundled = asked.into_iter().map(|(_, question)| (PluginSpec::bundled(), question));
+        let bundled = asked.into_iter().map(|(_, query)| (PluginSpec::bundled(), query));
         let bundled = match kind {
             "filter" => None,
             _ => Some(costs(kind, &bundled.collect::<Vec<_>>(), &limits).map_err(usage)?),
         };
-        table(kind, &own, bundled.as_ref(), &mut page);
+        table(kind, &own, bundled.as_ref(), &mut report);
         for line in &own.trouble.log {
-            say.detail(format_args!("{}: {}", line.plugin, line.message));
+            console.detail(format_args!("{}: {}", line.plugin, line.message));
         }
         if let Some(told) = own.trouble.told() {
-            page.row("first failure", told);
+            report.row("first failure", told);
         }
     }
-    page.print()
+    report.print()
 }
 
 /// What a case asks, and of a plugin with which configuration.
-fn asked(case: Case) -> Option<(Map<String, Value>, Question)> {
-    let refused = matches!(case.expected, Expected::Refused(_));
-    case.question.filter(|_| !refused).map(|question| (case.config, question))
+fn asked(case: PluginCase) -> Option<(Map<String, Value>, Query)> {
+    let refused = matches!(case.expected, ExpectedAnswer::Refused(_));
+    case.query.filter(|_| !refused).map(|query| (case.config, query))
 }
 
 type Show = fn(&Costs) -> String;
 
-fn table(kind: &str, own: &Costs, bundled: Option<&Costs>, page: &mut Page) {
+fn table(kind: &str, own: &Costs, bundled: Option<&Costs>, report: &mut Report) {
     let rows: [(&str, Show); 7] = [
         ("a call", |costs| time(costs.median)),
         ("slow rounds", |costs| time(costs.slow)),
@@ -118,10 +118,10 @@ fn table(kind: &str, own: &Costs, bundled: Option<&Costs>, page: &mut Page) {
     ];
     let line = |own: &str, bundled: &str| format!("{own:<16}{bundled}").trim_end().to_owned();
     let beside = if bundled.is_some() { "the bundled one" } else { "" };
-    page.line(kind);
-    page.row("", line("this plugin", beside));
+    report.line(kind);
+    report.row("", line("this plugin", beside));
     for (name, show) in rows {
-        page.row(name, line(&show(own), &bundled.map(show).unwrap_or_default()));
+        report.row(name, line(&show(own), &bundled.map(show).unwrap_or_default()));
     }
 }
 
@@ -132,36 +132,32 @@ impl Costs {
 }
 
 /// A plugin with one of its configurations, and what it is asked.
-struct Asked {
+struct TimedQuery {
     plugins: Plugins,
-    questions: Vec<Question>,
+    questions: Vec<Query>,
 }
 
-fn costs(
-    kind: &str,
-    asked: &[(PluginSpec, Question)],
-    limits: &Limits,
-) -> Result<Costs, LoadError> {
-    let mut all: Vec<(&PluginSpec, Asked)> = Vec::new();
+fn costs(kind: &str, asked: &[(PluginSpec, Query)], limits: &Limits) -> Result<Costs, LoadError> {
+    let mut all: Vec<(&PluginSpec, TimedQuery)> = Vec::new();
     let mut load = None;
-    for (spec, question) in asked {
+    for (spec, query) in asked {
         if let Some((_, there)) = all.iter_mut().find(|(known, _)| *known == spec) {
-            there.questions.push(question.clone());
+            there.questions.push(query.clone());
             continue;
         }
         let began = Instant::now();
-        let plugins = alone::load(kind, spec, limits)?;
+        let plugins = standalone::load(kind, spec, limits)?;
         load.get_or_insert(began.elapsed());
-        all.push((spec, Asked { plugins, questions: vec![question.clone()] }));
+        all.push((spec, TimedQuery { plugins, questions: vec![query.clone()] }));
     }
-    let mut all: Vec<Asked> = all.into_iter().map(|(_, asked)| asked).collect();
+    let mut all: Vec<TimedQuery> = all.into_iter().map(|(_, asked)| asked).collect();
     let mut turns = turns(&all).into_iter().cycle();
     let mut ask = || {
         let (who, which) = turns.next().unwrap_or_default();
-        if let Some(Asked { plugins, questions }) = all.get_mut(who)
-            && let Some(question) = questions.get_mut(which)
+        if let Some(TimedQuery { plugins, questions }) = all.get_mut(who)
+            && let Some(query) = questions.get_mut(which)
         {
-            question.ask(plugins);
+            query.ask(plugins);
         }
     };
     let began = Instant::now();
@@ -177,8 +173,8 @@ fn costs(
     }
     rounds.sort_unstable();
     let at = |part: usize| rounds.get(part).copied().unwrap_or_default();
-    let mut trouble = Trouble::default();
-    all.iter_mut().for_each(|asked| trouble.add(Trouble::take(&mut asked.plugins)));
+    let mut trouble = CallFailures::default();
+    all.iter_mut().for_each(|asked| trouble.add(CallFailures::take(&mut asked.plugins)));
     Ok(Costs {
         load: load.unwrap_or_default(),
         first,
@@ -191,7 +187,7 @@ fn costs(
 }
 
 /// Every question once, by who is asked and its place there.
-fn turns(all: &[Asked]) -> Vec<(usize, usize)> {
+fn turns(all: &[TimedQuery]) -> Vec<(usize, usize)> {
     let each = all.iter().enumerate();
     each.flat_map(|(who, asked)| (0..asked.questions.len()).map(move |which| (who, which)))
         .collect()
@@ -221,14 +217,14 @@ fn time(time: Duration) -> String {
 }
 
 /// What a busy machine asks of each kind.
-fn usual() -> Vec<Question> {
+fn usual() -> Vec<Query> {
     let certificate = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     let file = |path: &str, content: &[u8]| {
-        Question::File(FileQuestion::new(path.into(), content, Some(content.len() as u64)))
+        Query::File(FileQuery::new(path.into(), content, Some(content.len() as u64)))
     };
     let text = |field: &str, value: &str| {
         let (field, value) = (field.to_owned(), value.to_owned());
-        Question::Text(TextQuestion { field, value, arguments: Vec::new() })
+        Query::Text(TextQuery { field, value, arguments: Vec::new() })
     };
     let command =
         "nginx -g daemon off; -c /home/alice/nginx.conf -p /srv/www --user alice --token abc";
@@ -242,7 +238,7 @@ fn usual() -> Vec<Question> {
         text("file", "/home/alice/keys/own.key"),
         text("exe", "/usr/sbin/nginx"),
         text("library", "/usr/lib/x86_64-linux-gnu/libssl.so.3"),
-        Question::Text(TextQuestion::command_line(command)),
+        Query::Text(TextQuery::command_line(command)),
     ];
     let process = json!({"process": "nginx", "exe": "/usr/sbin/nginx", "uid": 33});
     for fields in [
@@ -254,7 +250,7 @@ fn usual() -> Vec<Question> {
         let fields = [&process, &fields].into_iter().filter_map(Value::as_object);
         let fields: Map<String, Value> =
             fields.flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
-        all.extend(event(&fields).ok().map(|event| Question::Event(Box::new(event))));
+        all.extend(event(&fields).ok().map(|event| Query::Event(Box::new(event))));
     }
     all
 }
@@ -266,7 +262,7 @@ mod tests {
     #[test]
     fn every_kind_is_asked_something() {
         for kind in crate::plugin::KINDS {
-            let asked = usual().iter().filter(|question| question.kind() == kind).count();
+            let asked = usual().iter().filter(|query| query.kind() == kind).count();
             assert!(asked >= 4, "{kind}");
         }
     }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::args::Subject;
-use super::question::{FileQuestion, Question, TextQuestion};
-use crate::error::{Code, Failure};
+use super::query::{FileQuery, Query, TextQuery};
+use crate::error::{ExitStatus, Failure};
 use crate::plugin::{Limits, LoadError, PluginSpec, Problem, Setup, inspect};
 
 /// Most bytes of a file of cases, and of a file that one names.
@@ -19,18 +19,18 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// One question, and what has to come back.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(super) struct PluginCase {
     pub(super) name: String,
     /// The plugin's own part of the configuration.
     pub(super) config: Map<String, Value>,
     /// None: only whether it takes its configuration.
-    pub(super) question: Option<Question>,
-    pub(super) expected: Expected,
+    pub(super) query: Option<Query>,
+    pub(super) expected: ExpectedAnswer,
 }
 
 /// What has to come back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
+pub(super) enum ExpectedAnswer {
     /// It refuses its configuration, with this in its words.
     Refused(String),
     /// It takes its configuration.
@@ -45,7 +45,7 @@ pub(super) enum Expected {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `cases`")]
-struct Written {
+struct CasesFile {
     #[serde(default)]
     config: Map<String, Value>,
     cases: Vec<WrittenCase>,
@@ -110,8 +110,8 @@ pub(super) fn of(
     path: &Path,
     subject: &Subject,
     limits: &Limits,
-) -> Result<(Vec<&'static str>, Vec<Case>), Failure> {
-    let usage = |error| Failure { code: Code::Usage, error };
+) -> Result<(Vec<&'static str>, Vec<PluginCase>), Failure> {
+    let usage = |error| Failure { code: ExitStatus::Usage, error };
     let cases = read(path, &subject.with).map_err(usage)?;
     let setup = Setup { limits: limits.clone(), ..Setup::default() };
     let inspected = |spec: &PluginSpec| match inspect(spec, &setup) {
@@ -120,7 +120,7 @@ pub(super) fn of(
         found => found.map(|found| Ok(found.kinds)),
     };
     let mut kinds = inspected(&subject.spec()).map_err(|error| usage(error.into()))?;
-    let taken = cases.iter().find(|case| !matches!(case.expected, Expected::Refused(_)));
+    let taken = cases.iter().find(|case| !matches!(case.expected, ExpectedAnswer::Refused(_)));
     if let (Err(_), Some(case)) = (&kinds, taken) {
         let spec = PluginSpec { config: case.config.clone(), ..subject.spec() };
         kinds = inspected(&spec).map_err(|error| usage(error.into()))?;
@@ -130,9 +130,9 @@ pub(super) fn of(
         Err(kind) => return Ok((vec![kind], cases)),
     };
     let asks_another =
-        |case: &&Case| case.question.as_ref().is_some_and(|it| !kinds.contains(&it.kind()));
+        |case: &&PluginCase| case.query.as_ref().is_some_and(|it| !kinds.contains(&it.kind()));
     if let Some(case) = cases.iter().find(asks_another) {
-        let kind = case.question.as_ref().map_or("", Question::kind);
+        let kind = case.query.as_ref().map_or("", Query::kind);
         return Err(usage(anyhow!(
             "{}: the case {:?} asks a {kind}, and the plugin is a {}",
             path.display(),
@@ -152,10 +152,10 @@ fn malformed(error: serde_json::Error) -> Error {
 }
 
 /// Reads all cases of a file. `config`: for those that name none, where the file names none either.
-fn read(path: &Path, config: &Map<String, Value>) -> Result<Vec<Case>> {
+fn read(path: &Path, config: &Map<String, Value>) -> Result<Vec<PluginCase>> {
     let name = || path.display().to_string();
     let text = bounded(path).with_context(name)?;
-    let written: Written = serde_json::from_slice(&text).map_err(malformed).with_context(name)?;
+    let written: CasesFile = serde_json::from_slice(&text).map_err(malformed).with_context(name)?;
     ensure!(!written.cases.is_empty(), "{}: `cases` is empty: write at least one", name());
     let common = if written.config.is_empty() { config } else { &written.config };
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -175,20 +175,20 @@ fn bounded(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn checked(case: WrittenCase, common: &Map<String, Value>, folder: &Path) -> Result<Case> {
+fn checked(case: WrittenCase, common: &Map<String, Value>, folder: &Path) -> Result<PluginCase> {
     let WrittenCase { name, config, file, text, event, expect } = case;
-    let question = match (file, text, event) {
+    let query = match (file, text, event) {
         (None, None, None) => None,
-        (Some(file), None, None) => Some(Question::File(file_question(file, folder)?)),
-        (None, Some(text), None) => Some(Question::Text(text_question(text)?)),
-        (None, None, Some(event)) => Some(Question::Event(Box::new(super::event::event(&event)?))),
+        (Some(file), None, None) => Some(Query::File(file_question(file, folder)?)),
+        (None, Some(text), None) => Some(Query::Text(text_question(text)?)),
+        (None, None, Some(event)) => Some(Query::Event(Box::new(super::event::event(&event)?))),
         _ => bail!("one of `file`, `text`, `event` is right, not several"),
     };
-    let expected = expected(expect, question.as_ref()).context("`expect`")?;
-    Ok(Case { name, config: config.unwrap_or_else(|| common.clone()), question, expected })
+    let expected = expected(expect, query.as_ref()).context("`expect`")?;
+    Ok(PluginCase { name, config: config.unwrap_or_else(|| common.clone()), query, expected })
 }
 
-fn file_question(file: WrittenFile, folder: &Path) -> Result<FileQuestion> {
+fn file_question(file: WrittenFile, folder: &Path) -> Result<FileQuery> {
     let WrittenFile { path, content, content_base64, content_file, size } = file;
     let content = match (content, content_base64, content_file) {
         (None, None, None) => Vec::new(),
@@ -204,50 +204,50 @@ fn file_question(file: WrittenFile, folder: &Path) -> Result<FileQuestion> {
         _ => bail!("one of `content`, `content_base64`, `content_file` is right, not several"),
     };
     let size = size.unwrap_or(Some(content.len() as u64));
-    Ok(FileQuestion::new(path.into_bytes(), &content, size))
+    Ok(FileQuery::new(path.into_bytes(), &content, size))
 }
 
-fn text_question(text: WrittenText) -> Result<TextQuestion> {
+fn text_question(text: WrittenText) -> Result<TextQuery> {
     let WrittenText { field, value, arguments } = text;
-    let question = match (field.as_str(), value, arguments) {
-        ("cmdline", None, Some(arguments)) => TextQuestion::command_line(arguments),
+    let query = match (field.as_str(), value, arguments) {
+        ("cmdline", None, Some(arguments)) => TextQuery::command_line(arguments),
         ("cmdline", ..) => bail!("`cmdline` takes `arguments`, a list, and no `value`"),
-        (_, Some(value), None) => TextQuestion { field, value, arguments: Vec::new() },
+        (_, Some(value), None) => TextQuery { field, value, arguments: Vec::new() },
         _ => bail!("the field {field:?} takes `value`, and no `arguments`"),
     };
     ensure!(
-        question.field().is_some(),
+        query.field().is_some(),
         "there is no field {:?}: file, library, exe, cmdline or labels.NAME is right",
-        question.field
+        query.field
     );
-    Ok(question)
+    Ok(query)
 }
 
-fn expected(written: WrittenExpect, question: Option<&Question>) -> Result<Expected> {
+fn expected(written: WrittenExpect, query: Option<&Query>) -> Result<ExpectedAnswer> {
     let WrittenExpect { file_type, labels, text, decision, refused, accepted } = written;
     let answer = (file_type, labels, text, decision);
-    match (question, answer, refused, accepted) {
-        (_, (None, None, None, None), Some(words), None) => Ok(Expected::Refused(words)),
-        (None, (None, None, None, None), None, Some(true)) => Ok(Expected::Accepted),
+    match (query, answer, refused, accepted) {
+        (_, (None, None, None, None), Some(words), None) => Ok(ExpectedAnswer::Refused(words)),
+        (None, (None, None, None, None), None, Some(true)) => Ok(ExpectedAnswer::Accepted),
         (None, ..) => Err(anyhow!(
             "without `file`, `text` or `event`, `refused` (words of the error) or `accepted` (true) is right"
         )),
-        (Some(Question::File(_)), (Some(file_type), labels, None, None), None, None) => {
-            Ok(Expected::Verdict { file_type, labels: labels.unwrap_or_default() })
+        (Some(Query::File(_)), (Some(file_type), labels, None, None), None, None) => {
+            Ok(ExpectedAnswer::Verdict { file_type, labels: labels.unwrap_or_default() })
         }
-        (Some(Question::File(_)), ..) => Err(anyhow!(
+        (Some(Query::File(_)), ..) => Err(anyhow!(
             "for a file, `file_type` (a word, or null for no opinion) and `labels` are right"
         )),
-        (Some(Question::Text(_)), (None, None, Some(text), None), None, None) => {
-            Ok(Expected::Text(text))
+        (Some(Query::Text(_)), (None, None, Some(text), None), None, None) => {
+            Ok(ExpectedAnswer::Text(text))
         }
-        (Some(Question::Text(_)), ..) => Err(anyhow!("for a text, `text` alone is right")),
-        (Some(Question::Event(_)), (None, labels, None, Some(decision)), None, None) => {
+        (Some(Query::Text(_)), ..) => Err(anyhow!("for a text, `text` alone is right")),
+        (Some(Query::Event(_)), (None, labels, None, Some(decision)), None, None) => {
             let known = ["keep", "drop", "label"].contains(&decision.as_str());
             ensure!(known, "the decision {decision:?}: keep, drop or label is right");
-            Ok(Expected::Decision { decision, labels: labels.unwrap_or_default() })
+            Ok(ExpectedAnswer::Decision { decision, labels: labels.unwrap_or_default() })
         }
-        (Some(Question::Event(_)), ..) => {
+        (Some(Query::Event(_)), ..) => {
             Err(anyhow!("for an event, `decision` (keep, drop or label) and `labels` are right"))
         }
     }

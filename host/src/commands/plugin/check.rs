@@ -2,51 +2,52 @@
 
 use std::collections::BTreeSet;
 
-use super::super::line;
+use super::super::setup;
 use super::args;
-use super::page::{Page, bytes};
+use super::report::{Report, bytes};
+use crate::console::Console;
 use crate::counted::counted;
-use crate::error::{Code, Failure};
+use crate::error::{ExitStatus, Failure};
 use crate::interest::Interest;
 use crate::plugin::{Grant, Import, Inspection, Limits, Setup, Trust, inspect};
 use crate::printable::printable;
-use crate::say::Say;
 
 /// Prints what there is to know. A plugin that would not load is a bad argument.
-pub(super) fn check(arguments: &args::Check, say: Say) -> Result<(), Failure> {
+pub(super) fn check(arguments: &args::CheckArgs, console: Console) -> Result<(), Failure> {
     // The limits and the trust of a run.
     let trust = Trust::of_this_process();
-    let config = line::read_config(arguments.config.as_deref(), &trust)?;
+    let config = setup::read_config(arguments.config.as_deref(), &trust)?;
     let setup = Setup { limits: config.limits, trust, ..Setup::default() };
     let subject = &arguments.subject;
     let found =
-        inspect(&subject.spec(), &setup).map_err(|error| Failure::new(Code::Usage, error))?;
+        inspect(&subject.spec(), &setup).map_err(|error| Failure::new(ExitStatus::Usage, error))?;
     for line in &found.log {
-        say.detail(format_args!("{}: {}", line.plugin, line.message));
+        console.detail(format_args!("{}: {}", line.plugin, line.message));
     }
-    let mut page = Page::default();
-    page.line(format_args!("{}: would load", printable(&subject.file.display().to_string())));
-    describe(&found, &setup.limits, &mut page);
-    page.print()
+    let mut report = Report::default();
+    report.line(format_args!("{}: would load", printable(&subject.file.display().to_string())));
+    describe(&found, &setup.limits, &mut report);
+    report.print()
 }
 
-fn describe(found: &Inspection, limits: &Limits, page: &mut Page) {
-    page.row("kinds", found.kinds.join(", "));
+fn describe(found: &Inspection, limits: &Limits, report: &mut Report) {
+    report.row("kinds", found.kinds.join(", "));
     let Inspection { contract, contract_here, .. } = found;
-    page.row("contract", format_args!("{contract} (this program has {contract_here})"));
-    page.row("sha256", &found.sha256);
+    report.row("contract", format_args!("{contract} (this program has {contract_here})"));
+    report.row("sha256", &found.sha256);
     let most = bytes(limits.component as u64);
-    page.row("size", format_args!("{} of at most {most}", bytes(found.size)));
-    page.row("may ask for", may_ask(&found.imports));
+    report.row("size", format_args!("{} of at most {most}", bytes(found.size)));
+    report.row("may ask for", may_ask(&found.imports));
     let inert = inert(&found.imports);
     if !inert.is_empty() {
-        page.row("inert", format_args!("{inert} (imported, gives nothing)"));
+        report.row("inert", format_args!("{inert} (imported, gives nothing)"));
     }
-    page.row("needs grants", if found.asks_for_heads { Grant::FileHead.as_str() } else { "none" });
+    report
+        .row("needs grants", if found.asks_for_heads { Grant::FileHead.as_str() } else { "none" });
     if found.kinds.contains(&"classifier") {
-        captures(&found.interest, page);
+        captures(&found.interest, report);
     }
-    page.rows("limits", &limits_in_words(limits));
+    report.rows("limits", &limits_in_words(limits));
 }
 
 /// The functions of ours that it imports: it can call no other.
@@ -68,7 +69,7 @@ fn inert(imports: &[Import]) -> String {
 }
 
 /// What all of it makes the kernel report.
-pub(super) fn captures(interest: &Interest, page: &mut Page) {
+pub(super) fn captures(interest: &Interest, report: &mut Report) {
     let words = |what: &str, words: &BTreeSet<String>| {
         let listed: Vec<&str> = words.iter().map(String::as_str).collect();
         (!listed.is_empty()).then(|| format!("{what} {}", listed.join(" ")))
@@ -81,9 +82,9 @@ pub(super) fn captures(interest: &Interest, page: &mut Page) {
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() {
-        page.row("captures", "nothing");
+        report.row("captures", "nothing");
     }
-    page.rows("captures", &parts);
+    report.rows("captures", &parts);
 }
 
 fn limits_in_words(limits: &Limits) -> [String; 4] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::event::event;
-use super::question::{FileQuestion, Question, TextQuestion};
+use super::query::{FileQuery, Query, TextQuery};
 use crate::event::EnrichedWhat;
 use crate::interest::Interest;
 
@@ -13,7 +13,7 @@ use crate::interest::Interest;
 const LONG: usize = 64 << 10;
 
 /// Questions for these kinds. Files are named after what the plugin asks to see, so that its rules are reached.
-pub(super) fn questions(kinds: &[&str], interest: &Interest) -> Vec<(String, Question)> {
+pub(super) fn questions(kinds: &[&str], interest: &Interest) -> Vec<(String, Query)> {
     let mut all = Vec::new();
     if kinds.contains(&"classifier") {
         all.extend(files(interest));
@@ -27,10 +27,10 @@ pub(super) fn questions(kinds: &[&str], interest: &Interest) -> Vec<(String, Que
     all
 }
 
-fn files(interest: &Interest) -> Vec<(String, Question)> {
+fn files(interest: &Interest) -> Vec<(String, Query)> {
     let mut all = Vec::new();
     let mut add = |name: String, path: Vec<u8>, content: &[u8], size| {
-        all.push((name, Question::File(FileQuestion::new(path, content, size))));
+        all.push((name, Query::File(FileQuery::new(path, content, size))));
     };
     for (what, path) in names() {
         add(format!("a file, named {what}"), path, b"", Some(0));
@@ -92,13 +92,13 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn texts() -> Vec<(String, Question)> {
+fn texts() -> Vec<(String, Query)> {
     let mut all = Vec::new();
     for field in ["file", "library", "exe", "labels.a"] {
         for (what, path) in names() {
             let value = String::from_utf8_lossy(&path).into_owned();
-            let text = TextQuestion { field: field.to_owned(), value, arguments: Vec::new() };
-            all.push((format!("the field {field}, {what}"), Question::Text(text)));
+            let text = TextQuery { field: field.to_owned(), value, arguments: Vec::new() };
+            all.push((format!("the field {field}, {what}"), Query::Text(text)));
         }
     }
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
@@ -115,13 +115,13 @@ fn texts() -> Vec<(String, Question)> {
         ("many words", words(&["-p"; 4096])),
         ("no text", words(&["\u{fffd}\u{202e}", "\u{1b}]0;a\u{7}", "\n"])),
     ] {
-        let text = TextQuestion::command_line(arguments);
-        all.push((format!("a command line of {what}"), Question::Text(text)));
+        let text = TextQuery::command_line(arguments);
+        all.push((format!("a command line of {what}"), Query::Text(text)));
     }
     all
 }
 
-fn events() -> Vec<(String, Question)> {
+fn events() -> Vec<(String, Query)> {
     let mut all = Vec::new();
     let plain = [
         ("file_open", json!({"file": "/a.pem"})),
@@ -145,7 +145,7 @@ fn events() -> Vec<(String, Question)> {
             let mut written = written.clone();
             written.insert(name.to_owned(), value);
             let Ok(event) = event(&written) else { continue };
-            all.push((format!("a {kind} {what}"), Question::Event(Box::new(event))));
+            all.push((format!("a {kind} {what}"), Query::Event(Box::new(event))));
         }
         for (what, path) in names() {
             let Ok(mut event) = event(&written) else { continue };
@@ -156,7 +156,7 @@ fn events() -> Vec<(String, Question)> {
                 EnrichedWhat::Exec { arguments } => arguments.bytes = [path, vec![0]].concat(),
                 EnrichedWhat::Exit { .. } => event.event.process.exe = Some(Arc::from(path)),
             }
-            all.push((format!("a {kind} of {what}"), Question::Event(Box::new(event))));
+            all.push((format!("a {kind} of {what}"), Query::Event(Box::new(event))));
         }
     }
     all
@@ -173,7 +173,7 @@ mod tests {
         for kind in crate::plugin::KINDS {
             let asked = questions(&[kind], &interest);
             assert!(asked.len() > 40, "{kind}: {}", asked.len());
-            assert!(asked.iter().all(|(_, question)| question.kind() == kind));
+            assert!(asked.iter().all(|(_, query)| query.kind() == kind));
             let mut names: Vec<&String> = asked.iter().map(|(name, _)| name).collect();
             names.sort();
             names.dedup();

@@ -1,44 +1,44 @@
 //! `plugin list`: what runs with these options.
 
-use super::super::line;
+use super::super::setup;
 use super::args;
 use super::check::captures;
-use super::page::Page;
+use super::report::Report;
+use crate::console::Console;
 use crate::error::Failure;
-use crate::plugin::{Grant, Running, Trust};
+use crate::plugin::{Grant, LoadedPlugin, Trust};
 use crate::printable::printable;
-use crate::say::Say;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// Loads the plugins as a run would, and prints them.
-pub(super) fn list(arguments: &args::List, say: Say) -> Result<(), Failure> {
+pub(super) fn list(arguments: &args::ListArgs, console: Console) -> Result<(), Failure> {
     let trust = Trust::of_this_process();
-    let config = line::config(&arguments.plugins, &trust)?;
-    let plugins = line::plugins(&arguments.plugins, &config, &trust, &Stop::default())?;
+    let config = setup::config(&arguments.plugins, &trust)?;
+    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &Shutdown::default())?;
     let Some(mut plugins) = plugins else { return Ok(()) };
     for line in plugins.take_log() {
-        say.detail(format_args!("{}: {}", line.plugin, line.message));
+        console.detail(format_args!("{}: {}", line.plugin, line.message));
     }
-    let mut page = Page::default();
+    let mut report = Report::default();
     for plugin in plugins.running() {
-        describe(plugin, &mut page);
+        describe(plugin, &mut report);
     }
-    page.line("together");
-    captures(plugins.interest(), &mut page);
-    page.print()
+    report.line("together");
+    captures(plugins.interest(), &mut report);
+    report.print()
 }
 
-fn describe(plugin: &Running, page: &mut Page) {
-    let Running { kind, order, name, version, .. } = plugin;
-    page.line(format_args!("{kind} {order}: {}@{version}", printable(name)));
-    page.row("source", &plugin.source);
-    page.row("sha256", &plugin.sha256);
-    page.row("contract", &plugin.contract);
-    page.row("grants", grants(plugin));
-    page.row("configuration", &plugin.config);
+fn describe(plugin: &LoadedPlugin, report: &mut Report) {
+    let LoadedPlugin { kind, order, name, version, .. } = plugin;
+    report.line(format_args!("{kind} {order}: {}@{version}", printable(name)));
+    report.row("source", &plugin.source);
+    report.row("sha256", &plugin.sha256);
+    report.row("contract", &plugin.contract);
+    report.row("grants", grants(plugin));
+    report.row("configuration", &plugin.config);
 }
 
-fn grants(plugin: &Running) -> String {
+fn grants(plugin: &LoadedPlugin) -> String {
     let granted = plugin.grants.contains(&Grant::FileHead);
     match (granted, plugin.asks_for_heads) {
         (true, true) => "file-head".to_owned(),

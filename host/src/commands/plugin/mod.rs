@@ -1,31 +1,31 @@
 //! `plugin`: an author's workbench. Without privileges and without tracing, by the engine and limits of the tracer.
 
-mod alone;
 mod args;
 mod bench;
 mod cases;
 mod check;
+mod edge_inputs;
 mod event;
 mod list;
 mod new;
-mod odd;
-mod page;
-mod question;
+mod query;
+mod report;
+mod standalone;
 mod test;
 
-pub use args::Arguments;
+pub use args::PluginCommand;
 
+use crate::console::Console;
 use crate::error::Failure;
-use crate::say::Say;
-use args::Command;
+use args::PluginAction;
 
 /// Does what was asked for.
-pub fn plugin(arguments: &Arguments, say: Say) -> Result<(), Failure> {
+pub fn plugin(arguments: &PluginCommand, console: Console) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Check(arguments) => check::check(arguments, say),
-        Command::List(arguments) => list::list(arguments, say),
-        Command::New(arguments) => new::new(arguments),
-        Command::Test(arguments) => test::test(arguments, say),
-        Command::Bench(arguments) => bench::bench(arguments, say),
+        PluginAction::Check(arguments) => check::check(arguments, console),
+        PluginAction::List(arguments) => list::list(arguments, console),
+        PluginAction::New(arguments) => new::new(arguments),
+        PluginAction::Test(arguments) => test::test(arguments, console),
+        PluginAction::Bench(arguments) => bench::bench(arguments, console),
     }
 }

@@ -7,26 +7,26 @@ use std::path::Path;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
-use super::page::Page;
-use crate::error::{Code, Failure};
+use super::report::Report;
+use crate::error::{ExitStatus, Failure};
 
 /// The contract of this program, as every new crate holds it.
 const CONTRACT: &str = include_str!("../../../../wit/plugin.wit");
 
 /// `plugin new`
 #[derive(Debug, Args)]
-pub(super) struct New {
+pub(super) struct NewArgs {
     /// The crate's name, and the directory that is made here
     #[arg(value_name = "NAME", value_parser = crate_name)]
     name: String,
     /// What it does
     #[arg(long, value_enum, value_name = "KIND", allow_negative_numbers = true)]
-    kind: Kind,
+    kind: TemplateKind,
 }
 
 /// What a plugin does.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
+enum TemplateKind {
     /// Says what a file is
     Classifier,
     /// Hides what must not be shown
@@ -60,23 +60,23 @@ macro_rules! template {
     };
 }
 
-impl Kind {
+impl TemplateKind {
     fn template(self) -> Template {
         match self {
-            Kind::Classifier => template!("classifier", " --classifier default"),
-            Kind::Redactor => template!("redactor", " --redactor default"),
-            Kind::Filter => template!("filter", ""),
+            TemplateKind::Classifier => template!("classifier", " --classifier default"),
+            TemplateKind::Redactor => template!("redactor", " --redactor default"),
+            TemplateKind::Filter => template!("filter", ""),
         }
     }
 }
 
 /// Writes a crate. What is there already stays as it is.
-pub(super) fn new(arguments: &New) -> Result<(), Failure> {
-    let New { name, kind } = arguments;
+pub(super) fn new(arguments: &NewArgs) -> Result<(), Failure> {
+    let NewArgs { name, kind } = arguments;
     let root = Path::new(name);
     fs::create_dir(root).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Failure {
-            code: Code::Usage,
+            code: ExitStatus::Usage,
             error: anyhow!("{name} is there already and stays as it is: take another name"),
         },
         _ => failed(name)(error),
@@ -85,22 +85,22 @@ pub(super) fn new(arguments: &New) -> Result<(), Failure> {
         let path = root.join(path);
         write(&path, &text).map_err(failed(&path.display().to_string()))?;
     }
-    let mut page = Page::default();
-    page.line(format_args!("{name}: a {} to start from; next:", kind.template().word));
+    let mut report = Report::default();
+    report.line(format_args!("{name}: a {} to start from; next:", kind.template().word));
     for command in [
         format!("cd {name}"),
         "cargo test".to_owned(),
         "cargo build --release --target wasm32-wasip2".to_owned(),
         format!("crypto-tracer plugin test {} --cases cases.json", component(name)),
     ] {
-        page.line(format_args!("  {command}"));
+        report.line(format_args!("  {command}"));
     }
-    page.print()
+    report.print()
 }
 
 fn failed(what: &str) -> impl FnOnce(std::io::Error) -> Failure {
     let what = format!("cannot write {what}");
-    |error| Failure { code: Code::Failed, error: anyhow::Error::new(error).context(what) }
+    |error| Failure { code: ExitStatus::Failed, error: anyhow::Error::new(error).context(what) }
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_fill_in() {
-        for kind in [Kind::Classifier, Kind::Redactor, Kind::Filter] {
+        for kind in [TemplateKind::Classifier, TemplateKind::Redactor, TemplateKind::Filter] {
             for (path, text) in files("acme-plugin", &kind.template()) {
                 for word in ["{NAME}", "{KIND}", "{FILE}", "{CONTRACT}", "{OPTIONS}", "{BESIDE}"] {
                     assert!(!text.contains(word), "{path}: {word}");

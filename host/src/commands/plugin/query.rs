@@ -3,55 +3,55 @@
 use crate::event::{
     ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile, Redact,
 };
-use crate::plugin::{Decision, Heads, Plugins};
-use crate::reader::visible_head;
+use crate::plugin::{Decision, HeadSource, Plugins};
+use crate::reader::public_head;
 
 /// Whose event it is.
 const UID: u32 = 1000;
 
 /// What a plugin is asked.
 #[derive(Clone, Debug)]
-pub(super) enum Question {
+pub(super) enum Query {
     /// A classifier: what is this file?
-    File(FileQuestion),
+    File(FileQuery),
     /// A redactor: what must not be shown of this text?
-    Text(TextQuestion),
+    Text(TextQuery),
     /// A filter: is this event shown?
     Event(Box<ClassifiedEvent>),
 }
 
-impl Question {
+impl Query {
     /// The kind of plugin that is asked.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Question::File(_) => "classifier",
-            Question::Text(_) => "redactor",
-            Question::Event(_) => "filter",
+            Query::File(_) => "classifier",
+            Query::Text(_) => "redactor",
+            Query::Event(_) => "filter",
         }
     }
 
     /// Asks.
-    pub(super) fn ask(&mut self, plugins: &mut Plugins) -> Answer {
+    pub(super) fn ask(&mut self, plugins: &mut Plugins) -> QueryAnswer {
         match self {
-            Question::File(FileQuestion { file, head }) => {
+            Query::File(FileQuery { file, head }) => {
                 let verdict = plugins.classify(UID, file, 0, head);
                 let known = verdict.classifier.is_some();
                 let file_type = known.then_some(verdict.file_type);
-                Answer::Verdict { file_type, labels: verdict.labels }
+                QueryAnswer::Verdict { file_type, labels: verdict.labels }
             }
-            Question::Text(text) => {
+            Query::Text(text) => {
                 let field = text.field().unwrap_or(Field::File);
                 let hidden = plugins.redactor(UID).redact(field, &text.value, &text.arguments);
-                Answer::Text(hidden.unwrap_or_else(|| text.value.clone()))
+                QueryAnswer::Text(hidden.unwrap_or_else(|| text.value.clone()))
             }
-            Question::Event(event) => Answer::Decision(plugins.decide(event)),
+            Query::Event(event) => QueryAnswer::Decision(plugins.decide(event)),
         }
     }
 }
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum QueryAnswer {
     /// None: no opinion about the type.
     Verdict { file_type: Option<FileType>, labels: Vec<Label> },
     /// The text as it is shown.
@@ -62,18 +62,18 @@ pub(super) enum Answer {
 
 /// A file that is only told of.
 #[derive(Clone, Debug)]
-pub(super) struct FileQuestion {
+pub(super) struct FileQuery {
     file: OpenedFile,
-    head: Head,
+    head: GivenHead,
 }
 
 #[derive(Clone, Debug)]
-struct Head {
+struct GivenHead {
     visible: Vec<u8>,
     size: Option<u64>,
 }
 
-impl Heads for Head {
+impl HeadSource for GivenHead {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
         let outcome = if self.size.is_some() { HeadOutcome::Read } else { HeadOutcome::Gone };
         (&self.visible, outcome)
@@ -84,28 +84,28 @@ impl Heads for Head {
     }
 }
 
-impl FileQuestion {
+impl FileQuery {
     /// `size`: in bytes; None when the file is gone, which leaves nothing to look at.
-    pub(super) fn new(path: Vec<u8>, content: &[u8], size: Option<u64>) -> FileQuestion {
+    pub(super) fn new(path: Vec<u8>, content: &[u8], size: Option<u64>) -> FileQuery {
         let path = KernelPath { bytes: path, ..KernelPath::default() };
         let file = OpenedFile { path, size: size.unwrap_or(0), ..OpenedFile::default() };
-        let visible = if size.is_some() { visible_head(content) } else { Vec::new() };
-        FileQuestion { file, head: Head { visible, size } }
+        let visible = if size.is_some() { public_head(content) } else { Vec::new() };
+        FileQuery { file, head: GivenHead { visible, size } }
     }
 }
 
 /// A text that may have to be hidden.
 #[derive(Clone, Debug)]
-pub(super) struct TextQuestion {
+pub(super) struct TextQuery {
     pub(super) field: String,
     pub(super) value: String,
     pub(super) arguments: Vec<String>,
 }
 
-impl TextQuestion {
+impl TextQuery {
     /// A command line, joined as the tracer joins it.
-    pub(super) fn command_line(arguments: Vec<String>) -> TextQuestion {
-        TextQuestion { field: "cmdline".to_owned(), value: arguments.join(" "), arguments }
+    pub(super) fn command_line(arguments: Vec<String>) -> TextQuery {
+        TextQuery { field: "cmdline".to_owned(), value: arguments.join(" "), arguments }
     }
 
     /// None: there is no such field.

@@ -2,16 +2,16 @@
 
 use std::fmt::Display;
 
-use super::super::text;
+use super::super::help;
 use crate::counted::counted;
 use crate::error::Failure;
 use crate::printable::printable;
 
 /// Lines for standard output. Texts from outside are made harmless.
 #[derive(Debug, Default)]
-pub(super) struct Page(String);
+pub(super) struct Report(String);
 
-impl Page {
+impl Report {
     /// A line of this program's own words, with texts in it that went through [`printable`].
     pub(super) fn line(&mut self, line: impl Display) {
         self.0.push_str(&format!("{line}\n"));
@@ -31,7 +31,7 @@ impl Page {
 
     /// Prints everything so far. A reader that closed the pipe has seen enough.
     pub(super) fn print(&mut self) -> Result<(), Failure> {
-        text::print(std::mem::take(&mut self.0).as_bytes())
+        help::print(std::mem::take(&mut self.0).as_bytes())
     }
 }
 
@@ -60,8 +60,8 @@ mod tests {
 
     #[test]
     fn texts_from_outside_are_harmless() {
-        let mut page = Page::default();
-        page.row("name", "a\u{1b}[2J\nb");
-        assert_eq!(page.0, "  name          a\\u{1b}[2J\\nb\n");
+        let mut report = Report::default();
+        report.row("name", "a\u{1b}[2J\nb");
+        assert_eq!(report.0, "  name          a\\u{1b}[2J\\nb\n");
     }
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::super::line;
+use super::super::setup;
 use crate::error::Failure;
 use crate::event::PluginFailure;
 use crate::plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust};
 
 /// The limits of a run with this configuration, or the one that a run would take.
 pub(super) fn limits(config: Option<&Path>) -> Result<Limits, Failure> {
-    Ok(line::read_config(config, &Trust::of_this_process())?.limits)
+    Ok(setup::read_config(config, &Trust::of_this_process())?.limits)
 }
 
 /// Loads a plugin as this kind, and no other.
@@ -27,19 +27,19 @@ pub(super) fn load(kind: &str, spec: &PluginSpec, limits: &Limits) -> Result<Plu
 
 /// What failed, and in the plugin's or the engine's own words how.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct CallFailures {
     pub(super) failures: Vec<PluginFailure>,
     pub(super) log: Vec<LogLine>,
 }
 
-impl Trouble {
+impl CallFailures {
     /// Of the calls since the last time.
-    pub(super) fn take(plugins: &mut Plugins) -> Trouble {
-        Trouble { failures: plugins.take_failures(), log: plugins.take_log() }
+    pub(super) fn take(plugins: &mut Plugins) -> CallFailures {
+        CallFailures { failures: plugins.take_failures(), log: plugins.take_log() }
     }
 
     /// What failed elsewhere.
-    pub(super) fn add(&mut self, mut other: Trouble) {
+    pub(super) fn add(&mut self, mut other: CallFailures) {
         self.failures.append(&mut other.failures);
         self.log.append(&mut other.log);
     }

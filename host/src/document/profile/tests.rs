@@ -1,10 +1,10 @@
 use super::*;
-use crate::document::made::{classified, load, open};
+use crate::document::test_events::{classified, load, open};
 use crate::event::testkit::HideHomes;
 
-fn met(pid: u32, start_ns: u64) -> Met {
+fn seen(pid: u32, start_ns: u64) -> SeenProcess {
     let bytes = b"nginx\0-c\0/home/alice/nginx.conf\0".to_vec();
-    Met {
+    SeenProcess {
         pid,
         start_ns,
         start_time: Timestamp(start_ns as i64 / 1000),
@@ -16,8 +16,8 @@ fn met(pid: u32, start_ns: u64) -> Met {
     }
 }
 
-fn counted() -> Run {
-    Run {
+fn counted() -> RunSummary {
+    RunSummary {
         at: Timestamp(2_000_000),
         duration: Duration::from_micros(1_234_567),
         total_events: 9,
@@ -29,11 +29,15 @@ fn counted() -> Run {
 #[test]
 fn counts_times_and_modes() {
     let mut builder = ProfileBuilder::default();
-    builder.meet(met(8, 50_000_000), &mut HideHomes);
-    builder.meet(met(7, 20_000_000), &mut HideHomes);
+    builder.meet(seen(8, 50_000_000), &mut HideHomes);
+    builder.meet(seen(7, 20_000_000), &mut HideHomes);
     assert!(builder.knows(7, 25_000_000) && !builder.knows(7, 30_000_000));
-    builder.had(load(0, "/lib/libssl.so.3"), true, &mut HideHomes);
-    builder.had(open(0, "/home/alice/a.pem", 2, FileType::PrivateKey), true, &mut HideHomes);
+    builder.held_before(load(0, "/lib/libssl.so.3"), true, &mut HideHomes);
+    builder.held_before(
+        open(0, "/home/alice/a.pem", 2, FileType::PrivateKey),
+        true,
+        &mut HideHomes,
+    );
     for event in [
         load(10, "/lib/libssl.so.3"),
         load(11, "/lib/libcrypto.so.3"),
@@ -56,8 +60,8 @@ fn counts_times_and_modes() {
 #[test]
 fn a_single_process_is_no_list() {
     let mut builder = ProfileBuilder::default();
-    builder.meet(met(7, 1), &mut HideHomes);
-    let profile = builder.finish(Run { several: false, ..counted() });
+    builder.meet(seen(7, 1), &mut HideHomes);
+    let profile = builder.finish(RunSummary { several: false, ..counted() });
     let text = serde_json::to_string(&profile).unwrap();
     assert!(!text.contains("processes") && !text.contains("not_listed"), "{text}");
 }
@@ -83,7 +87,7 @@ fn what_is_too_much_and_was_only_open_before_was_not_opened() {
     let mut builder = ProfileBuilder::default();
     let certificate = |at, path: &str| open(at, path, 0, FileType::Certificate);
     for i in 0..MOST_LISTED + 3 {
-        builder.had(certificate(0, &format!("/{i}.pem")), true, &mut HideHomes);
+        builder.held_before(certificate(0, &format!("/{i}.pem")), true, &mut HideHomes);
     }
     for i in [0, MOST_LISTED, MOST_LISTED] {
         builder.event(certificate(1, &format!("/{i}.pem")), &mut HideHomes);
@@ -97,10 +101,10 @@ fn what_is_too_much_and_was_only_open_before_was_not_opened() {
 fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time() {
     let mut builder = ProfileBuilder::default();
     assert!(builder.is_empty());
-    builder.meet(met(7, 1), &mut HideHomes);
+    builder.meet(seen(7, 1), &mut HideHomes);
     assert!(!builder.is_empty());
     // Found when a process was met in the middle of the run: that is not before it.
-    builder.had(load(5, "/lib/libssl.so.3"), false, &mut HideHomes);
+    builder.held_before(load(5, "/lib/libssl.so.3"), false, &mut HideHomes);
     let unreachable = |path: &str| {
         let mut event = open(6, path, 0, FileType::Certificate);
         if let EnrichedWhat::FileOpen { file, .. } = &mut event.event.what {
@@ -122,8 +126,9 @@ fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time()
 #[test]
 fn a_summary_tells_what_is_there_and_nothing_else() {
     let mut builder = ProfileBuilder::default();
-    builder.meet(Met { name: b"a\x1b[2J".to_vec(), exe: None, ..met(7, 1) }, &mut HideHomes);
-    let run = Run { several: false, ..counted() };
+    builder
+        .meet(SeenProcess { name: b"a\x1b[2J".to_vec(), exe: None, ..seen(7, 1) }, &mut HideHomes);
+    let run = RunSummary { several: false, ..counted() };
     let text = builder.finish(run).summary();
     assert_eq!(
         text,
@@ -146,7 +151,7 @@ fn processes_and_libraries_that_are_too_many_are_counted() {
             let pid = u32::try_from(i).unwrap();
             let start_ns = 10_000_000 * u64::from(pid);
             if !builder.knows(pid, start_ns) {
-                builder.meet(met(pid, start_ns), &mut HideHomes);
+                builder.meet(seen(pid, start_ns), &mut HideHomes);
             }
             builder.event(load(round, &format!("/{i}/libssl.so")), &mut HideHomes);
         }

@@ -4,11 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{
-    At, Context, Device, EventsLost, Exe, FileOpen, FileOpenMore, Labels, LibLoad, LibLoadMore,
-    Object, PathMore, PluginFailed, ProcessExec, ProcessExecMore, ProcessExit, ProcessExitMore,
-    StatusNow, Thread,
+    At, Device, EventsLost, Exe, FileOpen, FileOpenMore, Labels, LibLoad, LibLoadMore, Object,
+    PathMore, PluginFailed, ProcessContext, ProcessExec, ProcessExecMore, ProcessExit,
+    ProcessExitMore, StatusNow, Thread,
 };
-use crate::event::{Facts, FileType, Notice, OpenFlags, Place, RedactedEvent, RedactedWhat};
+use crate::event::{Facts, FileLocation, FileType, Notice, OpenFlags, RedactedEvent, RedactedWhat};
 
 impl<'a> Object<'a> {
     /// `extended`: with the fields of `--extended`.
@@ -107,7 +107,7 @@ impl<'a> Object<'a> {
     }
 }
 
-fn load_more<'a>(process: &'a Facts, place: &Place) -> LibLoadMore<'a> {
+fn load_more<'a>(process: &'a Facts, place: &FileLocation) -> LibLoadMore<'a> {
     LibLoadMore {
         thread: thread(process),
         ppid: process.ppid,
@@ -140,19 +140,19 @@ fn exe(process: &Facts) -> Exe<'_> {
     Exe { exe: process.exe.as_ref() }
 }
 
-fn at(place: &Place) -> At {
+fn at(place: &FileLocation) -> At {
     At { dev: Device(place.dev), inode: place.inode }
 }
 
-fn context(process: &Facts) -> Context<'_> {
-    Context {
+fn context(process: &Facts) -> ProcessContext<'_> {
+    ProcessContext {
         mount_ns: process.mount_ns,
         container: process.container.as_deref(),
         cgroup: process.cgroup.as_ref(),
     }
 }
 
-fn path(place: &Place) -> PathMore {
+fn path(place: &FileLocation) -> PathMore {
     PathMore {
         unreachable: place.unreachable,
         file_bytes: place.file_bytes.as_ref().map(|bytes| STANDARD.encode(bytes)),

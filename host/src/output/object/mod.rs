@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::event::{HeadOutcome, OpenFlags, Shown, Status, schema};
+use crate::event::{HeadOutcome, OpenFlags, RedactedText, Status, schema};
 
 /// One object of a stream of crypto-tracer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -37,9 +37,9 @@ pub(super) struct FileOpen<'a> {
     /// Its real user id.
     uid: u32,
     /// Its name.
-    process: &'a Shown,
+    process: &'a RedactedText,
     /// Absolute path of the file.
-    file: &'a Shown,
+    file: &'a RedactedText,
     /// What it is: the documented words, or a site classifier's own.
     #[schemars(schema_with = "schema::file_type")]
     file_type: &'a str,
@@ -63,7 +63,7 @@ pub(super) struct FileOpenMore<'a> {
     #[serde(flatten)]
     place: At,
     #[serde(flatten)]
-    context: Context<'a>,
+    context: ProcessContext<'a>,
     /// `name@version` of the plugin that said what the file is.
     classifier: Option<&'a str>,
     /// What became of the wish to see the file's beginning.
@@ -82,9 +82,9 @@ pub(super) struct LibLoad<'a> {
     /// The process.
     pid: u32,
     /// Its name.
-    process: &'a Shown,
+    process: &'a RedactedText,
     /// Absolute path of the library.
-    library: &'a Shown,
+    library: &'a RedactedText,
     /// Its file name without version.
     library_name: &'a str,
     #[serde(flatten)]
@@ -105,7 +105,7 @@ pub(super) struct LibLoadMore<'a> {
     #[serde(flatten)]
     place: At,
     #[serde(flatten)]
-    context: Context<'a>,
+    context: ProcessContext<'a>,
     #[serde(flatten)]
     path: PathMore,
 }
@@ -122,9 +122,9 @@ pub(super) struct ProcessExec<'a> {
     /// Its parent; 0 when that is outside the tracer's pid namespace.
     ppid: u32,
     /// Its name.
-    process: &'a Shown,
+    process: &'a RedactedText,
     /// The arguments, joined by spaces; ends in ` …` when there were more.
-    cmdline: &'a Shown,
+    cmdline: &'a RedactedText,
     #[serde(flatten)]
     more: Option<ProcessExecMore<'a>>,
     #[serde(skip_serializing_if = "Labels::is_empty")]
@@ -139,7 +139,7 @@ pub(super) struct ProcessExecMore<'a> {
     #[serde(flatten)]
     exe: Exe<'a>,
     #[serde(flatten)]
-    context: Context<'a>,
+    context: ProcessContext<'a>,
 }
 
 /// A process ended.
@@ -152,7 +152,7 @@ pub(super) struct ProcessExit<'a> {
     /// The process.
     pid: u32,
     /// Its name.
-    process: &'a Shown,
+    process: &'a RedactedText,
     /// Exit status; 128 + N when signal N ended it.
     exit_code: i32,
     #[serde(flatten)]
@@ -173,7 +173,7 @@ pub(super) struct ProcessExitMore<'a> {
     /// The signal that ended it; null when none did.
     signal: Option<u8>,
     #[serde(flatten)]
-    context: Context<'a>,
+    context: ProcessContext<'a>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -187,7 +187,7 @@ struct Thread {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Exe<'a> {
     /// Path of the executable; null when it could not be known any more.
-    exe: Option<&'a Shown>,
+    exe: Option<&'a RedactedText>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -200,13 +200,13 @@ struct At {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Context<'a> {
+struct ProcessContext<'a> {
     /// Inode number of the mount namespace.
     mount_ns: u32,
     /// Container id; null on the host itself.
     container: Option<&'a str>,
     /// Path of the cgroup; null when it could not be known.
-    cgroup: Option<&'a Shown>,
+    cgroup: Option<&'a RedactedText>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -275,7 +275,7 @@ fn is_true(exact: &bool) -> bool {
 /// What plugins added; only there where one gave some.
 #[derive(Debug, JsonSchema)]
 #[schemars(inline)]
-struct Labels<'a>(#[schemars(schema_with = "schema::labels")] &'a [(Arc<str>, Shown)]);
+struct Labels<'a>(#[schemars(schema_with = "schema::labels")] &'a [(Arc<str>, RedactedText)]);
 
 impl Labels<'_> {
     fn is_empty(&self) -> bool {

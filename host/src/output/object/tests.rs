@@ -9,9 +9,9 @@ use crate::event::{
 const AT: i64 = 1_733_653_845_123_456;
 
 /// Hides what has an "alice" in it.
-struct Hide;
+struct HideAll;
 
-impl Redact for Hide {
+impl Redact for HideAll {
     fn redact(&mut self, _: Field<'_>, value: &str, _: &[String]) -> Option<String> {
         value.contains("alice").then(|| value.replace("alice", "USER"))
     }
@@ -37,7 +37,7 @@ fn file(path: &[u8]) -> OpenedFile {
 }
 
 fn text(event: ClassifiedEvent, extended: bool) -> String {
-    let event = RedactedEvent::new(event, &mut Hide, extended);
+    let event = RedactedEvent::new(event, &mut HideAll, extended);
     assert_eq!(event.timestamp(), Timestamp(AT));
     let object = Object::of_event(&event, "1970-01-01T00:00:00.000000Z", extended);
     serde_json::to_string(&object).unwrap()

@@ -5,7 +5,7 @@ use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, fcntl_setfl, me
 
 use super::*;
 
-const ARRAY: Ends = Ends { close: b"\n]\n", empty: b"[]\n" };
+const ARRAY: Trailer = Trailer { close: b"\n]\n", empty: b"[]\n" };
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
@@ -44,7 +44,7 @@ fn full_at(bytes: u64) -> File {
 
 #[test]
 fn on_a_full_disk_the_last_event_is_whole_and_the_others_are_counted() {
-    for ends in [Ends::NONE, ARRAY] {
+    for ends in [Trailer::NONE, ARRAY] {
         let disk = full_at(4096);
         let writer = Writer::start(target(&disk), ends).unwrap();
         let ended = writer.finish(events(6, 1000), soon());
@@ -74,7 +74,7 @@ fn a_pipe_that_says_again_is_waited_for() {
     let (reads, writes) = rustix::pipe::pipe().unwrap();
     fcntl_setfl(&writes, OFlags::NONBLOCK).unwrap();
     let writer =
-        Writer::start(Target::of(writes, "a pipe".to_owned()).unwrap(), Ends::NONE).unwrap();
+        Writer::start(Target::of(writes, "a pipe".to_owned()).unwrap(), Trailer::NONE).unwrap();
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         File::from(reads).read_to_end(&mut bytes).map(|_| bytes)
@@ -89,7 +89,7 @@ fn a_pipe_that_says_again_is_waited_for() {
 fn behind_the_end_everything_counts_as_not_written() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let disk = full_at(0);
-    let writer = Writer::start(target(&disk), Ends::NONE).unwrap();
+    let writer = Writer::start(target(&disk), Trailer::NONE).unwrap();
     runtime.block_on(async {
         writer.reserve().await.send(events(2, 10));
         writer.ended().await;
@@ -105,7 +105,7 @@ fn behind_the_end_everything_counts_as_not_written() {
 fn the_buffer_is_there_from_the_start_and_is_all_there_is() {
     let file: OwnedFd = tempfile::tempfile().unwrap().into();
     let target = Target::of(file, "a file".to_owned()).unwrap();
-    let writer = Writer::start(target, Ends::NONE).unwrap();
+    let writer = Writer::start(target, Trailer::NONE).unwrap();
     let room = |writer: &Writer| {
         writer.shared.spare().iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>()
     };
@@ -113,7 +113,7 @@ fn the_buffer_is_there_from_the_start_and_is_all_there_is() {
     for _ in 0..10 * CHUNKS {
         let place = loop {
             if let Ok(permit) = writer.messages.try_reserve() {
-                break Place { permit: Some(permit), shared: &writer.shared };
+                break WriterSlot { permit: Some(permit), shared: &writer.shared };
             }
             std::thread::yield_now();
         };

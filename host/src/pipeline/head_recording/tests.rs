@@ -1,7 +1,7 @@
 use super::*;
 
-fn file(pid: u32, path: &str) -> HeadQuestion {
-    HeadQuestion {
+fn file(pid: u32, path: &str) -> HeadRequest {
+    HeadRequest {
         pid,
         nameless: false,
         mount_ns: 1,
@@ -14,20 +14,20 @@ fn file(pid: u32, path: &str) -> HeadQuestion {
     }
 }
 
-fn wanted(file: &HeadQuestion) -> Wanted {
+fn wanted(file: &HeadRequest) -> Wanted {
     Wanted { file: file.clone(), uid: 0, size: 0, maybe_reader: None }
 }
 
-fn answer(head: &[u8]) -> Option<HeadAnswer> {
+fn answer(head: &[u8]) -> Option<HeadResponse> {
     let size = Some(head.len() as u64);
-    Some(HeadAnswer { head: Ok(head.to_vec()), size, found: Found::Same })
+    Some(HeadResponse { head: Ok(head.to_vec()), size, found: Found::Same })
 }
 
-fn refused(why: Refusal) -> Option<HeadAnswer> {
-    Some(HeadAnswer { size: None, head: Err(why), found: Found::Same })
+fn refused(why: HeadRefusal) -> Option<HeadResponse> {
+    Some(HeadResponse { size: None, head: Err(why), found: Found::Same })
 }
 
-fn ask(heads: &RecordedHeads, file: &HeadQuestion) -> Option<HeadAnswer> {
+fn ask(heads: &RecordedHeads, file: &HeadRequest) -> Option<HeadResponse> {
     let now = Instant::now();
     heads.clone().ask(&[wanted(file)], now).pop().flatten()
 }
@@ -49,7 +49,7 @@ fn what_was_remembered_then_is_known_whoever_opens_it() {
     heads.batch_ends();
     assert_eq!(ask(&heads, &file(2, "/a.pem")), answer(b"1"));
     assert_eq!(ask(&heads, &file(1, "/gone.pem")), None);
-    let changed = HeadQuestion { ctime_ns: 6, ..file(1, "/a.pem") };
+    let changed = HeadRequest { ctime_ns: 6, ..file(1, "/a.pem") };
     assert_eq!(ask(&heads, &changed), None);
     // What did not come then does not come now.
     heads.add(vec![(file(3, "/a.pem"), None)]);
@@ -60,8 +60,8 @@ fn what_was_remembered_then_is_known_whoever_opens_it() {
 fn a_refusal_is_remembered_where_nothing_better_is() {
     let heads = RecordedHeads::default();
     heads.add_others(vec![(file(1, "/a.pem"), answer(b"1")), (file(1, "/b"), None)]);
-    let denied = refused(Refusal::Denied);
-    let gone = refused(Refusal::Gone);
+    let denied = refused(HeadRefusal::Denied);
+    let gone = refused(HeadRefusal::Gone);
     heads.add_others(vec![(file(2, "/a.pem"), denied.clone()), (file(2, "/b"), denied.clone())]);
     heads.add_others(vec![(file(2, "/c"), gone.clone())]);
     assert_eq!(ask(&heads, &file(2, "/a.pem")), denied);
@@ -94,9 +94,9 @@ fn only_what_the_recording_does_not_know_is_missing() {
     heads.add(vec![(file(1, "/late.pem"), None)]);
     heads.add_others(vec![(file(1, "/late.crt"), None)]);
     for path in ["/late.pem", "/late.crt", "/a.crt", "/b.crt"] {
-        heads.clone().unanswered(&file(1, path));
+        heads.clone().on_cache_miss(&file(1, path));
     }
-    assert_eq!(heads.missing(), Missing { count: 3, first: b"/late.crt".to_vec() });
+    assert_eq!(heads.missing(), MissingHeads { count: 3, first: b"/late.crt".to_vec() });
 }
 
 /// Answers with the number of questions so far, as often as a file is long.
@@ -112,12 +112,12 @@ impl Counts {
     }
 }
 
-impl AskHeads for Counts {
-    fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadAnswer>> {
+impl HeadReader for Counts {
+    fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadResponse>> {
         let one = |Wanted { file, .. }: &Wanted| {
             self.count = self.count.wrapping_add(1);
             let head = vec![self.count; self.length];
-            if file.path == b"/gone" { refused(Refusal::Gone) } else { answer(&head) }
+            if file.path == b"/gone" { refused(HeadRefusal::Gone) } else { answer(&head) }
         };
         files.iter().map(one).collect()
     }
@@ -130,21 +130,21 @@ impl AskHeads for Counts {
         None
     }
 
-    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Looked {
+    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Inspected {
         None
     }
 }
 
-fn paths(asked: &[Asked]) -> Vec<String> {
+fn paths(asked: &[HeadExchange]) -> Vec<String> {
     asked.iter().map(|(file, _)| String::from_utf8(file.path.clone()).unwrap()).collect()
 }
 
 #[test]
 fn whatever_is_opened_is_in_a_recording_once() {
-    let mut heads = KeptHeads::new(Counts::new(1));
+    let mut heads = RecordingHeads::new(Counts::new(1));
     let (kept, now) = (heads.kept(), Instant::now());
     heads.ask(&[wanted(&file(1, "/asked"))], now);
-    let young = HeadQuestion { ctime_ns: i128::from(wall_now().0) * 1000, ..file(1, "/young") };
+    let young = HeadRequest { ctime_ns: i128::from(wall_now().0) * 1000, ..file(1, "/young") };
     let opened = [file(1, "/asked"), file(1, "/a"), file(2, "/a"), file(1, "/gone"), young];
     let opened = opened.each_ref().map(wanted);
     heads.opened(&opened, now);
@@ -154,14 +154,14 @@ fn whatever_is_opened_is_in_a_recording_once() {
     // One that was gone may be there for the next process; one that just changed may change again.
     heads.opened(&opened, now);
     assert_eq!(paths(&kept.take().others), ["/gone", "/young"]);
-    let changed = HeadQuestion { ctime_ns: 6, ..file(1, "/a") };
+    let changed = HeadRequest { ctime_ns: 6, ..file(1, "/a") };
     heads.opened(&[wanted(&changed)], now);
     assert_eq!(paths(&kept.take().others), ["/a"]);
 }
 
 #[test]
 fn one_answer_of_a_batch_is_enough_for_all_who_got_the_same() {
-    let second = HeadQuestion { ctime_ns: 6, ..file(2, "/changed") };
+    let second = HeadRequest { ctime_ns: 6, ..file(2, "/changed") };
     let heads = vec![
         (file(1, "/same"), answer(b"1")),
         (file(1, "/same"), answer(b"1")),
@@ -169,7 +169,7 @@ fn one_answer_of_a_batch_is_enough_for_all_who_got_the_same() {
         (file(1, "/late"), None),
         (file(2, "/late"), answer(b"2")),
         (file(1, "/refused"), answer(b"3")),
-        (file(2, "/refused"), refused(Refusal::Denied)),
+        (file(2, "/refused"), refused(HeadRefusal::Denied)),
         (file(1, "/changed"), answer(b"4")),
         (second.clone(), answer(b"5")),
     ];
@@ -180,7 +180,7 @@ fn one_answer_of_a_batch_is_enough_for_all_who_got_the_same() {
         (file(1, "/other"), answer(b"8")),
         (file(2, "/other"), answer(b"8")),
     ];
-    let kept = Kept { heads, others, cgroups: vec![(1, None)] };
+    let kept = HeadLog { heads, others, cgroups: vec![(1, None)] };
     let (all, needed) = (kept.heads.clone(), kept.needed());
     let wanted = ["/same", "/late", "/late", "/refused", "/refused", "/changed", "/changed"];
     assert_eq!(paths(&needed.heads), wanted);
@@ -200,18 +200,19 @@ fn one_answer_of_a_batch_is_enough_for_all_who_got_the_same() {
 fn a_batch_of_more_than_a_replay_remembers_is_kept_as_it_is() {
     let long = answer(&[0; 64 << 10]);
     let many = MOST_COUNTED_ON / (64 << 10) + 1;
-    let heads: Vec<Asked> = (0..many)
+    let heads: Vec<HeadExchange> = (0..many)
         .map(|at| (file(1, &format!("/{at}")), long.clone()))
         .chain([(file(2, "/0"), long.clone())])
         .collect();
-    let few: Vec<Asked> = heads.iter().rev().take(10).chain(heads.first()).cloned().collect();
-    let kept = |heads| Kept { heads, ..Kept::default() }.needed().heads.len();
+    let few: Vec<HeadExchange> =
+        heads.iter().rev().take(10).chain(heads.first()).cloned().collect();
+    let kept = |heads| HeadLog { heads, ..HeadLog::default() }.needed().heads.len();
     assert_eq!([kept(heads), kept(few)], [many + 1, 10]);
 }
 
 #[test]
 fn what_one_batch_opens_is_bounded() {
-    let mut heads = KeptHeads::new(Counts::new(64 << 10));
+    let mut heads = RecordingHeads::new(Counts::new(64 << 10));
     let files: Vec<Wanted> = (0..1000).map(|at| wanted(&file(1, &format!("/{at}")))).collect();
     heads.opened(&files, Instant::now());
     let first = heads.kept().take().others.len();
@@ -224,7 +225,7 @@ fn what_one_batch_opens_is_bounded() {
 /// Whatever a recording leaves out because it is in there already, a replay still remembers.
 #[test]
 fn a_replay_remembers_what_a_recording_counts_on() {
-    let mut heads = KeptHeads::new(Counts::new(1));
+    let mut heads = RecordingHeads::new(Counts::new(1));
     let (kept, replayed) = (heads.kept(), RecordedHeads::default());
     let many = MOST_FILES as u32 + 1000;
     for at in 0..many {
@@ -242,14 +243,14 @@ fn a_replay_remembers_what_a_recording_counts_on() {
 fn an_answer_about_other_content_holds_for_its_batch_only() {
     for found in [Found::Changed, Found::Replaced] {
         let heads = RecordedHeads::default();
-        let other = answer(b"1").map(|answer| HeadAnswer { found, ..answer });
+        let other = answer(b"1").map(|answer| HeadResponse { found, ..answer });
         heads.add(vec![(file(1, "/a.pem"), other.clone())]);
         assert_eq!(ask(&heads, &file(1, "/a.pem")), other);
         heads.batch_ends();
         assert_eq!(ask(&heads, &file(2, "/a.pem")), None);
         // So each who asked keeps its own.
         let asked = vec![(file(1, "/a.pem"), other.clone()), (file(2, "/a.pem"), other)];
-        let kept = Kept { heads: asked.clone(), ..Kept::default() };
+        let kept = HeadLog { heads: asked.clone(), ..HeadLog::default() };
         assert_eq!(kept.needed().heads, asked);
     }
 }

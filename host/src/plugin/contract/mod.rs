@@ -42,13 +42,13 @@ impl fmt::Display for Version {
 }
 
 /// A classifier's word, before anybody looked whether it is within its bounds.
-pub(super) struct Judgement {
+pub(super) struct RawVerdict {
     pub(super) file_type: Option<FileType>,
     pub(super) labels: Vec<(String, String)>,
 }
 
 /// A filter's word, likewise.
-pub(super) enum Choice {
+pub(super) enum RawDecision {
     Keep,
     Drop,
     Label(Vec<(String, String)>),
@@ -60,11 +60,11 @@ pub(super) type Configured = std::result::Result<(), String>;
 /// An instance that classifies the file that is lent.
 pub(super) trait Classify: Send {
     fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
-    fn classify(&self, store: &mut Store<State>) -> Result<Option<Judgement>>;
+    fn classify(&self, store: &mut Store<State>) -> Result<Option<RawVerdict>>;
 }
 
 /// An instance that redacts the text that is lent.
-pub(super) trait Hide: Send {
+pub(super) trait Redact: Send {
     fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
     fn redact(&self, store: &mut Store<State>) -> Result<Option<String>>;
 }
@@ -72,11 +72,11 @@ pub(super) trait Hide: Send {
 /// An instance that decides about the event that is lent.
 pub(super) trait Decide: Send {
     fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
-    fn decide(&self, store: &mut Store<State>) -> Result<Choice>;
+    fn decide(&self, store: &mut Store<State>) -> Result<RawDecision>;
 }
 
 /// Makes instances.
-pub(super) type Maker<I> = Box<dyn Fn(&mut Store<State>) -> Result<Box<I>> + Send + Sync>;
+pub(super) type Factory<I> = Box<dyn Fn(&mut Store<State>) -> Result<Box<I>> + Send + Sync>;
 
 /// One breaking version.
 pub(super) trait Contract: Sync {
@@ -84,9 +84,9 @@ pub(super) trait Contract: Sync {
     fn version(&self) -> Version;
     /// What plugins of this version may import.
     fn add_to_linker(&self, linker: &mut Linker<State>) -> Result<()>;
-    fn classifier(&self, pre: InstancePre<State>) -> Result<Maker<dyn Classify>>;
-    fn redactor(&self, pre: InstancePre<State>) -> Result<Maker<dyn Hide>>;
-    fn filter(&self, pre: InstancePre<State>) -> Result<Maker<dyn Decide>>;
+    fn classifier(&self, pre: InstancePre<State>) -> Result<Factory<dyn Classify>>;
+    fn redactor(&self, pre: InstancePre<State>) -> Result<Factory<dyn Redact>>;
+    fn filter(&self, pre: InstancePre<State>) -> Result<Factory<dyn Decide>>;
 }
 
 /// All that this program meets, the latest first.

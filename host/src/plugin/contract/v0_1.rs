@@ -3,10 +3,12 @@
 use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
 use wasmtime::{Result, Store};
 
-use super::{Choice, Classify, Configured, Contract, Decide, Hide, Judgement, Maker, Version};
+use super::{
+    Classify, Configured, Contract, Decide, Factory, RawDecision, RawVerdict, Redact, Version,
+};
 use crate::event::FileType;
 use crate::plugin::log::Level;
-use crate::plugin::state::{Event, File, State, Text, Wishes};
+use crate::plugin::state::{EventResource, FileResource, InterestBuilder, State, TextResource};
 use bindings::classifier::exports::crypto_tracer::plugin::classifier as classifying;
 use bindings::classifier::{ClassifierPlugin, ClassifierPluginPre};
 use bindings::filter::exports::crypto_tracer::plugin::filter as filtering;
@@ -22,10 +24,10 @@ mod bindings {
             world: "classifier-plugin",
             imports: { default: trappable },
             with: {
-                "crypto-tracer:plugin/events.file": crate::plugin::state::File,
-                "crypto-tracer:plugin/events.event": crate::plugin::state::Event,
-                "crypto-tracer:plugin/events.text": crate::plugin::state::Text,
-                "crypto-tracer:plugin/events.interest": crate::plugin::state::Wishes,
+                "crypto-tracer:plugin/events.file": crate::plugin::state::FileResource,
+                "crypto-tracer:plugin/events.event": crate::plugin::state::EventResource,
+                "crypto-tracer:plugin/events.text": crate::plugin::state::TextResource,
+                "crypto-tracer:plugin/events.interest": crate::plugin::state::InterestBuilder,
             },
         });
     }
@@ -70,17 +72,17 @@ impl Contract for V0_1 {
         events::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
     }
 
-    fn classifier(&self, pre: InstancePre<State>) -> Result<Maker<dyn Classify>> {
+    fn classifier(&self, pre: InstancePre<State>) -> Result<Factory<dyn Classify>> {
         let pre = ClassifierPluginPre::new(pre)?;
         Ok(Box::new(move |store| Ok(Box::new(pre.instantiate(store)?))))
     }
 
-    fn redactor(&self, pre: InstancePre<State>) -> Result<Maker<dyn Hide>> {
+    fn redactor(&self, pre: InstancePre<State>) -> Result<Factory<dyn Redact>> {
         let pre = RedactorPluginPre::new(pre)?;
         Ok(Box::new(move |store| Ok(Box::new(pre.instantiate(store)?))))
     }
 
-    fn filter(&self, pre: InstancePre<State>) -> Result<Maker<dyn Decide>> {
+    fn filter(&self, pre: InstancePre<State>) -> Result<Factory<dyn Decide>> {
         let pre = FilterPluginPre::new(pre)?;
         Ok(Box::new(move |store| Ok(Box::new(pre.instantiate(store)?))))
     }
@@ -95,10 +97,10 @@ impl Classify for ClassifierPlugin {
         guest.call_configure(store, config, Resource::new_borrow(LENT))
     }
 
-    fn classify(&self, store: &mut Store<State>) -> Result<Option<Judgement>> {
+    fn classify(&self, store: &mut Store<State>) -> Result<Option<RawVerdict>> {
         let guest = self.crypto_tracer_plugin_classifier();
         let verdict = guest.call_classify(store, Resource::new_borrow(LENT))?;
-        Ok(verdict.map(|verdict| Judgement {
+        Ok(verdict.map(|verdict| RawVerdict {
             file_type: verdict.file_type.map(|file_type| match file_type {
                 classifying::FileType::Certificate => FileType::Certificate,
                 classifying::FileType::PrivateKey => FileType::PrivateKey,
@@ -111,7 +113,7 @@ impl Classify for ClassifierPlugin {
     }
 }
 
-impl Hide for RedactorPlugin {
+impl Redact for RedactorPlugin {
     fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured> {
         self.crypto_tracer_plugin_redactor().call_configure(store, config)
     }
@@ -127,12 +129,12 @@ impl Decide for FilterPlugin {
         self.crypto_tracer_plugin_filter().call_configure(store, config)
     }
 
-    fn decide(&self, store: &mut Store<State>) -> Result<Choice> {
+    fn decide(&self, store: &mut Store<State>) -> Result<RawDecision> {
         let guest = self.crypto_tracer_plugin_filter();
         Ok(match guest.call_decide(store, Resource::new_borrow(LENT))? {
-            filtering::Decision::Keep => Choice::Keep,
-            filtering::Decision::Drop => Choice::Drop,
-            filtering::Decision::Label(labels) => Choice::Label(labels),
+            filtering::Decision::Keep => RawDecision::Keep,
+            filtering::Decision::Drop => RawDecision::Drop,
+            filtering::Decision::Label(labels) => RawDecision::Label(labels),
         })
     }
 }
@@ -157,102 +159,102 @@ impl events::Host for State {}
 // Only an owned handle is ever dropped on this side, and none is given out: `drop` has nothing to do.
 
 impl events::HostFile for State {
-    fn path(&mut self, _this: Resource<File>) -> Result<String> {
+    fn path(&mut self, _this: Resource<FileResource>) -> Result<String> {
         self.file_path().map(|path| String::from_utf8_lossy(&path).into_owned())
     }
 
-    fn path_bytes(&mut self, _this: Resource<File>) -> Result<Vec<u8>> {
+    fn path_bytes(&mut self, _this: Resource<FileResource>) -> Result<Vec<u8>> {
         self.file_path()
     }
 
-    fn size(&mut self, _this: Resource<File>) -> Result<Option<u64>> {
+    fn size(&mut self, _this: Resource<FileResource>) -> Result<Option<u64>> {
         self.file_size()
     }
 
-    fn head(&mut self, _this: Resource<File>, max: u32) -> Result<Vec<u8>> {
+    fn head(&mut self, _this: Resource<FileResource>, max: u32) -> Result<Vec<u8>> {
         self.file_head(max)
     }
 
-    fn drop(&mut self, _this: Resource<File>) -> Result<()> {
+    fn drop(&mut self, _this: Resource<FileResource>) -> Result<()> {
         Ok(())
     }
 }
 
 impl events::HostEvent for State {
-    fn event_type(&mut self, _this: Resource<Event>) -> Result<String> {
+    fn event_type(&mut self, _this: Resource<EventResource>) -> Result<String> {
         self.event(|event| event.event.event_type().to_owned())
     }
 
-    fn timestamp(&mut self, _this: Resource<Event>) -> Result<u64> {
+    fn timestamp(&mut self, _this: Resource<EventResource>) -> Result<u64> {
         self.event(|event| u64::try_from(event.event.timestamp.0).unwrap_or_default())
     }
 
-    fn pid(&mut self, _this: Resource<Event>) -> Result<u32> {
+    fn pid(&mut self, _this: Resource<EventResource>) -> Result<u32> {
         self.event(|event| event.event.process.key.tgid)
     }
 
-    fn uid(&mut self, _this: Resource<Event>) -> Result<u32> {
+    fn uid(&mut self, _this: Resource<EventResource>) -> Result<u32> {
         self.event(|event| event.event.process.uid)
     }
 
-    fn process(&mut self, _this: Resource<Event>) -> Result<String> {
+    fn process(&mut self, _this: Resource<EventResource>) -> Result<String> {
         self.event(|event| String::from_utf8_lossy(event.event.process.comm.as_bytes()).into())
     }
 
-    fn exe(&mut self, _this: Resource<Event>) -> Result<Option<String>> {
+    fn exe(&mut self, _this: Resource<EventResource>) -> Result<Option<String>> {
         let text = |exe: &[u8]| String::from_utf8_lossy(exe).into_owned();
         self.event(|event| event.event.process.exe.as_deref().map(text))
     }
 
-    fn container(&mut self, _this: Resource<Event>) -> Result<Option<String>> {
+    fn container(&mut self, _this: Resource<EventResource>) -> Result<Option<String>> {
         self.event(|event| event.event.process.container.as_deref().map(str::to_owned))
     }
 
-    fn field(&mut self, _this: Resource<Event>, name: String) -> Result<Option<String>> {
+    fn field(&mut self, _this: Resource<EventResource>, name: String) -> Result<Option<String>> {
         self.event_field(&name)
     }
 
-    fn drop(&mut self, _this: Resource<Event>) -> Result<()> {
+    fn drop(&mut self, _this: Resource<EventResource>) -> Result<()> {
         Ok(())
     }
 }
 
 impl events::HostText for State {
-    fn field(&mut self, _this: Resource<Text>) -> Result<String> {
+    fn field(&mut self, _this: Resource<TextResource>) -> Result<String> {
         self.text(|field, _, _| field.name().into_owned())
     }
 
-    fn value(&mut self, _this: Resource<Text>) -> Result<String> {
+    fn value(&mut self, _this: Resource<TextResource>) -> Result<String> {
         self.text(|_, value, _| value.to_owned())
     }
 
-    fn arguments(&mut self, _this: Resource<Text>) -> Result<Vec<String>> {
+    fn arguments(&mut self, _this: Resource<TextResource>) -> Result<Vec<String>> {
         self.text(|_, _, arguments| arguments.to_vec())
     }
 
-    fn drop(&mut self, _this: Resource<Text>) -> Result<()> {
+    fn drop(&mut self, _this: Resource<TextResource>) -> Result<()> {
         Ok(())
     }
 }
 
 impl events::HostInterest for State {
-    fn file_suffix(&mut self, _this: Resource<Wishes>, suffix: String) -> Result<()> {
-        self.wish(|interest| interest.add_suffix(&suffix))
+    fn file_suffix(&mut self, _this: Resource<InterestBuilder>, suffix: String) -> Result<()> {
+        self.add_interest(|interest| interest.add_suffix(&suffix))
     }
 
-    fn file_name(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {
-        self.wish(|interest| interest.add_name(&name))
+    fn file_name(&mut self, _this: Resource<InterestBuilder>, name: String) -> Result<()> {
+        self.add_interest(|interest| interest.add_name(&name))
     }
 
-    fn file_prefix(&mut self, _this: Resource<Wishes>, prefix: String) -> Result<()> {
-        self.wish(|interest| interest.add_prefix(&prefix))
+    fn file_prefix(&mut self, _this: Resource<InterestBuilder>, prefix: String) -> Result<()> {
+        self.add_interest(|interest| interest.add_prefix(&prefix))
     }
 
-    fn library(&mut self, _this: Resource<Wishes>, name: String) -> Result<()> {
-        self.wish(|interest| interest.add_library(&name))
+    fn library(&mut self, _this: Resource<InterestBuilder>, name: String) -> Result<()> {
+        self.add_interest(|interest| interest.add_library(&name))
     }
 
-    fn drop(&mut self, _this: Resource<Wishes>) -> Result<()> {
+    fn drop(&mut self, _this: Resource<InterestBuilder>) -> Result<()> {
         Ok(())
     }
 }

@@ -148,7 +148,7 @@ fn a_verdict_without_its_head_is_not_remembered() {
     ] {
         let mut plugins = load(&patient());
         let file = file("/x.pem");
-        let mut none = Head(b"", outcome, 0);
+        let mut none = TestHead(b"", outcome, 0);
         for round in 1..=2 {
             let verdict = plugins.classify(1, &file, 0, &mut none);
             assert_eq!((verdict.file_type, verdict.head), (FileType::Unknown, outcome));
@@ -162,9 +162,9 @@ fn a_verdict_without_its_head_is_not_remembered() {
 }
 
 /// A head that is the file's now, and was not when it was opened.
-struct Passing(Head);
+struct Passing(TestHead);
 
-impl Heads for Passing {
+impl HeadSource for Passing {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
         self.0.head()
     }
@@ -277,7 +277,7 @@ fn what_a_reader_opens_has_the_verdict_of_the_open_before() {
     const LATER_NS: i128 = 9_000_000_000_000_000_001;
     let fresh = |name: &str| OpenedFile { ctime_ns: LATER_NS, ..file(name) };
     let withheld = |plugins: &mut Plugins, file: &OpenedFile| {
-        let verdict = plugins.classify(0, file, 0, &mut Head(b"", HeadOutcome::NotNeeded, 0));
+        let verdict = plugins.classify(0, file, 0, &mut TestHead(b"", HeadOutcome::NotNeeded, 0));
         (verdict.file_type, verdict.head)
     };
     let unknown = (FileType::Unknown, HeadOutcome::NotNeeded);
@@ -302,7 +302,7 @@ fn what_a_reader_opens_has_the_verdict_of_the_open_before() {
     assert_eq!(withheld(&mut plugins, &settled), unknown);
     let read = plugins.classify(0, &settled, 0, &mut certificate());
     assert_eq!(read.file_type, FileType::Certificate);
-    let mut again = Head(b"", HeadOutcome::NotNeeded, 0);
+    let mut again = TestHead(b"", HeadOutcome::NotNeeded, 0);
     assert_eq!(plugins.classify(0, &settled, 0, &mut again).file_type, FileType::Certificate);
     assert_eq!(again.2, 0, "it is remembered");
     // They are bounded: the oldest one goes.

@@ -78,7 +78,7 @@ fn an_endless_loop_ends_soon_also_around_host_calls() {
 #[test]
 fn a_slow_answer_of_the_host_is_not_the_plugins_time() {
     struct Slow;
-    impl Heads for Slow {
+    impl HeadSource for Slow {
         fn head(&mut self) -> (&[u8], HeadOutcome) {
             std::thread::sleep(Duration::from_millis(200));
             (b"0123456789abcdef", HeadOutcome::Read)

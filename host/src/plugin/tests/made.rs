@@ -6,20 +6,20 @@ use crypto_tracer_tests::made::{Made, slow_to_compile};
 use super::*;
 
 /// A place of its own for each plugin: its folder goes with the test.
-pub(super) struct Place {
+pub(super) struct PluginFolder {
     path: PathBuf,
     _dir: tempfile::TempDir,
 }
 
-pub(super) fn place(made: &Made<'_>) -> Place {
+pub(super) fn place(made: &Made<'_>) -> PluginFolder {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("made.wasm");
     std::fs::write(&path, made.component()).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    Place { path, _dir: dir }
+    PluginFolder { path, _dir: dir }
 }
 
-pub(super) fn setup(place: &Place, limits: Limits) -> Setup {
+pub(super) fn setup(place: &PluginFolder, limits: Limits) -> Setup {
     let spec = PluginSpec::command_line(PluginSource::File(place.path.clone()));
     Setup { classifiers: vec![spec, PluginSpec::bundled()], limits, ..Setup::default() }
 }
@@ -224,7 +224,7 @@ fn what_nobody_would_wait_for_is_refused_uncompiled() {
 fn a_wish_to_end_does_not_wait_for_the_compiler() {
     let place = place(&Made { items: &slow_to_compile(1), ..Made::default() });
     let setup = setup(&place, patient().limits);
-    setup.stop.ask();
+    setup.shutdown.request();
     let error = Plugins::load(&setup).unwrap_err();
     assert!(matches!(error.problem, Problem::Stopped), "{error}");
 }

@@ -67,9 +67,9 @@ fn limits_for(specs: &[PluginSpec]) -> Setup {
 
 /// Processor time that this takes: on a busy machine the wall clock tells nothing.
 fn processor<T>(work: impl FnOnce() -> T) -> Duration {
-    let start = clock::processor_time();
+    let start = deadline::processor_time();
     work();
-    clock::processor_time() - start
+    deadline::processor_time() - start
 }
 
 fn load(setup: &Setup) -> Plugins {
@@ -96,9 +96,9 @@ fn file(path: &str) -> OpenedFile {
 }
 
 /// A head that is there, and how often it was asked for.
-struct Head(&'static [u8], HeadOutcome, u32);
+struct TestHead(&'static [u8], HeadOutcome, u32);
 
-impl Heads for Head {
+impl HeadSource for TestHead {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
         self.2 += 1;
         (self.0, self.1)
@@ -109,8 +109,8 @@ impl Heads for Head {
     }
 }
 
-fn certificate() -> Head {
-    Head(b"-----BEGIN CERTIFICATE-----\nMII", HeadOutcome::Read, 0)
+fn certificate() -> TestHead {
+    TestHead(b"-----BEGIN CERTIFICATE-----\nMII", HeadOutcome::Read, 0)
 }
 
 fn classify(plugins: &mut Plugins, path: &str) -> Verdict {

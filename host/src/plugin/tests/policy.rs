@@ -39,7 +39,7 @@ fn a_filter_that_fails_keeps() {
 fn a_run_that_ends_ends_the_call() {
     let setup = Setup { classifiers: vec![hostile("spin")], ..Setup::default() };
     let mut plugins = load(&setup);
-    setup.stop.ask();
+    setup.shutdown.request();
     let took = processor(|| {
         for _ in 0..100 {
             assert_eq!(classify(&mut plugins, "/x").file_type, FileType::Unknown);

@@ -1,4 +1,4 @@
-use super::super::aside::Aside;
+use super::super::proc_probe::ProbePool;
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ fn asked(sb_magic: u32) -> (tempfile::TempDir, Statx, Wanted) {
     let path = dir.path().join("a.pem");
     fs::write(&path, "x").unwrap();
     let stat = known(CWD, &path).unwrap();
-    let file = HeadQuestion {
+    let file = HeadRequest {
         pid: std::process::id(),
         nameless: false,
         mount_ns: 0,
@@ -79,7 +79,7 @@ fn what_happens_after_the_open() {
     type Change = Box<dyn Fn(&Path)>;
     let by = |change: fn(&Path)| -> Change { Box::new(change) };
     let mode = |mode| fs::Permissions::from_mode(mode);
-    let cases: Vec<(&str, Change, Result<&str, Refusal>, Found)> = vec![
+    let cases: Vec<(&str, Change, Result<&str, HeadRefusal>, Found)> = vec![
         (
             "chmod",
             Box::new(move |p| fs::set_permissions(p, mode(0o600)).unwrap()),
@@ -123,7 +123,7 @@ fn what_happens_after_the_open() {
                 fs::remove_file(p).unwrap();
                 std::os::unix::fs::symlink(other(p), p).unwrap();
             }),
-            Err(Refusal::Gone),
+            Err(HeadRefusal::Gone),
             Found::Same,
         ),
         (
@@ -132,7 +132,7 @@ fn what_happens_after_the_open() {
                 fs::remove_file(p).unwrap();
                 fs::create_dir(p).unwrap();
             }),
-            Err(Refusal::Gone),
+            Err(HeadRefusal::Gone),
             Found::Same,
         ),
         (
@@ -141,10 +141,10 @@ fn what_happens_after_the_open() {
                 fs::remove_file(p).unwrap();
                 rustix::fs::mknodat(CWD, p, FileType::Fifo, Mode::RUSR, 0).unwrap();
             }),
-            Err(Refusal::Gone),
+            Err(HeadRefusal::Gone),
             Found::Same,
         ),
-        ("removed", by(|p| fs::remove_file(p).unwrap()), Err(Refusal::Gone), Found::Same),
+        ("removed", by(|p| fs::remove_file(p).unwrap()), Err(HeadRefusal::Gone), Found::Same),
         (
             "written to",
             by(|p| fs::write(p, content("newer")).unwrap()),
@@ -170,7 +170,7 @@ fn what_happens_after_the_open() {
         // A clock's tick later: what is written then has another time.
         std::thread::sleep(Duration::from_millis(15));
         change(&path);
-        let answer = read(&wanted, &mut Places::new(Aside::default()));
+        let answer = read(&wanted, &mut MountNamespaces::new(ProbePool::default()));
         assert_eq!(answer.head, head.map(|text| content(text)), "{case}");
         assert_eq!(answer.found, found, "{case}");
     }
@@ -188,7 +188,7 @@ fn a_file_that_was_empty_has_no_content() {
     wanted.size = 0;
     std::thread::sleep(Duration::from_millis(15));
     fs::write(&path, content("later")).unwrap();
-    let answer = read(&wanted, &mut Places::new(Aside::default()));
+    let answer = read(&wanted, &mut MountNamespaces::new(ProbePool::default()));
     assert_eq!(answer.head, Ok(Vec::new()));
 }
 
@@ -206,7 +206,7 @@ fn the_loss_of_its_name_leaves_a_file_what_it_was() {
 #[test]
 fn a_file_system_without_device_numbers_is_known_by_its_mount() {
     let (_dir, _, mut wanted) = asked(EXT4);
-    let mut places = Places::new(Aside::default());
+    let mut places = MountNamespaces::new(ProbePool::default());
     assert!(read(&wanted, &mut places).head.is_ok());
     for (sb_magic, _) in WITHOUT_DEVICE {
         wanted.file.sb_magic = sb_magic;

@@ -5,13 +5,13 @@ use classify_default::rules::{Kind, by_head, labels};
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::super::visible_head;
+use super::super::public_head;
 use super::*;
 
 const BODY: &str = "bm8ga2V5IGFuZCBubyBjZXJ0aWZpY2F0ZTogYSBib2R5IHRoYXQgb25seSBsb29r";
 
 fn file_type(content: &[u8]) -> &'static str {
-    match by_head(&visible_head(content)) {
+    match by_head(&public_head(content)) {
         Some(Kind::Certificate) => "certificate",
         Some(Kind::PrivateKey) => "private_key",
         Some(Kind::Keystore) => "keystore",
@@ -54,7 +54,7 @@ fn assert_all(cases: &[(&str, &str)]) {
 }
 
 #[derive(Deserialize)]
-struct Case {
+struct PemCase {
     name: String,
     text: Option<String>,
     base64: Option<String>,
@@ -64,7 +64,7 @@ struct Case {
 #[test]
 fn cases_from_the_field() {
     let cases = include_str!("../../../../tests/fixtures/cases/pems.json");
-    let cases: Vec<Case> = serde_json::from_str(cases).unwrap();
+    let cases: Vec<PemCase> = serde_json::from_str(cases).unwrap();
     assert!(cases.len() >= 70, "{}", cases.len());
     let mut wrong = Vec::new();
     for case in cases {
@@ -344,7 +344,7 @@ fn a_begin_line_across_a_limit_is_read_whole() {
 fn where_not_all_fits_the_first_bodies_are_left_out() {
     let first = block("X509 CRL", 300);
     let text = format!("{}{}", first.repeat(5), block("CERTIFICATE", 20));
-    let seen = String::from_utf8(visible_head(text.as_bytes())).unwrap();
+    let seen = String::from_utf8(public_head(text.as_bytes())).unwrap();
     assert!(seen.len() <= HEAD_BYTES);
     assert!(seen.ends_with(&block("CERTIFICATE", 20)), "the block that decides is whole");
     assert!(seen.contains(&first), "what fits stays");
@@ -352,7 +352,7 @@ fn where_not_all_fits_the_first_bodies_are_left_out() {
     assert_eq!(labels(seen.as_bytes()).count(), 6);
     // What follows the deciding block is there as far as there is room.
     let text = format!("{}{}{}", list(40_000), certificate(), list(40_000));
-    let seen = visible_head(text.as_bytes());
+    let seen = public_head(text.as_bytes());
     assert!(seen.len() > HEAD_BYTES - 100 && seen.len() <= HEAD_BYTES);
 }
 
@@ -386,7 +386,7 @@ fn hostile_files_cost_no_more_than_honest_ones() {
         {
             let text = format!("{first}{}", unit.repeat((1 << 18) / unit.len()));
             for text in [text.clone(), format!("{}{}", text, " ".repeat(1 << 16))] {
-                assert!(visible_head(text.as_bytes()).len() <= HEAD_BYTES);
+                assert!(public_head(text.as_bytes()).len() <= HEAD_BYTES);
             }
         }
     }
@@ -425,7 +425,7 @@ proptest! {
     ) {
         let (before, after) = (before.concat().replace("S3CR3T", "x"), after.concat().replace("S3CR3T", "x"));
         let file = format!("{before}{end}-----BEGIN PRIVATE KEY-----{end}S3CR3TS3CR3TS3CR3T{end}-----END PRIVATE KEY-----{end}{after}");
-        let seen = visible_head(file.as_bytes());
+        let seen = public_head(file.as_bytes());
         // The one exception is a public block that was never ended, around it: the body of which has other lines then.
         prop_assert!(!seen.windows(6).any(|window| window == b"S3CR3T"), "{}", seen.escape_ascii());
     }
@@ -435,10 +435,10 @@ proptest! {
     fn what_is_seen_has_the_same_blocks(pieces in proptest::collection::vec(piece(), 0..24)) {
         let file = pieces.concat();
         let found: Vec<&[u8]> = blocks(file.as_bytes()).iter().map(|block| block.label).collect();
-        let seen = visible_head(file.as_bytes());
+        let seen = public_head(file.as_bytes());
         if !found.is_empty() {
             prop_assert_eq!(labels(&seen).collect::<Vec<_>>(), found);
-            prop_assert_eq!(&visible_head(&seen), &seen);
+            prop_assert_eq!(&public_head(&seen), &seen);
         }
     }
 

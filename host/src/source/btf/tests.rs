@@ -3,12 +3,12 @@ use proptest::prelude::*;
 
 /// Writes type information as the kernel has it.
 #[derive(Default)]
-pub(in crate::source) struct Writer {
+pub(in crate::source) struct BtfWriter {
     types: Vec<u32>,
     strings: Vec<u8>,
 }
 
-impl Writer {
+impl BtfWriter {
     fn name(&mut self, name: &str) -> u32 {
         if self.strings.is_empty() {
             self.strings.push(0);
@@ -63,7 +63,7 @@ impl Writer {
 
 /// An int, a struct with a union without name in it, a pointer and a function.
 pub(in crate::source) fn sample() -> Vec<u8> {
-    let mut writer = Writer::default();
+    let mut writer = BtfWriter::default();
     writer.add("int", kind::INT, 0, 4, &[32]); // 1
     writer.members("", kind::UNION, 8, &[("in_union", 1, 0), ("other", 6, 0)]); // 2
     writer.members("outer", kind::STRUCT, 40, &[("first", 1, 0), ("", 2, 64), ("list", 5, 128)]); // 3
@@ -105,7 +105,7 @@ fn parameters_of_functions_and_of_function_pointers() {
 
 #[test]
 fn values_of_enums() {
-    let mut writer = Writer::default();
+    let mut writer = BtfWriter::default();
     let tail = [writer.name("first_id"), 0, writer.name("second_id"), 7];
     writer.add("outer", kind::ENUM, 2, 4, &tail);
     let btf = Btf::parse(writer.finish(), NAMES).unwrap();
@@ -116,7 +116,7 @@ fn values_of_enums() {
 
 #[test]
 fn a_struct_that_contains_itself_ends() {
-    let mut writer = Writer::default();
+    let mut writer = BtfWriter::default();
     writer.members("outer", kind::STRUCT, 8, &[("", 1, 0); 600]);
     writer.add("hook_t", kind::TYPEDEF, 0, 2, &[]);
     let btf = Btf::parse(writer.finish(), NAMES).unwrap();
