@@ -34,4 +34,5 @@ pub mod signals;
 pub mod source;
 pub mod stats;
 pub mod stdout_closed;
+pub mod usage;
 pub mod users;

@@ -8,7 +8,7 @@ use crypto_tracer::commands;
 use crypto_tracer::console::{Console, Verbosity};
 use crypto_tracer::error::{ExitStatus, Failure};
 use crypto_tracer::printable::printable;
-use crypto_tracer::stats::ResourceUsage;
+use crypto_tracer::usage::ResourceUsage;
 
 fn main() -> ExitCode {
     ResourceUsage::begin();

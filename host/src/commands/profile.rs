@@ -18,7 +18,7 @@ use crate::printable::printable;
 use crate::progress::RunProgress;
 use crate::reader::{ExistingProcess, ProcessDetails, Spawner};
 use crate::select::ShownKinds;
-use crate::stats::Used;
+use crate::usage::Used;
 
 /// Traces until the processes have ended, or the duration is over.
 pub(super) fn profile(

@@ -22,7 +22,8 @@ use crate::printable::printable;
 use crate::reader::{ExistingProcess, resolve_links};
 use crate::select::{Select, ShownKinds};
 use crate::shutdown::Shutdown;
-use crate::stats::{ResourceUsage, Stats, Used};
+use crate::stats::Stats;
+use crate::usage::{ResourceUsage, Used};
 
 /// Reads the configuration; one that is not obeyed is a bad argument.
 pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Failure> {

@@ -17,7 +17,7 @@ use crate::plugin::{Plugins, Trust};
 use crate::reader::{ProcessDetails, ReaderClient, ReaderEvent, Spawner};
 use crate::shutdown::Shutdown;
 use crate::signals::Signals;
-use crate::stats::Used;
+use crate::usage::Used;
 use crate::users::Users;
 
 /// How long the reader may take to say what it used.

@@ -14,7 +14,7 @@ use super::wall_now;
 use crate::event::is_settled;
 use crate::interest::Interest;
 use crate::reader::{Found, HeadRefusal, HeadRequest, HeadResponse, ReaderEvent, Wanted};
-use crate::stats::ResourceUsage;
+use crate::usage::ResourceUsage;
 
 /// A question and what came back.
 pub type HeadExchange = (HeadRequest, Option<HeadResponse>);

@@ -11,7 +11,7 @@ use crate::reader::{
     ReaderEvent, Wanted, may_be_readers_open,
 };
 use crate::shutdown::Shutdown;
-use crate::stats::ResourceUsage;
+use crate::usage::ResourceUsage;
 
 /// How long the heads of one drain are waited for, all together.
 pub(super) const WAIT: Duration = Duration::from_millis(50);

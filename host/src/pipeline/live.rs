@@ -17,7 +17,8 @@ use crate::output::WriterReport;
 use crate::reader::ReaderEvent;
 use crate::signals::Signals;
 use crate::source::Source;
-use crate::stats::{LossCount, ResourceUsage, Stats};
+use crate::stats::{LossCount, Stats};
+use crate::usage::ResourceUsage;
 
 /// How long events gather before they are taken: one wake-up for many, and one time order between threads.
 const NAP: Duration = Duration::from_millis(1);

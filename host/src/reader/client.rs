@@ -12,7 +12,7 @@ use super::restart_backoff::RestartBackoff;
 use super::spawner::Spawner;
 use crate::interest::Interest;
 use crate::shutdown::Shutdown;
-use crate::stats::ResourceUsage;
+use crate::usage::ResourceUsage;
 
 /// Files in one question.
 const MOST_FILES: usize = 256;

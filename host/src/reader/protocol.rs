@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::bounded::at_most;
 use crate::interest::Interest;
-use crate::stats::ResourceUsage;
+use crate::usage::ResourceUsage;
 
 /// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
 pub(super) const MOST_BYTES: usize = 64 << 20;
