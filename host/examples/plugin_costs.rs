@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use crypto_tracer::event::{
+use crypto_tracer_event::{
     ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, Field, HeadOutcome, KernelPath, OpenedFile,
     ProcessFacts, ProcessKey, Redact, Timestamp,
 };
-use crypto_tracer::plugin::{HeadSource, Limits, PluginSource, PluginSpec, Plugins, Setup};
+use crypto_tracer_plugin::{HeadSource, Limits, PluginSource, PluginSpec, Plugins, Setup};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::shutdown::Shutdown;
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// How often the wish to end is looked for while nothing comes, in nanoseconds.
 const LOOK_NS: i64 = 20_000_000;

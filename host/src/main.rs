@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use crypto_tracer::cli::{self, Cli};
 use crypto_tracer::commands;
-use crypto_tracer::console::{Console, Verbosity};
 use crypto_tracer::error::{ExitStatus, Failure};
-use crypto_tracer::printable::printable;
-use crypto_tracer::usage::ResourceUsage;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_system::console::{Console, Verbosity};
+use crypto_tracer_system::usage::ResourceUsage;
 
 fn main() -> ExitCode {
     ResourceUsage::begin();

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::console::{self, Console, Verbosity};
-use crate::counted::counted;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_system::console::{self, Console, Verbosity};
 
 /// How often it is drawn.
 const EVERY: Duration = Duration::from_millis(200);

@@ -14,7 +14,9 @@ use crate::wait::until;
 pub fn workspace() -> PathBuf {
     let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    crate_dir.parent().map_or(crate_dir.clone(), Path::to_path_buf)
+    let mut above = crate_dir.ancestors().skip(1);
+    let root = above.find(|folder| folder.join("Cargo.lock").exists());
+    root.map_or(crate_dir.clone(), Path::to_path_buf)
 }
 
 /// Where the program is; the first call builds it, in the profile that the tests are built in.

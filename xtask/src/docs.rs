@@ -66,7 +66,7 @@ fn schemas() -> Result<BTreeMap<PathBuf, String>> {
         let text = serde_json::to_string_pretty(&schema)?;
         Ok((Path::new(SCHEMA).join(format!("{name}.json")), text + "\n"))
     };
-    crypto_tracer::schema::all().into_iter().map(file).collect()
+    crypto_tracer_output::schema::all().into_iter().map(file).collect()
 }
 
 /// A page for the program and one for each command.

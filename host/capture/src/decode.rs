@@ -3,7 +3,7 @@
 use crypto_tracer_common::record::{HEADER, Header, flag, kind};
 use zerocopy::FromBytes;
 
-use crate::event::{
+use crypto_tracer_event::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenFlags, OpenedFile, PathState,
     ProcessKey, RawRecord,
 };

@@ -47,7 +47,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Type information of a kernel that has all functions but these.
-    pub(in crate::source) fn kernel_without(names: &[&str]) -> Vec<u8> {
+    pub(crate) fn kernel_without(names: &[&str]) -> Vec<u8> {
         let there = CALLED.iter().filter(|(name, _)| !names.contains(name));
         let values: Vec<(String, u32)> = there
             .map(|(name, number)| (name.replacen("bpf_", "BPF_FUNC_", 1), *number))

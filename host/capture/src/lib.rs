@@ -4,6 +4,7 @@
 
 mod blind_spots;
 mod btf;
+pub mod decode;
 mod error;
 mod helpers;
 mod ladder;
@@ -30,10 +31,8 @@ use self::{
     machine::Machine,
     object::{BpfObject, read_layout},
 };
-use crate::{
-    event::{ProcessKey, RawRecord},
-    interest::Interest,
-};
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::{ProcessKey, RawRecord};
 
 /// Descendants that can be followed at a time.
 pub const FAMILY_ROOM: u32 = 32_768;

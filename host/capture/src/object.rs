@@ -20,7 +20,11 @@ use super::{
     probe,
     tables::{Slot, Tables, comm_pattern},
 };
-use crate::{cgroup::Hierarchy, counted::counted, event::ProcessKey, interest::Interest, memory};
+use crypto_tracer_event::ProcessKey;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::cgroup::Hierarchy;
+use crypto_tracer_system::memory;
 
 /// What `cargo xtask artifacts` made of `host-ebpf`.
 pub(super) static OBJECT: &[u8] =

@@ -4,8 +4,8 @@ use crypto_tracer_common::fixed::{ABSENT, Offsets};
 
 use super::btf::{Btf, BtfError, Member, Numbered};
 use super::helpers;
-use crate::cgroup::{CONTROLLERS, Hierarchy};
-use crate::counted::counted;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_system::cgroup::{CONTROLLERS, Hierarchy};
 
 /// What a field is needed for. A probe that needs a group of which a field is missing is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

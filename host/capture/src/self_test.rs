@@ -11,7 +11,9 @@ use rustix::mm::{MapFlags, ProtFlags};
 use zerocopy::FromBytes;
 
 use super::{EventKinds, error::Error, object::BpfObject};
-use crate::{boot, counted::counted, interest::Interest};
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::boot;
 
 /// A file that is everywhere, and its name.
 const FILE: (&str, &str) = ("/proc/self/status", "status");
@@ -186,7 +188,7 @@ mod tests {
     /// Every offset that the check looks at, one after the other moved by a word: never taken for the truth.
     #[test]
     fn fields_that_are_elsewhere_are_noticed() {
-        use crate::source::{CaptureOptions, ladder, machine, machine::Machine, object};
+        use crate::{CaptureOptions, ladder, machine, machine::Machine, object};
 
         type KernelField = fn(&mut Offsets) -> &mut u32;
         const LOADS_TOO: [&str; 4] = ["task_tgid", "inode_ino", "inode_ctime_sec", "inode_size"];

@@ -8,7 +8,7 @@ use super::{
     object::{BpfObject, read_layout},
     offsets::Layout,
 };
-use crate::interest::Interest;
+use crypto_tracer_event::interest::Interest;
 
 /// What a run would ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use crypto_tracer_common::filter::{
     Generation, NAME_MAX, PREFIX_MAX, SUFFIX_MAX, bloom_bit, lower, prefix_bit,
 };
 
-use crate::interest::Interest;
+use crypto_tracer_event::interest::Interest;
 
 /// Which of the two generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

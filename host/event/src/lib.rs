@@ -5,15 +5,20 @@
 //!        ring       decode        enrich  (select)     classify  (filter)    redact
 //! ```
 
+pub mod bounded;
 mod classified;
+pub mod counted;
 mod enriched;
 mod flags;
+pub mod interest;
 mod kernel;
+pub mod nearest;
 mod notice;
+pub mod printable;
 mod redacted;
 pub mod schema;
-#[cfg(test)]
-pub(crate) mod testkit;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 mod text;
 
 pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};

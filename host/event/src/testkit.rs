@@ -9,7 +9,7 @@ use super::{
 };
 
 /// A root process of the host that started a nanosecond after the machine. Of the name, 15 bytes are kept.
-pub(crate) fn process(tgid: u32, name: &str) -> ProcessFacts {
+pub fn process(tgid: u32, name: &str) -> ProcessFacts {
     let mut comm = [0; 16];
     comm.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
     ProcessFacts {
@@ -29,49 +29,50 @@ pub(crate) fn process(tgid: u32, name: &str) -> ProcessFacts {
 }
 
 /// A file of which only the path is known.
-pub(crate) fn file(path: &str) -> OpenedFile {
+pub fn file(path: &str) -> OpenedFile {
     let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
     OpenedFile { path, ..OpenedFile::default() }
 }
 
 /// An open of that file.
-pub(crate) fn opens(path: &str, flags: u32) -> EnrichedWhat {
+pub fn opens(path: &str, flags: u32) -> EnrichedWhat {
     EnrichedWhat::FileOpen { file: file(path), flags }
 }
 
 /// A load of libssl from that file.
-pub(crate) fn loads(path: &str) -> EnrichedWhat {
+pub fn loads(path: &str) -> EnrichedWhat {
     EnrichedWhat::LibLoad { file: file(path), library_name: b"libssl".to_vec() }
 }
 
 /// The execution of a program with these arguments, which a space separates.
-pub(crate) fn executes(words: &str) -> EnrichedWhat {
+pub fn executes(words: &str) -> EnrichedWhat {
     let bytes = words.split(' ').flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
     EnrichedWhat::Exec { arguments: Arguments { bytes, truncated: false } }
 }
 
 /// A process's end that no signal caused.
-pub(crate) fn exits(exit_code: i32) -> EnrichedWhat {
+pub fn exits(exit_code: i32) -> EnrichedWhat {
     EnrichedWhat::Exit { exit_code, signal: None }
 }
 
 /// What a process did, at so many microseconds since 1970.
-pub(crate) fn enriched(at: i64, process: ProcessFacts, what: EnrichedWhat) -> EnrichedEvent {
+pub fn enriched(at: i64, process: ProcessFacts, what: EnrichedWhat) -> EnrichedEvent {
     EnrichedEvent { timestamp: Timestamp(at), process, what }
 }
 
 /// An event with the verdict of its file, if it has one.
-pub(crate) fn classified(event: EnrichedEvent, file_type: Option<FileType>) -> ClassifiedEvent {
+pub fn classified(event: EnrichedEvent, file_type: Option<FileType>) -> ClassifiedEvent {
     ClassifiedEvent { event, verdict: file_type.map(verdict), labels: Vec::new() }
 }
 
 /// A verdict without labels that needed no content.
-pub(crate) fn verdict(file_type: FileType) -> Verdict {
+pub fn verdict(file_type: FileType) -> Verdict {
     Verdict { file_type, labels: Vec::new(), classifier: None, head: HeadOutcome::NotNeeded }
 }
 
 /// A redactor that hides nothing.
-pub(crate) struct RedactNothing;
+#[derive(Debug)]
+pub struct RedactNothing;
 
 impl Redact for RedactNothing {
     fn redact(&mut self, _: Field<'_>, _: &str, _: &[String]) -> Option<String> {
@@ -80,7 +81,8 @@ impl Redact for RedactNothing {
 }
 
 /// A redactor that hides the name behind `/home/`, up to the next slash.
-pub(crate) struct HideHomes;
+#[derive(Debug)]
+pub struct HideHomes;
 
 impl Redact for HideHomes {
     fn redact(&mut self, _: Field<'_>, value: &str, _: &[String]) -> Option<String> {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::escaped::{compact, pretty};
 use super::target::OUTPUT;
 use super::{NewFile, OpenError, Target};
-use crate::shutdown::Shutdown;
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// How long a pipe that nobody reads may take when the end was asked for.
 const LAST_WRITE: Duration = Duration::from_millis(80);

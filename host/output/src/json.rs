@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::chunk::Trailer;
 use super::escaped::{compact, pretty};
 use super::object::Object;
-use crate::event::{Notice, RedactedEvent, Timestamp};
+use crypto_tracer_event::{Notice, RedactedEvent, Timestamp};
 
 /// Renders objects.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl TimestampText {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::OpenFlags;
+    use crypto_tracer_event::OpenFlags;
 
     #[test]
     fn timestamps_have_microseconds_and_a_z() {

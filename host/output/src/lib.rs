@@ -1,10 +1,12 @@
 //! [`RedactedEvent`] → bytes in a file or a pipe. Nothing else about a traced process gets out.
 
 mod chunk;
-mod document;
+pub mod document;
+mod document_target;
 mod escaped;
 mod json;
 mod object;
+pub mod schema;
 mod table;
 mod target;
 mod writer;
@@ -15,7 +17,7 @@ mod stream_tests;
 mod table_tests;
 
 pub use chunk::Chunk;
-pub use document::{DocumentShape, DocumentTarget, WriteError, json as document_json};
+pub use document_target::{DocumentShape, DocumentTarget, WriteError, json as document_json};
 pub use table::TableStyle;
 pub use target::{NewFile, OpenError, Target};
 pub use writer::{BUFFER_BYTES, Writer, WriterReport};
@@ -25,7 +27,7 @@ pub fn schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
     generator.into_root_schema_for::<object::Object<'static>>()
 }
 
-use crate::event::{Notice, RedactedEvent};
+use crypto_tracer_event::{Notice, RedactedEvent};
 
 /// How a stream is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

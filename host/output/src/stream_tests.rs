@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::*;
-use crate::event::{Loss, Timestamp};
+use crypto_tracer_event::{Loss, Timestamp};
 
 const FORMATS: [Format; 4] = [
     Format::JsonStream,

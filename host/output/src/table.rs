@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use chrono::DateTime;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::counted::counted;
-use crate::event::{FileType, Notice, RedactedEvent, RedactedWhat, Timestamp};
-use crate::printable::printable;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_event::{FileType, Notice, RedactedEvent, RedactedWhat, Timestamp};
 
 /// What the terminal can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

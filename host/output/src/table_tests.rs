@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::table::{Table, TableStyle};
-use crate::event::testkit::{
+use crypto_tracer_event::testkit::{
     RedactNothing, classified, enriched, executes, exits, loads, opens, process,
 };
-use crate::event::{
+use crypto_tracer_event::{
     EnrichedWhat, FileType, Label, Loss, Notice, PluginFailure, RedactedEvent, Status, Timestamp,
 };
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use crate::shutdown::Shutdown;
-use crate::stdout_closed::check_standard_output;
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::stdout_closed::check_standard_output;
 
 /// Permissions of a new output file: it may tell secrets' places.
 const NEW_FILE_MODE: u32 = 0o600;

@@ -2,8 +2,8 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::boot;
-use crate::event::Timestamp;
+use crypto_tracer_event::Timestamp;
+use crypto_tracer_system::boot;
 
 fn nanoseconds(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::interest::Interest;
+use crypto_tracer_event::interest::Interest;
 
 /// What is captured at this point of a recording.
 #[derive(Clone, Debug, Default)]

@@ -3,12 +3,12 @@
 use super::heads::BatchHeads;
 use super::{HeadReader, judge};
 use crate::enrich::library_name;
-use crate::event::{
+use crypto_tracer_event::{
     ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile, ProcessFacts,
     ProcessKey, Timestamp,
 };
-use crate::plugin::Plugins;
-use crate::reader::ProcessDetails;
+use crypto_tracer_plugin::Plugins;
+use crypto_tracer_reader::ProcessDetails;
 
 /// A load for each library that it has mapped, an open for each file that it holds open, judged by the plugins as such.
 pub fn judge_existing(

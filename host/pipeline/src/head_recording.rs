@@ -11,10 +11,10 @@ use std::time::Instant;
 
 use super::heads::{HeadReader, Inspected};
 use super::wall_now;
-use crate::event::is_settled;
-use crate::interest::Interest;
-use crate::reader::{Found, HeadRefusal, HeadRequest, HeadResponse, ReaderEvent, Wanted};
-use crate::usage::ResourceUsage;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::is_settled;
+use crypto_tracer_reader::{Found, HeadRefusal, HeadRequest, HeadResponse, ReaderEvent, Wanted};
+use crypto_tracer_system::usage::ResourceUsage;
 
 /// A question and what came back.
 pub type HeadExchange = (HeadRequest, Option<HeadResponse>);

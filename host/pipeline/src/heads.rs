@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
-use crate::interest::Interest;
-use crate::plugin::Plugins;
-use crate::reader::{
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
+use crypto_tracer_plugin::Plugins;
+use crypto_tracer_reader::{
     Found, HeadRefusal, HeadRequest, HeadResponse, MaybeReader, ProcessDetails, ReaderClient,
     ReaderEvent, Wanted, may_be_readers_open,
 };
-use crate::shutdown::Shutdown;
-use crate::usage::ResourceUsage;
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::usage::ResourceUsage;
 
 /// How long the heads of one drain are waited for, all together.
 pub(super) const WAIT: Duration = Duration::from_millis(50);
@@ -172,7 +172,7 @@ pub(super) struct EventHead<'a, 'b> {
     missed: bool,
 }
 
-impl crate::plugin::HeadSource for EventHead<'_, '_> {
+impl crypto_tracer_plugin::HeadSource for EventHead<'_, '_> {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
         // What is written to a new file would be seen or not, by chance.
         if self.file.created {

@@ -2,8 +2,10 @@
 
 mod clock;
 mod coverage;
+pub mod enrich;
 mod existing_processes;
 mod family;
+pub mod glob;
 mod head_recording;
 mod heads;
 mod live;
@@ -12,9 +14,12 @@ mod profile_collector;
 #[cfg(test)]
 mod recorded_tests;
 mod recorder;
+pub mod recording;
 mod reload;
 mod replay;
+pub mod select;
 mod sink;
+pub mod stats;
 mod status;
 
 pub use clock::wall_now;
@@ -34,18 +39,18 @@ pub use status::StatusSchedule;
 
 use std::time::Instant;
 
-use crate::console::Console;
-use crate::decode::decode;
 use crate::enrich::Enrich;
-use crate::event::{
+use crate::select::Select;
+use crate::stats::Stats;
+use clock::wall_of;
+use crypto_tracer_capture::decode::decode;
+use crypto_tracer_event::{
     ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, KernelEvent, KernelWhat, Notice,
     RawRecord, Redact, RedactedEvent, Timestamp,
 };
-use crate::plugin::{Decision, Level, Plugins};
-use crate::select::Select;
-use crate::shutdown::Shutdown;
-use crate::stats::Stats;
-use clock::wall_of;
+use crypto_tracer_plugin::{Decision, Level, Plugins};
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::shutdown::Shutdown;
 use heads::BatchHeads;
 
 /// Shows every text as it is: `--no-redact`.

@@ -11,14 +11,14 @@ use super::clock::{wall_now, wall_offset_ns};
 use super::losses::{EVERY, LOOK};
 use super::status::{StatusSchedule, status};
 use super::{LossReporter, Pipeline, Recorder, Reloader, Sink};
-use crate::console::Console;
-use crate::event::{KernelEvent, Notice, Timestamp};
-use crate::output::WriterReport;
-use crate::reader::ReaderEvent;
-use crate::signals::Signals;
-use crate::source::Source;
 use crate::stats::{LossCount, Stats};
-use crate::usage::ResourceUsage;
+use crypto_tracer_capture::Source;
+use crypto_tracer_event::{KernelEvent, Notice, Timestamp};
+use crypto_tracer_output::WriterReport;
+use crypto_tracer_reader::ReaderEvent;
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::signals::Signals;
+use crypto_tracer_system::usage::ResourceUsage;
 
 /// How long events gather before they are taken: one wake-up for many, and one time order between threads.
 const NAP: Duration = Duration::from_millis(1);

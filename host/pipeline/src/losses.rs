@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::event::Loss;
 use crate::stats::LossCount;
+use crypto_tracer_event::Loss;
 
 /// How often each cause is told at most.
 pub(super) const EVERY: Duration = Duration::from_secs(1);

@@ -11,14 +11,14 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::heads::WAIT;
 use super::{HeadReader, Sink, details_facts, judge_existing, redactor, wall_now, wall_of};
-use crate::console::Console;
-use crate::document::{ProfileBuilder, SeenProcess};
-use crate::event::{
+use crate::select::Select;
+use crypto_tracer_event::{
     Arguments, ClassifiedEvent, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice,
 };
-use crate::plugin::Plugins;
-use crate::reader::ProcessDetails;
-use crate::select::Select;
+use crypto_tracer_output::document::{ProfileBuilder, SeenProcess};
+use crypto_tracer_plugin::Plugins;
+use crypto_tracer_reader::ProcessDetails;
+use crypto_tracer_system::console::Console;
 
 /// Processes met in one drain that are looked into; what is known of the others is what their events tell.
 const MOST_LOOKED: usize = 64;

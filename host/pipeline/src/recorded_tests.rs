@@ -7,22 +7,22 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Family, Pipeline, RecordedHeads, Sink, redactor, replay};
-use crate::console::{Console, Verbosity};
-use crate::document::{
+use crate::enrich::Enrich;
+use crate::recording::{Frame, Frames};
+use crate::select::Select;
+use crate::stats::Stats;
+use crypto_tracer_event::{
+    ClassifiedEvent, EnrichedWhat, Field, Notice, ProcessFacts, RedactedText, Timestamp,
+};
+use crypto_tracer_output::document::{
     Document, ProcessHoldings, Profile, ProfileBuilder, RunSummary, SeenProcess, Snapshot,
     SnapshotBuilder, SnapshotCoverage,
 };
-use crate::enrich::Enrich;
-use crate::event::{
-    ClassifiedEvent, EnrichedWhat, Field, Notice, ProcessFacts, RedactedText, Timestamp,
-};
-use crate::output::{DocumentShape, document_json};
-use crate::plugin::{Plugins, Setup};
-use crate::recording::{Frame, Frames};
-use crate::select::Select;
-use crate::shutdown::Shutdown;
-use crate::signals::Signals;
-use crate::stats::Stats;
+use crypto_tracer_output::{DocumentShape, document_json};
+use crypto_tracer_plugin::{Plugins, Setup};
+use crypto_tracer_system::console::{Console, Verbosity};
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::signals::Signals;
 
 /// Gathers what is left for the documents.
 #[derive(Default)]
@@ -50,8 +50,8 @@ impl Sink for Gathered {
 
 /// All events of the recording, and the plugins that judged them.
 fn recorded() -> (Vec<ClassifiedEvent>, Plugins) {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/recordings/every-event.rec");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures/recordings/every-event.rec");
     let mut frames = Frames::open(File::open(path).unwrap()).unwrap();
     assert!(matches!(frames.next_frame(), Ok(Frame::Start(_))));
     let shutdown = Shutdown::default();

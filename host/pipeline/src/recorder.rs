@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::HeadLog;
-use crate::decode::meaningful_len;
-use crate::event::{Loss, RawRecord, Timestamp};
-use crate::interest::Interest;
-use crate::output::{Chunk, Writer, WriterReport};
 use crate::recording::{self, Frame, Start};
+use crypto_tracer_capture::decode::meaningful_len;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::{Loss, RawRecord, Timestamp};
+use crypto_tracer_output::{Chunk, Writer, WriterReport};
 
 /// A recording that is being written. Its writer is as patient as the output's: when the disk is slow, the ring fills.
 #[derive(Debug)]

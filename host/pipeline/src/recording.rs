@@ -8,9 +8,9 @@ use std::io::{self, Read};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::bounded::{at_most, weighing};
-use crate::interest::Interest;
-use crate::reader::{ExistingProcess, Found, HeadRefusal, HeadRequest, HeadResponse};
+use crypto_tracer_event::bounded::{at_most, weighing};
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_reader::{ExistingProcess, Found, HeadRefusal, HeadRequest, HeadResponse};
 
 /// What a recording begins with. The line ends show a transfer that changed them.
 pub const MAGIC: [u8; 8] = *b"CTREC\r\n\x1a";

@@ -9,10 +9,10 @@ use anyhow::anyhow;
 use tokio::sync::oneshot;
 
 use super::{Pipeline, Sink, StatusSchedule};
-use crate::console::Console;
-use crate::output::{NewFile, Target};
-use crate::plugin::Plugins;
-use crate::source::Source;
+use crypto_tracer_capture::Source;
+use crypto_tracer_output::{NewFile, Target};
+use crypto_tracer_plugin::Plugins;
+use crypto_tracer_system::console::Console;
 
 /// Opens the output file once more.
 pub type Reopen = Box<dyn FnMut() -> anyhow::Result<Target>>;

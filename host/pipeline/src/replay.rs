@@ -6,10 +6,10 @@ use std::io::Read;
 use super::losses::{EVERY, LOOK};
 use super::status::status;
 use super::{Pipeline, RecordedHeads, RecordingCoverage, Sink};
-use crate::event::{Loss, Notice, RawRecord, Timestamp};
 use crate::recording::{Damage, Frame, Frames};
-use crate::signals::Signals;
 use crate::stats::{LossCount, Stats};
+use crypto_tracer_event::{Loss, Notice, RawRecord, Timestamp};
+use crypto_tracer_system::signals::Signals;
 
 /// Records of one batch, as in a live run: a frame may hold more.
 const BATCH: usize = 4096;

@@ -5,9 +5,9 @@ use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use super::{HeadReader, hide};
-use crate::event::{ClassifiedEvent, EnrichedEvent, KernelEvent, Notice};
-use crate::output::{Output, Target, WriterReport};
-use crate::plugin::Plugins;
+use crypto_tracer_event::{ClassifiedEvent, EnrichedEvent, KernelEvent, Notice};
+use crypto_tracer_output::{Output, Target, WriterReport};
+use crypto_tracer_plugin::Plugins;
 
 /// Takes events in. What only one of them needs has nothing to do by default.
 pub trait Sink {

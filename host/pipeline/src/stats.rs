@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
-use crate::counted::counted;
-use crate::event::PluginFailure;
+use crypto_tracer_event::PluginFailure;
+use crypto_tracer_event::counted::counted;
 
 /// What one cause took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

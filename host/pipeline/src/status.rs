@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::wall_now;
-use crate::event::{Notice, Status, StatusPlugin, StatusProbe};
-use crate::plugin::Plugins;
-use crate::source::Attached;
 use crate::stats::Stats;
+use crypto_tracer_capture::Attached;
+use crypto_tracer_event::{Notice, Status, StatusPlugin, StatusProbe};
+use crypto_tracer_plugin::Plugins;
 
 /// How often counters are told with `--verbose`.
 const SECOND: Duration = Duration::from_secs(1);

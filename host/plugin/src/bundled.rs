@@ -54,7 +54,7 @@ fn put_away(bytes: &'static [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::{Limits, engine};
+    use crate::{Limits, engine};
 
     #[test]
     fn what_was_compiled_ahead_of_time_loads() {

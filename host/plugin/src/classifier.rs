@@ -14,7 +14,9 @@ use super::scoped::{HeadSource, Scoped};
 use super::slot::{GuestKind, PluginSlot};
 use super::state::State;
 use super::validate::{check_word, labels};
-use crate::event::{FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict, is_settled};
+use crypto_tracer_event::{
+    FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict, is_settled,
+};
 
 /// Sets of four verdicts: 32 768 in all.
 const SETS: usize = 8192;

@@ -13,8 +13,8 @@ use wasmtime::{Engine, Result as Compiled};
 
 use super::failure::Problem;
 use super::precheck::times;
-use crate::confine::{self, RetainedPrivileges};
-use crate::shutdown::Shutdown;
+use crypto_tracer_system::confine::{self, RetainedPrivileges};
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// How long one plugin may take. Real ones take some ten milliseconds, on a slow and busy machine seconds.
 const MOST: Duration = Duration::from_secs(30);

@@ -138,7 +138,7 @@ pub enum Problem {
     Refuses(String),
     /// Its interest and that of the others is too much.
     #[error("{0}")]
-    Interest(crate::interest::Refused),
+    Interest(crypto_tracer_event::interest::Refused),
     /// The same file twice.
     #[error("is named twice as a {0}")]
     Twice(&'static str),

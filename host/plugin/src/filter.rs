@@ -8,7 +8,7 @@ use super::scoped::Scoped;
 use super::slot::{GuestKind, PluginSlot};
 use super::state::State;
 use super::validate::labels;
-use crate::event::{ClassifiedEvent, Label};
+use crypto_tracer_event::{ClassifiedEvent, Label};
 
 /// The filters' word on an event.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::confine::{self, RetainedPrivileges};
+use crypto_tracer_system::confine::{self, RetainedPrivileges};
 
 /// File systems that are known to answer by themselves. Any other one is not asked.
 const LOCAL: &[&str] = &[

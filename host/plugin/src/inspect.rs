@@ -15,7 +15,7 @@ use super::log::LogLine;
 use super::redactor::Redactor;
 use super::setup::{PluginSpec, Setup};
 use super::slot::{GuestKind, PluginSlot, Runtime};
-use crate::interest::Interest;
+use crypto_tracer_event::interest::Interest;
 
 /// The kinds there are, in the order of the pipeline.
 pub const KINDS: [&str; 3] = [Classifier::NAME, Filter::NAME, Redactor::NAME];

@@ -14,7 +14,7 @@ use super::failure::Cause;
 use super::log::{Level, Log};
 use super::slot::{GuestKind, Runtime};
 use super::state::State;
-use crate::confine::{self, RetainedPrivileges};
+use crypto_tracer_system::confine::{self, RetainedPrivileges};
 
 /// An instance that is configured.
 pub(super) struct Instance<K: GuestKind> {

@@ -50,10 +50,10 @@ pub use scoped::HeadSource;
 pub use setup::{Grant, LoadedPlugin, OnFailure, PluginSpec, Setup};
 pub use trust::{Origin, SITE, Trust, Untrusted};
 
-use crate::event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
-use crate::interest::Interest;
 use bundled::{CLASSIFIER, REDACTOR};
 use classifier::{Classifier, Classifiers};
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
 
 use failure::Failures;
 use filter::Filter;

@@ -190,7 +190,7 @@ mod tests {
     /// Each limit that can be set, with its key and its value by default, and no other key.
     #[test]
     fn the_guide_has_them_all() {
-        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/plugins.md");
+        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/plugins.md");
         let guide = std::fs::read_to_string(guide).unwrap();
         let (_, table) = guide.split_once("| what | how much | in `[plugins]` |\n").unwrap();
         let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::counted::counted;
+use crypto_tracer_event::counted::counted;
 
 /// Bytes of a line that are kept.
 const LINE: usize = 1024;

@@ -8,7 +8,7 @@ use super::contract::{self, Configured, Contract, Factory};
 use super::scoped::Scoped;
 use super::slot::{GuestKind, PluginSlot};
 use super::state::State;
-use crate::event::{Field, Redact};
+use crypto_tracer_event::{Field, Redact};
 
 /// What is shown where the redactor failed.
 pub const REDACTED: &str = "[REDACTED]";

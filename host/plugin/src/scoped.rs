@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-use crate::event::{ClassifiedEvent, Field, HeadOutcome, OpenedFile};
+use crypto_tracer_event::{ClassifiedEvent, Field, HeadOutcome, OpenedFile};
 
 /// Knows the beginning of a file; asked only when a plugin asks.
 pub trait HeadSource {

@@ -13,9 +13,9 @@ use super::passwd;
 use super::slot::{GuestKind, PluginSlot, Runtime};
 use super::ticker::Ticker;
 use super::trust::{Origin, Trust};
-use crate::counted::counted;
-use crate::interest::Interest;
-use crate::shutdown::Shutdown;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// What a plugin may ask for that not every plugin may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -20,8 +20,8 @@ use super::scoped::Scoped;
 use super::state::State;
 use super::ticker::Ticker;
 use super::wasi;
-use crate::interest::Interest;
-use crate::shutdown::Shutdown;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// Times as long as it took to make an instance elsewhere, nothing is made there: a plugin that fails for ever costs at
 /// most a tenth of a processor.

@@ -12,8 +12,8 @@ use super::deadline::CallTimer;
 use super::limits::{Limits, MemoryMeter};
 use super::log::{Level, Log};
 use super::scoped::{Scoped, ScopedRef};
-use crate::event::{ClassifiedEvent, EnrichedWhat, Field, HeadOutcome, OpenFlags};
-use crate::interest::{Interest, Refused};
+use crypto_tracer_event::interest::{Interest, Refused};
+use crypto_tracer_event::{ClassifiedEvent, EnrichedWhat, Field, HeadOutcome, OpenFlags};
 
 // Public, as bindgen's code asks for it; the module is not.
 

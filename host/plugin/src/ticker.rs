@@ -36,7 +36,9 @@ impl Ticker {
         let thread = thread::Builder::new().name("plugin-clock".to_owned()).spawn({
             let (shared, engine) = (shared.clone(), engine.clone());
             move || {
-                let _ = crate::confine::thread(&crate::confine::RetainedPrivileges::NOTHING);
+                let _ = crypto_tracer_system::confine::thread(
+                    &crypto_tracer_system::confine::RetainedPrivileges::NOTHING,
+                );
                 tick(&shared, &engine);
             }
         })?;

@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::confine;
+use crypto_tracer_system::confine;
 
 /// The only place for plugins and configuration of a program that has more rights than who starts it.
 pub const SITE: &str = "/etc/crypto-tracer";

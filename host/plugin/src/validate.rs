@@ -1,7 +1,7 @@
 //! The bounds of what plugins answer.
 
-use crate::counted::counted;
-use crate::event::Label;
+use crypto_tracer_event::Label;
+use crypto_tracer_event::counted::counted;
 
 const MOST_LABELS: usize = 16;
 const LABEL_NAME: usize = 64;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::procfs;
-use crate::cgroup::Hierarchy;
+use crypto_tracer_system::cgroup::Hierarchy;
 
 /// Directories that are looked at in one search.
 const MOST: usize = 20_000;

@@ -10,9 +10,9 @@ use super::protocol::{
 };
 use super::restart_backoff::RestartBackoff;
 use super::spawner::Spawner;
-use crate::interest::Interest;
-use crate::shutdown::Shutdown;
-use crate::usage::ResourceUsage;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::usage::ResourceUsage;
 
 /// Files in one question.
 const MOST_FILES: usize = 256;

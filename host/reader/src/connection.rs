@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::protocol::{MOST_BYTES, Response};
 use super::spawner::Spawner;
-use crate::shutdown::Shutdown;
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// A reader that owes an answer for so long hangs.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use super::mounts::Mounts;
 use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::{FileDescriptor, MappedFile, ProcessDetails};
 use super::{head, paging, procfs};
-use crate::interest::Interest;
+use crypto_tracer_event::interest::Interest;
 
 /// Descriptors of one process that are looked at: it may have a million.
 const MOST_DESCRIPTORS: usize = 65_536;

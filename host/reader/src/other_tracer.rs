@@ -16,7 +16,7 @@ use rustix::thread::CapabilitySet;
 use super::confine::KEPT;
 use super::procfs;
 use super::protocol::MaybeReader;
-use crate::boot;
+use crypto_tracer_system::boot;
 
 /// What a reader is called. Tracers of other versions look for it too: it stays.
 pub(super) const NAME: &std::ffi::CStr = c"crypto-tracer-r";

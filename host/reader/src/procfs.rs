@@ -8,9 +8,9 @@ use std::os::unix::ffi::OsStringExt;
 use super::paging;
 use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::{ExistingProcess, MappedFile};
-use crate::boot;
-use crate::cgroup::Hierarchy;
-use crate::interest::Interest;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::boot;
+use crypto_tracer_system::cgroup::Hierarchy;
 
 /// Bytes of one file below `/proc` that are read: a process may have a million mappings.
 const MOST_BYTES: u64 = 4 << 20;

@@ -4,9 +4,9 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::bounded::at_most;
-use crate::interest::Interest;
-use crate::usage::ResourceUsage;
+use crypto_tracer_event::bounded::at_most;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::usage::ResourceUsage;
 
 /// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
 pub(super) const MOST_BYTES: usize = 64 << 20;

@@ -8,7 +8,7 @@ use super::other_tracer::OtherTracers;
 use super::proc_probe::ProbePool;
 use super::protocol::{HeadResponse, Request, Response, receive, send};
 use super::{ancestry, cgroup, head, inspect, procfs};
-use crate::usage::ResourceUsage;
+use crypto_tracer_system::usage::ResourceUsage;
 
 /// Answers questions until the tracer closes its end, or is gone.
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {

@@ -7,8 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory};
 
 use super::Cli;
-use crate::nearest::nearest;
-use crate::printable::{printable, shortened};
+use crypto_tracer_event::nearest::nearest;
+use crypto_tracer_event::printable::{printable, shortened};
 
 /// Longest message in characters: an argument may be as long as it likes.
 const MOST_CHARS: usize = 600;

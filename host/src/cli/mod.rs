@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::glob::Glob;
+use crypto_tracer_pipeline::glob::Glob;
 
 pub use complaint::{compact, meant_command, there_are, try_help};
 pub use doctor::DoctorArgs;
@@ -347,8 +347,8 @@ pub struct LoudnessArgs {
 
 impl LoudnessArgs {
     /// As the rest of the program takes it.
-    pub fn console(&self) -> crate::console::Console {
-        use crate::console::{Console, Verbosity};
+    pub fn console(&self) -> crypto_tracer_system::console::Console {
+        use crypto_tracer_system::console::{Console, Verbosity};
         Console(match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::glob::Glob;
+use crypto_tracer_pipeline::glob::Glob;
 
 /// Longest duration: a hundred years, so that no clock overflows.
 const MOST_SECONDS: u64 = 100 * 366 * 24 * 3600;

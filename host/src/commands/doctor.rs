@@ -11,21 +11,21 @@ use super::setup;
 use super::trace::{self, RING_BYTES};
 use crate::cli::{self, DocumentPrint, PluginArgs};
 use crate::config::Config;
-use crate::confine;
-use crate::console::Console;
-use crate::document::{
+use crate::error::Failure;
+use crypto_tracer_capture::{self as capture, Preemption, RungSurvey, Survey, SurveyRequest};
+use crypto_tracer_event::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_PREFIXES, MOST_SUFFIXES};
+use crypto_tracer_output::NewFile;
+use crypto_tracer_output::document::{
     CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
     RunLimits,
 };
-use crate::enrich::MOST_PROCESSES;
-use crate::error::Failure;
-use crate::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_PREFIXES, MOST_SUFFIXES};
-use crate::output::NewFile;
-use crate::pipeline::wall_now;
-use crate::plugin::Trust;
-use crate::shutdown::Shutdown;
-use crate::signals::Signals;
-use crate::source::{self, Preemption, RungSurvey, Survey, SurveyRequest};
+use crypto_tracer_pipeline::enrich::MOST_PROCESSES;
+use crypto_tracer_pipeline::wall_now;
+use crypto_tracer_plugin::Trust;
+use crypto_tracer_system::confine;
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::signals::Signals;
 
 /// How often the wish to end is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -72,7 +72,7 @@ fn survey(request: SurveyRequest, shutdown: &Shutdown) -> Result<Option<Survey>,
     let (done, result) = mpsc::channel();
     let tries = std::thread::Builder::new().name("survey".to_owned());
     let tries = tries.spawn(move || {
-        let _ = done.send(source::survey(&request));
+        let _ = done.send(capture::survey(&request));
     });
     tries.context("cannot start a thread").map_err(failed)?;
     loop {
@@ -98,7 +98,7 @@ fn configured(
         filter: Vec::new(),
         config: arguments.config.clone(),
     };
-    source::check_user_namespace().map_err(trace::refused)?;
+    capture::check_user_namespace().map_err(trace::refused)?;
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments, &trust)?;
     setup::plugins(&arguments, &config, &trust, shutdown)?;
@@ -111,7 +111,7 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorRep
     let unseen = chosen.flat_map(|rung| &rung.cannot_see).map(|unseen| unseen.what.to_string());
     let cannot_see = unseen.collect();
     let capabilities = survey.capabilities.into_iter().map(|capability| {
-        let source::Capability { name, held, needed_for } = capability;
+        let capture::Capability { name, held, needed_for } = capability;
         CapabilityReport { name, held, needed_for }
     });
     DoctorReport {
@@ -144,7 +144,7 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorRep
             file_prefixes: MOST_PREFIXES,
             libraries: MOST_LIBRARIES,
             processes: MOST_PROCESSES,
-            followed: source::FAMILY_ROOM,
+            followed: capture::FAMILY_ROOM,
         },
         probes: survey.rungs.into_iter().map(probe).collect(),
     }

@@ -4,10 +4,10 @@ use anyhow::Context;
 
 use super::setup;
 use crate::cli::{DocumentFormat, DocumentPrint};
-use crate::document::Document;
 use crate::error::{ExitStatus, Failure};
-use crate::output::{DocumentShape, DocumentTarget, NewFile, Target, document_json as json};
-use crate::shutdown::Shutdown;
+use crypto_tracer_output::document::Document;
+use crypto_tracer_output::{DocumentShape, DocumentTarget, NewFile, Target, document_json as json};
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// Whether the output can be opened later, as far as that is to know.
 pub(super) fn check(print: &DocumentPrint) -> Result<(), Failure> {

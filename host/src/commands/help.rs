@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use crate::cli::{self, Cli};
 use crate::error::{ExitStatus, Failure};
-use crate::stdout_closed::check_standard_output;
+use crypto_tracer_system::stdout_closed::check_standard_output;
 
 /// The same as `COMMAND --help`.
 pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {

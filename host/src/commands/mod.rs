@@ -17,9 +17,9 @@ mod trace;
 use anyhow::Context;
 
 use crate::cli::{Cli, Command};
-use crate::confine;
 use crate::error::{ExitStatus, Failure};
-use crate::reader::Spawner;
+use crypto_tracer_reader::Spawner;
+use crypto_tracer_system::confine;
 
 /// Does what the command line says. To be called before there is any other thread.
 pub fn run(cli: &Cli) -> Result<(), Failure> {

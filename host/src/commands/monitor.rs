@@ -2,10 +2,10 @@
 
 use super::trace::{self, RunRequest};
 use crate::cli::{self, Trace};
-use crate::console::Console;
 use crate::error::Failure;
-use crate::reader::Spawner;
-use crate::select::ShownKinds;
+use crypto_tracer_pipeline::select::ShownKinds;
+use crypto_tracer_reader::Spawner;
+use crypto_tracer_system::console::Console;
 
 const NONE: ShownKinds = ShownKinds { open: false, load: false, exec: false, exit: false };
 

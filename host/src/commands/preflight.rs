@@ -8,15 +8,15 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::document::failed;
-use crate::console::Console;
-use crate::counted::counted;
 use crate::error::{ExitStatus, Failure};
-use crate::event::ProcessKey;
-use crate::interest::Interest;
-use crate::pipeline::Family;
-use crate::reader::{ExistingProcess, ReaderClient};
-use crate::shutdown::Shutdown;
-use crate::source::Source;
+use crypto_tracer_capture::Source;
+use crypto_tracer_event::ProcessKey;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_pipeline::Family;
+use crypto_tracer_reader::{ExistingProcess, ReaderClient};
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// How long the look at `/proc` may take before the run starts without it.
 const SCAN: Duration = Duration::from_secs(4);
@@ -134,7 +134,7 @@ fn unseen(follow: bool, shutdown: &Shutdown, console: Console) -> Result<(), Fai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::Verbosity;
+    use crypto_tracer_system::console::Verbosity;
     use rustix::process::{WaitId, WaitIdOptions, waitid};
 
     #[test]

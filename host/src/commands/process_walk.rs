@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::interest::Interest;
-use crate::pipeline::HeadReader;
-use crate::reader::ProcessDetails;
-use crate::shutdown::Shutdown;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_pipeline::HeadReader;
+use crypto_tracer_reader::ProcessDetails;
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// Processes that are looked into at once, and held in memory.
 const PAGE: usize = 64;
@@ -90,8 +90,8 @@ impl ProcessWalk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Inspected;
-    use crate::reader::{HeadResponse, Wanted};
+    use crypto_tracer_pipeline::Inspected;
+    use crypto_tracer_reader::{HeadResponse, Wanted};
 
     /// Hangs whenever it is to look into one of these.
     #[derive(Debug)]

@@ -10,15 +10,15 @@ use super::preflight;
 use super::process_walk::ProcessWalk;
 use super::trace::{self, RunRequest, Session};
 use crate::cli::{self, Processes, Trace};
-use crate::console::Console;
-use crate::document::RunSummary as Counted;
 use crate::error::{ExitStatus, Failure};
-use crate::pipeline::{EndReason, ProfileCollector, ProfileTarget, Sink, wall_now};
-use crate::printable::printable;
 use crate::progress::RunProgress;
-use crate::reader::{ExistingProcess, ProcessDetails, Spawner};
-use crate::select::ShownKinds;
-use crate::usage::Used;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_output::document::RunSummary as Counted;
+use crypto_tracer_pipeline::select::ShownKinds;
+use crypto_tracer_pipeline::{EndReason, ProfileCollector, ProfileTarget, Sink, wall_now};
+use crypto_tracer_reader::{ExistingProcess, ProcessDetails, Spawner};
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::usage::Used;
 
 /// Traces until the processes have ended, or the duration is over.
 pub(super) fn profile(
@@ -185,7 +185,7 @@ fn nobody(watched: &cli::Watched) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::Verbosity;
+    use crypto_tracer_system::console::Verbosity;
 
     fn watched(pid: &[u32], name: &[&str]) -> cli::Watched {
         let name = name.iter().map(OsString::from).collect();

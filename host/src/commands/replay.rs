@@ -7,23 +7,23 @@ use anyhow::{Context, anyhow};
 
 use super::{output_conflict, setup, trace};
 use crate::cli;
-use crate::console::Console;
-use crate::counted::counted;
-use crate::enrich::Enrich;
 use crate::error::{ExitStatus, Failure};
-use crate::interest::Interest;
 use crate::interruptible_read::Input;
-use crate::pipeline::{
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_pipeline::enrich::Enrich;
+use crypto_tracer_pipeline::recording::{Damage, Frame, Frames, Start};
+use crypto_tracer_pipeline::select::ShownKinds;
+use crypto_tracer_pipeline::stats::Stats;
+use crypto_tracer_pipeline::{
     Family, MissingHeads, Pipeline, RecordedHeads, RecordingCoverage, Replayed, Sink as _, Stream,
     replay as run,
 };
-use crate::plugin::Trust;
-use crate::printable::printable;
-use crate::recording::{Damage, Frame, Frames, Start};
-use crate::select::ShownKinds;
-use crate::shutdown::Shutdown;
-use crate::signals::Signals;
-use crate::stats::Stats;
+use crypto_tracer_plugin::Trust;
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::signals::Signals;
 
 /// Bytes that are read at once: recordings are long.
 const READ: usize = 256 << 10;

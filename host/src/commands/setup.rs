@@ -9,21 +9,21 @@ use anyhow::{Context, anyhow};
 
 use crate::cli::{ColorArg, FormatArg, PluginArgs, Print, Trace};
 use crate::config::Config;
-use crate::confine::{self, RetainedPrivileges};
-use crate::console::Console;
-use crate::counted::counted;
-use crate::enrich::{Baseline, Enrich, ProcessInfo};
 use crate::error::{ExitStatus, Failure};
-use crate::glob::Glob;
-use crate::interest::Interest;
-use crate::output::{Format, NewFile, OpenError, Output, TableStyle, Target, WriterReport};
-use crate::plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Trust};
-use crate::printable::printable;
-use crate::reader::{ExistingProcess, resolve_links};
-use crate::select::{Select, ShownKinds};
-use crate::shutdown::Shutdown;
-use crate::stats::Stats;
-use crate::usage::{ResourceUsage, Used};
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_output::{Format, NewFile, OpenError, Output, TableStyle, Target, WriterReport};
+use crypto_tracer_pipeline::enrich::{Baseline, Enrich, ProcessInfo};
+use crypto_tracer_pipeline::glob::Glob;
+use crypto_tracer_pipeline::select::{Select, ShownKinds};
+use crypto_tracer_pipeline::stats::Stats;
+use crypto_tracer_plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Trust};
+use crypto_tracer_reader::{ExistingProcess, resolve_links};
+use crypto_tracer_system::confine::{self, RetainedPrivileges};
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::usage::{ResourceUsage, Used};
 
 /// Reads the configuration; one that is not obeyed is a bad argument.
 pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Failure> {

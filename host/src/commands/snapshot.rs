@@ -8,17 +8,17 @@ use super::document::{self, failed};
 use super::process_walk::ProcessWalk;
 use super::setup;
 use crate::cli;
-use crate::console::Console;
-use crate::document::{ProcessHoldings, SnapshotBuilder, SnapshotCoverage};
 use crate::error::Failure;
-use crate::event::{Field, RedactedText};
-use crate::pipeline::{HeadReader, ReaderHeads, judge_existing, redactor, wall_now};
-use crate::plugin::{Plugins, Trust};
-use crate::reader::{ProcessDetails, ReaderClient, ReaderEvent, Spawner};
-use crate::shutdown::Shutdown;
-use crate::signals::Signals;
-use crate::usage::Used;
 use crate::users::Users;
+use crypto_tracer_event::{Field, RedactedText};
+use crypto_tracer_output::document::{ProcessHoldings, SnapshotBuilder, SnapshotCoverage};
+use crypto_tracer_pipeline::{HeadReader, ReaderHeads, judge_existing, redactor, wall_now};
+use crypto_tracer_plugin::{Plugins, Trust};
+use crypto_tracer_reader::{ProcessDetails, ReaderClient, ReaderEvent, Spawner};
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::signals::Signals;
+use crypto_tracer_system::usage::Used;
 
 /// How long the reader may take to say what it used.
 const LAST_WORD: Duration = Duration::from_millis(10);

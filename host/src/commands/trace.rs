@@ -10,25 +10,25 @@ use anyhow::{Context, anyhow};
 use super::{output_conflict, preflight, setup};
 use crate::cli::{Capture, PluginArgs, Print, Trace};
 use crate::config::Config;
-use crate::console::{Console, Verbosity};
-use crate::counted::counted;
-use crate::enrich::Enrich;
 use crate::error::{ExitStatus, Failure};
-use crate::memory;
-use crate::output::{NewFile, Output, Target, WriterReport};
-use crate::pipeline::{
+use crypto_tracer_capture::{self as capture, Source};
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_output::{NewFile, Output, Target, WriterReport};
+use crypto_tracer_pipeline::enrich::Enrich;
+use crypto_tracer_pipeline::recording::Start;
+use crypto_tracer_pipeline::select::{COMM_BYTES, Select, ShownKinds};
+use crypto_tracer_pipeline::stats::Stats;
+use crypto_tracer_pipeline::{
     EndReason, Family, HeadReader, LiveRun, OutputSettings, Pipeline, ReaderHeads, Recorder,
     RecordingHeads, Reload, Reloaded, Reloader, Reopen, RunOutcome, Sink, StatusSchedule, Stream,
     register_reader,
 };
-use crate::plugin::{Plugins, Trust};
-use crate::reader::{ExistingProcess, ReaderClient, Spawner};
-use crate::recording::Start;
-use crate::select::{COMM_BYTES, Select, ShownKinds};
-use crate::shutdown::Shutdown;
-use crate::signals::Signals;
-use crate::source::{self, Source};
-use crate::stats::Stats;
+use crypto_tracer_plugin::{Plugins, Trust};
+use crypto_tracer_reader::{ExistingProcess, ReaderClient, Spawner};
+use crypto_tracer_system::console::{Console, Verbosity};
+use crypto_tracer_system::memory;
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::signals::Signals;
 
 /// Size of the ring buffer. It holds over 100 ms of events at full speed; the writer's buffer comes on top.
 pub(super) const RING_BYTES: u32 = 8 << 20;
@@ -76,7 +76,7 @@ pub(super) fn begin(
     let signals =
         Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
     // Before the configuration: in a user namespace nothing seems to belong to root.
-    source::check_user_namespace().map_err(refused)?;
+    capture::check_user_namespace().map_err(refused)?;
     let trust = Trust::of_this_process();
     let config = setup::config(run.plugins, &trust)?;
     let plugins = setup::plugins(run.plugins, &config, &trust, &shutdown)?;
@@ -300,9 +300,9 @@ fn start_source(
     let comm = select.names.iter().find(|name| name.len() <= COMM_BYTES).cloned();
     let comm = comm.filter(|_| run.names_in_kernel);
     let probe = named_probe(run, config).map(str::to_owned);
-    let options = source::CaptureOptions {
+    let options = capture::CaptureOptions {
         interest: plugins.interest(),
-        kinds: source::EventKinds {
+        kinds: capture::EventKinds {
             open: select.kinds.open && select.libraries.is_empty(),
             load: select.kinds.load && select.files.is_empty(),
             // Whatever is printed: an exec tells the executable of what comes behind it.
@@ -323,7 +323,7 @@ fn start_source(
 }
 
 /// Why nothing is captured, with the code for it.
-pub(super) fn refused(error: source::Error) -> Failure {
+pub(super) fn refused(error: capture::Error) -> Failure {
     let code = match error.exit_code() {
         2 => ExitStatus::Usage,
         3 => ExitStatus::Privileges,
@@ -423,7 +423,7 @@ fn doctor(probe: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{RING_BYTES, blind_spots, doctor};
-    use crate::output::BUFFER_BYTES;
+    use crypto_tracer_output::BUFFER_BYTES;
 
     #[test]
     fn the_start_says_how_much_is_not_seen_and_where_that_is_listed() {

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error};
 
 use super::units::{ByteSize, DurationText};
 use super::{CaptureConfig, Config, OutputFile};
-use crate::plugin::{Grant, Limits, OnFailure, PluginSource, PluginSpec};
+use crypto_tracer_plugin::{Grant, Limits, OnFailure, PluginSource, PluginSpec};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,9 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::nearest::nearest;
-use crate::plugin::{Limits, OnFailure, PluginSpec, SITE, Setup, Trust};
-use crate::shutdown::Shutdown;
+use crypto_tracer_event::nearest::nearest;
+use crypto_tracer_plugin::{Limits, OnFailure, PluginSpec, SITE, Setup, Trust};
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// Bytes of a configuration file.
 const MOST_BYTES: u64 = 1 << 20;
@@ -81,7 +81,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Why, and the command that repairs it.
-        problem: crate::plugin::Untrusted,
+        problem: crypto_tracer_plugin::Untrusted,
     },
 }
 
@@ -228,7 +228,7 @@ fn told(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::{Grant, Origin, PluginSource};
+    use crypto_tracer_plugin::{Grant, Origin, PluginSource};
 
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new("/etc/crypto-tracer/config.toml"))

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::printable::shortened;
+use crypto_tracer_event::printable::shortened;
 
 /// How long a line waits for room, in nanoseconds.
 const PATIENCE_NS: i64 = 20_000_000;
@@ -17,7 +17,7 @@ static BAR: AtomicBool = AtomicBool::new(false);
 const CLEAR: &str = "\r\u{1b}[2K";
 
 /// Whether a progress bar is shown.
-pub(crate) fn bar(shown: bool) {
+pub fn bar(shown: bool) {
     BAR.store(shown, Ordering::Relaxed);
 }
 

@@ -6,8 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crypto_tracer::cgroup::Hierarchy;
-use crypto_tracer::source::EventKinds;
+use crypto_tracer_capture::EventKinds;
+use crypto_tracer_system::cgroup::Hierarchy;
 
 use super::{routes, world};
 

@@ -67,7 +67,7 @@ fn opened(output: &mut impl BufRead, file: &Path) -> (i64, i64, i64) {
 
 fn timestamps_are_the_wall_clocks_also_after_it_was_set() {
     let interest = world::interest();
-    let kinds = crypto_tracer::source::EventKinds::ALL;
+    let kinds = crypto_tracer_capture::EventKinds::ALL;
     let world = world::start(&world::options(&interest, kinds));
     let (_keep, dir) = world::directory();
     let file = dir.join("x.pem");

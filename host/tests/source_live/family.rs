@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crypto_tracer::event::ProcessKey;
-use crypto_tracer::source::{CaptureOptions, EventKinds, Source, SurveyRequest, survey};
+use crypto_tracer_capture::{CaptureOptions, EventKinds, Source, SurveyRequest, survey};
 use crypto_tracer_common::record::kind;
+use crypto_tracer_event::ProcessKey;
 use crypto_tracer_tests::until;
 
 use super::{routes, world};
@@ -176,6 +176,6 @@ fn a_survey_tries_every_rung_and_tells_what_a_run_does() {
     assert_eq!(none.map(|error| error.exit_code()), Some(2));
 }
 
-fn survey_of(probe: &str) -> Option<crypto_tracer::source::Error> {
+fn survey_of(probe: &str) -> Option<crypto_tracer_capture::Error> {
     survey(&SurveyRequest { ring_bytes: 64 << 10, probe: Some(probe.to_owned()) }).refused
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crypto_tracer::source::EventKinds;
+use crypto_tracer_capture::EventKinds;
 use crypto_tracer_common::record::kind;
 use crypto_tracer_tests::not_tried;
 
@@ -126,12 +126,13 @@ fn a_library_is_loaded_by_dlopen_forked_with_and_loaded_again_after_exec() {
     assert!(child.wait().unwrap().success());
     let wanted = fs::metadata(&library).unwrap().ino();
     world.records(4, |record| record.header.tgid == child.id());
-    let mut enrich = crypto_tracer::enrich::Enrich::default();
+    let mut enrich = crypto_tracer_pipeline::enrich::Enrich::default();
     let mut told = Vec::new();
     for record in world.records(0, |_| true) {
-        let event = crypto_tracer::decode::decode(crypto_tracer::event::RawRecord(&record.raw));
+        let event =
+            crypto_tracer_capture::decode::decode(crypto_tracer_event::RawRecord(&record.raw));
         let Some(event) = enrich.enrich(event.unwrap()) else { continue };
-        if let crypto_tracer::event::EnrichedWhat::LibLoad { file, .. } = &event.what
+        if let crypto_tracer_event::EnrichedWhat::LibLoad { file, .. } = &event.what
             && file.inode == wanted
         {
             told.push((event.process.key.tgid, event.process.exec_id));

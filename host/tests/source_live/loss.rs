@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use crypto_tracer::source::{CaptureOptions, EventKinds, SurveyRequest, route, survey};
+use crypto_tracer_capture::{CaptureOptions, EventKinds, SurveyRequest, route, survey};
 use crypto_tracer_common::record::kind;
 
 use super::{routes, sys, world};

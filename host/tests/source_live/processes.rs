@@ -10,7 +10,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use crypto_tracer::source::EventKinds;
+use crypto_tracer_capture::EventKinds;
 use crypto_tracer_common::record::{flag, kind};
 
 use super::world::{Record, World};

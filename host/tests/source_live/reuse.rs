@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 
-use crypto_tracer::decode::decode;
-use crypto_tracer::enrich::Enrich;
-use crypto_tracer::event::{EnrichedWhat, RawRecord};
-use crypto_tracer::source::EventKinds;
+use crypto_tracer_capture::EventKinds;
+use crypto_tracer_capture::decode::decode;
 use crypto_tracer_common::record::kind;
+use crypto_tracer_event::{EnrichedWhat, RawRecord};
+use crypto_tracer_pipeline::enrich::Enrich;
 
 use super::world::Record;
 use super::{routes, sys, world};

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use crypto_tracer::source::{BlindSpot, route};
+use crypto_tracer_capture::{BlindSpot, route};
 
 crypto_tracer_tests::tests![each_is_listed_once];
 

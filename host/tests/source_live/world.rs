@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crypto_tracer::interest::Interest;
-use crypto_tracer::source::{BlindSpot, CaptureOptions, Error, EventKinds, Source};
+use crypto_tracer_capture::{BlindSpot, CaptureOptions, Error, EventKinds, Source};
 use crypto_tracer_common::record::{Header, flag};
+use crypto_tracer_event::interest::Interest;
 use zerocopy::FromBytes;
 
 /// A record, taken apart.

@@ -280,7 +280,7 @@ fn the_capabilities_are_the_same_wherever_they_are_named() {
         ("docs/unprivileged.md", "sudo setcap "),
         ("docs/container.md", "--cap-drop=all "),
         ("docs/container.md", "--cap-add=bpf,"),
-        ("host/src/source/error.rs", "sudo setcap "),
+        ("host/capture/src/error.rs", "sudo setcap "),
     ] {
         let mut found = capabilities(file, begin);
         if begin.ends_with("bpf,") {

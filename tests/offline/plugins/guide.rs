@@ -211,7 +211,7 @@ fn the_table_of_limits_is_a_configuration() {
 
 fn every_cause_of_a_failure_is_told() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
-    let code = fs::read_to_string(workspace().join("host/src/plugin/failure.rs")).unwrap();
+    let code = fs::read_to_string(workspace().join("host/plugin/src/failure.rs")).unwrap();
     let causes = code.lines().filter_map(|line| line.trim().strip_prefix("Cause::"));
     let words = causes.filter_map(|line| line.split_once(" => \"")?.1.strip_suffix("\","));
     let words: Vec<&str> = words.collect();

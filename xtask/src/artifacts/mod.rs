@@ -86,7 +86,7 @@ fn build_all(place: &BuildDirs<'_>, bpf: &Toolchain, wasm: &Toolchain, stage: &P
 
 /// Compiles a component ahead of time, with the program's engine.
 fn precompile(component: &[u8]) -> Result<Vec<u8>> {
-    crypto_tracer::plugin::precompile(component).map_err(anyhow::Error::msg)
+    crypto_tracer_plugin::precompile(component).map_err(anyhow::Error::msg)
 }
 
 /// The manifest of the files in `stage` and their sources.

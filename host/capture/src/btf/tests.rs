@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 /// Writes type information as the kernel has it.
 #[derive(Default)]
-pub(in crate::source) struct BtfWriter {
+pub(crate) struct BtfWriter {
     types: Vec<u32>,
     strings: Vec<u8>,
 }
@@ -36,7 +36,7 @@ impl BtfWriter {
         self.add(name, kind, members.len() as u32, size, &tail);
     }
 
-    pub(in crate::source) fn values(&mut self, name: &str, values: &[(String, u32)]) {
+    pub(crate) fn values(&mut self, name: &str, values: &[(String, u32)]) {
         let mut tail = Vec::new();
         for (name, value) in values {
             tail.extend([self.name(name), *value]);
@@ -44,7 +44,7 @@ impl BtfWriter {
         self.add(name, kind::ENUM, values.len() as u32, 4, &tail);
     }
 
-    pub(in crate::source) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         let types: Vec<u8> = self.types.iter().flat_map(|word| word.to_le_bytes()).collect();
         let header = [
             MAGIC as u32 | 1 << 16,
@@ -62,7 +62,7 @@ impl BtfWriter {
 }
 
 /// An int, a struct with a union without name in it, a pointer and a function.
-pub(in crate::source) fn sample() -> Vec<u8> {
+pub(crate) fn sample() -> Vec<u8> {
     let mut writer = BtfWriter::default();
     writer.add("int", kind::INT, 0, 4, &[32]); // 1
     writer.members("", kind::UNION, 8, &[("in_union", 1, 0), ("other", 6, 0)]); // 2

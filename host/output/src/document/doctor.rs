@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Document, text_of};
-use crate::counted::counted;
-use crate::event::{Timestamp, schema};
-use crate::printable::printable;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_event::{Timestamp, schema};
 
 /// What this kernel and these privileges allow.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

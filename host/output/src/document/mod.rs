@@ -13,7 +13,7 @@ use chrono::DateTime;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::event::{Field, KernelPath, Redact, RedactedText, Timestamp};
+use crypto_tracer_event::{Field, KernelPath, Redact, RedactedText, Timestamp};
 
 pub use doctor::{
     CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,

@@ -10,12 +10,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Document, text_of};
-use crate::counted::counted;
-use crate::event::{
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_event::{
     Arguments, ClassifiedEvent, EnrichedWhat, Field, FileType, OpenedFile, Redact, RedactedText,
     Timestamp, Verdict, schema,
 };
-use crate::printable::printable;
 
 const VERSION: &str = "1.0";
 /// Files, libraries and processes that are listed, of each.

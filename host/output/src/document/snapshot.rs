@@ -6,9 +6,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Document, Paths, SharedText, text_of};
-use crate::counted::counted;
-use crate::event::{ClassifiedEvent, EnrichedWhat, Field, Redact, RedactedText, Timestamp, schema};
-use crate::printable::printable;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_event::{
+    ClassifiedEvent, EnrichedWhat, Field, Redact, RedactedText, Timestamp, schema,
+};
 
 const VERSION: &str = "1.0";
 
@@ -202,8 +204,8 @@ fn several(count: usize, one: &str, many: &str) -> String {
 mod tests {
     use super::*;
     use crate::document::test_events::{classified, load, open};
-    use crate::event::FileType;
-    use crate::event::testkit::HideHomes;
+    use crypto_tracer_event::FileType;
+    use crypto_tracer_event::testkit::HideHomes;
 
     const COMPLETE: SnapshotCoverage = SnapshotCoverage { complete: true, unreadable_processes: 0 };
 

@@ -1,7 +1,7 @@
 //! Events as documents get them, for tests alone.
 
-use crate::event::testkit::{self, enriched, loads, opens, process};
-use crate::event::{ClassifiedEvent, EnrichedWhat, FileType};
+use crypto_tracer_event::testkit::{self, enriched, loads, opens, process};
+use crypto_tracer_event::{ClassifiedEvent, EnrichedWhat, FileType};
 
 pub(super) fn classified(
     at: i64,

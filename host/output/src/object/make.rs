@@ -8,15 +8,13 @@ use super::{
     PathMore, PluginFailed, ProcessContext, ProcessExec, ProcessExecMore, ProcessExit,
     ProcessExitMore, StatusNow, Thread,
 };
-use crate::event::{Facts, FileLocation, FileType, Notice, OpenFlags, RedactedEvent, RedactedWhat};
+use crypto_tracer_event::{
+    Facts, FileLocation, FileType, Notice, OpenFlags, RedactedEvent, RedactedWhat,
+};
 
 impl<'a> Object<'a> {
     /// `extended`: with the fields of `--extended`.
-    pub(in crate::output) fn of_event(
-        event: &'a RedactedEvent,
-        timestamp: &'a str,
-        extended: bool,
-    ) -> Self {
+    pub(crate) fn of_event(event: &'a RedactedEvent, timestamp: &'a str, extended: bool) -> Self {
         let facts = event.process();
         let (pid, process) = (facts.pid, &facts.name);
         let labels = Labels(event.labels());
@@ -86,7 +84,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(in crate::output) fn of_notice(notice: &'a Notice, timestamp: &'a str) -> Self {
+    pub(crate) fn of_notice(notice: &'a Notice, timestamp: &'a str) -> Self {
         match notice {
             Notice::EventsLost(_, loss) => Object::EventsLost(EventsLost {
                 timestamp,

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::event::{HeadOutcome, OpenFlags, RedactedText, Status, schema};
+use crypto_tracer_event::{HeadOutcome, OpenFlags, RedactedText, Status, schema};
 
 /// One object of a stream of crypto-tracer.
 #[derive(Debug, Serialize, JsonSchema)]

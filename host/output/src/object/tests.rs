@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::event::{
+use crypto_tracer_event::{
     ClassifiedEvent, EnrichedWhat, Field, FileType, KernelPath, Label, Loss, Notice, OpenedFile,
     PluginFailure, ProcessFacts, Redact, RedactedEvent, Timestamp, Verdict, testkit,
 };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use hashlink::{LinkedHashMap, LinkedHashSet};
 
-use crate::event::ProcessKey;
+use crypto_tracer_event::ProcessKey;
 
 /// Loads that are remembered. When there are more, those of the process that loaded nothing for longest are forgotten, and
 /// may be told twice.

@@ -12,9 +12,9 @@ use hashlink::LruCache;
 use self::cgroups::Cgroups;
 use self::loads::Loads;
 pub use self::names::{container, library_name};
-use crate::boot::TICK_NS;
+use crypto_tracer_system::boot::TICK_NS;
 
-use crate::event::{
+use crypto_tracer_event::{
     EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, ProcessFacts, ProcessKey, Timestamp,
 };
 
@@ -212,7 +212,7 @@ fn exit(wait_status: u32) -> EnrichedWhat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Arguments, Comm, KernelPath, OpenedFile};
+    use crypto_tracer_event::{Arguments, Comm, KernelPath, OpenedFile};
 
     fn event(start_ns: u64, what: KernelWhat) -> KernelEvent {
         KernelEvent {

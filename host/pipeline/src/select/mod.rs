@@ -3,9 +3,9 @@
 
 mod unsatisfiable;
 
-use crate::event::{EnrichedEvent, EnrichedWhat, ProcessFacts};
 use crate::glob::Glob;
-use crate::interest::Interest;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, ProcessFacts};
 
 /// A process name in the kernel holds this many bytes.
 pub const COMM_BYTES: usize = 15;
@@ -110,7 +110,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::testkit::{enriched, executes, loads, opens, process};
+    use crypto_tracer_event::testkit::{enriched, executes, loads, opens, process};
 
     fn event(what: EnrichedWhat) -> EnrichedEvent {
         let exe = Some((*b"/usr/sbin/nginx-with-a-long-name").into());

@@ -4,8 +4,8 @@ use std::str::Chars;
 
 use super::{COMM_BYTES, Select};
 use crate::glob::Glob;
-use crate::interest::Interest;
-use crate::printable::printable;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::printable::printable;
 
 /// Longest file name in bytes, on every file system that Linux knows.
 const MOST_NAME: usize = 255;

@@ -11,7 +11,7 @@ use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Result, Store};
 
 use super::state::State;
-use crate::event::FileType;
+use crypto_tracer_event::FileType;
 
 /// A version of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,52 +6,52 @@ use wasmtime::{Result, Store};
 use super::{
     Classify, Configured, Contract, Decide, Factory, RawDecision, RawVerdict, Redact, Version,
 };
-use crate::event::FileType;
-use crate::plugin::log::Level;
-use crate::plugin::state::{EventResource, FileResource, InterestBuilder, State, TextResource};
+use crate::log::Level;
+use crate::state::{EventResource, FileResource, InterestBuilder, State, TextResource};
 use bindings::classifier::exports::crypto_tracer::plugin::classifier as classifying;
 use bindings::classifier::{ClassifierPlugin, ClassifierPluginPre};
 use bindings::filter::exports::crypto_tracer::plugin::filter as filtering;
 use bindings::filter::{FilterPlugin, FilterPluginPre};
 use bindings::redactor::{RedactorPlugin, RedactorPluginPre};
 use bindings::{events, host};
+use crypto_tracer_event::FileType;
 
 /// The three worlds share one set of imports.
 mod bindings {
     pub(super) mod classifier {
         wasmtime::component::bindgen!({
-            path: "../wit",
+            path: "../../wit",
             world: "classifier-plugin",
             imports: { default: trappable },
             with: {
-                "crypto-tracer:plugin/events.file": crate::plugin::state::FileResource,
-                "crypto-tracer:plugin/events.event": crate::plugin::state::EventResource,
-                "crypto-tracer:plugin/events.text": crate::plugin::state::TextResource,
-                "crypto-tracer:plugin/events.interest": crate::plugin::state::InterestBuilder,
+                "crypto-tracer:plugin/events.file": crate::state::FileResource,
+                "crypto-tracer:plugin/events.event": crate::state::EventResource,
+                "crypto-tracer:plugin/events.text": crate::state::TextResource,
+                "crypto-tracer:plugin/events.interest": crate::state::InterestBuilder,
             },
         });
     }
 
     pub(super) mod redactor {
         wasmtime::component::bindgen!({
-            path: "../wit",
+            path: "../../wit",
             world: "redactor-plugin",
             imports: { default: trappable },
             with: {
-                "crypto-tracer:plugin/host": crate::plugin::contract::v0_1::bindings::classifier::crypto_tracer::plugin::host,
-                "crypto-tracer:plugin/events": crate::plugin::contract::v0_1::bindings::classifier::crypto_tracer::plugin::events,
+                "crypto-tracer:plugin/host": crate::contract::v0_1::bindings::classifier::crypto_tracer::plugin::host,
+                "crypto-tracer:plugin/events": crate::contract::v0_1::bindings::classifier::crypto_tracer::plugin::events,
             },
         });
     }
 
     pub(super) mod filter {
         wasmtime::component::bindgen!({
-            path: "../wit",
+            path: "../../wit",
             world: "filter-plugin",
             imports: { default: trappable },
             with: {
-                "crypto-tracer:plugin/host": crate::plugin::contract::v0_1::bindings::classifier::crypto_tracer::plugin::host,
-                "crypto-tracer:plugin/events": crate::plugin::contract::v0_1::bindings::classifier::crypto_tracer::plugin::events,
+                "crypto-tracer:plugin/host": crate::contract::v0_1::bindings::classifier::crypto_tracer::plugin::host,
+                "crypto-tracer:plugin/events": crate::contract::v0_1::bindings::classifier::crypto_tracer::plugin::events,
             },
         });
     }

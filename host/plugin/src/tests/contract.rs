@@ -23,7 +23,7 @@ fn check(sums: &str, folder: &std::path::Path) -> usize {
 #[test]
 fn what_was_released_is_as_it_was() {
     assert!(check(SUMS, FIXTURES.as_ref()) >= 6);
-    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/released");
+    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/released");
     assert!(check(RELEASED, wit.as_ref()) >= 1);
 }
 

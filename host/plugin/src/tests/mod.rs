@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
-use crate::event::testkit;
-use crate::event::{EnrichedWhat, Field, FileType, HeadOutcome, Label, ProcessFacts};
+use crypto_tracer_event::testkit;
+use crypto_tracer_event::{EnrichedWhat, Field, FileType, HeadOutcome, Label, ProcessFacts};
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/plugins/0.1.0");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/plugins/0.1.0");
 
 /// A copy that only its owner can write, whatever the checkout's umask was.
 fn copied(name: &str) -> PathBuf {

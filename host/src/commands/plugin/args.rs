@@ -9,7 +9,7 @@ use super::bench::BenchArgs;
 use super::new::NewArgs;
 use super::test::TestArgs;
 use crate::cli::{PluginArgs, values};
-use crate::plugin::{PluginSource, PluginSpec};
+use crypto_tracer_plugin::{PluginSource, PluginSpec};
 
 /// `plugin`
 #[derive(Debug, Args)]

@@ -13,9 +13,9 @@ use super::query::{FileQuery, Query, TextQuery};
 use super::report::{Report, bytes};
 use super::standalone::{self, CallFailures};
 use crate::cli::values;
-use crate::console::Console;
 use crate::error::{ExitStatus, Failure};
-use crate::plugin::{Limits, LoadError, PluginSpec, Plugins, Setup, inspect};
+use crypto_tracer_plugin::{Limits, LoadError, PluginSpec, Plugins, Setup, inspect};
+use crypto_tracer_system::console::Console;
 
 /// How long each kind is measured.
 const MEASURE: Duration = Duration::from_millis(600);
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_asked_something() {
-        for kind in crate::plugin::KINDS {
+        for kind in crypto_tracer_plugin::KINDS {
             let asked = usual().iter().filter(|query| query.kind() == kind).count();
             assert!(asked >= 4, "{kind}");
         }

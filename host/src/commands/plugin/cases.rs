@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::args::Subject;
 use super::query::{FileQuery, Query, TextQuery};
 use crate::error::{ExitStatus, Failure};
-use crate::plugin::{Limits, LoadError, PluginSpec, Problem, Setup, inspect};
+use crypto_tracer_plugin::{Limits, LoadError, PluginSpec, Problem, Setup, inspect};
 
 /// Most bytes of a file of cases, and of a file that one names.
 const MOST_BYTES: u64 = 64 << 20;

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::super::setup;
 use super::args;
 use super::report::{Report, bytes};
-use crate::console::Console;
-use crate::counted::counted;
 use crate::error::{ExitStatus, Failure};
-use crate::interest::Interest;
-use crate::plugin::{Grant, Import, Inspection, Limits, Setup, Trust, inspect};
-use crate::printable::printable;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_plugin::{Grant, Import, Inspection, Limits, Setup, Trust, inspect};
+use crypto_tracer_system::console::Console;
 
 /// Prints what there is to know. A plugin that would not load is a bad argument.
 pub(super) fn check(arguments: &args::CheckArgs, console: Console) -> Result<(), Failure> {

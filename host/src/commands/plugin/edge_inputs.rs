@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::event::event;
 use super::query::{FileQuery, Query, TextQuery};
-use crate::event::EnrichedWhat;
-use crate::interest::Interest;
+use crypto_tracer_event::EnrichedWhat;
+use crypto_tracer_event::interest::Interest;
 
 /// Bytes of the longest path, head and text.
 const LONG: usize = 64 << 10;
@@ -170,7 +170,7 @@ mod tests {
     fn there_are_questions_for_every_kind() {
         let mut interest = Interest::default();
         interest.add_suffix(".acme").unwrap();
-        for kind in crate::plugin::KINDS {
+        for kind in crypto_tracer_plugin::KINDS {
             let asked = questions(&[kind], &interest);
             assert!(asked.len() > 40, "{kind}: {}", asked.len());
             assert!(asked.iter().all(|(_, query)| query.kind() == kind));

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::event::{
+use crypto_tracer_event::{
     Arguments, ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, FileType, HeadOutcome,
     KernelPath, Label, OpenFlags, OpenedFile, ProcessFacts, ProcessKey, Timestamp, Verdict,
 };

@@ -4,11 +4,11 @@ use super::super::setup;
 use super::args;
 use super::check::captures;
 use super::report::Report;
-use crate::console::Console;
 use crate::error::Failure;
-use crate::plugin::{Grant, LoadedPlugin, Trust};
-use crate::printable::printable;
-use crate::shutdown::Shutdown;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_plugin::{Grant, LoadedPlugin, Trust};
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// Loads the plugins as a run would, and prints them.
 pub(super) fn list(arguments: &args::ListArgs, console: Console) -> Result<(), Failure> {

@@ -15,9 +15,9 @@ mod test;
 
 pub use args::PluginCommand;
 
-use crate::console::Console;
 use crate::error::Failure;
 use args::PluginAction;
+use crypto_tracer_system::console::Console;
 
 /// Does what was asked for.
 pub fn plugin(arguments: &PluginCommand, console: Console) -> Result<(), Failure> {

@@ -1,10 +1,10 @@
 //! A question to a plugin, asked as the tracer asks it.
 
-use crate::event::{
+use crypto_tracer_event::{
     ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile, Redact,
 };
-use crate::plugin::{Decision, HeadSource, Plugins};
-use crate::reader::public_head;
+use crypto_tracer_plugin::{Decision, HeadSource, Plugins};
+use crypto_tracer_reader::public_head;
 
 /// Whose event it is.
 const UID: u32 = 1000;

@@ -3,9 +3,9 @@
 use std::fmt::Display;
 
 use super::super::help;
-use crate::counted::counted;
 use crate::error::Failure;
-use crate::printable::printable;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::printable::printable;
 
 /// Lines for standard output. Texts from outside are made harmless.
 #[derive(Debug, Default)]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::super::setup;
 use crate::error::Failure;
-use crate::event::PluginFailure;
-use crate::plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust};
+use crypto_tracer_event::PluginFailure;
+use crypto_tracer_plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust};
 
 /// The limits of a run with this configuration, or the one that a run would take.
 pub(super) fn limits(config: Option<&Path>) -> Result<Limits, Failure> {

@@ -14,12 +14,14 @@ use super::query::{Query, QueryAnswer};
 use super::report::Report;
 use super::standalone::{self, CallFailures};
 use crate::cli::values;
-use crate::console::Console;
-use crate::counted::counted;
 use crate::error::{ExitStatus, Failure};
-use crate::event::Label;
-use crate::plugin::{Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect};
-use crate::printable::printable;
+use crypto_tracer_event::Label;
+use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::printable::printable;
+use crypto_tracer_plugin::{
+    Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect,
+};
+use crypto_tracer_system::console::Console;
 
 /// `plugin test`
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::document::test_events::{classified, load, open};
-use crate::event::testkit::HideHomes;
+use crypto_tracer_event::testkit::HideHomes;
 
 fn seen(pid: u32, start_ns: u64) -> SeenProcess {
     let bytes = b"nginx\0-c\0/home/alice/nginx.conf\0".to_vec();
