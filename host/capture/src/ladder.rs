@@ -7,8 +7,8 @@ use super::{
     error::{AttachRefusal, Error},
     machine::{Machine, Preemption},
     object::BpfObject,
-    offsets::{Layout, OffsetGroup},
-    probe::{Hook, Probe},
+    offsets::OffsetGroup,
+    probe::{AttachContext, Hook, Probe},
     self_test::check,
 };
 
@@ -251,15 +251,6 @@ pub(super) const LADDERS: &[Ladder] = &[
 pub(super) fn attached_types() -> Vec<String> {
     let probes = LADDERS.iter().flat_map(|ladder| ladder.rungs).flat_map(|rung| rung.probes);
     probes.map(|probe| probe.hook.type_name()).collect()
-}
-
-/// What every rung needs to be tried.
-#[derive(Debug)]
-pub(super) struct AttachContext<'a> {
-    pub(super) layout: &'a Layout,
-    pub(super) machine: &'a Machine,
-    /// What is to be attached.
-    pub(super) kinds: EventKinds,
 }
 
 /// Refuses a name that no rung has.

@@ -27,9 +27,9 @@ pub use self::{
     survey::{RungSurvey, Survey, SurveyRequest, survey},
 };
 use self::{
-    ladder::AttachContext,
     machine::Machine,
     object::{BpfObject, read_layout},
+    probe::AttachContext,
 };
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{ProcessKey, RawRecord};
@@ -181,7 +181,7 @@ impl Source {
         }
         machine::check_kernel()?;
         // Privileges do not help where the kernel lacks something.
-        let layout = read_layout()?;
+        let layout = read_layout(&ladder::attached_types())?;
         machine::check_privileges()?;
         let mut object = BpfObject::load(options, &layout)?;
         // What follows must see forks and ends, whether they are wanted or not.

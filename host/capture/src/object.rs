@@ -14,7 +14,6 @@ use zerocopy::IntoBytes;
 use super::{
     CaptureOptions, Error, FAMILY_ROOM, Losses,
     error::chain,
-    ladder,
     machine::{self, BTF_PATH},
     offsets::Layout,
     probe,
@@ -32,11 +31,11 @@ pub(super) static OBJECT: &[u8] =
 
 const CONTROL: usize = size_of::<Control>();
 
-/// Reads where the running kernel keeps what the programs read.
-pub(super) fn read_layout() -> Result<Layout, Error> {
+/// Reads where the running kernel keeps what the programs read, and the numbers of the types `attached`.
+pub(super) fn read_layout(attached: &[String]) -> Result<Layout, Error> {
     let unusable = |why: String| Error::Kernel { lacks: format!("{BTF_PATH}: {why}") };
     let bytes = std::fs::read(BTF_PATH).map_err(|error| unusable(error.to_string()))?;
-    let layout = Layout::of(bytes, &ladder::attached_types());
+    let layout = Layout::of(bytes, attached);
     let layout = layout.map_err(|error| unusable(error.to_string()))?;
     machine::check_helpers(&machine::release(), &layout)?;
     Ok(layout)

@@ -10,10 +10,18 @@ use aya::{
 use super::{
     EventKinds,
     error::{AttachRefusal, chain},
-    ladder::AttachContext,
     machine::Machine,
-    offsets::OffsetGroup,
+    offsets::{Layout, OffsetGroup},
 };
+
+/// What every rung needs to be tried.
+#[derive(Debug)]
+pub(super) struct AttachContext<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) machine: &'a Machine,
+    /// What is to be attached.
+    pub(super) kinds: EventKinds,
+}
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug)]

@@ -223,7 +223,8 @@ mod tests {
             probe: None,
             own: Vec::new(),
         };
-        let (known, machine) = (object::read_layout().unwrap(), Machine::detect());
+        let (known, machine) =
+            (object::read_layout(&ladder::attached_types()).unwrap(), Machine::detect());
         let by_loads = moved.iter().filter(|(name, _)| LOADS_TOO.contains(name));
         let tries = moved.iter().map(|it| (it, opens)).chain(by_loads.map(|it| (it, loads)));
         for ((name, place), kinds) in tries {
@@ -231,7 +232,7 @@ mod tests {
             *place(&mut layout.offsets) += 8;
             let mut object = BpfObject::load(&options, &layout).unwrap();
             let (layout, machine) = (&layout, &machine);
-            let ground = ladder::AttachContext { layout, machine, kinds };
+            let ground = super::super::probe::AttachContext { layout, machine, kinds };
             let error = ladder::attach(&mut object, &ground, None).unwrap_err();
             assert_eq!(error.exit_code(), 5, "{name}: {error}");
             println!("{name}: {error}");

@@ -3,10 +3,11 @@
 use super::{
     Attached, BlindSpot, CaptureOptions, EventKinds,
     error::{AttachRefusal, Error},
-    ladder::{self, AttachContext, LADDERS, Ladder, Rung},
+    ladder::{self, LADDERS, Ladder, Rung},
     machine::{self, Capability, Machine, Preemption},
     object::{BpfObject, read_layout},
     offsets::Layout,
+    probe::AttachContext,
 };
 use crypto_tracer_event::interest::Interest;
 
@@ -111,7 +112,7 @@ fn try_all(
 /// What every rung needs.
 fn ground() -> Result<Layout, Error> {
     machine::check_kernel()?;
-    let layout = read_layout()?;
+    let layout = read_layout(&ladder::attached_types())?;
     machine::check_privileges()?;
     Ok(layout)
 }
