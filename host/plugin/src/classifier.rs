@@ -10,8 +10,9 @@ use wasmtime::{Result, Store};
 
 use super::cache::{Cache, Key};
 use super::contract::{Classify, Configured, Contract, Factory, RawVerdict};
+use super::kind::GuestKind;
 use super::scoped::{HeadSource, Scoped};
-use super::slot::{GuestKind, PluginSlot};
+use super::slot::PluginSlot;
 use super::state::State;
 use super::validate::{check_word, labels};
 use crypto_tracer_event::{

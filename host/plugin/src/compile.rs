@@ -13,6 +13,7 @@ use wasmtime::{Engine, Result as Compiled};
 
 use super::failure::Problem;
 use super::precheck::times;
+use super::text::one_line;
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
 use crypto_tracer_system::shutdown::Shutdown;
 
@@ -47,7 +48,12 @@ pub(super) fn compile(
     let engine = engine.clone();
     let compiled =
         elsewhere(&LEFT, MOST * times(most), shutdown, move || Component::new(&engine, &bytes))?;
-    compiled.map_err(super::component::damaged)
+    compiled.map_err(damaged)
+}
+
+/// The problem of code that the engine refuses.
+pub(super) fn damaged(error: wasmtime::Error) -> Problem {
+    Problem::Damaged(one_line(&error.root_cause().to_string()))
 }
 
 fn elsewhere<T: Send + 'static>(

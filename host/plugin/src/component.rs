@@ -11,13 +11,14 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::bundled::Bundled;
-use super::compile::compile;
+use super::compile::{compile, damaged};
 use super::contract::{self, Contract, Version};
 use super::failure::{PluginSource, Problem};
 use super::features;
 use super::precheck::Precheck;
-use super::setup::PluginSpec;
-use super::slot::Runtime;
+use super::runtime::Runtime;
+use super::spec::PluginSpec;
+use super::text::one_line;
 use super::wasi;
 
 /// Before the name of each interface of ours.
@@ -227,10 +228,6 @@ fn read(path: &Path, most: usize) -> Result<Vec<u8>, Problem> {
     }
 }
 
-pub(super) fn damaged(error: wasmtime::Error) -> Problem {
-    Problem::Damaged(one_line(&error.root_cause().to_string()))
-}
-
 /// A name out of a file's: it goes into events and onto terminals.
 fn name(stem: &str) -> String {
     let plain = |c: char| if c.is_ascii_graphic() && c != '@' { c } else { '_' };
@@ -240,12 +237,6 @@ fn name(stem: &str) -> String {
 
 fn printable(text: &str) -> String {
     text.chars().take(128).flat_map(char::escape_debug).collect()
-}
-
-/// The first line of what the engine says, without what a terminal would obey.
-pub(super) fn one_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    line.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {

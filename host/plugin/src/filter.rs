@@ -4,8 +4,9 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
 use super::contract::{Configured, Contract, Decide, Factory, RawDecision};
+use super::kind::GuestKind;
 use super::scoped::Scoped;
-use super::slot::{GuestKind, PluginSlot};
+use super::slot::PluginSlot;
 use super::state::State;
 use super::validate::labels;
 use crypto_tracer_event::{ClassifiedEvent, Label};

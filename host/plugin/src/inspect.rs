@@ -11,10 +11,13 @@ use super::component::CompiledPlugin;
 use super::contract;
 use super::failure::{LoadError, PluginSource, Problem};
 use super::filter::Filter;
+use super::kind::GuestKind;
 use super::log::LogLine;
 use super::redactor::Redactor;
-use super::setup::{PluginSpec, Setup};
-use super::slot::{GuestKind, PluginSlot, Runtime};
+use super::runtime::Runtime;
+use super::setup::Setup;
+use super::slot::PluginSlot;
+use super::spec::PluginSpec;
 use crypto_tracer_event::interest::Interest;
 
 /// The kinds there are, in the order of the pipeline.

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use wasmtime::{Error, Store, UpdateDeadline};
 
-use super::component::one_line;
 use super::contract::Factory;
 use super::deadline::{CallTimer, FIRST_LOOK, Overrun, processor_time};
 use super::failure::Cause;
+use super::kind::GuestKind;
 use super::log::{Level, Log};
-use super::slot::{GuestKind, Runtime};
+use super::runtime::Runtime;
 use super::state::State;
+use super::text::one_line;
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
 
 /// An instance that is configured.

@@ -19,18 +19,22 @@ mod filter;
 mod homes;
 mod inspect;
 mod instance;
+mod kind;
 mod limits;
 mod log;
 mod passwd;
 mod precheck;
 mod redactor;
+mod runtime;
 mod scoped;
 mod setup;
 mod slot;
+mod spec;
 #[expect(unreachable_pub, reason = "bindgen's code re-exports the resources' types")]
 mod state;
 #[cfg(test)]
 mod tests;
+mod text;
 mod ticker;
 mod trust;
 mod validate;
@@ -47,7 +51,8 @@ pub use limits::Limits;
 pub use log::{Level, LogLine};
 pub use redactor::REDACTED;
 pub use scoped::HeadSource;
-pub use setup::{Grant, LoadedPlugin, OnFailure, PluginSpec, Setup};
+pub use setup::{LoadedPlugin, Setup};
+pub use spec::{Grant, OnFailure, PluginSpec};
 pub use trust::{Origin, SITE, Trust, Untrusted};
 
 use bundled::{CLASSIFIER, REDACTOR};
@@ -57,8 +62,9 @@ use crypto_tracer_event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Ve
 
 use failure::Failures;
 use filter::Filter;
+use kind::GuestKind;
 use redactor::{ForUser, Redactor, Redactors};
-use slot::{GuestKind, PluginSlot, TOLD};
+use slot::{PluginSlot, TOLD};
 
 /// The plugins of a run, in their order.
 pub struct Plugins {

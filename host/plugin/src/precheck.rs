@@ -116,7 +116,7 @@ fn bound(within: bool, what: impl FnOnce() -> String) -> Result<(), Problem> {
 }
 
 fn damaged(error: BinaryReaderError) -> Problem {
-    Problem::Damaged(super::component::one_line(error.message()))
+    Problem::Damaged(super::text::one_line(error.message()))
 }
 
 #[cfg(test)]

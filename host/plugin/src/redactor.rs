@@ -5,8 +5,9 @@ use wasmtime::{Result, Store};
 
 use super::cache::Cache;
 use super::contract::{self, Configured, Contract, Factory};
+use super::kind::GuestKind;
 use super::scoped::Scoped;
-use super::slot::{GuestKind, PluginSlot};
+use super::slot::PluginSlot;
 use super::state::State;
 use crypto_tracer_event::{Field, Redact};
 

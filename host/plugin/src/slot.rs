@@ -9,47 +9,23 @@ use wasmtime::{Engine, Result, Store};
 
 use super::backoff::Backoff;
 use super::budget::Budget;
-use super::component::{CompiledPlugin, one_line};
-use super::contract::{Configured, Contract, Factory};
+use super::component::CompiledPlugin;
 use super::deadline::{CallTimer, FIRST_LOOK};
 use super::failure::{Cause, Failures, Problem};
 use super::instance::{Instance, InstanceFactory, SpawnError, SpawnOutcome, reason};
+use super::kind::GuestKind;
 use super::limits::Limits;
 use super::log::{Level, Log, LogLine};
+use super::runtime::Runtime;
 use super::scoped::Scoped;
 use super::state::State;
-use super::ticker::Ticker;
+use super::text::one_line;
 use super::wasi;
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_system::shutdown::Shutdown;
 
 /// Times as long as it took to make an instance elsewhere, nothing is made there: a plugin that fails for ever costs at
 /// most a tenth of a processor.
 const PAUSE: u32 = 9;
-
-/// What all plugins share.
-#[derive(Debug)]
-pub(super) struct Runtime {
-    pub(super) engine: Engine,
-    pub(super) ticker: Ticker,
-    pub(super) limits: Limits,
-    pub(super) shutdown: Shutdown,
-    pub(super) every_call: bool,
-}
-
-/// What makes a classifier differ from a redactor and a filter.
-pub(super) trait GuestKind: 'static {
-    /// What people call it, and the interface that it exports.
-    const NAME: &'static str;
-    /// What is done when it fails.
-    const ACTION: &'static str;
-    /// An instance.
-    type Guest: ?Sized + Send;
-
-    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<Self::Guest>>;
-    fn configure(guest: &Self::Guest, store: &mut Store<State>, config: &str)
-    -> Result<Configured>;
-}
 
 /// A plugin in its place.
 pub(super) struct PluginSlot<K: GuestKind> {
