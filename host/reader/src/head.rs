@@ -7,30 +7,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp, open,
-    openat, openat2, statx,
+    CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, open, openat, openat2,
 };
 use rustix::io::Errno;
 
+use super::fs_magic::{BCACHEFS, BTRFS, OVERLAYFS, without_device};
 use super::mount_namespaces::{self, MountNamespaces};
 use super::mounts::Mounts;
-use super::protocol::{Found, HeadRefusal, HeadRequest, HeadResponse, Wanted};
+use super::protocol::{Found, HEAD_BYTES, HeadRefusal, HeadRequest, HeadResponse, Wanted};
+use super::statx::{ctime_ns, dev, known, ns};
 use super::{inspect, pem, public_prefix};
 
-/// Bytes of a head at most, as the contract says.
-pub(super) const HEAD_BYTES: usize = 65_536;
 /// Bytes that are read of every file: a line that begins in the head is read whole.
 pub(super) const FIRST_BYTES: usize = HEAD_BYTES + pem::MOST_LINE;
 /// Bytes that are read where the first ones are blocks that do not say what the file is: with room for the block that
 /// does.
 pub(super) const MOST_BYTES: usize = pem::MOST_BYTES + HEAD_BYTES;
-
-const OVERLAYFS: u32 = 0x794c_7630;
-const BTRFS: u32 = 0x9123_683e;
-const BCACHEFS: u32 = 0xca45_1a4e;
-/// File systems that show programs another device number than the kernel has.
-pub(super) const WITHOUT_DEVICE: [(u32, &str); 3] =
-    [(OVERLAYFS, "overlay"), (BTRFS, "btrfs"), (BCACHEFS, "bcachefs")];
 
 /// How the beginning of a file is opened; `other_tracer` recognises another tracer's reader by it.
 pub(super) const READS: OFlags =
@@ -243,13 +235,6 @@ fn by_descriptor(wanted: &Wanted) -> Option<File> {
     })
 }
 
-/// What the kernel knows of a file, without asking a server for news.
-pub(super) fn known(directory: impl AsFd, name: impl rustix::path::Arg) -> Option<Statx> {
-    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::EMPTY_PATH;
-    statx(directory, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | StatxFlags::BTIME)
-        .ok()
-}
-
 /// The file system that this is on, and whether it may never answer: as the process sees it, or else as the reader.
 fn mount(file: &OwnedFd, theirs: &Mounts) -> Option<(String, bool)> {
     let id = known(file, "")?.stx_mnt_id;
@@ -267,11 +252,6 @@ fn same(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Result<File, OwnedFd> {
         }
         _ => Err(fd),
     }
-}
-
-/// The name of a file system whose device number does not tell.
-fn without_device(sb_magic: u32) -> Option<&'static str> {
-    WITHOUT_DEVICE.iter().find(|(magic, _)| *magic == sb_magic).map(|(_, kind)| *kind)
 }
 
 fn is_regular(stat: &Statx) -> bool {
@@ -305,19 +285,6 @@ fn is_it(stat: &Statx, wanted: &Wanted) -> Option<Found> {
     // name or a link leaves the first one as it was: not later than the last change before the open.
     let unwritten = stat.stx_size == *size && ns(&stat.stx_mtime) <= file.ctime_ns;
     Some(if same_ctime || unwritten { Found::Same } else { Found::Changed })
-}
-
-fn ns(time: &StatxTimestamp) -> i128 {
-    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
-}
-
-pub(super) fn ctime_ns(stat: &Statx) -> i128 {
-    ns(&stat.stx_ctime)
-}
-
-/// A device as the kernel keeps it, from the form that it shows to programs.
-pub(super) fn dev(stat: &Statx) -> u32 {
-    stat.stx_dev_major << 20 | stat.stx_dev_minor
 }
 
 fn beginning(file: &OwnedFd) -> Result<Vec<u8>, HeadRefusal> {

@@ -16,7 +16,7 @@ use rustix::fs::{FileType, Mode, OFlags, open};
 use super::mounts::Mounts;
 use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::{FileDescriptor, MappedFile, ProcessDetails};
-use super::{head, paging, procfs};
+use super::{fs_magic, paging, procfs, statx};
 use crypto_tracer_event::interest::Interest;
 
 /// Descriptors of one process that are looked at: it may have a million.
@@ -241,18 +241,18 @@ fn details_of(
     kind: &str,
     file: FileDescriptor,
 ) -> Option<FileDescriptor> {
-    let stat = head::known(directory, number.as_bytes())?;
+    let stat = statx::known(directory, number.as_bytes())?;
     if FileType::from_raw_mode(u32::from(stat.stx_mode)) != FileType::RegularFile {
         return None;
     }
     // To ask the file system would be to ask all that it is made of.
-    let known = head::WITHOUT_DEVICE.iter().find(|(_, name)| *name == kind);
+    let known = fs_magic::WITHOUT_DEVICE.iter().find(|(_, name)| *name == kind);
     let sb_magic = known.map_or(0, |(magic, _)| *magic);
     Some(FileDescriptor {
-        dev: head::dev(&stat),
+        dev: statx::dev(&stat),
         inode: stat.stx_ino,
         size: stat.stx_size,
-        ctime_ns: head::ctime_ns(&stat),
+        ctime_ns: statx::ctime_ns(&stat),
         sb_magic,
         ..file
     })

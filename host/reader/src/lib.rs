@@ -6,6 +6,7 @@ mod cgroup;
 mod client;
 mod confine;
 mod connection;
+mod fs_magic;
 mod head;
 mod inspect;
 mod links;
@@ -21,6 +22,7 @@ mod public_prefix;
 mod restart_backoff;
 mod serve;
 mod spawner;
+mod statx;
 
 pub use client::{ReaderClient, ReaderEvent};
 pub use links::resolve_links;

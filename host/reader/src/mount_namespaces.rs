@@ -9,7 +9,7 @@ use rustix::fs::CWD;
 
 use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::HeadRequest;
-use super::{head, procfs};
+use super::{procfs, statx};
 
 /// Processes of one namespace that are remembered.
 const MOST_EACH: usize = 64;
@@ -72,8 +72,8 @@ impl MountNamespaces {
 
 /// Device and inode number of a process's root.
 fn root(pid: u32) -> Option<(u32, u64)> {
-    let stat = head::known(CWD, format!("/proc/{pid}/root"))?;
-    Some((head::dev(&stat), stat.stx_ino))
+    let stat = statx::known(CWD, format!("/proc/{pid}/root"))?;
+    Some((statx::dev(&stat), stat.stx_ino))
 }
 
 /// Whether a process has the mounts and the root that the asking one had.

@@ -3,7 +3,7 @@
 //! Total and linear: every byte string is read once for its lines and once for its marks, and what is looked at around
 //! a mark is bounded, so a hostile file costs no more than an honest one of its size.
 
-use super::head::HEAD_BYTES;
+use super::protocol::HEAD_BYTES;
 
 pub(super) const BEGIN: &[u8] = b"-----BEGIN ";
 pub(super) const END: &[u8] = b"-----END ";

@@ -8,6 +8,9 @@ use crypto_tracer_event::bounded::at_most;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::usage::ResourceUsage;
 
+/// Bytes of a head at most, as the contract says.
+pub(super) const HEAD_BYTES: usize = 65_536;
+
 /// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
 pub(super) const MOST_BYTES: usize = 64 << 20;
 

@@ -7,8 +7,8 @@
 //! - Of other text: the word that tells its format, if it is one of [`FORMATS`]. A password may be all of a file.
 //! - Of anything else: [`OTHER_BYTES`]; of a file that is not longer than a key, and nothing known, [`SHORT_BYTES`].
 
-use super::head::HEAD_BYTES;
 use super::pem::{self, BEGIN, Block, DASHES, END, End};
+use super::protocol::HEAD_BYTES;
 
 /// Enough to tell what a DER structure is; a key's numbers come later.
 const DER_BYTES: usize = 7;

@@ -1,3 +1,4 @@
+use super::super::fs_magic::WITHOUT_DEVICE;
 use super::super::proc_probe::ProbePool;
 use super::*;
 use std::fs;
