@@ -4,6 +4,7 @@ mod complaint;
 mod doctor;
 mod document;
 mod examples;
+pub(crate) mod plugin;
 pub(crate) mod values;
 
 use std::ffi::OsString;
@@ -83,7 +84,7 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Write, check, test and measure plugins, without tracing
     #[command(after_help = examples::PLUGIN)]
-    Plugin(crate::commands::plugin::PluginCommand),
+    Plugin(plugin::PluginCommand),
     /// Print the script that completes commands and options in a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(Completions),

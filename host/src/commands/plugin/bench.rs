@@ -1,18 +1,15 @@
 //! `plugin bench`: what a plugin costs, beside the bundled one.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::args::Subject;
 use super::cases::{self, ExpectedAnswer, PluginCase};
 use super::event::event;
 use super::query::{FileQuery, Query, TextQuery};
 use super::report::{Report, bytes};
 use super::standalone::{self, CallFailures};
-use crate::cli::values;
+use crate::cli::plugin::BenchArgs;
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_plugin::{Limits, LoadError, PluginSpec, Plugins, Setup, inspect};
 use crypto_tracer_system::console::Console;
@@ -23,19 +20,6 @@ const MEASURE: Duration = Duration::from_millis(600);
 const ROUND: u32 = 128;
 /// Calls between two looks at the clock: a look costs a tenth of a call.
 const LOOK: u32 = 4;
-
-/// `plugin bench`
-#[derive(Debug, Args)]
-pub(super) struct BenchArgs {
-    #[command(flatten)]
-    subject: Subject,
-    /// Ask the questions of these cases, instead of usual ones
-    #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
-    cases: Option<PathBuf>,
-    /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
-    #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
-    config: Option<PathBuf>,
-}
 
 /// What a plugin costs as one kind.
 struct Costs {

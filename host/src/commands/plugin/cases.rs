@@ -9,8 +9,8 @@ use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::args::Subject;
 use super::query::{FileQuery, Query, TextQuery};
+use crate::cli::plugin::Subject;
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_plugin::{Limits, LoadError, PluginSpec, Problem, Setup, inspect};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::super::setup;
-use super::args;
 use super::report::{Report, bytes};
+use crate::cli::plugin;
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
@@ -13,7 +13,7 @@ use crypto_tracer_plugin::{Grant, Import, Inspection, Limits, Setup, Trust, insp
 use crypto_tracer_system::console::Console;
 
 /// Prints what there is to know. A plugin that would not load is a bad argument.
-pub(super) fn check(arguments: &args::CheckArgs, console: Console) -> Result<(), Failure> {
+pub(super) fn check(arguments: &plugin::CheckArgs, console: Console) -> Result<(), Failure> {
     // The limits and the trust of a run.
     let trust = Trust::of_this_process();
     let config = setup::read_config(arguments.config.as_deref(), &trust)?;

@@ -1,9 +1,9 @@
 //! `plugin list`: what runs with these options.
 
 use super::super::setup;
-use super::args;
 use super::check::captures;
 use super::report::Report;
+use crate::cli::plugin;
 use crate::error::Failure;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_plugin::{Grant, LoadedPlugin, Trust};
@@ -11,7 +11,7 @@ use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 
 /// Loads the plugins as a run would, and prints them.
-pub(super) fn list(arguments: &args::ListArgs, console: Console) -> Result<(), Failure> {
+pub(super) fn list(arguments: &plugin::ListArgs, console: Console) -> Result<(), Failure> {
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments.plugins, &trust)?;
     let plugins = setup::plugins(&arguments.plugins, &config, &trust, &Shutdown::default())?;

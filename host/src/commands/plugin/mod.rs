@@ -1,6 +1,5 @@
 //! `plugin`: an author's workbench. Without privileges and without tracing, by the engine and limits of the tracer.
 
-mod args;
 mod bench;
 mod cases;
 mod check;
@@ -13,10 +12,8 @@ mod report;
 mod standalone;
 mod test;
 
-pub use args::PluginCommand;
-
+use crate::cli::plugin::{PluginAction, PluginCommand};
 use crate::error::Failure;
-use args::PluginAction;
 use crypto_tracer_system::console::Console;
 
 /// Does what was asked for.

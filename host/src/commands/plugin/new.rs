@@ -5,35 +5,13 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::anyhow;
-use clap::{Args, ValueEnum};
 
 use super::report::Report;
+use crate::cli::plugin::{NewArgs, TemplateKind};
 use crate::error::{ExitStatus, Failure};
 
 /// The contract of this program, as every new crate holds it.
 const CONTRACT: &str = include_str!("../../../../wit/plugin.wit");
-
-/// `plugin new`
-#[derive(Debug, Args)]
-pub(super) struct NewArgs {
-    /// The crate's name, and the directory that is made here
-    #[arg(value_name = "NAME", value_parser = crate_name)]
-    name: String,
-    /// What it does
-    #[arg(long, value_enum, value_name = "KIND", allow_negative_numbers = true)]
-    kind: TemplateKind,
-}
-
-/// What a plugin does.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum TemplateKind {
-    /// Says what a file is
-    Classifier,
-    /// Hides what must not be shown
-    Redactor,
-    /// Keeps, drops or labels events
-    Filter,
-}
 
 /// What is different for each kind.
 struct Template {
@@ -142,59 +120,9 @@ fn contract_version() -> &'static str {
     line.unwrap_or_default().trim_end_matches(';')
 }
 
-/// A name that cargo takes for a library, and that is no dependency of the template.
-fn crate_name(text: &str) -> Result<String, String> {
-    /// Longest name in bytes that a plugin is told by.
-    const MOST: usize = 64;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-    if !begins || !text.bytes().all(plain) || text.len() > MOST {
-        return Err(format!(
-            "no name of a crate: write 1 to {MOST} of a-z, 0-9, `-`, `_`, a letter first, for example acme-classifier"
-        ));
-    }
-    let taken = RESERVED.split_whitespace().any(|word| word == text.replace('-', "_"));
-    if taken {
-        Err(format!("cargo takes no crate of this name: try {text}-plugin"))
-    } else {
-        Ok(text.to_owned())
-    }
-}
-
-/// Rust's keywords and own crates, and what the template depends on.
-const RESERVED: &str = "Self abstract alloc as async await become box break const continue core crate do dyn else enum \
-    extern false final fn for gen if impl in let loop macro match mod move mut override priv proc_macro pub ref return \
-    self serde serde_json static std struct super test trait true try type typeof unsafe unsized use virtual where \
-    while wit_bindgen yield";
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_that_cargo_takes() {
-        for good in ["a", "acme-classifier", "Acme_2", &"a".repeat(64)] {
-            assert_eq!(crate_name(good).as_deref(), Ok(good));
-        }
-        for bad in [
-            "",
-            "-a",
-            "2a",
-            "_a",
-            "a b",
-            "a/b",
-            "../a",
-            "a.b",
-            "ä",
-            "a\n",
-            &"a".repeat(65),
-            "fn",
-            "serde-json",
-            "std",
-        ] {
-            assert!(crate_name(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn nothing_is_left_to_fill_in() {

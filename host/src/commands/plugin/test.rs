@@ -1,19 +1,17 @@
 //! `plugin test`: does a plugin answer as it should, or, without cases, does it answer at all?
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::anyhow;
-use clap::Args;
 use serde_json::{Map, Value};
 
-use super::args::Subject;
 use super::cases::{self, ExpectedAnswer, PluginCase};
 use super::edge_inputs;
 use super::query::{Query, QueryAnswer};
 use super::report::Report;
 use super::standalone::{self, CallFailures};
-use crate::cli::values;
+use crate::cli::plugin::{Subject, TestArgs};
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_event::Label;
 use crypto_tracer_event::counted::counted;
@@ -22,19 +20,6 @@ use crypto_tracer_plugin::{
     Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect,
 };
 use crypto_tracer_system::console::Console;
-
-/// `plugin test`
-#[derive(Debug, Args)]
-pub(super) struct TestArgs {
-    #[command(flatten)]
-    subject: Subject,
-    /// Questions and answers; without them odd questions are asked, and any answer within the contract will do
-    #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
-    cases: Option<PathBuf>,
-    /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
-    #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
-    config: Option<PathBuf>,
-}
 
 /// What is asked in a case of a file, or by ourselves.
 enum CaseOutcome {
