@@ -319,7 +319,7 @@ fn file_systems_that_never_answer_delay_nothing() {
         ("root", "hang.pem", "remote"),
         ("bind", "hang.pem", "read"),
         ("through", "hang.pem", "denied"),
-        ("before", "wanted.pem", "read"),
+        ("before", "wanted.pem", "created"),
     ] {
         let below = dir.path().join(mode);
         fs::create_dir(&below).unwrap();

@@ -160,20 +160,30 @@ fn every_configuration_of_the_guide_is_toml() {
 }
 
 /// A file whose name stands in a heading of the guide, or in a link.
+/// The anchors of the headings of a page.
+fn anchors(page: &str) -> impl Iterator<Item = String> {
+    let headings = page.lines().filter_map(|line| line.strip_prefix("## "));
+    headings.map(|text| text.to_lowercase().replace(' ', "-").replace(['.', '`'], ""))
+}
+
 fn every_link_leads_somewhere() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
-    let headings: Vec<String> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("## "))
-        .map(|text| text.to_lowercase().replace(' ', "-").replace('.', ""))
-        .collect();
+    let headings: Vec<String> = anchors(&page).collect();
     let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let mut seen = 0;
     for target in targets {
         seen += 1;
         match target.strip_prefix('#') {
             Some(heading) => assert!(headings.iter().any(|known| known == heading), "{target}"),
-            None => assert!(workspace().join("docs").join(target).exists(), "{target}"),
+            None => {
+                let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+                let path = workspace().join("docs").join(file);
+                assert!(path.exists(), "{target}");
+                if !heading.is_empty() {
+                    let text = fs::read_to_string(path).unwrap();
+                    assert!(anchors(&text).any(|known| known == heading), "{target}");
+                }
+            }
         }
     }
     assert!(seen > 10);

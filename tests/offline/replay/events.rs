@@ -163,12 +163,12 @@ fn what_is_no_recording_of_ours_is_refused() {
     let dir = temp_dir();
     let mut newer = fs::read(recording("small.rec")).unwrap();
     if let Some(version) = newer.get_mut(MAGIC) {
-        *version = 4;
+        *version = 5;
     }
     for (at, (bytes, wanted)) in [
         (
             &newer[..],
-            "has version 4 of the format, this program reads versions 2 to 3: replay it with the crypto-tracer that made it",
+            "has version 5 of the format, this program reads versions 2 to 4: replay it with the crypto-tracer that made it",
         ),
         (b"", "no recording of crypto-tracer"),
         (b"CTREC", "no recording of crypto-tracer"),
