@@ -386,7 +386,7 @@ fn closed_by(quote: u8, behind: &[u8]) -> Option<Closed> {
         Some(b',') if behind.get(1..).is_some_and(|rest| rest.trim_ascii().is_empty()) => {
             Closed::List
         }
-        Some(b',') if behind.iter().any(|&byte| byte == quote) => Closed::List,
+        Some(b',') if behind.contains(&quote) => Closed::List,
         Some(b'+' | b'\\' | b';' | b']' | b'}') => Closed::Value,
         Some(_) => Closed::Sentence,
     })

@@ -16,7 +16,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crypto_tracer_tests::{
-    actor, fuse_device, is_root, needs_bpf, output, program, temp_dir, trusted_dir, workspace,
+    actor, fuse_device, is_root, needs_bpf, output, program, skip, temp_dir, trusted_dir, workspace,
 };
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -89,8 +89,7 @@ fn with_home(home: &Path) -> (Option<i32>, String) {
 
 fn a_configuration_that_does_not_exist_is_no_reason_to_refuse() {
     if !is_root() {
-        eprintln!("skipped: a plain user's program trusts its user");
-        return;
+        skip("only root distrusts the files of other users");
     }
     let dir = temp_dir();
     let chmod =

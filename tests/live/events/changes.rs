@@ -103,7 +103,6 @@ fn whatever_happens_right_after_the_open_the_answer_is_right() {
             .collect();
         let right = opens.iter().filter(|open| case.right.contains(open)).count();
         let late = opens.iter().filter(|(_, head)| *head == "late").count();
-        println!("{}: {right} right, {late} late", case.name);
         assert_eq!(right + late, ROUNDS, "{}: {opens:?}", case.name);
         assert!(right >= IN_TIME, "{}: {opens:?}", case.name);
     }
@@ -130,7 +129,6 @@ fn perl_edits_in_place() {
         }
         if RENEWED.contains(&pair(first)) { right += 1 } else { others.push(pair(first)) }
     }
-    println!("{right} right, {others:?}");
     // Between perl's closing the old file and its writing the new one there is nothing to be read.
     assert!(right >= ROUNDS - 5, "{right} right, {others:?}");
 }
