@@ -263,14 +263,25 @@ fn sql(text: &str) -> Option<String> {
 
 /// `scheme://user:secret@host`; for the web also `https://token@host`.
 fn urls(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(colon) = rest.find("://") {
-        let (scheme, behind) = rest.split_at(colon + 3);
-        out.push_str(scheme);
-        let word_end =
-            until(behind, |c| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`'));
-        let end = until(behind, |c| matches!(c, '/' | '?' | '#')).min(word_end);
+    let mut edit = Edit::new(text);
+    let mut from = 0;
+    // The end of the word and the next `@` are looked for once for all URLs before them.
+    let (mut word_end, mut next_at) = (0, 0);
+    while let Some(found) = tail(text, from).find("://") {
+        let begin = from + found + 3;
+        from = begin;
+        let behind = tail(text, begin);
+        if word_end < begin {
+            let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`');
+            word_end = begin + until(behind, ends);
+        }
+        if next_at < begin {
+            next_at = begin + until(behind, |c| c == '@');
+        }
+        if next_at >= word_end {
+            continue;
+        }
+        let end = until(behind, |c| matches!(c, '/' | '?' | '#')).min(word_end - begin);
         let authority = part(behind, 0, end);
         let port = authority.rsplit(':').next().unwrap_or_default();
         // A password with a slash in it: no port, and the `@` comes later.
@@ -278,35 +289,36 @@ fn urls(text: &str) -> Option<String> {
         // `u:1/x@h`: what looks like a port is the beginning of a password, as an `@` follows.
         let digits =
             authority.contains(':') && !authority.contains('@') && !authority.starts_with('[');
-        let within = if odd || digits && is_password(behind.get(end..word_end)) {
-            part(behind, 0, word_end)
+        let up_to_at = text.get(begin + end..next_at);
+        let within = if odd || digits && is_password(up_to_at) {
+            part(text, begin, word_end)
         } else {
             authority
         };
-        rest = behind;
         let Some(at) = within.rfind('@') else { continue };
         let user = part(within, 0, at);
+        let scheme = part(text, 0, begin);
         let web = scheme.ends_with("http://") || scheme.ends_with("https://");
-        match user.find(':') {
-            Some(colon) if colon + 1 < user.len() => {
-                out.push_str(user.get(..=colon).unwrap_or_default());
-                out.push_str(MASK);
-            }
-            None if web => out.push_str(MASK),
-            _ => out.push_str(user),
+        let secret = match user.find(':') {
+            Some(colon) if colon + 1 < user.len() => Some(colon + 1),
+            None if web => Some(0),
+            _ => None,
+        };
+        if let Some(secret) = secret
+            && user.get(secret..) != Some(MASK)
+        {
+            edit.replace(begin + secret, begin + at, MASK);
         }
-        rest = tail(behind, at);
+        from = begin + at;
     }
-    out.push_str(rest);
-    let out = bot(&out).unwrap_or(out);
-    (out != text).then_some(out)
+    let out = edit.finish();
+    bot(out.as_deref().unwrap_or(text)).or(out)
 }
 
-/// `/rest@host`: no further slash before the `@`, and a host behind it.
+/// `/rest` before an `@`: no further slash in it.
 fn is_password(rest: Option<&str>) -> bool {
     let rest = rest.and_then(|rest| rest.strip_prefix(['/', '?', '#']));
-    rest.and_then(|rest| rest.split_once('@'))
-        .is_some_and(|(before, _)| !before.is_empty() && !before.contains(['/', '=', '&']))
+    rest.is_some_and(|before| !before.is_empty() && !before.contains(['/', '=', '&']))
 }
 
 /// `/bot123456:secret/`, as Telegram has it.

@@ -8,6 +8,11 @@ use crate::values;
 const QUERY: &[&str] =
     &["key", "sig", "signature", "auth", "x-amz-signature", "x-goog-signature", "code"];
 
+/// Names whose value is the name of a setting, as in `name=DB_PASSWORD,value=x`.
+const NAMES: &[&str] = &["name", "key", "parameterkey"];
+/// Names whose value is that of the setting that was named before.
+const VALUES: &[&str] = &["value", "parametervalue"];
+
 /// Every pair whose name is a secret's, with its value masked.
 ///
 /// `lead`: what separates pairs where no pair stands before.
@@ -39,18 +44,23 @@ pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String>
         if separator == ":" && previous == '/' {
             continue;
         }
+        if value.starts_with('{') && previous != ';' {
+            continue;
+        }
+        if is_one_of(name, NAMES) {
+            let named = value.trim_start_matches(['"', '\'', '\\']);
+            let end = until(named, |c| matches!(c, ',' | ';' | '"' | '\'' | '\\' | ':' | '='));
+            names_secret = hides(part(named, 0, end), "");
+        }
+        // The end of every value would take time by the square of the text.
+        if !is_secret(name, "x", previous) && !(names_secret && is_one_of(name, VALUES)) {
+            continue;
+        }
         let end = value_end(text, begin, Pair { previous, lead, quoted_name, separator, blanks });
         let size = end.saturating_sub(begin);
         let shown = part(value, 0, size);
-        let is_secret = is_secret(name, shown, previous)
-            || names_secret
-                && ["value", "parametervalue"].iter().any(|it| name.eq_ignore_ascii_case(it));
-        if ["name", "key", "parameterkey"].iter().any(|it| name.eq_ignore_ascii_case(it)) {
-            let bare = shown.trim_matches(['"', '\'', '\\']);
-            let bare = bare.split([',', ';']).next().unwrap_or_default();
-            names_secret = hides(bare, "");
-        }
-        if !is_secret || shown.is_empty() || value.starts_with('{') && previous != ';' {
+        let is_secret = is_secret(name, shown, previous) || names_secret && is_one_of(name, VALUES);
+        if !is_secret || shown.is_empty() {
             continue;
         }
         let Some(masked) = values::secret(shown, shell) else { continue };
@@ -59,13 +69,16 @@ pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String>
     edit.finish()
 }
 
+fn is_one_of(name: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| name.eq_ignore_ascii_case(word))
+}
+
 fn is_secret(name: &str, value: &str, previous: char) -> bool {
     let bare = value.trim_start_matches(['"', '\'', '\\']);
     // The shell's `PWD` is a path; that of a connection string is none.
     let pwd = name.eq_ignore_ascii_case("pwd") && !bare.starts_with(['/', '$']);
-    let query =
-        matches!(previous, '&' | '?') && QUERY.iter().any(|it| name.eq_ignore_ascii_case(it));
-    let json = previous == '"' && ["auth", "pw"].iter().any(|it| name.eq_ignore_ascii_case(it));
+    let query = matches!(previous, '&' | '?') && is_one_of(name, QUERY);
+    let json = previous == '"' && is_one_of(name, &["auth", "pw"]);
     pwd || query || json || hides(name, bare)
 }
 

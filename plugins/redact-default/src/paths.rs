@@ -118,7 +118,8 @@ impl Homes {
             match component {
                 "" | "." => continue,
                 ".." => {
-                    (names.pop(), places.pop());
+                    names.pop();
+                    places.pop();
                     continue;
                 }
                 name => (names.push(name), places.push(place)),

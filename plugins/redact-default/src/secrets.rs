@@ -380,13 +380,14 @@ impl ProgramCall {
             return if format { None } else { values::secret(argument, self.shell) };
         }
         let Some(program) = self.current else { return self.text(argument) };
-        if self.positions == 0 && forms::has(program.rules, Form::Sub) {
-            if let Some(sub) = programs::subcommand(program, argument) {
-                let outer = if self.outer.is_empty() { program.rules } else { self.outer };
-                self.enter(sub);
-                self.outer = outer;
-                return None;
-            }
+        if self.positions == 0
+            && forms::has(program.rules, Form::Sub)
+            && let Some(sub) = programs::subcommand(program, argument)
+        {
+            let outer = if self.outer.is_empty() { program.rules } else { self.outer };
+            self.enter(sub);
+            self.outer = outer;
+            return None;
         }
         let what = argument_at(program.rules, self.positions);
         self.positions = self.positions.saturating_add(1);

@@ -83,9 +83,7 @@ pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
                     here.push((unquoted(raw).0.into_owned(), command.reads_code()));
                     None
                 }
-                Piece::Redirection | Piece::HereString => {
-                    masked_word(raw, depth, |word, shell| generic::text(word, shell))
-                }
+                Piece::Redirection | Piece::HereString => masked_word(raw, depth, generic::text),
                 _ => word(&mut command, raw, tail(code, reader.at), depth),
             },
         };

@@ -38,6 +38,28 @@ pub(crate) fn compile(
     compile_as_is(place, tools, profile, packages, features, &all)
 }
 
+/// Compiles the library of one package to a WebAssembly module and nothing else, without paths of this machine; returns
+/// the folder with the result.
+///
+/// The packages are rlibs as well, for the tests. Cargo applies LTO only where that is not asked for.
+pub(crate) fn compile_plugin(
+    place: &BuildDirs<'_>,
+    tools: &Toolchain,
+    profile: &str,
+    package: &str,
+) -> Result<PathBuf> {
+    let fetch = ["fetch", "--locked", "--target", tools.target];
+    run(clean(tools)?.args(fetch).current_dir(place.sources))?;
+    // Without it, each index in the code takes five bytes.
+    let mut flags = vec!["-C".to_owned(), "link-arg=--compress-relocations".to_owned()];
+    flags.extend(remaps(place.sources, &tools.sysroot)?);
+    let mut command = cargo(place, tools, "rustc", &[package])?;
+    command.args(["--profile", profile, "--lib", "--crate-type", "cdylib"]);
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    run(&mut command)?;
+    Ok(place.target.join(tools.target).join(profile))
+}
+
 /// Like [`compile`], but without remapping: the results may contain paths of this machine, so they are not committed.
 pub(crate) fn compile_as_is(
     place: &BuildDirs<'_>,

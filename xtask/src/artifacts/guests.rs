@@ -14,6 +14,8 @@ use super::write;
 pub(super) struct PluginCrate {
     pub(super) package: &'static str,
     pub(super) folder: &'static str,
+    /// The profile that it is built with.
+    pub(super) profile: &'static str,
     pub(super) component: &'static str,
     /// The path of the precompiled plugin, if there is one.
     pub(super) precompiled: Option<&'static str>,
@@ -23,18 +25,21 @@ pub(super) const GUESTS: [PluginCrate; 3] = [
     PluginCrate {
         package: "classify-default",
         folder: "plugins/classify-default",
+        profile: "plugin",
         component: "artifacts/classify-default.wasm",
         precompiled: Some("artifacts/classify-default.cwasm"),
     },
     PluginCrate {
         package: "redact-default",
         folder: "plugins/redact-default",
+        profile: "plugin-small",
         component: "artifacts/redact-default.wasm",
         precompiled: Some("artifacts/redact-default.cwasm"),
     },
     PluginCrate {
         package: "site-classifier",
         folder: "tests/fixtures/site-classifier",
+        profile: "plugin",
         component: "tests/fixtures/plugins/site-classifier.wasm",
         precompiled: None,
     },

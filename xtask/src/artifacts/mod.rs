@@ -71,9 +71,8 @@ fn build_all(place: &BuildDirs<'_>, bpf: &Toolchain, wasm: &Toolchain, stage: &P
     let built = build::compile(place, bpf, "bpf", &["crypto-tracer-ebpf"], &[], &flags)?;
     build::strip(bpf, &built.join("crypto-tracer-ebpf"), &stage.join(BPF_OBJECT))?;
 
-    let packages: Vec<&str> = GUESTS.iter().map(|guest| guest.package).collect();
-    let built = build::compile(place, wasm, "plugin", &packages, &[], &[])?;
     for guest in &GUESTS {
+        let built = build::compile_plugin(place, wasm, guest.profile, guest.package)?;
         let core = built.join(guest.package.replace('-', "_")).with_extension("wasm");
         let component = build::component(&core)?;
         write(&stage.join(guest.component), &component)?;
@@ -122,6 +121,7 @@ fn source_hashes(root: &Path) -> Result<[BTreeMap<String, String>; 3]> {
         packages: vec!["crypto-tracer-ebpf"],
         profile: "bpf",
     };
+    let small = Inputs { paths: vec![], packages: vec!["redact-default"], profile: "plugin-small" };
     let plugins = Inputs {
         paths: std::iter::once("wit/plugin.wit")
             .chain(GUESTS.iter().map(|guest| guest.folder))
@@ -130,6 +130,7 @@ fn source_hashes(root: &Path) -> Result<[BTreeMap<String, String>; 3]> {
         profile: "plugin",
     };
     let mut plugins = plugins.hashes(root)?;
+    plugins.extend(small.hashes(root)?);
     let encoder = sources::locked_version(root, "xtask", "wit-component")?;
     plugins.insert("Cargo.lock: wit-component's version".into(), encoder);
     // Every check compiles the plugins again, so the engine's settings need no hash.

@@ -164,7 +164,10 @@ impl GuestRun<'_> {
             self.rung,
             match self.script {
                 Script::Tests => {
-                    format!("exec {TESTS} --nocapture --test-threads=1 {}", self.filter)
+                    format!(
+                        "exec {TESTS} --color never --nocapture --test-threads=1 {}",
+                        self.filter
+                    )
                 }
                 Script::Bench => format!(
                     "exec {BENCH} bench --program {TRACER} --probe {} --only {CASES} --quick \
