@@ -73,11 +73,13 @@ impl CompiledPlugin {
                 let kept = bytes.clone();
                 let compiled = compile(engine, bytes, limits.component, shutdown);
                 let component = compiled.map_err(|problem| match problem {
-                    Problem::Damaged(told) => {
-                        features::beyond(&kept).map_or(Problem::Damaged(told), Problem::Feature)
-                    }
+                    Problem::Damaged(reason) => features::unsupported(&kept)
+                        .map_or(Problem::Damaged(reason), Problem::Feature),
                     problem => problem,
                 })?;
+                if features::uses_gc(&kept) {
+                    return Err(Problem::Feature("GC"));
+                }
                 Ok(CompiledPlugin::new(engine, component, (&name(&stem), &version), said))
             }
         }

@@ -1,12 +1,13 @@
-//! The engine's configuration: the same for running and for compiling ahead of time, or the one refuses the other.
+//! The engine's configuration. Running and ahead-of-time compilation must use the same one, or the engine refuses the
+//! compiled code.
 //!
-//! Needs nothing else of this program: xtask includes this file, to compile before there is anything to embed.
+//! This file uses no other module: xtask includes it to compile the plugins before they can be embedded.
 
 use wasmtime::{Config, Engine, OptLevel, Result};
 
-/// What the bundled plugins are compiled for: any x86-64.
+/// Compilation target of the bundled plugins: any x86-64.
 const BASELINE: &str = "x86_64-unknown-linux-gnu";
-/// Address space of a memory, in bytes: as much as a plugin has by default, so it never moves.
+/// Reserved address space of a memory, in bytes. It equals the default memory limit, so a memory never moves.
 const MEMORY_RESERVATION: u64 = 16 << 20;
 
 /// Bytes of stack that a plugin has by default.
@@ -22,7 +23,7 @@ fn config(stack: usize) -> Config {
     config.memory_reservation_for_growth(0);
     config.memory_guard_size(64 << 10);
     config.guard_before_linear_memory(false);
-    // Pages of the data segments are copied on write: an instance costs what it touches.
+    // Pages of the data segments are copied on write: an instance uses memory only for pages that it writes.
     config.memory_init_cow(true);
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
     config.native_unwind_info(false);
@@ -39,7 +40,7 @@ pub(super) fn engine(stack: usize) -> Result<Engine> {
 /// Compiles a component ahead of time, for any x86-64.
 ///
 /// # Errors
-/// It is no valid component.
+/// The component is invalid.
 pub fn precompile(component: &[u8]) -> std::result::Result<Vec<u8>, String> {
     let mut config = config(DEFAULT_STACK);
     config

@@ -1,4 +1,4 @@
-//! What went wrong: while plugins are loaded, and in a call.
+//! Errors of loading a plugin and of calling it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::deadline::Overrun;
 use super::limits::Exceeded;
 use super::state::Misuse;
 
-/// A plugin that cannot run. Nothing starts.
+/// A plugin that cannot be loaded. The tracer does not start.
 #[derive(Debug, thiserror::Error)]
 #[error("the {kind} {plugin}: {problem}")]
 pub struct LoadError {
@@ -17,63 +17,63 @@ pub struct LoadError {
     pub kind: &'static str,
     /// Its file, or `default`.
     pub plugin: String,
-    /// What is wrong, and what is right.
+    /// The cause, and the remedy.
     pub problem: Problem,
 }
 
-/// What keeps a plugin from running.
+/// Why a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// There is no default of this kind.
+    /// The program has no bundled plugin of this kind.
     #[error("there is none in the program: name a file")]
     NoneBundled,
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(std::io::Error),
-    /// A directory, a device.
-    #[error("is no regular file: name the plugin's .wasm file")]
+    /// A directory or a device.
+    #[error("is not a regular file: name the plugin's .wasm file")]
     NoFile,
-    /// No bytes.
+    /// The file is empty.
     #[error("is empty: build the plugin again")]
     Empty,
-    /// Too many bytes.
-    #[error("has more than {most} bytes, which is the most a plugin may have: strip it")]
+    /// The file is larger than the limit.
+    #[error("has more than {most} bytes, the limit for a plugin: strip it")]
     TooLarge {
         /// The limit.
         most: usize,
     },
-    /// Anything.
-    #[error("is no WebAssembly: a plugin is a component, as `crypto-tracer plugin new` builds")]
+    /// The file does not start with a WebAssembly header.
+    #[error("is not WebAssembly: a plugin is a component, as `crypto-tracer plugin new` builds")]
     NoWasm,
-    /// A module without a component around.
+    /// A core module.
     #[error(
-        "is a core module, no component: build it for wasm32-wasip2, or make a component with `wasm-tools component new`"
+        "is a core module, not a component: build it for wasm32-wasip2, or make a component with `wasm-tools component new`"
     )]
     CoreModule,
-    /// It begins as a component.
+    /// The header is that of a component; the content is invalid.
     #[error("is damaged or cut short ({0}): copy or build it again")]
     Damaged(String),
-    /// It is sound, but needs a part of WebAssembly that the engine does not run.
+    /// A valid component that uses a WebAssembly feature that the engine does not support.
     #[error("uses {0}, which plugins do not get: build it for wasm32-wasip2 without that")]
     Feature(&'static str),
-    /// Nobody would wait until it is compiled.
+    /// Its parts exceed the bounds within which compilation is fast.
     #[error("has {0}: build it with optimisations, or split it")]
     TooComplex(String),
-    /// Somebody waited until it is compiled.
+    /// Compilation exceeded its time limit.
     #[error(
-        "is not compiled after {0:?}, which is the most that may take: build it with optimisations, or split it"
+        "is not compiled after {0:?}, the limit for compilation: build it with optimisations, or split it"
     )]
     TooSlow(std::time::Duration),
-    /// An earlier one takes too long.
+    /// The compilation of an earlier plugin exceeded its limit and is still running.
     #[error(
-        "waits for a plugin that is still being compiled, though it was given up: try again later"
+        "cannot be compiled while an earlier plugin that exceeded its time limit is still compiling: try again later"
     )]
     StillCompiling,
-    /// The run is to end.
-    #[error("was not started, as the run is to end")]
+    /// Shutdown was requested.
+    #[error("was not started, because the run is ending")]
     Stopped,
-    /// It asks for something else than this program gives.
+    /// It imports an interface outside the contract.
     #[error(
         "imports `{0}`, which plugins do not get: they get crypto-tracer:plugin and nothing else, no files, no network"
     )]
@@ -87,10 +87,10 @@ pub enum Problem {
         theirs: String,
         /// This program's.
         ours: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// A later version of the contract, of which it needs what this program does not have.
+    /// A compatible later version of the contract; the plugin imports a function that this program does not have.
     #[error(
         "is built for version {theirs} of the plugin contract and uses `{missing}`, which version {ours} of this program \
          does not have: update crypto-tracer, or build the plugin for version {ours}"
@@ -103,20 +103,20 @@ pub enum Problem {
         /// A function.
         missing: String,
     },
-    /// A component of another kind.
+    /// The component does not export the interface of this kind.
     #[error("exports no {wanted}: it exports {exports}")]
     OtherWorld {
         /// The interface.
         wanted: &'static str,
-        /// What there is.
+        /// The interfaces that it exports.
         exports: String,
     },
-    /// It needs a grant.
+    /// It reads file heads without the grant.
     #[error(
         "looks into files, which it is not allowed to: write `allow = [\"file-head\"]` beside it in the configuration"
     )]
     NeedsGrant,
-    /// Another file than the one that was meant.
+    /// The file does not match the pinned hash.
     #[error(
         "has sha256 {found}, but {pinned} is pinned: restore the file that was meant, or, if this one is meant, write \
          `sha256 = \"{found}\"` beside it in the configuration"
@@ -130,19 +130,19 @@ pub enum Problem {
     /// Linking failed.
     #[error("does not fit this program: {0}")]
     Unfit(String),
-    /// It does not start.
+    /// Instantiation failed.
     #[error("cannot be started: {0}")]
     Start(String),
-    /// It refuses its configuration.
+    /// `configure` returned an error.
     #[error("refuses its configuration: {0}")]
     Refuses(String),
-    /// Its interest and that of the others is too much.
+    /// The interest of all classifiers exceeds a bound.
     #[error("{0}")]
     Interest(crypto_tracer_event::interest::Refused),
     /// The same file twice.
     #[error("is named twice as a {0}")]
     Twice(&'static str),
-    /// Somebody else could change it.
+    /// An unprivileged user could change the file.
     #[error("{0}")]
     Untrusted(super::trust::Untrusted),
 }
@@ -150,7 +150,7 @@ pub enum Problem {
 /// Where a plugin's code comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PluginSource {
-    /// It is in the program.
+    /// Bundled with the program.
     Bundled,
     /// A file.
     File(PathBuf),
@@ -165,33 +165,33 @@ impl std::fmt::Display for PluginSource {
     }
 }
 
-/// Why a call failed. Few words: failures are counted by them.
+/// Why a call failed. Failures are counted by cause, so there are few.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// It ran for too long.
+    /// It exceeded its time limit.
     Deadline,
-    /// It wanted more memory, or a larger table, than it may have.
+    /// It exceeded the limit for memory or table entries.
     Memory,
-    /// Its stack ran over.
+    /// Its stack overflowed.
     Stack,
-    /// It gave up: a panic, an unreachable instruction.
+    /// It panicked: it executed an `unreachable` instruction.
     Panic,
     /// Any other trap.
     Trap,
-    /// It used something that plugins do not get, or ended itself.
+    /// It used a function that it has no access to, or exited.
     Misuse,
     /// Its answer breaks the contract.
     Answer,
     /// It could not be started again.
     Restart,
-    /// It was not asked: too many calls for this user had failed.
+    /// It was not called: too many calls had failed before.
     Resting,
-    /// The run ended meanwhile.
+    /// The run ended during the call.
     Stopped,
 }
 
 impl Cause {
-    /// One word.
+    /// The cause as it appears in events.
     pub fn as_str(self) -> &'static str {
         match self {
             Cause::Deadline => "deadline",
@@ -207,7 +207,7 @@ impl Cause {
         }
     }
 
-    /// As far as types tell; a wrong answer is what is left.
+    /// Derives the cause from the error's type. Any other error is an invalid answer.
     pub(super) fn of(error: &Error) -> Cause {
         if let Some(overrun) = error.downcast_ref::<Overrun>() {
             return match overrun {
@@ -234,23 +234,23 @@ impl Cause {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Failures {
     total: BTreeMap<Cause, u64>,
-    untold: BTreeMap<Cause, (u64, String)>,
+    unreported: BTreeMap<Cause, (u64, String)>,
 }
 
 impl Failures {
-    /// `detail`: what the operator should know besides; the first one since the last word is told.
+    /// `detail`: text for the operator. The first one for each cause since the last report is kept.
     pub(super) fn note(&mut self, cause: Cause, detail: impl FnOnce() -> String) {
         *self.total.entry(cause).or_default() += 1;
-        self.untold.entry(cause).or_insert_with(|| (0, detail())).0 += 1;
+        self.unreported.entry(cause).or_insert_with(|| (0, detail())).0 += 1;
     }
 
     /// Cause, count and detail since the last time.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (Cause, u64, String)> + use<> {
-        let untold = std::mem::take(&mut self.untold);
-        untold.into_iter().map(|(cause, (count, detail))| (cause, count, detail))
+        let unreported = std::mem::take(&mut self.unreported);
+        unreported.into_iter().map(|(cause, (count, detail))| (cause, count, detail))
     }
 
-    /// How many in all.
+    /// Total number of failures.
     pub(super) fn count(&self) -> u64 {
         self.total.values().sum()
     }

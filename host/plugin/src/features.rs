@@ -1,10 +1,10 @@
-//! Parts of WebAssembly that plugins do not get, by name: what keeps a sound component from being compiled.
+//! Names the WebAssembly features that plugins do not get, for the error about a valid component that is refused.
 
 use wasmparser::{Validator, WasmFeatures};
 
-/// What the engine does not run, the most telling first: a component of garbage collected types also has typed
-/// references.
-const BEYOND: &[(&str, WasmFeatures)] = &[
+/// Features that the engine does not run. The most specific comes first: a component that uses GC types also uses
+/// typed function references.
+const UNSUPPORTED: &[(&str, WasmFeatures)] = &[
     ("shared-everything threads", WasmFeatures::SHARED_EVERYTHING_THREADS),
     ("threads", WasmFeatures::CM_THREADING),
     ("threads", WasmFeatures::THREADS),
@@ -27,18 +27,28 @@ const BEYOND: &[(&str, WasmFeatures)] = &[
     ("maps", WasmFeatures::CM_MAP),
 ];
 
-/// What a component needs that plugins do not get. None: it is damaged, or needs nothing of the kind.
+/// The feature that a component uses and plugins do not get. None: the component is damaged, or uses no such feature.
 ///
-/// Asked only once the engine has refused it: each question reads all of it.
-pub(super) fn beyond(component: &[u8]) -> Option<&'static str> {
-    let fits = |features: WasmFeatures| {
-        Validator::new_with_features(features).validate_all(component).is_ok()
-    };
+/// Called only after the engine has refused the component: each feature costs a validation of the whole component.
+pub(super) fn unsupported(component: &[u8]) -> Option<&'static str> {
     let all = WasmFeatures::all();
-    if !fits(all) {
+    if !is_valid(component, all) {
         return None;
     }
-    BEYOND.iter().find(|(_, feature)| !fits(all.difference(*feature))).map(|&(name, _)| name)
+    let is_used = |feature| !is_valid(component, all.difference(feature));
+    UNSUPPORTED.iter().find(|&&(_, feature)| is_used(feature)).map(|&(name, _)| name)
+}
+
+/// Whether a component that the engine compiled uses GC.
+///
+/// Without its crate feature `gc`, wasmtime refuses types of the GC heap only. It compiles `ref.i31`, which needs no heap.
+pub(super) fn uses_gc(component: &[u8]) -> bool {
+    let all = WasmFeatures::all();
+    !is_valid(component, all.difference(WasmFeatures::GC)) && is_valid(component, all)
+}
+
+fn is_valid(component: &[u8], features: WasmFeatures) -> bool {
+    Validator::new_with_features(features).validate_all(component).is_ok()
 }
 
 #[cfg(test)]
@@ -46,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_component_needs_is_named() {
+    fn an_unsupported_feature_is_named() {
         for (text, needed) in [
             ("(core module (memory 1 1 shared))", Some("threads")),
             (
@@ -69,8 +79,11 @@ mod tests {
         ] {
             let component = wat::parse_str(format!("(component {text})"))
                 .unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(beyond(&component), needed, "{text}");
+            assert_eq!(unsupported(&component), needed, "{text}");
+            assert_eq!(uses_gc(&component), needed == Some("GC"), "{text}");
         }
-        assert_eq!(beyond(b"\0asm\x0d\0\x01\0damaged"), None);
+        let damaged = b"\0asm\x0d\0\x01\0damaged";
+        assert_eq!(unsupported(damaged), None);
+        assert!(!uses_gc(damaged));
     }
 }

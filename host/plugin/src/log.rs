@@ -1,21 +1,21 @@
-//! What plugins say to the operator: few lines, short ones, nothing that a terminal would obey.
+//! Log lines of plugins: limited in number and length, with control characters escaped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crypto_tracer_event::counted::counted;
 
-/// Bytes of a line that are kept.
+/// Maximum length of a line in bytes. The rest is cut.
 const LINE: usize = 1024;
 
-/// How much a line matters.
+/// Severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Something is broken.
     Error,
-    /// Something is odd.
+    /// Something is unexpected.
     Warn,
-    /// Worth knowing.
+    /// Information for the operator.
     Info,
     /// For the plugin's author.
     Debug,
@@ -24,27 +24,27 @@ pub enum Level {
 /// A line for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// `name@version` of the plugin that says it.
+    /// `name@version` of the plugin that logged it.
     pub plugin: Arc<str>,
-    /// How much it matters.
+    /// Its severity.
     pub level: Level,
-    /// What it says: one line, control characters escaped, at most 1 KiB before that.
+    /// One line with control characters escaped; at most 1 KiB before escaping.
     pub message: String,
 }
 
-/// One plugin's lines of this second, and those nobody took yet.
+/// The lines of one plugin: those counted in this second, and those not yet taken.
 #[derive(Debug)]
 pub(super) struct Log {
     most: u32,
-    /// What time it is in a replay; None: what the machine's clock says.
+    /// The clock of a replay; None: the machine's clock.
     now: Option<Instant>,
     second: Instant,
     lines: u32,
-    /// There were more, which is told once a second.
+    /// Lines were dropped. This is reported once a second.
     dropped: bool,
-    told: bool,
+    drop_reported: bool,
     waiting: Vec<(Level, String)>,
-    /// What was printed since the last line end: to standard output, and to standard error.
+    /// Bytes printed since the last line end: to standard output, and to standard error.
     printed: [Vec<u8>; 2],
 }
 
@@ -56,7 +56,7 @@ pub(super) enum GuestStream {
 }
 
 impl Log {
-    /// `most`: lines in a second.
+    /// `most`: maximum lines in a second.
     pub(super) fn new(most: u32) -> Log {
         Log {
             most,
@@ -64,19 +64,19 @@ impl Log {
             second: Instant::now(),
             lines: 0,
             dropped: false,
-            told: false,
+            drop_reported: false,
             waiting: Vec::new(),
             printed: [Vec::new(), Vec::new()],
         }
     }
 
-    /// Sets what time it is in a replay.
+    /// Sets the clock of a replay.
     pub(super) fn set_now(&mut self, now: Option<Instant>) {
         if self.now.is_none()
             && let Some(now) = now
         {
-            // What was said before the recording began belongs to the machine's time, and to none of its seconds.
-            (self.second, self.lines, self.told) = (now, 0, false);
+            // Lines logged before the recording began were counted by the machine's clock, not by the replay's.
+            (self.second, self.lines, self.drop_reported) = (now, 0, false);
         }
         self.now = now;
     }
@@ -86,9 +86,9 @@ impl Log {
         if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
             self.second = now;
             self.lines = 0;
-            self.told = false;
+            self.drop_reported = false;
         }
-        // Also bounded when nobody takes them.
+        // The queue is bounded even when no caller takes its lines.
         if self.lines >= self.most || self.waiting.len() > self.most as usize {
             self.dropped = true;
             return;
@@ -99,13 +99,13 @@ impl Log {
         self.waiting.push((level, kept.chars().flat_map(escaped).collect()));
     }
 
-    /// Gathers what is printed until a line is whole: a standard library writes a line in several pieces.
+    /// Buffers printed bytes until a line is complete: a standard library writes a line in several pieces.
     pub(super) fn print(&mut self, stream: GuestStream, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let whole = piece.strip_suffix(b"\n");
             let [output, error] = &mut self.printed;
             let printed = if stream == GuestStream::Output { output } else { error };
-            // No more of a line is kept than is shown.
+            // A line is cut here too, so the buffer is bounded.
             let room = LINE.saturating_sub(printed.len());
             let piece = whole.unwrap_or(piece);
             printed.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
@@ -115,7 +115,7 @@ impl Log {
         }
     }
 
-    /// The call is over: what was printed without a line end is a line.
+    /// Ends the current lines at the end of a call.
     pub(super) fn flush(&mut self) {
         self.end_line(GuestStream::Output);
         self.end_line(GuestStream::Error);
@@ -132,13 +132,13 @@ impl Log {
     }
 
     pub(super) fn has_lines(&self) -> bool {
-        !self.waiting.is_empty() || self.dropped && !self.told
+        !self.waiting.is_empty() || self.dropped && !self.drop_reported
     }
 
-    /// The lines since the last time.
+    /// Takes the lines since the last call.
     pub(super) fn take(&mut self) -> Vec<(Level, String)> {
         let mut lines = std::mem::take(&mut self.waiting);
-        if std::mem::take(&mut self.dropped) && !std::mem::replace(&mut self.told, true) {
+        if std::mem::take(&mut self.dropped) && !std::mem::replace(&mut self.drop_reported, true) {
             lines.push((
                 Level::Warn,
                 format!("says more than {} in a second", counted(self.most, "line")),
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_replay_begins_with_a_second_of_its_own() {
+    fn a_replay_counts_lines_by_its_own_clock() {
         let mut log = Log::new(2);
         log.line(Level::Info, "from the start");
         assert_eq!(log.take().len(), 1);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_becomes_lines() {
+    fn printed_bytes_become_lines() {
         use GuestStream::{Error, Output};
         for (pieces, lines) in [
             (&[(Output, "a\n")][..], &["a"][..]),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_few_short_and_harmless() {
+    fn lines_are_limited_cut_and_escaped() {
         let mut log = Log::new(3);
         log.line(Level::Info, "it's \u{1b}[2J\n\"é\"");
         log.line(Level::Info, &"é".repeat(10_000));

@@ -1,7 +1,7 @@
-//! The host's side of a plugin's calls: what it may ask, and the limits that hold while it runs.
+//! The store's data: the borrowed resource of the current call, and the limits that apply while a plugin runs.
 //!
-//! A resource that a plugin gets is always a borrow made of a constant: what stands behind it is the loan. The plugin
-//! cannot keep it (a borrow left at the end of a call is a trap), so there is no table of handles.
+//! A plugin gets each resource as a borrow with a constant handle, which refers to the scoped reference. A plugin cannot
+//! keep a borrow (one that remains at the end of a call is a trap), so no table of handles is needed.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -15,27 +15,27 @@ use super::scoped::{Scoped, ScopedRef};
 use crypto_tracer_event::interest::{Interest, Refused};
 use crypto_tracer_event::{ClassifiedEvent, EnrichedWhat, Field, HeadOutcome, OpenFlags};
 
-// Public, as bindgen's code asks for it; the module is not.
+// Public, because bindgen's generated code requires it. The module is private.
 
-/// Stands for the file that is lent.
+/// Handle type of the file in scope.
 #[derive(Debug)]
 pub struct FileResource;
-/// Stands for the event that is lent.
+/// Handle type of the event in scope.
 #[derive(Debug)]
 pub struct EventResource;
-/// Stands for the text that is lent.
+/// Handle type of the text in scope.
 #[derive(Debug)]
 pub struct TextResource;
-/// Stands for the words of interest that are collected.
+/// Handle type of the interest that `configure` fills.
 #[derive(Debug)]
 pub struct InterestBuilder;
 
-/// Most bytes of a head.
+/// Maximum length of a head in bytes.
 const MOST_HEAD: u32 = 64 << 10;
-/// What the host needs for an answer counts as the plugin's, up to this.
+/// Host time up to this counts as the plugin's own; longer host time is not counted.
 const QUICK: Duration = Duration::from_millis(1);
 
-/// A plugin did what it may not do.
+/// A plugin used a function in a way that the contract forbids.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Misuse {
     #[error("{0}")]
@@ -44,18 +44,18 @@ pub(super) enum Misuse {
     Exit(u8),
     #[error("uses `{0}`, which plugins do not get")]
     NotGranted(String),
-    #[error("asks for what it was not lent")]
+    #[error("uses a resource outside the call that lent it")]
     NotLent,
 }
 
-/// What an instance's store holds.
+/// Data of an instance's store.
 pub(super) struct State {
     pub(super) loan: ScopedRef,
     pub(super) holds: MemoryMeter,
     pub(super) clock: CallTimer,
     pub(super) log: Log,
     pub(super) interest: Interest,
-    /// What became of the head, if it was asked for.
+    /// Outcome of reading the head, if the plugin read it.
     pub(super) head: Option<HeadOutcome>,
 }
 
@@ -71,12 +71,12 @@ impl State {
         }
     }
 
-    /// A line for the operator. A long one is cut.
+    /// Logs a line for the operator. A long one is cut.
     pub(super) fn say(&mut self, level: Level, message: &str) {
         self.log.line(level, message);
     }
 
-    /// A word of interest.
+    /// Adds an entry to the interest.
     pub(super) fn add_interest(
         &mut self,
         add: impl FnOnce(&mut Interest) -> std::result::Result<(), Refused>,
@@ -84,7 +84,7 @@ impl State {
         add(&mut self.interest).map_err(|refused| Error::new(Misuse::Interest(refused)))
     }
 
-    /// The lent file's path.
+    /// Path of the file in scope.
     pub(super) fn file_path(&self) -> Result<Vec<u8>> {
         in_scope(self.loan.with(|in_scope| match in_scope {
             Scoped::File(file, _) => Some(file.path.bytes.clone()),
@@ -92,7 +92,7 @@ impl State {
         }))
     }
 
-    /// Something of the lent event.
+    /// Reads from the event in scope.
     pub(super) fn event<R>(&self, look: impl FnOnce(&ClassifiedEvent) -> R) -> Result<R> {
         in_scope(self.loan.with(|in_scope| match in_scope {
             Scoped::Event(event) => Some(look(event)),
@@ -100,12 +100,12 @@ impl State {
         }))
     }
 
-    /// A field of the lent event by its documented name.
+    /// A field of the event in scope by its documented name.
     pub(super) fn event_field(&self, name: &str) -> Result<Option<String>> {
         self.event(|event| field(event, name).map(Cow::into_owned))
     }
 
-    /// Something of the lent text: field, value, arguments.
+    /// Reads from the text in scope: field, value, arguments.
     pub(super) fn text<R>(&self, look: impl FnOnce(&Field<'_>, &str, &[String]) -> R) -> Result<R> {
         in_scope(self.loan.with(|in_scope| match in_scope {
             Scoped::Text { field, value, arguments } => Some(look(field, value, arguments)),
@@ -113,7 +113,7 @@ impl State {
         }))
     }
 
-    /// The lent file's size when it was looked at.
+    /// Size of the file in scope when it was inspected.
     pub(super) fn file_size(&mut self) -> Result<Option<u64>> {
         let asked = Instant::now();
         let size = in_scope(self.loan.with(|in_scope| match in_scope {
@@ -124,7 +124,7 @@ impl State {
         Ok(size)
     }
 
-    /// The lent file's beginning.
+    /// Head of the file in scope.
     pub(super) fn file_head(&mut self, max: u32) -> Result<Vec<u8>> {
         let asked = Instant::now();
         let most = max.min(MOST_HEAD) as usize;

@@ -1,4 +1,4 @@
-//! The documented classification as a plugin. The rules are in [`names`] and [`rules`]; here they meet the contract.
+//! The documented classification as a plugin. [`names`] and [`rules`] contain the rules; this file implements the contract.
 
 pub mod names;
 pub mod rules;
@@ -53,7 +53,7 @@ mod component {
     fn look_inside(file: &File) -> Option<Kind> {
         let head = file.head(rules::HEAD_BYTES);
         rules::by_head(&head).or_else(|| {
-            // A head comes without what might be secret, so its length alone does not tell whether there is more.
+            // The host removes secrets from a head, so a short head does not mean that the file is short.
             let is_full = head.len() >= rules::HEAD_BYTES as usize;
             let is_long = || file.size().is_none_or(|size| size > rules::HEAD_BYTES.into());
             let there_is_more = is_full || is_long();

@@ -1,6 +1,6 @@
-//! What the content of a `.pem` file tells: the first BEGIN line that says it. No bindings, so testable anywhere.
+//! Classifies a `.pem` file by its first decisive BEGIN line. Uses no bindings, so native tests can run it.
 
-/// What a file is, where the rules know.
+/// Type of a file that the rules recognise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// X.509 certificates.
@@ -11,28 +11,28 @@ pub enum Kind {
     Keystore,
 }
 
-/// What the name alone tells.
+/// Result of the rules for names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByName {
-    /// All there is to know.
+    /// The name decides.
     Is(Kind),
     /// The content decides.
     LookInside,
-    /// Worth reporting, but of no documented kind; or not asked for at all.
+    /// Reported, but of no documented type; or not in the interest.
     NoOpinion,
 }
 
-/// How much of a file is asked for first, in bytes: room for the text that `openssl x509 -text` puts in front.
+/// Bytes of the first read: enough for the text that `openssl x509 -text` writes before the certificate.
 pub const HEAD_BYTES: u32 = 8 * 1024;
-/// How much is asked for when that did not decide, in bytes: the most there is.
+/// Bytes of the second read, when the first one did not decide: the maximum of the contract.
 pub const MOST_HEAD_BYTES: u32 = 64 * 1024;
 
-/// The first block that is a certificate or a private key decides; whatever else stands before it does not.
+/// The first block that is a certificate or a private key decides; blocks of other types before it do not.
 pub fn by_head(head: &[u8]) -> Option<Kind> {
     labels(head).find_map(kind_of)
 }
 
-/// The labels of the blocks that begin in a head, in order. The host has left out what only looks like a block: comments,
+/// Labels of the blocks that begin in a head, in order. The host has removed lines that only look like a block: comments,
 /// and sentences that quote one.
 pub fn labels(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     head.split(|&byte| byte == b'\n' || byte == b'\r').filter_map(label)
@@ -52,7 +52,7 @@ fn label(line: &[u8]) -> Option<&[u8]> {
     line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----")
 }
 
-/// What a block of this label is.
+/// Type of a block with this label.
 pub fn kind_of(label: &[u8]) -> Option<Kind> {
     let has = |words: &[u8]| label.windows(words.len()).any(|window| window == words);
     if has(b"PRIVATE KEY") {

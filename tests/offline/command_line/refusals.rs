@@ -99,9 +99,9 @@ fn plugins_that_are_none() {
     for (path, words) in [
         (dir.path().join("missing.wasm"), &["cannot be read", "No such file"][..]),
         (file("empty.wasm", b""), &["is empty", "build the plugin again"]),
-        (dir.path().to_path_buf(), &["is no regular file", "name the plugin's .wasm file"]),
-        (file("noise.wasm", &noise), &["is no WebAssembly", component]),
-        (file("text.wasm", b"no plugin"), &["is no WebAssembly", component]),
+        (dir.path().to_path_buf(), &["is not a regular file", "name the plugin's .wasm file"]),
+        (file("noise.wasm", &noise), &["is not WebAssembly", component]),
+        (file("text.wasm", b"no plugin"), &["is not WebAssembly", component]),
         (file("core.wasm", b"\0asm\x01\0\0\0"), &["is a core module", "wasm32-wasip2"]),
         (file("world.wasm", b"\0asm\x0d\0\x01\0"), &["exports no ", "it exports nothing"]),
         (

@@ -62,10 +62,10 @@ fn check_refuses_what_would_not_load_and_says_what_is_right() {
         (dir.path().join("missing.wasm"), "No such file"),
         (dir.path().to_owned(), "no regular file"),
         (file("empty.wasm", b""), "is empty: build the plugin again"),
-        (file("text.wasm", b"#!/bin/sh"), "is no WebAssembly: a plugin is a component"),
+        (file("text.wasm", b"#!/bin/sh"), "is not WebAssembly: a plugin is a component"),
         (
             file("core.wasm", b"\0asm\x01\0\0\0"),
-            "core module, no component: build it for wasm32-wasip2",
+            "core module, not a component: build it for wasm32-wasip2",
         ),
         (file("cut.wasm", &whole[..whole.len() / 2]), "damaged or cut short"),
         (file("large.wasm", &vec![0; 5 << 20]), "4194304 bytes"),

@@ -1,7 +1,7 @@
-//! The versions of the contract that this program meets: one file for each breaking one.
+//! The versions of the contract that this program supports: one file for each breaking version.
 //!
-//! The rest of the plugin host knows only what is here. A new breaking version gets a file of its own and converts
-//! what changed; its predecessor stays.
+//! The other modules use only the traits of this module. A new breaking version gets its own file, which converts what
+//! changed; the file of the previous version stays.
 
 mod v0_1;
 
@@ -29,8 +29,8 @@ impl Version {
         numbers.next().is_none().then_some(version)
     }
 
-    /// Whether what was built for one meets the other, as far as numbers tell.
-    fn meets(self, other: Version) -> bool {
+    /// Whether a plugin built for one version can run with the other, by semantic versioning.
+    fn is_compatible_with(self, other: Version) -> bool {
         self.major == other.major && (self.major > 0 || self.minor == other.minor)
     }
 }
@@ -41,63 +41,63 @@ impl fmt::Display for Version {
     }
 }
 
-/// A classifier's word, before anybody looked whether it is within its bounds.
+/// A classifier's verdict before its bounds are checked.
 pub(super) struct RawVerdict {
     pub(super) file_type: Option<FileType>,
     pub(super) labels: Vec<(String, String)>,
 }
 
-/// A filter's word, likewise.
+/// A filter's decision before its bounds are checked.
 pub(super) enum RawDecision {
     Keep,
     Drop,
     Label(Vec<(String, String)>),
 }
 
-/// What `configure` says.
+/// Result of `configure`.
 pub(super) type Configured = std::result::Result<(), String>;
 
-/// An instance that classifies the file that is lent.
+/// An instance that classifies the file in scope.
 pub(super) trait Classify: Send {
     fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
     fn classify(&self, store: &mut Store<State>) -> Result<Option<RawVerdict>>;
 }
 
-/// An instance that redacts the text that is lent.
+/// An instance that redacts the text in scope.
 pub(super) trait Redact: Send {
     fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
     fn redact(&self, store: &mut Store<State>) -> Result<Option<String>>;
 }
 
-/// An instance that decides about the event that is lent.
+/// An instance that decides about the event in scope.
 pub(super) trait Decide: Send {
     fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
     fn decide(&self, store: &mut Store<State>) -> Result<RawDecision>;
 }
 
-/// Makes instances.
+/// Creates instances.
 pub(super) type Factory<I> = Box<dyn Fn(&mut Store<State>) -> Result<Box<I>> + Send + Sync>;
 
 /// One breaking version.
 pub(super) trait Contract: Sync {
-    /// The latest that this program has of it.
+    /// The latest compatible version that this program supports.
     fn version(&self) -> Version;
-    /// What plugins of this version may import.
+    /// Adds the imports of this version.
     fn add_to_linker(&self, linker: &mut Linker<State>) -> Result<()>;
     fn classifier(&self, pre: InstancePre<State>) -> Result<Factory<dyn Classify>>;
     fn redactor(&self, pre: InstancePre<State>) -> Result<Factory<dyn Redact>>;
     fn filter(&self, pre: InstancePre<State>) -> Result<Factory<dyn Decide>>;
 }
 
-/// All that this program meets, the latest first.
+/// All supported versions, the latest first.
 const VERSIONS: [&dyn Contract; 1] = [&v0_1::V0_1];
 
-/// The one that is meant for plugins of this version.
+/// The contract for plugins of this version.
 pub(super) fn of(version: Version) -> Option<&'static dyn Contract> {
-    VERSIONS.into_iter().find(|contract| contract.version().meets(version))
+    VERSIONS.into_iter().find(|contract| contract.version().is_compatible_with(version))
 }
 
-/// The latest.
+/// The latest version.
 pub(super) fn latest() -> &'static dyn Contract {
     let [latest, ..] = VERSIONS;
     latest
@@ -110,10 +110,10 @@ mod tests {
     #[test]
     fn versions_meet_within_the_first_number_that_counts() {
         let version = |text| Version::parse(text).unwrap();
-        assert!(version("0.1.0").meets(version("0.1.7")));
-        assert!(!version("0.1.0").meets(version("0.2.0")));
-        assert!(version("1.2.3").meets(version("1.0.0")));
-        assert!(!version("1.2.3").meets(version("2.2.3")));
+        assert!(version("0.1.0").is_compatible_with(version("0.1.7")));
+        assert!(!version("0.1.0").is_compatible_with(version("0.2.0")));
+        assert!(version("1.2.3").is_compatible_with(version("1.0.0")));
+        assert!(!version("1.2.3").is_compatible_with(version("2.2.3")));
         for odd in ["", "1", "1.2", "1.2.3.4", "1.2.x", "-1.2.3"] {
             assert_eq!(Version::parse(odd), None, "{odd}");
         }

@@ -160,6 +160,21 @@ fn every_kind_is_held_by_the_same_limits() {
     }
 }
 
+/// The host cuts a log message after 1 KiB, whatever its length, unless the message is longer than the limit `copied`.
+#[test]
+fn a_long_log_message_costs_nothing_within_the_limit() {
+    // The fixture logs 8 MiB.
+    for (copied, failed) in
+        [((8 << 20) - 1, true), (8 << 20, false), (9 << 20, false), (256 << 10, true)]
+    {
+        let limits = Limits { copied, ..patient().limits };
+        let mut plugins = load(&Setup { filters: vec![hostile("log-long")], limits, ..patient() });
+        assert_eq!(plugins.decide(&event(1)), Decision::Keep);
+        let expected = if failed { vec![("answer".to_owned(), 1)] } else { vec![] };
+        assert_eq!(failures(&mut plugins), expected, "{copied}");
+    }
+}
+
 #[test]
 fn other_limits_are_obeyed_as_well() {
     let limits =

@@ -39,8 +39,8 @@ fn files_that_are_no_plugin() {
     let noise: Vec<u8> = (0..1000u32).map(|n| ((n * 7919) >> 3) as u8).collect();
     for (name, bytes, told) in [
         ("empty", &b""[..], "is empty"),
-        ("noise", &noise, "is no WebAssembly"),
-        ("text", b"#!/bin/sh\n", "is no WebAssembly"),
+        ("noise", &noise, "is not WebAssembly"),
+        ("text", b"#!/bin/sh\n", "is not WebAssembly"),
         ("core", b"\0asm\x01\0\0\0", "is a core module"),
         ("cut", half, "is damaged or cut short"),
         ("nothing", b"\0asm\x0d\0\x01\0", "exports no classifier: it exports nothing"),
@@ -51,7 +51,7 @@ fn files_that_are_no_plugin() {
     let missing = PluginSource::File(dir.path().join("missing"));
     assert!(refused(PluginSpec::command_line(missing)).contains("cannot be read: No such file"));
     let folder = PluginSource::File(dir.path().to_owned());
-    assert!(refused(PluginSpec::command_line(folder)).contains("is no regular file"));
+    assert!(refused(PluginSpec::command_line(folder)).contains("is not a regular file"));
     let large = dir.path().join("large");
     std::fs::File::create(&large).unwrap().set_len(200 << 20).unwrap();
     let error = refused(PluginSpec::command_line(PluginSource::File(large)));
@@ -87,9 +87,9 @@ fn imports_that_nobody_gets_are_named() {
     assert!(error.contains("imports `wasi:sockets/"), "{error}");
 }
 
-/// What the engine does not run is not damaged.
+/// A component that uses an unsupported feature is not reported as damaged.
 #[test]
-fn parts_of_webassembly_that_plugins_do_not_get_are_named() {
+fn unsupported_webassembly_features_are_named() {
     let dir = tempfile::tempdir().unwrap();
     for (text, used) in [
         ("(core module (memory 1 1 shared))", "threads"),
