@@ -486,6 +486,10 @@ fn behind_host<'a>(homes: &Homes, found: &'a str) -> Cow<'a, str> {
 
 /// Scheme, and what follows `://`, of the URL that is not over where `before` ends.
 fn url_before(before: &str) -> Option<(&str, &str)> {
+    // Each path of a text looks back, so this has a bound. Without its scheme a path is hidden as any other.
+    const LOOK_BACK: usize = 512;
+    let from = before.len().saturating_sub(LOOK_BACK);
+    let before = (from..=from + 3).find_map(|from| before.get(from..))?;
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '|' | ';');
     before.rsplit(ends).next()?.split_once("://")
 }
