@@ -31,9 +31,9 @@ pub(super) const READS: OFlags =
 /// Answers one question.
 pub(super) fn read(wanted: &Wanted, places: &mut MountNamespaces) -> HeadResponse {
     match find(wanted, places) {
-        // What it was opened for was not there yet.
-        Ok(File { found: Found::Changed, .. }) if wanted.size == 0 => {
-            HeadResponse { head: Ok(Vec::new()), size: Some(0), found: Found::Changed }
+        // An empty file that is written to between the stat and the read would look as if it had held that already.
+        Ok(File { found: found @ (Found::Same | Found::Changed), .. }) if wanted.size == 0 => {
+            HeadResponse { head: Ok(Vec::new()), size: Some(0), found }
         }
         Ok(File { fd, size, found }) => {
             let size = (found != Found::Replaced).then_some(size);

@@ -52,15 +52,15 @@ pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String>
             let end = until(named, |c| matches!(c, ',' | ';' | '"' | '\'' | '\\' | ':' | '='));
             names_secret = hides(part(named, 0, end), "");
         }
+        let is_value = names_secret && is_one_of(name, VALUES);
         // The end of every value would take time by the square of the text.
-        if !is_secret(name, "x", previous) && !(names_secret && is_one_of(name, VALUES)) {
+        if !is_value && !is_secret(name, "x", previous) {
             continue;
         }
         let end = value_end(text, begin, Pair { previous, lead, quoted_name, separator, blanks });
         let size = end.saturating_sub(begin);
         let shown = part(value, 0, size);
-        let is_secret = is_secret(name, shown, previous) || names_secret && is_one_of(name, VALUES);
-        if !is_secret || shown.is_empty() {
+        if !is_value && !is_secret(name, shown, previous) || shown.is_empty() {
             continue;
         }
         let Some(masked) = values::secret(shown, shell) else { continue };

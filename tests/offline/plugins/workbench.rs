@@ -60,7 +60,7 @@ fn check_refuses_what_would_not_load_and_says_what_is_right() {
     let whole = fs::read(workspace().join("artifacts/classify-default.wasm")).unwrap();
     for (path, wanted) in [
         (dir.path().join("missing.wasm"), "No such file"),
-        (dir.path().to_owned(), "no regular file"),
+        (dir.path().to_owned(), "not a regular file"),
         (file("empty.wasm", b""), "is empty: build the plugin again"),
         (file("text.wasm", b"#!/bin/sh"), "is not WebAssembly: a plugin is a component"),
         (

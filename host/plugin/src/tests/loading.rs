@@ -71,7 +71,7 @@ fn a_fifo_does_not_hold_up_the_start() {
     )
     .unwrap();
     assert!(
-        refused(PluginSpec::command_line(PluginSource::File(fifo))).contains("no regular file")
+        refused(PluginSpec::command_line(PluginSource::File(fifo))).contains("not a regular file")
     );
 }
 

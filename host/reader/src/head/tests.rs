@@ -3,7 +3,7 @@ use super::super::proc_probe::ProbePool;
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const EXT4: u32 = 0xef53;
 
@@ -73,14 +73,21 @@ fn what_tells_a_file_from_another_depends_on_its_file_system() {
     assert_eq!(is_it(&stat, &wanted), None, "of inode number and change time one has to be right");
 }
 
-/// What may happen to a file between its open and the look, and what is found then.
-#[test]
-fn what_happens_after_the_open() {
-    let other = |path: &Path| path.with_extension("other");
-    type Change = Box<dyn Fn(&Path)>;
-    let by = |change: fn(&Path)| -> Change { Box::new(change) };
+type Change = Box<dyn Fn(&Path)>;
+type Case = (&'static str, Change, Result<&'static str, HeadRefusal>, Found);
+
+fn by(change: fn(&Path)) -> Change {
+    Box::new(change)
+}
+
+fn other(path: &Path) -> PathBuf {
+    path.with_extension("other")
+}
+
+/// The file that was opened still exists.
+fn still_the_file() -> Vec<Case> {
     let mode = |mode| fs::Permissions::from_mode(mode);
-    let cases: Vec<(&str, Change, Result<&str, HeadRefusal>, Found)> = vec![
+    vec![
         (
             "chmod",
             Box::new(move |p| fs::set_permissions(p, mode(0o600)).unwrap()),
@@ -88,11 +95,11 @@ fn what_happens_after_the_open() {
             Found::Same,
         ),
         ("chown", by(|p| std::os::unix::fs::chown(p, None, None).unwrap()), Ok("old"), Found::Same),
-        ("link", Box::new(move |p| fs::hard_link(p, other(p)).unwrap()), Ok("old"), Found::Same),
-        ("rename", Box::new(move |p| fs::rename(p, other(p)).unwrap()), Ok("old"), Found::Same),
+        ("link", Box::new(|p| fs::hard_link(p, other(p)).unwrap()), Ok("old"), Found::Same),
+        ("rename", Box::new(|p| fs::rename(p, other(p)).unwrap()), Ok("old"), Found::Same),
         (
             "rename to a name that is known",
-            Box::new(move |p| {
+            Box::new(|p| {
                 fs::write(other(p), content("new")).unwrap();
                 fs::rename(p, other(p)).unwrap();
             }),
@@ -101,16 +108,22 @@ fn what_happens_after_the_open() {
         ),
         (
             "backup, and a new one",
-            Box::new(move |p| {
+            Box::new(|p| {
                 fs::rename(p, other(p)).unwrap();
                 fs::write(p, content("new")).unwrap();
             }),
             Ok("old"),
             Found::Same,
         ),
+    ]
+}
+
+/// Another file, or none, has the path, or the file was written to.
+fn no_longer_the_file() -> Vec<Case> {
+    vec![
         (
             "replaced",
-            Box::new(move |p| {
+            Box::new(|p| {
                 fs::write(other(p), content("new")).unwrap();
                 fs::rename(other(p), p).unwrap();
             }),
@@ -119,7 +132,7 @@ fn what_happens_after_the_open() {
         ),
         (
             "by a link",
-            Box::new(move |p| {
+            Box::new(|p| {
                 fs::write(other(p), content("new")).unwrap();
                 fs::remove_file(p).unwrap();
                 std::os::unix::fs::symlink(other(p), p).unwrap();
@@ -161,8 +174,13 @@ fn what_happens_after_the_open() {
             Ok("old"),
             Found::Same,
         ),
-    ];
-    for (case, change, head, found) in cases {
+    ]
+}
+
+/// Changes to a file between its open and the read of its head, and the answer after each.
+#[test]
+fn what_happens_after_the_open() {
+    for (case, change, head, found) in still_the_file().into_iter().chain(no_longer_the_file()) {
         let (dir, _, mut wanted) = asked(EXT4);
         let path = dir.path().join("a.pem");
         fs::write(&path, content("old")).unwrap();
@@ -172,7 +190,7 @@ fn what_happens_after_the_open() {
         std::thread::sleep(Duration::from_millis(15));
         change(&path);
         let answer = read(&wanted, &mut MountNamespaces::new(ProbePool::default()));
-        assert_eq!(answer.head, head.map(|text| content(text)), "{case}");
+        assert_eq!(answer.head, head.map(content), "{case}");
         assert_eq!(answer.found, found, "{case}");
     }
 }
