@@ -33,6 +33,7 @@ mod events {
     pub(crate) mod capture;
     pub(crate) mod changes;
     pub(crate) mod gone;
+    pub(crate) mod homes;
     pub(crate) mod kinds;
     pub(crate) mod names;
     pub(crate) mod pems;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
             events::capture::TESTS,
             events::changes::TESTS,
             events::gone::TESTS,
+            events::homes::TESTS,
             events::kinds::TESTS,
             events::names::TESTS,
             events::pems::TESTS,
