@@ -31,10 +31,9 @@ mod component {
             let kind = match names::by_name(&file.path()) {
                 ByName::Is(kind) => kind,
                 ByName::LookInside => {
-                    let kind = look_inside(file)?;
-                    if kind == Kind::Certificate
-                        && rules::holds_private_key(&file.head(rules::MOST_HEAD_BYTES))
-                    {
+                    let head = look_inside(file);
+                    let kind = rules::by_head(&head)?;
+                    if kind == Kind::Certificate && rules::holds_private_key(&head) {
                         labels.push((rules::HOLDS_KEY.to_owned(), "true".to_owned()));
                     }
                     kind
@@ -50,15 +49,14 @@ mod component {
         }
     }
 
-    fn look_inside(file: &File) -> Option<Kind> {
+    /// As much of the file as the verdict needs. A private key ends the search: after a certificate, it gives the label.
+    fn look_inside(file: &File) -> Vec<u8> {
         let head = file.head(rules::HEAD_BYTES);
-        rules::by_head(&head).or_else(|| {
-            // The host removes secrets from a head, so a short head does not mean that the file is short.
-            let is_full = head.len() >= rules::HEAD_BYTES as usize;
-            let is_long = || file.size().is_none_or(|size| size > rules::HEAD_BYTES.into());
-            let there_is_more = is_full || is_long();
-            there_is_more.then(|| rules::by_head(&file.head(rules::MOST_HEAD_BYTES))).flatten()
-        })
+        // The host removes secrets from a head, so a short head does not mean that the file is short.
+        let is_full = head.len() >= rules::HEAD_BYTES as usize;
+        let is_long = || file.size().is_none_or(|size| size > rules::HEAD_BYTES.into());
+        let needs_more = !rules::holds_private_key(&head) && (is_full || is_long());
+        if needs_more { file.head(rules::MOST_HEAD_BYTES) } else { head }
     }
 
     export!(Plugin);
