@@ -161,6 +161,11 @@ fn lookup(program: &[u8], sub: Option<&str>) -> Option<Program> {
             rest == Some(sub.as_bytes())
         }
     };
+    find(hash, is)
+}
+
+/// The line of the name with this hash that `is` accepts.
+fn find(hash: u32, is: impl Fn(&'static [u8]) -> bool) -> Option<Program> {
     let mut at = slot(hash);
     for _ in 0..SLOTS {
         let begin = usize::from(*INDEX.get(at)?);
@@ -205,13 +210,18 @@ pub(crate) fn program(word: &str) -> Option<Program> {
 
 /// `mysqldump` is one of `mysql*`: the longest beginning decides.
 fn family(name: &str) -> Option<Program> {
-    let mut star = [0_u8; 24];
-    (2..=name.len().min(star.len() - 1)).rev().find_map(|end| {
-        let beginning = name.as_bytes().get(..end)?;
-        star.get_mut(..end)?.copy_from_slice(beginning);
-        *star.get_mut(end)? = b'*';
-        lookup(star.get(..=end)?, None)
-    })
+    const LONGEST: usize = 23;
+    let (mut longest, mut hash) = (None, SEED);
+    for (at, &byte) in name.as_bytes().iter().take(LONGEST).enumerate() {
+        hash = step(hash, byte);
+        let is = |row: &[u8]| row.strip_suffix(b"*") == name.as_bytes().get(..=at);
+        if at > 0
+            && let Some(found) = find(step(hash, b'*'), is)
+        {
+            longest = Some(found);
+        }
+    }
+    longest
 }
 
 /// A subcommand.
