@@ -30,12 +30,17 @@ pub(crate) fn compile(
     features: &[&str],
     flags: &[&str],
 ) -> Result<PathBuf> {
+    compile_as_is(place, tools, profile, packages, features, &remapped(place, tools, flags)?)
+}
+
+/// These flags, and those that keep paths of this machine out of the results.
+fn remapped(place: &BuildDirs<'_>, tools: &Toolchain, flags: &[&str]) -> Result<Vec<String>> {
     // The folders to remap exist only after the crates are fetched.
     let fetch = ["fetch", "--locked", "--target", tools.target];
     run(clean(tools)?.args(fetch).current_dir(place.sources))?;
     let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
     all.extend(remaps(place.sources, &tools.sysroot)?);
-    compile_as_is(place, tools, profile, packages, features, &all)
+    Ok(all)
 }
 
 /// Compiles the library of one package to a WebAssembly module and nothing else, without paths of this machine; returns
@@ -48,11 +53,8 @@ pub(crate) fn compile_plugin(
     profile: &str,
     package: &str,
 ) -> Result<PathBuf> {
-    let fetch = ["fetch", "--locked", "--target", tools.target];
-    run(clean(tools)?.args(fetch).current_dir(place.sources))?;
     // Without it, each index in the code takes five bytes.
-    let mut flags = vec!["-C".to_owned(), "link-arg=--compress-relocations".to_owned()];
-    flags.extend(remaps(place.sources, &tools.sysroot)?);
+    let flags = remapped(place, tools, &["-C", "link-arg=--compress-relocations"])?;
     let mut command = cargo(place, tools, "rustc", &[package])?;
     command.args(["--profile", profile, "--lib", "--crate-type", "cdylib"]);
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
