@@ -47,9 +47,12 @@ mod tests {
             ("record", "records"),
             ("case", "cases"),
             ("entry", "entries"),
+            ("file", "files"),
+            ("crypto library", "crypto libraries"),
+            ("open crypto file", "open crypto files"),
         ] {
             assert_eq!(counted(1, one).to_string(), format!("1 {one}"));
-            for count in [0, 2, 11, 21, 101, u64::MAX] {
+            for count in [0, 2, 11, 20, 21, 101, u64::MAX] {
                 assert_eq!(counted(count, one).to_string(), format!("{count} {several}"));
             }
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crypto_tracer_tests::{
-    Event, Tracer, actor, needs_bpf, output, program, run, until, workspace,
+    Event, Tracer, actor, needs_bpf, output, program, run, trusted_dir, until, workspace,
 };
 use serde_json::Value;
 
@@ -14,11 +14,6 @@ crypto_tracer_tests::tests![
     verbose_tells_plugins_and_counters,
     a_replay_tells_failures_of_plugins,
 ];
-
-/// A folder where only root can write, as everything above it: what a privileged tracer obeys.
-fn trusted_dir() -> tempfile::TempDir {
-    tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib").unwrap()
-}
 
 fn assert_status(event: &Event) -> Value {
     event.assert_keys(&[

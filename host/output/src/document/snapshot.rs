@@ -174,9 +174,9 @@ impl Document for Snapshot {
             self.generated_at,
             printable(self.hostname.as_str()),
             printable(&self.kernel),
-            several(total_processes, "process", "processes"),
-            several(total_libraries, "crypto library", "crypto libraries"),
-            several(total_files, "open crypto file", "open crypto files"),
+            counted(total_processes, "process"),
+            counted(total_libraries, "crypto library"),
+            counted(total_files, "open crypto file"),
         );
         if let Some(missing) = self.coverage.missing() {
             let _ = writeln!(text, "not complete: {missing}");
@@ -193,11 +193,6 @@ impl Document for Snapshot {
         }
         text
     }
-}
-
-/// A number and what is counted.
-fn several(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 #[cfg(test)]
@@ -273,13 +268,6 @@ mod tests {
         let snapshot = snapshot(vec![seen(3, vec![key("/a.key"), elsewhere])], COMPLETE);
         assert_eq!(snapshot.summary.total_files, 2);
         assert_eq!(snapshot.processes[0].open_crypto_files.len(), 2);
-    }
-
-    #[test]
-    fn one_is_not_several() {
-        assert_eq!(several(0, "file", "files"), "0 files");
-        assert_eq!(several(1, "file", "files"), "1 file");
-        assert_eq!(several(20, "file", "files"), "20 files");
     }
 
     #[test]
