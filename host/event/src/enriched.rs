@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Arguments, Comm, OpenedFile, ProcessKey};
+use super::{Arguments, Comm, OpenedFile, Payload, ProcessKey};
 
 /// Microseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,36 +45,8 @@ pub struct ProcessFacts {
     pub container: Option<Arc<str>>,
 }
 
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnrichedWhat {
-    /// A file was opened.
-    FileOpen {
-        /// The file.
-        file: OpenedFile,
-        /// Flags as the caller gave them.
-        flags: u32,
-    },
-    /// A library's code was mapped.
-    LibLoad {
-        /// The file.
-        file: OpenedFile,
-        /// Its name without version, as in `libssl`.
-        library_name: Vec<u8>,
-    },
-    /// Another program runs.
-    Exec {
-        /// The command line.
-        arguments: Arguments,
-    },
-    /// The process ended.
-    Exit {
-        /// Exit status; 128 + N when signal N killed it.
-        exit_code: i32,
-        /// The signal that killed it.
-        signal: Option<u8>,
-    },
-}
+/// Payload of an event before redaction. The library's name is bytes, as the kernel gave them.
+pub type EnrichedWhat = Payload<OpenedFile, Vec<u8>, Arguments>;
 
 /// An event that the host's own filters can judge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,16 +57,4 @@ pub struct EnrichedEvent {
     pub process: ProcessFacts,
     /// What.
     pub what: EnrichedWhat,
-}
-
-impl EnrichedEvent {
-    /// The documented name of this kind of event.
-    pub fn event_type(&self) -> &'static str {
-        match self.what {
-            EnrichedWhat::FileOpen { .. } => "file_open",
-            EnrichedWhat::LibLoad { .. } => "lib_load",
-            EnrichedWhat::Exec { .. } => "process_exec",
-            EnrichedWhat::Exit { .. } => "process_exit",
-        }
-    }
 }

@@ -14,6 +14,7 @@ pub mod interest;
 mod kernel;
 pub mod nearest;
 mod notice;
+mod payload;
 pub mod printable;
 mod redacted;
 pub mod schema;
@@ -29,5 +30,9 @@ pub use kernel::{
     RawRecord, is_settled,
 };
 pub use notice::{Loss, Notice, PluginFailure, Status, StatusPlugin, StatusProbe};
-pub use redacted::{Facts, FileLocation, RedactedEvent, RedactedWhat};
+pub use payload::Payload;
+pub use redacted::{
+    Facts, FileVerdict, PathIdentity, ProcessSummary, RedactedEvent, RedactedFile, RedactedProcess,
+    RedactedWhat,
+};
 pub use text::{Field, Redact, RedactedText};

@@ -1,93 +1,107 @@
-//! An event that may leave the program.
+//! Events and processes whose texts are redacted: the only ones that may leave the program.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, OnceLock};
 
 use super::{
-    ClassifiedEvent, EnrichedWhat, Field, FileType, HeadOutcome, ProcessFacts, Redact,
-    RedactedText, Timestamp,
+    Arguments, ClassifiedEvent, EnrichedWhat, Field, FileType, HeadOutcome, KernelPath, OpenedFile,
+    Payload, ProcessFacts, Redact, RedactedText, Timestamp,
 };
 
-/// What happened, with every text redacted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedactedWhat {
-    /// A file was opened.
-    FileOpen {
-        /// Its path.
-        file: RedactedText,
-        /// What it is.
-        file_type: FileType,
-        /// Open flags as the caller gave them.
-        flags: u32,
-        /// Who said what it is.
-        classifier: Option<Arc<str>>,
-        /// What became of the head.
-        head: HeadOutcome,
-        /// Where it is.
-        place: FileLocation,
-    },
-    /// A library's code was mapped.
-    LibLoad {
-        /// Its path.
-        library: RedactedText,
-        /// Its name without version.
-        library_name: String,
-        /// Where it is.
-        place: FileLocation,
-    },
-    /// Another program runs.
-    Exec {
-        /// The command line.
-        cmdline: RedactedText,
-    },
-    /// The process ended.
-    Exit {
-        /// Exit status; 128 + N when signal N killed it.
-        exit_code: i32,
-        /// The signal that killed it.
-        signal: Option<u8>,
-    },
+/// Payload of an event after redaction.
+pub type RedactedWhat = Payload<RedactedFile, String, RedactedText>;
+
+/// Tells two real paths apart that are shown alike, without revealing either: a hash with a key that is random in each
+/// run of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PathIdentity(u64);
+
+impl PathIdentity {
+    fn of(path: &KernelPath) -> PathIdentity {
+        static KEY: OnceLock<RandomState> = OnceLock::new();
+        let key = KEY.get_or_init(RandomState::new);
+        // A path outside the process's root is another one than the same bytes inside it.
+        PathIdentity(match path.marked() {
+            Some(marked) => key.hash_one(marked.as_slice()),
+            None => key.hash_one(path.bytes.as_slice()),
+        })
+    }
 }
 
-/// Where a file is, besides its path.
+/// A file whose path is redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileLocation {
+pub struct RedactedFile {
+    /// Its path.
+    pub path: RedactedText,
+    /// The same for every event with the same real path.
+    pub identity: PathIdentity,
     /// Device: major << 20 | minor.
     pub dev: u32,
     /// Inode number.
     pub inode: u64,
-    /// Outside the process's root.
+    /// The path begins at its mount's root, because it is outside the process's root.
     pub unreachable: bool,
-    /// The path byte for byte, when it is no UTF-8 and nothing was hidden.
-    pub file_bytes: Option<Vec<u8>>,
+    /// The path's bytes, if they are not UTF-8 and nothing was hidden.
+    pub path_bytes: Option<Vec<u8>>,
 }
 
-/// An event that may leave the program: its only constructor hands every text to a redactor.
+impl RedactedFile {
+    fn new(redact: &mut dyn Redact, field: Field<'_>, file: &OpenedFile) -> RedactedFile {
+        let path = RedactedText::of_path(redact, field, &file.path);
+        let bytes = &file.path.bytes;
+        let needs_bytes = !path.hidden() && std::str::from_utf8(bytes).is_err();
+        RedactedFile {
+            path,
+            identity: PathIdentity::of(&file.path),
+            dev: file.dev,
+            inode: file.inode,
+            unreachable: file.path.unreachable,
+            path_bytes: needs_bytes.then(|| bytes.clone()),
+        }
+    }
+}
+
+/// The classifiers' verdict, without its labels: those are texts, and redacted with the event's other labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileVerdict {
+    /// The file's type.
+    pub file_type: FileType,
+    /// `name@version` of the plugin that gave the type; `None` if no plugin did.
+    pub classifier: Option<Arc<str>>,
+    /// Outcome of reading the file's head.
+    pub head: HeadOutcome,
+}
+
+/// An event that may leave the program: its only constructor passes every text to a redactor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedactedEvent {
     timestamp: Timestamp,
     process: Facts,
     what: RedactedWhat,
+    verdict: FileVerdict,
     labels: Vec<(Arc<str>, RedactedText)>,
 }
 
 /// [`ProcessFacts`] with its texts redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Process.
+    /// Process id.
     pub pid: u32,
-    /// Thread.
+    /// When the process started, in nanoseconds of the boot clock.
+    pub start_ns: u64,
+    /// Thread id.
     pub tid: u32,
-    /// Parent.
+    /// Process id of the parent.
     pub ppid: u32,
     /// Real user id.
     pub uid: u32,
     /// Name.
     pub name: RedactedText,
-    /// Executable.
+    /// Path of the executable.
     pub exe: Option<RedactedText>,
-    /// Mount namespace.
+    /// Inode number of the mount namespace.
     pub mount_ns: u32,
-    /// Path of the cgroup.
+    /// Path of the control group.
     pub cgroup: Option<RedactedText>,
     /// Container id.
     pub container: Option<Arc<str>>,
@@ -97,67 +111,73 @@ impl RedactedEvent {
     /// Redacts every text of `event`. `extended`: also those that only `--extended` shows.
     pub fn new(event: ClassifiedEvent, redact: &mut dyn Redact, extended: bool) -> RedactedEvent {
         let ClassifiedEvent { event, verdict, labels } = event;
-        let opened = match &event.what {
-            EnrichedWhat::FileOpen { file, .. } | EnrichedWhat::LibLoad { file, .. } => {
-                Some(&file.path)
-            }
-            EnrichedWhat::Exec { .. } | EnrichedWhat::Exit { .. } => None,
-        };
+        let path = event.what.file().map(|file| &file.path);
         let verdict_labels = verdict.as_ref().map_or(&[][..], |verdict| &verdict.labels);
         let labels = verdict_labels
             .iter()
             .chain(&labels)
             .map(|label| {
                 let field = Field::Label(&label.name);
-                let shown = RedactedText::of_label(redact, field, &label.value, opened);
+                let shown = RedactedText::of_label(redact, field, &label.value, path);
                 (label.name.clone(), shown)
             })
             .collect();
-        let what = match event.what {
-            EnrichedWhat::FileOpen { file, flags } => {
-                let shown = RedactedText::of_path(redact, Field::File, &file.path);
-                let (file_type, classifier, head) = verdict
-                    .map_or((FileType::Unknown, None, HeadOutcome::NotNeeded), |verdict| {
-                        (verdict.file_type, verdict.classifier, verdict.head)
-                    });
-                let place = place(&file, &shown);
-                RedactedWhat::FileOpen { file: shown, file_type, flags, classifier, head, place }
-            }
-            EnrichedWhat::LibLoad { file, library_name } => {
-                let shown = RedactedText::of_path(redact, Field::Library, &file.path);
-                RedactedWhat::LibLoad {
-                    place: place(&file, &shown),
-                    library: shown,
-                    library_name: String::from_utf8_lossy(&library_name).into_owned(),
-                }
-            }
-            EnrichedWhat::Exec { arguments } => {
-                RedactedWhat::Exec { cmdline: RedactedText::of_arguments(redact, &arguments) }
-            }
-            EnrichedWhat::Exit { exit_code, signal } => RedactedWhat::Exit { exit_code, signal },
-        };
+        let what = redact_payload(event.what, redact);
         let process = facts(event.process, redact, extended);
-        RedactedEvent { timestamp: event.timestamp, process, what, labels }
+        let verdict = match verdict {
+            Some(verdict) => FileVerdict {
+                file_type: verdict.file_type,
+                classifier: verdict.classifier,
+                head: verdict.head,
+            },
+            None => FileVerdict {
+                file_type: FileType::Unknown,
+                classifier: None,
+                head: HeadOutcome::NotNeeded,
+            },
+        };
+        RedactedEvent { timestamp: event.timestamp, process, what, verdict, labels }
     }
 
-    /// When.
+    /// Time of the event.
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp
     }
 
-    /// Who.
+    /// The process that caused it.
     pub fn process(&self) -> &Facts {
         &self.process
     }
 
-    /// What.
+    /// What happened.
     pub fn what(&self) -> &RedactedWhat {
         &self.what
     }
 
-    /// What plugins added.
+    /// The classifiers' verdict on the opened file; for other events, [`FileType::Unknown`].
+    pub fn verdict(&self) -> &FileVerdict {
+        &self.verdict
+    }
+
+    /// Labels that plugins added: name and value.
     pub fn labels(&self) -> &[(Arc<str>, RedactedText)] {
         &self.labels
+    }
+}
+
+fn redact_payload(what: EnrichedWhat, redact: &mut dyn Redact) -> RedactedWhat {
+    match what {
+        Payload::FileOpen { file, flags } => {
+            Payload::FileOpen { file: RedactedFile::new(redact, Field::File, &file), flags }
+        }
+        Payload::LibLoad { file, library_name } => Payload::LibLoad {
+            file: RedactedFile::new(redact, Field::Library, &file),
+            library_name: String::from_utf8_lossy(&library_name).into_owned(),
+        },
+        Payload::Exec { arguments } => {
+            Payload::Exec { arguments: RedactedText::of_arguments(redact, &arguments) }
+        }
+        Payload::Exit { exit_code, signal } => Payload::Exit { exit_code, signal },
     }
 }
 
@@ -166,6 +186,7 @@ fn facts(process: ProcessFacts, redact: &mut dyn Redact, extended: bool) -> Fact
     let cgroup = process.cgroup.filter(|_| extended);
     Facts {
         pid: process.key.tgid,
+        start_ns: process.key.start_ns,
         tid: process.tid,
         ppid: process.ppid,
         uid: process.uid,
@@ -177,13 +198,89 @@ fn facts(process: ProcessFacts, redact: &mut dyn Redact, extended: bool) -> Fact
     }
 }
 
-fn place(file: &super::OpenedFile, shown: &RedactedText) -> FileLocation {
-    let bytes = &file.path.bytes;
-    let odd = !shown.hidden() && std::str::from_utf8(bytes).is_err();
-    FileLocation {
-        dev: file.dev,
-        inode: file.inode,
-        unreachable: file.path.unreachable,
-        file_bytes: odd.then(|| bytes.clone()),
+/// A process as documents list it, before redaction.
+#[derive(Clone, Debug)]
+pub struct ProcessSummary {
+    /// Process id.
+    pub pid: u32,
+    /// When it started, in nanoseconds of the boot clock.
+    pub start_ns: u64,
+    /// When it started, as wall-clock time.
+    pub start_time: Timestamp,
+    /// Name.
+    pub name: Vec<u8>,
+    /// Path of the executable; `None` if it could not be read.
+    pub exe: Option<Vec<u8>>,
+    /// Command line; `None` if it could not be read.
+    pub arguments: Option<Arguments>,
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id; `None` if it could not be read.
+    pub gid: Option<u32>,
+}
+
+/// [`ProcessSummary`] with its texts redacted.
+#[derive(Clone, Debug)]
+pub struct RedactedProcess {
+    /// Process id.
+    pub pid: u32,
+    /// When it started, in nanoseconds of the boot clock.
+    pub start_ns: u64,
+    /// When it started, as wall-clock time.
+    pub start_time: Timestamp,
+    /// Name.
+    pub name: RedactedText,
+    /// Path of the executable; `None` if it could not be read.
+    pub exe: Option<RedactedText>,
+    /// Arguments, joined by spaces; `None` if they could not be read.
+    pub cmdline: Option<RedactedText>,
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id; `None` if it could not be read.
+    pub gid: Option<u32>,
+}
+
+impl RedactedProcess {
+    /// Redacts every text of `process`.
+    pub fn new(process: ProcessSummary, redact: &mut dyn Redact) -> RedactedProcess {
+        let cmdline = process.arguments.map(|it| RedactedText::of_arguments(redact, &it));
+        RedactedProcess {
+            pid: process.pid,
+            start_ns: process.start_ns,
+            start_time: process.start_time,
+            name: RedactedText::of(redact, Field::Process, &process.name),
+            exe: process.exe.map(|exe| RedactedText::of(redact, Field::Exe, &exe)),
+            cmdline,
+            uid: process.uid,
+            gid: process.gid,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{HideHomes, classified, enriched, opens, process};
+
+    fn redacted(path: &str) -> RedactedFile {
+        let event = classified(enriched(0, process(7, "cat"), opens(path, 0)), None);
+        let event = RedactedEvent::new(event, &mut HideHomes, false);
+        event.what().file().unwrap().clone()
+    }
+
+    #[test]
+    fn paths_that_are_shown_alike_keep_different_identities() {
+        let (alice, bob) = (redacted("/home/alice/k.pem"), redacted("/home/bob/k.pem"));
+        assert_eq!(alice.path, bob.path);
+        assert_ne!(alice.identity, bob.identity);
+        assert_eq!(alice, redacted("/home/alice/k.pem"));
+    }
+
+    #[test]
+    fn a_path_outside_the_root_has_another_identity() {
+        let inside = KernelPath { bytes: b"/a.key".to_vec(), ..KernelPath::default() };
+        let outside = KernelPath { unreachable: true, ..inside.clone() };
+        assert_ne!(PathIdentity::of(&inside), PathIdentity::of(&outside));
+        assert_eq!(PathIdentity::of(&inside), PathIdentity::of(&inside.clone()));
     }
 }

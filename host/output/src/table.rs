@@ -44,14 +44,16 @@ impl Table {
         let process = event.process();
         let name = printable(process.name.as_str());
         let (kind, color, mut details) = match event.what() {
-            RedactedWhat::FileOpen { file, file_type, .. } => {
-                ("open", file_color(file_type), Details::path(file_type.as_str(), file.as_str()))
+            RedactedWhat::FileOpen { file, .. } => {
+                let file_type = &event.verdict().file_type;
+                let details = Details::path(file_type.as_str(), file.path.as_str());
+                ("open", file_color(file_type), details)
             }
-            RedactedWhat::LibLoad { library, library_name, .. } => {
-                ("load", Color::Blue, Details::path(library_name, library.as_str()))
+            RedactedWhat::LibLoad { file, library_name } => {
+                ("load", Color::Blue, Details::path(library_name, file.path.as_str()))
             }
-            RedactedWhat::Exec { cmdline } => {
-                ("exec", Color::Green, Details::text(cmdline.as_str()))
+            RedactedWhat::Exec { arguments } => {
+                ("exec", Color::Green, Details::text(arguments.as_str()))
             }
             RedactedWhat::Exit { exit_code, .. } => {
                 let color = if *exit_code == 0 { Color::Plain } else { Color::Yellow };

@@ -2,7 +2,7 @@
 //! kernel counts what is lost: one place where events are lost.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,7 +49,7 @@ enum Message {
 }
 
 #[derive(Debug, Default)]
-struct WriterState {
+pub(super) struct WriterState {
     /// Events handed to the writer.
     taken: AtomicU64,
     written: AtomicU64,
@@ -65,6 +65,13 @@ struct WriterState {
 }
 
 impl WriterState {
+    /// Returns when the writer's thread has ended.
+    pub(super) async fn ended(&self) {
+        while !self.ended.load(Ordering::Acquire) {
+            self.end.notified().await;
+        }
+    }
+
     fn spare(&self) -> MutexGuard<'_, Vec<Chunk>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,7 +83,7 @@ pub struct Writer {
     messages: mpsc::Sender<Message>,
     shared: Arc<WriterState>,
     result: std::sync::mpsc::Receiver<io::Result<()>>,
-    watched: Option<OwnedFd>,
+    pipe: Option<OwnedFd>,
     target: String,
 }
 
@@ -111,8 +118,11 @@ impl Writer {
     }
 
     /// Starts the thread, for chunks that are made elsewhere.
-    pub(super) fn unbuffered(target: Target, ends: Trailer) -> io::Result<Writer> {
-        Writer::with(0, target, ends)
+    ///
+    /// # Errors
+    /// The thread cannot be started, or the target's file descriptor cannot be duplicated.
+    pub fn unbuffered(target: Target) -> io::Result<Writer> {
+        Writer::with(0, target, Trailer::NONE)
     }
 
     fn with(chunks: usize, target: Target, ends: Trailer) -> io::Result<Writer> {
@@ -121,7 +131,7 @@ impl Writer {
         let spare: Vec<Chunk> = (0..chunks).map(|_| Chunk::with_room()).collect();
         let shared =
             Arc::new(WriterState { spare: spare.into(), chunks, ..WriterState::default() });
-        let watched = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
+        let pipe = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
         let name = target.name.clone();
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
@@ -130,7 +140,7 @@ impl Writer {
             let _ = ended.send(outcome);
             theirs.end.notify_one();
         })?;
-        Ok(Writer { messages, shared, result, watched, target: name })
+        Ok(Writer { messages, shared, result, pipe, target: name })
     }
 
     /// A chunk to gather in: one of the buffer's, as long as there is one.
@@ -145,21 +155,19 @@ impl Writer {
         WriterSlot { permit, shared: &self.shared }
     }
 
-    /// Comes back when the writer can write no more.
-    pub async fn ended(&self) {
-        while !self.shared.ended.load(Ordering::Acquire) {
-            self.shared.end.notified().await;
-        }
+    /// A duplicate of the pipe or socket whose reader can close its end while nothing is written.
+    pub(super) fn pipe(&self) -> io::Result<Option<OwnedFd>> {
+        self.pipe.as_ref().map(OwnedFd::try_clone).transpose()
     }
 
-    /// The pipe or socket whose reader can go away while nothing is written.
-    pub fn watched(&self) -> Option<BorrowedFd<'_>> {
-        self.watched.as_ref().map(AsFd::as_fd)
+    /// What the writer's thread shares with the pipeline.
+    pub(super) fn state(&self) -> Arc<WriterState> {
+        Arc::clone(&self.shared)
     }
 
     /// Writes the last chunk and ends; waits for a reader or a disk until `deadline` at most.
     pub fn finish(self, last: Chunk, deadline: Instant) -> WriterReport {
-        let Writer { messages, shared, result, target, watched: _ } = self;
+        let Writer { messages, shared, result, target, pipe: _ } = self;
         shared.taken.fetch_add(last.events(), Ordering::Relaxed);
         let mut last = Some(last);
         let mut messages = Some(messages);

@@ -1,38 +1,45 @@
-//! `--follow-children` for a recording. In a live run the kernel side knows the family.
+//! The processes of `--follow-children` in a replay. In a live run the kernel side knows them.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::rc::Rc;
 
-/// Pids of a family at most: the kernel has no more.
+use super::Observer;
+use crypto_tracer_event::{KernelEvent, KernelWhat};
+
+/// Maximum number of processes: Linux has no more pids.
 const MOST: usize = 1 << 22;
 
-/// Which processes belong to it; by default, all.
+/// The process of `--follow-children` and its descendants; by default, every process. Copies share their members: one
+/// observes the run, the other selects.
 #[derive(Clone, Debug, Default)]
-pub struct Family(Option<HashSet<u32>>);
+pub struct Family(Option<Rc<RefCell<HashSet<u32>>>>);
 
 impl Family {
-    /// These processes, if it is one, and those that descend from it already. `children`: pairs of parent and child.
-    pub fn of(pids: &[u32], children: Vec<(u32, u32)>) -> Family {
+    /// The process that all `pids` name, and its descendants so far; empty if they name different ones. `children`: pairs
+    /// of parent and child.
+    pub fn of(pids: &[u32], children: &[(u32, u32)]) -> Family {
         let mut members: HashSet<u32> = pids.iter().copied().collect();
-        // Two different pids have no event in common.
+        // No event is of two processes.
         if members.len() > 1 {
             members.clear();
         }
         loop {
             let before = members.len();
-            for &(parent, child) in &children {
+            for &(parent, child) in children {
                 if members.contains(&parent) {
                     members.insert(child);
                 }
             }
             if members.len() == before {
-                return Family(Some(members));
+                return Family(Some(Rc::new(RefCell::new(members))));
             }
         }
     }
 
-    /// A process was made.
-    pub(super) fn fork(&mut self, parent: u32, child: u32) {
-        if let Some(members) = &mut self.0 {
+    fn fork(&self, parent: u32, child: u32) {
+        if let Some(members) = &self.0 {
+            let mut members = members.borrow_mut();
             if members.contains(&parent) && members.len() < MOST {
                 members.insert(child);
             } else {
@@ -42,9 +49,17 @@ impl Family {
         }
     }
 
-    /// Whether the process belongs to it.
+    /// Whether the process is a member.
     pub fn has(&self, pid: u32) -> bool {
-        self.0.as_ref().is_none_or(|members| members.contains(&pid))
+        self.0.as_ref().is_none_or(|members| members.borrow().contains(&pid))
+    }
+}
+
+impl Observer for Family {
+    fn on_kernel_event(&mut self, event: &KernelEvent) {
+        if matches!(event.what, KernelWhat::Fork) {
+            self.fork(event.ppid, event.process.tgid);
+        }
     }
 }
 
@@ -54,7 +69,7 @@ mod tests {
 
     #[test]
     fn descendants_of_all_generations() {
-        let mut family = Family::of(&[10], vec![(12, 13), (10, 11), (11, 12), (1, 20)]);
+        let family = Family::of(&[10], &[(12, 13), (10, 11), (11, 12), (1, 20)]);
         for (pid, member) in
             [(10, true), (11, true), (12, true), (13, true), (20, false), (1, false)]
         {
@@ -66,6 +81,6 @@ mod tests {
         family.fork(20, 30);
         assert!(!family.has(30), "the pid is used again");
         assert!(Family::default().has(99));
-        assert!(!Family::of(&[1, 2], vec![]).has(1), "no process has two pids");
+        assert!(!Family::of(&[1, 2], &[]).has(1), "no process has two pids");
     }
 }

@@ -9,12 +9,11 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::heads::{HeadReader, Inspected};
-use super::wall_now;
+use super::{HeadReader, ProcessInspector, Reader};
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::is_settled;
-use crypto_tracer_reader::{Found, HeadRefusal, HeadRequest, HeadResponse, ReaderEvent, Wanted};
-use crypto_tracer_system::usage::ResourceUsage;
+use crypto_tracer_reader::{Found, HeadRefusal, HeadRequest, HeadResponse, ProcessDetails, Wanted};
+use crypto_tracer_system::clock::Clock;
 
 /// A question and what came back.
 pub type HeadExchange = (HeadRequest, Option<HeadResponse>);
@@ -38,7 +37,8 @@ const MOST_OPENED: usize = 16 << 20;
 /// Keeps what was asked, and the beginning of whatever else was opened, for a recording.
 #[derive(Debug)]
 pub struct RecordingHeads {
-    inner: Box<dyn HeadReader>,
+    inner: Box<dyn Reader>,
+    clock: Clock,
     kept: Rc<RefCell<HeadLog>>,
     /// Files whose answers are in the recording, and whether they hold until the ctime changes.
     known: Remembered<u64, bool>,
@@ -89,10 +89,10 @@ impl HeadLog {
 }
 
 impl RecordingHeads {
-    /// Asks `inner`, who reads files.
-    pub fn new(inner: Box<dyn HeadReader>) -> RecordingHeads {
+    /// Records what `inner` answers.
+    pub fn new(inner: Box<dyn Reader>, clock: Clock) -> RecordingHeads {
         let known = Remembered::new(MOST_COUNTED_ON, MOST_FILES);
-        RecordingHeads { inner, kept: Rc::default(), known, hash: RandomState::new() }
+        RecordingHeads { inner, clock, kept: Rc::default(), known, hash: RandomState::new() }
     }
 
     /// What was asked since somebody took it.
@@ -102,7 +102,7 @@ impl RecordingHeads {
 
     fn note(&mut self, file: &HeadRequest, answer: Option<&HeadResponse>) {
         let Some(answer) = answer.filter(|answer| holds(answer)) else { return };
-        let settled = is_settled(file.ctime_ns, i128::from(wall_now().0) * 1000);
+        let settled = is_settled(file.ctime_ns, self.clock.file_time_ns());
         let key = self.hash.hash_one(which(file));
         if answer.head.is_ok() || !self.known.has(&key) {
             self.known.insert(key, settled, size(file, Some(answer)));
@@ -111,8 +111,8 @@ impl RecordingHeads {
 }
 
 impl HeadReader for RecordingHeads {
-    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>> {
-        let answers = self.inner.ask(files, until);
+    fn read(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>> {
+        let answers = self.inner.read(files, until);
         files
             .iter()
             .zip(&answers)
@@ -122,11 +122,11 @@ impl HeadReader for RecordingHeads {
         answers
     }
 
-    fn keeps_all(&self) -> bool {
+    fn notes_opened(&self) -> bool {
         true
     }
 
-    fn opened(&mut self, files: &[Wanted], until: Instant) {
+    fn note_opened(&mut self, files: &[Wanted], until: Instant) {
         // A classifier has just asked for these: one look is enough, however young the file is.
         let kept = self.kept.borrow();
         let read = kept
@@ -145,7 +145,7 @@ impl HeadReader for RecordingHeads {
             if bytes >= MOST_OPENED {
                 break;
             }
-            let answers = self.inner.ask(part, until);
+            let answers = self.inner.read(part, until);
             for (Wanted { file, .. }, answer) in part.iter().zip(&answers) {
                 self.note(file, answer.as_ref());
                 bytes += size(file, answer.as_ref());
@@ -154,7 +154,9 @@ impl HeadReader for RecordingHeads {
             self.kept.borrow_mut().others.extend(asked);
         }
     }
+}
 
+impl ProcessInspector for RecordingHeads {
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
         let paths = self.inner.cgroups(wanted, until);
         let asked = wanted.iter().map(|(id, _)| *id).zip(paths.iter().cloned());
@@ -166,17 +168,14 @@ impl HeadReader for RecordingHeads {
         self.inner.all_pids(until)
     }
 
-    /// Not kept: a recording is for streams.
-    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Inspected {
-        self.inner.look(pids, interest, until)
-    }
-
-    fn news(&mut self) -> Option<ReaderEvent> {
-        self.inner.news()
-    }
-
-    fn usage(&mut self, until: Instant) -> Option<ResourceUsage> {
-        self.inner.usage(until)
+    /// Not recorded: no stage of a replay asks for it.
+    fn inspect(
+        &mut self,
+        pids: &[u32],
+        interest: Option<&Interest>,
+        until: Instant,
+    ) -> Option<Vec<ProcessDetails>> {
+        self.inner.inspect(pids, interest, until)
     }
 }
 
@@ -285,14 +284,14 @@ impl Recorded {
 }
 
 impl HeadReader for RecordedHeads {
-    fn ask(&mut self, files: &[Wanted], _until: Instant) -> Vec<Option<HeadResponse>> {
+    fn read(&mut self, files: &[Wanted], _until: Instant) -> Vec<Option<HeadResponse>> {
         let mut known = self.0.borrow_mut();
         files.iter().map(|wanted| known.answer(&wanted.file)).collect()
     }
 
     fn on_cache_miss(&mut self, file: &HeadRequest) {
         let mut known = self.0.borrow_mut();
-        // What did not come in time for that run's classifiers does not come now: that is no gap.
+        // An answer that came too late for the classifiers of the recorded run is not missing from the recording.
         if known.now.contains_key(file) {
             return;
         }
@@ -301,18 +300,24 @@ impl HeadReader for RecordedHeads {
         }
         known.missing.count += 1;
     }
+}
 
-    /// The recording says them before the records are processed.
+impl ProcessInspector for RecordedHeads {
+    /// A recording has the paths in a frame before the records that need them.
     fn cgroups(&mut self, wanted: &[(u64, u32)], _until: Instant) -> Vec<Option<String>> {
         vec![None; wanted.len()]
     }
 
-    /// Nobody is there any more.
-    fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {
+    fn all_pids(&mut self, _until: Instant) -> Option<Vec<u32>> {
         None
     }
 
-    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Inspected {
+    fn inspect(
+        &mut self,
+        _pids: &[u32],
+        _interest: Option<&Interest>,
+        _until: Instant,
+    ) -> Option<Vec<ProcessDetails>> {
         None
     }
 }

@@ -1,11 +1,12 @@
-//! The beginnings of files: those of one drain are asked for together, before the classifiers look.
+//! Stage `read heads`: the heads of one drain are requested together, before classification.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
-use crypto_tracer_plugin::Plugins;
+use crypto_tracer_plugin::{HeadSource, Plugins};
 use crypto_tracer_reader::{
     Found, HeadRefusal, HeadRequest, HeadResponse, MaybeReader, ProcessDetails, ReaderClient,
     ReaderEvent, Wanted, may_be_readers_open,
@@ -13,10 +14,11 @@ use crypto_tracer_reader::{
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::ResourceUsage;
 
-/// How long the heads of one drain are waited for, all together.
-pub(super) const WAIT: Duration = Duration::from_millis(50);
+/// Time limit for all heads of one drain together.
+pub(super) const PREFETCH_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// File systems that are never touched: somebody else decides when, and whether, they answer.
+/// Magic numbers of file systems whose files are never opened: another machine or another process decides whether they
+/// answer.
 const REMOTE: [u32; 16] = [
     0x6573_5546, // FUSE
     0x6969,      // NFS
@@ -36,145 +38,214 @@ const REMOTE: [u32; 16] = [
     0x2003_0528, // OrangeFS
 ];
 
-/// Who reads files and `/proc`.
+/// Reads the heads of files.
 pub trait HeadReader: std::fmt::Debug {
-    /// Answers in order, not later than `until`; None is one that did not come.
-    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>>;
+    /// Reads the heads of these files, in order. `None`: there was no answer before `until`.
+    fn read(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>>;
 
-    /// Paths of cgroups in order, not later than `until`; each id comes with a process that was in it. None: it is not to be
-    /// found. Fewer than were asked for: the others were not answered.
-    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
-
-    /// All process ids there are. None: they did not come by `until`.
-    fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>>;
-
-    /// Looks into these processes; without an interest only at who they are. None: not all came by `until`.
-    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Inspected;
-
-    /// Whether somebody wants to be told of [`HeadReader::opened`] files.
-    fn keeps_all(&self) -> bool {
+    /// Whether [`HeadReader::note_opened`] must be called.
+    fn notes_opened(&self) -> bool {
         false
     }
 
-    /// Files that were opened, whether a classifier wants to see their beginnings or not.
-    fn opened(&mut self, files: &[Wanted], until: Instant) {
+    /// Notes that these files were opened, whether a classifier reads their heads or not.
+    fn note_opened(&mut self, files: &[Wanted], until: Instant) {
         let _ = (files, until);
     }
 
-    /// A classifier looked for this file's beginning, and no answer was there.
+    /// A classifier read the head of this file, and there was no answer.
     fn on_cache_miss(&mut self, file: &HeadRequest) {
         let _ = file;
     }
+}
 
-    /// What became of the reader since the last time, if anything. A new one is asked nothing until it was told here.
-    fn news(&mut self) -> Option<ReaderEvent> {
-        None
+/// Looks up what `/proc` and the control group file system show of processes.
+pub trait ProcessInspector {
+    /// Paths of control groups, in order; each id comes with a process that was in the group. `None`: the group was not
+    /// found. Shorter than `wanted`: there was no answer for the others before `until`.
+    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
+
+    /// Ids of all processes. `None`: there was no answer before `until`.
+    fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>>;
+
+    /// Details of these processes; without an interest, only their identity. Processes that have ended are missing.
+    /// `None`: there was no answer for some of them before `until`.
+    fn inspect(
+        &mut self,
+        pids: &[u32],
+        interest: Option<&Interest>,
+        until: Instant,
+    ) -> Option<Vec<ProcessDetails>>;
+}
+
+/// Everything that the pipeline asks of the reader process, or of a recording in its place.
+pub trait Reader: HeadReader + ProcessInspector {}
+
+impl<R: HeadReader + ProcessInspector> Reader for R {}
+
+/// The reader process of a live run. Copies share one client.
+#[derive(Clone, Debug)]
+pub struct LiveReader {
+    client: Rc<RefCell<ReaderClient>>,
+    shutdown: Shutdown,
+}
+
+impl LiveReader {
+    /// `shutdown` ends the waiting for an answer.
+    pub fn new(client: ReaderClient, shutdown: Shutdown) -> LiveReader {
+        LiveReader { client: Rc::new(RefCell::new(client)), shutdown }
     }
 
-    /// What the reader has used, if there is one that says so by `until`.
-    fn usage(&mut self, until: Instant) -> Option<ResourceUsage> {
-        let _ = until;
-        None
+    /// From now on, a new reader process gets no request before [`LiveReader::take_event`] has reported it, so that it can
+    /// be left out of the trace.
+    pub fn wait_until_ready(&self) {
+        self.client.borrow_mut().wait_until_ready();
+    }
+
+    /// Pids of the reader process and its helpers.
+    pub fn pids(&self) -> Vec<u32> {
+        self.client.borrow().pids()
+    }
+
+    /// What happened to the reader process since the last call.
+    pub fn take_event(&self) -> Option<ReaderEvent> {
+        self.client.borrow_mut().news()
+    }
+
+    /// Resources that the reader process has used. `None`: there was no answer before `until`.
+    pub fn usage(&self, until: Instant) -> Option<ResourceUsage> {
+        self.client.borrow_mut().usage(until)
     }
 }
 
-/// Those processes that are there; None: not all came in time.
-pub type Inspected = Option<Vec<ProcessDetails>>;
-
-/// The reader of a live run.
-#[derive(Debug)]
-pub struct ReaderHeads {
-    /// The process.
-    pub reader: ReaderClient,
-    /// Ends the waiting.
-    pub shutdown: Shutdown,
+impl HeadReader for LiveReader {
+    fn read(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>> {
+        self.client.borrow_mut().heads(files, until, &self.shutdown)
+    }
 }
 
-impl HeadReader for ReaderHeads {
-    fn ask(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>> {
-        self.reader.heads(files, until, &self.shutdown)
-    }
-
+impl ProcessInspector for LiveReader {
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
-        self.reader.cgroups(wanted, until, &self.shutdown)
+        self.client.borrow_mut().cgroups(wanted, until, &self.shutdown)
     }
 
     fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>> {
-        self.reader.all_pids(until, &self.shutdown)
+        self.client.borrow_mut().all_pids(until, &self.shutdown)
     }
 
-    fn look(&mut self, pids: &[u32], interest: Option<&Interest>, until: Instant) -> Inspected {
-        self.reader.look(pids, interest, until, &self.shutdown)
-    }
-
-    fn news(&mut self) -> Option<ReaderEvent> {
-        self.reader.news()
-    }
-
-    fn usage(&mut self, until: Instant) -> Option<ResourceUsage> {
-        self.reader.usage(until)
+    fn inspect(
+        &mut self,
+        pids: &[u32],
+        interest: Option<&Interest>,
+        until: Instant,
+    ) -> Option<Vec<ProcessDetails>> {
+        self.client.borrow_mut().look(pids, interest, until, &self.shutdown)
     }
 }
 
-/// The heads of one drain.
+/// The events of a drain, each with its head.
 #[derive(Debug)]
-pub(super) struct BatchHeads<'a> {
-    from: &'a mut dyn HeadReader,
-    until: Instant,
-    /// What came back, by the event's place in the drain.
-    fetched: HashMap<usize, Option<HeadResponse>>,
+pub(super) struct Prefetched {
+    pub(super) events: Vec<EventWithHead>,
+    /// When to stop waiting for heads that were not requested in advance.
+    pub(super) until: Instant,
 }
 
-impl<'a> BatchHeads<'a> {
-    /// Asks for all heads that the classifiers will likely want.
-    pub(super) fn fetch(
-        from: &'a mut dyn HeadReader,
+/// An event and the head of its file.
+#[derive(Debug)]
+pub(super) struct EventWithHead {
+    pub(super) event: EnrichedEvent,
+    pub(super) prefetch: Prefetch,
+}
+
+/// What is known of a head before classification.
+#[derive(Debug)]
+pub(super) enum Prefetch {
+    /// No classifier was expected to read it.
+    NotRequested,
+    /// It was requested. `None`: there was no answer in time.
+    Requested(Option<HeadResponse>),
+}
+
+impl Prefetched {
+    /// Requests at once all heads that classifiers are expected to read.
+    pub(super) fn request(
+        reader: &mut dyn HeadReader,
         plugins: &Plugins,
-        events: &[EnrichedEvent],
-    ) -> BatchHeads<'a> {
-        let until = Instant::now() + WAIT;
-        let wanted = events.iter().enumerate().filter_map(|(at, event)| match &event.what {
-            EnrichedWhat::FileOpen { file, flags } => {
-                let wanted = plugins.wants_head(file) && may_be_read(file);
-                wanted.then(|| (at, question(&event.process, file, *flags)))
-            }
-            _ => None,
-        });
-        let (places, questions): (Vec<usize>, Vec<Wanted>) = wanted.unzip();
-        let answers = if questions.is_empty() { Vec::new() } else { from.ask(&questions, until) };
-        if from.keeps_all() {
-            from.opened(&opened(events), until);
+        events: Vec<EnrichedEvent>,
+        until: Instant,
+    ) -> Prefetched {
+        let is_wanted = |event: &EnrichedEvent| match &event.what {
+            EnrichedWhat::FileOpen { file, .. } => plugins.wants_head(file) && may_be_read(file),
+            _ => false,
+        };
+        let wanted: Vec<bool> = events.iter().map(is_wanted).collect();
+        let requests: Vec<Wanted> = events
+            .iter()
+            .zip(&wanted)
+            .filter_map(|(event, is_wanted)| request_of(event).filter(|_| *is_wanted))
+            .collect();
+        let mut answers = if requests.is_empty() {
+            Vec::new().into_iter()
+        } else {
+            reader.read(&requests, until).into_iter()
+        };
+        if reader.notes_opened() {
+            let opened: Vec<Wanted> = events.iter().filter_map(request_of).collect();
+            reader.note_opened(&opened, until);
         }
-        BatchHeads { from, until, fetched: places.into_iter().zip(answers).collect() }
-    }
-
-    /// The head of the event at this place.
-    pub(super) fn of<'b>(
-        &'b mut self,
-        at: usize,
-        process: &'b ProcessFacts,
-        file: &'b OpenedFile,
-        flags: u32,
-    ) -> EventHead<'a, 'b> {
-        EventHead { heads: self, at, process, file, flags, missed: false }
+        let with_head = |(event, is_wanted)| {
+            let prefetch = match is_wanted {
+                true => Prefetch::Requested(answers.next().flatten()),
+                false => Prefetch::NotRequested,
+            };
+            EventWithHead { event, prefetch }
+        };
+        Prefetched { events: events.into_iter().zip(wanted).map(with_head).collect(), until }
     }
 }
 
-/// The head of one file, for the classifiers.
+/// The head of one file, as classifiers read it.
 #[derive(Debug)]
-pub(super) struct EventHead<'a, 'b> {
-    heads: &'b mut BatchHeads<'a>,
-    at: usize,
-    process: &'b ProcessFacts,
-    file: &'b OpenedFile,
+pub(super) struct EventHead<'a> {
+    reader: &'a mut dyn HeadReader,
+    until: Instant,
+    prefetch: Prefetch,
+    process: &'a ProcessFacts,
+    file: &'a OpenedFile,
     flags: u32,
-    /// There is no answer, which was told.
+    /// The cache miss was reported: once for each event.
     missed: bool,
 }
 
-impl crypto_tracer_plugin::HeadSource for EventHead<'_, '_> {
+impl<'a> EventHead<'a> {
+    pub(super) fn new(
+        (reader, until): (&'a mut dyn HeadReader, Instant),
+        prefetch: Prefetch,
+        process: &'a ProcessFacts,
+        file: &'a OpenedFile,
+        flags: u32,
+    ) -> EventHead<'a> {
+        EventHead { reader, until, prefetch, process, file, flags, missed: false }
+    }
+
+    fn answer(&mut self) -> Option<&HeadResponse> {
+        if matches!(self.prefetch, Prefetch::NotRequested) {
+            let request = wanted(self.process, self.file, self.flags);
+            let answer = self.reader.read(&[request], self.until).pop().flatten();
+            self.prefetch = Prefetch::Requested(answer);
+        }
+        let Prefetch::Requested(answer) = &self.prefetch else { return None };
+        if answer.is_none() && !std::mem::replace(&mut self.missed, true) {
+            self.reader.on_cache_miss(&wanted(self.process, self.file, self.flags).file);
+        }
+        answer.as_ref()
+    }
+}
+
+impl HeadSource for EventHead<'_> {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
-        // What is written to a new file would be seen or not, by chance.
+        // Whether the head shows what was written to a new file depends on when it is read.
         if self.file.created {
             return (&[], HeadOutcome::Created);
         }
@@ -201,41 +272,28 @@ impl crypto_tracer_plugin::HeadSource for EventHead<'_, '_> {
             return None;
         }
         let answer = self.answer()?;
-        // The file was not looked at: its size is the kernel's, at the open.
-        let not_looked_at = answer.head == Err(HeadRefusal::OtherTracer);
+        // The reader did not open the file: the size is that of the open, from the kernel.
+        let was_not_opened = answer.head == Err(HeadRefusal::OtherTracer);
         let size = answer.size;
-        if not_looked_at { Some(self.file.size) } else { size }
+        if was_not_opened { Some(self.file.size) } else { size }
     }
 
     fn holds(&self) -> bool {
-        let answer = self.heads.fetched.get(&self.at).and_then(Option::as_ref);
-        answer.is_none_or(|answer| answer.found == Found::Same)
-    }
-}
-
-impl EventHead<'_, '_> {
-    fn answer(&mut self) -> Option<&HeadResponse> {
-        let BatchHeads { from, until, fetched } = self.heads;
-        let answer = fetched.entry(self.at).or_insert_with(|| {
-            // Nobody expected this plugin to ask.
-            from.ask(&[question(self.process, self.file, self.flags)], *until).pop().flatten()
-        });
-        if answer.is_none() && !std::mem::replace(&mut self.missed, true) {
-            from.on_cache_miss(&question(self.process, self.file, self.flags).file);
+        match &self.prefetch {
+            Prefetch::Requested(Some(answer)) => answer.found == Found::Same,
+            Prefetch::Requested(None) | Prefetch::NotRequested => true,
         }
-        answer.as_ref()
     }
 }
 
-/// All files of these events whose beginnings may be looked at.
-fn opened(events: &[EnrichedEvent]) -> Vec<Wanted> {
-    let files = events.iter().filter_map(|event| match &event.what {
+/// The request for the head of an opened file. `None`: the event has no file whose head may be read.
+fn request_of(event: &EnrichedEvent) -> Option<Wanted> {
+    match &event.what {
         EnrichedWhat::FileOpen { file, flags } => {
-            may_be_read(file).then(|| question(&event.process, file, *flags))
+            may_be_read(file).then(|| wanted(&event.process, file, *flags))
         }
         _ => None,
-    });
-    files.collect()
+    }
 }
 
 fn may_be_read(file: &OpenedFile) -> bool {
@@ -246,11 +304,11 @@ fn is_remote(file: &OpenedFile) -> bool {
     file.foreign_user_ns || REMOTE.contains(&file.sb_magic)
 }
 
-fn question(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> Wanted {
+fn wanted(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> Wanted {
     let key = process.key;
     let maybe_reader =
         may_be_readers_open(flags).then_some(MaybeReader { pid: key.tgid, start_ns: key.start_ns });
-    let question = HeadRequest {
+    let request = HeadRequest {
         pid: key.tgid,
         nameless: file.path.deleted || file.path.unreachable || file.path.pseudo,
         mount_ns: process.mount_ns,
@@ -261,5 +319,5 @@ fn question(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> Wanted {
         ctime_ns: file.ctime_ns,
         sb_magic: file.sb_magic,
     };
-    Wanted { file: question, uid: process.uid, size: file.size, maybe_reader }
+    Wanted { file: request, uid: process.uid, size: file.size, maybe_reader }
 }

@@ -15,7 +15,7 @@ pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// What was told already.
 #[derive(Debug, Default)]
-pub struct LossReporter {
+pub(super) struct LossReporter {
     told: BTreeMap<Cow<'static, str>, u64>,
     next: Option<Instant>,
     looked: Option<Instant>,
@@ -23,17 +23,17 @@ pub struct LossReporter {
 
 impl LossReporter {
     /// When the counters are worth a look again.
-    pub fn next(&self, now: Instant) -> Instant {
+    pub(super) fn next(&self, now: Instant) -> Instant {
         self.next.unwrap_or(now)
     }
 
     /// When the counters are to be looked at though nothing else happens.
-    pub fn look_again(&self, now: Instant) -> Instant {
+    pub(super) fn look_again(&self, now: Instant) -> Instant {
         self.looked.map_or(now, |looked| looked + EVERY)
     }
 
     /// What is new since the last word. `total`: all that was lost, by cause.
-    pub fn news(
+    pub(super) fn news(
         &mut self,
         total: &BTreeMap<Cow<'static, str>, LossCount>,
         now: Instant,

@@ -1,7 +1,9 @@
 //! Gathers a profile, and notices when the processes that it is about have ended.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::future::{Future, ready};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -9,141 +11,146 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::heads::WAIT;
-use super::{HeadReader, Sink, details_facts, judge_existing, redactor, wall_now, wall_of};
+use super::heads::PREFETCH_TIMEOUT;
+use super::plugin_stages::details_facts;
+use super::{Observer, PluginStages};
 use crate::select::Select;
 use crypto_tracer_event::{
-    Arguments, ClassifiedEvent, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice,
+    Arguments, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice, ProcessSummary,
+    RedactedEvent,
 };
-use crypto_tracer_output::document::{ProfileBuilder, SeenProcess};
-use crypto_tracer_plugin::Plugins;
+use crypto_tracer_output::Output;
+use crypto_tracer_output::document::ProfileBuilder;
 use crypto_tracer_reader::ProcessDetails;
+use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
 
-/// Processes met in one drain that are looked into; what is known of the others is what their events tell.
-const MOST_LOOKED: usize = 64;
+/// New processes of one batch that are inspected. Of further ones, only their events are known.
+const MOST_INSPECTED: usize = 64;
+/// `/proc` rounds start times down to a multiple of this.
+const SAME_NS: u64 = 10_000_000;
 
-/// A profile in the making.
-#[derive(Debug)]
-pub struct ProfileCollector {
-    builder: ProfileBuilder,
-    /// Which processes it is about.
-    select: Select,
-    /// A child of theirs is one of them: with `--follow-children`, and with `--name` until it has another one.
-    inherits: bool,
-    /// Those that run.
-    alive: HashSet<u32>,
-    /// Of all that can be meant, those that run; None: any process can.
-    can_come: Option<HashSet<u32>>,
-    /// A child of those can be meant too.
-    follow_children: bool,
-    /// Those of this drain that were not met before, and whether they were seen to begin.
-    fresh: Vec<(SeenProcess, bool)>,
-    /// The pipe that the document goes to.
-    pipe: Option<OwnedFd>,
-    /// Events so far, for whoever shows progress.
-    count: Arc<AtomicU64>,
-    redact: bool,
-    console: Console,
-}
-
-/// Whose profile it is.
+/// The processes that a profile is about.
 #[derive(Debug)]
 pub struct ProfileTarget {
-    /// What their events have to meet.
+    /// Filters that their events pass.
     pub select: Select,
-    /// Their descendants' too.
+    /// Whether their descendants belong to them.
     pub follow_children: bool,
-    /// All that can be meant at the start; None: any process can, also one that comes later.
+    /// The processes that match at the start. `None`: any process can match, also one that starts later.
     pub pids: Option<Vec<u32>>,
 }
 
+/// Gathers a profile. Copies share it: one observes the run, one is its output, and one stays with the command.
+#[derive(Clone, Debug)]
+pub struct ProfileCollector(Rc<RefCell<Collector>>);
+
+#[derive(Debug)]
+struct Collector {
+    builder: ProfileBuilder,
+    select: Select,
+    /// A child of a matching process matches too: with `--follow-children`, and with `--name` until it changes its name.
+    inherits: bool,
+    /// Matching processes that run.
+    alive: HashSet<u32>,
+    /// Processes that can match and run. `None`: any process can match.
+    candidates: Option<HashSet<u32>>,
+    /// A child of a candidate is a candidate.
+    follow_children: bool,
+    /// Processes of this batch that are new, and whether their start was observed.
+    new: Vec<(ProcessSummary, bool)>,
+    /// Events so far.
+    count: Arc<AtomicU64>,
+    clock: Clock,
+    console: Console,
+}
+
 impl ProfileCollector {
-    /// For the processes of `whose`. `pipe`: where the document goes, if that is one.
-    pub fn new(
-        whose: ProfileTarget,
-        redact: bool,
-        pipe: Option<OwnedFd>,
-        console: Console,
-    ) -> ProfileCollector {
-        let ProfileTarget { select, follow_children, pids } = whose;
+    /// Gathers a profile of the processes of `target`.
+    pub fn new(target: ProfileTarget, clock: Clock, console: Console) -> ProfileCollector {
+        let ProfileTarget { select, follow_children, pids } = target;
         let running = |pids: Vec<u32>| pids.into_iter().filter(|&pid| runs(pid)).collect();
-        ProfileCollector {
+        ProfileCollector(Rc::new(RefCell::new(Collector {
             builder: ProfileBuilder::default(),
             inherits: follow_children || select.pids.is_empty(),
             select,
             alive: HashSet::new(),
-            can_come: pids.map(running),
+            candidates: pids.map(running),
             follow_children,
-            fresh: Vec::new(),
-            pipe,
+            new: Vec::new(),
             count: Arc::default(),
-            redact,
+            clock,
             console,
-        }
+        })))
     }
 
-    /// Whether it is about this process, as far as its name tells.
+    /// Whether the profile is about this process, as far as its pid and name show.
     pub fn wants(&self, process: &ProcessDetails) -> bool {
-        self.select.wants_process(&details_facts(process))
+        self.0.borrow().select.wants_process(&details_facts(process))
     }
 
-    /// Takes in a process that was there before the run, with what it has.
-    pub fn found(
-        &mut self,
-        process: &ProcessDetails,
-        heads: &mut dyn HeadReader,
-        plugins: &mut Plugins,
-    ) {
-        self.alive.insert(process.pid);
-        self.take(seen(process), Some(process), true, heads, plugins);
+    /// Adds a process that ran before the trace, with what it has.
+    pub fn add_existing(&self, process: &ProcessDetails, stages: &mut PluginStages) {
+        let mut collector = self.0.borrow_mut();
+        collector.alive.insert(process.pid);
+        let summary = collector.summary(process);
+        collector.add(summary, Some(process), true, stages);
     }
 
-    /// Whether no process was met yet.
+    /// Whether the profile has no process yet.
     pub fn is_empty(&self) -> bool {
-        self.builder.is_empty()
+        self.0.borrow().builder.is_empty()
     }
 
-    /// The number of events so far, while it runs.
+    /// The number of events so far, for a display of the progress.
     pub fn counter(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.count)
+        Arc::clone(&self.0.borrow().count)
     }
 
-    /// What was gathered.
-    pub fn into_builder(self) -> ProfileBuilder {
-        self.builder
-    }
-
-    fn take(
-        &mut self,
-        seen: SeenProcess,
-        process: Option<&ProcessDetails>,
-        before: bool,
-        heads: &mut dyn HeadReader,
-        plugins: &mut Plugins,
-    ) {
-        let uid = seen.uid;
-        let held = process.map(|process| judge_existing(process, wall_now(), heads, plugins));
-        let mut redact = redactor(plugins, uid, self.redact);
-        self.builder.meet(seen, &mut *redact);
-        for held in held.into_iter().flatten() {
-            self.builder.held_before(held, before, &mut *redact);
-        }
+    /// Takes out what was gathered.
+    pub fn take(&self) -> ProfileBuilder {
+        std::mem::take(&mut self.0.borrow_mut().builder)
     }
 }
 
-impl Sink for ProfileCollector {
-    type Ended = ProfileCollector;
+impl Collector {
+    /// `before`: the process had what it has before the run.
+    fn add(
+        &mut self,
+        summary: ProcessSummary,
+        process: Option<&ProcessDetails>,
+        before: bool,
+        stages: &mut PluginStages,
+    ) {
+        let held = process.map(|process| stages.existing(process, self.clock.now()));
+        self.builder.add_process(stages.redact_process(summary));
+        for held in held.into_iter().flatten() {
+            self.builder.add_held(&held, before);
+        }
+    }
 
-    fn on_kernel_event(&mut self, event: &KernelEvent) {
+    fn summary(&self, process: &ProcessDetails) -> ProcessSummary {
+        ProcessSummary {
+            pid: process.pid,
+            start_ns: process.start_ns,
+            start_time: self.clock.wall(process.start_ns),
+            name: process.comm.clone(),
+            exe: process.exe.clone(),
+            arguments: Some(arguments(process)),
+            uid: process.uid,
+            gid: Some(process.gid),
+        }
+    }
+
+    fn kernel_event(&mut self, event: &KernelEvent) {
         let pid = event.process.tgid;
-        if let Some(can_come) = &mut self.can_come {
+        if let Some(candidates) = &mut self.candidates {
             match event.what {
-                KernelWhat::Fork if self.follow_children && can_come.contains(&event.ppid) => {
-                    can_come.insert(pid);
+                KernelWhat::Fork if self.follow_children && candidates.contains(&event.ppid) => {
+                    candidates.insert(pid);
                 }
                 KernelWhat::Exit { .. } => {
-                    can_come.remove(&pid);
+                    candidates.remove(&pid);
                 }
                 _ => {}
             }
@@ -152,7 +159,7 @@ impl Sink for ProfileCollector {
             KernelWhat::Fork if self.inherits && self.alive.contains(&event.ppid) => {
                 self.alive.insert(pid);
             }
-            // With an exec comes another name; if the process is still meant, the event is left, and says so.
+            // An exec changes the name. If the process still matches, its exec event is selected and adds it again.
             KernelWhat::Exit { .. } | KernelWhat::Exec { .. } => {
                 self.alive.remove(&pid);
             }
@@ -166,108 +173,114 @@ impl Sink for ProfileCollector {
         if !matches!(event.what, EnrichedWhat::Exit { .. }) {
             self.alive.insert(pid);
         }
-        let fresh = |seen: &SeenProcess| (seen.pid, seen.start_ns) == (pid, start_ns);
-        if self.builder.knows(pid, start_ns) || self.fresh.iter().any(|(seen, _)| fresh(seen)) {
+        let is_same = |new: &ProcessSummary| (new.pid, new.start_ns) == (pid, start_ns);
+        if self.builder.knows(pid, start_ns) || self.new.iter().any(|(new, _)| is_same(new)) {
             return;
         }
-        let (arguments, begins) = match &event.what {
+        let (arguments, starts) = match &event.what {
             EnrichedWhat::Exec { arguments } => (Some(arguments.clone()), true),
             _ => (None, false),
         };
-        let seen = SeenProcess {
+        let summary = ProcessSummary {
             pid,
             start_ns,
-            start_time: wall_of(start_ns),
+            start_time: self.clock.wall(start_ns),
             name: process.comm.as_bytes().to_vec(),
             exe: process.exe.as_deref().map(<[u8]>::to_vec),
             arguments,
             uid: process.uid,
             gid: None,
         };
-        self.fresh.push((seen, begins));
+        self.new.push((summary, starts));
     }
 
-    fn all_selected(&mut self, heads: &mut dyn HeadReader, plugins: &mut Plugins) {
-        let fresh = std::mem::take(&mut self.fresh);
-        if fresh.is_empty() {
+    /// Inspects the batch's new processes together, and adds them.
+    fn batch_selected(&mut self, stages: &mut PluginStages) {
+        let new = std::mem::take(&mut self.new);
+        if new.is_empty() {
             return;
         }
-        let pids: Vec<u32> = fresh.iter().map(|(seen, _)| seen.pid).take(MOST_LOOKED).collect();
-        let looked = heads.look(&pids, Some(plugins.interest()), Instant::now() + WAIT);
-        let looked = looked.unwrap_or_default();
-        for (mut seen, begins) in fresh {
-            // The pid of one that ended may be used again.
-            let same = |process: &&ProcessDetails| {
-                process.pid == seen.pid && seen.start_ns.abs_diff(process.start_ns) < SAME_NS
+        let pids: Vec<u32> = new.iter().map(|(new, _)| new.pid).take(MOST_INSPECTED).collect();
+        let interest = stages.plugins.interest();
+        let until = Instant::now() + PREFETCH_TIMEOUT;
+        let inspected = stages.reader.inspect(&pids, Some(interest), until).unwrap_or_default();
+        for (mut summary, starts) in new {
+            // The pid of a process that has ended may be another process's by now.
+            let is_same = |process: &&ProcessDetails| {
+                process.pid == summary.pid && summary.start_ns.abs_diff(process.start_ns) < SAME_NS
             };
-            let process = looked.iter().find(same);
+            let process = inspected.iter().find(is_same);
             if let Some(process) = process {
-                seen.gid = Some(process.gid);
-                seen.arguments = seen.arguments.or_else(|| Some(arguments(process)));
-                seen.exe = seen.exe.or_else(|| process.exe.clone());
+                summary.gid = Some(process.gid);
+                summary.arguments = summary.arguments.or_else(|| Some(arguments(process)));
+                summary.exe = summary.exe.or_else(|| process.exe.clone());
             }
-            // What one loads that was seen to begin is told by events.
-            self.take(seen, process.filter(|_| !begins), false, heads, plugins);
+            // If the start was observed, events show what the process loads and opens.
+            self.add(summary, process.filter(|_| !starts), false, stages);
         }
     }
 
-    fn event(&mut self, event: ClassifiedEvent, plugins: &mut Plugins) {
-        let uid = event.event.process.uid;
-        self.builder.event(event, &mut *redactor(plugins, uid, self.redact));
-        self.count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Losses are in the statistics.
-    fn notice(&mut self, notice: &Notice) {
-        match notice {
-            Notice::EventsLost(..) => {}
-            Notice::PluginFailed(_, failure) => self.console.info(failure),
-            Notice::Status(_, status) => self.console.info(status),
-        }
-    }
-
-    fn watched(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
-    }
-
-    fn is_over(&self) -> bool {
-        !self.builder.is_empty() && self.alive.is_empty()
-            || self.can_come.as_ref().is_some_and(HashSet::is_empty)
-    }
-
-    /// The end of a process may be among what was lost.
-    fn lost(&mut self) {
+    /// The exit of a process may be among the lost events.
+    fn recheck(&mut self) {
         self.alive.retain(|&pid| runs(pid));
-        if let Some(can_come) = &mut self.can_come {
-            can_come.retain(|&pid| runs(pid));
+        if let Some(candidates) = &mut self.candidates {
+            candidates.retain(|&pid| runs(pid));
         }
-    }
-
-    fn finish(self, _deadline: Instant) -> ProfileCollector {
-        self
     }
 }
 
-/// Another user's process answers that it may not be signalled: it is there.
+impl Observer for ProfileCollector {
+    fn on_kernel_event(&mut self, event: &KernelEvent) {
+        self.0.borrow_mut().kernel_event(event);
+    }
+
+    fn on_selected(&mut self, event: &EnrichedEvent) {
+        self.0.borrow_mut().selected(event);
+    }
+
+    fn on_batch_selected(&mut self, stages: &mut PluginStages) {
+        self.0.borrow_mut().batch_selected(stages);
+    }
+
+    fn is_complete(&self) -> bool {
+        let collector = self.0.borrow();
+        !collector.builder.is_empty() && collector.alive.is_empty()
+            || collector.candidates.as_ref().is_some_and(HashSet::is_empty)
+    }
+}
+
+impl Output for ProfileCollector {
+    type Finished = ();
+
+    fn event(&mut self, event: &RedactedEvent) -> bool {
+        let mut collector = self.0.borrow_mut();
+        collector.builder.add_event(event);
+        collector.count.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn notice(&mut self, notice: &Notice) -> bool {
+        let mut collector = self.0.borrow_mut();
+        match notice {
+            // The document has the number of lost events.
+            Notice::EventsLost(..) => collector.recheck(),
+            Notice::PluginFailed(_, failure) => collector.console.info(failure),
+            Notice::Status(_, status) => collector.console.info(status),
+        }
+        false
+    }
+
+    fn flush(&mut self) -> impl Future<Output = ()> {
+        ready(())
+    }
+
+    fn finish(self, _deadline: Instant) {}
+}
+
+/// Whether the process runs. The kernel refuses to signal another user's process: it runs too.
 fn runs(pid: u32) -> bool {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     raw.is_some_and(|raw| test_kill_process(raw) != Err(Errno::SRCH))
-}
-
-/// `/proc` rounds start times down to this.
-const SAME_NS: u64 = 10_000_000;
-
-fn seen(process: &ProcessDetails) -> SeenProcess {
-    SeenProcess {
-        pid: process.pid,
-        start_ns: process.start_ns,
-        start_time: wall_of(process.start_ns),
-        name: process.comm.clone(),
-        exe: process.exe.clone(),
-        arguments: Some(arguments(process)),
-        uid: process.uid,
-        gid: Some(process.gid),
-    }
 }
 
 fn arguments(process: &ProcessDetails) -> Arguments {

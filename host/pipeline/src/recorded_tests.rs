@@ -1,55 +1,30 @@
-//! The documents of a recorded run, in every format: tests/fixtures/recordings/every-event.rec through all steps.
+//! Documents of a recorded run, in every format: tests/fixtures/recordings/every-event.rec through all stages.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Family, Pipeline, RecordedHeads, Sink, redactor, replay};
+use super::{Pipeline, PluginStages, RecordedHeads, Redaction, replay};
 use crate::enrich::Enrich;
 use crate::recording::{Frame, Frames};
 use crate::select::Select;
 use crate::stats::Stats;
-use crypto_tracer_event::{
-    ClassifiedEvent, EnrichedWhat, Field, Notice, ProcessFacts, RedactedText, Timestamp,
-};
+use crypto_tracer_event::{Arguments, ProcessSummary, RedactedEvent, RedactedWhat, Timestamp};
 use crypto_tracer_output::document::{
-    Document, ProcessHoldings, Profile, ProfileBuilder, RunSummary, SeenProcess, Snapshot,
-    SnapshotBuilder, SnapshotCoverage,
+    Document, ProcessHoldings, Profile, ProfileBuilder, RunSummary, Snapshot, SnapshotBuilder,
+    SnapshotCoverage,
 };
+use crypto_tracer_output::memory::MemoryOutput;
 use crypto_tracer_output::{DocumentShape, document_json};
 use crypto_tracer_plugin::{Plugins, Setup};
+use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::{Console, Verbosity};
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
 
-/// Gathers what is left for the documents.
-#[derive(Default)]
-struct Gathered(Vec<ClassifiedEvent>);
-
-impl Sink for Gathered {
-    type Ended = Vec<ClassifiedEvent>;
-
-    fn event(&mut self, event: ClassifiedEvent, _: &mut Plugins) {
-        self.0.push(event);
-    }
-
-    fn notice(&mut self, notice: &Notice) {
-        unreachable!("the recording is of a run where nothing went wrong: {notice:?}");
-    }
-
-    fn watched(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn finish(self, _: Instant) -> Vec<ClassifiedEvent> {
-        self.0
-    }
-}
-
-/// All events of the recording, and the plugins that judged them.
-fn recorded() -> (Vec<ClassifiedEvent>, Plugins) {
+/// All events of the recording, and the stages that they went through.
+fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/fixtures/recordings/every-event.rec");
     let mut frames = Frames::open(File::open(path).unwrap()).unwrap();
@@ -57,13 +32,19 @@ fn recorded() -> (Vec<ClassifiedEvent>, Plugins) {
     let shutdown = Shutdown::default();
     let signals = Signals::start(shutdown.clone()).unwrap();
     let heads = RecordedHeads::default();
-    let mut line = Pipeline {
-        enrich: Enrich::default(),
+    let clock = Clock::recorded();
+    let setup = Setup { clock: clock.clone(), ..Setup::default() };
+    let mut pipeline = Pipeline {
+        enrich: Enrich::new(clock.clone()),
+        clock,
         select: Select::default(),
-        family: Family::default(),
-        plugins: Plugins::load(&Setup::default()).unwrap(),
-        heads: Box::new(heads.clone()),
-        sink: Gathered::default(),
+        observers: Vec::new(),
+        stages: PluginStages {
+            reader: Box::new(heads.clone()),
+            plugins: Plugins::load(&setup).unwrap(),
+            redaction: Redaction { enabled: redact, extended: true },
+        },
+        output: MemoryOutput::default(),
         stats: Stats::default(),
         shutdown,
         console: Console(Verbosity::Quiet),
@@ -71,80 +52,74 @@ fn recorded() -> (Vec<ClassifiedEvent>, Plugins) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(replay(
         frames,
-        &mut line,
+        &mut pipeline,
         &heads,
         super::RecordingCoverage::default(),
         &signals,
     ));
-    (line.sink.finish(Instant::now()), line.plugins)
+    let MemoryOutput { events, notices } = pipeline.output;
+    assert_eq!(notices, [], "nothing went wrong in the recorded run");
+    assert_eq!(pipeline.stats.shown, events.len() as u64);
+    (events, pipeline.stages)
 }
 
-/// A moment of the boot clock as if the machine had started with the year 1970: the same everywhere.
-fn since_boot(ns: u64) -> Timestamp {
-    Timestamp(i64::try_from(ns / 1000).unwrap())
-}
-
-fn seen(process: &ProcessFacts, what: &EnrichedWhat) -> SeenProcess {
-    let arguments = match what {
-        EnrichedWhat::Exec { arguments } => Some(arguments.clone()),
+/// The start time is as if the machine had started with the year 1970: the same on every machine.
+fn summary(event: &RedactedEvent) -> ProcessSummary {
+    let process = event.process();
+    let arguments = match event.what() {
+        RedactedWhat::Exec { arguments } => Some(arguments.as_str()),
         _ => None,
     };
-    SeenProcess {
-        pid: process.key.tgid,
-        start_ns: process.key.start_ns,
-        start_time: since_boot(process.key.start_ns),
-        name: process.comm.as_bytes().to_vec(),
-        exe: process.exe.as_deref().map(<[u8]>::to_vec),
-        arguments,
+    let words =
+        |line: &str| line.split(' ').flat_map(|it| [it.as_bytes(), b"\0"].concat()).collect();
+    ProcessSummary {
+        pid: process.pid,
+        start_ns: process.start_ns,
+        start_time: Timestamp(i64::try_from(process.start_ns / 1000).unwrap()),
+        name: process.name.as_str().into(),
+        exe: process.exe.as_ref().map(|exe| exe.as_str().into()),
+        arguments: arguments.map(|line| Arguments { bytes: words(line), truncated: false }),
         uid: process.uid,
         gid: None,
     }
 }
 
 fn profile(redact: bool) -> Profile {
-    let (events, mut plugins) = recorded();
+    let (events, mut stages) = recorded(redact);
     let run = RunSummary {
-        at: events.last().map(|last| last.event.timestamp).unwrap(),
+        at: events.last().map(RedactedEvent::timestamp).unwrap(),
         duration: Duration::from_millis(2500),
         total_events: events.len() as u64,
         events_lost: 0,
         several: true,
     };
     let mut builder = ProfileBuilder::default();
-    for event in events {
-        let process = &event.event.process;
-        let mut redact = redactor(&mut plugins, process.uid, redact);
-        if !builder.knows(process.key.tgid, process.key.start_ns) {
-            builder.meet(seen(process, &event.event.what), &mut *redact);
+    for event in &events {
+        let summary = summary(event);
+        if !builder.knows(summary.pid, summary.start_ns) {
+            builder.add_process(stages.redact_process(summary));
         }
-        builder.event(event, &mut *redact);
+        builder.add_event(event);
     }
     builder.finish(run)
 }
 
 /// As if every process still held what it opened and mapped.
 fn snapshot(redact: bool) -> Snapshot {
-    let (events, mut plugins) = recorded();
-    let at = events.last().map(|last| last.event.timestamp).unwrap();
-    let mut processes: BTreeMap<u32, Vec<ClassifiedEvent>> = BTreeMap::new();
+    let (events, mut stages) = recorded(redact);
+    let at = events.last().map(RedactedEvent::timestamp).unwrap();
+    let mut processes: BTreeMap<u32, Vec<RedactedEvent>> = BTreeMap::new();
     for event in events {
-        processes.entry(event.event.process.key.tgid).or_default().push(event);
+        processes.entry(event.process().pid).or_default().push(event);
     }
     let mut builder = SnapshotBuilder::default();
-    for (pid, holds) in processes {
-        let last = holds.last().map(|held| held.event.process.clone()).unwrap();
-        let seen = ProcessHoldings {
-            pid,
-            name: last.comm.as_bytes(),
-            exe: last.exe.as_deref(),
-            running_as: "USER".to_owned(),
-            holds,
-        };
-        builder.process(seen, &mut *redactor(&mut plugins, last.uid, redact));
+    for holds in processes.into_values() {
+        let last = summary(holds.last().unwrap());
+        let process = stages.redact_process(ProcessSummary { arguments: None, ..last });
+        builder.add_process(ProcessHoldings { process, running_as: "USER".to_owned(), holds });
     }
     let coverage = SnapshotCoverage { complete: false, unreadable_processes: 1 };
-    let hostname =
-        RedactedText::of(&mut *redactor(&mut plugins, 0, redact), Field::Hostname, b"host");
+    let hostname = stages.redact_hostname(b"host");
     builder.finish(at, (hostname, "6.1.0".to_owned()), coverage)
 }
 

@@ -10,28 +10,25 @@ use crypto_tracer_capture::decode::meaningful_len;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{Loss, RawRecord, Timestamp};
 use crypto_tracer_output::{Chunk, Writer, WriterReport};
+use crypto_tracer_system::clock::Clock;
 
 /// A recording that is being written. Its writer is as patient as the output's: when the disk is slow, the ring fills.
 #[derive(Debug)]
 pub struct Recorder {
     writer: Writer,
-    wall_offset_ns: i64,
+    clock: Clock,
     records: Vec<Vec<u8>>,
     kept: Rc<RefCell<HeadLog>>,
     pending: Vec<u8>,
 }
 
 impl Recorder {
-    /// Begins the recording. `kept` collects what was asked of the reader.
-    pub fn new(writer: Writer, start: Start, kept: Rc<RefCell<HeadLog>>) -> Recorder {
+    /// Begins the recording. `kept` collects the requests to the reader process and their answers.
+    pub fn new(writer: Writer, start: Start, kept: Rc<RefCell<HeadLog>>, clock: Clock) -> Recorder {
         let pending = recording::header();
-        let mut recorder = Recorder { writer, wall_offset_ns: 0, records: vec![], kept, pending };
+        let mut recorder = Recorder { writer, clock, records: vec![], kept, pending };
         recorder.add(&Frame::Start(Box::new(start)));
         recorder
-    }
-
-    pub(super) fn set_wall_offset_ns(&mut self, wall_offset_ns: i64) {
-        self.wall_offset_ns = wall_offset_ns;
     }
 
     /// Keeps a record, without the padding behind it. One that is none is kept as it is.
@@ -54,7 +51,7 @@ impl Recorder {
             self.add(&Frame::OtherHeads(others));
         }
         let records = std::mem::take(&mut self.records);
-        self.add(&Frame::Records { wall_offset_ns: self.wall_offset_ns, records });
+        self.add(&Frame::Records { wall_offset_ns: self.clock.wall_offset_ns(), records });
         let place = self.writer.reserve().await;
         place.send(Chunk::raw(std::mem::take(&mut self.pending)));
     }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::anyhow;
 use tokio::sync::oneshot;
 
-use super::{Pipeline, Sink, StatusSchedule};
+use super::{Pipeline, StatusSchedule};
 use crypto_tracer_capture::Source;
-use crypto_tracer_output::{NewFile, Target};
+use crypto_tracer_output::{NewFile, Output, OutputControl, Target};
 use crypto_tracer_plugin::Plugins;
 use crypto_tracer_system::console::Console;
 
@@ -83,10 +83,17 @@ impl Reloader {
     }
 
     /// Opens the output anew and begins to load the plugins. What fails stays as it was, and is told.
-    pub(super) async fn take<S: Sink>(&mut self, pipeline: &mut Pipeline<S>) {
+    pub(super) async fn take<O: Output>(
+        &mut self,
+        pipeline: &mut Pipeline<O>,
+        control: &OutputControl,
+    ) {
         if let Some(reopen) = &mut self.reopen {
             match reopen() {
-                Ok(target) => pipeline.sink.reopen(target).await,
+                Ok(target) => {
+                    control.reopen(target);
+                    pipeline.output.flush().await;
+                }
                 Err(error) => {
                     pipeline.console.error(format_args!("the output stays as it is: {error:#}"));
                 }
@@ -118,9 +125,9 @@ impl Reloader {
     }
 
     /// Puts what was loaded in the place of what runs; whether other plugins run now.
-    pub(super) fn replace<S>(
+    pub(super) fn replace<O>(
         &mut self,
-        pipeline: &mut Pipeline<S>,
+        pipeline: &mut Pipeline<O>,
         source: &mut Source,
         word: &mut StatusSchedule,
         loaded: anyhow::Result<Reloaded>,
@@ -143,15 +150,15 @@ impl Reloader {
     }
 }
 
-fn replace<S>(
-    pipeline: &mut Pipeline<S>,
+fn replace<O>(
+    pipeline: &mut Pipeline<O>,
     source: &mut Source,
     next: Reloaded,
     of_output: &[String],
 ) -> anyhow::Result<()> {
     // The kernel first: what it sends too much is sorted out behind it, what it does not send is missing.
     source.set_interest(next.plugins.interest())?;
-    let changes = pipeline.plugins.replace(next.plugins);
+    let changes = pipeline.stages.plugins.replace(next.plugins);
     if changes.is_empty() && of_output.is_empty() && next.needs_restart.is_empty() {
         pipeline.console.info("reloaded: nothing changed");
     }

@@ -5,10 +5,11 @@ use std::io::Read;
 
 use super::losses::{EVERY, LOOK};
 use super::status::status;
-use super::{Pipeline, RecordedHeads, RecordingCoverage, Sink};
+use super::{Pipeline, RecordedHeads, RecordingCoverage};
 use crate::recording::{Damage, Frame, Frames};
 use crate::stats::{LossCount, Stats};
 use crypto_tracer_event::{Loss, Notice, RawRecord, Timestamp};
+use crypto_tracer_output::Output;
 use crypto_tracer_system::signals::Signals;
 
 /// Records of one batch, as in a live run: a frame may hold more.
@@ -31,7 +32,7 @@ pub enum Replayed {
 /// the start.
 pub async fn replay<R: Read>(
     mut frames: Frames<R>,
-    pipeline: &mut Pipeline<impl Sink>,
+    pipeline: &mut Pipeline<impl Output>,
     heads: &RecordedHeads,
     mut coverage: RecordingCoverage,
     signals: &Signals,
@@ -39,25 +40,28 @@ pub async fn replay<R: Read>(
     let mut last = Timestamp::default();
     let mut tell_at = i64::MIN;
     let replayed = loop {
-        if pipeline.shutdown.is_requested() || pipeline.plugins.must_end().is_some() {
+        let mut is_flush_due = false;
+        if pipeline.shutdown.is_requested() || pipeline.stages.plugins.must_end().is_some() {
             break Replayed::Whole;
         }
         if signals.take_status_asked() {
-            pipeline.sink.notice(&status(&pipeline.stats, &pipeline.plugins, &[]));
+            let at = pipeline.clock.now();
+            let notice = status(&pipeline.stats, &pipeline.stages.plugins, &[], at);
+            is_flush_due |= pipeline.output.notice(&notice);
         }
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
                 last = process(wall_offset_ns, &records, pipeline, heads).await.unwrap_or(last);
                 // By the recording's own time: a replay prints the same each time, however long it takes.
                 if last.0 >= tell_at {
-                    let wait = if pipeline.tell_failures(last) { EVERY } else { LOOK };
+                    let wait = if pipeline.report_failures(last) { EVERY } else { LOOK };
                     tell_at = last.0.saturating_add(wait.as_micros() as i64);
                 }
             }
             Ok(Frame::Heads(asked)) => heads.add(asked),
             Ok(Frame::OtherHeads(asked)) => heads.add_others(asked),
             Ok(Frame::Interest(then)) => {
-                let changes = coverage.change(pipeline.plugins.interest(), *then);
+                let changes = coverage.change(pipeline.stages.plugins.interest(), *then);
                 changes
                     .iter()
                     .for_each(|it| pipeline.console.info(format_args!("from {last} on {it}")));
@@ -72,7 +76,8 @@ pub async fn replay<R: Read>(
                     let cause = known(cause, &pipeline.stats);
                     pipeline.stats.miss(Cow::clone(&cause), LossCount { count, exact });
                     let loss = Loss { count, cause, exact };
-                    pipeline.sink.notice(&Notice::EventsLost(Timestamp(at_us), loss));
+                    let notice = Notice::EventsLost(Timestamp(at_us), loss);
+                    is_flush_due |= pipeline.output.notice(&notice);
                 }
             }
             // A second start has nothing to say; the others come in today's form.
@@ -82,12 +87,12 @@ pub async fn replay<R: Read>(
             Err(Damage::Io(_)) if pipeline.shutdown.is_requested() => break Replayed::Whole,
             Err(damage) => break Replayed::Damaged(damage),
         }
-        if pipeline.sink.is_full() {
-            pipeline.sink.flush().await;
+        if is_flush_due {
+            pipeline.output.flush().await;
         }
     };
-    pipeline.tell_failures(last);
-    pipeline.sink.flush().await;
+    pipeline.report_failures(last);
+    pipeline.output.flush().await;
     replayed
 }
 
@@ -95,10 +100,10 @@ pub async fn replay<R: Read>(
 async fn process(
     wall_offset_ns: i64,
     records: &[Vec<u8>],
-    pipeline: &mut Pipeline<impl Sink>,
+    pipeline: &mut Pipeline<impl Output>,
     heads: &RecordedHeads,
 ) -> Option<Timestamp> {
-    pipeline.enrich.set_wall_offset_ns(wall_offset_ns);
+    pipeline.clock.replay_to(wall_offset_ns, None);
     let mut batch = Vec::with_capacity(records.len().min(BATCH));
     let mut last = None;
     for records in records.chunks(BATCH) {
@@ -108,15 +113,14 @@ async fn process(
         for record in records {
             pipeline.decode(RawRecord(record), &mut batch);
         }
-        // Whether a file had just changed when it was judged, is a question about then. A little too early is safe:
-        // what is not remembered for that is asked again.
         last = last.max(batch.iter().map(|event| event.ts_ns).max());
-        pipeline.plugins.set_now(last.map(|ts_ns| i128::from(ts_ns) + i128::from(wall_offset_ns)));
+        // The recorded run classified after the batch's last event, so this time is slightly early. That is safe: a
+        // verdict that is not remembered because of it is asked for again.
+        pipeline.clock.replay_to(wall_offset_ns, last);
         pipeline.process(&mut batch).await;
     }
     heads.batch_ends();
-    let boot_ns = i64::try_from(last?).unwrap_or(i64::MAX);
-    Some(Timestamp(boot_ns.saturating_add(wall_offset_ns).div_euclid(1000)))
+    Some(pipeline.clock.wall(last?))
 }
 
 /// A cause that a recording names, as far as it is a word and one of few.

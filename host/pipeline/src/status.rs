@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::wall_now;
 use crate::stats::Stats;
 use crypto_tracer_capture::Attached;
-use crypto_tracer_event::{Notice, Status, StatusPlugin, StatusProbe};
+use crypto_tracer_event::{Notice, Status, StatusPlugin, StatusProbe, Timestamp};
 use crypto_tracer_plugin::Plugins;
 
 /// How often counters are told with `--verbose`.
@@ -78,8 +77,13 @@ impl StatusSchedule {
     }
 }
 
-/// The run as it is now.
-pub(super) fn status(stats: &Stats, plugins: &Plugins, attached: &[Attached]) -> Notice {
+/// The state of the run at this moment.
+pub(super) fn status(
+    stats: &Stats,
+    plugins: &Plugins,
+    attached: &[Attached],
+    at: Timestamp,
+) -> Notice {
     let probes = attached.iter().map(|probe| StatusProbe {
         name: probe.probe,
         hook: probe.hook.clone(),
@@ -102,7 +106,7 @@ pub(super) fn status(stats: &Stats, plugins: &Plugins, attached: &[Attached]) ->
         probes: probes.collect(),
         plugins: plugins.collect(),
     };
-    Notice::Status(wall_now(), Box::new(status))
+    Notice::Status(at, Box::new(status))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use rustix::time::{ClockId, clock_gettime};
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
@@ -18,6 +17,7 @@ use super::validate::{check_word, labels};
 use crypto_tracer_event::{
     FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict, is_settled,
 };
+use crypto_tracer_system::clock::Clock;
 
 /// Sets of four verdicts: 32 768 in all.
 const SETS: usize = 8192;
@@ -56,8 +56,7 @@ pub(super) struct Classifiers {
     /// head with it: what another tracer's reader opens, a process has just opened.
     recent: VecDeque<(Key, Verdict)>,
     prediction: Prediction,
-    /// Wall clock of a replay, in nanoseconds; None: the machine's.
-    pub(super) now_ns: Option<i128>,
+    clock: Clock,
 }
 
 impl Classifiers {
@@ -66,6 +65,7 @@ impl Classifiers {
         members: Vec<PluginSlot<Classifier>>,
         may_ask_for_heads: bool,
         remember: bool,
+        clock: Clock,
     ) -> Classifiers {
         Classifiers {
             members,
@@ -73,7 +73,7 @@ impl Classifiers {
             plain: Vec::new(),
             recent: VecDeque::new(),
             prediction: Prediction { possible: may_ask_for_heads, seen: HashMap::new() },
-            now_ns: None,
+            clock,
         }
     }
 
@@ -105,7 +105,7 @@ impl Classifiers {
         let came =
             matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read) && heads.holds();
         if sure && came && !emptied {
-            if is_settled(file.ctime_ns, self.now_ns.unwrap_or_else(wall_ns)) {
+            if is_settled(file.ctime_ns, self.clock.file_time_ns()) {
                 self.remember(key, &verdict);
             } else {
                 self.remember_for_now(key, &verdict);
@@ -206,11 +206,6 @@ fn judged(judgement: RawVerdict) -> std::result::Result<Judged, String> {
         check_word(text)?;
     }
     Ok((judgement.file_type, labels(judgement.labels)?))
-}
-
-fn wall_ns() -> i128 {
-    let now = clock_gettime(ClockId::RealtimeCoarse);
-    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
 }
 
 /// Which files' beginnings were asked for, by the ending of the name, or the whole name where it has none.

@@ -41,7 +41,6 @@ mod validate;
 mod wasi;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 pub use engine::precompile;
 pub use failure::{Cause, LoadError, PluginSource, Problem};
@@ -79,8 +78,6 @@ pub struct Plugins {
     /// Failures of plugins that a reload took away.
     past: Vec<PluginFailure>,
     past_failures: u64,
-    /// The first moment of a replay, in nanoseconds since 1970, and what the machine's clock said.
-    replay_began: Option<(i128, Instant)>,
 }
 
 impl std::fmt::Debug for Plugins {
@@ -103,7 +100,12 @@ impl Plugins {
         let interest = setup::interest(&classifiers)?;
         let may_ask_for_heads = loader.asks_for_heads;
         Ok(Plugins {
-            classifiers: Classifiers::new(classifiers, may_ask_for_heads, !setup.every_call),
+            classifiers: Classifiers::new(
+                classifiers,
+                may_ask_for_heads,
+                !setup.every_call,
+                setup.clock.clone(),
+            ),
             redactors: Redactors::new(redactors, setup.limits.text, !setup.every_call),
             filters,
             interest,
@@ -113,7 +115,6 @@ impl Plugins {
             log: Vec::new(),
             past: Vec::new(),
             past_failures: 0,
-            replay_began: None,
         })
     }
 
@@ -125,20 +126,6 @@ impl Plugins {
     /// Whether the classifiers will likely want to see this file's beginning. False when the verdict is remembered.
     pub fn wants_head(&self, file: &OpenedFile) -> bool {
         self.classifiers.wants_head(file)
-    }
-
-    /// What time it is in a replay, in nanoseconds since 1970: a verdict about a file that had just changed is not
-    /// remembered, and plugins rest, and may speak, by that time. None: what the machine's clock says.
-    pub fn set_now(&mut self, now_ns: Option<i128>) {
-        self.classifiers.now_ns = now_ns;
-        let now = now_ns.and_then(|now_ns| {
-            let (first_ns, began) = *self.replay_began.get_or_insert((now_ns, Instant::now()));
-            let since = u64::try_from(now_ns.saturating_sub(first_ns)).unwrap_or(0);
-            began.checked_add(Duration::from_nanos(since))
-        });
-        self.classifiers.members.iter_mut().for_each(|member| member.now = now);
-        self.redactors.members.iter_mut().for_each(|member| member.now = now);
-        self.filters.iter_mut().for_each(|member| member.now = now);
     }
 
     /// What a file is. `uid`: whose event it is; `flags`: of the open; `heads`: asked only when a plugin asks.

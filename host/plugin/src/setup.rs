@@ -17,6 +17,7 @@ use super::ticker::Ticker;
 use super::trust::Trust;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::shutdown::Shutdown;
 
 /// The chains of a run.
@@ -34,6 +35,8 @@ pub struct Setup {
     pub on_failure: OnFailure,
     /// Ends a running call.
     pub shutdown: Shutdown,
+    /// The clock of the run: verdicts, back-off and the limit on log lines depend on it.
+    pub clock: Clock,
     /// What the files that hold plugins have to be like.
     pub trust: Trust,
     /// Every call is made: no answer is remembered, and no plugin rests after failures. For its author's workbench.
@@ -49,6 +52,7 @@ impl Default for Setup {
             limits: Limits::default(),
             on_failure: OnFailure::default(),
             shutdown: Shutdown::default(),
+            clock: Clock::system(),
             trust: Trust::of_this_process(),
             every_call: false,
         }
@@ -69,6 +73,7 @@ impl Setup {
             ticker,
             limits: self.limits.clone(),
             shutdown: self.shutdown.clone(),
+            clock: self.clock.clone(),
             every_call: self.every_call,
         })
     }

@@ -46,8 +46,6 @@ pub(super) struct PluginSlot<K: GuestKind> {
     /// `name@version`
     pub(super) name: Arc<str>,
     pub(super) interest: Interest,
-    /// What time it is in a replay; None: what the machine's clock says.
-    pub(super) now: Option<Instant>,
     /// A call was ended with the run: no more calls.
     ended: bool,
 }
@@ -76,7 +74,6 @@ impl<K: GuestKind> PluginSlot<K> {
             said: None,
             name: format!("{}@{}", code.name, code.version).into(),
             interest: Interest::default(),
-            now: None,
             ended: false,
         };
         let made = member.recipe.make(runtime.limits.setup, None);
@@ -108,7 +105,8 @@ impl<K: GuestKind> PluginSlot<K> {
         if !self.slow {
             let most = setup.min(wall);
             let mut said = self.said.take();
-            said.iter_mut().for_each(|said| said.set_now(self.now));
+            let now = self.replayed();
+            said.iter_mut().for_each(|said| said.set_now(now));
             let made = self.recipe.make(most, said);
             let overran = made.outcome.as_ref().err().is_some_and(SpawnError::is_overrun);
             self.charge(made.took, overran);
@@ -166,7 +164,7 @@ impl<K: GuestKind> PluginSlot<K> {
         let state = live.store.data_mut();
         state.clock = CallTimer::start(limits.deadline, limits.wall);
         state.head = None;
-        state.log.set_now(self.now);
+        state.log.set_now(self.recipe.runtime.clock.replayed_instant());
         let loan = state.loan.clone();
         live.store.set_epoch_deadline(FIRST_LOOK);
         let out =
@@ -197,12 +195,13 @@ impl<K: GuestKind> PluginSlot<K> {
         if self.recipe.runtime.every_call {
             return false;
         }
-        let now = self.now;
-        if self.rest.is_on(uid, || now.unwrap_or_else(Instant::now)) {
+        let clock = &self.recipe.runtime.clock;
+        let now = || clock.replayed_instant().unwrap_or_else(Instant::now);
+        if self.rest.is_on(uid, now) {
             self.failures.note(Cause::Resting, || format!("rests for uid {uid}"));
             return true;
         }
-        let spent = self.budget.is_spent(|| now.unwrap_or_else(Instant::now));
+        let spent = self.budget.is_spent(now);
         if spent {
             self.failures.note(Cause::Resting, || "rests: failures took too long".to_owned());
         }
@@ -211,7 +210,7 @@ impl<K: GuestKind> PluginSlot<K> {
 
     /// A failure, or what followed from it, took so long; or as long as it might.
     fn charge(&mut self, took: Duration, overran: bool) {
-        match self.now {
+        match self.replayed() {
             Some(now) => self.budget.spend_replayed(overran, now),
             None => self.budget.spend(took, Instant::now()),
         }
@@ -229,7 +228,11 @@ impl<K: GuestKind> PluginSlot<K> {
     }
 
     fn now(&self) -> Instant {
-        self.now.unwrap_or_else(Instant::now)
+        self.replayed().unwrap_or_else(Instant::now)
+    }
+
+    fn replayed(&self) -> Option<Instant> {
+        self.recipe.runtime.clock.replayed_instant()
     }
 
     /// Bytes of memory that its instance holds.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use crypto_tracer_common::record::{ARGS_MAX, PATH_MAX};
 
+use super::capture::{RING_BYTES, refused as refusal};
 use super::document::{self, failed};
 use super::setup;
-use super::trace::{self, RING_BYTES};
 use crate::cli::{self, DocumentPrint, PluginArgs};
 use crate::config::Config;
 use crate::error::Failure;
@@ -20,8 +20,8 @@ use crypto_tracer_output::document::{
     RunLimits,
 };
 use crypto_tracer_pipeline::enrich::MOST_PROCESSES;
-use crypto_tracer_pipeline::wall_now;
 use crypto_tracer_plugin::Trust;
+use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::confine;
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
@@ -55,7 +55,7 @@ pub(super) fn doctor(arguments: &cli::DoctorArgs, console: Console) -> Result<()
         return Ok(());
     };
     // A run reads its configuration first.
-    let refused = survey.refused.take().map(trace::refused);
+    let refused = survey.refused.take().map(refusal);
     let failure = configured.err().or(refused);
     // The rest is a matter of the caller's own files.
     confine::drop_to_invoker().map_err(failed)?;
@@ -98,10 +98,10 @@ fn configured(
         filter: Vec::new(),
         config: arguments.config.clone(),
     };
-    capture::check_user_namespace().map_err(trace::refused)?;
+    capture::check_user_namespace().map_err(refusal)?;
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments, &trust)?;
-    setup::plugins(&arguments, &config, &trust, shutdown)?;
+    setup::plugins(&arguments, &config, &trust, shutdown, &Clock::system())?;
     let new = setup::new_file(&config)?;
     Ok((config, new))
 }
@@ -116,7 +116,7 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorRep
     });
     DoctorReport {
         doctor_version: "1.0",
-        generated_at: DoctorReport::made(wall_now()),
+        generated_at: DoctorReport::made(Clock::system().now()),
         program_version: env!("CARGO_PKG_VERSION"),
         ready: failure.is_none(),
         exit_code: failure.map_or(0, |failure| failure.code as u8),

@@ -1,5 +1,6 @@
 //! One file a command, or a few that do the same.
 
+mod capture;
 mod doctor;
 mod document;
 mod help;
@@ -9,10 +10,11 @@ pub mod plugin;
 mod preflight;
 mod process_walk;
 mod profile;
+mod record;
 mod replay;
+mod session;
 mod setup;
 mod snapshot;
-mod trace;
 
 use anyhow::Context;
 

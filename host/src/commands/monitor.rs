@@ -1,8 +1,9 @@
 //! `monitor`, `files`, `libs`: what happens, as a stream.
 
-use super::trace::{self, RunRequest};
+use super::session::{self, RunRequest};
 use crate::cli::{self, Trace};
 use crate::error::Failure;
+use crypto_tracer_pipeline::Redaction;
 use crypto_tracer_pipeline::select::ShownKinds;
 use crypto_tracer_reader::Spawner;
 use crypto_tracer_system::console::Console;
@@ -53,7 +54,16 @@ fn stream(
     (spawner, console): (Spawner, Console),
 ) -> Result<(), Failure> {
     let output = print.output.as_deref();
-    let names_in_kernel = true;
-    let run = RunRequest { kinds, trace, plugins, capture, output, names_in_kernel, console };
-    trace::stream(&run, spawner, print)
+    let redaction = Redaction { enabled: !print.no_redact, extended: print.extended };
+    let run = RunRequest {
+        kinds,
+        trace,
+        plugins,
+        capture,
+        redaction,
+        output,
+        names_in_kernel: true,
+        console,
+    };
+    session::stream(&run, spawner, print)
 }

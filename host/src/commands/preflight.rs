@@ -103,7 +103,8 @@ pub(super) fn follow(
     let until = Instant::now() + SCAN_NEEDED;
     loop {
         let Some(kin) = reader.kin(until, shutdown) else { return unseen(true, shutdown, console) };
-        let family = Family::of(pids, kin.iter().map(|one| (one.ppid, one.pid)).collect());
+        let children: Vec<(u32, u32)> = kin.iter().map(|one| (one.ppid, one.pid)).collect();
+        let family = Family::of(pids, &children);
         let members = kin.iter().filter(|one| family.has(one.pid));
         let keys: Vec<ProcessKey> = members
             .filter_map(|one| Some(ProcessKey { tgid: one.pid, start_ns: one.start_ns? }))

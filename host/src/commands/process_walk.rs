@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_pipeline::HeadReader;
+use crypto_tracer_pipeline::ProcessInspector;
 use crypto_tracer_reader::ProcessDetails;
 use crypto_tracer_system::shutdown::Shutdown;
 
@@ -42,7 +42,7 @@ impl ProcessWalk {
     }
 
     /// Into all there are. None: nobody could be asked.
-    pub(super) fn into_all(ask: &mut dyn HeadReader) -> Option<ProcessWalk> {
+    pub(super) fn into_all(ask: &mut dyn ProcessInspector) -> Option<ProcessWalk> {
         ask.all_pids(Instant::now() + PATIENCE).map(|pids| ProcessWalk::into(&pids))
     }
 
@@ -50,7 +50,7 @@ impl ProcessWalk {
     /// from one call to the next.
     pub(super) fn some(
         &mut self,
-        ask: &mut dyn HeadReader,
+        ask: &mut dyn ProcessInspector,
         interest: &Interest,
         shutdown: &Shutdown,
     ) -> Option<Vec<ProcessDetails>> {
@@ -60,7 +60,7 @@ impl ProcessWalk {
             WalkStep::Into(pid) => (pid.as_slice(), Some(interest), self.patience()),
             WalkStep::At(pid) => (std::slice::from_ref(pid), None, PATIENCE),
         };
-        if let Some(looked) = ask.look(pids, interest, Instant::now() + patience) {
+        if let Some(looked) = ask.inspect(pids, interest, Instant::now() + patience) {
             return Some(looked);
         }
         if shutdown.is_requested() {
@@ -90,8 +90,6 @@ impl ProcessWalk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crypto_tracer_pipeline::Inspected;
-    use crypto_tracer_reader::{HeadResponse, Wanted};
 
     /// Hangs whenever it is to look into one of these.
     #[derive(Debug)]
@@ -101,11 +99,7 @@ mod tests {
         lost: u32,
     }
 
-    impl HeadReader for Hangs {
-        fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadResponse>> {
-            vec![None; files.len()]
-        }
-
+    impl ProcessInspector for Hangs {
         fn cgroups(&mut self, wanted: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
             vec![None; wanted.len()]
         }
@@ -114,7 +108,12 @@ mod tests {
             Some((1..=200).collect())
         }
 
-        fn look(&mut self, pids: &[u32], interest: Option<&Interest>, _: Instant) -> Inspected {
+        fn inspect(
+            &mut self,
+            pids: &[u32],
+            interest: Option<&Interest>,
+            _: Instant,
+        ) -> Option<Vec<ProcessDetails>> {
             let readable = interest.is_some();
             let hangs = if readable { &self.into } else { &self.at };
             if pids.iter().any(|pid| hangs.contains(pid)) {

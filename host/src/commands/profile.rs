@@ -8,15 +8,18 @@ use anyhow::anyhow;
 use super::document::{self, failed};
 use super::preflight;
 use super::process_walk::ProcessWalk;
-use super::trace::{self, RunRequest, Session};
+use super::session::{self, RunRequest, SessionBuilder};
 use crate::cli::{self, Processes, Trace};
 use crate::error::{ExitStatus, Failure};
 use crate::progress::RunProgress;
 use crypto_tracer_event::printable::printable;
-use crypto_tracer_output::document::RunSummary as Counted;
+use crypto_tracer_output::OutputControl;
+use crypto_tracer_output::document::RunSummary;
 use crypto_tracer_pipeline::select::ShownKinds;
-use crypto_tracer_pipeline::{EndReason, ProfileCollector, ProfileTarget, Sink, wall_now};
-use crypto_tracer_reader::{ExistingProcess, ProcessDetails, Spawner};
+use crypto_tracer_pipeline::{
+    EndReason, Observer as _, ProfileCollector, ProfileTarget, Redaction,
+};
+use crypto_tracer_reader::{ExistingProcess, Spawner};
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::usage::Used;
 
@@ -34,48 +37,51 @@ pub(super) fn profile(
         trace: &trace,
         plugins,
         capture,
+        redaction: Redaction { enabled: !print.no_redact, extended: false },
         output: print.output.as_deref(),
         // The end of one that has taken another name is to be seen too.
         names_in_kernel: false,
         console,
     };
     contradiction(watched)?;
-    let Some(begun) = trace::begin(&run, spawner)? else { return Ok(()) };
-    let target = document::target(print, begun.new, &begun.shutdown)?;
+    let Some(mut builder) = SessionBuilder::attach(&run, spawner)? else { return Ok(()) };
+    let shutdown = builder.pipeline.shutdown.clone();
+    let target = document::target(print, builder.new_file, &shutdown)?;
     let Some(target) = target else { return Ok(()) };
-    let pipe = target.pipe().map_err(failed)?;
-    let (select, redact) = (begun.select.clone(), !print.no_redact);
-    let meant = meant(watched, &begun.seen);
-    let whose =
-        ProfileTarget { select, follow_children: watched.follow_children, pids: meant.clone() };
-    let mut collector = ProfileCollector::new(whose, redact, pipe, console);
-    let mut ready = begun.ready(&run)?;
-    find(&mut collector, &mut ready, meant.as_deref(), console);
-    if collector.is_empty() && collector.is_over() {
+    let control = OutputControl::of_pipe(target.pipe().map_err(failed)?);
+    let candidates = candidates(watched, &builder.existing);
+    let (select, clock) = (builder.pipeline.select.clone(), builder.pipeline.clock.clone());
+    let follow_children = watched.follow_children;
+    let whose = ProfileTarget { select, follow_children, pids: candidates.clone() };
+    let collector = ProfileCollector::new(whose, clock.clone(), console);
+    builder.pipeline.observers.push(Box::new(collector.clone()));
+    builder.confine(&run)?;
+    add_existing(&collector, &mut builder, candidates.as_deref());
+    if collector.is_empty() && collector.is_complete() {
         return Err(failed(anyhow!("{}: the process has ended", pids(watched))));
-    } else if collector.is_empty() && !ready.shutdown.is_requested() {
+    } else if collector.is_empty() && !shutdown.is_requested() {
         not_there(watched, *duration, console)?;
     }
-    let shutdown = ready.shutdown.clone();
     let length = (!duration.is_zero()).then_some(*duration);
     let progress = RunProgress::show(console, length, collector.counter());
     let start = Instant::now();
-    let outcome = ready.live(&run, collector, None)?;
+    let session = builder.build(&run, (collector.clone(), control), None)?;
+    let outcome = session::block_on(session)?;
     drop(progress);
     console.info(format_args!("{}; {}", outcome.stats, Used::with(outcome.reader)));
     let reader_gone = outcome.why == EndReason::Output;
-    trace::ended(outcome.recording, outcome.why)?;
-    if outcome.output.is_empty() && !reader_gone {
+    session::ended(outcome.recording, outcome.why)?;
+    if collector.is_empty() && !reader_gone {
         return Err(failed(unseen(watched)));
     }
-    let counted = Counted {
-        at: wall_now(),
+    let summary = RunSummary {
+        at: clock.now(),
         duration: start.elapsed(),
         total_events: outcome.stats.shown,
         events_lost: outcome.stats.lost(),
         several: watched.follow_children || !watched.name.is_empty(),
     };
-    let profile = outcome.output.into_builder().finish(counted);
+    let profile = collector.take().finish(summary);
     document::print(&profile, print, target, &shutdown)
 }
 
@@ -89,52 +95,49 @@ fn contradiction(watched: &cli::Watched) -> Result<(), Failure> {
     Err(Failure { code: ExitStatus::Usage, error })
 }
 
-/// All processes that are there and can be meant; None: any.
-fn meant(watched: &cli::Watched, seen: &[ExistingProcess]) -> Option<Vec<u32>> {
+/// The existing processes that can match. `None`: any process can, also one that starts later.
+fn candidates(watched: &cli::Watched, existing: &[ExistingProcess]) -> Option<Vec<u32>> {
     match watched.pid.as_slice() {
         [] => None,
         pids if watched.follow_children => {
-            let family = trace::family(pids, seen);
-            Some(seen.iter().map(|process| process.pid).filter(|&pid| family.has(pid)).collect())
+            let family = session::family(pids, existing);
+            Some(
+                existing.iter().map(|process| process.pid).filter(|&pid| family.has(pid)).collect(),
+            )
         }
         pids => Some(pids.to_vec()),
     }
 }
 
-/// The processes that are there, with what they have. `pids`: all that can be meant, where that is known.
-fn find(
-    collector: &mut ProfileCollector,
-    ready: &mut Session,
-    pids: Option<&[u32]>,
-    console: Console,
-) {
-    let looking = match pids {
+/// Adds the processes that run already, with what they have. `pids`: those that can match, if that is known.
+fn add_existing(collector: &ProfileCollector, builder: &mut SessionBuilder, pids: Option<&[u32]>) {
+    let shutdown = builder.pipeline.shutdown.clone();
+    let walk = match pids {
         Some(pids) => Some(ProcessWalk::into(pids)),
-        None => ProcessWalk::into_all(&mut *ready.heads),
+        None => ProcessWalk::into_all(&mut *builder.pipeline.stages.reader),
     };
-    let unknown = looking.is_none_or(|mut looking| {
-        let shutdown = ready.shutdown.clone();
-        let interest = ready.plugins.interest().clone();
-        let mut vague = false;
-        while let Some(mut looked) = looking.some(&mut *ready.heads, &interest, &shutdown) {
-            ready.register_reader(console);
-            // Of whom not even the start is known, it is not known either which events are his.
-            vague |= looked.extract_if(.., |process| process.start_ns == 0).count() > 0;
-            found(collector, ready, &looked);
+    let is_incomplete = walk.is_none_or(|mut walk| {
+        let interest = builder.pipeline.stages.plugins.interest().clone();
+        let mut has_unidentified = false;
+        loop {
+            let reader = &mut *builder.pipeline.stages.reader;
+            let Some(mut processes) = walk.some(reader, &interest, &shutdown) else { break };
+            builder.register_reader();
+            // Without its start time, it is unknown which events belong to a process.
+            has_unidentified |= processes.extract_if(.., |it| it.start_ns == 0).count() > 0;
+            for process in processes {
+                if !builder.is_own(process.pid) && collector.wants(&process) {
+                    collector.add_existing(&process, &mut builder.pipeline.stages);
+                }
+            }
         }
-        vague || looking.unknown > 0
+        has_unidentified || walk.unknown > 0
     });
-    if unknown && !ready.shutdown.is_requested() {
-        console
+    if is_incomplete && !shutdown.is_requested() {
+        builder
+            .pipeline
+            .console
             .error("not all processes could be looked into: some may be missing from the profile");
-    }
-}
-
-fn found(collector: &mut ProfileCollector, ready: &mut Session, looked: &[ProcessDetails]) {
-    for process in looked {
-        if !ready.own.contains(&process.pid) && collector.wants(process) {
-            collector.found(process, &mut *ready.heads, &mut ready.plugins);
-        }
     }
 }
 

@@ -5,22 +5,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::{output_conflict, setup, trace};
+use super::{output_conflict, session, setup};
 use crate::cli;
 use crate::error::{ExitStatus, Failure};
 use crate::interruptible_read::Input;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
+use crypto_tracer_output::Output as _;
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::recording::{Damage, Frame, Frames, Start};
 use crypto_tracer_pipeline::select::ShownKinds;
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
-    Family, MissingHeads, Pipeline, RecordedHeads, RecordingCoverage, Replayed, Sink as _, Stream,
-    replay as run,
+    Family, MissingHeads, Observer, Pipeline, PluginStages, RecordedHeads, RecordingCoverage,
+    Redaction, Replayed, replay as run,
 };
 use crypto_tracer_plugin::Trust;
+use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
@@ -40,7 +42,8 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
     let trust = Trust::of_this_process();
     let mut config = setup::config(&arguments.plugins, &trust)?;
     config.limits = config.limits.by_processor();
-    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown)?;
+    let clock = Clock::recorded();
+    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown, &clock)?;
     let Some(plugins) = plugins else { return Ok(()) };
     let duration = arguments.trace.processes.duration;
     if !duration.is_zero() {
@@ -49,27 +52,33 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
     let Some((frames, start)) = open(arguments, &shutdown)? else { return Ok(()) };
     let coverage = RecordingCoverage::new(start.interest.clone());
     name_uncovered(&coverage, plugins.interest(), &start, console);
-    let mut enrich = Enrich::default();
+    let mut enrich = Enrich::new(clock.clone());
     setup::remember(&mut enrich, &start.processes, plugins.interest());
     let new = setup::new_file(&config)?;
     let Some(target) = setup::target(&arguments.print, new, &shutdown)? else { return Ok(()) };
-    let output = setup::output(target, &arguments.print)?;
+    // A replay ends with its recording, so its output is not watched.
+    let (output, _) = setup::output(target, &arguments.print)?;
     let heads = RecordedHeads::default();
-    let select = setup::select(ShownKinds::ALL, &arguments.trace);
-    setup::warn(&select, plugins.interest(), console);
     let watched = &arguments.trace.processes.watched;
     let family = match watched.pid.as_slice() {
-        pids if watched.follow_children => trace::family(pids, &start.processes),
+        pids if watched.follow_children => session::family(pids, &start.processes),
         _ => Family::default(),
     };
+    let observers: Vec<Box<dyn Observer>> = vec![Box::new(family.clone())];
+    let select = setup::select(ShownKinds::ALL, &arguments.trace, family);
+    setup::warn(&select, plugins.interest(), console);
     let print = &arguments.print;
     let mut pipeline = Pipeline {
+        clock,
         enrich,
         select,
-        family,
-        plugins,
-        heads: Box::new(heads.clone()),
-        sink: Stream { output, redact: !print.no_redact, extended: print.extended },
+        observers,
+        stages: PluginStages {
+            reader: Box::new(heads.clone()),
+            plugins,
+            redaction: Redaction { enabled: !print.no_redact, extended: print.extended },
+        },
+        output,
         stats: Stats::default(),
         shutdown: shutdown.clone(),
         console,
@@ -85,10 +94,10 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
         }
     });
     let patience = if shutdown.is_requested() { LAST_WRITE_ASKED } else { LAST_WRITE };
-    let ended = pipeline.sink.finish(Instant::now() + patience);
+    let ended = pipeline.output.finish(Instant::now() + patience);
     name_missing(&heads.missing(), console);
     setup::report(&pipeline.stats, None, ended, console)?;
-    if let Some(why) = pipeline.plugins.must_end() {
+    if let Some(why) = pipeline.stages.plugins.must_end() {
         return Err(Failure { code: ExitStatus::Failed, error: anyhow!(why) });
     }
     match replayed {

@@ -13,13 +13,17 @@ use crate::error::{ExitStatus, Failure};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
-use crypto_tracer_output::{Format, NewFile, OpenError, Output, TableStyle, Target, WriterReport};
+use crypto_tracer_output::{
+    Format, NewFile, OpenError, OutputControl, Stream, TableStyle, Target, WriterReport,
+};
+use crypto_tracer_pipeline::Family;
 use crypto_tracer_pipeline::enrich::{Baseline, Enrich, ProcessInfo};
 use crypto_tracer_pipeline::glob::Glob;
 use crypto_tracer_pipeline::select::{Select, ShownKinds};
 use crypto_tracer_pipeline::stats::Stats;
-use crypto_tracer_plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Trust};
+use crypto_tracer_plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Setup, Trust};
 use crypto_tracer_reader::{ExistingProcess, resolve_links};
+use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
@@ -46,6 +50,7 @@ pub(super) fn plugins(
     config: &Config,
     trust: &Trust,
     shutdown: &Shutdown,
+    clock: &Clock,
 ) -> Result<Option<Plugins>, Failure> {
     let chain = |files: &[OsString]| files.iter().map(named).collect();
     let setup = config.setup(
@@ -55,7 +60,7 @@ pub(super) fn plugins(
         trust,
         shutdown,
     );
-    match Plugins::load(&setup) {
+    match Plugins::load(&Setup { clock: clock.clone(), ..setup }) {
         Ok(plugins) => Ok(Some(plugins)),
         Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),
         Err(error) => Err(Failure::new(ExitStatus::Usage, error)),
@@ -71,13 +76,15 @@ fn named(file: &OsString) -> PluginSpec {
     }
 }
 
-pub(super) fn select(kinds: ShownKinds, trace: &Trace) -> Select {
+/// The host's filters. `family`: the processes of `--follow-children`, where the kernel side does not know them.
+pub(super) fn select(kinds: ShownKinds, trace: &Trace, family: Family) -> Select {
     let bytes = |texts: &[OsString]| texts.iter().map(|text| text.clone().into_vec()).collect();
     let watched = &trace.processes.watched;
     Select {
         kinds,
-        // The family has the last word on descendants.
+        // With --follow-children, the pid is not that of all events.
         pids: if watched.follow_children { vec![] } else { watched.pid.clone() },
+        family,
         names: bytes(&watched.name),
         libraries: bytes(&trace.libraries.library),
         files: trace.files.file.clone(),
@@ -167,10 +174,11 @@ pub(super) fn again(path: &Path, print: &Print, new: NewFile) -> Result<Target, 
     Target::open(path, format(print).appends(), new).map_err(anyhow::Error::new)
 }
 
-/// Starts the output's writer.
-pub(super) fn output(target: Target, print: &Print) -> Result<Output, Failure> {
-    let output = Output::start(target, format(print), print.extended);
-    output
+/// Starts the stream of a command that prints events. A new kind of output is chosen here.
+pub(super) fn output(target: Target, print: &Print) -> Result<(Stream, OutputControl), Failure> {
+    let stream = Stream::start(target, format(print), print.extended);
+    let started = stream.and_then(|stream| stream.control().map(|control| (stream, control)));
+    started
         .context("cannot start the writer")
         .map_err(|error| Failure { code: ExitStatus::Failed, error })
 }

@@ -10,11 +10,12 @@ use super::setup;
 use crate::cli;
 use crate::error::Failure;
 use crate::users::Users;
-use crypto_tracer_event::{Field, RedactedText};
+use crypto_tracer_event::ProcessSummary;
 use crypto_tracer_output::document::{ProcessHoldings, SnapshotBuilder, SnapshotCoverage};
-use crypto_tracer_pipeline::{HeadReader, ReaderHeads, judge_existing, redactor, wall_now};
+use crypto_tracer_pipeline::{LiveReader, PluginStages, Redaction};
 use crypto_tracer_plugin::{Plugins, Trust};
 use crypto_tracer_reader::{ProcessDetails, ReaderClient, ReaderEvent, Spawner};
+use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
@@ -34,8 +35,9 @@ pub(super) fn snapshot(
         Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments.plugins, &trust)?;
-    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown)?;
-    let Some(mut plugins) = plugins else { return Ok(()) };
+    let clock = Clock::system();
+    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown, &clock)?;
+    let Some(plugins) = plugins else { return Ok(()) };
     let new = setup::new_file(&config)?;
     document::check(&arguments.print)?;
     let reader = ReaderClient::start(spawner).context("cannot start the reader").map_err(failed)?;
@@ -43,24 +45,25 @@ pub(super) fn snapshot(
     let Some(target) = target else { return Ok(()) };
     // What is looked at has names that anybody may have chosen.
     setup::confine(arguments.print.output.as_deref(), new.gid.is_some())?;
-    let redact = !arguments.print.no_redact;
-    let mut look = SnapshotWalk {
-        own: reader.pids().into_iter().chain([std::process::id()]).collect(),
-        reader: ReaderHeads { reader, shutdown: shutdown.clone() },
+    let own = reader.pids().into_iter().chain([std::process::id()]).collect();
+    let reader = LiveReader::new(reader, shutdown.clone());
+    let redaction = Redaction { enabled: !arguments.print.no_redact, extended: false };
+    let stages = PluginStages { reader: Box::new(reader.clone()), plugins, redaction };
+    let mut walk = SnapshotWalk {
+        own,
+        reader,
+        stages,
+        clock: clock.clone(),
         users: Users::read(),
-        redact,
         builder: SnapshotBuilder::default(),
         coverage: SnapshotCoverage { complete: true, unreadable_processes: 0 },
     };
-    look.all(&mut plugins, &shutdown);
-    let SnapshotWalk { builder, coverage, mut reader, .. } = look;
+    walk.all(&shutdown);
+    let SnapshotWalk { builder, coverage, reader, mut stages, .. } = walk;
     let name = rustix::system::uname();
-    // The host belongs to root.
-    let nodename = name.nodename().to_bytes();
-    let hostname =
-        RedactedText::of(&mut *redactor(&mut plugins, 0, redact), Field::Hostname, nodename);
-    told(&mut plugins, console);
-    if let Some(why) = plugins.must_end() {
+    let hostname = stages.redact_hostname(name.nodename().to_bytes());
+    told(&mut stages.plugins, console);
+    if let Some(why) = stages.plugins.must_end() {
         return Err(failed(anyhow!(why)));
     }
     if shutdown.is_requested() {
@@ -73,56 +76,64 @@ pub(super) fn snapshot(
     }
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let host = (hostname, text(name.release()));
-    let snapshot = builder.finish(wall_now(), host, coverage);
+    let snapshot = builder.finish(clock.now(), host, coverage);
     document::print(&snapshot, &arguments.print, target, &shutdown)?;
-    console.detail(Used::with(reader.reader.usage(Instant::now() + LAST_WORD)));
+    console.detail(Used::with(reader.usage(Instant::now() + LAST_WORD)));
     Ok(())
 }
 
-/// A look at the whole system.
+/// Inspects every process of the system.
 struct SnapshotWalk {
-    reader: ReaderHeads,
+    reader: LiveReader,
+    stages: PluginStages,
+    clock: Clock,
     own: Vec<u32>,
     users: Users,
-    redact: bool,
     builder: SnapshotBuilder,
     coverage: SnapshotCoverage,
 }
 
 impl SnapshotWalk {
-    fn all(&mut self, plugins: &mut Plugins, shutdown: &Shutdown) {
-        let Some(mut looking) = ProcessWalk::into_all(&mut self.reader) else {
+    fn all(&mut self, shutdown: &Shutdown) {
+        let Some(mut walk) = ProcessWalk::into_all(&mut self.reader) else {
             self.coverage.complete = false;
             return;
         };
-        while let Some(processes) = looking.some(&mut self.reader, plugins.interest(), shutdown) {
+        loop {
+            let interest = self.stages.plugins.interest();
+            let Some(processes) = walk.some(&mut self.reader, interest, shutdown) else { break };
             for process in &processes {
                 if !self.own.contains(&process.pid) {
-                    self.one(process, plugins);
+                    self.one(process);
                 }
             }
-            if let Some(ReaderEvent::Replaced(pids, _)) = self.reader.news() {
+            if let Some(ReaderEvent::Replaced(pids, _)) = self.reader.take_event() {
                 self.own.extend(pids);
             }
         }
-        self.coverage.complete &= looking.unknown == 0 && !shutdown.is_requested();
-        self.coverage.unreadable_processes += looking.unknown;
+        self.coverage.complete &= walk.unknown == 0 && !shutdown.is_requested();
+        self.coverage.unreadable_processes += walk.unknown;
     }
 
-    fn one(&mut self, process: &ProcessDetails, plugins: &mut Plugins) {
+    fn one(&mut self, process: &ProcessDetails) {
         if !process.readable {
             self.coverage.complete = false;
             self.coverage.unreadable_processes += 1;
         }
-        let holds = judge_existing(process, wall_now(), &mut self.reader, plugins);
-        let seen = ProcessHoldings {
+        let holds = self.stages.existing(process, self.clock.now());
+        let summary = ProcessSummary {
             pid: process.pid,
-            name: &process.comm,
-            exe: process.exe.as_deref(),
-            running_as: self.users.name(process.uid, self.redact),
-            holds,
+            start_ns: process.start_ns,
+            start_time: self.clock.wall(process.start_ns),
+            name: process.comm.clone(),
+            exe: process.exe.clone(),
+            arguments: None,
+            uid: process.uid,
+            gid: Some(process.gid),
         };
-        self.builder.process(seen, &mut *redactor(plugins, process.uid, self.redact));
+        let running_as = self.users.name(process.uid, self.stages.redaction.enabled);
+        let process = self.stages.redact_process(summary);
+        self.builder.add_process(ProcessHoldings { process, running_as, holds });
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod boot;
 pub mod cgroup;
+pub mod clock;
 pub mod confine;
 pub mod console;
 pub mod memory;

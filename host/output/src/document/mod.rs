@@ -1,4 +1,4 @@
-//! Documents: many events gathered into one object. Their texts are [`RedactedText`] ones, redacted before they come here.
+//! Documents: many events gathered into one object. They take redacted events and processes, like every output.
 
 mod doctor;
 mod profile;
@@ -13,18 +13,18 @@ use chrono::DateTime;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crypto_tracer_event::{Field, KernelPath, Redact, RedactedText, Timestamp};
+use crypto_tracer_event::{PathIdentity, RedactedFile, RedactedText, Timestamp};
 
 pub use doctor::{
     CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
     RunLimits,
 };
-pub use profile::{Profile, ProfileBuilder, RunSummary, SeenProcess};
+pub use profile::{Profile, ProfileBuilder, RunSummary};
 pub use snapshot::{ProcessHoldings, Snapshot, SnapshotBuilder, SnapshotCoverage};
 
-/// Something that is printed when it is whole.
+/// An object that is printed when it is complete.
 pub trait Document: Serialize {
-    /// As text for people.
+    /// The document as text for people.
     fn summary(&self) -> String;
 }
 
@@ -34,7 +34,7 @@ fn text_of(at: Timestamp) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
-/// A text that many places share.
+/// A text that several places share.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(inline)]
 struct SharedText(Arc<RedactedText>);
@@ -51,25 +51,14 @@ impl Serialize for SharedText {
     }
 }
 
-/// Redacted paths by the real ones: each is redacted and kept once.
+/// Redacted paths, each kept in memory once however many processes have the file.
 #[derive(Debug, Default)]
-struct Paths(HashMap<Vec<u8>, SharedText>);
+struct SharedPaths(HashMap<PathIdentity, SharedText>);
 
-impl Paths {
-    fn shown(
-        &mut self,
-        redact: &mut dyn Redact,
-        field: Field<'_>,
-        path: &KernelPath,
-    ) -> SharedText {
-        let marked = path.marked();
-        let key = marked.as_deref().unwrap_or(&path.bytes);
-        if let Some(shown) = self.0.get(key) {
-            return shown.clone();
-        }
-        let shown = SharedText(Arc::new(RedactedText::of_path(redact, field, path)));
-        self.0.insert(key.to_vec(), shown.clone());
-        shown
+impl SharedPaths {
+    fn share(&mut self, file: &RedactedFile) -> SharedText {
+        let shared = self.0.entry(file.identity);
+        shared.or_insert_with(|| SharedText(Arc::new(file.path.clone()))).clone()
     }
 
     fn len(&self) -> usize {

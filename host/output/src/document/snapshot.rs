@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Document, Paths, SharedText, text_of};
+use super::{Document, SharedPaths, SharedText, text_of};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_event::{
-    ClassifiedEvent, EnrichedWhat, Field, Redact, RedactedText, Timestamp, schema,
+    RedactedEvent, RedactedProcess, RedactedText, RedactedWhat, Timestamp, schema,
 };
 
 const VERSION: &str = "1.0";
@@ -86,63 +86,56 @@ impl SnapshotCoverage {
     }
 }
 
-/// One process.
+/// A process, and the libraries and files that it has.
 #[derive(Debug)]
-pub struct ProcessHoldings<'a> {
-    /// Process id.
-    pub pid: u32,
-    /// Name.
-    pub name: &'a [u8],
-    /// Executable's path.
-    pub exe: Option<&'a [u8]>,
-    /// The user's name, as it may be shown.
+pub struct ProcessHoldings {
+    /// The process.
+    pub process: RedactedProcess,
+    /// Name of its user, as it may be shown.
     pub running_as: String,
-    /// What it has mapped and holds open.
-    pub holds: Vec<ClassifiedEvent>,
+    /// A load for each library that it has mapped, an open for each file that it holds open.
+    pub holds: Vec<RedactedEvent>,
 }
 
 /// Gathers processes.
 #[derive(Debug, Default)]
 pub struct SnapshotBuilder {
     processes: Vec<SnapshotProcess>,
-    libraries: Paths,
-    files: Paths,
+    libraries: SharedPaths,
+    files: SharedPaths,
 }
 
 impl SnapshotBuilder {
-    /// Takes a process, if it has anything.
-    pub fn process(&mut self, seen: ProcessHoldings<'_>, redact: &mut dyn Redact) {
+    /// Adds a process if it has any library or file.
+    pub fn add_process(&mut self, holdings: ProcessHoldings) {
+        let ProcessHoldings { process, running_as, holds } = holdings;
         let (mut libraries, mut files) = (Vec::new(), Vec::new());
-        for held in seen.holds {
-            let (paths, field, list, path) = match held.event.what {
-                EnrichedWhat::LibLoad { file, .. } => {
-                    (&mut self.libraries, Field::Library, &mut libraries, file.path)
-                }
-                EnrichedWhat::FileOpen { file, .. } => {
-                    (&mut self.files, Field::File, &mut files, file.path)
-                }
-                EnrichedWhat::Exec { .. } | EnrichedWhat::Exit { .. } => continue,
+        for held in &holds {
+            let (paths, list, file) = match held.what() {
+                RedactedWhat::LibLoad { file, .. } => (&mut self.libraries, &mut libraries, file),
+                RedactedWhat::FileOpen { file, .. } => (&mut self.files, &mut files, file),
+                RedactedWhat::Exec { .. } | RedactedWhat::Exit { .. } => continue,
             };
-            let shown = paths.shown(redact, field, &path);
-            // Shown alike does not make them one: two users' keys may both be /home/USER/key.pem.
-            if !list.iter().any(|known: &SharedText| std::sync::Arc::ptr_eq(&known.0, &shown.0)) {
-                list.push(shown);
+            let path = paths.share(file);
+            // Two users' keys may both be shown as /home/USER/key.pem: they are two files.
+            if !list.iter().any(|known: &SharedText| std::sync::Arc::ptr_eq(&known.0, &path.0)) {
+                list.push(path);
             }
         }
         if libraries.is_empty() && files.is_empty() {
             return;
         }
         self.processes.push(SnapshotProcess {
-            pid: seen.pid,
-            name: RedactedText::of(redact, Field::Process, seen.name),
-            exe: seen.exe.map(|exe| RedactedText::of(redact, Field::Exe, exe)),
-            running_as: seen.running_as,
+            pid: process.pid,
+            name: process.name,
+            exe: process.exe,
+            running_as,
             libraries,
             open_crypto_files: files,
         });
     }
 
-    /// The whole of it.
+    /// Returns the whole document.
     pub fn finish(
         self,
         at: Timestamp,
@@ -198,30 +191,35 @@ impl Document for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::test_events::{classified, load, open};
-    use crypto_tracer_event::FileType;
+    use crate::document::test_events::{classified, load, open, redacted};
     use crypto_tracer_event::testkit::HideHomes;
+    use crypto_tracer_event::{ClassifiedEvent, EnrichedWhat, Field, FileType, ProcessSummary};
 
     const COMPLETE: SnapshotCoverage = SnapshotCoverage { complete: true, unreadable_processes: 0 };
 
-    fn seen(pid: u32, holds: Vec<ClassifiedEvent>) -> ProcessHoldings<'static> {
-        let running_as = "www-data".to_owned();
-        ProcessHoldings {
+    fn seen(pid: u32, holds: Vec<ClassifiedEvent>) -> ProcessHoldings {
+        let summary = ProcessSummary {
             pid,
-            name: b"nginx\x1b[2J",
-            exe: Some(b"/home/alice/nginx"),
-            running_as,
-            holds,
-        }
+            start_ns: 0,
+            start_time: Timestamp(0),
+            name: b"nginx\x1b[2J".to_vec(),
+            exe: Some(b"/home/alice/nginx".to_vec()),
+            arguments: None,
+            uid: 33,
+            gid: None,
+        };
+        let process = RedactedProcess::new(summary, &mut HideHomes);
+        let holds = holds.into_iter().map(redacted).collect();
+        ProcessHoldings { process, running_as: "www-data".to_owned(), holds }
     }
 
     fn key(path: &str) -> ClassifiedEvent {
         open(0, path, 0, FileType::PrivateKey)
     }
 
-    fn snapshot(processes: Vec<ProcessHoldings<'_>>, coverage: SnapshotCoverage) -> Snapshot {
+    fn snapshot(processes: Vec<ProcessHoldings>, coverage: SnapshotCoverage) -> Snapshot {
         let mut builder = SnapshotBuilder::default();
-        processes.into_iter().for_each(|seen| builder.process(seen, &mut HideHomes));
+        processes.into_iter().for_each(|seen| builder.add_process(seen));
         let hostname = RedactedText::of(&mut HideHomes, Field::Hostname, b"host");
         builder.finish(Timestamp(1_500_000), (hostname, "6.1.0\u{7}".to_owned()), coverage)
     }

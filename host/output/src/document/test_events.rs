@@ -1,7 +1,7 @@
-//! Events as documents get them, for tests alone.
+//! Builders of the events that documents take. For tests only.
 
-use crypto_tracer_event::testkit::{self, enriched, loads, opens, process};
-use crypto_tracer_event::{ClassifiedEvent, EnrichedWhat, FileType};
+use crypto_tracer_event::testkit::{self, HideHomes, enriched, loads, opens, process};
+use crypto_tracer_event::{ClassifiedEvent, EnrichedWhat, FileType, RedactedEvent};
 
 pub(super) fn classified(
     at: i64,
@@ -17,4 +17,9 @@ pub(super) fn open(at: i64, path: &str, flags: u32, file_type: FileType) -> Clas
 
 pub(super) fn load(at: i64, path: &str) -> ClassifiedEvent {
     classified(at, loads(path), None)
+}
+
+/// The event as a document takes it, with home directories hidden.
+pub(super) fn redacted(event: ClassifiedEvent) -> RedactedEvent {
+    RedactedEvent::new(event, &mut HideHomes, false)
 }

@@ -8,9 +8,7 @@ use super::{
     PathMore, PluginFailed, ProcessContext, ProcessExec, ProcessExecMore, ProcessExit,
     ProcessExitMore, StatusNow, Thread,
 };
-use crypto_tracer_event::{
-    Facts, FileLocation, FileType, Notice, OpenFlags, RedactedEvent, RedactedWhat,
-};
+use crypto_tracer_event::{Facts, Notice, OpenFlags, RedactedEvent, RedactedFile, RedactedWhat};
 
 impl<'a> Object<'a> {
     /// `extended`: with the fields of `--extended`.
@@ -19,44 +17,45 @@ impl<'a> Object<'a> {
         let (pid, process) = (facts.pid, &facts.name);
         let labels = Labels(event.labels());
         match event.what() {
-            RedactedWhat::FileOpen { file, file_type, flags, classifier, head, place } => {
+            RedactedWhat::FileOpen { file, flags } => {
+                let verdict = event.verdict();
                 let more = extended.then(|| FileOpenMore {
                     tid: facts.tid,
                     ppid: facts.ppid,
                     exe: exe(facts),
-                    place: at(place),
+                    place: at(file),
                     context: context(facts),
-                    classifier: classifier.as_deref(),
-                    head: *head,
-                    path: path(place),
+                    classifier: verdict.classifier.as_deref(),
+                    head: verdict.head,
+                    path: path(file),
                 });
                 let (uid, flags) = (facts.uid, OpenFlags(*flags));
-                let file_type = FileType::as_str(file_type);
+                let file_type = verdict.file_type.as_str();
                 Object::FileOpen(FileOpen {
                     timestamp,
                     pid,
                     uid,
                     process,
-                    file,
+                    file: &file.path,
                     file_type,
                     flags,
                     more,
                     labels,
                 })
             }
-            RedactedWhat::LibLoad { library, library_name, place } => {
-                let more = extended.then(|| load_more(facts, place));
+            RedactedWhat::LibLoad { file, library_name } => {
+                let more = extended.then(|| load_more(facts, file));
                 Object::LibLoad(LibLoad {
                     timestamp,
                     pid,
                     process,
-                    library,
+                    library: &file.path,
                     library_name,
                     more,
                     labels,
                 })
             }
-            RedactedWhat::Exec { cmdline } => {
+            RedactedWhat::Exec { arguments } => {
                 let ppid = facts.ppid;
                 let more = extended.then(|| exec_more(facts));
                 Object::ProcessExec(ProcessExec {
@@ -64,7 +63,7 @@ impl<'a> Object<'a> {
                     pid,
                     ppid,
                     process,
-                    cmdline,
+                    cmdline: arguments,
                     more,
                     labels,
                 })
@@ -105,14 +104,14 @@ impl<'a> Object<'a> {
     }
 }
 
-fn load_more<'a>(process: &'a Facts, place: &FileLocation) -> LibLoadMore<'a> {
+fn load_more<'a>(process: &'a Facts, file: &RedactedFile) -> LibLoadMore<'a> {
     LibLoadMore {
         thread: thread(process),
         ppid: process.ppid,
         exe: exe(process),
-        place: at(place),
+        place: at(file),
         context: context(process),
-        path: path(place),
+        path: path(file),
     }
 }
 
@@ -138,8 +137,8 @@ fn exe(process: &Facts) -> Exe<'_> {
     Exe { exe: process.exe.as_ref() }
 }
 
-fn at(place: &FileLocation) -> At {
-    At { dev: Device(place.dev), inode: place.inode }
+fn at(file: &RedactedFile) -> At {
+    At { dev: Device(file.dev), inode: file.inode }
 }
 
 fn context(process: &Facts) -> ProcessContext<'_> {
@@ -150,9 +149,9 @@ fn context(process: &Facts) -> ProcessContext<'_> {
     }
 }
 
-fn path(place: &FileLocation) -> PathMore {
+fn path(file: &RedactedFile) -> PathMore {
     PathMore {
-        unreachable: place.unreachable,
-        file_bytes: place.file_bytes.as_ref().map(|bytes| STANDARD.encode(bytes)),
+        unreachable: file.unreachable,
+        file_bytes: file.path_bytes.as_ref().map(|bytes| STANDARD.encode(bytes)),
     }
 }

@@ -92,7 +92,7 @@ fn behind_the_end_everything_counts_as_not_written() {
     let writer = Writer::start(target(&disk), Trailer::NONE).unwrap();
     runtime.block_on(async {
         writer.reserve().await.send(events(2, 10));
-        writer.ended().await;
+        writer.state().ended().await;
         writer.reserve().await.send(events(3, 10));
     });
     let ended = writer.finish(events(4, 10), soon());

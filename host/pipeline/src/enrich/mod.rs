@@ -13,9 +13,10 @@ use self::cgroups::Cgroups;
 use self::loads::Loads;
 pub use self::names::{container, library_name};
 use crypto_tracer_system::boot::TICK_NS;
+use crypto_tracer_system::clock::Clock;
 
 use crypto_tracer_event::{
-    EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, ProcessFacts, ProcessKey, Timestamp,
+    EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, ProcessFacts, ProcessKey,
 };
 
 /// Processes that are remembered. When there are more, the one that was silent longest is forgotten.
@@ -45,8 +46,7 @@ pub struct Baseline {
 /// The step's memory.
 #[derive(Debug)]
 pub struct Enrich {
-    /// CLOCK_REALTIME − CLOCK_BOOTTIME in nanoseconds.
-    wall_offset_ns: i64,
+    clock: Clock,
     processes: LruCache<ProcessKey, ProcessInfo>,
     /// The process that has a pid now, as far as events told.
     by_pid: LruCache<u32, ProcessKey>,
@@ -58,22 +58,21 @@ pub struct Enrich {
 
 impl Default for Enrich {
     fn default() -> Self {
+        Enrich::new(Clock::system())
+    }
+}
+
+impl Enrich {
+    /// `clock` turns the kernel's times into wall-clock time.
+    pub fn new(clock: Clock) -> Enrich {
         Enrich {
-            wall_offset_ns: 0,
+            clock,
             processes: LruCache::new(MOST_PROCESSES),
             by_pid: LruCache::new(MOST_PROCESSES),
             before: HashMap::new(),
             loads: Loads::default(),
             cgroups: Cgroups::default(),
         }
-    }
-}
-
-impl Enrich {
-    /// Sets what is added to the boot clock to get wall clock, in nanoseconds. Sampled anew for every drain,
-    /// because somebody may set the clock.
-    pub fn set_wall_offset_ns(&mut self, wall_offset_ns: i64) {
-        self.wall_offset_ns = wall_offset_ns;
     }
 
     /// Takes in a process that ran before the tracer did.
@@ -134,7 +133,7 @@ impl Enrich {
             cgroup,
             container,
         };
-        Some(EnrichedEvent { timestamp: self.timestamp(event.ts_ns), process, what })
+        Some(EnrichedEvent { timestamp: self.clock.wall(event.ts_ns), process, what })
     }
 
     /// Cgroups of these events that are not known yet, each with a process that is in it.
@@ -194,11 +193,6 @@ impl Enrich {
             }
         }
     }
-
-    fn timestamp(&self, ts_ns: u64) -> Timestamp {
-        let boot_ns = i64::try_from(ts_ns).unwrap_or(i64::MAX);
-        Timestamp(boot_ns.saturating_add(self.wall_offset_ns).div_euclid(1000))
-    }
 }
 
 fn exit(wait_status: u32) -> EnrichedWhat {
@@ -212,7 +206,7 @@ fn exit(wait_status: u32) -> EnrichedWhat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crypto_tracer_event::{Arguments, Comm, KernelPath, OpenedFile};
+    use crypto_tracer_event::{Arguments, Comm, KernelPath, OpenedFile, Timestamp};
 
     fn event(start_ns: u64, what: KernelWhat) -> KernelEvent {
         KernelEvent {
@@ -297,8 +291,9 @@ mod tests {
 
     #[test]
     fn wall_clock_is_boot_clock_and_offset() {
-        let mut enrich = Enrich::default();
-        enrich.set_wall_offset_ns(1_000_000_000_000_000_999);
+        let clock = Clock::recorded();
+        clock.replay_to(1_000_000_000_000_000_999, None);
+        let mut enrich = Enrich::new(clock);
         let event = enrich.enrich(event(1, load(5))).unwrap();
         assert_eq!(event.timestamp, Timestamp(1_000_000_000_001_500));
     }

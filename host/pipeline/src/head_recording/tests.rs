@@ -29,7 +29,7 @@ fn refused(why: HeadRefusal) -> Option<HeadResponse> {
 
 fn ask(heads: &RecordedHeads, file: &HeadRequest) -> Option<HeadResponse> {
     let now = Instant::now();
-    heads.clone().ask(&[wanted(file)], now).pop().flatten()
+    heads.clone().read(&[wanted(file)], now).pop().flatten()
 }
 
 #[test]
@@ -113,7 +113,7 @@ impl Counts {
 }
 
 impl HeadReader for Counts {
-    fn ask(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadResponse>> {
+    fn read(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadResponse>> {
         let one = |Wanted { file, .. }: &Wanted| {
             self.count = self.count.wrapping_add(1);
             let head = vec![self.count; self.length];
@@ -121,7 +121,9 @@ impl HeadReader for Counts {
         };
         files.iter().map(one).collect()
     }
+}
 
+impl ProcessInspector for Counts {
     fn cgroups(&mut self, _: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
         Vec::new()
     }
@@ -130,7 +132,12 @@ impl HeadReader for Counts {
         None
     }
 
-    fn look(&mut self, _: &[u32], _: Option<&Interest>, _: Instant) -> Inspected {
+    fn inspect(
+        &mut self,
+        _: &[u32],
+        _: Option<&Interest>,
+        _: Instant,
+    ) -> Option<Vec<ProcessDetails>> {
         None
     }
 }
@@ -141,21 +148,21 @@ fn paths(asked: &[HeadExchange]) -> Vec<String> {
 
 #[test]
 fn whatever_is_opened_is_in_a_recording_once() {
-    let mut heads = RecordingHeads::new(Counts::new(1));
+    let mut heads = RecordingHeads::new(Counts::new(1), Clock::system());
     let (kept, now) = (heads.kept(), Instant::now());
-    heads.ask(&[wanted(&file(1, "/asked"))], now);
-    let young = HeadRequest { ctime_ns: i128::from(wall_now().0) * 1000, ..file(1, "/young") };
+    heads.read(&[wanted(&file(1, "/asked"))], now);
+    let young = HeadRequest { ctime_ns: Clock::system().file_time_ns(), ..file(1, "/young") };
     let opened = [file(1, "/asked"), file(1, "/a"), file(2, "/a"), file(1, "/gone"), young];
     let opened = opened.each_ref().map(wanted);
-    heads.opened(&opened, now);
+    heads.note_opened(&opened, now);
     assert_eq!(paths(&kept.borrow().heads), ["/asked"]);
     assert_eq!(paths(&kept.borrow().others), ["/a", "/gone", "/young"]);
     kept.take();
     // One that was gone may be there for the next process; one that just changed may change again.
-    heads.opened(&opened, now);
+    heads.note_opened(&opened, now);
     assert_eq!(paths(&kept.take().others), ["/gone", "/young"]);
     let changed = HeadRequest { ctime_ns: 6, ..file(1, "/a") };
-    heads.opened(&[wanted(&changed)], now);
+    heads.note_opened(&[wanted(&changed)], now);
     assert_eq!(paths(&kept.take().others), ["/a"]);
 }
 
@@ -212,26 +219,26 @@ fn a_batch_of_more_than_a_replay_remembers_is_kept_as_it_is() {
 
 #[test]
 fn what_one_batch_opens_is_bounded() {
-    let mut heads = RecordingHeads::new(Counts::new(64 << 10));
+    let mut heads = RecordingHeads::new(Counts::new(64 << 10), Clock::system());
     let files: Vec<Wanted> = (0..1000).map(|at| wanted(&file(1, &format!("/{at}")))).collect();
-    heads.opened(&files, Instant::now());
+    heads.note_opened(&files, Instant::now());
     let first = heads.kept().take().others.len();
     assert!((MOST_OPENED >> 16..MOST_OPENED / (60 << 10)).contains(&first.next_multiple_of(PART)));
     // The others come when they are opened again.
-    heads.opened(&files, Instant::now());
+    heads.note_opened(&files, Instant::now());
     assert_eq!(paths(&heads.kept().take().others).first(), Some(&format!("/{first}")));
 }
 
 /// Whatever a recording leaves out because it is in there already, a replay still remembers.
 #[test]
 fn a_replay_remembers_what_a_recording_counts_on() {
-    let mut heads = RecordingHeads::new(Counts::new(1));
+    let mut heads = RecordingHeads::new(Counts::new(1), Clock::system());
     let (kept, replayed) = (heads.kept(), RecordedHeads::default());
     let many = MOST_FILES as u32 + 1000;
     for at in 0..many {
         // One of a thousand all the time: it is asked for again when it is forgotten.
         let opened = [file(1, &format!("/{at}")), file(1, &format!("/{}", at % 1000))];
-        heads.opened(&opened.each_ref().map(wanted), Instant::now());
+        heads.note_opened(&opened.each_ref().map(wanted), Instant::now());
         replayed.add_others(kept.take().others);
         replayed.batch_ends();
         assert!(opened.iter().all(|file| ask(&replayed, file).is_some()), "{at}");

@@ -3,6 +3,7 @@
 
 mod unsatisfiable;
 
+use crate::family::Family;
 use crate::glob::Glob;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, ProcessFacts};
@@ -35,6 +36,8 @@ pub struct Select {
     pub kinds: ShownKinds,
     /// `--pid`: the process is each of these.
     pub pids: Vec<u32>,
+    /// `--follow-children` of a replay: the process is a member.
+    pub family: Family,
     /// `--name`: the process name has each of these in it.
     pub names: Vec<Vec<u8>>,
     /// `--library`: the library's path has each of these in it.
@@ -48,6 +51,7 @@ impl Default for Select {
         Select {
             kinds: ShownKinds::ALL,
             pids: Vec::new(),
+            family: Family::default(),
             names: Vec::new(),
             libraries: Vec::new(),
             files: Vec::new(),
@@ -58,7 +62,8 @@ impl Default for Select {
 impl Select {
     /// Whether the event is left. `interest` repeats exactly what the kernel's tables say roughly.
     pub fn keeps(&self, event: &EnrichedEvent, interest: &Interest) -> bool {
-        self.kind_is_left(event, interest)
+        self.family.has(event.process.key.tgid)
+            && self.kind_is_left(event, interest)
             && self.wants_process(&event.process)
             && self.path_is_left(event)
     }

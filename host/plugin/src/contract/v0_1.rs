@@ -182,7 +182,7 @@ impl events::HostFile for State {
 
 impl events::HostEvent for State {
     fn event_type(&mut self, _this: Resource<EventResource>) -> Result<String> {
-        self.event(|event| event.event.event_type().to_owned())
+        self.event(|event| event.event.what.event_type().to_owned())
     }
 
     fn timestamp(&mut self, _this: Resource<EventResource>) -> Result<u64> {

@@ -7,6 +7,7 @@ use crate::cli::plugin;
 use crate::error::Failure;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_plugin::{Grant, LoadedPlugin, Trust};
+use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 
@@ -14,7 +15,13 @@ use crypto_tracer_system::shutdown::Shutdown;
 pub(super) fn list(arguments: &plugin::ListArgs, console: Console) -> Result<(), Failure> {
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments.plugins, &trust)?;
-    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &Shutdown::default())?;
+    let plugins = setup::plugins(
+        &arguments.plugins,
+        &config,
+        &trust,
+        &Shutdown::default(),
+        &Clock::system(),
+    )?;
     let Some(mut plugins) = plugins else { return Ok(()) };
     for line in plugins.take_log() {
         console.detail(format_args!("{}: {}", line.plugin, line.message));

@@ -1,10 +1,16 @@
+use super::builder::MOST_LISTED;
 use super::*;
-use crate::document::test_events::{classified, load, open};
+use crate::document::test_events::{classified, load, open, redacted};
 use crypto_tracer_event::testkit::HideHomes;
+use crypto_tracer_event::{Arguments, EnrichedWhat, FileType, ProcessSummary, RedactedProcess};
 
-fn seen(pid: u32, start_ns: u64) -> SeenProcess {
+fn seen(pid: u32, start_ns: u64) -> RedactedProcess {
+    RedactedProcess::new(summary(pid, start_ns), &mut HideHomes)
+}
+
+fn summary(pid: u32, start_ns: u64) -> ProcessSummary {
     let bytes = b"nginx\0-c\0/home/alice/nginx.conf\0".to_vec();
-    SeenProcess {
+    ProcessSummary {
         pid,
         start_ns,
         start_time: Timestamp(start_ns as i64 / 1000),
@@ -29,15 +35,11 @@ fn counted() -> RunSummary {
 #[test]
 fn counts_times_and_modes() {
     let mut builder = ProfileBuilder::default();
-    builder.meet(seen(8, 50_000_000), &mut HideHomes);
-    builder.meet(seen(7, 20_000_000), &mut HideHomes);
+    builder.add_process(seen(8, 50_000_000));
+    builder.add_process(seen(7, 20_000_000));
     assert!(builder.knows(7, 25_000_000) && !builder.knows(7, 30_000_000));
-    builder.held_before(load(0, "/lib/libssl.so.3"), true, &mut HideHomes);
-    builder.held_before(
-        open(0, "/home/alice/a.pem", 2, FileType::PrivateKey),
-        true,
-        &mut HideHomes,
-    );
+    builder.add_held(&redacted(load(0, "/lib/libssl.so.3")), true);
+    builder.add_held(&redacted(open(0, "/home/alice/a.pem", 2, FileType::PrivateKey)), true);
     for event in [
         load(10, "/lib/libssl.so.3"),
         load(11, "/lib/libcrypto.so.3"),
@@ -50,7 +52,7 @@ fn counts_times_and_modes() {
         open(24, "/d.pem", 0, FileType::Keystore),
         classified(25, EnrichedWhat::Exit { exit_code: 0, signal: None }, None),
     ] {
-        builder.event(event, &mut HideHomes);
+        builder.add_event(&redacted(event));
     }
     let profile = builder.finish(counted());
     insta::assert_json_snapshot!(profile);
@@ -60,7 +62,7 @@ fn counts_times_and_modes() {
 #[test]
 fn a_single_process_is_no_list() {
     let mut builder = ProfileBuilder::default();
-    builder.meet(seen(7, 1), &mut HideHomes);
+    builder.add_process(seen(7, 1));
     let profile = builder.finish(RunSummary { several: false, ..counted() });
     let text = serde_json::to_string(&profile).unwrap();
     assert!(!text.contains("processes") && !text.contains("not_listed"), "{text}");
@@ -72,7 +74,7 @@ fn what_is_too_much_is_counted() {
     for round in 0..2 {
         for i in 0..MOST_LISTED + 5 {
             let event = open(round, &format!("/{i}.pem"), 0, FileType::Certificate);
-            builder.event(event, &mut HideHomes);
+            builder.add_event(&redacted(event));
         }
     }
     let profile = builder.finish(counted());
@@ -87,10 +89,10 @@ fn what_is_too_much_and_was_only_open_before_was_not_opened() {
     let mut builder = ProfileBuilder::default();
     let certificate = |at, path: &str| open(at, path, 0, FileType::Certificate);
     for i in 0..MOST_LISTED + 3 {
-        builder.held_before(certificate(0, &format!("/{i}.pem")), true, &mut HideHomes);
+        builder.add_held(&redacted(certificate(0, &format!("/{i}.pem"))), true);
     }
     for i in [0, MOST_LISTED, MOST_LISTED] {
-        builder.event(certificate(1, &format!("/{i}.pem")), &mut HideHomes);
+        builder.add_event(&redacted(certificate(1, &format!("/{i}.pem"))));
     }
     let profile = builder.finish(counted());
     assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MOST_LISTED, 3));
@@ -101,10 +103,10 @@ fn what_is_too_much_and_was_only_open_before_was_not_opened() {
 fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time() {
     let mut builder = ProfileBuilder::default();
     assert!(builder.is_empty());
-    builder.meet(seen(7, 1), &mut HideHomes);
+    builder.add_process(seen(7, 1));
     assert!(!builder.is_empty());
     // Found when a process was met in the middle of the run: that is not before it.
-    builder.held_before(load(5, "/lib/libssl.so.3"), false, &mut HideHomes);
+    builder.add_held(&redacted(load(5, "/lib/libssl.so.3")), false);
     let unreachable = |path: &str| {
         let mut event = open(6, path, 0, FileType::Certificate);
         if let EnrichedWhat::FileOpen { file, .. } = &mut event.event.what {
@@ -112,10 +114,10 @@ fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time()
         }
         event
     };
-    builder.event(open(6, "/a.pem", 0, FileType::Certificate), &mut HideHomes);
-    builder.event(unreachable("/a.pem"), &mut HideHomes);
-    builder.event(unreachable("/a.pem"), &mut HideHomes);
-    builder.event(load(9, "/lib/libssl.so.3"), &mut HideHomes);
+    builder.add_event(&redacted(open(6, "/a.pem", 0, FileType::Certificate)));
+    builder.add_event(&redacted(unreachable("/a.pem")));
+    builder.add_event(&redacted(unreachable("/a.pem")));
+    builder.add_event(&redacted(load(9, "/lib/libssl.so.3")));
     let profile = builder.finish(counted());
     let counts: Vec<_> = profile.files_accessed.iter().map(|file| file.access_count).collect();
     assert_eq!(counts, [1, 2]);
@@ -126,8 +128,8 @@ fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time()
 #[test]
 fn a_summary_tells_what_is_there_and_nothing_else() {
     let mut builder = ProfileBuilder::default();
-    builder
-        .meet(SeenProcess { name: b"a\x1b[2J".to_vec(), exe: None, ..seen(7, 1) }, &mut HideHomes);
+    let process = ProcessSummary { name: b"a\x1b[2J".to_vec(), exe: None, ..summary(7, 1) };
+    builder.add_process(RedactedProcess::new(process, &mut HideHomes));
     let run = RunSummary { several: false, ..counted() };
     let text = builder.finish(run).summary();
     assert_eq!(
@@ -137,7 +139,7 @@ fn a_summary_tells_what_is_there_and_nothing_else() {
     );
     let mut builder = ProfileBuilder::default();
     for i in 0..MOST_LISTED + 2 {
-        builder.event(open(0, &format!("/{i}.pem"), 0, FileType::Certificate), &mut HideHomes);
+        builder.add_event(&redacted(open(0, &format!("/{i}.pem"), 0, FileType::Certificate)));
     }
     let text = builder.finish(counted()).summary();
     assert!(text.ends_with("\n  and 2 more\n"), "{}", &text[text.len() - 200..]);
@@ -151,9 +153,9 @@ fn processes_and_libraries_that_are_too_many_are_counted() {
             let pid = u32::try_from(i).unwrap();
             let start_ns = 10_000_000 * u64::from(pid);
             if !builder.knows(pid, start_ns) {
-                builder.meet(seen(pid, start_ns), &mut HideHomes);
+                builder.add_process(seen(pid, start_ns));
             }
-            builder.event(load(round, &format!("/{i}/libssl.so")), &mut HideHomes);
+            builder.add_event(&redacted(load(round, &format!("/{i}/libssl.so"))));
         }
     }
     let profile = builder.finish(counted());

@@ -1,4 +1,4 @@
-//! A run on the live system: block on the ring, nap, drain, and again.
+//! A run on the live system: wait for the ring, sleep shortly, drain it, repeat.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::clock::{wall_now, wall_offset_ns};
-use super::losses::{EVERY, LOOK};
+use super::losses::{EVERY, LOOK, LossReporter};
 use super::status::{StatusSchedule, status};
-use super::{LossReporter, Pipeline, Recorder, Reloader, Sink};
+use super::{LiveReader, Pipeline, Recorder, Reloaded, Reloader};
 use crate::stats::{LossCount, Stats};
 use crypto_tracer_capture::Source;
 use crypto_tracer_event::{KernelEvent, Notice, Timestamp};
-use crypto_tracer_output::WriterReport;
+use crypto_tracer_output::{Output, OutputControl, WriterReport};
 use crypto_tracer_reader::ReaderEvent;
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::signals::Signals;
@@ -64,54 +63,63 @@ pub struct RunOutcome<E> {
     pub reader: Option<ResourceUsage>,
 }
 
-/// A run.
+/// Everything that a live run consists of.
 #[derive(Debug)]
-pub struct LiveRun<S> {
-    source: Source,
-    pipeline: Pipeline<S>,
-    losses: LossReporter,
-    /// When plugins may tell of failures again.
-    failures_next: Option<Instant>,
-    batch: Vec<KernelEvent>,
-    recorder: Option<Recorder>,
-    reloader: Reloader,
-    schedule: StatusSchedule,
-    /// The counters were not looked at since the last drain.
-    untold: bool,
+pub struct Session<O> {
+    /// The stages.
+    pub pipeline: Pipeline<O>,
+    /// The attached kernel side.
+    pub capture: Source,
+    /// The reader process.
+    pub reader: LiveReader,
+    /// What SIGHUP does.
+    pub reloader: Reloader,
+    /// Writes the recording of `--record`.
+    pub recorder: Option<Recorder>,
+    /// The output's file descriptor.
+    pub control: OutputControl,
+    /// When `status` is printed.
+    pub schedule: StatusSchedule,
+    /// The signals that the process receives.
+    pub signals: Signals,
+    /// When the run ends; `None`: when it is asked to.
+    pub until: Option<Instant>,
 }
 
-impl<S: Sink> LiveRun<S> {
-    /// Brings the kernel side and the steps together.
-    pub fn new(
-        source: Source,
-        pipeline: Pipeline<S>,
-        recorder: Option<Recorder>,
-        reloader: Reloader,
-        schedule: StatusSchedule,
-    ) -> LiveRun<S> {
-        let batch = Vec::with_capacity(BATCH);
-        let losses = LossReporter::default();
-        LiveRun {
-            source,
-            pipeline,
-            losses,
-            failures_next: None,
-            batch,
-            recorder,
-            reloader,
-            schedule,
-            untold: false,
-        }
-    }
+/// A run, with the state of its loop.
+#[derive(Debug)]
+struct Run<O> {
+    session: Session<O>,
+    losses: LossReporter,
+    /// When failures of plugins may be reported again.
+    failures_next: Option<Instant>,
+    batch: Vec<KernelEvent>,
+    /// The counters were not looked at since the last drain.
+    is_report_due: bool,
+}
 
-    /// Runs until it is asked to end, `until` is reached, or the output ends.
-    pub async fn run(
-        mut self,
-        signals: &Signals,
-        until: Option<Instant>,
-    ) -> io::Result<RunOutcome<S::Ended>> {
-        let ring = watch(self.source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-        let reader = PipeWatch::of(&self.pipeline.sink)?;
+impl<O: Output> Session<O> {
+    /// Runs until the end is requested, the time is over, or the output can take no more.
+    ///
+    /// # Errors
+    /// The ring or the output's pipe cannot be watched.
+    pub async fn run(self) -> io::Result<RunOutcome<O::Finished>> {
+        let run = Run {
+            session: self,
+            losses: LossReporter::default(),
+            failures_next: None,
+            batch: Vec::with_capacity(BATCH),
+            is_report_due: false,
+        };
+        run.run().await
+    }
+}
+
+impl<O: Output> Run<O> {
+    async fn run(mut self) -> io::Result<RunOutcome<O::Finished>> {
+        let (signals, until) = (self.session.signals.clone(), self.session.until);
+        let ring = watch(self.session.capture.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let reader = PipeWatch::of(&self.session.control)?;
         let end = async {
             tokio::select! {
                 () = signals.asked() => EndReason::Asked,
@@ -127,21 +135,14 @@ impl<S: Sink> LiveRun<S> {
             tokio::select! {
                 biased;
                 why = &mut end => break why,
-                () = self.pipeline.sink.broken() => break EndReason::Output,
+                () = self.session.control.broken() => break EndReason::Output,
                 () = signals.hung_up() => tokio::select! {
                     biased;
                     why = &mut end => break why,
-                    () = self.reloader.take(&mut self.pipeline) => {}
+                    () = self.session.take_hangup() => {}
                 },
-                loaded = self.reloader.loaded() => {
-                    if self.reloader.replace(
-                        &mut self.pipeline, &mut self.source, &mut self.schedule, loaded)
-                        && let Some(recorder) = &mut self.recorder
-                    {
-                        recorder.interest(self.pipeline.plugins.interest());
-                    }
-                }
-                () = signals.status_asked() => self.schedule.ask(),
+                loaded = self.session.reloader.loaded() => self.session.replace_plugins(loaded),
+                () = signals.status_asked() => self.session.schedule.ask(),
                 // While events come with every nap, waiting for the first one would only be one more wake-up.
                 () = std::future::ready(()), if drained > 0 => {}
                 ready = ring.readable() => ready?.clear_ready(),
@@ -169,10 +170,10 @@ impl<S: Sink> LiveRun<S> {
                     done = &mut round => drained = done?,
                 }
             }
-            if let Some(why) = self.pipeline.plugins.must_end() {
+            if let Some(why) = self.session.pipeline.stages.plugins.must_end() {
                 break EndReason::Plugin(why);
             }
-            if self.pipeline.sink.is_over() {
+            if self.session.pipeline.is_complete() {
                 break EndReason::Over;
             }
         };
@@ -188,25 +189,25 @@ impl<S: Sink> LiveRun<S> {
             if count > 0 {
                 drained += count;
                 // Behind the taking: whoever set the clock before one of these events is noticed.
-                self.set_clock();
+                self.session.pipeline.clock.measure();
                 self.process().await;
             }
             // Lets the signals, the duration and the output have their say at any event rate.
             tokio::task::yield_now().await;
             // What came meanwhile is not worth a round, and a line to the output, of its own.
-            if count < BATCH || self.pipeline.shutdown.is_requested() {
+            if count < BATCH || self.session.pipeline.shutdown.is_requested() {
                 break;
             }
         }
-        register_reader(self.pipeline.heads.news(), &mut self.source, self.pipeline.console);
+        self.session.register_reader();
         self.tell(false);
-        self.pipeline.sink.flush().await;
+        self.session.pipeline.output.flush().await;
         Ok(drained)
     }
 
     fn take_batch(&mut self) -> usize {
-        let LiveRun { source, pipeline, batch, recorder, .. } = self;
-        source.drain(BATCH, &mut |record| {
+        let Run { session: Session { capture, pipeline, recorder, .. }, batch, .. } = self;
+        capture.drain(BATCH, &mut |record| {
             if let Some(recorder) = recorder.as_mut() {
                 recorder.record(record);
             }
@@ -215,18 +216,10 @@ impl<S: Sink> LiveRun<S> {
     }
 
     async fn process(&mut self) {
-        self.pipeline.process(&mut self.batch).await;
-        self.pipeline.sink.flush().await;
-        if let Some(recorder) = &mut self.recorder {
+        self.session.pipeline.process(&mut self.batch).await;
+        self.session.pipeline.output.flush().await;
+        if let Some(recorder) = &mut self.session.recorder {
             recorder.batch_ends().await;
-        }
-    }
-
-    fn set_clock(&mut self) {
-        let offset_ns = wall_offset_ns();
-        self.pipeline.enrich.set_wall_offset_ns(offset_ns);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.set_wall_offset_ns(offset_ns);
         }
     }
 
@@ -234,19 +227,19 @@ impl<S: Sink> LiveRun<S> {
     fn next_word(&self) -> Option<Instant> {
         let now = Instant::now();
         let failures = self.failures_next.unwrap_or(now);
-        let untold = self.untold.then(|| self.losses.next(now).max(failures));
+        let due = self.is_report_due.then(|| self.losses.next(now).max(failures));
         // Nothing wakes up for a program that was not run. Only who asked for such a probe pays for the look.
-        let silent = self.source.loses_silently().then(|| self.losses.look_again(now));
-        untold.into_iter().chain(silent).chain(self.schedule.next()).min()
+        let silent = self.session.capture.loses_silently().then(|| self.losses.look_again(now));
+        due.into_iter().chain(silent).chain(self.session.schedule.next()).min()
     }
 
     /// Tells in the stream what is missing and what failed.
     fn tell(&mut self, last: bool) {
         let now = Instant::now();
-        let at = wall_now();
+        let at = self.session.pipeline.clock.now();
         let losses_wait = !last && now < self.losses.next(now);
         let failures_wait = !last && self.failures_next.is_some_and(|next| now < next);
-        self.untold = losses_wait || failures_wait;
+        self.is_report_due = losses_wait || failures_wait;
         if !losses_wait {
             self.tell_losses(at, now);
         }
@@ -258,63 +251,91 @@ impl<S: Sink> LiveRun<S> {
 
     fn tell_status(&mut self, now: Instant) {
         let (status_due, counters_due) =
-            (self.schedule.status_is_due(now), self.schedule.counters_are_due(now));
+            (self.session.schedule.status_is_due(now), self.session.schedule.counters_are_due(now));
         if !status_due && !counters_due {
             return;
         }
-        let mut total = self.pipeline.stats.clone();
-        add_losses(&mut total, &self.source);
+        let mut total = self.session.pipeline.stats.clone();
+        add_losses(&mut total, &self.session.capture);
         if status_due {
-            let notice = status(&total, &self.pipeline.plugins, self.source.attached());
-            self.pipeline.sink.notice(&notice);
+            let Session { pipeline, capture, .. } = &mut self.session;
+            let plugins = &pipeline.stages.plugins;
+            let notice = status(&total, plugins, capture.attached(), pipeline.clock.now());
+            pipeline.output.notice(&notice);
         }
-        if let Some(counters) = counters_due.then(|| self.schedule.counters(total)).flatten() {
-            self.pipeline.console.detail(counters);
+        if let Some(counters) =
+            counters_due.then(|| self.session.schedule.counters(total)).flatten()
+        {
+            self.session.pipeline.console.detail(counters);
         }
     }
 
     fn tell_losses(&mut self, at: Timestamp, now: Instant) {
-        let mut total = self.pipeline.stats.clone();
-        add_losses(&mut total, &self.source);
+        let mut total = self.session.pipeline.stats.clone();
+        add_losses(&mut total, &self.session.capture);
         let news = self.losses.news(&total.lost, now);
-        if let Some(recorder) = self.recorder.as_mut().filter(|_| !news.is_empty()) {
+        if let Some(recorder) = self.session.recorder.as_mut().filter(|_| !news.is_empty()) {
             recorder.lost(at, &news);
         }
-        if !news.is_empty() {
-            self.pipeline.sink.lost();
-        }
         for loss in news {
-            self.pipeline.sink.notice(&Notice::EventsLost(at, loss));
+            self.session.pipeline.output.notice(&Notice::EventsLost(at, loss));
         }
     }
 
     fn tell_failures(&mut self, at: Timestamp, now: Instant) {
-        let any = self.pipeline.tell_failures(at);
+        let any = self.session.pipeline.report_failures(at);
         self.failures_next = Some(now + if any { EVERY } else { LOOK });
     }
 
     /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
     /// `until`: how long the ring may be emptied.
-    async fn finish(mut self, why: EndReason, until: Instant) -> io::Result<RunOutcome<S::Ended>> {
+    async fn finish(
+        mut self,
+        why: EndReason,
+        until: Instant,
+    ) -> io::Result<RunOutcome<O::Finished>> {
         let over = Instant::now() + LAST_WORD;
-        self.source.detach();
+        self.session.capture.detach();
         if why != EndReason::Output {
             while Instant::now() < until && self.take_batch() > 0 {
-                self.set_clock();
+                self.session.pipeline.clock.measure();
                 let left = until.saturating_duration_since(Instant::now());
                 let _ = tokio::time::timeout(left, self.process()).await;
             }
         }
-        let left = self.source.drain(usize::MAX, &mut |_| {}) as u64;
-        self.pipeline.stats.received += left;
-        self.pipeline.stats.add_loss("ended_before", left);
+        let left = self.session.capture.drain(usize::MAX, &mut |_| {}) as u64;
+        self.session.pipeline.stats.received += left;
+        self.session.pipeline.stats.add_loss("ended_before", left);
         self.tell(true);
-        add_losses(&mut self.pipeline.stats, &self.source);
+        add_losses(&mut self.session.pipeline.stats, &self.session.capture);
         let until = Instant::now() + LAST_WRITE;
-        let recording = self.recorder.map(|recorder| recorder.finish(until));
-        let output = self.pipeline.sink.finish(until);
-        let reader = self.pipeline.heads.usage(over);
-        Ok(RunOutcome { stats: self.pipeline.stats, output, why, recording, reader })
+        let recording = self.session.recorder.map(|recorder| recorder.finish(until));
+        let output = self.session.pipeline.output.finish(until);
+        let reader = self.session.reader.usage(over);
+        Ok(RunOutcome { stats: self.session.pipeline.stats, output, why, recording, reader })
+    }
+}
+
+impl<O> Session<O> {
+    /// Leaves a new reader process out of the trace before it opens a file.
+    pub fn register_reader(&mut self) {
+        register_reader(self.reader.take_event(), &mut self.capture, self.pipeline.console);
+    }
+
+    /// Continues with the plugins that a reload has loaded.
+    fn replace_plugins(&mut self, loaded: anyhow::Result<Reloaded>) {
+        let Session { pipeline, capture, schedule, .. } = self;
+        if self.reloader.replace(pipeline, capture, schedule, loaded)
+            && let Some(recorder) = &mut self.recorder
+        {
+            recorder.interest(self.pipeline.stages.plugins.interest());
+        }
+    }
+}
+
+impl<O: Output> Session<O> {
+    async fn take_hangup(&mut self) {
+        self.reloader.take(&mut self.pipeline, &self.control).await;
     }
 }
 
@@ -347,8 +368,8 @@ fn add_losses(stats: &mut Stats, source: &Source) {
 struct PipeWatch(Option<AsyncFd<OwnedFd>>);
 
 impl PipeWatch {
-    fn of(sink: &impl Sink) -> io::Result<PipeWatch> {
-        let Some(fd) = sink.watched() else { return Ok(PipeWatch(None)) };
+    fn of(control: &OutputControl) -> io::Result<PipeWatch> {
+        let Some(fd) = control.pipe() else { return Ok(PipeWatch(None)) };
         Ok(PipeWatch(Some(watch(fd.try_clone_to_owned()?, Interest::ERROR)?)))
     }
 

@@ -1,0 +1,56 @@
+//! What happened, as one enum for every stage after `enrich`.
+
+/// What happened. Generic over the state of its texts, so that an event type is added here once: `F` is a file, `N` a
+/// name, `C` a command line.
+///
+/// [`EnrichedWhat`](super::EnrichedWhat) holds texts as the kernel gave them, [`RedactedWhat`](super::RedactedWhat) holds
+/// redacted ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload<F, N, C> {
+    /// A file was opened.
+    FileOpen {
+        /// The file.
+        file: F,
+        /// Open flags as the caller gave them.
+        flags: u32,
+    },
+    /// A library's code was mapped.
+    LibLoad {
+        /// The file.
+        file: F,
+        /// Its name without version, as in `libssl`.
+        library_name: N,
+    },
+    /// The process executed a program.
+    Exec {
+        /// The command line.
+        arguments: C,
+    },
+    /// The process ended.
+    Exit {
+        /// Exit status; 128 + N if signal N killed the process.
+        exit_code: i32,
+        /// The signal that killed the process.
+        signal: Option<u8>,
+    },
+}
+
+impl<F, N, C> Payload<F, N, C> {
+    /// The documented name of this event type.
+    pub fn event_type(&self) -> &'static str {
+        match self {
+            Payload::FileOpen { .. } => "file_open",
+            Payload::LibLoad { .. } => "lib_load",
+            Payload::Exec { .. } => "process_exec",
+            Payload::Exit { .. } => "process_exit",
+        }
+    }
+
+    /// The file that was opened or mapped.
+    pub fn file(&self) -> Option<&F> {
+        match self {
+            Payload::FileOpen { file, .. } | Payload::LibLoad { file, .. } => Some(file),
+            Payload::Exec { .. } | Payload::Exit { .. } => None,
+        }
+    }
+}

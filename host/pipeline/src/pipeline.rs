@@ -1,0 +1,172 @@
+//! The order of the stages.
+
+use std::time::Instant;
+
+use super::enrich::Enrich;
+use super::heads::{PREFETCH_TIMEOUT, Prefetched};
+use super::select::Select;
+use super::stats::Stats;
+use super::{Observer, PluginStages};
+use crypto_tracer_capture::decode::decode;
+use crypto_tracer_event::{EnrichedEvent, KernelEvent, KernelWhat, Notice, RawRecord, Timestamp};
+use crypto_tracer_output::Output;
+use crypto_tracer_plugin::Level;
+use crypto_tracer_system::clock::Clock;
+use crypto_tracer_system::console::Console;
+use crypto_tracer_system::shutdown::Shutdown;
+
+/// All stages after the kernel, for live records and recorded ones alike.
+pub struct Pipeline<O> {
+    /// The clock of the run.
+    pub clock: Clock,
+    /// What is known of processes.
+    pub enrich: Enrich,
+    /// The host's filters.
+    pub select: Select,
+    /// What watches the run without printing.
+    pub observers: Vec<Box<dyn Observer>>,
+    /// Heads, classifiers, filters and redactors.
+    pub stages: PluginStages,
+    /// The destination of events.
+    pub output: O,
+    /// Counters of the run.
+    pub stats: Stats,
+    /// Ends the run.
+    pub shutdown: Shutdown,
+    /// Standard error.
+    pub console: Console,
+}
+
+impl<O> std::fmt::Debug for Pipeline<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl<O: Output> Pipeline<O> {
+    /// Stage `decode`: adds the record to `batch`. A record that cannot be decoded is counted as lost.
+    ///
+    /// It comes before [`Pipeline::process`] because a record lies in the ring only until the next one is read.
+    pub fn decode(&mut self, record: RawRecord<'_>, batch: &mut Vec<KernelEvent>) {
+        self.stats.received += 1;
+        match decode(record) {
+            Ok(event) => batch.push(event),
+            Err(_) => self.stats.add_loss("malformed_record", 1),
+        }
+    }
+
+    /// Runs the events of one drain through all stages, in the order of their time. Leaves `batch` empty.
+    ///
+    /// Waits while the output is slow. If the future is dropped before it is ready, the remaining events are counted as
+    /// lost.
+    pub async fn process(&mut self, batch: &mut Vec<KernelEvent>) {
+        batch.sort_by_key(|event| event.ts_ns);
+        self.look_up_cgroups(batch);
+        let selected = self.enrich_and_select(batch);
+        let Prefetched { events, until } = self.stages.read_heads(selected);
+        let mut unfinished = Unfinished { count: events.len() as u64, stats: &mut self.stats };
+        for event in events {
+            let event = self.stages.classify(event, until);
+            let event = self.stages.filter(event).map(|event| self.stages.redact(event));
+            unfinished.finish_one(event.is_some());
+            if let Some(event) = event
+                && self.output.event(&event)
+            {
+                self.output.flush().await;
+            }
+        }
+    }
+
+    /// Stages `enrich` and `select`, event by event: observers see them in the order in which they happened.
+    fn enrich_and_select(&mut self, batch: &mut Vec<KernelEvent>) -> Vec<EnrichedEvent> {
+        let mut selected = Vec::with_capacity(batch.len());
+        for event in batch.drain(..) {
+            self.observers.iter_mut().for_each(|observer| observer.on_kernel_event(&event));
+            let is_fork = matches!(event.what, KernelWhat::Fork);
+            match self.enrich.enrich(event) {
+                Some(event) if self.select.keeps(&event, self.stages.plugins.interest()) => {
+                    self.observers.iter_mut().for_each(|observer| observer.on_selected(&event));
+                    selected.push(event);
+                }
+                // A fork is never printed, so it does not count as filtered.
+                None if is_fork => {}
+                Some(_) | None => self.stats.filtered += 1,
+            }
+        }
+        let stages = &mut self.stages;
+        self.observers.iter_mut().for_each(|observer| observer.on_batch_selected(stages));
+        selected
+    }
+
+    fn look_up_cgroups(&mut self, batch: &[KernelEvent]) {
+        let unknown = self.enrich.unknown_cgroups(batch);
+        if unknown.is_empty() {
+            return;
+        }
+        let ts_ns = batch.last().map_or(0, |event| event.ts_ns);
+        let paths = self.stages.reader.cgroups(&unknown, Instant::now() + PREFETCH_TIMEOUT);
+        for (at, (id, _)) in unknown.into_iter().enumerate() {
+            match paths.get(at) {
+                Some(path) => self.enrich.insert_cgroup(id, path.as_deref()),
+                None => self.enrich.cgroup_unanswered(id, ts_ns),
+            }
+        }
+    }
+
+    /// Reports the plugins' failures since the last call, and their log lines. Returns whether any plugin failed.
+    pub fn report_failures(&mut self, at: Timestamp) -> bool {
+        let failures = self.stages.plugins.take_failures();
+        let any = !failures.is_empty();
+        for failure in failures {
+            self.stats.attribute(&failure);
+            self.output.notice(&Notice::PluginFailed(at, failure));
+        }
+        for line in self.stages.plugins.take_log() {
+            let text = format!("plugin {}: {}", line.plugin, line.message);
+            match line.level {
+                Level::Debug => self.console.detail(text),
+                Level::Error | Level::Warn | Level::Info => self.console.info(text),
+            }
+        }
+        any
+    }
+}
+
+impl<O> Pipeline<O> {
+    /// The same pipeline with another output.
+    pub fn with_output<P>(self, output: P) -> Pipeline<P> {
+        let Pipeline { clock, enrich, select, observers, stages, stats, shutdown, console, .. } =
+            self;
+        Pipeline { clock, enrich, select, observers, stages, output, stats, shutdown, console }
+    }
+
+    /// Whether an observer has nothing more to wait for.
+    pub(super) fn is_complete(&self) -> bool {
+        self.observers.iter().any(|observer| observer.is_complete())
+    }
+}
+
+/// Counts the events of a drain that did not reach the output, if the run ends in the middle of it.
+struct Unfinished<'a> {
+    count: u64,
+    stats: &'a mut Stats,
+}
+
+impl Unfinished<'_> {
+    /// Counts an event as shown or filtered. This comes before the output may wait: an event that the output has taken is
+    /// in the output's own count.
+    fn finish_one(&mut self, is_shown: bool) {
+        self.count -= 1;
+        if is_shown {
+            self.stats.shown += 1;
+        } else {
+            self.stats.filtered += 1;
+        }
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.stats.add_loss("output_stalled", self.count);
+    }
+}

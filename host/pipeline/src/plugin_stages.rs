@@ -1,0 +1,146 @@
+//! The stages in which plugins run: read heads, classify, filter, redact.
+
+use std::time::Instant;
+
+use super::enrich::library_name;
+use super::heads::{EventHead, EventWithHead, PREFETCH_TIMEOUT, Prefetched};
+use super::{HeadReader, Reader, Redaction};
+use crypto_tracer_event::{
+    ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile, ProcessFacts,
+    ProcessKey, ProcessSummary, RedactedEvent, RedactedProcess, RedactedText, Timestamp,
+};
+use crypto_tracer_plugin::{Decision, Plugins};
+use crypto_tracer_reader::ProcessDetails;
+
+/// The stages from `read heads` to `redact`, with what they need.
+///
+/// Commands that inspect running processes use them without the rest of the pipeline.
+#[derive(Debug)]
+pub struct PluginStages {
+    /// Reads heads, and inspects processes.
+    pub reader: Box<dyn Reader>,
+    /// Classifiers, filters and redactors.
+    pub plugins: Plugins,
+    /// How the redaction stage works.
+    pub redaction: Redaction,
+}
+
+impl PluginStages {
+    /// Stage `read heads`: requests at once the heads that classifiers are expected to read.
+    pub(super) fn read_heads(&mut self, events: Vec<EnrichedEvent>) -> Prefetched {
+        let until = Instant::now() + PREFETCH_TIMEOUT;
+        Prefetched::request(&mut *self.reader, &self.plugins, events, until)
+    }
+
+    /// Stage `classify`: asks the classifiers for the type of an opened file. Other events pass unchanged.
+    pub(super) fn classify(&mut self, event: EventWithHead, until: Instant) -> ClassifiedEvent {
+        let EventWithHead { event, prefetch } = event;
+        let verdict = match &event.what {
+            EnrichedWhat::FileOpen { file, flags } => {
+                let reader = (&mut *self.reader as &mut dyn HeadReader, until);
+                let mut head = EventHead::new(reader, prefetch, &event.process, file, *flags);
+                Some(self.plugins.classify(event.process.uid, file, *flags, &mut head))
+            }
+            _ => None,
+        };
+        ClassifiedEvent { event, verdict, labels: Vec::new() }
+    }
+
+    /// Stage `filter`: `None` if a filter drops the event. Filters may add labels.
+    pub(super) fn filter(&mut self, mut event: ClassifiedEvent) -> Option<ClassifiedEvent> {
+        match self.plugins.decide(&event) {
+            Decision::Keep => Some(event),
+            Decision::Label(labels) => {
+                event.labels = labels;
+                Some(event)
+            }
+            Decision::Drop => None,
+        }
+    }
+
+    /// Stage `redact`.
+    pub(super) fn redact(&mut self, event: ClassifiedEvent) -> RedactedEvent {
+        self.redaction.event(&mut self.plugins, event)
+    }
+
+    /// Redacts a process for a document.
+    pub fn redact_process(&mut self, process: ProcessSummary) -> RedactedProcess {
+        self.redaction.process(&mut self.plugins, process)
+    }
+
+    /// Redacts the name of the host.
+    pub fn redact_hostname(&mut self, name: &[u8]) -> RedactedText {
+        self.redaction.hostname(&mut self.plugins, name)
+    }
+
+    /// Runs what a process has through all stages: a load for each library that it has mapped, an open for each file that
+    /// it holds open. `at`: the time of these events.
+    pub fn existing(&mut self, process: &ProcessDetails, at: Timestamp) -> Vec<RedactedEvent> {
+        let Prefetched { events, until } = self.read_heads(events_of(process, at));
+        let mut redacted = Vec::with_capacity(events.len());
+        for event in events {
+            let event = self.classify(event, until);
+            if let Some(event) = self.filter(event) {
+                redacted.push(self.redact(event));
+            }
+        }
+        redacted
+    }
+}
+
+fn events_of(process: &ProcessDetails, at: Timestamp) -> Vec<EnrichedEvent> {
+    let facts = details_facts(process);
+    let libraries = process.libraries.iter().map(|file| EnrichedWhat::LibLoad {
+        library_name: library_name(path(&file.path).file_name()).to_vec(),
+        file: OpenedFile {
+            path: path(&file.path),
+            dev: file.dev,
+            inode: file.inode,
+            ..OpenedFile::default()
+        },
+    });
+    let files = process.files.iter().map(|file| EnrichedWhat::FileOpen {
+        flags: file.flags,
+        file: OpenedFile {
+            path: KernelPath {
+                deleted: file.deleted,
+                unreachable: file.unreachable,
+                ..path(&file.path)
+            },
+            dev: file.dev,
+            inode: file.inode,
+            size: file.size,
+            ctime_ns: file.ctime_ns,
+            sb_magic: file.sb_magic,
+            // The head of a file on a remote file system is never read.
+            foreign_user_ns: file.remote,
+            created: false,
+        },
+    });
+    let payloads = libraries.chain(files);
+    payloads.map(|what| EnrichedEvent { timestamp: at, process: facts.clone(), what }).collect()
+}
+
+fn path(bytes: &[u8]) -> KernelPath {
+    KernelPath { bytes: bytes.to_vec(), ..KernelPath::default() }
+}
+
+/// The process of an event, from `/proc`. Fields that only the kernel knows are zero.
+pub(super) fn details_facts(process: &ProcessDetails) -> ProcessFacts {
+    let mut comm = [0; 16];
+    comm.iter_mut().zip(process.comm.iter().take(15)).for_each(|(to, from)| *to = *from);
+    ProcessFacts {
+        key: ProcessKey { tgid: process.pid, start_ns: process.start_ns },
+        exec_id: 0,
+        tid: process.pid,
+        ppid: process.ppid,
+        uid: process.uid,
+        comm: Comm::new(comm),
+        exe: process.exe.as_deref().map(Into::into),
+        mount_ns: 0,
+        root: (0, 0),
+        cgroup_id: 0,
+        cgroup: None,
+        container: None,
+    }
+}

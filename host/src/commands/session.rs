@@ -1,0 +1,283 @@
+//! From the arguments to a live run: what all commands share that trace the running system.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+
+use super::document::failed;
+use super::{capture, output_conflict, preflight, record, setup};
+use crate::cli::{Capture, PluginArgs, Print, Trace};
+use crate::config::Config;
+use crate::error::Failure;
+use crypto_tracer_capture::{Source, check_user_namespace};
+use crypto_tracer_output::{NewFile, Output, OutputControl, Target, WriterReport};
+use crypto_tracer_pipeline::enrich::Enrich;
+use crypto_tracer_pipeline::select::ShownKinds;
+use crypto_tracer_pipeline::stats::Stats;
+use crypto_tracer_pipeline::{
+    EndReason, Family, LiveReader, OutputSettings, Pipeline, PluginStages, Recorder, Redaction,
+    Reload, Reloaded, Reloader, Reopen, RunOutcome, Session, StatusSchedule, register_reader,
+};
+use crypto_tracer_plugin::Trust;
+use crypto_tracer_reader::{ExistingProcess, ReaderClient, Spawner};
+use crypto_tracer_system::clock::Clock;
+use crypto_tracer_system::console::{Console, Verbosity};
+use crypto_tracer_system::memory;
+use crypto_tracer_system::shutdown::Shutdown;
+use crypto_tracer_system::signals::Signals;
+
+/// What a command asks of a run.
+#[derive(Debug)]
+pub(super) struct RunRequest<'a> {
+    pub(super) kinds: ShownKinds,
+    pub(super) trace: &'a Trace,
+    pub(super) plugins: &'a PluginArgs,
+    pub(super) capture: &'a Capture,
+    pub(super) redaction: Redaction,
+    /// The file of `--output`.
+    pub(super) output: Option<&'a Path>,
+    /// Whether the kernel side may apply `--name`.
+    pub(super) names_in_kernel: bool,
+    pub(super) console: Console,
+}
+
+/// A run that is being started: first attached with all privileges, then confined.
+#[derive(Debug)]
+pub(super) struct SessionBuilder {
+    pub(super) pipeline: Pipeline<()>,
+    capture: Source,
+    reader: LiveReader,
+    recorder: Option<Recorder>,
+    signals: Signals,
+    pub(super) trust: Trust,
+    config: Config,
+    /// Processes that ran before the trace.
+    pub(super) existing: Vec<ExistingProcess>,
+    /// What a new output file is given.
+    pub(super) new_file: NewFile,
+    /// Pids of the tracer itself.
+    own: Vec<u32>,
+}
+
+impl SessionBuilder {
+    /// Reads the configuration, loads the plugins, starts the reader and attaches the kernel side. `None`: the end was
+    /// requested meanwhile.
+    pub(super) fn attach(
+        run: &RunRequest<'_>,
+        spawner: Spawner,
+    ) -> Result<Option<SessionBuilder>, Failure> {
+        let shutdown = Shutdown::default();
+        // First: a thread that started earlier would not have these signals blocked.
+        let signals =
+            Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
+        // Before the configuration: in a user namespace no file seems to belong to root.
+        check_user_namespace().map_err(capture::refused)?;
+        let trust = Trust::of_this_process();
+        let config = setup::config(run.plugins, &trust)?;
+        let clock = Clock::system();
+        let plugins = setup::plugins(run.plugins, &config, &trust, &shutdown, &clock)?;
+        let Some(plugins) = plugins else { return Ok(None) };
+        let new_file = setup::new_file(&config)?;
+        if let Some(path) = run.output {
+            setup::named_by_user(|| Target::check(path)).map_err(failed)?;
+        }
+        if let Some(record) = &run.capture.record {
+            output_conflict::check_record(record, run.output)?;
+            Target::check_new(record).map_err(failed)?;
+        }
+        let watched = &run.trace.processes.watched;
+        watched.pid.iter().try_for_each(|&pid| preflight::check(pid))?;
+
+        let mut client =
+            ReaderClient::start(spawner).context("cannot start the reader").map_err(failed)?;
+        let select = setup::select(run.kinds, run.trace, Family::default());
+        setup::warn(&select, plugins.interest(), run.console);
+        setup::warn_of_links(&select, run.console);
+        let mut source = capture::start(run, &select, &plugins, &client, &config)?;
+        if watched.follow_children {
+            preflight::follow(&watched.pid, &mut source, &mut client, &shutdown, run.console)?;
+        }
+        let existing = preflight::scan(
+            &mut client,
+            plugins.interest(),
+            watched.follow_children,
+            &shutdown,
+            run.console,
+        )?;
+        register_reader(client.news(), &mut source, run.console);
+        let mut enrich = Enrich::new(clock.clone());
+        setup::remember(&mut enrich, &existing, plugins.interest());
+        let reader = LiveReader::new(client, shutdown.clone());
+        let pipeline = Pipeline {
+            clock,
+            enrich,
+            select,
+            observers: Vec::new(),
+            stages: PluginStages {
+                reader: Box::new(reader.clone()),
+                plugins,
+                redaction: run.redaction,
+            },
+            output: (),
+            stats: Stats::default(),
+            shutdown,
+            console: run.console,
+        };
+        Ok(Some(SessionBuilder {
+            pipeline,
+            capture: source,
+            reader,
+            recorder: None,
+            signals,
+            trust,
+            config,
+            existing,
+            new_file,
+            own: Vec::new(),
+        }))
+    }
+
+    /// Opens the recording, if one is wanted, and drops all privileges. The output must be open by now.
+    pub(super) fn confine(&mut self, run: &RunRequest<'_>) -> Result<(), Failure> {
+        let path = run.capture.record.as_deref();
+        let recording = path.map(|path| setup::named_by_user(|| Target::create_new(path)));
+        let recording = recording.transpose().map_err(failed)?;
+        // An existing configuration may name a group after a reload.
+        let gives_files_away =
+            self.new_file.gid.is_some() || setup::has_config(run.plugins, &self.trust);
+        setup::confine(run.output, gives_files_away)?;
+        self.reader.wait_until_ready();
+        self.own = self.reader.pids().into_iter().chain([std::process::id()]).collect();
+        if let Some(target) = recording {
+            let existing = std::mem::take(&mut self.existing);
+            let Pipeline { stages, clock, .. } = &mut self.pipeline;
+            let (heads, recorder) =
+                record::start(run, target, self.reader.clone(), &stages.plugins, existing, clock)?;
+            stages.reader = Box::new(heads);
+            self.recorder = Some(recorder);
+        }
+        memory::give_back();
+        Ok(())
+    }
+
+    /// Whether this is a process of the tracer itself.
+    pub(super) fn is_own(&self, pid: u32) -> bool {
+        self.own.contains(&pid)
+    }
+
+    /// Leaves a new reader process out of the trace.
+    pub(super) fn register_reader(&mut self) {
+        register_reader(self.reader.take_event(), &mut self.capture, self.pipeline.console);
+    }
+
+    /// Puts the session together. `reopen` opens the file of `--output` again; `None` without such a file.
+    pub(super) fn build<O: Output>(
+        self,
+        run: &RunRequest<'_>,
+        (output, control): (O, OutputControl),
+        reopen: Option<Reopen>,
+    ) -> Result<Session<O>, Failure> {
+        let SessionBuilder { pipeline, capture: source, reader, recorder, signals, .. } = self;
+        let settings = output_settings(&self.config)?;
+        capture::announce(&source, &pipeline.stages.plugins, &self.config, run);
+        let duration = run.trace.processes.duration;
+        let until = (!duration.is_zero()).then(|| Instant::now() + duration);
+        if let Some(until) = until {
+            pipeline.shutdown.at(until);
+        }
+        let reload = reload(run, self.trust, self.config, &pipeline.shutdown);
+        let is_verbose = run.console.0 >= Verbosity::Verbose;
+        Ok(Session {
+            pipeline: pipeline.with_output(output),
+            capture: source,
+            reader,
+            reloader: Reloader::new(reopen, reload, settings),
+            recorder,
+            control,
+            schedule: StatusSchedule::new(settings.status_every, is_verbose),
+            signals,
+            until,
+        })
+    }
+}
+
+/// Runs a session to its end on this thread.
+pub(super) fn block_on<O: Output>(session: Session<O>) -> Result<RunOutcome<O::Finished>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.and_then(|runtime| runtime.block_on(session.run())).map_err(failed)
+}
+
+/// Traces and prints a stream.
+pub(super) fn stream(run: &RunRequest<'_>, spawner: Spawner, print: &Print) -> Result<(), Failure> {
+    let Some(mut builder) = SessionBuilder::attach(run, spawner)? else { return Ok(()) };
+    let new_file = builder.new_file;
+    let target = setup::target(print, new_file, &builder.pipeline.shutdown)?;
+    let Some(target) = target else { return Ok(()) };
+    builder.confine(run)?;
+    let output = setup::output(target, print)?;
+    let reopen = run.output.map(|path| reopen(path, print, run.plugins, &builder.trust, new_file));
+    let outcome = block_on(builder.build(run, output, reopen)?)?;
+    let failure = ended(outcome.recording, outcome.why);
+    setup::report(&outcome.stats, outcome.reader, outcome.output, run.console).and(failure)
+}
+
+/// The failure of an incomplete recording, or of a plugin that ended the run.
+pub(super) fn ended(recording: Option<WriterReport>, why: EndReason) -> Result<(), Failure> {
+    recording.map_or(Ok(()), setup::ended)?;
+    match why {
+        EndReason::Plugin(why) => Err(failed(anyhow!(why))),
+        EndReason::Asked | EndReason::Over | EndReason::Output => Ok(()),
+    }
+}
+
+/// `[output]` of the configuration.
+fn output_settings(config: &Config) -> Result<OutputSettings, Failure> {
+    let status_every = config.output.status_every;
+    Ok(OutputSettings { new: setup::new_file(config)?, status_every })
+}
+
+/// Opens the file of `--output` again, with the permissions that the configuration gives by then. A configuration that
+/// cannot be read changes nothing here; the reload that follows reports it.
+fn reopen(
+    path: &Path,
+    print: &Print,
+    arguments: &PluginArgs,
+    trust: &Trust,
+    new_file: NewFile,
+) -> Reopen {
+    let (path, print): (PathBuf, Print) = (path.to_owned(), print.clone());
+    let (arguments, trust) = (arguments.clone(), trust.clone());
+    let mut new_file = new_file;
+    Box::new(move || {
+        let config = setup::config(&arguments, &trust);
+        new_file = config.and_then(|config| setup::new_file(&config)).unwrap_or(new_file);
+        setup::again(&path, &print, new_file)
+    })
+}
+
+/// Reads the configuration and loads the plugins as at the start.
+fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, shutdown: &Shutdown) -> Reload {
+    let (arguments, shutdown) = (run.plugins.clone(), shutdown.clone());
+    let load = move || {
+        let config = setup::config(&arguments, &trust)?;
+        let plugins = setup::plugins(&arguments, &config, &trust, &shutdown, &Clock::system());
+        // Compilation leaves free memory in the allocator.
+        memory::give_back();
+        let needs_restart = config.needs_restart(&start);
+        let output = output_settings(&config)?;
+        plugins.map(|plugins| Some(Reloaded { plugins: plugins?, needs_restart, output }))
+    };
+    Arc::new(move || {
+        let loaded = load().map_err(|failure: Failure| failure.error)?;
+        loaded.context("the run is to end")
+    })
+}
+
+/// The processes of `pids` and their descendants among `existing`.
+pub(super) fn family(pids: &[u32], existing: &[ExistingProcess]) -> Family {
+    let children: Vec<(u32, u32)> =
+        existing.iter().map(|process| (process.ppid, process.pid)).collect();
+    Family::of(pids, &children)
+}
