@@ -1,51 +1,14 @@
-//! What can be attached for which purpose, best first. A rung is taken when all its needed probes load and, where that
-//! can be tried, tell the truth of what this process does.
+//! Every ladder and its rungs.
 
-use super::{
-    Attached, BlindSpot, EventKinds,
+use super::rung::{Ladder, Rung, Unsuitable};
+use crate::{
+    BlindSpot, EventKinds,
     blind_spots::{self, route},
-    error::{AttachRefusal, Error},
+    error::Error,
     machine::{Machine, Preemption},
-    object::BpfObject,
     offsets::OffsetGroup,
-    probe::{AttachContext, Hook, Probe},
-    self_test::check,
+    probe::{Hook, Probe},
 };
-
-/// Probes that do one thing together.
-#[derive(Debug)]
-pub(super) struct Rung {
-    /// How `--probe` names it.
-    pub(super) name: &'static str,
-    pub(super) probes: &'static [Probe],
-    /// What it cannot see, or sees wrongly.
-    pub(super) cannot_see: &'static [BlindSpot],
-    /// What else it cannot see on this machine.
-    pub(super) cannot_see_here: fn(&Machine) -> Option<BlindSpot>,
-    /// What it costs others, where that is worth a word.
-    pub(super) costs: Option<&'static str>,
-    /// Why it should not be used on this machine although it may load, and what would help.
-    pub(super) unfit: fn(&Machine) -> Option<Unsuitable>,
-}
-
-/// Why a rung should not be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unsuitable {
-    pub(super) reason: &'static str,
-    pub(super) remedy: &'static str,
-    /// Whoever names the rung gets it all the same.
-    pub(super) can_be_asked_for: bool,
-}
-
-/// The rungs for one purpose.
-#[derive(Debug)]
-pub(super) struct Ladder {
-    pub(super) purpose: &'static str,
-    serves: EventKinds,
-    /// Whether `--probe` chooses among its rungs, and whether what they tell is checked.
-    pub(super) of_files: bool,
-    pub(super) rungs: &'static [Rung],
-}
 
 const OPEN: EventKinds = EventKinds { open: true, ..EventKinds::NONE };
 const LOAD: EventKinds = EventKinds { load: true, ..EventKinds::NONE };
@@ -196,7 +159,7 @@ const fn only(name: &'static str, probes: &'static [Probe]) -> Rung {
 }
 
 /// Every purpose.
-pub(super) const LADDERS: &[Ladder] = &[
+pub(crate) const LADDERS: &[Ladder] = &[
     Ladder {
         purpose: "opens and library loads",
         serves: FILES,
@@ -248,13 +211,13 @@ pub(super) const LADDERS: &[Ladder] = &[
 ];
 
 /// What any of them is attached to, as the kernel's types name it.
-pub(super) fn attached_types() -> Vec<String> {
+pub(crate) fn attached_types() -> Vec<String> {
     let probes = LADDERS.iter().flat_map(|ladder| ladder.rungs).flat_map(|rung| rung.probes);
     probes.map(|probe| probe.hook.type_name()).collect()
 }
 
 /// Refuses a name that no rung has.
-pub(super) fn check_name(probe: Option<&str>) -> Result<(), Error> {
+pub(crate) fn check_name(probe: Option<&str>) -> Result<(), Error> {
     let rungs = LADDERS.iter().filter(|ladder| ladder.of_files).flat_map(|ladder| ladder.rungs);
     let known: Vec<&str> = rungs.map(|rung| rung.name).collect();
     match probe {
@@ -263,106 +226,6 @@ pub(super) fn check_name(probe: Option<&str>) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
-}
-
-/// Attaches what is wanted, the best that works for each purpose.
-pub(super) fn attach(
-    object: &mut BpfObject,
-    ground: &AttachContext<'_>,
-    named: Option<&str>,
-) -> Result<Vec<Attached>, Error> {
-    let wanted = LADDERS.iter().filter(|ladder| ladder.serves.meets(ground.kinds));
-    wanted.map(|ladder| ladder.attach(object, ground, named)).collect()
-}
-
-impl Ladder {
-    fn attach(
-        &self,
-        object: &mut BpfObject,
-        ground: &AttachContext<'_>,
-        named: Option<&str>,
-    ) -> Result<Attached, Error> {
-        let named = named.filter(|_| self.of_files);
-        let mut reasons = Vec::new();
-        for rung in self.rungs.iter().filter(|rung| named.is_none_or(|name| name == rung.name)) {
-            let unfit = (rung.unfit)(ground.machine)
-                .filter(|unfit| named.is_none() || !unfit.can_be_asked_for);
-            let tried = match unfit {
-                Some(unfit) => Err(unfit.reason.to_owned()),
-                None => {
-                    rung.attach(object, ground, self.of_files).map_err(|refusal| refusal.reason)
-                }
-            };
-            match tried {
-                Ok(attached) => return Ok(attached),
-                Err(reason) => reasons.push((rung.name, reason)),
-            }
-        }
-        Err(none_works(self.purpose, &reasons))
-    }
-}
-
-impl Rung {
-    /// What it cannot see on this machine, or sees wrongly.
-    pub(super) fn cannot_see(&self, machine: &Machine) -> Vec<BlindSpot> {
-        self.cannot_see.iter().cloned().chain((self.cannot_see_here)(machine)).collect()
-    }
-
-    /// Loads all, attaches all, and tries them out; a rung that is refused leaves nothing attached.
-    pub(super) fn attach(
-        &self,
-        object: &mut BpfObject,
-        ground: &AttachContext<'_>,
-        of_files: bool,
-    ) -> Result<Attached, AttachRefusal> {
-        let attached = self.try_attach(object, ground).and_then(|attached| {
-            if of_files {
-                check(object, ground.kinds).map_err(AttachRefusal::unexpected)?;
-            }
-            Ok(attached)
-        });
-        if attached.is_err() {
-            let bpf = object.bpf().map_err(AttachRefusal::unexpected)?;
-            self.probes.iter().for_each(|probe| probe.unload(bpf));
-        }
-        attached
-    }
-
-    fn try_attach(
-        &self,
-        object: &mut BpfObject,
-        ground: &AttachContext<'_>,
-    ) -> Result<Attached, AttachRefusal> {
-        let bpf = object.bpf().map_err(AttachRefusal::unexpected)?;
-        let mut cannot_see = self.cannot_see(ground.machine);
-        let mut loaded = Vec::new();
-        for probe in self.probes.iter().filter(|probe| probe.serves.meets(ground.kinds)) {
-            match (probe.load(bpf, ground), probe.optional) {
-                (Ok(()), _) => loaded.push(probe),
-                (Err(refusal), Some((route, what))) => {
-                    let what = format!("{what} ({})", refusal.reason).into();
-                    cannot_see.push(BlindSpot { route, what });
-                }
-                (Err(refusal), None) => return Err(refusal.at(&probe.hook.name())),
-            }
-        }
-        for probe in &loaded {
-            probe.attach(bpf, ground.machine).map_err(|refusal| refusal.at(&probe.hook.name()))?;
-        }
-        let hooks: Vec<String> = loaded.iter().map(|probe| probe.hook.name()).collect();
-        let programs = loaded.iter().map(|probe| probe.program).collect();
-        let (probe, costs) = (self.name, self.costs);
-        // Somebody asked for it all the same.
-        let misses = (self.unfit)(ground.machine).is_some();
-        Ok(Attached { probe, hook: hooks.join(", "), cannot_see, costs, programs, misses })
-    }
-}
-
-/// No rung of a ladder could be taken: each with why.
-pub(super) fn none_works(purpose: &'static str, rungs: &[(&str, String)]) -> Error {
-    let reasons: Vec<String> =
-        rungs.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
-    Error::Probe { purpose, reasons: reasons.join("; ") }
 }
 
 #[cfg(test)]
