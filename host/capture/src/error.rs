@@ -1,5 +1,7 @@
 //! Why the kernel side cannot run.
 
+use crate::arch;
+
 /// Why the kernel side cannot run; [`Error::exit_code`] is the program's answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -22,7 +24,8 @@ pub enum Error {
     UserNamespace,
     /// The kernel does not have what is needed.
     #[error(
-        "this kernel cannot be traced: {lacks} (needed: x86-64, BTF, and BPF as in Linux 5.17)"
+        "this kernel cannot be traced: {lacks} (needed: {processor}, BTF, and BPF as in Linux 5.17)",
+        processor = arch::NAME
     )]
     Kernel {
         /// What it lacks.
@@ -83,10 +86,9 @@ impl Error {
                 "this process is in a user namespace of its own".to_owned(),
                 "run it outside, as the system's root",
             ),
-            Error::Kernel { lacks } => (
-                format!("this kernel cannot be traced: {lacks}"),
-                "trace on x86-64 with CONFIG_DEBUG_INFO_BTF and BPF as in Linux 5.17, as RHEL 9.2 and later have it too",
-            ),
+            Error::Kernel { lacks } => {
+                (format!("this kernel cannot be traced: {lacks}"), arch::KERNEL_REMEDY)
+            }
             Error::Option(_) | Error::UnknownProbe { .. } => {
                 (self.to_string(), "give another value, or none")
             }

@@ -2,11 +2,13 @@
 //!
 //! The only place that knows aya. Nothing is decided here about what a record means.
 
+mod arch;
 mod blind_spots;
 mod btf;
 pub mod decode;
 mod error;
 mod helpers;
+mod kernel_field;
 mod ladder;
 mod machine;
 mod object;

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::thread::CapabilitySet;
 
+use super::arch;
 use super::error::Error;
 use super::offsets::Layout;
 
@@ -115,10 +116,7 @@ fn preemption(
 
 /// Refuses a machine that can never be traced.
 pub(super) fn check_kernel() -> Result<(), Error> {
-    if std::env::consts::ARCH != "x86_64" {
-        let lacks = format!("it runs on {}", std::env::consts::ARCH);
-        return Err(Error::Kernel { lacks });
-    }
+    arch::check().map_err(|other| Error::Kernel { lacks: format!("it runs on {other}") })?;
     if !std::path::Path::new(BTF_PATH).exists() {
         let lacks = format!("it is made without BTF ({BTF_PATH} is missing)");
         return Err(Error::Kernel { lacks });

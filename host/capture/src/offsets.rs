@@ -2,69 +2,16 @@
 
 use crypto_tracer_common::fixed::{ABSENT, Offsets};
 
-use super::btf::{Btf, BtfError, Member, Numbered};
+use super::arch;
+use super::btf::{Btf, BtfError, Numbered};
 use super::helpers;
+use super::kernel_field::{KernelField, OffsetGroup, kernel_fields};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_system::cgroup::{CONTROLLERS, Hierarchy};
 
-/// What a field is needed for. A probe that needs a group of which a field is missing is not offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OffsetGroup {
-    /// Who it is: all programs.
-    Task,
-    /// What file it is and where.
-    File,
-    /// The file behind a descriptor.
-    Descriptor,
-    /// The arguments of system calls.
-    SystemCall,
-    /// Requests of io_uring.
-    Uring,
-    /// The new program.
-    Exec,
-    /// How it ended.
-    Exit,
-    /// Mounts that overlayfs keeps for itself.
-    Overlay,
-    /// The flags that an open was asked for with.
-    OpenFlags,
-    /// Control groups of version 1. Without it, containers are told by the unified hierarchy alone.
-    Controllers,
-}
-
-/// Struct and field, each inside the one before; the offset is their sum.
-type FieldChain = &'static [(&'static str, &'static str)];
-
-struct KernelField {
-    group: OffsetGroup,
-    /// Spellings, newest first: kernels have renamed some.
-    chains: &'static [FieldChain],
-    /// Bytes that the programs read there.
-    size: FieldWidth,
-    place: fn(&mut Offsets) -> &mut u32,
-}
-
-/// The size that a field must have, so that a changed kernel is noticed and not misread.
-#[derive(Clone, Copy)]
-enum FieldWidth {
-    Is(u32),
-    /// A struct, or an array, of which the beginning is read.
-    Any,
-}
-use FieldWidth::{Any, Is};
-
-macro_rules! fields {
-    ($($group:ident { $($place:ident: $size:expr, $([$($struct:literal.$field:literal)/+])|+;)+ })+) => {
-        const FIELDS: &[KernelField] = &[$($(KernelField {
-            group: OffsetGroup::$group,
-            chains: &[$(&[$(($struct, $field)),+]),+],
-            size: $size,
-            place: |offsets| &mut offsets.$place,
-        },)+)+];
-    };
-}
-
-fields! {
+kernel_fields! {
+    /// The fields that exist on every processor.
+    COMMON_FIELDS:
     Task {
         task_flags: Is(4), ["task_struct"."flags"];
         task_group_leader: Is(8), ["task_struct"."group_leader"];
@@ -119,17 +66,6 @@ fields! {
         fdtable_fd: Is(8), ["fdtable"."fd"];
         fdtable_max_fds: Is(4), ["fdtable"."max_fds"];
     }
-    SystemCall {
-        task_thread_info_status: Is(4), ["task_struct"."thread_info" / "thread_info"."status"];
-        regs_orig_ax: Is(8), ["pt_regs"."orig_ax"];
-        regs_di: Is(8), ["pt_regs"."di"];
-        regs_si: Is(8), ["pt_regs"."si"];
-        regs_dx: Is(8), ["pt_regs"."dx"];
-        regs_r10: Is(8), ["pt_regs"."r10"];
-        regs_r8: Is(8), ["pt_regs"."r8"];
-        regs_bx: Is(8), ["pt_regs"."bx"];
-        regs_cx: Is(8), ["pt_regs"."cx"];
-    }
     Uring {
         kiocb_opcode: Is(1), ["io_kiocb"."opcode"];
         kiocb_res: Is(4), ["io_kiocb"."cqe" / "io_cqe"."res"] | ["io_kiocb"."result"];
@@ -175,6 +111,10 @@ const CONTROLLER_IDS: &str = "cgroup_subsys_id";
 /// Functions at whose return programs may be attached.
 const FUNCTIONS: [&str; 3] = ["do_filp_open", "do_file_open_root", "vm_mmap_pgoff"];
 
+fn fields() -> impl Iterator<Item = &'static KernelField> {
+    COMMON_FIELDS.iter().chain(arch::SYSTEM_CALL_FIELDS)
+}
+
 /// What this kernel lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MissingOffset {
@@ -207,15 +147,15 @@ impl Layout {
             vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR, CONTROLLER_IDS, helpers::ENUM];
         names.extend(FUNCTIONS);
         names.extend(attached.iter().map(String::as_str));
-        for (of, _) in FIELDS.iter().flat_map(|field| field.chains).copied().flatten() {
+        for (of, _) in fields().flat_map(|field| field.chains).copied().flatten() {
             names.push(of);
         }
         let btf = Btf::parse(bytes, &names)?;
         let mut offsets = Offsets::UNKNOWN;
         let mut missing = Vec::new();
-        for field in FIELDS {
-            match field.chains.iter().find_map(|chain| resolve(&btf, chain, field.size)) {
-                Some(offset) => *(field.place)(&mut offsets) = offset,
+        for field in fields() {
+            match field.resolve(&btf) {
+                Some(offset) => *(field.slot)(&mut offsets) = offset,
                 None => missing.push(MissingOffset { group: field.group, what: field.name() }),
             }
         }
@@ -270,28 +210,6 @@ impl Layout {
         let lacks = self.missing.iter().filter(|missing| groups.contains(&missing.group));
         let words: Vec<&str> = lacks.map(|missing| missing.what.as_str()).collect();
         (!words.is_empty()).then(|| format!("this kernel has no {}", words.join(", ")))
-    }
-}
-
-impl KernelField {
-    fn name(&self) -> String {
-        let newest = self.chains.first().copied().unwrap_or_default();
-        let words: Vec<String> = newest.iter().map(|(of, name)| format!("{of}.{name}")).collect();
-        words.join("/")
-    }
-}
-
-fn resolve(btf: &Btf, chain: FieldChain, size: FieldWidth) -> Option<u32> {
-    let mut offset = 0_u32;
-    let mut last: Option<Member> = None;
-    for (of, name) in chain {
-        let member = btf.member(of, name)?;
-        offset = offset.checked_add(member.offset)?;
-        last = Some(member);
-    }
-    match size {
-        Is(size) if last?.size != Some(size) => None,
-        Is(_) | Any => Some(offset),
     }
 }
 

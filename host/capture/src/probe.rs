@@ -10,8 +10,9 @@ use aya::{
 use super::{
     EventKinds,
     error::{AttachRefusal, chain},
+    kernel_field::OffsetGroup,
     machine::Machine,
-    offsets::{Layout, OffsetGroup},
+    offsets::Layout,
 };
 
 /// What every rung needs to be tried.

@@ -5,8 +5,8 @@ use crate::{
     BlindSpot, EventKinds,
     blind_spots::{self, route},
     error::Error,
+    kernel_field::OffsetGroup,
     machine::{Machine, Preemption},
-    offsets::OffsetGroup,
     probe::{Hook, Probe},
 };
 
