@@ -9,57 +9,60 @@ use crate::{
     error::{AttachRefusal, Error},
     object::BpfObject,
     probe::AttachContext,
-    self_test::check,
+    self_test,
 };
 
-/// Attaches what is wanted, the best that works for each purpose.
+/// Attaches a rung of each ladder that serves one of the context's event kinds. `requested`: the only rung to try for
+/// opens and library loads.
 pub(crate) fn attach(
     object: &mut BpfObject,
-    ground: &AttachContext<'_>,
-    named: Option<&str>,
+    context: &AttachContext<'_>,
+    requested: Option<&str>,
 ) -> Result<Vec<Attached>, Error> {
-    let wanted = LADDERS.iter().filter(|ladder| ladder.serves.meets(ground.kinds));
-    wanted.map(|ladder| ladder.attach(object, ground, named)).collect()
+    let ladders = LADDERS.iter().filter(|ladder| ladder.serves.intersects(context.kinds));
+    ladders.map(|ladder| ladder.attach(object, context, requested)).collect()
 }
 
 impl Ladder {
     fn attach(
         &self,
         object: &mut BpfObject,
-        ground: &AttachContext<'_>,
-        named: Option<&str>,
+        context: &AttachContext<'_>,
+        requested: Option<&str>,
     ) -> Result<Attached, Error> {
-        let named = named.filter(|_| self.of_files);
+        let requested = requested.filter(|_| self.captures_files);
         let mut reasons = Vec::new();
-        for rung in self.rungs.iter().filter(|rung| named.is_none_or(|name| name == rung.name)) {
-            let unfit = (rung.unfit)(ground.machine)
-                .filter(|unfit| named.is_none() || !unfit.can_be_asked_for);
-            let tried = match unfit {
-                Some(unfit) => Err(unfit.reason.to_owned()),
-                None => {
-                    rung.attach(object, ground, self.of_files).map_err(|refusal| refusal.reason)
-                }
+        for rung in self.rungs.iter().filter(|rung| requested.is_none_or(|name| name == rung.name))
+        {
+            let unsuitable = (rung.unsuitable)(context.machine)
+                .filter(|unsuitable| requested.is_none() || !unsuitable.allowed_by_name);
+            let attached = match unsuitable {
+                Some(unsuitable) => Err(unsuitable.reason.to_owned()),
+                None => rung
+                    .attach(object, context, self.captures_files)
+                    .map_err(|refusal| refusal.reason),
             };
-            match tried {
+            match attached {
                 Ok(attached) => return Ok(attached),
                 Err(reason) => reasons.push((rung.name, reason)),
             }
         }
-        Err(none_works(self.purpose, &reasons))
+        Err(no_rung_works(self.purpose, &reasons))
     }
 }
 
 impl Rung {
-    /// Loads all, attaches all, and tries them out; a rung that is refused leaves nothing attached.
+    /// Loads and attaches all probes and, with `run_self_test`, verifies their records. On failure, nothing stays
+    /// attached.
     pub(crate) fn attach(
         &self,
         object: &mut BpfObject,
-        ground: &AttachContext<'_>,
-        of_files: bool,
+        context: &AttachContext<'_>,
+        run_self_test: bool,
     ) -> Result<Attached, AttachRefusal> {
-        let attached = self.try_attach(object, ground).and_then(|attached| {
-            if of_files {
-                check(object, ground.kinds).map_err(AttachRefusal::unexpected)?;
+        let attached = self.try_attach(object, context).and_then(|attached| {
+            if run_self_test {
+                self_test::run(object, context.kinds).map_err(AttachRefusal::unexpected)?;
             }
             Ok(attached)
         });
@@ -73,13 +76,13 @@ impl Rung {
     fn try_attach(
         &self,
         object: &mut BpfObject,
-        ground: &AttachContext<'_>,
+        context: &AttachContext<'_>,
     ) -> Result<Attached, AttachRefusal> {
         let bpf = object.bpf().map_err(AttachRefusal::unexpected)?;
-        let mut cannot_see = self.cannot_see(ground.machine);
+        let mut cannot_see = self.cannot_see(context.machine);
         let mut loaded = Vec::new();
-        for probe in self.probes.iter().filter(|probe| probe.serves.meets(ground.kinds)) {
-            match (probe.load(bpf, ground), probe.optional) {
+        for probe in self.probes.iter().filter(|probe| probe.serves.intersects(context.kinds)) {
+            match (probe.load(bpf, context), probe.optional) {
                 (Ok(()), _) => loaded.push(probe),
                 (Err(refusal), Some((route, what))) => {
                     let what = format!("{what} ({})", refusal.reason).into();
@@ -89,19 +92,17 @@ impl Rung {
             }
         }
         for probe in &loaded {
-            probe.attach(bpf, ground.machine).map_err(|refusal| refusal.at(&probe.hook.name()))?;
+            probe.attach(bpf, context.machine).map_err(|refusal| refusal.at(&probe.hook.name()))?;
         }
         let hooks: Vec<String> = loaded.iter().map(|probe| probe.hook.name()).collect();
-        let programs = loaded.iter().map(|probe| probe.program).collect();
         let (probe, costs) = (self.name, self.costs);
-        // Somebody asked for it all the same.
-        let misses = (self.unfit)(ground.machine).is_some();
-        Ok(Attached { probe, hook: hooks.join(", "), cannot_see, costs, programs, misses })
+        let may_be_skipped = (self.unsuitable)(context.machine).is_some();
+        Ok(Attached { probe, hook: hooks.join(", "), cannot_see, costs, may_be_skipped })
     }
 }
 
-/// No rung of a ladder could be taken: each with why.
-pub(crate) fn none_works(purpose: &'static str, rungs: &[(&str, String)]) -> Error {
+/// Returns the error for a ladder without a rung that works; `rungs`: name and reason of each.
+pub(crate) fn no_rung_works(purpose: &'static str, rungs: &[(&str, String)]) -> Error {
     let reasons: Vec<String> =
         rungs.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
     Error::Probe { purpose, reasons: reasons.join("; ") }

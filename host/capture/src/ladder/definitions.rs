@@ -1,9 +1,9 @@
-//! Every ladder and its rungs.
+//! The ladders and their rungs.
 
 use super::rung::{Ladder, Rung, Unsuitable};
 use crate::{
     BlindSpot, EventKinds,
-    blind_spots::{self, route},
+    blind_spots::{blind_spot, route},
     error::Error,
     kernel_field::OffsetGroup,
     machine::{Machine, Preemption},
@@ -31,43 +31,38 @@ const LSM: Rung = Rung {
     probes: &[
         probe(
             "file_open",
-            Hook::Security("file_open"),
+            Hook::Lsm("file_open"),
             OPEN,
             &[OffsetGroup::Task, OffsetGroup::File, OffsetGroup::Overlay],
         ),
-        probe(
-            "mmap_file",
-            Hook::Security("mmap_file"),
-            LOAD,
-            &[OffsetGroup::Task, OffsetGroup::File],
-        ),
+        probe("mmap_file", Hook::Lsm("mmap_file"), LOAD, &[OffsetGroup::Task, OffsetGroup::File]),
     ],
-    cannot_see: &[blind_spots::of(
+    cannot_see: &[blind_spot(
         route::REFUSED_LATE,
-        "that an open or a mapping was refused after the permission checks (O_DIRECT, lease, driver, IMA): it is told \
-         all the same",
+        "that an open or a mapping is refused after the permission checks (O_DIRECT, lease, driver, IMA): it is \
+         reported anyway",
     )],
-    cannot_see_here: |machine| {
+    cannot_see_on: |machine| {
         let mut modules = machine.security_modules.as_ref()?.iter();
         modules.find(|module| *module == "bpf")?;
-        let behind: Vec<&str> = modules.map(String::as_str).collect();
-        (!behind.is_empty()).then(|| BlindSpot {
+        let later: Vec<&str> = modules.map(String::as_str).collect();
+        (!later.is_empty()).then(|| BlindSpot {
             route: route::REFUSED_LATE,
             what: format!(
-                "that a security module which is asked after bpf refused an open or a mapping ({}): it is told all the \
-                 same",
-                behind.join(", ")
+                "that a security module that is called after bpf refuses an open or a mapping ({}): it is reported \
+                 anyway",
+                later.join(", ")
             )
             .into(),
         })
     },
     costs: None,
-    unfit: |machine| {
+    unsuitable: |machine| {
         let modules = machine.security_modules.as_ref()?;
         (!modules.iter().any(|module| module == "bpf")).then_some(Unsuitable {
             reason: "bpf is not among the active security modules",
-            remedy: "add bpf to the list of the boot parameter lsm= (shown in /sys/kernel/security/lsm)",
-            can_be_asked_for: false,
+            remedy: "add bpf to the boot parameter lsm= (the active list is in /sys/kernel/security/lsm)",
+            allowed_by_name: false,
         })
     },
 };
@@ -77,34 +72,34 @@ const FEXIT: Rung = Rung {
     probes: &[
         probe(
             "do_filp_open",
-            Hook::Return("do_filp_open", 3),
+            Hook::FExit("do_filp_open", 3),
             OPEN,
             &[OffsetGroup::Task, OffsetGroup::File, OffsetGroup::OpenFlags],
         ),
         probe(
             "do_file_open_root",
-            Hook::Return("do_file_open_root", 3),
+            Hook::FExit("do_file_open_root", 3),
             OPEN,
             &[OffsetGroup::Task, OffsetGroup::File, OffsetGroup::OpenFlags],
         ),
         probe(
             "vm_mmap_pgoff",
-            Hook::Return("vm_mmap_pgoff", 6),
+            Hook::FExit("vm_mmap_pgoff", 6),
             LOAD,
             &[OffsetGroup::Task, OffsetGroup::File],
         ),
     ],
-    cannot_see: &[blind_spots::of(
+    cannot_see: &[blind_spot(
         route::INTERRUPTED,
-        "an open while another one is interrupted on the same processor (counted as missed)",
+        "an open while another open on the same CPU is interrupted (counted as missed)",
     )],
-    cannot_see_here: |_| None,
+    cannot_see_on: |_| None,
     costs: None,
-    unfit: |machine| {
+    unsuitable: |machine| {
         (machine.preemption != Preemption::Chosen).then_some(Unsuitable {
-            reason: "this kernel is fully preemptible, or does not say: many opens would be missed",
+            reason: "this kernel is fully preemptible, or its preemption mode is unknown: many opens would be missed",
             remedy: "boot with preempt=voluntary",
-            can_be_asked_for: true,
+            allowed_by_name: true,
         })
     },
 };
@@ -137,40 +132,41 @@ const TP_BTF: Rung = Rung {
         },
     ],
     cannot_see: &[
-        blind_spots::of(route::URING_DIRECT, "opens through io_uring into a direct descriptor"),
-        blind_spots::of(
+        blind_spot(route::URING_DIRECT, "opens through io_uring into a direct descriptor"),
+        blind_spot(
             route::URING_SILENT,
-            "opens through io_uring that ask for no completion (IOSQE_CQE_SKIP_SUCCESS)",
+            "opens through io_uring that request no completion (IOSQE_CQE_SKIP_SUCCESS)",
         ),
-        blind_spots::of(
+        blind_spot(
             route::CLOSED_MEANWHILE,
-            "a file that another thread closes before the open returns (counted as lost; where yet another open has \
-             taken the descriptor by then, that one's file is told instead)",
+            "a file that another thread closes before the open returns (counted as lost; if a later open has reused \
+             the descriptor by then, its file is reported instead)",
         ),
     ],
-    cannot_see_here: |_| None,
-    costs: Some("about 0.1 µs on every system call of every process"),
-    unfit: |_| None,
+    cannot_see_on: |_| None,
+    costs: Some("about 0.1 µs per system call of every process"),
+    unsuitable: |_| None,
 };
 
-const fn only(name: &'static str, probes: &'static [Probe]) -> Rung {
-    let (cannot_see_here, costs) = (|_: &Machine| None, None);
-    Rung { name, probes, cannot_see: &[], cannot_see_here, costs, unfit: |_| None }
+/// A rung without alternatives.
+const fn only_rung(name: &'static str, probes: &'static [Probe]) -> Rung {
+    let (cannot_see_on, costs) = (|_: &Machine| None, None);
+    Rung { name, probes, cannot_see: &[], cannot_see_on, costs, unsuitable: |_| None }
 }
 
-/// Every purpose.
+/// One ladder for each purpose.
 pub(crate) const LADDERS: &[Ladder] = &[
     Ladder {
         purpose: "opens and library loads",
         serves: FILES,
-        of_files: true,
+        captures_files: true,
         rungs: &[LSM, FEXIT, TP_BTF],
     },
     Ladder {
         purpose: "execs",
         serves: EXEC,
-        of_files: false,
-        rungs: &[only(
+        captures_files: false,
+        rungs: &[only_rung(
             "exec",
             &[probe(
                 "sched_process_exec",
@@ -183,8 +179,8 @@ pub(crate) const LADDERS: &[Ladder] = &[
     Ladder {
         purpose: "exits",
         serves: EXIT,
-        of_files: false,
-        rungs: &[only(
+        captures_files: false,
+        rungs: &[only_rung(
             "exit",
             &[probe(
                 "sched_process_exit",
@@ -197,8 +193,8 @@ pub(crate) const LADDERS: &[Ladder] = &[
     Ladder {
         purpose: "forks",
         serves: FORK,
-        of_files: false,
-        rungs: &[only(
+        captures_files: false,
+        rungs: &[only_rung(
             "fork",
             &[probe(
                 "sched_process_fork",
@@ -210,15 +206,16 @@ pub(crate) const LADDERS: &[Ladder] = &[
     },
 ];
 
-/// What any of them is attached to, as the kernel's types name it.
-pub(crate) fn attached_types() -> Vec<String> {
+/// Returns the BTF names of all hooks of all rungs.
+pub(crate) fn hook_btf_names() -> Vec<String> {
     let probes = LADDERS.iter().flat_map(|ladder| ladder.rungs).flat_map(|rung| rung.probes);
-    probes.map(|probe| probe.hook.type_name()).collect()
+    probes.map(|probe| probe.hook.btf_name()).collect()
 }
 
-/// Refuses a name that no rung has.
+/// Fails if no rung for opens and library loads has this name.
 pub(crate) fn check_name(probe: Option<&str>) -> Result<(), Error> {
-    let rungs = LADDERS.iter().filter(|ladder| ladder.of_files).flat_map(|ladder| ladder.rungs);
+    let rungs =
+        LADDERS.iter().filter(|ladder| ladder.captures_files).flat_map(|ladder| ladder.rungs);
     let known: Vec<&str> = rungs.map(|rung| rung.name).collect();
     match probe {
         Some(name) if !known.contains(&name) => {
@@ -242,18 +239,20 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_a_ladder_and_every_rung_serves_it() {
+    fn each_event_kind_has_one_ladder_whose_rungs_all_serve_it() {
         for kinds in [OPEN, LOAD, EXEC, EXIT, FORK] {
-            let ladders: Vec<_> = LADDERS.iter().filter(|l| l.serves.meets(kinds)).collect();
+            let ladders: Vec<_> = LADDERS.iter().filter(|l| l.serves.intersects(kinds)).collect();
             assert_eq!(ladders.len(), 1, "{kinds:?}");
             for rung in ladders[0].rungs {
-                assert!(rung.probes.iter().any(|p| p.serves.meets(kinds) && p.optional.is_none()));
+                assert!(
+                    rung.probes.iter().any(|p| p.serves.intersects(kinds) && p.optional.is_none())
+                );
             }
         }
     }
 
     #[test]
-    fn only_known_probes_can_be_asked_for() {
+    fn only_rungs_for_files_can_be_requested_by_name() {
         assert!(check_name(None).is_ok());
         for rung in ["lsm", "fexit", "tp_btf"] {
             assert!(check_name(Some(rung)).is_ok());
@@ -266,26 +265,26 @@ mod tests {
     }
 
     #[test]
-    fn rungs_that_would_be_blind_or_deaf_are_unfit() {
+    fn rungs_that_would_miss_events_are_unsuitable() {
         let with = |modules: &str| Machine {
             security_modules: Some(modules.split(',').map(str::to_owned).collect()),
             ..machine()
         };
-        assert_eq!((LSM.unfit)(&machine()), None);
-        assert_eq!((LSM.unfit)(&with("lockdown,bpf")), None);
-        assert!(!(LSM.unfit)(&with("lockdown,yama")).unwrap().can_be_asked_for);
-        let refused_later = |modules| {
-            let told = LSM.cannot_see(&with(modules));
-            let behind = told.into_iter().find(|unseen| unseen.what.contains("asked after bpf"));
-            behind.map(|unseen| unseen.what.into_owned())
+        assert_eq!((LSM.unsuitable)(&machine()), None);
+        assert_eq!((LSM.unsuitable)(&with("lockdown,bpf")), None);
+        assert!(!(LSM.unsuitable)(&with("lockdown,yama")).unwrap().allowed_by_name);
+        let later_modules = |modules| {
+            let mut spots = LSM.cannot_see(&with(modules)).into_iter();
+            let spot = spots.find(|spot| spot.what.contains("called after bpf"));
+            spot.map(|spot| spot.what.into_owned())
         };
-        assert!(refused_later("yama,bpf,ipe,ima").unwrap().contains("(ipe, ima)"));
-        assert_eq!(refused_later("yama,apparmor,bpf"), None);
+        assert!(later_modules("yama,bpf,ipe,ima").unwrap().contains("(ipe, ima)"));
+        assert_eq!(later_modules("yama,apparmor,bpf"), None);
         assert_eq!(LSM.cannot_see(&machine()).len(), 1);
-        assert_eq!((FEXIT.unfit)(&machine()), None);
+        assert_eq!((FEXIT.unsuitable)(&machine()), None);
         for preemption in [Preemption::Full, Preemption::Unknown] {
             let machine = Machine { preemption, ..machine() };
-            assert!((FEXIT.unfit)(&machine).unwrap().can_be_asked_for);
+            assert!((FEXIT.unsuitable)(&machine).unwrap().allowed_by_name);
         }
     }
 }

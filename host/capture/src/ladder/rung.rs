@@ -1,30 +1,30 @@
-//! A rung, and the ladder that it belongs to.
+//! The types of a ladder and its rungs.
 
 use crate::{BlindSpot, EventKinds, machine::Machine, probe::Probe};
 
-/// Probes that do one thing together.
+/// Probes that together serve one purpose.
 #[derive(Debug)]
 pub(crate) struct Rung {
-    /// How `--probe` names it.
+    /// Name, as for `--probe`.
     pub(crate) name: &'static str,
     pub(crate) probes: &'static [Probe],
-    /// What it cannot see, or sees wrongly.
+    /// Events that it misses or misreports on every machine.
     pub(crate) cannot_see: &'static [BlindSpot],
-    /// What else it cannot see on this machine.
-    pub(crate) cannot_see_here: fn(&Machine) -> Option<BlindSpot>,
-    /// What it costs others, where that is worth a word.
+    /// An event that it misses or misreports on this machine in addition.
+    pub(crate) cannot_see_on: fn(&Machine) -> Option<BlindSpot>,
+    /// Overhead for all processes, if it is significant.
     pub(crate) costs: Option<&'static str>,
-    /// Why it should not be used on this machine although it may load, and what would help.
-    pub(crate) unfit: fn(&Machine) -> Option<Unsuitable>,
+    /// Reason not to use it on this machine although it may load.
+    pub(crate) unsuitable: fn(&Machine) -> Option<Unsuitable>,
 }
 
-/// Why a rung should not be used.
+/// Reason not to use a rung.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsuitable {
     pub(crate) reason: &'static str,
     pub(crate) remedy: &'static str,
-    /// Whoever names the rung gets it all the same.
-    pub(crate) can_be_asked_for: bool,
+    /// Whether the rung is used if the user requests it by name.
+    pub(crate) allowed_by_name: bool,
 }
 
 /// The rungs for one purpose.
@@ -32,14 +32,14 @@ pub(crate) struct Unsuitable {
 pub(crate) struct Ladder {
     pub(crate) purpose: &'static str,
     pub(crate) serves: EventKinds,
-    /// Whether `--probe` chooses among its rungs, and whether what they tell is checked.
-    pub(crate) of_files: bool,
+    /// Whether the rungs capture opens and library loads: `--probe` selects one of them, and the self-test applies.
+    pub(crate) captures_files: bool,
     pub(crate) rungs: &'static [Rung],
 }
 
 impl Rung {
-    /// What it cannot see on this machine, or sees wrongly.
+    /// Returns the events that it misses or misreports on this machine.
     pub(crate) fn cannot_see(&self, machine: &Machine) -> Vec<BlindSpot> {
-        self.cannot_see.iter().cloned().chain((self.cannot_see_here)(machine)).collect()
+        self.cannot_see.iter().cloned().chain((self.cannot_see_on)(machine)).collect()
     }
 }
