@@ -8,8 +8,8 @@ use crate::kernel_field::kernel_fields;
 pub(crate) const NAME: &str = "x86-64";
 
 /// Remedy for a kernel that cannot be traced.
-pub(crate) const KERNEL_REMEDY: &str = "trace on x86-64 with CONFIG_DEBUG_INFO_BTF and BPF as in Linux 5.17, as \
-     RHEL 9.2 and later have it too";
+pub(crate) const KERNEL_REMEDY: &str = "trace on x86-64 with CONFIG_DEBUG_INFO_BTF and the BPF features of \
+     Linux 5.17, which RHEL 9.2 and later have too";
 
 /// Fails with the name of this processor if it is not supported.
 pub(crate) fn check() -> Result<(), &'static str> {

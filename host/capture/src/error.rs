@@ -24,7 +24,7 @@ pub enum Error {
     UserNamespace,
     /// The kernel lacks a required feature.
     #[error(
-        "this kernel cannot be traced: {lacks} (needed: {processor}, BTF, and BPF as in Linux 5.17)",
+        "this kernel cannot be traced: {lacks} (required: {processor}, BTF and the BPF features of Linux 5.17)",
         processor = arch::NAME
     )]
     Kernel {

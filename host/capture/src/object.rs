@@ -79,7 +79,7 @@ impl BpfObject {
             .map_max_entries("FAMILY", if options.follow_children { FAMILY_ROOM } else { 1 })
             .load(OBJECT)
             .map_err(|error| Error::Setup { what: error_chain(&error) })?;
-        // Returns the memory of the parsed BTF before the ring buffer is used.
+        // Returns the memory of the parsed BTF to the kernel before the ring buffer is used.
         memory::give_back();
         Ok(BpfObject {
             ring: take_map(&mut bpf, "EVENTS")?,
