@@ -1,60 +1,60 @@
-//! The kernel's first look at a file name, and the keys of its tables.
+//! The name filter in the kernel, and the keys of its maps.
 //!
-//! A word is kept in two generations: the programs use the one that [`Control::active`] names while the host fills the
-//! other, then the host switches. A key carries its generation in its last byte, so both share one table.
+//! The filter has two generations: the programs use the one that [`Control::active`] selects while the host fills the
+//! other one, then the host switches. The last byte of a key is its generation, so both share one map.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Bytes of a suffix at most: the 16th byte of its key is the generation.
+/// Maximum length of a suffix in bytes: the 16th byte of its key is the generation.
 pub const SUFFIX_MAX: usize = 15;
-/// Bytes of a prefix at most, for the same reason.
+/// Maximum length of a prefix in bytes, for the same reason.
 pub const PREFIX_MAX: usize = 15;
-/// Bytes of a file name or a library at most: the 32nd byte of its key is the generation.
+/// Maximum length of a file name or a library in bytes: the 32nd byte of its key is the generation.
 pub const NAME_MAX: usize = 31;
-/// Bits of the bloom filter.
-pub const BLOOM_BITS: usize = 2048;
-/// Processes that are never reported, at most.
+/// Number of bits of a Bloom filter.
+const BLOOM_BITS: usize = 2048;
+/// Maximum number of processes that are never reported.
 pub const OWN_MAX: usize = 8;
 
-/// Room in the table of suffixes, both generations and one that is being cleared.
-pub const SUFFIX_ROOM: u32 = 256;
-/// Room in the table of file names.
-pub const NAME_ROOM: u32 = 1024;
-/// Room in the table of prefixes.
-pub const PREFIX_ROOM: u32 = 64;
-/// Room in the table of libraries.
-pub const LIBRARY_ROOM: u32 = 256;
+/// Capacity of the map of suffixes: two generations, and one that is being replaced.
+pub const SUFFIX_ENTRIES: u32 = 256;
+/// Capacity of the map of file names.
+pub const NAME_ENTRIES: u32 = 1024;
+/// Capacity of the map of prefixes.
+pub const PREFIX_ENTRIES: u32 = 64;
+/// Capacity of the map of libraries.
+pub const LIBRARY_ENTRIES: u32 = 256;
 
 /// Nanoseconds per tick, the unit of process start times in `/proc`.
 pub const TICK_NS: u64 = 10_000_000;
 
-/// The key of a followed process: its number in the tracer's pid namespace, and when it started, as
-/// exactly as `/proc` has it. The programs remove a process when it ends.
+/// Returns the key of a followed process: its id in the tracer's pid namespace, and its start time in ticks, the
+/// resolution of `/proc`. The programs remove the key when the process exits.
 #[inline(always)]
 pub fn family_key(tgid: u32, start_ns: u64) -> [u64; 2] {
     [tgid as u64, start_ns / TICK_NS]
 }
 
-/// One generation.
+/// One generation of the filter.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
 pub struct Generation {
-    /// Which endings of three bytes occur, by [`bloom_bit`].
+    /// Bloom filter of the last three bytes of suffixes and file names, by [`bloom_bit`].
     pub bloom: [u64; BLOOM_BITS / 64],
-    /// Which beginnings of three bytes prefixes have, by [`prefix_bit`].
+    /// Bloom filter of the first three bytes of prefixes, by [`prefix_bit`].
     pub prefix_bloom: [u64; BLOOM_BITS / 64],
-    /// Bit N is set: there is a suffix of N bytes.
+    /// Bit N is set if a suffix has N bytes.
     pub suffix_lengths: u32,
-    /// Bit N is set: there is a file name of N bytes.
+    /// Bit N is set if a file name has N bytes.
     pub name_lengths: u32,
-    /// Bit N is set: there is a library of N bytes.
+    /// Bit N is set if a library has N bytes.
     pub library_lengths: u32,
-    /// Bit N is set: there is a prefix of N bytes.
+    /// Bit N is set if a prefix has N bytes.
     pub prefix_lengths: u32,
 }
 
 impl Generation {
-    /// Lets nothing through.
+    /// Matches no name.
     pub const EMPTY: Generation = Generation {
         bloom: [0; BLOOM_BITS / 64],
         prefix_bloom: [0; BLOOM_BITS / 64],
@@ -65,27 +65,27 @@ impl Generation {
     };
 }
 
-/// What the host may change while the programs run.
+/// State that the host changes while the programs run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, PartialEq, Eq)]
 pub struct Control {
-    /// The active generation; only the lowest bit is used.
+    /// The active generation. Only the lowest bit is used.
     pub active: u32,
-    /// Always 0, but the verifier does not know that.
+    /// Always 0. The verifier cannot treat it as a constant.
     pub zero: u32,
-    /// While this is not 0, only this process is reported, whatever the settings say: the host checks
-    /// the records about itself.
+    /// If not 0, only this process is reported, whatever the settings are. The host sets it during the self-test of
+    /// the records.
     pub check: u32,
-    /// Not used.
+    /// Unused.
     pub reserved: u32,
-    /// The processes that are never reported, in the tracer's pid namespace; 0: none.
+    /// Ids of the processes that are never reported, in the tracer's pid namespace; 0: unused slot.
     pub own: [u32; OWN_MAX],
-    /// The generations.
+    /// Both generations of the filter.
     pub generations: [Generation; 2],
 }
 
 impl Control {
-    /// Lets nothing through.
+    /// Matches no name.
     pub const EMPTY: Control = Control {
         active: 0,
         zero: 0,
@@ -96,20 +96,20 @@ impl Control {
     };
 }
 
-/// The bit for an ending: its last three bytes are the highest three of `tail`, ASCII in lower case, and zero in front
-/// of a shorter name.
+/// Returns the Bloom filter bit of the end of a name: the most significant three bytes of `tail`, with ASCII letters in
+/// lower case. Shorter names are padded with zeros at the front.
 #[inline(always)]
 pub fn bloom_bit(tail: u64) -> u32 {
     ((tail >> 40) as u32).wrapping_mul(0x9E37_79B1) >> 21
 }
 
-/// The bit for a beginning: its first three bytes are the lowest three of `head`.
+/// Returns the Bloom filter bit of a name's beginning: the least significant three bytes of `head`.
 #[inline(always)]
 pub fn prefix_bit(head: u64) -> u32 {
     bloom_bit(head << 40)
 }
 
-/// Lower-cases the ASCII letters among eight bytes and leaves all others alone.
+/// Converts the ASCII letters among eight bytes to lower case. All other bytes are unchanged.
 #[inline(always)]
 pub fn lower(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lower_is_ascii_lower_case_of_each_byte() {
+    fn lower_converts_each_byte_like_to_ascii_lowercase() {
         for byte in 0..=255_u8 {
             for at in 0..8 {
                 let mut bytes = [b'Z', 0, 0xff, b'@', b'[', b'a', 0x80, b'5'];

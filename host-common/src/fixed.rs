@@ -1,27 +1,27 @@
 //! Values that the host sets before it loads the BPF programs. They are in read-only memory, so the verifier treats
-//! every field as a constant and removes code that is switched off.
+//! every field as a constant and removes unreachable code.
 
 #![expect(
     missing_debug_implementations,
-    reason = "zerocopy's derive makes a type of its own for each field"
+    reason = "zerocopy's derive generates a type for each field"
 )]
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// In place of an offset: this kernel has no such field.
+/// Placeholder for the offset of a field that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $field:ident,)*) => {
-        /// Where the running kernel keeps what the programs read: bytes from the beginning of the struct that the
-        /// field's first word names. [`ABSENT`] where it has no such field.
+        /// Offsets of the fields that the programs read, in bytes from the beginning of the struct that the name
+        /// begins with. [`ABSENT`] if the running kernel does not have the field.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, PartialEq, Eq)]
         #[expect(missing_docs, reason = "the names are the kernel's: struct, then field")]
         pub struct Offsets { $($(#[$doc])* pub $field: u32,)* }
 
         impl Offsets {
-            /// No offset is known yet.
+            /// All offsets are [`ABSENT`].
             pub const UNKNOWN: Offsets = Offsets { $($field: ABSENT,)* };
         }
     };
@@ -59,12 +59,12 @@ offsets! {
     file_flags,
     path_mnt,
     path_dentry,
-    /// `d_hash.pprev`: null once the name is gone.
+    /// `d_hash.pprev`: null if the dentry is unhashed, so its name was removed.
     dentry_hash_pprev,
     dentry_parent,
     dentry_name,
     dentry_inode,
-    /// `mount.mnt`, which a `vfsmount` pointer points to.
+    /// `mount.mnt`: a `struct vfsmount` pointer points to this member.
     mount_mnt,
     mount_parent,
     mount_mountpoint,
@@ -110,53 +110,53 @@ offsets! {
 
 /// Bits of [`Settings::kinds`].
 pub mod kinds {
-    /// Opens are wanted.
+    /// Report opens.
     pub const OPEN: u32 = 1;
-    /// Library loads are wanted.
+    /// Report library loads.
     pub const LOAD: u32 = 1 << 1;
-    /// Execs are wanted.
+    /// Report execs.
     pub const EXEC: u32 = 1 << 2;
-    /// Exits are wanted.
+    /// Report exits.
     pub const EXIT: u32 = 1 << 3;
-    /// Forks are wanted.
+    /// Report forks.
     pub const FORK: u32 = 1 << 4;
 }
 
-/// What does not change during a run.
+/// Settings that do not change during a run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, PartialEq, Eq)]
 pub struct Settings {
-    /// A name that the leader's must contain: its bytes from the lowest on.
+    /// A string that the name of the thread group leader must contain; the first byte is the least significant one.
     pub comm_pattern: [u64; 2],
-    /// The bytes of the pattern that count; all zero: any name.
+    /// The bits of the pattern that are compared. All zero: any name.
     pub comm_mask: [u64; 2],
     /// Bits of [`kinds`].
     pub kinds: u32,
-    /// The only process that is wanted, in the tracer's pid namespace; 0: all.
+    /// Id of the only process to report, in the tracer's pid namespace; 0: all processes.
     pub pid: u32,
-    /// The inode number of the tracer's pid namespace; 0: it is the initial one.
+    /// Inode number of the tracer's pid namespace; 0 for the initial one.
     pub pid_ns: u32,
-    /// Not 0: the second argument of `sched_process_exit` is true when the last thread ends.
+    /// If not 0, the second argument of `sched_process_exit` is true when the last thread exits.
     pub exit_tells_group_dead: u32,
-    /// Not 0: descendants of `pid` are wanted too.
+    /// If not 0, descendants of `pid` are reported too.
     pub follow: u32,
-    /// The controller whose hierarchy (version 1) identifies containers, by its index in `css_set.subsys`; [`ABSENT`]: the
-    /// unified hierarchy does so.
+    /// Index in `css_set.subsys` of the cgroup v1 controller whose hierarchy identifies containers. [`ABSENT`]: the
+    /// unified hierarchy identifies them.
     pub controller: u32,
 }
 
-/// All of it.
+/// The content of the read-only variable `FIXED`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, PartialEq, Eq)]
 pub struct Fixed {
-    /// What does not change during a run.
+    /// The settings of the run.
     pub settings: Settings,
-    /// Field offsets of the running kernel.
+    /// The field offsets of the running kernel.
     pub offsets: Offsets,
 }
 
 impl Fixed {
-    /// What the object file holds until the host puts the running kernel's values in its place.
+    /// The value in the object file, which the host replaces at load.
     pub const UNSET: Fixed = Fixed {
         settings: Settings {
             comm_pattern: [0; 2],

@@ -1,7 +1,7 @@
-//! The data that crosses between the BPF programs and the host: one definition for both sides.
+//! Data shared by the BPF programs and the host.
 //!
-//! Everything here has a fixed size and layout (`repr(C)`, no padding, no `bool`, no `enum`), so that the host reads
-//! it with zerocopy and without `unsafe`, and so that no byte of kernel memory leaks through padding.
+//! All types have a fixed size and layout (`repr(C)`, no padding, no `bool`, no `enum`): the host reads them with
+//! zerocopy and without `unsafe`, and no kernel memory leaks through padding.
 #![no_std]
 #![forbid(unsafe_code)]
 

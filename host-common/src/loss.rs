@@ -1,18 +1,18 @@
-//! Causes of events lost in the kernel. Each is an index into the per-CPU array `LOSSES`.
+//! Causes of events lost in the kernel: indices into the per-CPU array `LOSSES`.
 
-/// No room in the ring buffer for an open.
+/// The ring buffer was full for an open.
 pub const RING_FULL_OPEN: u32 = 0;
-/// No room in the ring buffer for a library load.
+/// The ring buffer was full for a library load.
 pub const RING_FULL_LOAD: u32 = 1;
-/// No room in the ring buffer for an exec.
+/// The ring buffer was full for an exec.
 pub const RING_FULL_EXEC: u32 = 2;
-/// No room in the ring buffer for an exit.
+/// The ring buffer was full for an exit.
 pub const RING_FULL_EXIT: u32 = 3;
-/// No room in the ring buffer for a fork: a later event may not be recognised as a descendant's.
+/// The ring buffer was full for a fork: the host may not recognise the child as a descendant.
 pub const RING_FULL_FORK: u32 = 4;
-/// The file of a descriptor was gone before the program read it (another thread closed it).
+/// Another thread closed the file descriptor before the program read its file.
 pub const FILE_GONE: u32 = 5;
-/// The table of followed processes is full: a descendant is not followed.
+/// The map of followed processes was full: a descendant is not followed.
 pub const FAMILY_FULL: u32 = 6;
 
 /// Number of causes.

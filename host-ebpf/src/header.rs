@@ -1,4 +1,4 @@
-//! Fills the header of a record. Every byte must be set, because the ring's memory contains old data.
+//! Fills the header of a record. Every byte must be set, because the ring buffer's memory contains old data.
 
 use core::ptr;
 
@@ -14,7 +14,7 @@ use crate::{
     task::Task,
 };
 
-/// Bit 31 of `i_ctime_nsec`: newer kernels keep a note there.
+/// The nanoseconds in `i_ctime_nsec`: newer kernels keep the flag `I_CTIME_QUERIED` in bit 31.
 const NSEC_MASK: u32 = 0x7fff_ffff;
 
 /// Sets the process (`task` is one of its threads) and the time; clears the fields for file, path and arguments.
@@ -52,7 +52,7 @@ pub(crate) unsafe fn process(header: *mut Header, kind: u16, task: *const u8, id
     }
 }
 
-/// The id of the running process's cgroup.
+/// Returns the id of the current process's cgroup.
 #[inline(always)]
 unsafe fn cgroup() -> u64 {
     unsafe {

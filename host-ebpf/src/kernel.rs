@@ -10,8 +10,8 @@ pub(crate) unsafe fn load<T: Copy>(base: *const u8, offset: u32) -> T {
     unsafe { ptr::read_volatile(base.add(offset as usize).cast()) }
 }
 
-/// `value & MASK`, in assembly: rustc would remove a mask that it knows to be redundant, but the verifier needs the mask to
-/// know the bound.
+/// `value & MASK`, in assembly: rustc would remove a mask that it knows to be redundant, but the verifier needs the mask
+/// to know the bound.
 #[inline(always)]
 pub(crate) fn masked<const MASK: u64>(mut value: u64) -> u64 {
     unsafe { asm!("{0} &= {1}", inout(reg) value, const MASK) };
@@ -60,7 +60,7 @@ pub(crate) unsafe fn read_user<T: Copy>(address: u64) -> T {
     }
 }
 
-/// The running thread, as a pointer whose type the verifier knows.
+/// Returns the current task, as a pointer whose type the verifier knows.
 #[inline(always)]
 pub(crate) fn current() -> *const u8 {
     unsafe { helper::bpf_get_current_task_btf() as *const u8 }
@@ -80,7 +80,7 @@ pub(crate) struct Path {
 pub(crate) struct Dentry {
     pub(crate) hash_pprev: u64,
     pub(crate) parent: u64,
-    /// The hash in the lower half, the length of the name in the upper one.
+    /// The hash in the lower half, the length of the name in the upper half.
     pub(crate) hash_len: u64,
     pub(crate) name: u64,
     pub(crate) inode: u64,
@@ -98,7 +98,7 @@ impl Dentry {
     }
 }
 
-/// The file of a descriptor of the running thread; 0 if there is none.
+/// Returns the address of the `struct file` of a descriptor of the current task; 0 if there is none.
 #[inline(always)]
 pub(crate) unsafe fn file_of(fd: u32) -> u64 {
     use crate::fixed::offset;

@@ -2,7 +2,7 @@
 //!
 //! Built by
 //! `RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C link-arg=--btf -C debuginfo=2" cargo build -p crypto-tracer-ebpf --profile bpf
-//! --target bpfel-unknown-none` with a nightly rustc or Debian's `rustc-web`; see README.md beside Cargo.toml.
+//! --target bpfel-unknown-none` with a nightly rustc or Debian's `rustc-web`; see README.md of this crate.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]

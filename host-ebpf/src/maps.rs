@@ -1,4 +1,4 @@
-//! The maps and what the host changes while the programs run.
+//! The maps, and the state that the host changes while the programs run.
 
 use core::{arch::asm, ffi::c_void};
 
@@ -8,50 +8,50 @@ use aya_ebpf::{
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use crypto_tracer_common::{
-    filter::{Control, LIBRARY_ROOM, NAME_ROOM, PREFIX_ROOM, SUFFIX_ROOM},
+    filter::{Control, LIBRARY_ENTRIES, NAME_ENTRIES, PREFIX_ENTRIES, SUFFIX_ENTRIES},
     loss::CAUSES,
 };
 
-/// The smallest record.
+/// Size of the smallest record, in bytes.
 const WORD: u64 = 8;
 
-/// The events. The host sets the size.
+/// The ring buffer. The host sets its size.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
-/// Endings of file names, each with its generation.
+/// Suffixes of file names. A key ends in its generation.
 #[map]
-pub(crate) static SUFFIXES: HashMap<[u64; 2], u8> = HashMap::with_max_entries(SUFFIX_ROOM, 0);
+pub(crate) static SUFFIXES: HashMap<[u64; 2], u8> = HashMap::with_max_entries(SUFFIX_ENTRIES, 0);
 
-/// Whole file names.
+/// Complete file names. A key ends in its generation.
 #[map]
-pub(crate) static NAMES: HashMap<[u64; 4], u8> = HashMap::with_max_entries(NAME_ROOM, 0);
+pub(crate) static NAMES: HashMap<[u64; 4], u8> = HashMap::with_max_entries(NAME_ENTRIES, 0);
 
-/// Beginnings of file names, each with its generation.
+/// Prefixes of file names. A key ends in its generation.
 #[map]
-pub(crate) static PREFIXES: HashMap<[u64; 2], u8> = HashMap::with_max_entries(PREFIX_ROOM, 0);
+pub(crate) static PREFIXES: HashMap<[u64; 2], u8> = HashMap::with_max_entries(PREFIX_ENTRIES, 0);
 
-/// Libraries up to their version.
+/// Library names without version. A key ends in its generation.
 #[map]
-pub(crate) static LIBRARIES: HashMap<[u64; 4], u8> = HashMap::with_max_entries(LIBRARY_ROOM, 0);
+pub(crate) static LIBRARIES: HashMap<[u64; 4], u8> = HashMap::with_max_entries(LIBRARY_ENTRIES, 0);
 
-/// Processes whose exit was reported, by leader and start time.
+/// Processes whose exit was reported, by address of the leader and start time.
 #[map]
 pub(crate) static EXITED: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(1024, 0);
 
-/// The followed process's descendants, by `family_key`. The host sets the room: one, when nothing is followed.
+/// The followed process's descendants, by `family_key`. The host sets the capacity: 1 if no process is followed.
 #[map]
 pub(crate) static FAMILY: HashMap<[u64; 2], u8> = HashMap::with_max_entries(1, 0);
 
-/// Events that could not be handed over, by cause.
+/// Number of lost events, by cause.
 #[map]
 pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(CAUSES as u32, 0);
 
-/// In `.bss`, so that the programs reach it without a look-up.
+/// In `.bss`, so that the programs access it without a map lookup.
 #[unsafe(no_mangle)]
 pub(crate) static mut CONTROL: Control = Control::EMPTY;
 
-/// Reads a part of [`CONTROL`].
+/// Reads a field of [`CONTROL`].
 macro_rules! control {
     ($($field:tt)+) => {
         $crate::kernel::own(unsafe { &raw const $crate::maps::CONTROL.$($field)+ })
@@ -59,8 +59,8 @@ macro_rules! control {
 }
 pub(crate) use control;
 
-/// Counts a lost event while the ring may be empty, and wakes up the host so that it reports the loss. A discarded record
-/// wakes up the host, which never sees it. If the ring has no room for the record, the host is already awake.
+/// Counts a lost event while the ring buffer may be empty, and wakes up the host so that it reports the loss. For that,
+/// discards a record, which the host does not read. If the ring buffer is full, the host is already awake.
 #[inline(always)]
 pub(crate) fn count_loss(cause: u32) {
     lost(cause);
@@ -73,7 +73,7 @@ pub(crate) fn count_loss(cause: u32) {
     }
 }
 
-/// Counts an event that is lost. Atomic: some hooks can be preempted by others on the same CPU.
+/// Counts a lost event. Atomic, because other hooks on the same CPU can preempt some hooks.
 #[inline(always)]
 pub(crate) fn lost(cause: u32) {
     if let Some(count) = LOSSES.get_ptr_mut(cause) {

@@ -11,13 +11,13 @@ use crate::{
     maps::{LIBRARIES, NAMES, PREFIXES, SUFFIXES, control},
 };
 
-/// Where `struct qstr` has its length and its name.
+/// Offsets of the members of `struct qstr`.
 const QSTR_LEN: u32 = 4;
 const QSTR_NAME: u32 = 8;
-/// Mounts on top of each other that are looked through to find the visible name.
+/// Maximum number of stacked mounts that are followed to find the visible name.
 const STACKED: u32 = 8;
 
-/// Where a name is in kernel memory.
+/// A name in kernel memory: its address, and its length in bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Name {
     at: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// The name under which the file is seen: that of the mount point, when the file is mounted on one.
+    /// Returns the name under which the file is visible: the mount point's name if the file is the root of a mount.
     #[inline(always)]
     pub(crate) unsafe fn visible(path: Path) -> Name {
         unsafe {
@@ -49,7 +49,7 @@ impl Name {
         }
     }
 
-    /// The same for a file whose type the verifier knows.
+    /// Like [`Name::visible`], for a file whose type the verifier knows.
     #[inline(always)]
     pub(crate) unsafe fn visible_typed(file: *const u8) -> Name {
         unsafe {
@@ -59,20 +59,20 @@ impl Name {
             if root == dentry as u64 {
                 return Name::visible(Path { mnt: mnt as u64, dentry: dentry as u64 });
             }
-            // 6.1 refuses eight bytes over hash and length. The host has verified the order.
+            // 6.1 rejects a load of eight bytes over hash and length. The host has verified the order.
             let at = load(dentry, offset!(dentry_name) + QSTR_NAME);
             Name { at, len: load::<u32>(dentry, offset!(dentry_name) + QSTR_LEN) as u64 }
         }
     }
 
-    /// The bytes that end the name; what stands in front of a shorter name is not part of it.
-    /// That memory is readable: the name is inside the dentry, or follows its own header of 16 bytes.
+    /// Reads the last bytes of the name. If the name is shorter, the first bytes read are not part of it. They are
+    /// readable, because the name is inside the dentry or follows its own header of 16 bytes.
     #[inline(always)]
     unsafe fn tail<T: Copy>(self) -> T {
         unsafe { read(self.at.wrapping_add(self.len).wrapping_sub(size_of::<T>() as u64), 0) }
     }
 
-    /// Whether a file with this name is wanted.
+    /// Returns whether the name is in the interest as a file name.
     #[inline(always)]
     pub(crate) unsafe fn is_wanted_file(self) -> bool {
         unsafe {
@@ -91,14 +91,14 @@ impl Name {
         }
     }
 
-    /// Whether it begins as a classifier asks. Most names end at the first three bytes.
+    /// Returns whether the name has a prefix of the interest. The first three bytes rule out most names.
     #[inline(always)]
     unsafe fn has_prefix(self, active: usize) -> bool {
         let lengths = control!(generations[active].prefix_lengths);
         if lengths == 0 || self.len < 3 {
             return false;
         }
-        // As for libraries: the memory after a shorter name is readable, and cut off before the look-up.
+        // As for libraries: the memory after a shorter name is readable, and masked out before any lookup.
         let [mut a, mut b] = unsafe { read::<[u64; 2]>(self.at, 0) };
         let bit = prefix_bit(a);
         let word = control!(generations[active].prefix_bloom[(bit >> 6) as usize & 31]);
@@ -162,14 +162,14 @@ impl Name {
         }
     }
 
-    /// The first `len & MASK` bytes, at most 32, then zeros.
+    /// Reads the first `len & MASK` bytes, at most 32, and pads them with zeros.
     #[inline(always)]
     unsafe fn head<const MASK: u64>(self, len: u64) -> [u64; 4] {
         unsafe {
             let mut words = core::mem::MaybeUninit::<[u64; 4]>::uninit();
             let at = words.as_mut_ptr().cast::<u64>();
             for word in 0..4 {
-                // Volatile, else LLVM makes a loop over bytes of it.
+                // Volatile: otherwise LLVM generates a loop over bytes.
                 ptr::write_volatile(at.add(word), 0);
             }
             let len = masked::<MASK>(len) as u32;
@@ -178,7 +178,7 @@ impl Name {
         }
     }
 
-    /// Whether a library with this name is wanted: the name is the wanted word, or continues with `.` or `-`.
+    /// Returns whether the name is in the interest as a library: equal to a word, or a word followed by `.` or `-`.
     #[inline(always)]
     pub(crate) unsafe fn is_wanted_library(self) -> bool {
         let active = (control!(active) & 1) as usize;

@@ -1,5 +1,5 @@
-//! Records into the ring. They are written straight into its memory: a program that is preempted can never find its
-//! scratch memory overwritten by another one on the same CPU.
+//! Writes records into the ring buffer. They are built in place and not in per-CPU scratch memory, which a program that
+//! preempts this one on the same CPU could overwrite.
 
 use core::ffi::c_void;
 
@@ -23,31 +23,31 @@ use crate::{
 const O_PATH: u32 = 0o10_000_000;
 /// `__O_TMPFILE`: no name.
 const O_TMPFILE: u32 = 0o20_000_000;
-/// `FMODE_CREATED`: the open made the file.
+/// `FMODE_CREATED`: the open created the file.
 const CREATED: u32 = 0x10_0000;
 const S_IFMT: u16 = 0o170_000;
 const S_IFDIR: u16 = 0o040_000;
 
-/// Room in the ring; null when there is none. The caller must give it back by [`submit`] or [`discard`].
+/// Reserves a record; returns null if the ring buffer is full. The caller must pass it to [`submit`] or [`discard`].
 #[inline(always)]
 pub(crate) unsafe fn reserve<const SIZE: usize>() -> *mut u8 {
     let ring = (&raw const EVENTS).cast_mut().cast::<c_void>();
     unsafe { helper::bpf_ringbuf_reserve(ring, SIZE as u64, 0).cast() }
 }
 
-/// Hands a record over.
+/// Submits a reserved record.
 #[inline(always)]
 pub(crate) unsafe fn submit(record: *mut u8) {
     unsafe { helper::bpf_ringbuf_submit(record.cast(), 0) }
 }
 
-/// Takes a record back.
+/// Discards a reserved record.
 #[inline(always)]
 pub(crate) unsafe fn discard(record: *mut u8) {
     unsafe { helper::bpf_ringbuf_discard(record.cast(), 0) }
 }
 
-/// Filters what was opened (`kind::FILE_OPEN`) or mapped (`kind::LIB_LOAD`), and sends it.
+/// Reports a file that was opened (`kind::FILE_OPEN`) or mapped (`kind::LIB_LOAD`), if its name is in the interest.
 #[inline(always)]
 pub(crate) unsafe fn file(kind: u16, file: u64, detail: u32) {
     unsafe {
@@ -58,7 +58,7 @@ pub(crate) unsafe fn file(kind: u16, file: u64, detail: u32) {
     }
 }
 
-/// The same for a file whose type the verifier knows: an unwanted file costs only one helper call.
+/// Like [`file`], for a file whose type the verifier knows: a file outside the interest costs only one helper call.
 #[inline(always)]
 pub(crate) unsafe fn typed_file(kind: u16, file: *const u8, detail: u32) {
     unsafe {
@@ -80,7 +80,7 @@ unsafe fn is_wanted(kind: u16, name: Name) -> bool {
     }
 }
 
-/// What has a name that is wanted. One function for all hooks: it is most of their code.
+/// Reports a file whose name is in the interest. One function for all hooks, because it is most of their code.
 #[inline(never)]
 unsafe extern "C" fn named_file(kind: u64, file: u64, mnt: u64, dentry: u64, detail: u32) {
     unsafe {
@@ -104,7 +104,7 @@ unsafe extern "C" fn named_file(kind: u64, file: u64, mnt: u64, dentry: u64, det
     }
 }
 
-/// Sends the smallest record that the path fits in; `how`: a bit of [`flag`].
+/// Submits the smallest record that holds the path. `how`: bits of [`flag`].
 #[inline(always)]
 unsafe fn sized(kind: u16, path: Path, detail: u32, how: u16, ids: Task) {
     unsafe {
@@ -116,7 +116,7 @@ unsafe fn sized(kind: u16, path: Path, detail: u32, how: u16, ids: Task) {
     }
 }
 
-/// False when the path does not fit and a larger record could hold it.
+/// Returns false if the path does not fit and a larger record could hold it.
 #[inline(always)]
 unsafe fn try_size<const SIZE: usize>(
     kind: u16,

@@ -1,4 +1,4 @@
-//! Identifies the process of an event, and decides whether it is wanted.
+//! Identifies the process of an event, and decides whether it is reported.
 
 use aya_ebpf::helpers::generated as helper;
 use crypto_tracer_common::{
@@ -14,10 +14,10 @@ use crate::{
 
 /// `PF_KTHREAD`
 const KERNEL_THREAD: u32 = 0x0020_0000;
-/// pid namespaces inside each other at most: the kernel's `MAX_PID_NS_LEVEL`.
+/// Maximum nesting of pid namespaces: the kernel's `MAX_PID_NS_LEVEL`.
 const PID_NS_LEVELS: u32 = 32;
 
-/// Numbers of the tracer's pid namespace.
+/// Ids in the tracer's pid namespace.
 #[derive(Clone, Copy)]
 pub(crate) struct Task {
     pub(crate) tgid: u32,
@@ -25,7 +25,7 @@ pub(crate) struct Task {
     pub(crate) ppid: u32,
 }
 
-/// The number of a `struct pid` in the tracer's pid namespace; 0: it is outside.
+/// Returns the id of a `struct pid` in the tracer's pid namespace; 0 if it is outside.
 #[inline(never)]
 unsafe extern "C" fn number(pid: u64) -> u32 {
     unsafe {
@@ -44,14 +44,14 @@ unsafe extern "C" fn number(pid: u64) -> u32 {
     }
 }
 
-/// A cheap check before the file name is read: false if the process is certainly not wanted.
+/// A cheap check before the file name is read: false if the process is certainly not reported.
 #[inline(always)]
 pub(crate) unsafe fn may_be_wanted() -> bool {
     unsafe { control!(check) != 0 || (may_be_its_process() && has_name()) }
 }
 
-/// The same for process events, without the name check: the process may take the wanted name later, or its descendants may
-/// have it. These hooks are called rarely, and user space checks the name as well.
+/// Like [`may_be_wanted`], for process events, without the name check: the process may take the name later, or its
+/// descendants may have it. These hooks run rarely, and user space checks the name as well.
 #[inline(always)]
 pub(crate) unsafe fn process_may_be_wanted() -> bool {
     unsafe { control!(check) != 0 || may_be_its_process() }
@@ -66,7 +66,7 @@ unsafe fn may_be_its_process() -> bool {
     (unsafe { helper::bpf_get_current_pid_tgid() } >> 32) as u32 == pid
 }
 
-/// Whether the leader's name contains the wanted one.
+/// Returns whether the leader's name contains the pattern of the settings.
 #[inline(always)]
 unsafe fn has_name() -> bool {
     let (mask_low, mask_high) = (setting!(comm_mask[0]), setting!(comm_mask[1]));
@@ -96,7 +96,7 @@ unsafe fn has_name() -> bool {
     false
 }
 
-/// The running process, when it is one that is wanted.
+/// Returns the current process if it is reported.
 #[inline(always)]
 pub(crate) unsafe fn wanted() -> Option<Task> {
     unsafe {
@@ -120,7 +120,7 @@ pub(crate) unsafe fn wanted() -> Option<Task> {
     }
 }
 
-/// The numbers of a thread, its process and its process's parent.
+/// Returns the ids of a thread, its process and the process's parent.
 #[inline(always)]
 pub(crate) unsafe fn numbers(task: *const u8) -> Task {
     unsafe {
@@ -142,7 +142,7 @@ pub(crate) unsafe fn numbers(task: *const u8) -> Task {
     }
 }
 
-/// The key of a thread's process among the followed ones.
+/// Returns the key of a thread's process in [`FAMILY`].
 #[inline(always)]
 unsafe fn key(task: *const u8, ids: Task) -> [u64; 2] {
     unsafe {

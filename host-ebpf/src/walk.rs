@@ -1,4 +1,4 @@
-//! Builds the path of a file: walks up the dentries and mounts to the process's root, and writes into the record directly.
+//! Builds the path of a file: walks up the dentries and mounts to the process's root, and writes into the record.
 
 use core::ffi::c_void;
 
@@ -14,7 +14,7 @@ use crate::{
 /// Maximum number of steps: more than the components of a path of [`PATH_MAX`] bytes, with room for mounts.
 const STEPS: u32 = 4096;
 
-/// The state of a walk, which lives on the program's stack.
+/// The state of a walk, on the program's stack.
 #[repr(C)]
 struct Walk {
     dentry: u64,
@@ -24,7 +24,7 @@ struct Walk {
     root_dentry: u64,
     root_mount: u64,
     record: *mut u8,
-    /// Bytes of path so far.
+    /// Length of the path so far, in bytes.
     len: u64,
     flags: u64,
 }
@@ -43,7 +43,7 @@ unsafe fn put(walk: &mut Walk, at: u64, len: u64, name: u64) -> bool {
     }
 }
 
-/// Appends one name to the path in a record of `SIZE` bytes; returns [`flag::PATH_TRUNCATED`] if it does not fit.
+/// Appends one name to the path in a record of `SIZE` bytes; returns [`flag::PATH_TRUNCATED`] if the name does not fit.
 ///
 /// In each case, the largest position and the largest length together fit into the record.
 #[inline(always)]
@@ -149,7 +149,7 @@ pub(crate) unsafe fn path<const SIZE: usize>(record: *mut u8, path: Path) -> (u6
             root_dentry: load(fs, offset!(fs_root) + offset!(path_dentry)),
             root_mount: root_mnt - mnt,
             record,
-            // Up to 6.6, the verifier analyses only the first step of the loop. If it knew these values, it
+            // Up to 6.6, the verifier analyses only the first step of the loop. If these values were constants, it
             // would remove code that the first step cannot reach.
             len: zero,
             flags: zero,

@@ -17,7 +17,7 @@ pub(crate) fn do_filp_open(ctx: FExitContext) -> i32 {
     0
 }
 
-/// Handles the result of an open with the flags `op`.
+/// Handles the result of an open with the `struct open_flags` at `op`.
 #[inline(always)]
 pub(crate) unsafe fn opened(file: *const u8, op: u64) {
     unsafe {

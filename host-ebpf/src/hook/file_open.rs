@@ -1,5 +1,5 @@
-//! Opens, captured by the security hook that every open passes. After the hook, only O_DIRECT, a lease, the driver or an
-//! integrity policy can still refuse the open.
+//! Opens, captured by the security hook that every open passes. After the hook, only O_DIRECT, a lease, the driver or
+//! an integrity policy can still refuse the open.
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use crypto_tracer_common::record::kind;
@@ -21,7 +21,7 @@ const KERNEL_MOUNT: u64 = 1 << 22;
 
 #[lsm(hook = "file_open")]
 pub(crate) fn file_open(ctx: LsmContext) -> i32 {
-    // If another program has refused the open, there is no open to report.
+    // Another BPF program has refused the open.
     let result: i32 = ctx.arg(1);
     if result == 0 {
         unsafe { try_open(ctx.arg(0)) };

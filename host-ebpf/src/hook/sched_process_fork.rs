@@ -1,4 +1,4 @@
-//! Forks. The child has not run yet.
+//! Forks. The tracepoint runs before the child.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crypto_tracer_common::{
@@ -29,7 +29,7 @@ unsafe fn try_fork(child: *const u8) {
             return;
         }
         let ids = task::numbers(child);
-        // A thread is not a process.
+        // Ignores new threads.
         if ids.tgid == 0 || ids.tgid != ids.tid {
             return;
         }

@@ -1,4 +1,4 @@
-//! Opens and library loads, captured when their system call returns. The program runs on the return of every system call.
+//! Opens and library loads, captured when their system call returns. The program runs at the end of every system call.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crypto_tracer_common::{fixed::kinds, loss, record::kind};
@@ -105,7 +105,7 @@ unsafe fn call_32(regs: *const u8, number: u32) -> Option<OpenCall> {
                 flags: load(regs, offset!(regs_si)),
                 fd: load(regs, offset!(regs_di)),
             },
-            // The old mmap has its arguments in memory: address, length, prot, flags, fd, offset.
+            // old_mmap reads its arguments from memory: address, length, prot, flags, fd, offset.
             90 => {
                 let at = load::<u64>(regs, offset!(regs_bx)) & 0xffff_ffff;
                 let [_, prot_low, _] = read_user::<[u64; 3]>(at);

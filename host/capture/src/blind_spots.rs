@@ -1,32 +1,33 @@
-//! What a probe cannot see. The start of a run, `doctor` and the table of the capture tests all tell it from here.
+//! Events that a probe misses or misreports, as the start of a run, `doctor` and the table of the capture tests list
+//! them.
 
 use std::borrow::Cow;
 
-/// Names of the ways to open a file that not every probe sees, as the capture tests and `docs/kernels.md` call them.
+/// Ways to open a file that not every probe reports correctly. The names are rows of the table in `docs/kernels.md`.
 pub mod route {
-    /// The kernel refuses it behind the permission checks: nothing is to be told.
-    pub const REFUSED_LATE: &str = "refused behind the permission checks";
-    /// The program is interrupted by another open.
+    /// The kernel refuses the open after the permission checks, so there is nothing to report.
+    pub const REFUSED_LATE: &str = "refused after the permission checks";
+    /// Another open interrupts the program.
     pub const INTERRUPTED: &str = "open while another open is interrupted";
-    /// Through io_uring.
+    /// io_uring, with a file descriptor.
     pub const URING: &str = "io_uring";
-    /// Through io_uring, into a slot of the ring instead of a descriptor.
+    /// io_uring, into a slot of the ring instead of a file descriptor.
     pub const URING_DIRECT: &str = "io_uring, direct descriptor";
-    /// Through io_uring, without a word when it is done.
-    pub const URING_SILENT: &str = "io_uring, no completion asked for";
-    /// Another thread closes the descriptor before the open returns.
+    /// io_uring, without a completion event.
+    pub const URING_SILENT: &str = "io_uring, no completion requested";
+    /// Another thread closes the file descriptor before the open returns.
     pub const CLOSED_MEANWHILE: &str = "closed by another thread before the open returns";
 }
 
-/// Something that a probe cannot see, or sees wrongly.
+/// A kind of event that a probe misses or misreports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlindSpot {
-    /// One of [`route`].
+    /// A constant of [`route`].
     pub route: &'static str,
-    /// In words, to stand behind "cannot see".
+    /// Description that completes "cannot see …".
     pub what: Cow<'static, str>,
 }
 
-pub(super) const fn of(route: &'static str, what: &'static str) -> BlindSpot {
+pub(super) const fn blind_spot(route: &'static str, what: &'static str) -> BlindSpot {
     BlindSpot { route, what: Cow::Borrowed(what) }
 }

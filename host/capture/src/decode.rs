@@ -1,4 +1,4 @@
-//! Record → [`KernelEvent`]. Total: whatever the bytes are, the answer is an event or a counted error.
+//! Decodes records into [`KernelEvent`]s. It is total: any bytes decode to an event or an error.
 
 use crypto_tracer_common::record::{HEADER, Header, flag, kind};
 use zerocopy::FromBytes;
@@ -8,21 +8,21 @@ use crypto_tracer_event::{
     ProcessKey, RawRecord,
 };
 
-/// Why a record is none.
+/// Reason why bytes are not a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Shorter than its header, or than its header says.
-    #[error("a record of {0} bytes is too short")]
+    /// Shorter than a header, or than the lengths in its header.
+    #[error("record of {0} bytes is too short")]
     Short(usize),
-    /// Of a kind that nobody knows.
-    #[error("a record is of the unknown kind {0}")]
+    /// The kind is not one of [`kind`].
+    #[error("unknown record kind {0}")]
     Kind(u16),
 }
 
 /// Nanoseconds in a second.
 const SECOND_NS: i128 = 1_000_000_000;
 
-/// Newer kernels keep a mark of their own in this bit of a ctime's nanoseconds.
+/// `I_CTIME_QUERIED`: a flag that newer kernels keep in the nanoseconds of a ctime.
 const CTIME_QUERIED: u32 = 1 << 31;
 
 /// Decodes one record.
@@ -76,7 +76,7 @@ fn file(header: &Header, path: &[u8]) -> OpenedFile {
     }
 }
 
-/// The components come leaf first, each followed by a NUL.
+/// Joins the components, which are stored leaf first, each followed by a NUL.
 fn path(raw: &[u8], flags: u16) -> KernelPath {
     let state = if flags & flag::PATH_UNREADABLE != 0 {
         PathState::Unreadable
@@ -107,7 +107,7 @@ fn path(raw: &[u8], flags: u16) -> KernelPath {
     }
 }
 
-/// Size of the part of a record that tells something.
+/// Returns the length of header, path and arguments in bytes, without padding. `None`: the record is too short.
 pub fn meaningful_len(record: RawRecord<'_>) -> Option<usize> {
     let (header, _) = Header::read_from_prefix(record.0).ok()?;
     let len = HEADER + usize::from(header.path_len) + usize::from(header.args_len);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_joined_from_the_leaf() {
+    fn path_components_are_joined_in_reverse_order() {
         assert_eq!(opened(0, b"a.pem\0b\0").bytes, b"/b/a.pem");
         assert_eq!(opened(0, b"a.pem\0").bytes, b"/a.pem");
         assert_eq!(opened(0, b"").bytes, b"/");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_without_its_beginning_is_marked() {
+    fn path_flags_are_decoded() {
         let path = opened(flag::PATH_TRUNCATED, b"a.pem\0b\0");
         assert_eq!(
             (path.bytes.as_slice(), path.state),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_ends_at_the_first_nul_and_the_ctime_loses_the_kernels_mark() {
+    fn comm_ends_at_the_first_nul_and_the_ctime_has_no_queried_flag() {
         let event = decode(RawRecord(&record(kind::FILE_OPEN, 0, b"a\0", b""))).unwrap();
         assert_eq!(event.comm.as_bytes(), b"nginx");
         let KernelWhat::FileOpen { file, .. } = event.what else { panic!() };
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_that_creates_or_truncates_leaves_no_content() {
+    fn opens_that_create_or_truncate_are_marked_as_created() {
         let created = |kind, flags, detail: u32| {
             let mut bytes = record(kind, flags, b"a\0", b"");
             let at = std::mem::offset_of!(Header, detail);
@@ -180,12 +180,12 @@ mod tests {
         };
         assert!(created(kind::FILE_OPEN, flag::CREATED, 0o101));
         assert!(created(kind::FILE_OPEN, 0, 0o1001));
-        assert!(!created(kind::FILE_OPEN, 0, 0o102), "O_CREAT opens a file that is there too");
+        assert!(!created(kind::FILE_OPEN, 0, 0o102), "O_CREAT also opens existing files");
         assert!(!created(kind::LIB_LOAD, flag::CREATED, 0o1000));
     }
 
     #[test]
-    fn arguments_stand_behind_the_path() {
+    fn arguments_follow_the_path() {
         let bytes = record(kind::PROCESS_EXEC, flag::ARGS_TRUNCATED, b"sh\0", b"sh\0\0-c\0");
         let KernelWhat::Exec { arguments, exe } = decode(RawRecord(&bytes)).unwrap().what else {
             panic!()
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_an_error() {
+    fn invalid_records_are_rejected() {
         assert_eq!(decode(RawRecord(b"")), Err(DecodeError::Short(0)));
         assert_eq!(decode(RawRecord(&record(99, 0, b"", b""))), Err(DecodeError::Kind(99)));
         let bytes = record(kind::FILE_OPEN, 0, b"a.pem\0", b"");
@@ -206,12 +206,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_an_event_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let _ = decode(RawRecord(&bytes));
         }
 
         #[test]
-        fn any_header_is_an_event_or_an_error(
+        fn arbitrary_headers_do_not_panic(
             kind in 0u16..8, flags: u16, path in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
             let decoded = decode(RawRecord(&record(kind, flags, &path, b"")));

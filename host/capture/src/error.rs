@@ -1,9 +1,11 @@
-//! Why the kernel side cannot run.
+//! Errors of the kernel side.
 
-/// Why the kernel side cannot run; [`Error::exit_code`] is the program's answer.
+use crate::arch;
+
+/// Reason why the kernel side cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The program may not use BPF.
+    /// This process lacks capabilities.
     #[error(
         "tracing needs the capabilities {missing}: run it with sudo, or grant them once with \
          `sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep {program}`"
@@ -14,53 +16,54 @@ pub enum Error {
         /// Path of this program.
         program: String,
     },
-    /// The program is in a user namespace of its own.
+    /// This process is not in the initial user namespace.
     #[error(
-        "tracing needs capabilities of the whole system, and this process is in a user namespace of its own: run it \
-         outside, as the system's root"
+        "tracing needs capabilities in the initial user namespace, but this process is in a user namespace of its own: \
+         run it outside, as the host's root"
     )]
     UserNamespace,
-    /// The kernel does not have what is needed.
+    /// The kernel lacks a required feature.
     #[error(
-        "this kernel cannot be traced: {lacks} (needed: x86-64, BTF, and BPF as in Linux 5.17)"
+        "this kernel cannot be traced: {lacks} (required: {processor}, BTF and the BPF features of Linux 5.17)",
+        processor = arch::NAME
     )]
     Kernel {
-        /// What it lacks.
+        /// The missing feature.
         lacks: String,
     },
-    /// No probe for something that was asked for could be loaded and attached.
+    /// No probe for a requested kind of event works.
     #[error(
         "no probe for {purpose} works here: {reasons}; `crypto-tracer doctor` shows all probes"
     )]
     Probe {
-        /// What it is for.
+        /// The kind of event.
         purpose: &'static str,
-        /// Each probe that was tried, and why it does not work.
+        /// Each probe that was tried, with the reason why it does not work.
         reasons: String,
     },
-    /// There is no probe of the name that was given.
+    /// The requested probe does not exist.
     #[error(
-        "there is no probe {name:?} (--probe, or open_probe in the configuration); there are: {known}"
+        "unknown probe {name:?} (--probe, or open_probe in the configuration); available: {known}"
     )]
     UnknownProbe {
-        /// The name.
+        /// The requested name.
         name: String,
-        /// Names that there are.
+        /// The available names.
         known: String,
     },
-    /// The BPF object or its maps could not be set up.
-    #[error("the BPF programs could not be set up: {what}; `crypto-tracer doctor` shows more")]
+    /// The BPF object or its maps cannot be set up.
+    #[error("cannot set up the BPF programs: {what}; `crypto-tracer doctor` shows more")]
     Setup {
-        /// What failed.
+        /// The step that failed, and the cause.
         what: String,
     },
-    /// An option that cannot be obeyed.
+    /// An option is invalid.
     #[error("{0}")]
     Option(String),
 }
 
 impl Error {
-    /// The documented exit code.
+    /// Returns the documented exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::UnknownProbe { .. } | Error::Option(_) => 2,
@@ -69,10 +72,8 @@ impl Error {
             Error::Probe { .. } | Error::Setup { .. } => 5,
         }
     }
-}
 
-impl Error {
-    /// What it means for a single probe.
+    /// Returns the error as a reason why a single probe does not work.
     pub(super) fn refusal(&self) -> AttachRefusal {
         let (reason, remedy) = match self {
             Error::Privileges { missing, .. } => (
@@ -81,14 +82,13 @@ impl Error {
             ),
             Error::UserNamespace => (
                 "this process is in a user namespace of its own".to_owned(),
-                "run it outside, as the system's root",
+                "run it outside, as the host's root",
             ),
-            Error::Kernel { lacks } => (
-                format!("this kernel cannot be traced: {lacks}"),
-                "trace on x86-64 with CONFIG_DEBUG_INFO_BTF and BPF as in Linux 5.17, as RHEL 9.2 and later have it too",
-            ),
+            Error::Kernel { lacks } => {
+                (format!("this kernel cannot be traced: {lacks}"), arch::KERNEL_REMEDY)
+            }
             Error::Option(_) | Error::UnknownProbe { .. } => {
-                (self.to_string(), "give another value, or none")
+                (self.to_string(), "use another value, or omit the option")
             }
             Error::Probe { .. } | Error::Setup { .. } => {
                 return AttachRefusal::unexpected(self.to_string());
@@ -98,7 +98,7 @@ impl Error {
     }
 }
 
-/// Why a probe does not work here, and what would help.
+/// Reason why a probe does not work here, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AttachRefusal {
     pub(super) reason: String,
@@ -106,19 +106,19 @@ pub(super) struct AttachRefusal {
 }
 
 impl AttachRefusal {
-    /// Something that should work wherever BPF does.
+    /// A failure of something that works wherever BPF does.
     pub(super) fn unexpected(reason: String) -> AttachRefusal {
-        AttachRefusal { reason, remedy: "report this text with the kernel's release" }
+        AttachRefusal { reason, remedy: "report this text and the kernel release" }
     }
 
-    /// With where it happened in front.
-    pub(super) fn at(self, place: &str) -> AttachRefusal {
-        AttachRefusal { reason: format!("{place}: {}", self.reason), ..self }
+    /// Prefixes the reason with the hook.
+    pub(super) fn at(self, hook: &str) -> AttachRefusal {
+        AttachRefusal { reason: format!("{hook}: {}", self.reason), ..self }
     }
 }
 
-/// An error and what caused it, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+/// Formats an error and its sources on one line, without repetition.
+pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = first_line(&error.to_string());
     let mut next = error.source();
     while let Some(source) = next {

@@ -1,12 +1,14 @@
-//! The kernel side: loads and attaches the BPF programs, fills their tables, hands out their records.
+//! The kernel side: loads and attaches the BPF programs, fills their maps and drains their ring buffer.
 //!
-//! The only place that knows aya. Nothing is decided here about what a record means.
+//! The only crate that depends on aya. It decodes records but does not interpret them.
 
+mod arch;
 mod blind_spots;
 mod btf;
 pub mod decode;
 mod error;
 mod helpers;
+mod kernel_field;
 mod ladder;
 mod machine;
 mod object;
@@ -34,38 +36,38 @@ use self::{
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{ProcessKey, RawRecord};
 
-/// Descendants that can be followed at a time.
+/// Maximum number of descendants that are followed at a time.
 pub const FAMILY_ROOM: u32 = 32_768;
 
-/// Which events are wanted.
+/// A set of event kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventKinds {
-    /// Opened files.
+    /// File opens.
     pub open: bool,
-    /// Loaded libraries.
+    /// Library loads.
     pub load: bool,
-    /// Executed programs.
+    /// Execs.
     pub exec: bool,
-    /// Ended processes.
+    /// Process exits.
     pub exit: bool,
-    /// Made processes.
+    /// Forks.
     pub fork: bool,
 }
 
 impl EventKinds {
-    /// No event.
+    /// No events.
     pub const NONE: EventKinds =
         EventKinds { open: false, load: false, exec: false, exit: false, fork: false };
-    /// Every event.
+    /// All events.
     pub const ALL: EventKinds =
         EventKinds { open: true, load: true, exec: true, exit: true, fork: true };
 
-    fn meets(self, other: EventKinds) -> bool {
+    fn intersects(self, other: EventKinds) -> bool {
         self.bits() & other.bits() != 0
     }
 
     fn bits(self) -> u32 {
-        let bit = |wanted, bit| if wanted { bit } else { 0 };
+        let bit = |is_set, bit| if is_set { bit } else { 0 };
         bit(self.open, kinds::OPEN)
             | bit(self.load, kinds::LOAD)
             | bit(self.exec, kinds::EXEC)
@@ -77,66 +79,63 @@ impl EventKinds {
 /// What to capture.
 #[derive(Clone, Debug)]
 pub struct CaptureOptions<'a> {
-    /// Names of files and libraries.
+    /// The names of files and libraries to report.
     pub interest: &'a Interest,
-    /// Events.
+    /// The kinds of events to report.
     pub kinds: EventKinds,
-    /// Only this process, as this process's pid namespace numbers it.
+    /// Only this process: its id in this process's pid namespace. `None`: all processes.
     pub pid: Option<u32>,
-    /// With `pid`: its descendants too. Those that are made from now on are known to the kernel side;
-    /// tell it the others by [`Source::follow`].
+    /// With `pid`: its descendants too. The programs add those that are forked from now on; the caller adds the
+    /// existing ones with [`Source::follow`].
     pub follow_children: bool,
-    /// Only processes whose name contains this: 1 to 15 bytes.
+    /// Only processes whose name (`comm`) contains this: 1 to 15 bytes.
     pub comm: Option<Vec<u8>>,
-    /// Size of the ring in bytes: a power of two, at least a page.
+    /// Size of the ring buffer in bytes: a power of two, at least one page.
     pub ring_bytes: u32,
-    /// The probe for opens and loads; None: the best that works.
+    /// The probe for opens and library loads. `None`: the best one that works.
     pub probe: Option<String>,
-    /// Processes that are never reported, at most eight; this process must be among them if its
-    /// own opens are not wanted.
+    /// Ids of processes that are never reported, at most eight. Include this process's id to exclude its own opens.
     pub own: Vec<u32>,
 }
 
-/// A probe that is attached.
+/// An attached probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
-    /// Its name, as `--probe` takes it.
+    /// Name, as for `--probe`.
     pub probe: &'static str,
-    /// The kernel's names of where it is attached.
+    /// The hooks that it is attached to, separated by commas.
     pub hook: String,
-    /// What it cannot see.
+    /// Events that it misses or misreports.
     pub cannot_see: Vec<BlindSpot>,
-    /// What it costs others, where that is worth a word.
+    /// Overhead for all processes, if it is significant.
     pub costs: Option<&'static str>,
-    /// The programs that it consists of.
-    pub programs: Vec<&'static str>,
-    /// It may not be run at all where it should be: nothing but its counter tells.
-    pub misses: bool,
+    /// Whether its rung is unsuitable here: the kernel may skip its programs, and only `recursion_misses` counts that.
+    pub(crate) may_be_skipped: bool,
 }
 
-/// Events that the kernel side could not hand over since the start, by cause.
+/// Number of events lost in the kernel since the start, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
-    /// Opens for which the ring had no room.
+    /// Opens lost because the ring buffer was full.
     pub ring_full_open: u64,
-    /// Library loads for which the ring had no room.
+    /// Library loads lost because the ring buffer was full.
     pub ring_full_load: u64,
-    /// Execs for which the ring had no room.
+    /// Execs lost because the ring buffer was full.
     pub ring_full_exec: u64,
-    /// Exits for which the ring had no room.
+    /// Exits lost because the ring buffer was full.
     pub ring_full_exit: u64,
-    /// Forks for which the ring had no room.
+    /// Forks lost because the ring buffer was full.
     pub ring_full_fork: u64,
-    /// Descendants that are not followed because the table of followed processes was full.
+    /// Descendants that are not followed because the map of followed processes was full.
     pub family_full: u64,
-    /// Opens of files, wanted or not, that were closed before they could be looked at.
+    /// Opens whose file was closed before the program read it, including files outside the interest.
     pub file_gone: u64,
-    /// Times that a probe was not run at all, for events wanted or not: no exact number of lost events.
+    /// Runs of attached programs that the kernel skipped, including those for events outside the interest.
     pub probe_missed: u64,
 }
 
 impl Losses {
-    /// Name and number of each cause, with whether the number is exact.
+    /// Returns each cause's name and count, and whether the count is exactly the number of lost events.
     pub fn causes(&self) -> [(&'static str, u64, bool); 8] {
         [
             ("ring_full_open", self.ring_full_open, true),
@@ -165,7 +164,7 @@ impl Losses {
     }
 }
 
-/// The attached programs and their ring.
+/// The attached programs and their ring buffer.
 #[derive(Debug)]
 pub struct Source {
     object: BpfObject,
@@ -173,92 +172,96 @@ pub struct Source {
 }
 
 impl Source {
-    /// Loads, attaches, checks against what `/proc` says of this process, and fills the tables.
+    /// Loads and attaches the programs, verifies their records of this process, and fills the maps.
+    ///
+    /// Fails if `options` are invalid, if the kernel or this process's privileges do not suffice, or if no probe works.
     pub fn start(options: &CaptureOptions<'_>) -> Result<Source, Error> {
         ladder::check_name(options.probe.as_deref())?;
         if options.follow_children && options.pid.is_none() {
-            return Err(Error::Option("children of which process are to be followed?".to_owned()));
+            return Err(Error::Option("following children requires a process id".to_owned()));
         }
         machine::check_kernel()?;
-        // Privileges do not help where the kernel lacks something.
-        let layout = read_layout(&ladder::attached_types())?;
+        // Before the privileges: they do not help if the kernel lacks a feature.
+        let layout = read_layout(&ladder::hook_btf_names())?;
         machine::check_privileges()?;
         let mut object = BpfObject::load(options, &layout)?;
-        // What follows must see forks and ends, whether they are wanted or not.
+        // Following children requires forks and exits, even if they are not reported.
         let kinds = EventKinds {
             exit: options.kinds.exit || options.follow_children,
             fork: options.kinds.fork || options.follow_children,
             ..options.kinds
         };
         let machine = Machine::detect();
-        let ground = AttachContext { layout: &layout, machine: &machine, kinds };
-        let attached = ladder::attach(&mut object, &ground, options.probe.as_deref())?;
+        let context = AttachContext { layout: &layout, machine: &machine, kinds };
+        let attached = ladder::attach(&mut object, &context, options.probe.as_deref())?;
         object.set_own(&options.own)?;
         object.set_interest(options.interest)?;
         Ok(Source { object, attached })
     }
 
-    /// Hands at most `most` records to `each`; how many it were. Does not wait.
-    pub fn drain(&mut self, most: usize, each: &mut dyn FnMut(RawRecord<'_>)) -> usize {
+    /// Passes at most `limit` records to `f` and returns their number. Does not block.
+    pub fn drain(&mut self, limit: usize, f: &mut dyn FnMut(RawRecord<'_>)) -> usize {
         let mut count = 0;
-        while count < most {
+        while count < limit {
             let Some(record) = self.object.ring.next() else { break };
-            each(RawRecord(&record));
+            f(RawRecord(&record));
             count += 1;
         }
         count
     }
 
-    /// Ends the capture. What is in the ring already can still be drained.
+    /// Detaches the programs. Records that are in the ring buffer can still be drained.
     pub fn detach(&mut self) {
         self.object.detach();
     }
 
-    /// What was lost since the start. Counters that cannot be read are told as zero.
+    /// Returns the losses since the start. A counter that cannot be read counts as zero.
     pub fn losses(&self) -> Losses {
         self.object.losses()
     }
 
-    /// What is attached.
+    /// Returns the attached probes.
     pub fn attached(&self) -> &[Attached] {
         &self.attached
     }
 
-    /// Whether something may be lost of which no record and no wake-up tells: only [`Source::losses`], when it is asked.
+    /// Returns whether losses may occur that do not make the ring buffer readable, so that the caller must poll
+    /// [`Source::losses`].
     pub fn loses_silently(&self) -> bool {
-        self.attached.iter().any(|probe| probe.misses)
+        self.attached.iter().any(|probe| probe.may_be_skipped)
     }
 
-    /// Which processes are not told, whatever they do; None: every process is.
+    /// Returns which processes are never reported, as a sentence. `None`: every process is reported.
     pub fn outside(&self) -> Option<&'static str> {
         machine::outside()
     }
 
-    /// Captures other names from now on, without a moment in which neither the old nor the new ones are captured.
+    /// Replaces the interest atomically: at any time, either the old or the new names are captured.
     pub fn set_interest(&mut self, interest: &Interest) -> Result<(), Error> {
         self.object.set_interest(interest)
     }
 
-    /// Follows these processes too, descendants that were there before; how many were not followed yet. Of the start time, the
-    /// 10 ms count in which `/proc` tells it.
+    /// Follows existing descendants. Returns how many of them were not followed yet.
+    ///
+    /// Start times need the resolution of `/proc` only, which is 10 ms.
     pub fn follow(&mut self, processes: &[ProcessKey]) -> Result<usize, Error> {
         self.object.follow(processes)
     }
 
-    /// Replaces the processes that are never reported, at most eight.
+    /// Replaces the ids of the processes that are never reported, at most eight.
     pub fn set_own(&mut self, own: &[u32]) -> Result<(), Error> {
         self.object.set_own(own)
     }
 }
 
-/// Refuses a process in a user namespace of its own: what it may do there says nothing about the kernel, nor about whose
-/// files it sees.
+/// Fails if this process is not in the initial user namespace: capabilities in another one do not permit tracing, and
+/// the process cannot determine the owners of files.
 pub fn check_user_namespace() -> Result<(), Error> {
     machine::check_user_namespace()
 }
 
 impl AsFd for Source {
-    /// Readable while the ring has records.
+    /// The file descriptor is readable while the ring buffer has records.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.object.ring.as_fd()
     }

@@ -1,132 +1,132 @@
-//! What this machine and these privileges allow, as far as it can be told before anything is loaded.
+//! Checks of the kernel and of this process's privileges that need no BPF program.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use rustix::thread::CapabilitySet;
 
+use super::arch;
 use super::error::Error;
 use super::offsets::Layout;
 
-/// Where the kernel tells its types.
+/// The kernel's BTF.
 pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
-/// The inode number that the first pid namespace has on every kernel (`PROC_PID_INIT_INO`).
-const FIRST_PID_NS: u64 = 0xEFFF_FFFC;
 
-/// The inode number that the first user namespace has on every kernel (`PROC_USER_INIT_INO`).
-const FIRST_USER_NS: u64 = 0xEFFF_FFFD;
+/// Inode number of the initial pid namespace (`PROC_PID_INIT_INO`).
+const INIT_PID_NS_INO: u64 = 0xEFFF_FFFC;
+/// Inode number of the initial user namespace (`PROC_USER_INIT_INO`).
+const INIT_USER_NS_INO: u64 = 0xEFFF_FFFD;
 
-/// Where the kernel tells what watches over it.
-const SECURITY: &str = "/sys/kernel/security";
-/// Where it tells how it is preempted.
-const PREEMPT: &str = "/sys/kernel/debug/sched/preempt";
-/// Where a kernel that is preempted everywhere says so.
+/// Mount point of securityfs.
+const SECURITYFS: &str = "/sys/kernel/security";
+/// The available preemption modes, with the active one in parentheses.
+const PREEMPT_MODE: &str = "/sys/kernel/debug/sched/preempt";
+/// Contains 1 on a PREEMPT_RT kernel.
 const REAL_TIME: &str = "/sys/kernel/realtime";
 
-/// When the kernel lets another thread run in the middle of a system call.
+/// Where the kernel can be preempted during a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preemption {
-    /// At places that the kernel chose: none, voluntary.
+    /// At explicit points only: modes `none` and `voluntary`.
     Chosen,
-    /// Nearly everywhere: full, lazy, real time.
+    /// Almost everywhere: modes `full` and `lazy`, PREEMPT_RT.
     Full,
-    /// It does not say.
+    /// The mode cannot be determined.
     Unknown,
 }
 
-/// What was found out.
+/// Properties of the running kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     pub(super) release: String,
     pub(super) preemption: Preemption,
-    /// The active security modules, if the kernel tells.
+    /// The active security modules. `None`: securityfs is not readable.
     pub(super) security_modules: Option<Vec<String>>,
-    /// `none`, `integrity` or `confidentiality`, if the kernel tells.
+    /// `none`, `integrity` or `confidentiality`. `None`: securityfs is not readable.
     pub(super) lockdown: Option<String>,
 }
 
 impl Machine {
     pub(super) fn detect() -> Machine {
-        let name = rustix::system::uname();
+        let uname = rustix::system::uname();
         let release = release();
-        let model = name.version().to_string_lossy().into_owned();
-        let text = |path: String| fs::read_to_string(path).ok();
-        let lockdown = text(format!("{SECURITY}/lockdown"));
-        let security_modules = text(format!("{SECURITY}/lsm"));
-        // Where distributions keep what the kernel was built with.
-        let config = text(format!("/boot/config-{release}"))
-            .or_else(|| text(format!("/lib/modules/{release}/config")));
+        let read = |path: &str| fs::read_to_string(path).ok();
+        let lockdown = read(&format!("{SECURITYFS}/lockdown"));
+        let security_modules = read(&format!("{SECURITYFS}/lsm"));
+        let config = read(&format!("/boot/config-{release}"))
+            .or_else(|| read(&format!("/lib/modules/{release}/config")));
         let preemption = preemption(
-            &model,
-            text(REAL_TIME.to_owned()).is_some_and(|said| said.trim() == "1"),
-            text(PREEMPT.to_owned()).as_deref(),
-            &text("/proc/cmdline".to_owned()).unwrap_or_default(),
+            &uname.version().to_string_lossy(),
+            read(REAL_TIME).is_some_and(|text| text.trim() == "1"),
+            read(PREEMPT_MODE).as_deref(),
+            &read("/proc/cmdline").unwrap_or_default(),
             config.as_deref(),
         );
         Machine {
             preemption,
             security_modules: security_modules
                 .map(|all| all.trim().split(',').map(str::to_owned).collect()),
-            lockdown: lockdown.as_deref().and_then(chosen).map(str::to_owned),
+            lockdown: lockdown.as_deref().and_then(bracketed).map(str::to_owned),
             release,
         }
     }
 }
 
-/// The word in brackets or parentheses among others.
-fn chosen(words: &str) -> Option<&str> {
+/// Returns the word in brackets or parentheses, which marks the active one of several values.
+fn bracketed(words: &str) -> Option<&str> {
     words.split_whitespace().find_map(|word| {
         let inside = word.strip_prefix(['[', '('])?;
         inside.strip_suffix([']', ')'])
     })
 }
 
-/// From the kernel's build description, what debugfs says, the command line, and the configuration it was built with:
-/// the first that knows decides.
+/// Determines the preemption mode from `uname -v`. A PREEMPT_DYNAMIC kernel selects it at boot: the first source
+/// decides that contains it, of debugfs, the kernel command line and the build configuration.
 fn preemption(
-    model: &str,
+    version: &str,
     real_time: bool,
     debugfs: Option<&str>,
     command_line: &str,
     config: Option<&str>,
 ) -> Preemption {
-    let of_word = |word: &str| match word {
+    let of_mode = |mode: &str| match mode {
         "none" | "voluntary" => Preemption::Chosen,
         "full" | "lazy" => Preemption::Full,
         _ => Preemption::Unknown,
     };
-    let words: Vec<&str> = model.split_whitespace().collect();
+    let words: Vec<&str> = version.split_whitespace().collect();
     if real_time || words.contains(&"PREEMPT_RT") || words.contains(&"PREEMPT") {
         return Preemption::Full;
     }
     if !words.contains(&"PREEMPT_DYNAMIC") {
         return Preemption::Chosen;
     }
-    let asked =
+    let requested =
         command_line.split_whitespace().rev().find_map(|word| word.strip_prefix("preempt="));
-    let built = config.and_then(|config| {
-        let has = |name: &str| config.lines().any(|line| line == format!("CONFIG_{name}=y"));
-        let names = [("PREEMPT_NONE", "none"), ("PREEMPT_VOLUNTARY", "voluntary")];
-        let more = [("PREEMPT", "full"), ("PREEMPT_LAZY", "lazy")];
-        names.into_iter().chain(more).find(|(name, _)| has(name)).map(|(_, word)| word)
+    let default = config.and_then(|config| {
+        let is_set = |name: &str| config.lines().any(|line| line == format!("CONFIG_{name}=y"));
+        let modes = [
+            ("PREEMPT_NONE", "none"),
+            ("PREEMPT_VOLUNTARY", "voluntary"),
+            ("PREEMPT", "full"),
+            ("PREEMPT_LAZY", "lazy"),
+        ];
+        modes.into_iter().find(|(name, _)| is_set(name)).map(|(_, mode)| mode)
     });
-    debugfs.and_then(chosen).or(asked).or(built).map_or(Preemption::Unknown, of_word)
+    debugfs.and_then(bracketed).or(requested).or(default).map_or(Preemption::Unknown, of_mode)
 }
 
-/// Refuses a machine that can never be traced.
+/// Fails if the processor is not supported or the kernel has no BTF.
 pub(super) fn check_kernel() -> Result<(), Error> {
-    if std::env::consts::ARCH != "x86_64" {
-        let lacks = format!("it runs on {}", std::env::consts::ARCH);
-        return Err(Error::Kernel { lacks });
-    }
+    arch::check().map_err(|other| Error::Kernel { lacks: format!("it runs on {other}") })?;
     if !std::path::Path::new(BTF_PATH).exists() {
-        let lacks = format!("it is made without BTF ({BTF_PATH} is missing)");
+        let lacks = format!("it was built without BTF ({BTF_PATH} is missing)");
         return Err(Error::Kernel { lacks });
     }
     Ok(())
 }
 
-/// Refuses a kernel without the functions that the programs call. Its release is for the message alone.
+/// Fails if the kernel lacks a BPF helper that the programs call. `release` is only for the message.
 pub(super) fn check_helpers(release: &str, layout: &Layout) -> Result<(), Error> {
     let missing = &layout.missing_helpers;
     if missing.is_empty() {
@@ -137,22 +137,22 @@ pub(super) fn check_helpers(release: &str, layout: &Layout) -> Result<(), Error>
     Err(Error::Kernel { lacks })
 }
 
-/// What the kernel calls itself.
+/// Returns the kernel release, as `uname -r`.
 pub(super) fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// Refuses a process in a user namespace of its own: whatever capabilities it has there, to the kernel they are none.
+/// Fails if this process is not in the initial user namespace: its capabilities in another one do not permit tracing.
 pub(super) fn check_user_namespace() -> Result<(), Error> {
-    if in_first_user_namespace() { Ok(()) } else { Err(Error::UserNamespace) }
+    if in_initial_user_namespace() { Ok(()) } else { Err(Error::UserNamespace) }
 }
 
-fn in_first_user_namespace() -> bool {
-    // Where that cannot be read, loading the programs will tell.
-    fs::metadata("/proc/self/ns/user").map_or(true, |found| found.ino() == FIRST_USER_NS)
+fn in_initial_user_namespace() -> bool {
+    // If /proc is not readable, loading the programs decides.
+    fs::metadata("/proc/self/ns/user").map_or(true, |namespace| namespace.ino() == INIT_USER_NS_INO)
 }
 
-/// Refuses a process that may not load programs.
+/// Fails if this process may not load BPF programs.
 pub(super) fn check_privileges() -> Result<(), Error> {
     check_user_namespace()?;
     let missing = missing(held());
@@ -163,22 +163,22 @@ pub(super) fn check_privileges() -> Result<(), Error> {
     Err(Error::Privileges { missing: missing.join(", "), program: program.display().to_string() })
 }
 
-/// A capability that a run makes use of.
+/// A capability that tracing uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capability {
-    /// Its name.
+    /// Name, as `CAP_BPF`.
     pub name: &'static str,
-    /// Whether this process has it, or one that stands for it.
+    /// Whether this process has it, or another one that includes it.
     pub held: bool,
-    /// What it is needed for.
+    /// Purpose, and the effect if it is missing.
     pub needed_for: &'static str,
 }
 
-/// All that a run makes use of. Without the last two it runs, and sees less.
+/// Returns all capabilities that tracing uses. Only the first two are required.
 pub(super) fn capabilities() -> Vec<Capability> {
     let held = held();
-    let tracing = "loading the probes: without it nothing runs";
-    let reading = "heads of other users' files, and what /proc tells of their processes";
+    let tracing = "loading the probes: tracing fails without it";
+    let reading = "reading heads of other users' files, and /proc entries of their processes";
     let admin = held.contains(CapabilitySet::SYS_ADMIN);
     [
         ("CAP_BPF", admin || held.contains(CapabilitySet::BPF), tracing),
@@ -191,43 +191,43 @@ pub(super) fn capabilities() -> Vec<Capability> {
     .collect()
 }
 
-/// What this process may do to the whole system.
+/// Returns the effective capabilities in the initial user namespace.
 fn held() -> CapabilitySet {
-    if !in_first_user_namespace() {
+    if !in_initial_user_namespace() {
         return CapabilitySet::empty();
     }
     rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
 }
 
-/// Which processes are not told, whatever they do.
+/// Returns which processes are never reported, as a sentence. `None`: every process is reported.
 pub(super) fn outside() -> Option<&'static str> {
-    let first = pid_namespace().is_ok_and(|number| number == 0);
-    (!first).then_some("processes outside this process's pid namespace are not reported")
+    let is_initial = pid_namespace().is_ok_and(|inode| inode == 0);
+    (!is_initial).then_some("processes outside this process's pid namespace are not reported")
 }
 
-/// Size in bytes of the kernel's type information; None: it has none.
+/// Returns the size of the kernel's BTF in bytes. `None`: the kernel has no BTF.
 pub(super) fn btf_bytes() -> Option<u64> {
-    fs::metadata(BTF_PATH).ok().map(|found| found.len())
+    fs::metadata(BTF_PATH).ok().map(|metadata| metadata.len())
 }
 
 fn missing(held: CapabilitySet) -> Vec<&'static str> {
     if held.contains(CapabilitySet::SYS_ADMIN) {
         return Vec::new();
     }
-    let needed = [(CapabilitySet::BPF, "CAP_BPF"), (CapabilitySet::PERFMON, "CAP_PERFMON")];
-    needed.into_iter().filter(|(one, _)| !held.contains(*one)).map(|(_, name)| name).collect()
+    let required = [(CapabilitySet::BPF, "CAP_BPF"), (CapabilitySet::PERFMON, "CAP_PERFMON")];
+    required.into_iter().filter(|(set, _)| !held.contains(*set)).map(|(_, name)| name).collect()
 }
 
-/// The inode number of this process's pid namespace; 0 when that is the first one.
+/// Returns the inode number of this process's pid namespace; 0 for the initial one.
 pub(super) fn pid_namespace() -> Result<u32, Error> {
     let inode = fs::metadata("/proc/self/ns/pid")
         .map_err(|error| Error::Setup { what: format!("/proc/self/ns/pid: {error}") })?
         .ino();
-    if inode == FIRST_PID_NS {
+    if inode == INIT_PID_NS_INO {
         return Ok(0);
     }
     u32::try_from(inode).map_err(|_too_large| Error::Setup {
-        what: format!("the pid namespace has the unexpected number {inode}"),
+        what: format!("the pid namespace's inode number {inode} does not fit in 32 bits"),
     })
 }
 
@@ -235,28 +235,28 @@ pub(super) fn pid_namespace() -> Result<u32, Error> {
 mod tests {
     use super::*;
 
-    /// RHEL 9 is 5.14 by name and has what is needed; a kernel of a later name may have been made without it.
+    /// RHEL 9 is 5.14 by release and has all helpers; a kernel of a later release may lack some.
     #[test]
-    fn what_a_kernel_has_decides_and_never_its_release() {
+    fn helpers_decide_and_not_the_release() {
         use super::super::helpers::tests::kernel_without;
 
-        let layout = |without: &[&str]| Layout::of(kernel_without(without), &[]).unwrap();
+        let layout = |without: &[&str]| Layout::parse(kernel_without(without), &[]).unwrap();
         let releases = ["5.14.0-570.el9.x86_64", "2.6.78", "6.1.0-13-amd64", "odd", ""];
         for release in releases {
             assert!(check_helpers(release, &layout(&[])).is_ok(), "{release}");
             let refused = check_helpers(release, &layout(&["bpf_loop"])).unwrap_err();
-            let said = refused.to_string();
+            let message = refused.to_string();
             assert_eq!(refused.exit_code(), 4);
             let lacks = format!("Linux {release} does not have the BPF helper bpf_loop");
-            assert!(said.contains(&lacks), "{said}");
+            assert!(message.contains(&lacks), "{message}");
         }
         let without = ["bpf_ringbuf_reserve", "bpf_loop"];
-        let said = check_helpers("5.14.0-570.el9", &layout(&without)).unwrap_err().to_string();
-        assert!(said.contains("helpers bpf_ringbuf_reserve, bpf_loop"), "{said}");
+        let error = check_helpers("5.14.0-570.el9", &layout(&without)).unwrap_err().to_string();
+        assert!(error.contains("helpers bpf_ringbuf_reserve, bpf_loop"), "{error}");
     }
 
     #[test]
-    fn privileges_are_two_capabilities_or_the_old_one() {
+    fn cap_sys_admin_includes_cap_bpf_and_cap_perfmon() {
         assert_eq!(missing(CapabilitySet::empty()), ["CAP_BPF", "CAP_PERFMON"]);
         assert_eq!(missing(CapabilitySet::BPF), ["CAP_PERFMON"]);
         assert!(missing(CapabilitySet::BPF | CapabilitySet::PERFMON).is_empty());
@@ -264,13 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn preemption_by_the_first_that_knows() {
+    fn first_source_with_a_preemption_mode_decides() {
         let dynamic = "#1 SMP PREEMPT_DYNAMIC Debian 6.12.117-1 (2026-11-14)";
         let config = Some("CONFIG_PREEMPT_BUILD=y\nCONFIG_PREEMPT_VOLUNTARY=y\n");
         let none = None;
-        let preemption = |model: &str, debugfs: Option<&str>, line: &str, config: Option<&str>| {
-            preemption(model, false, debugfs, line, config)
-        };
+        let preemption =
+            |version: &str, debugfs: Option<&str>, line: &str, config: Option<&str>| {
+                preemption(version, false, debugfs, line, config)
+            };
         assert_eq!(preemption("#1 SMP PREEMPT_RT x", none, "", config), Preemption::Full);
         assert_eq!(preemption("#1 SMP PREEMPT x", none, "", config), Preemption::Full);
         assert_eq!(preemption("#1 SMP x", none, "", none), Preemption::Chosen);
@@ -285,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn the_chosen_word_is_in_brackets() {
-        assert_eq!(chosen("none [integrity] confidentiality\n"), Some("integrity"));
-        assert_eq!(chosen("nothing chosen"), None);
+    fn active_value_is_in_brackets() {
+        assert_eq!(bracketed("none [integrity] confidentiality\n"), Some("integrity"));
+        assert_eq!(bracketed("no brackets"), None);
     }
 }

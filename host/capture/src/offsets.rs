@@ -1,70 +1,17 @@
-//! Which fields of the kernel the programs read, and where the running kernel has them.
+//! The kernel fields that the programs read, and their offsets in the running kernel.
 
 use crypto_tracer_common::fixed::{ABSENT, Offsets};
 
-use super::btf::{Btf, BtfError, Member, Numbered};
+use super::arch;
+use super::btf::{AttachType, Btf, BtfError};
 use super::helpers;
+use super::kernel_field::{KernelField, OffsetGroup, kernel_fields};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_system::cgroup::{CONTROLLERS, Hierarchy};
 
-/// What a field is needed for. A probe that needs a group of which a field is missing is not offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OffsetGroup {
-    /// Who it is: all programs.
-    Task,
-    /// What file it is and where.
-    File,
-    /// The file behind a descriptor.
-    Descriptor,
-    /// The arguments of system calls.
-    SystemCall,
-    /// Requests of io_uring.
-    Uring,
-    /// The new program.
-    Exec,
-    /// How it ended.
-    Exit,
-    /// Mounts that overlayfs keeps for itself.
-    Overlay,
-    /// The flags that an open was asked for with.
-    OpenFlags,
-    /// Control groups of version 1. Without it, containers are told by the unified hierarchy alone.
-    Controllers,
-}
-
-/// Struct and field, each inside the one before; the offset is their sum.
-type FieldChain = &'static [(&'static str, &'static str)];
-
-struct KernelField {
-    group: OffsetGroup,
-    /// Spellings, newest first: kernels have renamed some.
-    chains: &'static [FieldChain],
-    /// Bytes that the programs read there.
-    size: FieldWidth,
-    place: fn(&mut Offsets) -> &mut u32,
-}
-
-/// The size that a field must have, so that a changed kernel is noticed and not misread.
-#[derive(Clone, Copy)]
-enum FieldWidth {
-    Is(u32),
-    /// A struct, or an array, of which the beginning is read.
-    Any,
-}
-use FieldWidth::{Any, Is};
-
-macro_rules! fields {
-    ($($group:ident { $($place:ident: $size:expr, $([$($struct:literal.$field:literal)/+])|+;)+ })+) => {
-        const FIELDS: &[KernelField] = &[$($(KernelField {
-            group: OffsetGroup::$group,
-            chains: &[$(&[$(($struct, $field)),+]),+],
-            size: $size,
-            place: |offsets| &mut offsets.$place,
-        },)+)+];
-    };
-}
-
-fields! {
+kernel_fields! {
+    /// The fields that exist on every processor.
+    COMMON_FIELDS:
     Task {
         task_flags: Is(4), ["task_struct"."flags"];
         task_group_leader: Is(8), ["task_struct"."group_leader"];
@@ -119,17 +66,6 @@ fields! {
         fdtable_fd: Is(8), ["fdtable"."fd"];
         fdtable_max_fds: Is(4), ["fdtable"."max_fds"];
     }
-    SystemCall {
-        task_thread_info_status: Is(4), ["task_struct"."thread_info" / "thread_info"."status"];
-        regs_orig_ax: Is(8), ["pt_regs"."orig_ax"];
-        regs_di: Is(8), ["pt_regs"."di"];
-        regs_si: Is(8), ["pt_regs"."si"];
-        regs_dx: Is(8), ["pt_regs"."dx"];
-        regs_r10: Is(8), ["pt_regs"."r10"];
-        regs_r8: Is(8), ["pt_regs"."r8"];
-        regs_bx: Is(8), ["pt_regs"."bx"];
-        regs_cx: Is(8), ["pt_regs"."cx"];
-    }
     Uring {
         kiocb_opcode: Is(1), ["io_kiocb"."opcode"];
         kiocb_res: Is(4), ["io_kiocb"."cqe" / "io_cqe"."res"] | ["io_kiocb"."result"];
@@ -167,66 +103,73 @@ fields! {
     }
 }
 
-/// Types that the fields do not name.
+/// Types that are looked up in addition to those of the fields.
 const EXIT_TRACEPOINT: &str = "btf_trace_sched_process_exit";
 const URING_TRACEPOINT: &str = "btf_trace_io_uring_complete";
 const QSTR: &str = "qstr";
 const CONTROLLER_IDS: &str = "cgroup_subsys_id";
-/// Functions at whose return programs may be attached.
+/// Functions that fexit programs attach to.
 const FUNCTIONS: [&str; 3] = ["do_filp_open", "do_file_open_root", "vm_mmap_pgoff"];
 
-/// What this kernel lacks.
+fn fields() -> impl Iterator<Item = &'static KernelField> {
+    COMMON_FIELDS.iter().chain(arch::SYSTEM_CALL_FIELDS)
+}
+
+/// A field or layout that this kernel lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MissingOffset {
     group: OffsetGroup,
     what: String,
 }
 
-/// What the running kernel's type information gave.
+/// What the kernel's BTF says about the fields, functions and helpers that the programs use.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    /// Where the fields are.
+    /// Offsets of the fields; unknown ones are [`ABSENT`].
     pub(crate) offsets: Offsets,
-    /// Whether `sched_process_exit` tells that the last thread ends.
+    /// Whether an argument of `sched_process_exit` says that the last thread exits.
     pub(crate) exit_tells_group_dead: bool,
     missing: Vec<MissingOffset>,
-    /// Functions that the programs call, and that this kernel does not have.
+    /// The required BPF helpers that the kernel lacks.
     pub(crate) missing_helpers: Vec<&'static str>,
-    /// The places of controllers in `css_set.subsys`.
+    /// Index of each cgroup controller in `css_set.subsys`.
     controllers: Vec<(&'static str, u32)>,
-    /// How many parameters those of [`FUNCTIONS`] have that there are.
+    /// Number of parameters of each function of [`FUNCTIONS`] that exists.
     functions: Vec<(&'static str, u32)>,
-    /// Of the functions and typedefs that programs are attached to, those that there are.
-    attached: Vec<Numbered>,
+    /// The hooks that exist.
+    hooks: Vec<AttachType>,
 }
 
 impl Layout {
-    /// Looks up every field, and these functions and typedefs.
-    pub(crate) fn of(bytes: Vec<u8>, attached: &[String]) -> Result<Layout, BtfError> {
+    /// Parses BTF and looks up every field. `hooks`: BTF names of the hooks to look up.
+    pub(crate) fn parse(bytes: Vec<u8>, hooks: &[String]) -> Result<Layout, BtfError> {
         let mut names: Vec<&str> =
-            vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR, CONTROLLER_IDS, helpers::ENUM];
+            vec![EXIT_TRACEPOINT, URING_TRACEPOINT, QSTR, CONTROLLER_IDS, helpers::HELPER_ENUM];
         names.extend(FUNCTIONS);
-        names.extend(attached.iter().map(String::as_str));
-        for (of, _) in FIELDS.iter().flat_map(|field| field.chains).copied().flatten() {
+        names.extend(hooks.iter().map(String::as_str));
+        for (of, _) in fields().flat_map(|field| field.chains).copied().flatten() {
             names.push(of);
         }
         let btf = Btf::parse(bytes, &names)?;
         let mut offsets = Offsets::UNKNOWN;
         let mut missing = Vec::new();
-        for field in FIELDS {
-            match field.chains.iter().find_map(|chain| resolve(&btf, chain, field.size)) {
-                Some(offset) => *(field.place)(&mut offsets) = offset,
+        for field in fields() {
+            match field.resolve(&btf) {
+                Some(offset) => *(field.slot)(&mut offsets) = offset,
                 None => missing.push(MissingOffset { group: field.group, what: field.name() }),
             }
         }
-        missing.extend(unexpected(&btf, &offsets));
-        let exit_tells_group_dead = btf.parameters(EXIT_TRACEPOINT).is_some_and(|count| count >= 3);
-        let functions =
-            FUNCTIONS.into_iter().filter_map(|name| Some((name, btf.parameters(name)?))).collect();
-        let place =
-            |name| Some((name, btf.enumerator(CONTROLLER_IDS, &format!("{name}_cgrp_id"))?));
-        let controllers = CONTROLLERS.into_iter().filter_map(place).collect();
-        let attached = attached.iter().filter_map(|name| btf.numbered(name)).collect();
+        missing.extend(unexpected_layouts(&btf, &offsets));
+        let exit_tells_group_dead =
+            btf.parameter_count(EXIT_TRACEPOINT).is_some_and(|count| count >= 3);
+        let functions = FUNCTIONS
+            .into_iter()
+            .filter_map(|name| Some((name, btf.parameter_count(name)?)))
+            .collect();
+        let index =
+            |name| Some((name, btf.enum_value(CONTROLLER_IDS, &format!("{name}_cgrp_id"))?));
+        let controllers = CONTROLLERS.into_iter().filter_map(index).collect();
+        let hooks = hooks.iter().filter_map(|name| btf.attach_type(name)).collect();
         let missing_helpers = helpers::missing(&btf);
         Ok(Layout {
             offsets,
@@ -235,21 +178,21 @@ impl Layout {
             missing_helpers,
             controllers,
             functions,
-            attached,
+            hooks,
         })
     }
 
-    /// What the programs are told of the hierarchy whose ids they tell.
+    /// Returns the value of `Settings::controller` for this hierarchy.
     pub(crate) fn controller(&self, hierarchy: Hierarchy) -> u32 {
         let Hierarchy::Controller(name) = hierarchy else { return ABSENT };
-        let place = self.controllers.iter().find(|(known, _)| *known == name);
-        place
+        let index = self.controllers.iter().find(|(known, _)| *known == name);
+        index
             .filter(|_| self.lacks(&[OffsetGroup::Controllers]).is_none())
-            .map_or(ABSENT, |(_, at)| *at)
+            .map_or(ABSENT, |(_, index)| *index)
     }
 
-    /// Why a program cannot be attached to this function, if it cannot.
-    pub(crate) fn has_function(&self, name: &str, parameters: u32) -> Result<(), String> {
+    /// Fails if the kernel does not have this function, or has it with another number of parameters.
+    pub(crate) fn check_function(&self, name: &str, parameters: u32) -> Result<(), String> {
         match self.functions.iter().find(|(known, _)| *known == name) {
             None => Err("this kernel has no such function".to_owned()),
             Some((_, count)) if *count != parameters => Err(format!(
@@ -260,12 +203,12 @@ impl Layout {
         }
     }
 
-    /// The function or typedef of this name, if there is one and it was asked for.
-    pub(crate) fn attached(&self, name: &str) -> Option<&Numbered> {
-        self.attached.iter().find(|known| known.name == name)
+    /// Returns the hook with this BTF name, if it exists and was looked up.
+    pub(crate) fn hook(&self, name: &str) -> Option<&AttachType> {
+        self.hooks.iter().find(|known| known.name == name)
     }
 
-    /// What is missing for these groups, in words; None: nothing.
+    /// Returns which fields of these groups are missing, as a sentence. `None`: none.
     pub(crate) fn lacks(&self, groups: &[OffsetGroup]) -> Option<String> {
         let lacks = self.missing.iter().filter(|missing| groups.contains(&missing.group));
         let words: Vec<&str> = lacks.map(|missing| missing.what.as_str()).collect();
@@ -273,51 +216,29 @@ impl Layout {
     }
 }
 
-impl KernelField {
-    fn name(&self) -> String {
-        let newest = self.chains.first().copied().unwrap_or_default();
-        let words: Vec<String> = newest.iter().map(|(of, name)| format!("{of}.{name}")).collect();
-        words.join("/")
-    }
-}
-
-fn resolve(btf: &Btf, chain: FieldChain, size: FieldWidth) -> Option<u32> {
-    let mut offset = 0_u32;
-    let mut last: Option<Member> = None;
-    for (of, name) in chain {
-        let member = btf.member(of, name)?;
-        offset = offset.checked_add(member.offset)?;
-        last = Some(member);
-    }
-    match size {
-        Is(size) if last?.size != Some(size) => None,
-        Is(_) | Any => Some(offset),
-    }
-}
-
-/// The programs read some fields together and so rely on their order.
-fn unexpected(btf: &Btf, offsets: &Offsets) -> Vec<MissingOffset> {
-    let at = |of, name| btf.member(of, name).map(|member| member.offset);
+/// Returns the layouts that the programs assume and the kernel does not have: they read some adjacent fields at once.
+fn unexpected_layouts(btf: &Btf, offsets: &Offsets) -> Vec<MissingOffset> {
+    let offset = |of, name| btf.member(of, name).map(|member| member.offset);
     let pprev = offsets.dentry_hash_pprev;
-    let follows = |offset: u32, distance: u32| pprev.checked_add(distance) == Some(offset);
-    let dentry = follows(offsets.dentry_parent, 8)
-        && follows(offsets.dentry_name, 16)
-        && follows(offsets.dentry_inode, 32)
-        && at(QSTR, "len") == Some(4)
-        && at(QSTR, "name") == Some(8);
+    let follows_by = |distance: u32, offset: u32| pprev.checked_add(distance) == Some(offset);
+    let dentry = follows_by(8, offsets.dentry_parent)
+        && follows_by(16, offsets.dentry_name)
+        && follows_by(32, offsets.dentry_inode)
+        && offset(QSTR, "len") == Some(4)
+        && offset(QSTR, "name") == Some(8);
     let path = offsets.path_mnt == 0 && offsets.path_dentry == 8;
     let upid = btf.struct_size("upid") == Some(16);
-    // The first parameter is the program's own, the second one the ring. Where the request comes third, older kernels
-    // have what the caller wrote into it, a number.
-    let uring = btf.has_pointer_at(URING_TRACEPOINT, 2);
+    // Parameter 0 is the program's context, parameter 1 the ring. Parameter 2 is the request; on older kernels, it is
+    // the caller's user_data instead, an integer.
+    let uring = btf.is_pointer_parameter(URING_TRACEPOINT, 2);
     let checks = [
-        (dentry, OffsetGroup::File, "struct dentry in the known order"),
-        (path, OffsetGroup::File, "struct path in the known order"),
-        (upid, OffsetGroup::Task, "struct upid of the known size"),
+        (dentry, OffsetGroup::File, "struct dentry with the expected layout"),
+        (path, OffsetGroup::File, "struct path with the expected layout"),
+        (upid, OffsetGroup::Task, "struct upid of the expected size"),
         (uring, OffsetGroup::Uring, "tracepoint io_uring_complete with a request"),
     ];
-    let wrong = checks.into_iter().filter(|(right, ..)| !right);
-    wrong.map(|(_, group, what)| MissingOffset { group, what: what.to_owned() }).collect()
+    let failed = checks.into_iter().filter(|(is_expected, ..)| !is_expected);
+    failed.map(|(_, group, what)| MissingOffset { group, what: what.to_owned() }).collect()
 }
 
 #[cfg(test)]
@@ -325,23 +246,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_without_the_fields_lacks_every_group_and_says_what() {
-        let layout = Layout::of(super::super::btf::tests::sample(), &[]).unwrap();
+    fn missing_fields_are_named() {
+        let layout = Layout::parse(super::super::btf::tests::sample(), &[]).unwrap();
         let lacks = layout.lacks(&[OffsetGroup::Exec]).unwrap();
         assert!(lacks.contains("mm_struct.arg_start"), "{lacks}");
         assert!(!lacks.contains("pt_regs"), "{lacks}");
         assert!(layout.lacks(&[]).is_none());
         assert_eq!(layout.offsets, Offsets::UNKNOWN);
-        assert!(layout.has_function("do_filp_open", 3).is_err());
+        assert!(layout.check_function("do_filp_open", 3).is_err());
     }
 
     #[test]
-    fn the_running_kernel_has_every_field() {
+    fn running_kernel_has_all_fields() {
         let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
-            println!("skipped: this kernel has no type information");
+            println!("skipped: this kernel has no BTF");
             return;
         };
-        let layout = Layout::of(bytes, &[]).unwrap();
+        let layout = Layout::parse(bytes, &[]).unwrap();
         let all = [
             OffsetGroup::Task,
             OffsetGroup::File,

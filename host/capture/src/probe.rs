@@ -1,4 +1,4 @@
-//! One BPF program at one hook.
+//! A BPF program and its hook.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -9,68 +9,69 @@ use aya::{
 
 use super::{
     EventKinds,
-    error::{AttachRefusal, chain},
+    error::{AttachRefusal, error_chain},
+    kernel_field::OffsetGroup,
     machine::Machine,
-    offsets::{Layout, OffsetGroup},
+    offsets::Layout,
 };
 
-/// What every rung needs to be tried.
+/// Input for loading and attaching probes.
 #[derive(Debug)]
 pub(super) struct AttachContext<'a> {
     pub(super) layout: &'a Layout,
     pub(super) machine: &'a Machine,
-    /// What is to be attached.
+    /// The event kinds to capture.
     pub(super) kinds: EventKinds,
 }
 
-/// Where a program is attached.
+/// A hook in the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Hook {
-    /// A tracepoint whose arguments have types.
+    /// A BTF-enabled tracepoint (`tp_btf`).
     TracePoint(&'static str),
-    /// A hook for security modules.
-    Security(&'static str),
-    /// The return of a function of the kernel that has this number of parameters.
-    Return(&'static str, u32),
+    /// A hook of the Linux security module framework.
+    Lsm(&'static str),
+    /// The return of a kernel function with this number of parameters (`fexit`).
+    FExit(&'static str, u32),
 }
 
 impl Hook {
-    /// How it is shown.
+    /// Returns the name for messages.
     pub(super) fn name(self) -> String {
         match self {
             Hook::TracePoint(name) => format!("tp_btf {name}"),
-            Hook::Security(name) => format!("lsm {name}"),
-            Hook::Return(name, _) => format!("fexit {name}"),
+            Hook::Lsm(name) => format!("lsm {name}"),
+            Hook::FExit(name, _) => format!("fexit {name}"),
         }
     }
 
-    /// The function or typedef that stands for it among the kernel's types.
-    pub(super) fn type_name(self) -> String {
+    /// Returns the name of the function or typedef in BTF.
+    pub(super) fn btf_name(self) -> String {
         match self {
             Hook::TracePoint(name) => format!("btf_trace_{name}"),
-            Hook::Security(name) => format!("bpf_lsm_{name}"),
-            Hook::Return(name, _) => name.to_owned(),
+            Hook::Lsm(name) => format!("bpf_lsm_{name}"),
+            Hook::FExit(name, _) => name.to_owned(),
         }
     }
 }
 
-/// What helps where the kernel's data is not as this program knows it.
+/// Remedy if the kernel's data structures are unknown.
 const OTHER_KERNEL: &str = "trace on another kernel, or with a newer crypto-tracer";
 
-/// What helps where a hook is not there.
-const BUILT_FOR_IT: &str =
-    "a kernel that is built with CONFIG_BPF_LSM and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
+/// Remedy if the kernel does not have a hook.
+const KERNEL_WITH_HOOKS: &str =
+    "use a kernel with CONFIG_BPF_LSM and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
 
-/// One program at one hook.
+/// A program and its hook.
 #[derive(Debug)]
 pub(super) struct Probe {
-    /// Its name in the object.
+    /// The program's name in the BPF object.
     pub(super) program: &'static str,
     pub(super) hook: Hook,
-    /// Which events it gives.
+    /// The event kinds that it captures.
     pub(super) serves: EventKinds,
     pub(super) needs: &'static [OffsetGroup],
-    /// Without it, its rung works all the same, but does not see this route: its name, and what it is in words.
+    /// If its rung also works without it: the route that the rung then misses, and its description.
     pub(super) optional: Option<(&'static str, &'static str)>,
 }
 
@@ -78,26 +79,26 @@ impl Probe {
     pub(super) fn load(
         &self,
         bpf: &mut Ebpf,
-        ground: &AttachContext<'_>,
+        context: &AttachContext<'_>,
     ) -> Result<(), AttachRefusal> {
-        let AttachContext { layout, machine, .. } = *ground;
-        let other = |reason| AttachRefusal { reason, remedy: OTHER_KERNEL };
+        let AttachContext { layout, machine, .. } = *context;
+        let unknown_layout = |reason| AttachRefusal { reason, remedy: OTHER_KERNEL };
         if let Some(lacks) = layout.lacks(self.needs) {
-            return Err(other(lacks));
+            return Err(unknown_layout(lacks));
         }
-        if let Hook::Return(function, parameters) = self.hook {
-            layout.has_function(function, parameters).map_err(other)?;
+        if let Hook::FExit(function, parameters) = self.hook {
+            layout.check_function(function, parameters).map_err(unknown_layout)?;
         }
-        let Some(hook) = layout.attached(&self.hook.type_name()) else {
-            let lacks = format!("this kernel has no {}", self.hook.name());
-            return Err(AttachRefusal { reason: lacks, remedy: BUILT_FOR_IT });
+        let Some(hook) = layout.hook(&self.hook.btf_name()) else {
+            let reason = format!("this kernel has no {}", self.hook.name());
+            return Err(AttachRefusal { reason, remedy: KERNEL_WITH_HOOKS });
         };
-        let btf = &Btf::parse(&hook.alone(), Endianness::default())
-            .map_err(|error| AttachRefusal::unexpected(chain(&error)))?;
-        let loaded = match (self.hook, self.of(bpf).map_err(AttachRefusal::unexpected)?) {
+        let btf = &Btf::parse(&hook.minimal_btf(), Endianness::default())
+            .map_err(|error| AttachRefusal::unexpected(error_chain(&error)))?;
+        let loaded = match (self.hook, self.program(bpf).map_err(AttachRefusal::unexpected)?) {
             (Hook::TracePoint(name), Program::BtfTracePoint(program)) => program.load(name, btf),
-            (Hook::Security(name), Program::Lsm(program)) => program.load(name, btf),
-            (Hook::Return(name, _), Program::FExit(program)) => program.load(name, btf),
+            (Hook::Lsm(name), Program::Lsm(program)) => program.load(name, btf),
+            (Hook::FExit(name, _), Program::FExit(program)) => program.load(name, btf),
             _ => Err(ProgramError::UnexpectedProgramType),
         };
         match loaded {
@@ -107,7 +108,7 @@ impl Probe {
     }
 
     pub(super) fn attach(&self, bpf: &mut Ebpf, machine: &Machine) -> Result<(), AttachRefusal> {
-        let attached = match self.of(bpf).map_err(AttachRefusal::unexpected)? {
+        let attached = match self.program(bpf).map_err(AttachRefusal::unexpected)? {
             Program::BtfTracePoint(program) => BtfTracePoint::attach(program).map(drop),
             Program::Lsm(program) => Lsm::attach(program).map(drop),
             Program::FExit(program) => FExit::attach(program).map(drop),
@@ -119,9 +120,9 @@ impl Probe {
         }
     }
 
-    /// Detaches and unloads; nothing, if it is not loaded.
+    /// Detaches and unloads the program, if it is loaded.
     pub(super) fn unload(&self, bpf: &mut Ebpf) {
-        let _ = match self.of(bpf) {
+        let _ = match self.program(bpf) {
             Ok(Program::BtfTracePoint(program)) => program.unload(),
             Ok(Program::Lsm(program)) => program.unload(),
             Ok(Program::FExit(program)) => program.unload(),
@@ -129,83 +130,90 @@ impl Probe {
         };
     }
 
-    /// How many instructions the verifier went through; None: the kernel does not tell.
-    pub(super) fn verified(&self, bpf: &mut Ebpf) -> Option<u32> {
-        self.of(bpf).ok()?.info().ok()?.verified_instruction_count()
+    /// Returns the number of instructions that the verifier processed. `None`: the kernel does not report it, or the
+    /// program is not loaded.
+    pub(super) fn verified_instructions(&self, bpf: &mut Ebpf) -> Option<u32> {
+        self.program(bpf).ok()?.info().ok()?.verified_instruction_count()
     }
 
-    fn of<'a>(&self, bpf: &'a mut Ebpf) -> Result<&'a mut Program, String> {
+    fn program<'a>(&self, bpf: &'a mut Ebpf) -> Result<&'a mut Program, String> {
         bpf.program_mut(self.program)
             .ok_or_else(|| format!("the BPF object has no program {}", self.program))
     }
 }
 
-/// How often programs that are attached were not run because they were running already, on all processors.
-pub(super) fn misses(bpf: &Ebpf) -> u64 {
+/// Returns how often the kernel skipped loaded programs because they were already running on the same CPU, summed over
+/// all programs and CPUs.
+pub(super) fn recursion_misses(bpf: &Ebpf) -> u64 {
     let loaded = bpf.programs().filter_map(|(_, program)| program.fd().ok());
-    loaded.filter_map(|fd| recursion_misses(fd.as_fd().as_raw_fd())).sum()
+    loaded.filter_map(|fd| program_recursion_misses(fd.as_fd().as_raw_fd())).sum()
 }
 
-/// `bpf_prog_info.recursion_misses`, which aya does not know: by the system call itself.
-fn recursion_misses(program: i32) -> Option<u64> {
-    const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-    const INFO: usize = 256;
-    // Behind `run_cnt` at 200. At 216 is `verified_insns`, which is never zero.
-    const MISSES: usize = 208;
-    let mut info = [0_u8; INFO];
+/// Returns `bpf_prog_info.recursion_misses`, which aya does not expose.
+fn program_recursion_misses(program: i32) -> Option<u64> {
+    const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+    const INFO_LEN: usize = 256;
+    /// Offset of the field: after `run_cnt` (200), before `verified_insns` (216).
+    const RECURSION_MISSES: usize = 208;
+    let mut info = [0_u8; INFO_LEN];
     let address = info.as_mut_ptr() as u64;
     let mut attributes = [0_u8; 16];
     let (fd, rest) = attributes.split_first_chunk_mut::<4>()?;
     let (length, rest) = rest.split_first_chunk_mut::<4>()?;
     *fd = program.to_ne_bytes();
-    *length = u32::try_from(INFO).ok()?.to_ne_bytes();
+    *length = u32::try_from(INFO_LEN).ok()?.to_ne_bytes();
     rest.copy_from_slice(&address.to_ne_bytes());
-    // SAFETY: the attributes are those of BPF_OBJ_GET_INFO_BY_FD; the kernel writes at most INFO bytes to `info`,
-    // which nothing else borrows, and the new length into the attributes.
+    // SAFETY: the attributes are those of BPF_OBJ_GET_INFO_BY_FD. The kernel writes at most INFO_LEN bytes to `info`,
+    // which is not borrowed elsewhere, and the length to the attributes.
     let result = unsafe {
-        libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, attributes.as_mut_ptr(), attributes.len())
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_OBJ_GET_INFO_BY_FD,
+            attributes.as_mut_ptr(),
+            attributes.len(),
+        )
     };
-    let count = info.get(MISSES..MISSES + 8)?.try_into().ok()?;
+    let count = info.get(RECURSION_MISSES..RECURSION_MISSES + 8)?.try_into().ok()?;
     (result == 0).then(|| u64::from_ne_bytes(count))
 }
 
-/// Neither the verifier's word nor a missing capability.
+/// Returns the refusal for EPERM without a verifier log, although no capability is missing.
 fn not_permitted(lockdown: Option<&str>) -> AttachRefusal {
-    let (why, remedy) = match lockdown {
+    let (cause, remedy) = match lockdown {
         None => (
-            "lockdown, which is not to be read here as securityfs is not mounted, or a policy against it",
-            "`mount -t securityfs none /sys/kernel/security`, and ask doctor again",
+            "lockdown, whose state is unknown because securityfs is not mounted, or a security policy",
+            "run `mount -t securityfs none /sys/kernel/security`, then doctor again",
         ),
         Some("none") => {
-            ("a policy against it", "lift the policy of the virtual machine or container")
+            ("a security policy", "change the policy of the virtual machine or container")
         }
         Some(_) => (
-            "lockdown, or a policy against it",
-            "boot without lockdown=, or lift the policy of the virtual machine or container",
+            "lockdown, or a security policy",
+            "boot without lockdown=, or change the policy of the virtual machine or container",
         ),
     };
-    AttachRefusal { reason: format!("not permitted here ({why})"), remedy }
+    AttachRefusal { reason: format!("not permitted here ({cause})"), remedy }
 }
 
-/// What the kernel said, in few words: of the verifier's log, the last line that has a reason.
+/// Returns the refusal for a failed load or attachment, with the last line of the verifier log that gives a reason.
 fn refusal(error: &ProgramError, machine: &Machine) -> AttachRefusal {
     let ProgramError::LoadError { io_error, verifier_log } = error else {
-        return AttachRefusal { reason: chain(error), remedy: BUILT_FOR_IT };
+        return AttachRefusal { reason: error_chain(error), remedy: KERNEL_WITH_HOOKS };
     };
     let log = verifier_log.to_string();
-    let idle = ["processed ", "verification time", "stack depth"];
-    let says_why = |line: &&str| !idle.iter().any(|start| line.starts_with(start));
+    let statistics = ["processed ", "verification time", "stack depth"];
+    let is_reason = |line: &&str| !statistics.iter().any(|prefix| line.starts_with(prefix));
     let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
-    match lines.rfind(says_why) {
+    match lines.rfind(is_reason) {
         Some(line) => AttachRefusal::unexpected(format!(
-            "the kernel's verifier refused it: {line} ({io_error})"
+            "the kernel's verifier rejected it: {line} ({io_error})"
         )),
         None if io_error.raw_os_error() == Some(libc::EPERM) => {
             not_permitted(machine.lockdown.as_deref())
         }
         None => AttachRefusal {
             reason: io_error.to_string(),
-            remedy: "a kernel that is built for it (CONFIG_BPF_LSM, CONFIG_DEBUG_INFO_BTF)",
+            remedy: "use a kernel with CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF",
         },
     }
 }
@@ -215,10 +223,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_remedy_fits_what_is_known_of_lockdown() {
-        let untold = not_permitted(None);
-        assert!(untold.reason.contains("securityfs is not mounted"), "{untold:?}");
-        assert!(!untold.remedy.contains("boot without"), "{untold:?}");
+    fn remedy_depends_on_the_state_of_lockdown() {
+        let unknown = not_permitted(None);
+        assert!(unknown.reason.contains("securityfs is not mounted"), "{unknown:?}");
+        assert!(!unknown.remedy.contains("boot without"), "{unknown:?}");
         let locked = not_permitted(Some("integrity"));
         assert!(locked.remedy.contains("boot without lockdown="), "{locked:?}");
         assert!(!not_permitted(Some("none")).reason.contains("lockdown"));

@@ -1,5 +1,5 @@
-//! Whether what the programs tell of this process is true. The offsets come from what the kernel says about itself; if
-//! that is wrong, nothing is told rather than something made up.
+//! Verifies the records of this process's own open and mapping. The offsets come from the kernel's BTF; if they are
+//! wrong, tracing fails instead of reporting wrong data.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -15,36 +15,36 @@ use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::boot;
 
-/// A file that is everywhere, and its name.
+/// Path and name of a file that always exists.
 const FILE: (&str, &str) = ("/proc/self/status", "status");
-/// The name that is asked of memfd_create, and the name that the kernel makes of it.
+/// The name passed to memfd_create, and the file name that the kernel derives from it.
 const LIBRARY: (&str, &str) = ("crypto-tracer", "memfd:crypto-tracer");
 
-/// A record of this process: header and path, leaf first.
+/// Header and path of a record, leaf first.
 type CapturedRecord = (Header, Vec<u8>);
 
-/// Opens a file, maps another, and compares what is told of it.
-pub(super) fn check(object: &mut BpfObject, kinds: EventKinds) -> Result<(), String> {
+/// Opens a file, maps another one as code, and compares their records with the facts. Replaces the interest.
+pub(super) fn run(object: &mut BpfObject, kinds: EventKinds) -> Result<(), String> {
     let mut interest = Interest::default();
     let words = interest.add_name(FILE.1).and_then(|()| interest.add_library(LIBRARY.1));
     words.map_err(|error| error.to_string())?;
-    begin(object, &interest).map_err(|error| error.to_string())?;
-    let compared = compare_all(object, kinds);
-    let ended = object.set_check(0).map_err(|error| error.to_string());
-    compared.and(ended)
+    restrict(object, &interest).map_err(|error| error.to_string())?;
+    let result = compare_all(object, kinds);
+    let lifted = object.set_self_test_process(0).map_err(|error| error.to_string());
+    result.and(lifted)
 }
 
-fn begin(object: &mut BpfObject, interest: &Interest) -> Result<(), Error> {
+fn restrict(object: &mut BpfObject, interest: &Interest) -> Result<(), Error> {
     object.set_interest(interest)?;
-    object.set_check(std::process::id())
+    object.set_self_test_process(std::process::id())
 }
 
 fn compare_all(object: &mut BpfObject, kinds: EventKinds) -> Result<(), String> {
-    told(object);
+    drain(object);
     let parent = std::os::unix::process::parent_id();
     if kinds.open {
         let file = fs::File::open(FILE.0).map_err(|error| format!("{}: {error}", FILE.0))?;
-        let (header, path) = only(told(object), kind::FILE_OPEN, "an open")?;
+        let (header, path) = single_record(drain(object), kind::FILE_OPEN, "an open")?;
         compare_process(&header, parent)?;
         compare_path(&path, &file)?;
         compare_file(&header, &file)?;
@@ -52,31 +52,31 @@ fn compare_all(object: &mut BpfObject, kinds: EventKinds) -> Result<(), String> 
     if kinds.load
         && let Some(file) = map_memory()
     {
-        let (header, path) = only(told(object), kind::LIB_LOAD, "a mapping")?;
+        let (header, path) = single_record(drain(object), kind::LIB_LOAD, "a mapping")?;
         compare_process(&header, parent)?;
-        same("the library's name", &path, &[LIBRARY.1.as_bytes(), b"\0"].concat())?;
+        expect_eq("library name", &path, &[LIBRARY.1.as_bytes(), b"\0"].concat())?;
         compare_file(&header, &file)?;
     }
     Ok(())
 }
 
-/// Maps code of a file of our own; None where that is not permitted, which says nothing about the programs.
+/// Maps a memfd as code and unmaps it. `None`: not permitted, which is not a failure of the programs.
 fn map_memory() -> Option<fs::File> {
     let file = rustix::fs::memfd_create(LIBRARY.0, rustix::fs::MemfdFlags::CLOEXEC).ok()?;
     let page = rustix::param::page_size();
     rustix::fs::ftruncate(&file, page as u64).ok()?;
     let prot = ProtFlags::READ | ProtFlags::EXEC;
-    // SAFETY: a new mapping at a place that the kernel chooses. Nobody reads or runs it.
+    // SAFETY: a new mapping at an address that the kernel chooses. It is neither read nor executed.
     let mapped = unsafe {
         rustix::mm::mmap(std::ptr::null_mut(), page, prot, MapFlags::PRIVATE, file.as_fd(), 0)
     };
-    // SAFETY: what was just mapped, and nobody knows of it.
+    // SAFETY: the new mapping, to which no reference exists.
     let _ = unsafe { rustix::mm::munmap(mapped.ok()?, page) };
     Some(file.into())
 }
 
-/// All that the ring holds.
-fn told(object: &mut BpfObject) -> Vec<CapturedRecord> {
+/// Removes all records from the ring buffer and returns those with a complete header.
+fn drain(object: &mut BpfObject) -> Vec<CapturedRecord> {
     let mut all = Vec::new();
     while let Some(record) = object.ring.next() {
         let Ok((header, rest)) = Header::read_from_prefix(&record) else { continue };
@@ -86,51 +86,62 @@ fn told(object: &mut BpfObject) -> Vec<CapturedRecord> {
     all
 }
 
-fn only(mut told: Vec<CapturedRecord>, kind: u16, what: &str) -> Result<CapturedRecord, String> {
-    match (told.pop(), told.len()) {
-        (Some(one), 0) if one.0.kind == kind => Ok(one),
-        (None, _) => Err(format!("it is attached, but was not called for {what} of this process")),
+/// Returns the only record. Fails unless there is exactly one, of this kind.
+fn single_record(
+    mut records: Vec<CapturedRecord>,
+    kind: u16,
+    what: &str,
+) -> Result<CapturedRecord, String> {
+    match (records.pop(), records.len()) {
+        (Some(record), 0) if record.0.kind == kind => Ok(record),
+        (None, _) => Err(format!("attached, but not called for {what} of this process")),
         (Some(_), others) => {
-            let times = counted(others.saturating_add(1), "time");
-            Err(format!("{what} of this process was told {times}"))
+            let records = counted(others.saturating_add(1), "record");
+            Err(format!("{what} of this process produced {records} instead of one of its kind"))
         }
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, told: T, true_one: T) -> Result<(), String> {
-    if told == true_one {
+fn expect_eq<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    reported: T,
+    actual: T,
+) -> Result<(), String> {
+    if reported == actual {
         return Ok(());
     }
-    Err(format!("{what} was told as {told:?} and is {true_one:?}: this kernel's data is elsewhere"))
+    Err(format!(
+        "reported {what} {reported:?} instead of {actual:?}: unknown layout of kernel data"
+    ))
 }
 
-/// `parent`: as it was before.
+/// `parent`: the parent before the event.
 fn compare_process(header: &Header, parent: u32) -> Result<(), String> {
     let tid = u32::try_from(rustix::thread::gettid().as_raw_nonzero().get()).unwrap_or_default();
-    same("the process", header.tgid, std::process::id())?;
-    same("the thread", header.tid, tid)?;
-    // The parent may have ended in between.
+    expect_eq("process", header.tgid, std::process::id())?;
+    expect_eq("thread", header.tid, tid)?;
+    // The parent may have exited since.
     if parent == std::os::unix::process::parent_id() {
-        same("the parent", header.ppid, parent)?;
+        expect_eq("parent", header.ppid, parent)?;
     }
     let comm = fs::read("/proc/self/comm").unwrap_or_default();
-    let told = header.comm.split(|&byte| byte == 0).next().unwrap_or_default();
+    let reported = header.comm.split(|&byte| byte == 0).next().unwrap_or_default();
     let name = comm.strip_suffix(b"\n").unwrap_or(&comm);
-    same("the name", String::from_utf8_lossy(told), String::from_utf8_lossy(name))?;
+    expect_eq("name", String::from_utf8_lossy(reported), String::from_utf8_lossy(name))?;
     if let Some(ticks) = start_ticks() {
-        let told = header.start_ns.saturating_add_signed(boot::ahead_ns());
-        same("the start time", told / boot::TICK_NS, ticks)?;
+        let reported = header.start_ns.saturating_add_signed(boot::ahead_ns());
+        expect_eq("start time", reported / boot::TICK_NS, ticks)?;
     }
     if let Ok(namespace) = fs::metadata("/proc/self/ns/mnt") {
-        same("the mount namespace", u64::from(header.mount_ns), namespace.ino())?;
+        expect_eq("mount namespace", u64::from(header.mount_ns), namespace.ino())?;
     }
     Ok(())
 }
 
-/// When this process started, in ticks of its own boot clock.
+/// Returns the start time of this process, in clock ticks of its time namespace's boot clock.
 fn start_ticks() -> Option<u64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The name in parentheses may contain anything.
+    // The process name, in parentheses, may contain any character.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
@@ -140,15 +151,15 @@ fn compare_path(path: &[u8], file: &fs::File) -> Result<(), String> {
     let name = link.as_os_str().as_bytes();
     let parts = name.strip_prefix(b"/").unwrap_or(name).rsplit(|&byte| byte == b'/');
     let leaf_first: Vec<u8> = parts.flat_map(|part| part.iter().copied().chain([0])).collect();
-    same("the path", String::from_utf8_lossy(path), String::from_utf8_lossy(&leaf_first))
+    expect_eq("path", String::from_utf8_lossy(path), String::from_utf8_lossy(&leaf_first))
 }
 
 fn compare_file(header: &Header, file: &fs::File) -> Result<(), String> {
     let stat = file.metadata().map_err(|error| error.to_string())?;
-    same("the inode", header.inode, stat.ino())?;
-    same("the size", header.size, stat.size())?;
-    let told = (header.ctime_sec, i64::from(header.ctime_nsec));
-    same("the change time", told, (stat.ctime(), stat.ctime_nsec()))
+    expect_eq("inode", header.inode, stat.ino())?;
+    expect_eq("size", header.size, stat.size())?;
+    let reported = (header.ctime_sec, i64::from(header.ctime_nsec));
+    expect_eq("ctime", reported, (stat.ctime(), stat.ctime_nsec()))
 }
 
 #[cfg(test)]
@@ -156,43 +167,44 @@ mod tests {
     use super::*;
     use crypto_tracer_common::fixed::Offsets;
 
-    fn of_kind(kind: u16) -> CapturedRecord {
+    fn record_of_kind(kind: u16) -> CapturedRecord {
         let mut header = Header::read_from_bytes(&[0; size_of::<Header>()]).unwrap();
         header.kind = kind;
         (header, Vec::new())
     }
 
     #[test]
-    fn one_record_of_the_right_kind_is_right() {
-        let open = || of_kind(kind::FILE_OPEN);
-        assert!(only(vec![open()], kind::FILE_OPEN, "an open").is_ok());
-        let silent = only(Vec::new(), kind::FILE_OPEN, "an open").unwrap_err();
-        assert!(silent.contains("not called"), "{silent}");
-        let twice = only(vec![open(), open()], kind::FILE_OPEN, "an open").unwrap_err();
-        assert!(twice.contains("2 times"), "{twice}");
-        assert!(only(vec![open()], kind::LIB_LOAD, "a mapping").is_err());
+    fn exactly_one_record_of_the_right_kind_is_accepted() {
+        let open = || record_of_kind(kind::FILE_OPEN);
+        assert!(single_record(vec![open()], kind::FILE_OPEN, "an open").is_ok());
+        let missing = single_record(Vec::new(), kind::FILE_OPEN, "an open").unwrap_err();
+        assert!(missing.contains("not called"), "{missing}");
+        let twice = single_record(vec![open(), open()], kind::FILE_OPEN, "an open").unwrap_err();
+        assert!(twice.contains("2 records"), "{twice}");
+        assert!(single_record(vec![open()], kind::LIB_LOAD, "a mapping").is_err());
     }
 
     #[test]
-    fn a_process_that_is_not_this_one_is_noticed() {
-        let (header, _) = of_kind(kind::FILE_OPEN);
+    fn wrong_data_is_rejected() {
+        let (header, _) = record_of_kind(kind::FILE_OPEN);
         let error = compare_process(&header, 1).unwrap_err();
-        assert!(error.contains("the process was told as 0"), "{error}");
+        assert!(error.contains("reported process 0"), "{error}");
         let file = fs::File::open(FILE.0).unwrap();
         let error = compare_path(b"", &file).unwrap_err();
-        assert!(error.contains("the path"), "{error}");
+        assert!(error.contains("reported path"), "{error}");
         let error = compare_file(&header, &file).unwrap_err();
-        assert!(error.contains("the inode was told as 0"), "{error}");
+        assert!(error.contains("reported inode 0"), "{error}");
     }
 
-    /// Every offset that the check looks at, one after the other moved by a word: never taken for the truth.
+    /// Each offset that the self-test depends on is shifted by one word, one at a time.
     #[test]
-    fn fields_that_are_elsewhere_are_noticed() {
-        use crate::{CaptureOptions, ladder, machine, machine::Machine, object};
+    fn wrong_offsets_are_detected() {
+        use crate::{CaptureOptions, ladder, machine, machine::Machine, object, probe};
 
-        type KernelField = fn(&mut Offsets) -> &mut u32;
-        const LOADS_TOO: [&str; 4] = ["task_tgid", "inode_ino", "inode_ctime_sec", "inode_size"];
-        let moved: [(&str, KernelField); 9] = [
+        type Field = fn(&mut Offsets) -> &mut u32;
+        const ALSO_FOR_LOADS: [&str; 4] =
+            ["task_tgid", "inode_ino", "inode_ctime_sec", "inode_size"];
+        let shifted: [(&str, Field); 9] = [
             ("task_tgid", |offsets| &mut offsets.task_tgid),
             ("task_comm", |offsets| &mut offsets.task_comm),
             ("task_start_boottime", |offsets| &mut offsets.task_start_boottime),
@@ -223,17 +235,17 @@ mod tests {
             probe: None,
             own: Vec::new(),
         };
-        let (known, machine) =
-            (object::read_layout(&ladder::attached_types()).unwrap(), Machine::detect());
-        let by_loads = moved.iter().filter(|(name, _)| LOADS_TOO.contains(name));
-        let tries = moved.iter().map(|it| (it, opens)).chain(by_loads.map(|it| (it, loads)));
-        for ((name, place), kinds) in tries {
-            let mut layout = known.clone();
-            *place(&mut layout.offsets) += 8;
+        let (layout, machine) =
+            (object::read_layout(&ladder::hook_btf_names()).unwrap(), Machine::detect());
+        let by_loads = shifted.iter().filter(|(name, _)| ALSO_FOR_LOADS.contains(name));
+        let cases = shifted.iter().map(|it| (it, opens)).chain(by_loads.map(|it| (it, loads)));
+        for ((name, field), kinds) in cases {
+            let mut layout = layout.clone();
+            *field(&mut layout.offsets) += 8;
             let mut object = BpfObject::load(&options, &layout).unwrap();
             let (layout, machine) = (&layout, &machine);
-            let ground = super::super::probe::AttachContext { layout, machine, kinds };
-            let error = ladder::attach(&mut object, &ground, None).unwrap_err();
+            let context = probe::AttachContext { layout, machine, kinds };
+            let error = ladder::attach(&mut object, &context, None).unwrap_err();
             assert_eq!(error.exit_code(), 5, "{name}: {error}");
             println!("{name}: {error}");
         }

@@ -1,4 +1,4 @@
-//! What `doctor` tells: every rung tried, with what it cannot see or why it does not work, and what a run would take.
+//! The survey for `doctor`: tries every rung and determines which ones a run would use.
 
 use super::{
     Attached, BlindSpot, CaptureOptions, EventKinds,
@@ -11,64 +11,64 @@ use super::{
 };
 use crypto_tracer_event::interest::Interest;
 
-/// What a run would ask for.
+/// Options of the run that the survey is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SurveyRequest {
-    /// Size of the ring in bytes: a power of two, at least a page.
+    /// Size of the ring buffer in bytes: a power of two, at least one page.
     pub ring_bytes: u32,
-    /// The probe for opens and loads; None: the best that works.
+    /// The probe for opens and library loads. `None`: the best one that works.
     pub probe: Option<String>,
 }
 
-/// What this kernel and these privileges allow.
+/// What this kernel and this process's privileges allow.
 #[derive(Debug)]
 pub struct Survey {
-    /// The kernel's release.
+    /// Kernel release, as `uname -r`.
     pub release: String,
-    /// When it is preempted.
+    /// Where the kernel can be preempted.
     pub preemption: Preemption,
-    /// Size in bytes of its type information; None: it has none.
+    /// Size of the kernel's BTF in bytes. `None`: the kernel has no BTF.
     pub btf_bytes: Option<u64>,
-    /// The active security modules; None: it does not tell (securityfs is not mounted or not readable).
+    /// The active security modules. `None`: unknown, because securityfs is not mounted or not readable.
     pub security_modules: Option<Vec<String>>,
-    /// `none`, `integrity` or `confidentiality`; None: it does not tell.
+    /// `none`, `integrity` or `confidentiality`. `None`: unknown.
     pub lockdown: Option<String>,
-    /// What a run makes use of.
+    /// The capabilities that tracing uses.
     pub capabilities: Vec<Capability>,
-    /// Which processes are not told, whatever they do; None: every process is.
+    /// Which processes are never reported, as a sentence. `None`: every process is reported.
     pub outside: Option<&'static str>,
-    /// All rungs of all ladders, the best of each purpose first, also where nothing could be tried.
+    /// All rungs of all ladders, best first for each purpose, including those that could not be tried.
     pub rungs: Vec<RungSurvey>,
-    /// Why a run would not start; None: it would.
+    /// Why a run would not start. `None`: it would start.
     pub refused: Option<Error>,
 }
 
-/// How one rung fared.
+/// The result for one rung.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RungSurvey {
-    /// What it is for.
+    /// The kinds of events that it captures.
     pub purpose: &'static str,
-    /// Its name; for opens and loads, `--probe` takes it.
+    /// Name; for opens and library loads, the one for `--probe`.
     pub name: &'static str,
-    /// Where its programs are attached.
+    /// The hooks of its programs.
     pub hooks: Vec<String>,
-    /// Why it does not work here; None: it was attached, tried and detached again.
+    /// Why it does not work. `None`: it was attached, tested and detached.
     pub refused: Option<String>,
-    /// It works, but this speaks against it: it is taken only when it is named.
+    /// Why a run uses it only if it is requested by name, although it may work.
     pub unfit: Option<&'static str>,
-    /// What would help.
+    /// Remedy for `refused` or `unfit`.
     pub remedy: Option<&'static str>,
-    /// Whether a run would take it.
+    /// Whether a run would use it.
     pub chosen: bool,
-    /// What it cannot see.
+    /// Events that it misses or misreports.
     pub cannot_see: Vec<BlindSpot>,
-    /// What it costs others, where that is worth a word.
+    /// Overhead for all processes, if it is significant.
     pub costs: Option<&'static str>,
-    /// Its programs, with the number of instructions that the verifier went through (at most a million).
+    /// Its programs, with the number of instructions that the verifier processed (at most one million), if known.
     pub programs: Vec<(&'static str, Option<u32>)>,
 }
 
-/// Tries everything. Nothing stays attached.
+/// Tries every rung. Nothing stays attached.
 pub fn survey(request: &SurveyRequest) -> Survey {
     let machine = Machine::detect();
     let mut rungs = Vec::new();
@@ -86,33 +86,33 @@ pub fn survey(request: &SurveyRequest) -> Survey {
     }
 }
 
-/// Every rung, and why a run would not start: the first reason that it would find.
+/// Adds the results of all rungs to `rungs`. Fails with the error with which a run would fail.
 fn try_all(
     machine: &Machine,
     request: &SurveyRequest,
     rungs: &mut Vec<RungSurvey>,
 ) -> Result<(), Error> {
-    let named = request.probe.as_deref();
-    let known = ladder::check_name(named);
-    let named = named.filter(|_| known.is_ok());
-    let tried = match ground() {
-        Ok(layout) => try_rungs(machine, request, named, &layout, rungs),
+    let requested = request.probe.as_deref();
+    let name_check = ladder::check_name(requested);
+    let requested = requested.filter(|_| name_check.is_ok());
+    let result = match check_prerequisites() {
+        Ok(layout) => try_rungs(machine, request, requested, &layout, rungs),
         Err(error) => {
             let refusal = error.refusal();
             for ladder in LADDERS {
-                let untried = |rung| surveyed(ladder, rung, machine, Err(refusal.clone()));
+                let untried = |rung| rung_result(ladder, rung, machine, Err(refusal.clone()));
                 rungs.extend(ladder.rungs.iter().map(untried));
             }
             Err(error)
         }
     };
-    known.and(tried)
+    name_check.and(result)
 }
 
-/// What every rung needs.
-fn ground() -> Result<Layout, Error> {
+/// Checks what every rung needs.
+fn check_prerequisites() -> Result<Layout, Error> {
     machine::check_kernel()?;
-    let layout = read_layout(&ladder::attached_types())?;
+    let layout = read_layout(&ladder::hook_btf_names())?;
     machine::check_privileges()?;
     Ok(layout)
 }
@@ -120,11 +120,11 @@ fn ground() -> Result<Layout, Error> {
 fn try_rungs(
     machine: &Machine,
     request: &SurveyRequest,
-    named: Option<&str>,
+    requested: Option<&str>,
     layout: &Layout,
     rungs: &mut Vec<RungSurvey>,
 ) -> Result<(), Error> {
-    let ground = AttachContext { layout, machine, kinds: EventKinds::ALL };
+    let context = AttachContext { layout, machine, kinds: EventKinds::ALL };
     let interest = Interest::default();
     let options = CaptureOptions {
         interest: &interest,
@@ -136,33 +136,33 @@ fn try_rungs(
         probe: None,
         own: Vec::new(),
     };
-    let (mut unloaded, mut failed) = (None, None);
+    let (mut load_error, mut choice_error) = (None, None);
     for ladder in LADDERS {
-        let before = rungs.len();
+        let start = rungs.len();
         for rung in ladder.rungs {
             rungs.push(match BpfObject::load(&options, layout) {
-                Ok(mut object) => try_rung(ladder, rung, &mut object, &ground),
+                Ok(mut object) => try_rung(ladder, rung, &mut object, &context),
                 Err(error) => {
                     let refusal = error.refusal();
-                    unloaded.get_or_insert(error);
-                    surveyed(ladder, rung, machine, Err(refusal))
+                    load_error.get_or_insert(error);
+                    rung_result(ladder, rung, machine, Err(refusal))
                 }
             });
         }
-        let of_ladder = rungs.get_mut(before..).unwrap_or_default();
-        let chosen = choose(ladder, of_ladder, named.filter(|_| ladder.of_files));
-        failed = failed.or(chosen.err());
+        let of_ladder = rungs.get_mut(start..).unwrap_or_default();
+        let chosen = choose(ladder, of_ladder, requested.filter(|_| ladder.captures_files));
+        choice_error = choice_error.or(chosen.err());
     }
-    // A run loads before it chooses.
-    unloaded.or(failed).map_or(Ok(()), Err)
+    // A run loads the object before it chooses rungs.
+    load_error.or(choice_error).map_or(Ok(()), Err)
 }
 
-/// Marks the rung that a run would take.
-fn choose(ladder: &Ladder, rungs: &mut [RungSurvey], named: Option<&str>) -> Result<(), Error> {
+/// Marks the rung that a run would use. Fails if none works.
+fn choose(ladder: &Ladder, rungs: &mut [RungSurvey], requested: Option<&str>) -> Result<(), Error> {
     let mut reasons = Vec::new();
-    for rung in rungs.iter_mut().filter(|rung| named.is_none_or(|name| name == rung.name)) {
-        let unfit = rung.unfit.filter(|_| named.is_none());
-        match unfit.map(str::to_owned).or(rung.refused.clone()) {
+    for rung in rungs.iter_mut().filter(|rung| requested.is_none_or(|name| name == rung.name)) {
+        let unsuitable = rung.unfit.filter(|_| requested.is_none());
+        match unsuitable.map(str::to_owned).or(rung.refused.clone()) {
             None => {
                 rung.chosen = true;
                 return Ok(());
@@ -170,30 +170,35 @@ fn choose(ladder: &Ladder, rungs: &mut [RungSurvey], named: Option<&str>) -> Res
             Some(reason) => reasons.push((rung.name, reason)),
         }
     }
-    Err(ladder::none_works(ladder.purpose, &reasons))
+    Err(ladder::no_rung_works(ladder.purpose, &reasons))
 }
 
 fn try_rung(
     ladder: &Ladder,
     rung: &Rung,
     object: &mut BpfObject,
-    ground: &AttachContext<'_>,
+    context: &AttachContext<'_>,
 ) -> RungSurvey {
-    let attached = match (rung.unfit)(ground.machine) {
-        Some(unfit) if !unfit.can_be_asked_for => {
-            Err(AttachRefusal { reason: unfit.reason.to_owned(), remedy: unfit.remedy })
+    let attached = match (rung.unsuitable)(context.machine) {
+        Some(unsuitable) if !unsuitable.allowed_by_name => {
+            Err(AttachRefusal { reason: unsuitable.reason.to_owned(), remedy: unsuitable.remedy })
         }
-        _ => rung.attach(object, ground, ladder.of_files),
+        _ => rung.attach(object, context, ladder.captures_files),
     };
     let programs = object.bpf().map_or_else(
         |_detached| Vec::new(),
-        |bpf| rung.probes.iter().map(|probe| (probe.program, probe.verified(bpf))).collect(),
+        |bpf| {
+            rung.probes
+                .iter()
+                .map(|probe| (probe.program, probe.verified_instructions(bpf)))
+                .collect()
+        },
     );
-    RungSurvey { programs, ..surveyed(ladder, rung, ground.machine, attached) }
+    RungSurvey { programs, ..rung_result(ladder, rung, context.machine, attached) }
 }
 
-/// What came of a rung, without its programs.
-fn surveyed(
+/// Returns the result of a rung, without its programs.
+fn rung_result(
     ladder: &Ladder,
     rung: &Rung,
     machine: &Machine,
@@ -203,13 +208,16 @@ fn surveyed(
         Ok(attached) => (attached.cannot_see, None),
         Err(refusal) => (rung.cannot_see(machine), Some(refusal)),
     };
-    let unfit = (rung.unfit)(machine).filter(|unfit| unfit.can_be_asked_for);
+    let unsuitable = (rung.unsuitable)(machine).filter(|unsuitable| unsuitable.allowed_by_name);
     RungSurvey {
         purpose: ladder.purpose,
         name: rung.name,
         hooks: rung.probes.iter().map(|probe| probe.hook.name()).collect(),
-        unfit: unfit.map(|unfit| unfit.reason),
-        remedy: refusal.as_ref().map(|refusal| refusal.remedy).or(unfit.map(|unfit| unfit.remedy)),
+        unfit: unsuitable.map(|unsuitable| unsuitable.reason),
+        remedy: refusal
+            .as_ref()
+            .map(|refusal| refusal.remedy)
+            .or(unsuitable.map(|unsuitable| unsuitable.remedy)),
         chosen: false,
         refused: refusal.map(|refusal| refusal.reason),
         cannot_see,
@@ -237,40 +245,40 @@ mod tests {
         }
     }
 
-    fn chosen(mut rungs: Vec<RungSurvey>, named: Option<&str>) -> Result<&'static str, String> {
+    fn chosen(mut rungs: Vec<RungSurvey>, requested: Option<&str>) -> Result<&'static str, String> {
         let ladder = LADDERS.first().unwrap();
-        choose(ladder, &mut rungs, named).map_err(|error| error.to_string())?;
+        choose(ladder, &mut rungs, requested).map_err(|error| error.to_string())?;
         let chosen: Vec<_> = rungs.iter().filter(|rung| rung.chosen).collect();
         assert_eq!(chosen.len(), 1);
         Ok(chosen[0].name)
     }
 
     #[test]
-    fn the_first_that_works_is_chosen_or_the_one_that_is_named() {
+    fn first_working_or_requested_rung_is_chosen() {
         let refused = || RungSurvey { refused: Some("EPERM".into()), ..rung("lsm") };
-        let unfit = || RungSurvey { unfit: Some("misses opens"), ..rung("fexit") };
-        let all = || vec![refused(), unfit(), rung("tp_btf")];
+        let unsuitable = || RungSurvey { unfit: Some("misses opens"), ..rung("fexit") };
+        let all = || vec![refused(), unsuitable(), rung("tp_btf")];
         assert_eq!(chosen(all(), None), Ok("tp_btf"));
         assert_eq!(chosen(all(), Some("fexit")), Ok("fexit"));
         assert!(chosen(all(), Some("lsm")).unwrap_err().contains("lsm: EPERM"));
-        let none = chosen(vec![refused(), unfit()], None).unwrap_err();
+        let none = chosen(vec![refused(), unsuitable()], None).unwrap_err();
         assert!(none.contains("lsm: EPERM; fexit: misses opens"), "{none}");
     }
 
     #[test]
-    fn every_rung_is_told_of_whatever_the_refusal() {
+    fn every_rung_has_a_result_whatever_the_error() {
         let request = |probe: Option<&str>, ring_bytes| SurveyRequest {
             ring_bytes,
             probe: probe.map(str::to_owned),
         };
         let all: usize = LADDERS.iter().map(|ladder| ladder.rungs.len()).sum();
         for (request, code) in [(request(Some("magic"), 64 << 10), 2), (request(None, 3), 2)] {
-            let told = survey(&request);
-            assert_eq!(told.rungs.len(), all, "{request:?}");
-            let refused = told.refused.map(|error| error.exit_code());
+            let survey = survey(&request);
+            assert_eq!(survey.rungs.len(), all, "{request:?}");
+            let refused = survey.refused.map(|error| error.exit_code());
             let unprivileged = machine::check_privileges().is_err() && request.ring_bytes == 3;
             assert!(refused == Some(code) || unprivileged, "{request:?}: {refused:?}");
-            for rung in told.rungs.iter().filter(|rung| rung.refused.is_some()) {
+            for rung in survey.rungs.iter().filter(|rung| rung.refused.is_some()) {
                 assert!(rung.remedy.is_some(), "{rung:?}");
             }
         }

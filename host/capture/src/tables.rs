@@ -1,4 +1,4 @@
-//! From what the classifiers want to the keys of the kernel's tables.
+//! Converts the interest of the plugins to keys of the BPF maps.
 
 use crypto_tracer_common::filter::{
     Generation, NAME_MAX, PREFIX_MAX, SUFFIX_MAX, bloom_bit, lower, prefix_bit,
@@ -6,7 +6,7 @@ use crypto_tracer_common::filter::{
 
 use crypto_tracer_event::interest::Interest;
 
-/// Which of the two generations.
+/// One of the two generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     First,
@@ -29,7 +29,7 @@ impl Slot {
     }
 }
 
-/// What goes into the tables for one generation.
+/// The content of the maps for one generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tables {
     pub(crate) generation: Generation,
@@ -40,11 +40,11 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// The keys of these words. Words outside the bounds of [`Interest`] are left out: it does not take them.
-    pub(crate) fn of(interest: &Interest, which: Slot) -> Tables {
+    /// Builds the keys of one generation. Skips words that are too long for a key, which [`Interest`] does not accept.
+    pub(crate) fn of(interest: &Interest, slot: Slot) -> Tables {
         let mut generation = Generation::EMPTY;
-        let mut set = |tail: &[u8]| {
-            let bit = bloom_bit(lower(u64::from_le_bytes(end_of(tail))));
+        let mut set = |word: &[u8]| {
+            let bit = bloom_bit(lower(u64::from_le_bytes(last_three(word))));
             if let Some(word) = generation.bloom.get_mut(bit as usize / 64) {
                 *word |= 1 << (bit % 64);
             }
@@ -52,64 +52,64 @@ impl Tables {
         interest.suffixes.iter().for_each(|word| set(word.as_bytes()));
         interest.names.iter().for_each(|word| set(word.as_bytes()));
         for prefix in &interest.prefixes {
-            let bit = prefix_bit(beginning_of(prefix.as_bytes()));
+            let bit = prefix_bit(first_three(prefix.as_bytes()));
             if let Some(word) = generation.prefix_bloom.get_mut(bit as usize / 64) {
                 *word |= 1 << (bit % 64);
             }
         }
-        generation.prefix_lengths = lengths(&interest.prefixes);
-        generation.suffix_lengths = lengths(&interest.suffixes);
-        generation.name_lengths = lengths(&interest.names);
-        generation.library_lengths = lengths(&interest.libraries);
-        let last = which.number();
+        generation.prefix_lengths = length_bits(&interest.prefixes);
+        generation.suffix_lengths = length_bits(&interest.suffixes);
+        generation.name_lengths = length_bits(&interest.names);
+        generation.library_lengths = length_bits(&interest.libraries);
+        let number = slot.number();
         Tables {
             generation,
             suffixes: interest
                 .suffixes
                 .iter()
-                .filter_map(|word| key::<{ SUFFIX_MAX + 1 }>(&word.to_ascii_lowercase(), last))
+                .filter_map(|word| key::<{ SUFFIX_MAX + 1 }>(&word.to_ascii_lowercase(), number))
                 .map(words)
                 .collect(),
             prefixes: interest
                 .prefixes
                 .iter()
-                .filter_map(|word| key::<{ PREFIX_MAX + 1 }>(word, last))
+                .filter_map(|word| key::<{ PREFIX_MAX + 1 }>(word, number))
                 .map(words)
                 .collect(),
-            names: keys(&interest.names, last),
-            libraries: keys(&interest.libraries, last),
+            names: keys(&interest.names, number),
+            libraries: keys(&interest.libraries, number),
         }
     }
 }
 
-fn keys(all: &std::collections::BTreeSet<String>, last: u8) -> Vec<[u64; 4]> {
-    all.iter().filter_map(|word| key::<{ NAME_MAX + 1 }>(word, last)).map(words).collect()
+fn keys(all: &std::collections::BTreeSet<String>, generation: u8) -> Vec<[u64; 4]> {
+    all.iter().filter_map(|word| key::<{ NAME_MAX + 1 }>(word, generation)).map(words).collect()
 }
 
-fn lengths(all: &std::collections::BTreeSet<String>) -> u32 {
+fn length_bits(all: &std::collections::BTreeSet<String>) -> u32 {
     all.iter().fold(0, |bits, word| bits | 1_u32.checked_shl(word.len() as u32).unwrap_or(0))
 }
 
-/// The last three bytes in the highest places, zeros in front of fewer.
-fn end_of(word: &[u8]) -> [u8; 8] {
-    let mut end = [0; 8];
-    for (to, from) in end.iter_mut().rev().take(3).zip(word.iter().rev()) {
+/// Returns the last three bytes in the most significant bytes of a little-endian word, padded with zeros.
+fn last_three(word: &[u8]) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().rev().take(3).zip(word.iter().rev()) {
         *to = *from;
     }
-    end
+    bytes
 }
 
-/// The first three bytes in the lowest places.
-fn beginning_of(word: &[u8]) -> u64 {
-    word.iter().take(3).rev().fold(0, |all, &byte| all << 8 | u64::from(byte))
+/// Returns the first three bytes in the least significant bytes.
+fn first_three(word: &[u8]) -> u64 {
+    word.iter().take(3).rev().fold(0, |bytes, &byte| bytes << 8 | u64::from(byte))
 }
 
-/// The word, zeros, and the generation in the last byte.
-fn key<const LEN: usize>(word: &str, last: u8) -> Option<[u8; LEN]> {
+/// Returns the word, padded with zeros, with the generation in the last byte. `None`: the word is too long.
+fn key<const LEN: usize>(word: &str, generation: u8) -> Option<[u8; LEN]> {
     let mut key = [0; LEN];
-    let (tail, head) = key.split_last_mut()?;
-    head.get_mut(..word.len())?.copy_from_slice(word.as_bytes());
-    *tail = last;
+    let (last, rest) = key.split_last_mut()?;
+    rest.get_mut(..word.len())?.copy_from_slice(word.as_bytes());
+    *last = generation;
     Some(key)
 }
 
@@ -122,7 +122,7 @@ fn words<const LEN: usize, const WORDS: usize>(key: [u8; LEN]) -> [u64; WORDS] {
     words
 }
 
-/// A name of up to 15 bytes and which of its bytes count, as the programs compare it.
+/// Returns the pattern and the mask with which the programs search process names. `None`: more than 15 bytes.
 pub(crate) fn comm_pattern(text: &[u8]) -> Option<([u64; 2], [u64; 2])> {
     let mut pattern = [0; 16];
     let mut mask = [0; 16];
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_the_word_then_zeros_then_the_generation() {
+    fn keys_are_padded_and_end_in_the_generation() {
         let first = Tables::of(&interest(), Slot::First);
         let second = Tables::of(&interest(), Slot::Second);
         let pem = u64::from_le_bytes(*b".pem\0\0\0\0");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_and_endings_that_occur_have_their_bits() {
+    fn lengths_and_bloom_filters_have_the_bits_of_all_words() {
         let tables = Tables::of(&interest(), Slot::First);
         let generation = tables.generation;
         assert_eq!(generation.suffix_lengths, 1 << 4 | 1 << 15);
@@ -184,12 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_wanted_lets_nothing_through() {
+    fn empty_interest_matches_nothing() {
         assert_eq!(Tables::of(&Interest::default(), Slot::First).generation, Generation::EMPTY);
     }
 
     #[test]
-    fn the_pattern_of_a_process_name() {
+    fn comm_pattern_has_a_mask_of_its_bytes() {
         let (pattern, mask) = comm_pattern(b"nginx").unwrap();
         assert_eq!(pattern, [u64::from_le_bytes(*b"nginx\0\0\0"), 0]);
         assert_eq!(mask, [0xff_ffff_ffff, 0]);

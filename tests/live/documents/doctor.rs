@@ -195,7 +195,7 @@ fn a_kernel_without_btf_is_told() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(4), "{text}");
     assert!(
-        text.contains("made without BTF") && text.contains("BTF                  none"),
+        text.contains("built without BTF") && text.contains("BTF                  none"),
         "{text}"
     );
 }

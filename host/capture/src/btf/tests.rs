@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Writes type information as the kernel has it.
+/// Writes BTF.
 #[derive(Default)]
 pub(crate) struct BtfWriter {
     types: Vec<u32>,
@@ -22,26 +22,27 @@ impl BtfWriter {
         at
     }
 
-    fn add(&mut self, name: &str, kind: u8, count: u32, size: u32, tail: &[u32]) {
+    /// Adds a type; `trailing`: the words that follow its `struct btf_type`.
+    fn add(&mut self, name: &str, kind: u8, vlen: u32, size_or_type: u32, trailing: &[u32]) {
         let name = self.name(name);
-        self.types.extend([name, (kind as u32) << 24 | count, size]);
-        self.types.extend(tail);
+        self.types.extend([name, (kind as u32) << 24 | vlen, size_or_type]);
+        self.types.extend(trailing);
     }
 
     fn members(&mut self, name: &str, kind: u8, size: u32, members: &[(&str, u32, u32)]) {
-        let mut tail = Vec::new();
-        for &(name, number, bits) in members {
-            tail.extend([self.name(name), number, bits]);
+        let mut trailing = Vec::new();
+        for &(name, type_id, bits) in members {
+            trailing.extend([self.name(name), type_id, bits]);
         }
-        self.add(name, kind, members.len() as u32, size, &tail);
+        self.add(name, kind, members.len() as u32, size, &trailing);
     }
 
-    pub(crate) fn values(&mut self, name: &str, values: &[(String, u32)]) {
-        let mut tail = Vec::new();
+    pub(crate) fn enumeration(&mut self, name: &str, values: &[(String, u32)]) {
+        let mut trailing = Vec::new();
         for (name, value) in values {
-            tail.extend([self.name(name), *value]);
+            trailing.extend([self.name(name), *value]);
         }
-        self.add(name, kind::ENUM, values.len() as u32, 4, &tail);
+        self.add(name, kind::ENUM, values.len() as u32, 4, &trailing);
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {
@@ -61,7 +62,7 @@ impl BtfWriter {
     }
 }
 
-/// An int, a struct with a union without name in it, a pointer and a function.
+/// BTF with an int, a struct that contains an anonymous union, a pointer and a function. The comments are type ids.
 pub(crate) fn sample() -> Vec<u8> {
     let mut writer = BtfWriter::default();
     writer.add("int", kind::INT, 0, 4, &[32]); // 1
@@ -80,66 +81,65 @@ pub(crate) fn sample() -> Vec<u8> {
 const NAMES: &[&str] = &["outer", "do_it", "hook_t", "int"];
 
 #[test]
-fn fields_are_found_also_in_unnamed_members() {
+fn members_of_anonymous_members_are_found() {
     let btf = Btf::parse(sample(), NAMES).unwrap();
     let member = |name| btf.member("outer", name);
     assert_eq!(member("first"), Some(Member { offset: 0, size: Some(4) }));
     assert_eq!(member("in_union"), Some(Member { offset: 8, size: Some(4) }));
     assert_eq!(member("other"), Some(Member { offset: 8, size: Some(8) }));
     assert_eq!(member("list"), Some(Member { offset: 16, size: Some(12) }));
-    assert_eq!(member("nothing"), None);
-    assert_eq!(btf.member("nobody", "first"), None);
+    assert_eq!(member("missing"), None);
+    assert_eq!(btf.member("unknown", "first"), None);
     assert_eq!(btf.struct_size("outer"), Some(40));
 }
 
 #[test]
 fn parameters_of_functions_and_of_function_pointers() {
     let btf = Btf::parse(sample(), NAMES).unwrap();
-    assert_eq!(btf.parameters("do_it"), Some(2));
-    assert_eq!(btf.parameters("hook_t"), Some(2));
-    assert_eq!(btf.parameters("outer"), None);
-    let pointers = [0, 1, 2, u32::MAX].map(|place| btf.has_pointer_at("hook_t", place));
+    assert_eq!(btf.parameter_count("do_it"), Some(2));
+    assert_eq!(btf.parameter_count("hook_t"), Some(2));
+    assert_eq!(btf.parameter_count("outer"), None);
+    let pointers = [0, 1, 2, u32::MAX].map(|index| btf.is_pointer_parameter("hook_t", index));
     assert_eq!(pointers, [false, true, false, false]);
-    assert!(!btf.has_pointer_at("outer", 0) && !btf.has_pointer_at("nobody", 0));
+    assert!(!btf.is_pointer_parameter("outer", 0) && !btf.is_pointer_parameter("unknown", 0));
 }
 
 #[test]
-fn values_of_enums() {
+fn enum_values() {
     let mut writer = BtfWriter::default();
-    let tail = [writer.name("first_id"), 0, writer.name("second_id"), 7];
-    writer.add("outer", kind::ENUM, 2, 4, &tail);
+    let values = [writer.name("first_id"), 0, writer.name("second_id"), 7];
+    writer.add("outer", kind::ENUM, 2, 4, &values);
     let btf = Btf::parse(writer.finish(), NAMES).unwrap();
-    assert_eq!(btf.enumerator("outer", "second_id"), Some(7));
-    assert_eq!(btf.enumerator("outer", "third_id"), None);
-    assert_eq!(btf.enumerator("int", "first_id"), None);
+    assert_eq!(btf.enum_value("outer", "second_id"), Some(7));
+    assert_eq!(btf.enum_value("outer", "third_id"), None);
+    assert_eq!(btf.enum_value("int", "first_id"), None);
 }
 
 #[test]
-fn a_struct_that_contains_itself_ends() {
+fn look_up_in_a_recursive_type_terminates() {
     let mut writer = BtfWriter::default();
     writer.members("outer", kind::STRUCT, 8, &[("", 1, 0); 600]);
     writer.add("hook_t", kind::TYPEDEF, 0, 2, &[]);
     let btf = Btf::parse(writer.finish(), NAMES).unwrap();
     assert_eq!(btf.member("outer", "first"), None);
-    assert_eq!(btf.parameters("hook_t"), None);
+    assert_eq!(btf.parameter_count("hook_t"), None);
 }
 
 #[test]
-fn alone_it_has_the_same_number() {
+fn minimal_btf_keeps_the_type_id() {
     let btf = Btf::parse(sample(), NAMES).unwrap();
     for name in ["do_it", "hook_t"] {
-        let found = btf.numbered(name).unwrap();
-        let alone = found.alone();
-        assert_eq!(Btf::parse(alone.clone(), NAMES).unwrap().numbered(name), Some(found));
-        // The library that attaches programs takes it.
-        assert!(aya::Btf::parse(&alone, aya::Endianness::default()).is_ok());
+        let found = btf.attach_type(name).unwrap();
+        let minimal = found.minimal_btf();
+        assert_eq!(Btf::parse(minimal.clone(), NAMES).unwrap().attach_type(name), Some(found));
+        assert!(aya::Btf::parse(&minimal, aya::Endianness::default()).is_ok());
     }
-    assert_eq!(btf.numbered("outer"), None, "a struct");
-    assert_eq!(btf.numbered("nobody"), None);
+    assert_eq!(btf.attach_type("outer"), None, "a struct");
+    assert_eq!(btf.attach_type("unknown"), None);
 }
 
 #[test]
-fn damage_is_an_error() {
+fn invalid_btf_is_rejected() {
     let whole = sample();
     assert_eq!(Btf::parse(Vec::new(), NAMES).unwrap_err(), BtfError::Header);
     assert_eq!(Btf::parse(vec![0; 64], NAMES).unwrap_err(), BtfError::Header);
@@ -153,24 +153,24 @@ fn damage_is_an_error() {
 
 proptest! {
     #[test]
-    fn any_damage_ends(changes in proptest::collection::vec((0_usize..400, any::<u8>()), 0..12)) {
+    fn corrupted_btf_does_not_panic(changes in proptest::collection::vec((0_usize..400, any::<u8>()), 0..12)) {
         let mut bytes = sample();
         for (at, byte) in changes {
             let at = at % bytes.len();
             bytes[at] = byte;
         }
         if let Ok(btf) = Btf::parse(bytes, NAMES) {
-            for name in ["first", "in_union", "list", "nothing"] {
+            for name in ["first", "in_union", "list", "missing"] {
                 let _ = btf.member("outer", name);
             }
-            let _ = btf.numbered("do_it").map(|it| it.alone());
-            let _ = btf.enumerator("outer", "first");
-            let _ = (btf.parameters("do_it"), btf.parameters("hook_t"), btf.struct_size("int"));
+            let _ = btf.attach_type("do_it").map(|it| it.minimal_btf());
+            let _ = btf.enum_value("outer", "first");
+            let _ = (btf.parameter_count("do_it"), btf.parameter_count("hook_t"), btf.struct_size("int"));
         }
     }
 
     #[test]
-    fn any_bytes_end(mut bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+    fn arbitrary_bytes_do_not_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         if bytes.len() > 24 {
             bytes[..4].copy_from_slice(&[0x9f, 0xeb, 1, 0]);
             bytes[4..8].copy_from_slice(&24_u32.to_le_bytes());
