@@ -138,7 +138,7 @@ fn files_by_glob() {
     cat(&path);
     tracer.wait_for("the key", |event| event.text("process") == "cat");
     let ended = tracer.finish();
-    let events = ended.events.iter().filter(|event| !event.is_of_a_reader());
+    let events = ended.events.iter().filter(|event| !event.is_from_reader());
     let files: Vec<_> = events.map(|event| event.text("file")).collect();
     assert_eq!(files, [path.to_str().unwrap()]);
     ended.events.first().unwrap().assert_keys(&KEYS_OPEN);

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
-use crypto_tracer_tests::{actor, needs_bpf, odd_values, program, refused, refused_arguments};
+use crypto_tracer_tests::{actor, needs_bpf, invalid_values, program, refused, refused_arguments};
 
 crypto_tracer_tests::tests![
     probes_that_are_none,
@@ -14,7 +14,7 @@ crypto_tracer_tests::tests![
 /// Only a kernel side that could start says which probes there are.
 fn probes_that_are_none() {
     needs_bpf!();
-    for value in odd_values().iter().filter(|value| !value.is_empty()) {
+    for value in invalid_values().iter().filter(|value| !value.is_empty()) {
         let mut arguments = ["monitor", "--duration", "1", "--probe"].map(OsStr::new).to_vec();
         arguments.push(value);
         refused_arguments(&arguments, &[2], &["--probe"]);

@@ -36,7 +36,7 @@ fn files_prints_opens_alone() {
     tracer.wait_for("the last file", |event| event.text("file") == last.to_str().unwrap());
     let events = tracer.finish().events;
     events.iter().for_each(|event| event.assert_keys(&KEYS_OPEN));
-    let events = events.iter().filter(|event| !event.is_of_a_reader());
+    let events = events.iter().filter(|event| !event.is_from_reader());
     let files: Vec<_> = events.map(|event| event.text("file")).collect();
     assert_eq!(files, [first.to_str().unwrap(), last.to_str().unwrap()]);
 }

@@ -158,7 +158,7 @@ fn what_gives_no_content_is_no_open() {
     let events = tracer.events();
     let opens: Vec<_> = events
         .iter()
-        .filter(|event| event.text("file").starts_with(inside) && !event.is_of_a_reader())
+        .filter(|event| event.text("file").starts_with(inside) && !event.is_from_reader())
         .map(|event| (event.kind(), event.text("process")))
         .collect();
     assert_eq!(opens, [("file_open", "cat")]);

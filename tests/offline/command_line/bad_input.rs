@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-use crypto_tracer_tests::{odd_values, output, program, refused_arguments};
+use crypto_tracer_tests::{invalid_values, output, program, refused_arguments};
 
 crypto_tracer_tests::tests![
     values_of_options_that_take_numbers_and_words,
@@ -16,7 +16,7 @@ crypto_tracer_tests::tests![
 ];
 
 fn each_value_is_refused(command: &str, option: &str, but: &[&str]) {
-    for value in odd_values().iter().filter(|value| but.iter().all(|but| value != but)) {
+    for value in invalid_values().iter().filter(|value| but.iter().all(|but| value != but)) {
         refused_arguments(&[command.as_ref(), option.as_ref(), value], &[2], &[option]);
     }
 }
@@ -58,12 +58,12 @@ fn values_of_options_that_take_texts_and_files() {
     refused_arguments(&["files".as_ref(), "--file".as_ref(), odd], &[2], &["--file", "UTF-8"]);
     for kind in ["classifier", "redactor", "filter"] {
         let option = format!("--{kind}");
-        for value in odd_values() {
+        for value in invalid_values() {
             let words: [&str; 1] = if value.is_empty() { [&option] } else { [kind] };
             refused_arguments(&["snapshot".as_ref(), option.as_ref(), &value], &[2], &words);
         }
     }
-    for value in odd_values() {
+    for value in invalid_values() {
         refused_arguments(&["replay".as_ref(), &value], &[2], &[]);
         refused_arguments(&["completions".as_ref(), &value], &[2], &[]);
         refused_arguments(&["help".as_ref(), &value], &[2], &[]);
