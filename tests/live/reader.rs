@@ -13,11 +13,11 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    a_home_on_a_mount_that_nobody_sees_is_hidden,
+    home_on_an_unreachable_mount_is_redacted,
     no_secret_reaches_a_plugin_or_a_recording,
-    a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced,
-    whoever_makes_readers_hang_is_left_alone_and_nobody_else,
-    file_systems_that_never_answer_delay_nothing,
+    blocked_reader_is_replaced_and_its_opens_are_not_reported,
+    only_the_user_who_blocks_readers_gets_no_heads,
+    unresponsive_file_systems_delay_no_event,
 ];
 
 /// `nobody` on every distribution.
@@ -33,7 +33,7 @@ impl Drop for Held {
     }
 }
 
-fn a_home_on_a_mount_that_nobody_sees_is_hidden() {
+fn home_on_an_unreachable_mount_is_redacted() {
     needs_bpf!();
     let dir = temp_dir();
     // As `/home` is a mount of its own on many machines: a process that holds it open sees `/alice/key.pem`.
@@ -221,7 +221,7 @@ fn pair(file_type: &str, head: &str) -> (String, String) {
     (file_type.to_owned(), head.to_owned())
 }
 
-fn a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced() {
+fn blocked_reader_is_replaced_and_its_opens_are_not_reported() {
     needs_bpf!();
     let dir = temp_dir();
     let file = |name: &str| {
@@ -253,7 +253,7 @@ fn a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced() {
 }
 
 /// Whose files made readers hang twice has no beginnings read for a while; everybody else has.
-fn whoever_makes_readers_hang_is_left_alone_and_nobody_else() {
+fn only_the_user_who_blocks_readers_gets_no_heads() {
     needs_bpf!();
     let dir = temp_dir();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -302,7 +302,7 @@ fn whoever_makes_readers_hang_is_left_alone_and_nobody_else() {
     tracer.finish();
 }
 
-fn file_systems_that_never_answer_delay_nothing() {
+fn unresponsive_file_systems_delay_no_event() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());

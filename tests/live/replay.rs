@@ -8,10 +8,13 @@ use crypto_tracer_tests::{
     Ended, Event, Material, Tracer, needs_bpf, replay, run, temp_dir, until, workspace,
 };
 
-crypto_tracer_tests::tests![a_live_run_is_replayed_byte_for_byte, what_a_run_left_out_is_told];
+crypto_tracer_tests::tests![
+    replay_equals_the_live_output,
+    options_of_the_recorded_run_are_reported
+];
 
 /// Everything that the machine does meanwhile, and files whose content decides.
-fn a_live_run_is_replayed_byte_for_byte() {
+fn replay_equals_the_live_output() {
     needs_bpf!();
     let dir = temp_dir();
     let [record, live] = ["run.rec", "live.json"].map(|name| dir.path().join(name));
@@ -63,7 +66,7 @@ fn a_live_run_is_replayed_byte_for_byte() {
     assert!(live.len() > 12, "{live:?}");
 }
 
-fn what_a_run_left_out_is_told() {
+fn options_of_the_recorded_run_are_reported() {
     needs_bpf!();
     let dir = temp_dir();
     let record = dir.path().join("run.rec");

@@ -32,7 +32,8 @@ impl Pty {
         let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let none = std::ptr::null_mut();
         // SAFETY: all pointers outlive the call; the name and the modes may be null.
-        let made = unsafe { libc::openpty(&mut host_side, &mut program_side, none, none.cast(), &size) };
+        let made =
+            unsafe { libc::openpty(&mut host_side, &mut program_side, none, none.cast(), &size) };
         assert_eq!(made, 0, "openpty failed: {}", std::io::Error::last_os_error());
         // Children that other threads start in the meantime must not inherit the descriptors.
         for fd in [host_side, program_side] {
@@ -40,7 +41,12 @@ impl Pty {
             unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
         // SAFETY: both descriptors were just opened and have no other owner.
-        unsafe { Pty { host_side: File::from_raw_fd(host_side), program_side: OwnedFd::from_raw_fd(program_side) } }
+        unsafe {
+            Pty {
+                host_side: File::from_raw_fd(host_side),
+                program_side: OwnedFd::from_raw_fd(program_side),
+            }
+        }
     }
 
     /// Returns the terminal for a standard stream of a program.

@@ -12,13 +12,13 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    a_reload_changes_what_runs,
-    a_reload_under_load_loses_nothing,
-    the_output_is_opened_anew_for_logrotate,
-    a_reload_tells_whatever_changed,
-    new_output_files_are_given_as_the_configuration_says,
-    configurations_that_are_not_obeyed,
-    a_reload_changes_what_is_done_with_the_output,
+    reload_replaces_the_plugins,
+    reload_under_load_loses_no_event,
+    reload_reopens_the_output,
+    reload_reports_changed_settings,
+    new_output_files_have_the_configured_mode_and_group,
+    untrusted_configurations_are_refused,
+    reload_applies_changed_output_settings,
 ];
 
 /// The group `adm`, on every Debian.
@@ -53,7 +53,7 @@ fn says(tracer: &Tracer, text: &str) {
     until(text, || tracer.said().iter().any(|line| line.contains(text)).then_some(()));
 }
 
-fn a_reload_changes_what_runs() {
+fn reload_replaces_the_plugins() {
     needs_bpf!();
     let dir = trusted_dir();
     installed(dir.path());
@@ -95,7 +95,7 @@ fn a_reload_changes_what_runs() {
     assert!(reloaded.contains(" on the recording captured "), "{said}");
 }
 
-fn a_reload_under_load_loses_nothing() {
+fn reload_under_load_loses_no_event() {
     needs_bpf!();
     let dir = trusted_dir();
     installed(dir.path());
@@ -137,7 +137,7 @@ fn a_reload_under_load_loses_nothing() {
     assert!(opens.iter().all(|open| open.text("file_type") == "private_key"));
 }
 
-fn the_output_is_opened_anew_for_logrotate() {
+fn reload_reopens_the_output() {
     needs_bpf!();
     let dir = trusted_dir();
     let output = dir.path().join("events.json");
@@ -161,7 +161,7 @@ fn the_output_is_opened_anew_for_logrotate() {
 }
 
 /// Limits are obeyed at once; what is not says so.
-fn a_reload_tells_whatever_changed() {
+fn reload_reports_changed_settings() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -186,7 +186,7 @@ fn a_reload_tells_whatever_changed() {
     tracer.finish();
 }
 
-fn new_output_files_are_given_as_the_configuration_says() {
+fn new_output_files_have_the_configured_mode_and_group() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -206,7 +206,7 @@ fn new_output_files_are_given_as_the_configuration_says() {
 }
 
 /// `[output]` holds from the reload on that reads it; also for the file that this reload makes.
-fn a_reload_changes_what_is_done_with_the_output() {
+fn reload_applies_changed_output_settings() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -256,7 +256,7 @@ fn a_reload_changes_what_is_done_with_the_output() {
 }
 
 /// What a configuration says is refused before anything starts: exit code 2, and what repairs it.
-fn configurations_that_are_not_obeyed() {
+fn untrusted_configurations_are_refused() {
     needs_bpf!();
     let dir = trusted_dir();
     let plugin = installed(dir.path());

@@ -13,20 +13,20 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    home_directories_are_hidden,
-    nothing_is_hidden_where_that_is_asked_for,
-    one_process_by_its_pid,
-    processes_by_name,
-    libraries_by_path,
-    files_by_glob,
-    the_duration_ends_a_run,
-    a_file_gets_the_events_and_nobody_else_may_read_it,
-    quiet_says_nothing,
-    the_last_line_counts,
+    home_directories_are_redacted,
+    no_redact_shows_real_paths,
+    pid_selects_one_process,
+    name_selects_processes,
+    library_option_selects_by_path,
+    file_option_selects_by_glob,
+    duration_ends_a_run,
+    output_file_is_private_and_appended_to,
+    quiet_run_prints_nothing,
+    last_line_counts_events,
     signals_end_an_idle_run,
-    a_reader_that_goes_away_ends_an_idle_run,
+    closed_pipe_ends_an_idle_run,
     help_and_version_need_no_privileges,
-    a_recording_is_a_new_file_for_its_owner,
+    recording_is_a_new_private_file,
 ];
 
 const NO_OPTIONS: [&str; 0] = [];
@@ -45,7 +45,7 @@ fn cat(path: &Path) -> u32 {
     run(Command::new("cat").arg(path))
 }
 
-fn home_directories_are_hidden() {
+fn home_directories_are_redacted() {
     needs_bpf!();
     let home = HomeDir::new();
     let real = home.write("site.key", &Material::get().key);
@@ -61,7 +61,7 @@ fn home_directories_are_hidden() {
     }
 }
 
-fn nothing_is_hidden_where_that_is_asked_for() {
+fn no_redact_shows_real_paths() {
     needs_bpf!();
     let home = HomeDir::new();
     let real = home.write("site.key", &Material::get().key);
@@ -75,7 +75,7 @@ fn nothing_is_hidden_where_that_is_asked_for() {
     tracer.finish();
 }
 
-fn one_process_by_its_pid() {
+fn pid_selects_one_process() {
     needs_bpf!();
     let (_dir, path) = key_file();
     let watched = actor!["open", "3", &path];
@@ -91,7 +91,7 @@ fn one_process_by_its_pid() {
     assert!(others.is_empty(), "{others:#?}");
 }
 
-fn processes_by_name() {
+fn name_selects_processes() {
     needs_bpf!();
     let (dir, path) = key_file();
     let named = dir.path().join("ct-named-prog");
@@ -106,7 +106,7 @@ fn processes_by_name() {
     assert!(other.is_none(), "{other:?}");
 }
 
-fn libraries_by_path() {
+fn library_option_selects_by_path() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--library", "libssl"]);
     let pid = run(Command::new("openssl").arg("version"));
@@ -122,7 +122,7 @@ fn libraries_by_path() {
     }
 }
 
-fn files_by_glob() {
+fn file_option_selects_by_glob() {
     needs_bpf!();
     let (dir, path) = key_file();
     let other = dir.path().join("other.pem");
@@ -144,7 +144,7 @@ fn files_by_glob() {
     ended.events.first().unwrap().assert_keys(&KEYS_OPEN);
 }
 
-fn the_duration_ends_a_run() {
+fn duration_ends_a_run() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--duration", "1"]);
     let start = Instant::now();
@@ -153,7 +153,7 @@ fn the_duration_ends_a_run() {
     assert!(start.elapsed() > Duration::from_millis(800), "{:?}", start.elapsed());
 }
 
-fn a_file_gets_the_events_and_nobody_else_may_read_it() {
+fn output_file_is_private_and_appended_to() {
     needs_bpf!();
     let (dir, path) = key_file();
     let output = dir.path().join("events.json");
@@ -176,7 +176,7 @@ fn a_file_gets_the_events_and_nobody_else_may_read_it() {
     assert_eq!(fs::metadata(&output).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-fn quiet_says_nothing() {
+fn quiet_run_prints_nothing() {
     needs_bpf!();
     let quiet = ["monitor", "--quiet", "--duration", "1", "-F", "/nowhere/*"];
     let output = output(Command::new(program()).args(quiet));
@@ -185,7 +185,7 @@ fn quiet_says_nothing() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
 }
 
-fn the_last_line_counts() {
+fn last_line_counts_events() {
     needs_bpf!();
     let (_dir, path) = key_file();
     let watched = actor!["open", "50", &path];
@@ -208,7 +208,7 @@ fn signals_end_an_idle_run() {
     }
 }
 
-fn a_reader_that_goes_away_ends_an_idle_run() {
+fn closed_pipe_ends_an_idle_run() {
     needs_bpf!();
     let mut command = Command::new(program());
     command.args(["monitor", "-F", "/nowhere/*"]);
@@ -235,7 +235,7 @@ fn help_and_version_need_no_privileges() {
     }
 }
 
-fn a_recording_is_a_new_file_for_its_owner() {
+fn recording_is_a_new_private_file() {
     needs_bpf!();
     let (dir, path) = key_file();
     let recording = dir.path().join("new.rec");

@@ -3,16 +3,16 @@
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
-use crypto_tracer_tests::{actor, needs_bpf, invalid_values, program, refused, refused_arguments};
+use crypto_tracer_tests::{actor, invalid_values, needs_bpf, program, refused, refused_arguments};
 
 crypto_tracer_tests::tests![
-    probes_that_are_none,
-    a_process_that_ends_at_once,
-    a_kernel_without_btf
+    unknown_probes_are_refused,
+    process_that_ends_during_the_start_is_handled,
+    kernel_without_btf_is_refused
 ];
 
 /// Only a kernel side that could start says which probes there are.
-fn probes_that_are_none() {
+fn unknown_probes_are_refused() {
     needs_bpf!();
     for value in invalid_values().iter().filter(|value| !value.is_empty()) {
         let mut arguments = ["monitor", "--duration", "1", "--probe"].map(OsStr::new).to_vec();
@@ -21,7 +21,7 @@ fn probes_that_are_none() {
     }
 }
 
-fn a_process_that_ends_at_once() {
+fn process_that_ends_during_the_start_is_handled() {
     needs_bpf!();
     // There when it is asked for, and gone before the first look: whatever comes first is told.
     for _ in 0..3 {
@@ -43,7 +43,7 @@ fn a_process_that_ends_at_once() {
     }
 }
 
-fn a_kernel_without_btf() {
+fn kernel_without_btf_is_refused() {
     needs_bpf!();
     // In a mount namespace of its own, where nothing is below /sys/kernel.
     let mut command = Command::new("unshare");

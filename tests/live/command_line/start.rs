@@ -1,12 +1,12 @@
 //! What somebody meets who starts the program for the first time: what it says, and what it refuses.
 
 crypto_tracer_tests::tests![
-    what_was_used_before_an_exec_is_not_counted,
-    the_first_line_is_short_and_says_how_much_is_not_seen,
-    a_configuration_that_does_not_exist_is_no_reason_to_refuse,
-    a_kernel_is_judged_by_what_it_has_and_not_by_its_name,
-    a_pattern_whose_beginning_is_a_link_is_warned_about,
-    a_pattern_below_a_mount_that_does_not_answer_holds_nothing_up,
+    resource_use_before_exec_is_not_counted,
+    first_line_is_short_and_counts_blind_spots,
+    missing_default_configuration_is_accepted,
+    kernel_is_accepted_by_features_not_version,
+    glob_that_begins_with_a_link_causes_a_warning,
+    glob_below_an_unresponsive_mount_does_not_block,
 ];
 
 use std::fs;
@@ -39,7 +39,7 @@ fn used(output: &Output) -> (f64, f64) {
 }
 
 /// As `cargo run` does it: what the program before used is not this one's.
-fn what_was_used_before_an_exec_is_not_counted() {
+fn resource_use_before_exec_is_not_counted() {
     let plain =
         output(Command::new(program()).arg("replay").arg(recording()).args(["-o", "/dev/null"]));
     // Two seconds of work and over 200 MiB, then the tracer in the same process.
@@ -60,7 +60,7 @@ fn what_was_used_before_an_exec_is_not_counted() {
     assert!(exec_peak < peak + 60.0, "{exec_peak} MiB, where it takes {peak}");
 }
 
-fn the_first_line_is_short_and_says_how_much_is_not_seen() {
+fn first_line_is_short_and_counts_blind_spots() {
     needs_bpf!();
     for probe in [&[][..], &["--probe", "tp_btf"]] {
         let arguments = [&["monitor", "-d", "1", "-o", "/dev/null"], probe].concat();
@@ -87,7 +87,7 @@ fn with_home(home: &Path) -> (Option<i32>, String) {
     (output.status.code(), said(&output))
 }
 
-fn a_configuration_that_does_not_exist_is_no_reason_to_refuse() {
+fn missing_default_configuration_is_accepted() {
     if !is_root() {
         skip("only root distrusts the files of other users");
     }
@@ -166,7 +166,7 @@ fn types_without(dir: &Path, name: &str) -> PathBuf {
     path
 }
 
-fn a_kernel_is_judged_by_what_it_has_and_not_by_its_name() {
+fn kernel_is_accepted_by_features_not_version() {
     needs_bpf!();
     let dir = temp_dir();
     let name = on_a_kernel(None, &["doctor", "--format", "json-stream"]);
@@ -202,7 +202,7 @@ fn warning(pattern: &str, arguments: &[&str]) -> Option<String> {
     Some(line.to_owned())
 }
 
-fn a_pattern_whose_beginning_is_a_link_is_warned_about() {
+fn glob_that_begins_with_a_link_causes_a_warning() {
     needs_bpf!();
     let dir = temp_dir();
     let root = dir.path().canonicalize().unwrap();
@@ -238,7 +238,7 @@ fn a_pattern_whose_beginning_is_a_link_is_warned_about() {
 }
 
 /// A link is looked for on no file system that may never answer.
-fn a_pattern_below_a_mount_that_does_not_answer_holds_nothing_up() {
+fn glob_below_an_unresponsive_mount_does_not_block() {
     needs_bpf!();
     let dir = trusted_dir();
     let device = fuse_device(dir.path());

@@ -10,20 +10,20 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    files_prints_opens_alone,
-    libs_prints_loads_alone,
-    a_name_over_15_bytes_is_the_executables,
-    a_named_probe_is_the_one_that_runs,
-    a_filter_that_nothing_can_meet_is_warned_about,
-    a_family_is_the_same_in_a_replay,
-    an_option_of_other_commands_is_refused_with_their_names,
-    help_of_a_command_is_the_commands_help,
-    version_and_its_option_say_the_same,
-    a_standard_output_that_is_closed_is_told,
+    files_prints_only_opens,
+    libs_prints_only_loads,
+    name_over_15_bytes_matches_the_executable,
+    probe_option_selects_the_probe,
+    unsatisfiable_filter_causes_a_warning,
+    replay_selects_the_same_descendants,
+    option_of_other_commands_is_refused_with_their_names,
+    help_command_prints_the_help_of_a_command,
+    version_command_and_option_print_the_same,
+    closed_standard_output_is_an_error,
     completions_name_commands_and_options,
 ];
 
-fn files_prints_opens_alone() {
+fn files_prints_only_opens() {
     needs_bpf!();
     let dir = temp_dir();
     let (first, last) = (dir.path().join("first.key"), dir.path().join("last.key"));
@@ -41,7 +41,7 @@ fn files_prints_opens_alone() {
     assert_eq!(files, [first.to_str().unwrap(), last.to_str().unwrap()]);
 }
 
-fn libs_prints_loads_alone() {
+fn libs_prints_only_loads() {
     needs_bpf!();
     let tracer = Tracer::command("libs", ["--library", "libcrypto"]);
     let pid = run(Command::new("openssl").arg("version"));
@@ -52,7 +52,7 @@ fn libs_prints_loads_alone() {
 }
 
 /// The kernel keeps 15 bytes of it, so the executable decides, which only the exec before tells.
-fn a_name_over_15_bytes_is_the_executables() {
+fn name_over_15_bytes_matches_the_executable() {
     needs_bpf!();
     let dir = temp_dir();
     let path = dir.path().join("some.key");
@@ -71,7 +71,7 @@ fn a_name_over_15_bytes_is_the_executables() {
     assert_eq!(events.iter().map(|event| event.pid()).collect::<Vec<_>>(), [Some(pid)]);
 }
 
-fn a_named_probe_is_the_one_that_runs() {
+fn probe_option_selects_the_probe() {
     needs_bpf!();
     let tracer = Tracer::command("files", ["--probe", "tp_btf", "-F", "/nowhere/*.pem"]);
     let said = tracer.finish().said;
@@ -81,7 +81,7 @@ fn a_named_probe_is_the_one_that_runs() {
     );
 }
 
-fn a_filter_that_nothing_can_meet_is_warned_about() {
+fn unsatisfiable_filter_causes_a_warning() {
     needs_bpf!();
     let dir = temp_dir();
     for (command, options, word) in [
@@ -100,7 +100,7 @@ fn a_filter_that_nothing_can_meet_is_warned_about() {
 
 /// The recording of a process and its descendants, replayed with the same options, is what was seen live; so is that of
 /// everything.
-fn a_family_is_the_same_in_a_replay() {
+fn replay_selects_the_same_descendants() {
     needs_bpf!();
     let dir = temp_dir();
     let (family, all) = (dir.path().join("family.rec"), dir.path().join("all.rec"));
@@ -135,7 +135,7 @@ fn a_family_is_the_same_in_a_replay() {
     assert_eq!(of_all, lines.iter().map(|line| timeless(line)).collect::<Vec<_>>());
 }
 
-fn an_option_of_other_commands_is_refused_with_their_names() {
+fn option_of_other_commands_is_refused_with_their_names() {
     for (arguments, words) in [
         (&["libs", "--file", "*.pem"][..], &["libs has no option --file", "monitor", "files"][..]),
         (&["files", "-l", "libssl"], &["files has no option -l", "monitor", "libs"]),
@@ -156,7 +156,7 @@ fn printed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn help_of_a_command_is_the_commands_help() {
+fn help_command_prints_the_help_of_a_command() {
     for command in [
         "monitor",
         "files",
@@ -180,14 +180,14 @@ fn help_of_a_command_is_the_commands_help() {
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are monitor, files"));
 }
 
-fn version_and_its_option_say_the_same() {
+fn version_command_and_option_print_the_same() {
     let text = printed(&["version"]);
     assert_eq!(text, format!("crypto-tracer {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(text, printed(&["--version"]));
 }
 
 /// Rust's runtime puts /dev/null in the place of a closed standard output; what is printed must not vanish there.
-fn a_standard_output_that_is_closed_is_told() {
+fn closed_standard_output_is_an_error() {
     for arguments in ["version", "completions bash", "snapshot"] {
         let script = format!("exec \"$0\" {arguments} >&-");
         let closed = output(Command::new("sh").args(["-c", &script]).arg(program()));

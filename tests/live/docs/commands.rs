@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use crypto_tracer_tests::{needs_bpf, output, program, schema, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
-    what_is_not_run_is_there,
-    examples_are_what_the_schemas_say,
-    each_command_works_as_it_is_written,
-    the_capabilities_are_the_same_wherever_they_are_named,
+    excluded_blocks_exist,
+    examples_match_the_schemas,
+    documented_commands_succeed,
+    capabilities_are_the_same_in_all_files,
 ];
 
 /// Blocks that are not run here: the file, how the block begins (with nothing: all of the file), and why.
@@ -129,7 +129,7 @@ fn why_not_run(block: &Block) -> Option<&'static str> {
     Some(why)
 }
 
-fn what_is_not_run_is_there() {
+fn excluded_blocks_exist() {
     let all: Vec<Block> = pages().iter().flat_map(|page| blocks(page)).collect();
     for (file, begin, why) in NOT_RUN {
         let there = |block: &Block| block.file == file && block.text.starts_with(begin);
@@ -176,7 +176,7 @@ fn example_of(page: &str, word: &str) -> String {
     examples.find(|example| example.contains(word)).unwrap().to_owned()
 }
 
-fn examples_are_what_the_schemas_say() {
+fn examples_match_the_schemas() {
     for name in ["profile", "snapshot"] {
         let example = example_of("docs/commands.md", &format!("{name}_version"));
         schema::check_document(name, &serde_json::from_str(&example).unwrap());
@@ -237,7 +237,7 @@ fn shortened(text: &str) -> String {
     short
 }
 
-fn each_command_works_as_it_is_written() {
+fn documented_commands_succeed() {
     needs_bpf!();
     let mut ran = 0;
     let mut wrong = Vec::new();
@@ -272,7 +272,7 @@ fn capabilities(file: &str, begin: &str) -> Vec<String> {
     words
 }
 
-fn the_capabilities_are_the_same_wherever_they_are_named() {
+fn capabilities_are_the_same_in_all_files() {
     let right = ["bpf", "dac_read_search", "perfmon", "sys_ptrace"];
     for (file, begin) in [
         ("dist/crypto-tracer.service", "ambientcapabilities="),

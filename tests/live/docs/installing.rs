@@ -10,10 +10,10 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    shells_read_their_completions,
-    systemd_finds_nothing_wrong_with_the_service,
-    logrotate_takes_its_rule,
-    cargo_install_finds_a_program_and_what_it_is_locked_to,
+    shells_accept_their_completions,
+    systemd_accepts_the_unit,
+    logrotate_accepts_the_rule,
+    cargo_install_resolves_from_the_lock_file,
 ];
 
 /// Tenths of systemd's own measure of how exposed a service is, at most: 0 is locked in, 100 is unconfined.
@@ -24,7 +24,7 @@ fn all_of(output: &Output) -> String {
 }
 
 /// Each shell itself finds nothing wrong with its script; one that is not installed cannot say.
-fn shells_read_their_completions() {
+fn shells_accept_their_completions() {
     let dir = temp_dir();
     let mut asked = 0;
     for shell in ["bash", "zsh", "fish"] {
@@ -64,7 +64,7 @@ fn apart(script: &str) -> Output {
 }
 
 /// As docs/service.md installs it.
-fn systemd_finds_nothing_wrong_with_the_service() {
+fn systemd_accepts_the_unit() {
     // Mounts need root, as the programs do.
     needs_bpf!();
     needs_program("systemd-analyze");
@@ -88,7 +88,7 @@ fn systemd_finds_nothing_wrong_with_the_service() {
     }
 }
 
-fn logrotate_takes_its_rule() {
+fn logrotate_accepts_the_rule() {
     needs_bpf!();
     needs_program("logrotate");
     let ended = apart(
@@ -107,7 +107,7 @@ fn logrotate_takes_its_rule() {
 }
 
 /// `cargo install --path host --locked` takes minutes: that it has all it needs is known without building.
-fn cargo_install_finds_a_program_and_what_it_is_locked_to() {
+fn cargo_install_resolves_from_the_lock_file() {
     let manifest = workspace().join("host/Cargo.toml");
     let mut metadata = Command::new(env!("CARGO"));
     // What other platforms need was never fetched.

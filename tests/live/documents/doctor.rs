@@ -10,16 +10,16 @@ use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, skip, temp_dir, tr
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    a_run_and_doctor_say_the_same,
-    each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor,
-    the_configuration_names_a_probe_as_the_option_does,
-    every_probe_is_told_also_where_another_thing_is_refused,
-    in_a_user_namespace_it_is_the_privileges_that_are_missing,
-    without_privileges_it_tells_what_is_missing,
-    a_kernel_without_btf_is_told,
-    a_tracer_in_a_pid_namespace_says_so,
-    a_configuration_that_is_not_obeyed_is_told_too,
-    asked_to_end_it_ends_well,
+    doctor_matches_the_first_line_of_a_run,
+    doctor_and_monitor_exit_alike_for_each_probe,
+    configuration_selects_a_probe_like_the_option,
+    all_probes_are_listed_when_the_configuration_is_refused,
+    missing_privileges_are_reported_in_a_user_namespace,
+    missing_capabilities_are_reported,
+    kernel_without_btf_is_reported,
+    pid_namespace_is_reported,
+    refused_configuration_is_reported,
+    signal_ends_doctor_with_success,
 ];
 
 /// How long an end may take; it is for a loaded machine.
@@ -37,7 +37,7 @@ fn document(options: &[&str]) -> (Option<i32>, Value) {
 }
 
 /// The line of a run that says what is attached and how much is not seen, and doctor's document, say the same.
-fn a_run_and_doctor_say_the_same() {
+fn doctor_matches_the_first_line_of_a_run() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--quiet"; 0]);
     let ready = tracer.said().into_iter().find(|line| line.contains("ready:")).unwrap();
@@ -80,7 +80,7 @@ fn a_run_and_doctor_say_the_same() {
     }
 }
 
-fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
+fn doctor_and_monitor_exit_alike_for_each_probe() {
     needs_bpf!();
     for probe in ["lsm", "fexit", "tp_btf", "no-such-probe"] {
         let monitor = Command::new(program())
@@ -97,7 +97,7 @@ fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
 }
 
 /// `[capture] open_probe` chooses, and `--probe` has the last word.
-fn the_configuration_names_a_probe_as_the_option_does() {
+fn configuration_selects_a_probe_like_the_option() {
     needs_bpf!();
     let dir = trusted_dir();
     let run = |arguments: &[&str]| {
@@ -128,14 +128,14 @@ fn assert_all_rungs(document: &Value) {
     }
 }
 
-fn every_probe_is_told_also_where_another_thing_is_refused() {
+fn all_probes_are_listed_when_the_configuration_is_refused() {
     let (code, document) = document(&["--probe", "magic"]);
     assert!(code == Some(2) || code == Some(3), "{code:?}");
     assert_all_rungs(&document);
 }
 
 /// Root there is nobody here: neither a configuration that seems to belong to somebody else, nor capabilities that count.
-fn in_a_user_namespace_it_is_the_privileges_that_are_missing() {
+fn missing_privileges_are_reported_in_a_user_namespace() {
     let inside = |arguments: &[&str]| {
         let mut command = Command::new("unshare");
         command.args(["-U", "-r"]).arg(program()).args(arguments).output().unwrap()
@@ -158,7 +158,7 @@ fn in_a_user_namespace_it_is_the_privileges_that_are_missing() {
     assert!(document["probes"].as_array().unwrap().iter().all(|probe| probe["works"] == false));
 }
 
-fn without_privileges_it_tells_what_is_missing() {
+fn missing_capabilities_are_reported() {
     // A copy that everybody can reach.
     let dir = temp_dir();
     let copy = dir.path().join("crypto-tracer");
@@ -183,7 +183,7 @@ fn without_privileges_it_tells_what_is_missing() {
     }
 }
 
-fn a_kernel_without_btf_is_told() {
+fn kernel_without_btf_is_reported() {
     needs_bpf!();
     // In a mount namespace of its own, where nothing is below /sys/kernel.
     let script = "mount -t tmpfs none /sys/kernel && exec \"$0\" doctor";
@@ -201,7 +201,7 @@ fn a_kernel_without_btf_is_told() {
 }
 
 /// Both the run's start and doctor.
-fn a_tracer_in_a_pid_namespace_says_so() {
+fn pid_namespace_is_reported() {
     needs_bpf!();
     let note = "processes outside this process's pid namespace are not reported";
     for arguments in [&["doctor"][..], &["monitor", "--duration", "1"]] {
@@ -218,7 +218,7 @@ fn a_tracer_in_a_pid_namespace_says_so() {
     }
 }
 
-fn a_configuration_that_is_not_obeyed_is_told_too() {
+fn refused_configuration_is_reported() {
     let dir = temp_dir();
     let file = dir.path().join("config.toml");
     fs::write(&file, "[capture]\nring = \"3 bananas\"\n").unwrap();
@@ -228,7 +228,7 @@ fn a_configuration_that_is_not_obeyed_is_told_too() {
 }
 
 /// While it waits for whoever reads its output, and before.
-fn asked_to_end_it_ends_well() {
+fn signal_ends_doctor_with_success() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());

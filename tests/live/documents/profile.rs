@@ -12,17 +12,17 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    what_was_there_before_and_the_end_of_the_process,
-    opens_are_counted_by_file,
-    a_name_that_is_not_there_yet_is_waited_for,
-    a_name_that_never_comes_is_a_failure,
-    children_are_followed_to_the_end_of_the_last_one,
-    signals_that_ask_for_something_do_not_end_the_run,
-    a_signal_ends_the_run_with_its_document,
-    a_reader_that_goes_away_ends_the_run,
-    it_has_to_be_told_whom,
-    a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone,
-    two_process_ids_contradict_each_other,
+    earlier_libraries_and_files_are_included,
+    opens_are_counted_per_file,
+    run_waits_for_a_process_of_this_name,
+    name_without_a_process_is_a_failure,
+    run_ends_with_the_last_descendant,
+    sigusr1_and_sighup_do_not_end_the_run,
+    signal_ends_the_run_with_its_document,
+    closed_pipe_ends_the_run,
+    pid_or_name_is_required,
+    run_ends_when_the_pid_ends_without_the_name,
+    two_pids_are_refused,
 ];
 
 /// Far more than a test takes: what ends before ends early.
@@ -65,7 +65,7 @@ fn waiting(key: &Path) -> Child {
     child
 }
 
-fn what_was_there_before_and_the_end_of_the_process() {
+fn earlier_libraries_and_files_are_included() {
     needs_bpf!();
     let home = HomeDir::new();
     let key = home.write("held.key", &Material::get().key);
@@ -101,7 +101,7 @@ fn what_was_there_before_and_the_end_of_the_process() {
     assert!(!document.to_string().contains(name), "something was not hidden");
 }
 
-fn opens_are_counted_by_file() {
+fn opens_are_counted_per_file() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("counted.key");
@@ -121,7 +121,7 @@ fn opens_are_counted_by_file() {
     );
 }
 
-fn a_name_that_is_not_there_yet_is_waited_for() {
+fn run_waits_for_a_process_of_this_name() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("late.key");
@@ -140,7 +140,7 @@ fn a_name_that_is_not_there_yet_is_waited_for() {
     assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 1);
 }
 
-fn a_name_that_never_comes_is_a_failure() {
+fn name_without_a_process_is_a_failure() {
     needs_bpf!();
     let arguments = ["profile", "--name", "ct-never-there", "--duration", "1"];
     let output = output(Command::new(program()).args(arguments));
@@ -151,7 +151,7 @@ fn a_name_that_never_comes_is_a_failure() {
 }
 
 /// The descendants are several processes; the run ends with the last one.
-fn children_are_followed_to_the_end_of_the_last_one() {
+fn run_ends_with_the_last_descendant() {
     needs_bpf!();
     let dir = temp_dir();
     let keys = ["before.key", "child.key", "last.key"].map(|name| dir.path().join(name));
@@ -173,7 +173,7 @@ fn children_are_followed_to_the_end_of_the_last_one() {
 }
 
 /// A service asks how it is, and has it read its configuration anew: both are answered, neither ends the run.
-fn signals_that_ask_for_something_do_not_end_the_run() {
+fn sigusr1_and_sighup_do_not_end_the_run() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("later.key");
@@ -203,7 +203,7 @@ fn signals_that_ask_for_something_do_not_end_the_run() {
 }
 
 /// A quiet process still gives a document, also when somebody loses patience.
-fn a_signal_ends_the_run_with_its_document() {
+fn signal_ends_the_run_with_its_document() {
     needs_bpf!();
     let dir = temp_dir();
     let file = dir.path().join("profile.json");
@@ -221,7 +221,7 @@ fn a_signal_ends_the_run_with_its_document() {
     }
 }
 
-fn a_reader_that_goes_away_ends_the_run() {
+fn closed_pipe_ends_the_run() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
     let mut command = Command::new(program());
@@ -232,7 +232,7 @@ fn a_reader_that_goes_away_ends_the_run() {
     assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
 }
 
-fn it_has_to_be_told_whom() {
+fn pid_or_name_is_required() {
     let output = output(Command::new(program()).arg("profile"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
@@ -240,7 +240,7 @@ fn it_has_to_be_told_whom() {
 }
 
 /// With a name that it never has, it is the end of the process that ends the run.
-fn a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone() {
+fn run_ends_when_the_pid_ends_without_the_name() {
     needs_bpf!();
     for follow in [&[][..], &["--follow-children"]] {
         let actor = actor!["threads", "1"];
@@ -258,7 +258,7 @@ fn a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone() {
     }
 }
 
-fn two_process_ids_contradict_each_other() {
+fn two_pids_are_refused() {
     let pids = [std::process::id().to_string(), "1".to_owned()];
     for follow in [&[][..], &["--follow-children"]] {
         let mut command = Command::new(program());

@@ -17,14 +17,14 @@ use serde_json::Value;
 
 crypto_tracer_tests::tests![
     open_files_and_mapped_libraries_are_in_the_document,
-    totals_are_distinct_by_the_real_path,
+    totals_count_distinct_real_paths,
     only_regular_files_count,
-    an_output_file_is_replaced,
-    somebody_elses_file_is_replaced_and_stays_theirs,
-    a_signal_in_the_middle_leaves_a_whole_document,
-    a_full_disk_is_told,
-    unprivileged_it_says_what_it_does_not_see,
-    many_processes_take_no_memory,
+    output_file_is_replaced,
+    replaced_file_keeps_its_owner,
+    signal_leaves_a_complete_document,
+    full_disk_is_reported,
+    unprivileged_snapshot_reports_missing_processes,
+    memory_does_not_grow_with_processes,
 ];
 
 /// Processes that a snapshot has to take.
@@ -127,7 +127,7 @@ fn open_files_and_mapped_libraries_are_in_the_document() {
 }
 
 /// Two that are shown alike are two; one that two processes hold is one.
-fn totals_are_distinct_by_the_real_path() {
+fn totals_count_distinct_real_paths() {
     let homes = [HomeDir::new(), HomeDir::new()];
     let keys = homes.each_ref().map(|home| home.write("ct-distinct.key", b"x"));
     let _holders =
@@ -161,7 +161,7 @@ fn only_regular_files_count() {
     drop(holder);
 }
 
-fn an_output_file_is_replaced() {
+fn output_file_is_replaced() {
     let dir = temp_dir();
     let file = dir.path().join("out.json");
     for _ in 0..2 {
@@ -174,7 +174,7 @@ fn an_output_file_is_replaced() {
 }
 
 /// In somebody else's folder too, although privileges are gone by then; and it stays theirs.
-fn somebody_elses_file_is_replaced_and_stays_theirs() {
+fn replaced_file_keeps_its_owner() {
     needs_root();
     let dir = temp_dir();
     let file = dir.path().join("out.json");
@@ -191,7 +191,7 @@ fn somebody_elses_file_is_replaced_and_stays_theirs() {
 }
 
 /// Half a look is a document too, and says so.
-fn a_signal_in_the_middle_leaves_a_whole_document() {
+fn signal_leaves_a_complete_document() {
     for pause_ms in [0, 5, 20, 60] {
         let mut command = Command::new(program());
         let child = command.arg("snapshot").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -211,14 +211,14 @@ fn a_signal_in_the_middle_leaves_a_whole_document() {
     }
 }
 
-fn a_full_disk_is_told() {
+fn full_disk_is_reported() {
     let output = output(Command::new(program()).args(["snapshot", "-o", "/dev/full"]));
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/dev/full"));
 }
 
 /// Without privileges it sees its own user's processes, and says that there are others.
-fn unprivileged_it_says_what_it_does_not_see() {
+fn unprivileged_snapshot_reports_missing_processes() {
     needs_root();
     let dir = temp_dir();
     let key = dir.path().join("nobody.key");
@@ -311,7 +311,7 @@ fn measured() -> (u64, Value) {
 }
 
 /// Memory does not grow with the number of processes; the time is measured by `cargo xtask bench`.
-fn many_processes_take_no_memory() {
+fn memory_does_not_grow_with_processes() {
     let dir = temp_dir();
     let key = dir.path().join("many.key");
     fs::write(&key, b"x").unwrap();

@@ -11,14 +11,14 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    descendants_made_while_the_tracer_starts,
-    a_family_by_name,
-    a_process_that_renamed_itself_keeps_its_executable,
-    a_tracer_in_a_time_namespace,
-    losses_without_any_event_are_told_soon,
-    a_process_that_is_gone_before_it_is_looked_at,
+    descendants_forked_during_the_start_are_included,
+    descendants_of_a_named_process_are_included,
+    renamed_process_keeps_its_executable,
+    time_namespace_does_not_shift_timestamps,
+    losses_are_reported_without_events,
+    ended_process_is_described_completely,
     events_of_several_processes_are_in_order,
-    containers_by_the_groups_that_runtimes_make,
+    containers_are_identified_by_runtime_cgroups,
 ];
 
 fn key(dir: &Path) -> PathBuf {
@@ -65,7 +65,7 @@ fn opens_of<'a>(events: &'a [Event], name: &str) -> Vec<&'a Event> {
 }
 
 /// A child of the followed process that goes on forking while the tracer starts: none of its children is missing.
-fn descendants_made_while_the_tracer_starts() {
+fn descendants_forked_during_the_start_are_included() {
     needs_bpf!();
     let dir = temp_dir();
     key(dir.path());
@@ -99,7 +99,7 @@ fn descendants_made_while_the_tracer_starts() {
 }
 
 /// The followed process has another name itself, and so have those in between.
-fn a_family_by_name() {
+fn descendants_of_a_named_process_are_included() {
     needs_bpf!();
     let dir = temp_dir();
     key(dir.path());
@@ -119,7 +119,7 @@ fn a_family_by_name() {
 }
 
 /// Its exec was told under another name.
-fn a_process_that_renamed_itself_keeps_its_executable() {
+fn renamed_process_keeps_its_executable() {
     needs_bpf!();
     let dir = temp_dir();
     let tracer = Tracer::monitor(["--name", "ct-renamed", "--extended"]);
@@ -139,7 +139,7 @@ fn now_us() -> i64 {
 }
 
 /// In a time namespace whose boot clock is a day ahead: right times, and the family from before the start is found.
-fn a_tracer_in_a_time_namespace() {
+fn time_namespace_does_not_shift_timestamps() {
     needs_bpf!();
     let dir = temp_dir();
     key(dir.path());
@@ -161,7 +161,7 @@ fn a_tracer_in_a_time_namespace() {
 }
 
 /// Where the ring is silent, only a counter knows of a file that was closed before it could be looked at.
-fn losses_without_any_event_are_told_soon() {
+fn losses_are_reported_without_events() {
     needs_bpf!();
     let dir = temp_dir();
     // Nobody wants this one, so nothing of it comes through the ring.
@@ -180,7 +180,7 @@ fn losses_without_any_event_are_told_soon() {
 }
 
 /// All that is told of a process comes from the kernel with the event: while the tracer does nothing, it ends.
-fn a_process_that_is_gone_before_it_is_looked_at() {
+fn ended_process_is_described_completely() {
     needs_bpf!();
     let dir = temp_dir();
     let path = key(dir.path());
@@ -230,7 +230,7 @@ fn events_of_several_processes_are_in_order() {
 }
 
 /// Control groups as the runtimes make them, in the hierarchy that tells containers here.
-fn containers_by_the_groups_that_runtimes_make() {
+fn containers_are_identified_by_runtime_cgroups() {
     needs_bpf!();
     let Some(own) = own_group() else {
         skip("no hierarchy of control groups is mounted here");

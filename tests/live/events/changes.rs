@@ -7,10 +7,10 @@ use std::process::Command;
 use crypto_tracer_tests::{Event, Material, Tracer, needs_bpf, output, program, run, temp_dir};
 
 crypto_tracer_tests::tests![
-    whatever_happens_right_after_the_open_the_answer_is_right,
-    perl_edits_in_place,
-    what_an_open_creates_or_truncates_has_no_content,
-    a_replay_says_the_same,
+    file_changed_after_the_open_has_its_type,
+    perl_in_place_edit_has_the_right_types,
+    created_or_truncated_file_has_no_content,
+    replay_repeats_the_types_of_changed_files,
 ];
 
 /// Files of each kind.
@@ -68,7 +68,7 @@ fn shell(script: &str, arguments: &[&Path]) {
     run(command.args(["-c", script, "sh"]).args(arguments));
 }
 
-fn whatever_happens_right_after_the_open_the_answer_is_right() {
+fn file_changed_after_the_open_has_its_type() {
     needs_bpf!();
     let dir = temp_dir();
     let material = Material::get();
@@ -109,7 +109,7 @@ fn whatever_happens_right_after_the_open_the_answer_is_right() {
 }
 
 /// perl holds the old file until it has read it, and makes a new one of the same name.
-fn perl_edits_in_place() {
+fn perl_in_place_edit_has_the_right_types() {
     needs_bpf!();
     let dir = temp_dir();
     let path = |round: usize| dir.path().join(format!("{round}.pem"));
@@ -133,7 +133,7 @@ fn perl_edits_in_place() {
     assert!(right >= ROUNDS - 5, "{right} right, {others:?}");
 }
 
-fn what_an_open_creates_or_truncates_has_no_content() {
+fn created_or_truncated_file_has_no_content() {
     needs_bpf!();
     let dir = temp_dir();
     let material = Material::get();
@@ -185,7 +185,7 @@ fn what_an_open_creates_or_truncates_has_no_content() {
 }
 
 /// A recording keeps which file the answer was about.
-fn a_replay_says_the_same() {
+fn replay_repeats_the_types_of_changed_files() {
     needs_bpf!();
     let dir = temp_dir();
     let material = Material::get();

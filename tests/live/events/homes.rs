@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crypto_tracer_tests::{Material, needs_bpf, output, program, temp_dir};
 
-crypto_tracer_tests::tests![a_home_behind_a_link_is_hidden_as_spelled_and_as_resolved];
+crypto_tracer_tests::tests![linked_home_is_redacted_as_spelled_and_as_resolved];
 
 /// `$1`: the program. `$2`: a folder with a certificate.
 ///
@@ -34,7 +34,7 @@ kill $tracer
 wait $tracer
 "#;
 
-fn a_home_behind_a_link_is_hidden_as_spelled_and_as_resolved() {
+fn linked_home_is_redacted_as_spelled_and_as_resolved() {
     needs_bpf!();
     let dir = temp_dir();
     fs::write(dir.path().join("c.pem"), &Material::get().certificate).unwrap();

@@ -11,21 +11,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crypto_tracer_tests::{Event, Material, Tracer, actor, needs_bpf, run, temp_dir, until};
 
 crypto_tracer_tests::tests![
-    openssl_reads_a_certificate,
+    openssl_run_is_reported_completely,
     every_documented_extension_has_its_type,
-    the_path_is_that_of_the_file_that_was_opened,
-    what_gives_no_content_is_no_open,
-    flags_are_the_callers,
+    path_is_that_of_the_opened_file,
+    access_without_content_is_not_reported,
+    flags_are_those_of_the_caller,
     arguments_of_a_short_process_are_complete,
-    odd_arguments_stay_one_line_of_json,
-    a_process_with_threads_exits_once,
-    exit_codes_and_signals,
-    a_script_is_an_exec_of_its_interpreter,
-    a_thousand_fresh_pem_files_have_a_thousand_right_types,
+    special_characters_are_escaped_in_json,
+    process_with_threads_exits_once,
+    exit_codes_and_signals_are_reported,
+    script_is_reported_as_exec_of_its_interpreter,
+    thousand_new_pem_files_have_their_types,
     kernel_threads_are_never_reported,
-    a_program_of_musl_loads_its_libraries,
-    libraries_from_before_the_start_are_known,
-    libraries_from_before_the_start_are_known_on_an_overlay,
+    libraries_of_a_musl_program_are_reported,
+    libraries_from_before_the_start_are_not_repeated,
+    libraries_from_before_the_start_are_not_repeated_on_overlayfs,
 ];
 
 /// Nothing but the tracer's defaults.
@@ -39,7 +39,7 @@ fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros().try_into().unwrap()
 }
 
-fn openssl_reads_a_certificate() {
+fn openssl_run_is_reported_completely() {
     needs_bpf!();
     let bundle = "/etc/ssl/certs/ca-certificates.crt";
     let tracer = Tracer::monitor(NO_OPTIONS);
@@ -121,7 +121,7 @@ fn every_documented_extension_has_its_type() {
     tracer.finish();
 }
 
-fn the_path_is_that_of_the_file_that_was_opened() {
+fn path_is_that_of_the_opened_file() {
     needs_bpf!();
     let dir = temp_dir();
     fs::create_dir_all(dir.path().join("etc/tls")).unwrap();
@@ -141,7 +141,7 @@ fn the_path_is_that_of_the_file_that_was_opened() {
     tracer.finish();
 }
 
-fn what_gives_no_content_is_no_open() {
+fn access_without_content_is_not_reported() {
     needs_bpf!();
     let dir = temp_dir();
     fs::create_dir(dir.path().join("folder.pem")).unwrap();
@@ -165,7 +165,7 @@ fn what_gives_no_content_is_no_open() {
     tracer.finish();
 }
 
-fn flags_are_the_callers() {
+fn flags_are_those_of_the_caller() {
     needs_bpf!();
     let dir = temp_dir();
     let tracer = Tracer::monitor(NO_OPTIONS);
@@ -211,7 +211,7 @@ fn arguments_of_a_short_process_are_complete() {
     tracer.finish();
 }
 
-fn odd_arguments_stay_one_line_of_json() {
+fn special_characters_are_escaped_in_json() {
     needs_bpf!();
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
@@ -226,7 +226,7 @@ fn odd_arguments_stay_one_line_of_json() {
     tracer.finish();
 }
 
-fn a_process_with_threads_exits_once() {
+fn process_with_threads_exits_once() {
     needs_bpf!();
     let tracer = Tracer::monitor(NO_OPTIONS);
     let actor = actor!["threads", "8"];
@@ -247,7 +247,7 @@ fn a_process_with_threads_exits_once() {
     tracer.finish();
 }
 
-fn exit_codes_and_signals() {
+fn exit_codes_and_signals_are_reported() {
     needs_bpf!();
     let tracer = Tracer::monitor(NO_OPTIONS);
     for (script, code) in [
@@ -268,7 +268,7 @@ fn exit_codes_and_signals() {
     tracer.finish();
 }
 
-fn a_script_is_an_exec_of_its_interpreter() {
+fn script_is_reported_as_exec_of_its_interpreter() {
     needs_bpf!();
     use std::os::unix::fs::PermissionsExt;
     let dir = temp_dir();
@@ -286,7 +286,7 @@ fn a_script_is_an_exec_of_its_interpreter() {
     tracer.finish();
 }
 
-fn a_thousand_fresh_pem_files_have_a_thousand_right_types() {
+fn thousand_new_pem_files_have_their_types() {
     needs_bpf!();
     let dir = temp_dir();
     let material = Material::get();
@@ -389,7 +389,7 @@ fn kernel_threads_are_never_reported() {
 }
 
 /// Another C library, another dynamic loader.
-fn a_program_of_musl_loads_its_libraries() {
+fn libraries_of_a_musl_program_are_reported() {
     needs_bpf!();
     const LIBRARY: &str = "int answer(void) { return 42; }";
     const PROGRAM: &str = "#include <dlfcn.h>\nint answer(void);\n\
@@ -454,7 +454,7 @@ fn told_of_loader(command: &mut Command) -> Vec<String> {
 }
 
 /// What a process has mapped when the tracer starts is known: mapped once more, it is no news; another library is.
-fn libraries_from_before_the_start_are_known() {
+fn libraries_from_before_the_start_are_not_repeated() {
     needs_bpf!();
     let dir = temp_dir();
     make_loader(dir.path());
@@ -463,7 +463,7 @@ fn libraries_from_before_the_start_are_known() {
 }
 
 /// There `/proc` shows, on some kernels, another device and inode number than an open or a mapping has.
-fn libraries_from_before_the_start_are_known_on_an_overlay() {
+fn libraries_from_before_the_start_are_not_repeated_on_overlayfs() {
     needs_bpf!();
     let dir = temp_dir();
     let lower = dir.path().join("lower");

@@ -10,7 +10,7 @@ use crypto_tracer_tests::{Tracer, needs_bpf, output, program, run, temp_dir, wor
 crypto_tracer_tests::tests![
     files_are_reported_by_their_names,
     libraries_are_reported_by_their_names,
-    a_classifier_of_the_first_contract_runs_beside_the_bundled_one,
+    classifier_for_contract_0_1_0_runs_with_the_bundled_one,
 ];
 
 /// Names of files, and their type; none: they are not reported.
@@ -149,7 +149,7 @@ fn libraries_are_reported_by_their_names() {
 }
 
 /// A plugin for 0.1.0 has no prefix to ask for, and is served as before beside one for today's contract.
-fn a_classifier_of_the_first_contract_runs_beside_the_bundled_one() {
+fn classifier_for_contract_0_1_0_runs_with_the_bundled_one() {
     let old = workspace().join("tests/fixtures/plugins/0.1.0/classify-default.wasm");
     let checked = output(Command::new(program()).args(["plugin", "check"]).arg(&old));
     let text = String::from_utf8(checked.stdout).unwrap();

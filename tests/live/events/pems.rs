@@ -8,7 +8,7 @@ use std::process::Command;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use crypto_tracer_tests::{Tracer, needs_bpf, run, temp_dir, workspace};
 
-crypto_tracer_tests::tests![every_case_by_a_real_open];
+crypto_tracer_tests::tests![fixture_cases_have_their_types];
 
 /// Name, content and type of each case of the fixture, and some of our own that are too long for it.
 fn cases() -> Vec<(String, Vec<u8>, String)> {
@@ -45,7 +45,7 @@ fn cases() -> Vec<(String, Vec<u8>, String)> {
     cases
 }
 
-fn every_case_by_a_real_open() {
+fn fixture_cases_have_their_types() {
     needs_bpf!();
     let dir = temp_dir();
     let cases = cases();

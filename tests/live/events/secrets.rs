@@ -8,7 +8,7 @@ use std::process::Command;
 use crypto_tracer_tests::{Tracer, needs_bpf, run, workspace};
 use serde_json::Value;
 
-crypto_tracer_tests::tests![firm_cases_are_hidden_in_the_events_of_real_processes];
+crypto_tracer_tests::tests![secrets_are_masked_in_events_of_real_processes];
 
 fn texts(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
@@ -21,7 +21,7 @@ fn is_of_paths(hide: &[String], show: &[String]) -> bool {
 }
 
 /// As the tracer writes them, controls are escaped by JSON only.
-fn firm_cases_are_hidden_in_the_events_of_real_processes() {
+fn secrets_are_masked_in_events_of_real_processes() {
     needs_bpf!();
     let mut cases = Vec::new();
     for file in ["cmdlines.json", "cmdlines-more.json"] {

@@ -10,11 +10,11 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    a_closed_standard_output_ends_a_run_before_it_traces,
-    a_closed_standard_output_ends_what_needs_no_privileges,
-    a_closed_standard_error_is_nobodys_loss,
-    a_full_device_ends_a_stream_and_what_is_missing_is_counted,
-    a_full_device_is_told_of_a_profile,
+    closed_standard_output_ends_a_run_before_tracing,
+    closed_standard_output_ends_unprivileged_commands,
+    closed_standard_error_does_not_end_a_run,
+    full_device_ends_a_stream_and_counts_unwritten_events,
+    full_device_is_reported_by_profile,
 ];
 
 /// How long a run may take to notice; it is for a loaded machine.
@@ -35,7 +35,7 @@ fn assert_closed(arguments: &[&str]) {
     assert!(said.contains("standard output") && said.contains("closed"), "{said}");
 }
 
-fn a_closed_standard_output_ends_a_run_before_it_traces() {
+fn closed_standard_output_ends_a_run_before_tracing() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
     let pid = actor.pid().to_string();
@@ -45,7 +45,7 @@ fn a_closed_standard_output_ends_a_run_before_it_traces() {
     assert_closed(&["profile", "--duration", "30", "--pid", &pid]);
 }
 
-fn a_closed_standard_output_ends_what_needs_no_privileges() {
+fn closed_standard_output_ends_unprivileged_commands() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     assert_closed(&["replay", recording.to_str().unwrap()]);
     assert_closed(&["doctor"]);
@@ -53,7 +53,7 @@ fn a_closed_standard_output_ends_what_needs_no_privileges() {
 }
 
 /// Nobody hears what the run says of itself; it traces all the same.
-fn a_closed_standard_error_is_nobodys_loss() {
+fn closed_standard_error_does_not_end_a_run() {
     needs_bpf!();
     let dir = temp_dir();
     let file = dir.path().join("events.json");
@@ -84,7 +84,7 @@ fn a_closed_standard_error_is_nobodys_loss() {
 }
 
 /// Exit code 1, at once, and how many events are missing.
-fn a_full_device_ends_a_stream_and_what_is_missing_is_counted() {
+fn full_device_ends_a_stream_and_counts_unwritten_events() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("some.key");
@@ -104,7 +104,7 @@ fn a_full_device_ends_a_stream_and_what_is_missing_is_counted() {
     }
 }
 
-fn a_full_device_is_told_of_a_profile() {
+fn full_device_is_reported_by_profile() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
     let pid = actor.pid().to_string();

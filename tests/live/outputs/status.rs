@@ -9,10 +9,10 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    a_signal_asks_for_status,
-    the_configuration_asks_for_status,
-    verbose_tells_plugins_and_counters,
-    a_replay_tells_failures_of_plugins,
+    sigusr1_prints_status,
+    status_every_prints_status,
+    verbose_prints_plugins_and_counters,
+    replay_reports_plugin_failures,
 ];
 
 /// A folder where only root can write, as everything above it: what a privileged tracer obeys.
@@ -48,7 +48,7 @@ fn assert_status(event: &Event) -> Value {
 }
 
 /// Whatever the command and the filters are.
-fn a_signal_asks_for_status() {
+fn sigusr1_prints_status() {
     needs_bpf!();
     for command in ["monitor", "libs"] {
         let tracer = Tracer::command(command, ["--name", "ct-nobody"]);
@@ -64,7 +64,7 @@ fn a_signal_asks_for_status() {
     }
 }
 
-fn the_configuration_asks_for_status() {
+fn status_every_prints_status() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -83,7 +83,7 @@ fn the_configuration_asks_for_status() {
     tracer.finish();
 }
 
-fn verbose_tells_plugins_and_counters() {
+fn verbose_prints_plugins_and_counters() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
     let tracer = Tracer::monitor(["--verbose", "--pid", &actor.pid().to_string()]);
@@ -105,7 +105,7 @@ fn verbose_tells_plugins_and_counters() {
 }
 
 /// A recording goes through today's plugins, and what they do wrong is told as in a run.
-fn a_replay_tells_failures_of_plugins() {
+fn replay_reports_plugin_failures() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");

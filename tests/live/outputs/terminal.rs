@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 use crypto_tracer_tests::{Pty, actor, needs_bpf, program, temp_dir, until, workspace};
 
 crypto_tracer_tests::tests![
-    the_table_fits_the_terminal,
-    colours_are_for_terminals_and_those_who_want_them,
-    a_table_in_a_file_is_appended_to_and_has_no_colours,
-    a_bar_shows_how_far_a_profile_is,
-    a_terminal_that_is_gone_ends_a_run,
+    table_fits_the_terminal,
+    colours_follow_terminal_option_and_no_color,
+    table_in_a_file_is_appended_without_colours,
+    profile_shows_a_progress_bar,
+    hangup_of_the_terminal_ends_a_run,
 ];
 
 /// `replay` of every kind of event as a table, on a terminal of so many columns.
@@ -39,7 +39,7 @@ fn plain(text: &str) -> String {
     plain
 }
 
-fn the_table_fits_the_terminal() {
+fn table_fits_the_terminal() {
     let whole = plain(&table(10_000, &[], None));
     for columns in [80, 40, 1] {
         let text = plain(&table(columns, &[], None));
@@ -64,7 +64,7 @@ fn the_table_fits_the_terminal() {
     }
 }
 
-fn colours_are_for_terminals_and_those_who_want_them() {
+fn colours_follow_terminal_option_and_no_color() {
     let colored = |options: &[&str], no_color| table(120, options, no_color).contains('\u{1b}');
     assert!(colored(&[], None) && colored(&["--color", "always"], Some("1")));
     assert!(colored(&[], Some("")), "an empty NO_COLOR says nothing");
@@ -76,7 +76,7 @@ fn colours_are_for_terminals_and_those_who_want_them() {
     assert!(!piped.contains(&0x1b), "a pipe is no terminal");
 }
 
-fn a_table_in_a_file_is_appended_to_and_has_no_colours() {
+fn table_in_a_file_is_appended_without_colours() {
     let dir = temp_dir();
     let file = dir.path().join("table.txt");
     fs::write(&file, "from before\n").unwrap();
@@ -105,7 +105,7 @@ fn profile(columns: u16, options: &[&str]) -> (String, String) {
     (shown, document)
 }
 
-fn a_bar_shows_how_far_a_profile_is() {
+fn profile_shows_a_progress_bar() {
     needs_bpf!();
     for columns in [80, 1] {
         let (shown, document) = profile(columns, &[]);
@@ -121,7 +121,7 @@ fn a_bar_shows_how_far_a_profile_is() {
 }
 
 /// The terminal is gone: that ends a run as SIGTERM does.
-fn a_terminal_that_is_gone_ends_a_run() {
+fn hangup_of_the_terminal_ends_a_run() {
     needs_bpf!();
     let terminal = Pty::new(80);
     let mut command = Command::new(program());

@@ -13,12 +13,12 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    a_signal_ends_a_start_that_compiles,
-    a_signal_ends_a_start_that_configures,
-    a_reload_that_compiles_holds_up_nothing,
-    a_reload_of_a_broken_plugin_leaves_the_old_ones_running,
-    limits_change_with_a_reload,
-    a_failure_ends_the_run_where_that_is_asked_for,
+    signal_ends_a_start_during_compilation,
+    signal_ends_a_start_during_configure,
+    compilation_in_a_reload_delays_no_event,
+    failed_reload_keeps_the_old_plugins,
+    reload_applies_changed_limits,
+    on_failure_stop_ends_the_run,
 ];
 
 /// A run has to end within 100 ms; the rest is for a loaded machine. The compiler would take longer.
@@ -72,7 +72,7 @@ fn ends(mut child: Child) {
     assert_eq!(status.code(), Some(0));
 }
 
-fn a_signal_ends_a_start_that_compiles() {
+fn signal_ends_a_start_during_compilation() {
     let dir = trusted_dir();
     let slow = slow_to_compile(12);
     install(dir.path(), "slow.wasm", &Made { items: &slow, ..Made::default() }.component());
@@ -87,7 +87,7 @@ fn a_signal_ends_a_start_that_compiles() {
     }
 }
 
-fn a_signal_ends_a_start_that_configures() {
+fn signal_ends_a_start_during_configure() {
     let dir = trusted_dir();
     install(dir.path(), "spin.wasm", &hostile());
     let config = dir.path().join("config.toml");
@@ -100,7 +100,7 @@ fn a_signal_ends_a_start_that_configures() {
     ends(child);
 }
 
-fn a_reload_that_compiles_holds_up_nothing() {
+fn compilation_in_a_reload_delays_no_event() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -117,7 +117,7 @@ fn a_reload_that_compiles_holds_up_nothing() {
     assert_eq!(tracer.wait(PROMPT).status.code(), Some(0));
 }
 
-fn a_reload_of_a_broken_plugin_leaves_the_old_ones_running() {
+fn failed_reload_keeps_the_old_plugins() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -150,7 +150,7 @@ fn a_reload_of_a_broken_plugin_leaves_the_old_ones_running() {
 }
 
 /// The same plugin under another limit: fewer entries than its table has.
-fn limits_change_with_a_reload() {
+fn reload_applies_changed_limits() {
     needs_bpf!();
     let dir = trusted_dir();
     let grows = Made {
@@ -185,7 +185,7 @@ fn limits_change_with_a_reload() {
     tracer.finish();
 }
 
-fn a_failure_ends_the_run_where_that_is_asked_for() {
+fn on_failure_stop_ends_the_run() {
     needs_bpf!();
     let dir = trusted_dir();
     install(dir.path(), "panics.wasm", &hostile());

@@ -7,8 +7,8 @@ use std::process::Command;
 use crypto_tracer_tests::{Tracer, needs_bpf, run, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
-    another_classifier_changes_types_and_what_is_captured,
-    another_classifier_changes_which_libraries_are_told,
+    site_classifier_changes_types_and_interest,
+    site_classifier_changes_reported_libraries,
 ];
 
 /// Built by `cargo xtask artifacts` from `tests/fixtures/site-classifier`.
@@ -16,7 +16,7 @@ fn site_classifier() -> PathBuf {
     workspace().join("tests/fixtures/plugins/site-classifier.wasm")
 }
 
-fn another_classifier_changes_types_and_what_is_captured() {
+fn site_classifier_changes_types_and_interest() {
     needs_bpf!();
     let dir = temp_dir();
     for name in ["a.pem", "b.key", "c.site", "token"] {
@@ -52,7 +52,7 @@ fn another_classifier_changes_types_and_what_is_captured() {
     site.finish();
 }
 
-fn another_classifier_changes_which_libraries_are_told() {
+fn site_classifier_changes_reported_libraries() {
     needs_bpf!();
     // It asks for the C library alone, which every program maps.
     let site =

@@ -11,11 +11,11 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    every_member_is_an_example,
-    their_rules_hold_natively,
-    built_by_plain_cargo_they_answer_their_cases,
-    what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay,
-    a_run_is_recorded_for_any_classifier,
+    workspace_members_are_the_examples,
+    native_tests_of_the_examples_pass,
+    examples_pass_their_cases,
+    replay_reports_heads_missing_from_a_recording,
+    recording_has_heads_for_any_classifier,
 ];
 
 const NAMES: [&str; 5] =
@@ -67,7 +67,7 @@ fn test_all(folder: &Path) {
     }
 }
 
-fn every_member_is_an_example() {
+fn workspace_members_are_the_examples() {
     let manifest = fs::read_to_string(examples().join("Cargo.toml")).unwrap();
     let quoted: Vec<String> = NAMES.iter().map(|name| format!("{name:?}")).collect();
     assert!(manifest.contains(&format!("members = [{}]", quoted.join(", "))), "{manifest}");
@@ -80,16 +80,16 @@ fn every_member_is_an_example() {
     }
 }
 
-fn their_rules_hold_natively() {
+fn native_tests_of_the_examples_pass() {
     cargo(&["test", "--quiet"]);
 }
 
-fn built_by_plain_cargo_they_answer_their_cases() {
+fn examples_pass_their_cases() {
     needs_wasi();
     cargo(&["build", "--release", "--target", "wasm32-wasip2"]);
     let built = workspace().join("target/authoring/wasm32-wasip2/release");
     test_all(&built);
-    their_configurations_load(&built);
+    check_that_configurations_load(&built);
 }
 
 fn every_event() -> PathBuf {
@@ -123,7 +123,7 @@ fn x509_details() -> PathBuf {
     workspace().join("target/authoring/wasm32-wasip2/release/x509_details.wasm")
 }
 
-fn what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay() {
+fn replay_reports_heads_missing_from_a_recording() {
     needs_wasi();
     let whole = fs::read(every_event()).unwrap();
     let (header, mut frames) = whole.split_at(12);
@@ -149,7 +149,7 @@ fn what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay() {
 }
 
 /// The default classifier does not look into a `.crt`: a later one may.
-fn a_run_is_recorded_for_any_classifier() {
+fn recording_has_heads_for_any_classifier() {
     needs_bpf!();
     needs_wasi();
     let details = x509_details();
@@ -180,7 +180,7 @@ fn a_run_is_recorded_for_any_classifier() {
 }
 
 /// Those that are shown in the guide, and in the examples' own pages.
-fn their_configurations_load(built: &Path) {
+fn check_that_configurations_load(built: &Path) {
     let pages = NAMES.map(|name| examples().join(name).join("README.md"));
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");

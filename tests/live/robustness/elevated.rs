@@ -13,10 +13,10 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    no_command_reads_what_its_caller_may_not,
-    no_command_writes_where_its_caller_may_not,
-    nobody_is_made_a_reader_from_outside,
-    a_run_keeps_no_privileges_but_the_readers_two,
+    no_command_reads_files_its_caller_cannot_read,
+    no_command_writes_files_its_caller_cannot_write,
+    caller_cannot_start_a_reader,
+    only_the_reader_keeps_two_capabilities,
 ];
 
 /// `nobody` on every distribution.
@@ -81,7 +81,7 @@ macro_rules! words {
     ($($word:expr),+ $(,)?) => { &[$(OsStr::new($word)),+] };
 }
 
-fn no_command_reads_what_its_caller_may_not() {
+fn no_command_reads_files_its_caller_cannot_read() {
     needs_bpf!();
     let place = Place::new();
     // The copy has the capabilities: it traces.
@@ -140,7 +140,7 @@ fn no_command_reads_what_its_caller_may_not() {
     }
 }
 
-fn no_command_writes_where_its_caller_may_not() {
+fn no_command_writes_files_its_caller_cannot_write() {
     needs_bpf!();
     let place = Place::new();
     let folder = place.path("closed");
@@ -166,7 +166,7 @@ fn no_command_writes_where_its_caller_may_not() {
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
 }
 
-fn nobody_is_made_a_reader_from_outside() {
+fn caller_cannot_start_a_reader() {
     let asked = output(Command::new(program()).arg("__reader"));
     assert_eq!(asked.status.code(), Some(2), "{}", said(&asked));
     assert!(said(&asked).contains("__reader"), "a word like any other: {}", said(&asked));
@@ -195,7 +195,7 @@ fn children(pid: u32) -> Vec<u32> {
     text.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
-fn a_run_keeps_no_privileges_but_the_readers_two() {
+fn only_the_reader_keeps_two_capabilities() {
     needs_bpf!();
     /// CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE.
     const READER: u64 = 1 << 2 | 1 << 19;

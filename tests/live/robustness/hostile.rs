@@ -13,9 +13,9 @@ use crypto_tracer_tests::made::Made;
 use crypto_tracer_tests::{Actor, Ended, Event, Tracer, needs_bpf, temp_dir, until, workspace};
 
 crypto_tracer_tests::tests![
-    what_one_users_files_do_to_plugins_another_users_do_not_feel,
-    plugins_that_always_fail_cost_nothing_but_their_word,
-    what_is_slow_to_come_back_keeps_no_event_waiting,
+    plugin_failures_of_one_user_do_not_affect_another,
+    plugins_that_always_fail_lose_no_event,
+    slow_plugin_restart_delays_no_event,
 ];
 
 /// Opens a second of all users together.
@@ -227,7 +227,7 @@ fn assert_told(run: &Run, kind: &str, way: &str, causes: &[&str]) {
     assert_eq!(other, None, "{key:?}");
 }
 
-fn what_one_users_files_do_to_plugins_another_users_do_not_feel() {
+fn plugin_failures_of_one_user_do_not_affect_another() {
     needs_bpf!();
     let ways: Vec<&str> = FOR_SOME.map(|(way, _)| way).to_vec();
     let run = under_load(&[
@@ -249,7 +249,7 @@ fn what_one_users_files_do_to_plugins_another_users_do_not_feel() {
     run.assert_memory_is_bounded();
 }
 
-fn plugins_that_always_fail_cost_nothing_but_their_word() {
+fn plugins_that_always_fail_lose_no_event() {
     needs_bpf!();
     let ways: Vec<&str> = FOR_ALL.map(|(way, _)| way).to_vec();
     let run = under_load(&[("classifier", ways)]);
@@ -261,7 +261,7 @@ fn plugins_that_always_fail_cost_nothing_but_their_word() {
 }
 
 /// What costs most: a redactor that spins for one user's texts, behind a classifier that is long in coming back.
-fn what_is_slow_to_come_back_keeps_no_event_waiting() {
+fn slow_plugin_restart_delays_no_event() {
     needs_bpf!();
     let run = under_load(&[
         ("classifier", vec![SLOW_START]),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use crypto_tracer_tests::{Ended, Material, Tracer, actor, needs_bpf, program, temp_dir, until};
 
 crypto_tracer_tests::tests![
-    received_and_lost_are_what_was_sent,
+    received_and_lost_add_up_to_the_opens,
     signals_end_a_run_under_load,
-    the_duration_ends_a_run_under_load,
-    a_reader_that_goes_away_ends_a_run_under_load,
-    a_reader_that_does_not_read_delays_no_signal,
+    duration_ends_a_run_under_load,
+    closed_pipe_ends_a_run_under_load,
+    unread_pipe_does_not_delay_a_signal,
 ];
 
 /// Opens of one run: a second or two.
@@ -29,7 +29,7 @@ fn resident_mib(pid: u32) -> u64 {
     line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
 }
 
-fn received_and_lost_are_what_was_sent() {
+fn received_and_lost_add_up_to_the_opens() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
@@ -86,7 +86,7 @@ fn signals_end_a_run_under_load() {
     }
 }
 
-fn the_duration_ends_a_run_under_load() {
+fn duration_ends_a_run_under_load() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
@@ -99,7 +99,7 @@ fn the_duration_ends_a_run_under_load() {
     assert!(!ended.events.is_empty());
 }
 
-fn a_reader_that_goes_away_ends_a_run_under_load() {
+fn closed_pipe_ends_a_run_under_load() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
@@ -113,7 +113,7 @@ fn a_reader_that_goes_away_ends_a_run_under_load() {
     assert_eq!(tracer.wait(PROMPT).status.code(), Some(0));
 }
 
-fn a_reader_that_does_not_read_delays_no_signal() {
+fn unread_pipe_does_not_delay_a_signal() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("load.key");

@@ -9,9 +9,9 @@ use std::process::Command;
 use crypto_tracer_tests::{Actor, Event, Material, Tracer, needs_bpf, run, temp_dir};
 
 crypto_tracer_tests::tests![
-    one_open_is_reported_once_and_once_for_each_other_reader,
-    recordings_do_not_feed_each_other,
-    nobody_hides_by_imitating_a_reader,
+    one_open_is_reported_once_plus_once_per_other_reader,
+    recording_tracers_do_not_trigger_each_other,
+    imitated_reader_is_traced_like_any_process,
 ];
 
 /// What a reader is called.
@@ -73,7 +73,7 @@ fn settle(tracers: &[Tracer], dir: &Path, name: &str, count: usize) {
     }
 }
 
-fn one_open_is_reported_once_and_once_for_each_other_reader() {
+fn one_open_is_reported_once_plus_once_per_other_reader() {
     needs_bpf!();
     for count in [2, 3] {
         let dir = temp_dir();
@@ -99,7 +99,7 @@ fn one_open_is_reported_once_and_once_for_each_other_reader() {
 }
 
 /// Where all opens are recorded, the recording asks for the beginning of every file: not of these.
-fn recordings_do_not_feed_each_other() {
+fn recording_tracers_do_not_trigger_each_other() {
     needs_bpf!();
     let dir = temp_dir();
     let recorded = |name: &str| {
@@ -136,7 +136,7 @@ fn recordings_do_not_feed_each_other() {
 }
 
 /// An open with everything that a reader's open shows, by a process that is none.
-fn nobody_hides_by_imitating_a_reader() {
+fn imitated_reader_is_traced_like_any_process() {
     needs_bpf!();
     let dir = temp_dir();
     let tracer = tracers(1, dir.path()).pop().unwrap();

@@ -8,11 +8,11 @@ use std::process::Command;
 use crypto_tracer_tests::{invalid_values, output, program, refused_arguments};
 
 crypto_tracer_tests::tests![
-    values_of_options_that_take_numbers_and_words,
-    values_of_options_that_take_texts_and_files,
-    options_that_contradict_each_other_or_come_twice,
-    threads_and_the_kernels_own_are_no_processes_to_watch,
-    standard_streams_that_are_closed,
+    invalid_numbers_and_words_are_refused,
+    invalid_texts_and_files_are_refused,
+    contradicting_and_repeated_options_are_refused,
+    thread_ids_and_kernel_threads_are_refused_as_pid,
+    closed_standard_streams_cause_no_panic,
 ];
 
 fn each_value_is_refused(command: &str, option: &str, but: &[&str]) {
@@ -21,7 +21,7 @@ fn each_value_is_refused(command: &str, option: &str, but: &[&str]) {
     }
 }
 
-fn values_of_options_that_take_numbers_and_words() {
+fn invalid_numbers_and_words_are_refused() {
     for option in ["--duration", "--pid", "--format", "--color"] {
         each_value_is_refused("monitor", option, &[]);
     }
@@ -41,7 +41,7 @@ fn values_of_options_that_take_numbers_and_words() {
     }
 }
 
-fn values_of_options_that_take_texts_and_files() {
+fn invalid_texts_and_files_are_refused() {
     for (command, option) in [
         ("monitor", "--name"),
         ("libs", "--library"),
@@ -78,7 +78,7 @@ fn values_of_options_that_take_texts_and_files() {
     }
 }
 
-fn options_that_contradict_each_other_or_come_twice() {
+fn contradicting_and_repeated_options_are_refused() {
     for (arguments, words) in [
         ("monitor --quiet --verbose", &["--quiet", "--verbose"][..]),
         ("monitor --follow-children", &["--pid"]),
@@ -100,12 +100,12 @@ fn options_that_contradict_each_other_or_come_twice() {
 }
 
 /// Nothing would ever be seen of either.
-fn threads_and_the_kernels_own_are_no_processes_to_watch() {
+fn thread_ids_and_kernel_threads_are_refused_as_pid() {
     // The harness may run this on the first thread, whose number is the process's.
-    std::thread::spawn(are_no_processes_to_watch).join().unwrap();
+    std::thread::spawn(check_thread_ids_and_kernel_threads).join().unwrap();
 }
 
-fn are_no_processes_to_watch() {
+fn check_thread_ids_and_kernel_threads() {
     // SAFETY: no memory is involved.
     let thread = unsafe { libc::gettid() }.to_string();
     let process = format!("thread of process {}", std::process::id());
@@ -121,7 +121,7 @@ fn are_no_processes_to_watch() {
 }
 
 /// Nothing to print to, or nobody to tell: neither is a panic, and only the first is a failure.
-fn standard_streams_that_are_closed() {
+fn closed_standard_streams_cause_no_panic() {
     for arguments in [
         "--help",
         "monitor --help",

@@ -5,10 +5,7 @@ use std::process::Command;
 
 use crypto_tracer_tests::{output, program, temp_dir};
 
-crypto_tracer_tests::tests![
-    bash_completes_commands_options_and_values,
-    zsh_and_fish_know_the_words_of_help,
-];
+crypto_tracer_tests::tests![bash_completes_commands_options_and_values, zsh_and_fish_complete_help,];
 
 /// What bash would offer for the last of these words.
 const OFFER: &str = r#"
@@ -60,7 +57,7 @@ fn bash_completes_commands_options_and_values() {
 }
 
 /// They may not be installed here: what each of them has to name.
-fn zsh_and_fish_know_the_words_of_help() {
+fn zsh_and_fish_complete_help() {
     for (shell, word) in [
         ("zsh", "_crypto-tracer__subcmd__help__subcmd__plugin_commands"),
         ("fish", "using_subcommand help"),

@@ -10,14 +10,14 @@ use std::process::Command;
 use crypto_tracer_tests::{is_root, program, refused, run, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
-    arguments_that_mean_nothing,
-    malformed_globs,
-    hostile_arguments_do_not_reach_the_terminal_raw,
-    a_process_that_is_not_there,
-    an_output_in_a_missing_directory,
-    plugins_that_are_none,
-    configurations_that_are_none,
-    missing_privileges,
+    invalid_arguments_are_refused,
+    malformed_globs_are_refused,
+    arguments_are_escaped_in_messages,
+    pid_without_a_process_is_refused,
+    output_that_cannot_be_created_is_refused,
+    invalid_plugins_are_refused,
+    invalid_configurations_are_refused,
+    missing_privileges_are_refused,
 ];
 
 /// `nobody` on every distribution.
@@ -29,7 +29,7 @@ fn monitor(options: &[&str]) -> Command {
     command
 }
 
-fn arguments_that_mean_nothing() {
+fn invalid_arguments_are_refused() {
     for (options, words) in [
         (&["--bogus"][..], &["--bogus"][..]),
         (&["--pidd", "1"], &["--pidd", "--pid"]),
@@ -52,24 +52,24 @@ fn arguments_that_mean_nothing() {
     refused(&mut monitor(&["--bogus"]), 2, &["try 'crypto-tracer monitor --help'"]);
 }
 
-fn malformed_globs() {
+fn malformed_globs_are_refused() {
     for glob in ["[", "[a", "{a", "[z-a]", ""] {
         refused(&mut monitor(&["--file", glob]), 2, &["--file"]);
     }
 }
 
-fn hostile_arguments_do_not_reach_the_terminal_raw() {
+fn arguments_are_escaped_in_messages() {
     let said = refused(&mut monitor(&["--\u{1b}[2J\u{202e}"]), 2, &[]);
     assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
 }
 
-fn a_process_that_is_not_there() {
+fn pid_without_a_process_is_refused() {
     // It was there and ended; its number comes again only after all others.
     let pid = run(&mut Command::new("true")).to_string();
     refused(&mut monitor(&["--pid", &pid]), 1, &["--pid", &pid]);
 }
 
-fn an_output_in_a_missing_directory() {
+fn output_that_cannot_be_created_is_refused() {
     let dir = temp_dir();
     let file = dir.path().join("missing/events.json");
     let file = file.to_str().unwrap();
@@ -80,7 +80,7 @@ fn an_output_in_a_missing_directory() {
 }
 
 /// Each tells which file, what is wrong and what is right.
-fn plugins_that_are_none() {
+fn invalid_plugins_are_refused() {
     let dir = temp_dir();
     let file = |name: &str, bytes: &[u8]| -> PathBuf {
         let path = dir.path().join(name);
@@ -127,7 +127,7 @@ fn plugins_that_are_none() {
 }
 
 /// Each tells which file, where, what is wrong and what is right.
-fn configurations_that_are_none() {
+fn invalid_configurations_are_refused() {
     let parent = if is_root() { PathBuf::from("/var/lib") } else { std::env::temp_dir() };
     let dir = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in(parent).unwrap();
     let config = dir.path().join("config.toml");
@@ -170,7 +170,7 @@ fn public_copy(dir: &Path) -> PathBuf {
     copy
 }
 
-fn missing_privileges() {
+fn missing_privileges_are_refused() {
     let dir = temp_dir();
     let copy = public_copy(dir.path());
     let output = dir.path().join("events.json");

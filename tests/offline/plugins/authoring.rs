@@ -8,12 +8,12 @@ use std::process::{Command, Output};
 use crypto_tracer_tests::{needs_wasi, output, program, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
-    a_new_plugin_of_each_kind_builds_and_passes_its_tests,
-    nothing_is_overwritten_and_names_are_names,
-    the_bundled_plugins_answer_odd_questions,
-    a_plugin_that_fails_is_told_and_the_rest_is_asked,
-    malformed_cases_are_named,
-    what_overruns_every_call_is_measured_nonetheless,
+    new_plugin_of_each_kind_builds_and_passes_its_tests,
+    plugin_new_refuses_existing_paths_and_invalid_names,
+    bundled_plugins_accept_edge_inputs,
+    failing_case_is_reported_and_the_others_run,
+    malformed_cases_are_refused,
+    bench_measures_a_plugin_that_exceeds_its_deadline,
 ];
 
 const TARGET: &str = "wasm32-wasip2";
@@ -48,7 +48,7 @@ fn cargo(dir: &Path, arguments: &[&str]) {
     assert!(built.status.success(), "{}\n{}", out(&built), err(&built));
 }
 
-fn a_new_plugin_of_each_kind_builds_and_passes_its_tests() {
+fn new_plugin_of_each_kind_builds_and_passes_its_tests() {
     needs_wasi();
     let dir = temp_dir();
     for kind in ["classifier", "redactor", "filter"] {
@@ -91,7 +91,7 @@ fn a_new_plugin_of_each_kind_builds_and_passes_its_tests() {
     }
 }
 
-fn nothing_is_overwritten_and_names_are_names() {
+fn plugin_new_refuses_existing_paths_and_invalid_names() {
     let dir = temp_dir();
     let root = dir.path().join("acme");
     fs::create_dir(&root).unwrap();
@@ -111,7 +111,7 @@ fn nothing_is_overwritten_and_names_are_names() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
-fn the_bundled_plugins_answer_odd_questions() {
+fn bundled_plugins_accept_edge_inputs() {
     for name in ["classify-default.wasm", "redact-default.wasm"] {
         let path = artifact(name);
         let tested = plugin(&workspace(), ["test".as_ref(), path.as_os_str()]);
@@ -120,7 +120,7 @@ fn the_bundled_plugins_answer_odd_questions() {
     }
 }
 
-fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
+fn failing_case_is_reported_and_the_others_run() {
     let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
     let dir = temp_dir();
     let cases = dir.path().join("cases.json");
@@ -156,7 +156,7 @@ fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
     assert!(out(&measured).contains("  first failure failed as a "), "{}", out(&measured));
 }
 
-fn malformed_cases_are_named() {
+fn malformed_cases_are_refused() {
     let classifier = artifact("classify-default.wasm");
     let dir = temp_dir();
     let cases = dir.path().join("cases.json");
@@ -232,7 +232,7 @@ fn malformed_cases_are_named() {
 }
 
 /// Every call ends at its deadline: the measuring itself ends in time, and tells it.
-fn what_overruns_every_call_is_measured_nonetheless() {
+fn bench_measures_a_plugin_that_exceeds_its_deadline() {
     let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
     let dir = temp_dir();
     let cases = dir.path().join("cases.json");

@@ -8,8 +8,8 @@ use wit_component::semver_check;
 use wit_parser::{PackageId, Resolve};
 
 crypto_tracer_tests::tests![
-    plugins_built_for_a_released_version_run_on_todays_host,
-    the_check_sees_what_breaks_a_plugin,
+    plugins_for_released_versions_run_on_this_host,
+    compatibility_check_detects_breaking_changes,
 ];
 
 /// Puts a contract into `resolve`, under a version of ours: two of one package live there only under different ones.
@@ -48,7 +48,7 @@ fn breaking(text: &str) -> Option<String> {
     Some(version.split('.').take(counts).collect::<Vec<_>>().join("."))
 }
 
-fn plugins_built_for_a_released_version_run_on_todays_host() -> Result<()> {
+fn plugins_for_released_versions_run_on_this_host() -> Result<()> {
     let now = todays()?;
     let mut checked = 0;
     for folder in fs::read_dir(workspace().join("wit/released"))? {
@@ -65,7 +65,7 @@ fn plugins_built_for_a_released_version_run_on_todays_host() -> Result<()> {
     Ok(())
 }
 
-fn the_check_sees_what_breaks_a_plugin() {
+fn compatibility_check_detects_breaking_changes() {
     let now = todays().unwrap();
     let with = |from: &str, to: &str| {
         assert!(now.contains(from), "{from}");

@@ -10,11 +10,11 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    whoever_follows_the_guide_gets_there,
-    every_configuration_of_the_guide_is_toml,
-    every_link_leads_somewhere,
-    the_table_of_limits_is_a_configuration,
-    every_cause_of_a_failure_is_told,
+    guide_commands_print_the_documented_output,
+    guide_configurations_are_toml,
+    guide_links_have_targets,
+    table_of_limits_is_a_valid_configuration,
+    every_failure_cause_is_documented,
 ];
 
 /// A fenced block: what stands behind the fence, and its lines.
@@ -75,7 +75,7 @@ fn script(blocks: &[Block]) -> (String, Vec<String>) {
     (script, printed)
 }
 
-fn whoever_follows_the_guide_gets_there() {
+fn guide_commands_print_the_documented_output() {
     needs_wasi();
     let (script, printed) = script(&guide());
     assert!(script.contains("plugin test") && script.contains("replay night.rec"), "{script}");
@@ -145,7 +145,7 @@ fn is_in_the_stream(config: &Path, folder: &Path) {
 }
 
 /// Every table of the configuration that the guide shows is one.
-fn every_configuration_of_the_guide_is_toml() {
+fn guide_configurations_are_toml() {
     let tables: Vec<String> = guide()
         .iter()
         .filter(|block| block.info.split(' ').next() == Some("toml"))
@@ -166,7 +166,7 @@ fn anchors(page: &str) -> impl Iterator<Item = String> {
     headings.map(|text| text.to_lowercase().replace(' ', "-").replace(['.', '`'], ""))
 }
 
-fn every_link_leads_somewhere() {
+fn guide_links_have_targets() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     let headings: Vec<String> = anchors(&page).collect();
     let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -190,7 +190,7 @@ fn every_link_leads_somewhere() {
 }
 
 /// The names of the limits are those of the configuration, and the figures are within what it takes.
-fn the_table_of_limits_is_a_configuration() {
+fn table_of_limits_is_a_valid_configuration() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     let table = page.split("\n## Limits\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let mut config = "[plugins]\n".to_owned();
@@ -219,7 +219,7 @@ fn the_table_of_limits_is_a_configuration() {
     assert_eq!(listed.status.code(), Some(0), "{config}{said}");
 }
 
-fn every_cause_of_a_failure_is_told() {
+fn every_failure_cause_is_documented() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     let code = fs::read_to_string(workspace().join("host/plugin/src/failure.rs")).unwrap();
     let causes = code.lines().filter_map(|line| line.trim().strip_prefix("Cause::"));

@@ -9,14 +9,14 @@ use std::process::{Child, Command, Output, Stdio};
 use crypto_tracer_tests::{output, program, temp_dir, until, workspace};
 
 crypto_tracer_tests::tests![
-    a_frame_of_millions_of_elements_is_damage,
-    a_frame_of_as_many_as_a_run_may_write_is_taken,
-    many_frames_of_losses_and_answers_take_no_more_memory_than_one,
-    words_of_a_recording_are_no_orders_to_a_terminal,
-    a_pipe_is_a_recording_as_good_as_a_file,
-    a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration,
-    a_recording_is_never_its_own_output,
-    a_recording_and_an_output_of_one_name_are_refused_before_anything_is_made,
+    oversized_list_in_a_frame_is_damage,
+    longest_list_that_a_run_writes_is_accepted,
+    many_frames_take_no_more_memory_than_one,
+    texts_of_a_recording_are_escaped,
+    recording_is_read_from_a_pipe,
+    silent_pipe_delays_no_signal_and_no_duration,
+    output_to_the_recording_is_refused,
+    output_and_record_of_one_name_are_refused,
 ];
 
 /// The most memory that any of them may cost, in MiB. A run with the bundled plugins takes about 50; a frame of 16 MiB and
@@ -79,7 +79,7 @@ fn peak_mib(said: &str) -> u64 {
     before.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
-fn a_frame_of_millions_of_elements_is_damage() {
+fn oversized_list_in_a_frame_is_damage() {
     let dir = temp_dir();
     let million = 1_000_000;
     for (what, body) in [
@@ -104,7 +104,7 @@ fn a_frame_of_millions_of_elements_is_damage() {
     }
 }
 
-fn a_frame_of_as_many_as_a_run_may_write_is_taken() {
+fn longest_list_that_a_run_writes_is_accepted() {
     let dir = temp_dir();
     let most = 1 << 16;
     let body = list(&[1, 0], most, 1);
@@ -115,7 +115,7 @@ fn a_frame_of_as_many_as_a_run_may_write_is_taken() {
 }
 
 /// Many small frames add up, too.
-fn many_frames_of_losses_and_answers_take_no_more_memory_than_one() {
+fn many_frames_take_no_more_memory_than_one() {
     let dir = temp_dir();
     let loss = |n: usize| {
         let cause = format!("c{n}");
@@ -143,7 +143,7 @@ fn many_frames_of_losses_and_answers_take_no_more_memory_than_one() {
     assert!(peak_mib(&said) < MOST_MIB, "{said}");
 }
 
-fn words_of_a_recording_are_no_orders_to_a_terminal() {
+fn texts_of_a_recording_are_escaped() {
     let dir = temp_dir();
     let body = b"\x04\0\x01\x05\x1b[2Jx\x07\x01";
     let (code, said) = replay(&recording(dir.path(), &[&START, body, &END]));
@@ -155,7 +155,7 @@ fn every_event() -> PathBuf {
     workspace().join("tests/fixtures/recordings/every-event.rec")
 }
 
-fn a_pipe_is_a_recording_as_good_as_a_file() {
+fn recording_is_read_from_a_pipe() {
     let file = output(Command::new(program()).args(["replay", "-q"]).arg(every_event()));
     assert!(!file.stdout.is_empty());
     let dir = temp_dir();
@@ -177,7 +177,7 @@ fn ended(mut child: Child) -> Option<i32> {
 }
 
 /// Neither before the first writer nor in the middle of a frame.
-fn a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration() {
+fn silent_pipe_delays_no_signal_and_no_duration() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -210,7 +210,7 @@ fn a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration() {
     }
 }
 
-fn a_recording_is_never_its_own_output() {
+fn output_to_the_recording_is_refused() {
     let dir = temp_dir();
     let [record, hard, soft] = ["a.rec", "hard", "soft"].map(|name| dir.path().join(name));
     let bytes = fs::read(every_event()).unwrap();
@@ -236,7 +236,7 @@ fn a_recording_is_never_its_own_output() {
     assert_eq!(fs::read(&record).unwrap(), bytes);
 }
 
-fn a_recording_and_an_output_of_one_name_are_refused_before_anything_is_made() {
+fn output_and_record_of_one_name_are_refused() {
     let dir = temp_dir();
     let [new, link, there] = ["new", "link", "there"].map(|name| dir.path().join(name));
     std::os::unix::fs::symlink(&new, &link).unwrap();

@@ -19,16 +19,16 @@ use crypto_tracer_tests::{replay, temp_dir, workspace};
 use insta::assert_snapshot;
 
 crypto_tracer_tests::tests![
-    every_kind_of_event_is_what_it_was,
-    so_are_the_fields_of_extended,
-    so_is_the_table,
-    what_is_hidden_is_in_the_recording_and_not_in_a_replay,
-    no_private_key_is_in_a_recording,
-    the_plugins_of_the_run_say_the_same_again,
-    what_was_not_captured_is_named,
-    a_flipped_byte_anywhere_is_told_and_what_was_before_it_is_replayed,
-    cut_anywhere_it_tells_where_after_what_is_there,
-    what_is_no_recording_of_ours_is_refused,
+    replay_of_every_event_type_is_unchanged,
+    replay_with_extended_fields_is_unchanged,
+    replay_as_table_is_unchanged,
+    replay_is_redacted_and_the_recording_is_not,
+    recording_contains_no_private_key,
+    replay_with_the_same_plugins_is_unchanged,
+    interest_outside_the_recording_is_reported,
+    flipped_byte_is_reported_after_the_events_before_it,
+    truncation_is_reported_after_the_events_before_it,
+    other_files_are_refused,
 ];
 
 fn recording(name: &str) -> PathBuf {
@@ -44,7 +44,7 @@ fn whole<S: AsRef<OsStr>>(name: &str, options: impl IntoIterator<Item = S>) -> S
     events
 }
 
-fn every_kind_of_event_is_what_it_was() {
+fn replay_of_every_event_type_is_unchanged() {
     let events = whole("every-event.rec", NO_OPTIONS);
     for kind in ["file_open", "lib_load", "process_exec", "process_exit"] {
         assert!(events.contains(&format!("{{\"event_type\":\"{kind}\",")), "{kind}");
@@ -52,22 +52,22 @@ fn every_kind_of_event_is_what_it_was() {
     assert_snapshot!(events);
 }
 
-fn so_are_the_fields_of_extended() {
+fn replay_with_extended_fields_is_unchanged() {
     assert_snapshot!(whole("every-event.rec", ["--extended"]));
 }
 
-fn so_is_the_table() {
+fn replay_as_table_is_unchanged() {
     assert_snapshot!(whole("every-event.rec", ["--format", "table", "--color", "never"]));
 }
 
-fn what_is_hidden_is_in_the_recording_and_not_in_a_replay() {
+fn replay_is_redacted_and_the_recording_is_not() {
     let hidden = whole("every-event.rec", NO_OPTIONS);
     assert!(!hidden.contains("alice") && !hidden.contains("not-a-secret"));
     let shown = whole("every-event.rec", ["--no-redact"]);
     assert!(shown.contains("/home/alice/keys/own.key") && shown.contains("pass:not-a-secret"));
 }
 
-fn no_private_key_is_in_a_recording() {
+fn recording_contains_no_private_key() {
     let bytes = fs::read(recording("every-event.rec")).unwrap();
     let text = String::from_utf8_lossy(&bytes);
     let keys: Vec<&str> = text.split("PRIVATE KEY-----").skip(1).collect();
@@ -79,13 +79,13 @@ fn no_private_key_is_in_a_recording() {
     }
 }
 
-fn the_plugins_of_the_run_say_the_same_again() {
+fn replay_with_the_same_plugins_is_unchanged() {
     let site = workspace().join("tests/fixtures/plugins/site-classifier.wasm");
     let options = ["--name".as_ref(), "cat".as_ref(), "--classifier".as_ref(), site.as_os_str()];
     assert_snapshot!(whole("small.rec", options));
 }
 
-fn what_was_not_captured_is_named() {
+fn interest_outside_the_recording_is_reported() {
     let (code, _, said) = replay(&recording("small.rec"), NO_OPTIONS);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("did not capture ") && said.contains("\".jks\""), "{said}");
@@ -107,7 +107,7 @@ const MAGIC: usize = 8;
 /// Magic and version: a file that differs there was never a recording that this program can read.
 const HEADER: usize = 12;
 
-fn a_flipped_byte_anywhere_is_told_and_what_was_before_it_is_replayed() {
+fn flipped_byte_is_reported_after_the_events_before_it() {
     let recording = fs::read(recording("small.rec")).unwrap();
     let (_, events, _) = replay(&self::recording("small.rec"), NO_OPTIONS);
     assert!(events.lines().count() > 1, "{events}");
@@ -139,7 +139,7 @@ fn a_flipped_byte_anywhere_is_told_and_what_was_before_it_is_replayed() {
     assert_eq!(most, Some(events.len()));
 }
 
-fn cut_anywhere_it_tells_where_after_what_is_there() {
+fn truncation_is_reported_after_the_events_before_it() {
     let recording = fs::read(recording("every-event.rec")).unwrap();
     let (_, events, _) = replay(&self::recording("every-event.rec"), NO_OPTIONS);
     let dir = temp_dir();
@@ -159,7 +159,7 @@ fn cut_anywhere_it_tells_where_after_what_is_there() {
     assert!(before > 0, "nothing of a recording that lacks its end");
 }
 
-fn what_is_no_recording_of_ours_is_refused() {
+fn other_files_are_refused() {
     let dir = temp_dir();
     let mut newer = fs::read(recording("small.rec")).unwrap();
     if let Some(version) = newer.get_mut(MAGIC) {

@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 use crypto_tracer_tests::{Event, output, program, trusted_dir, workspace};
 
 crypto_tracer_tests::tests![
-    a_plugin_that_fails_rests_by_the_recordings_time,
-    a_plugin_that_talks_may_do_so_by_the_recordings_time,
+    plugin_backoff_uses_the_recordings_clock,
+    log_limit_uses_the_recordings_clock,
 ];
 
 const MS: i64 = 1_000_000;
@@ -99,7 +99,7 @@ fn failed(stream: &str, cause: &str) -> (i64, String) {
     (told.iter().map(count).sum(), told.first().unwrap().text("timestamp").to_owned())
 }
 
-fn a_plugin_that_fails_rests_by_the_recordings_time() {
+fn plugin_backoff_uses_the_recordings_clock() {
     for (way, cause) in [("panic", "panic"), ("spin", "deadline")] {
         let (stream, said) = replayed(14, 1000 * MS, way);
         // Two calls a second. The fifth failure is in the third second, and one of rest follows; then two, then four.
@@ -115,7 +115,7 @@ fn a_plugin_that_fails_rests_by_the_recordings_time() {
     }
 }
 
-fn a_plugin_that_talks_may_do_so_by_the_recordings_time() {
+fn log_limit_uses_the_recordings_clock() {
     // Forty calls a second, for three seconds.
     let (_, said) = replayed(60, 50 * MS, "log");
     let lines = |what: &str| said.lines().filter(|line| line.contains(what)).count();

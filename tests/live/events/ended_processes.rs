@@ -8,11 +8,11 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use crypto_tracer_tests::{Event, Material, Tracer, actor, needs_bpf, temp_dir};
 
 crypto_tracer_tests::tests![
-    a_process_that_is_gone_is_replaced_by_one_with_the_same_mounts,
-    where_nobody_is_left_the_file_is_gone,
-    in_a_container_the_path_is_the_containers,
-    a_file_that_lost_its_name_is_read_while_it_is_open,
-    whoever_has_mapped_very_much_delays_no_start,
+    head_is_read_through_a_process_with_the_same_mounts,
+    file_is_gone_with_its_mount_namespace,
+    head_is_read_below_the_containers_root,
+    unlinked_file_is_read_while_it_is_open,
+    many_mapped_libraries_do_not_delay_the_start,
 ];
 
 /// A shell that does one thing after the other, when it is told to.
@@ -89,14 +89,14 @@ fn with_certificate() -> tempfile::TempDir {
 const MOUNT: &str =
     "mount -t tmpfs none \"$0/mnt\"; cp \"$0/certificate\" \"$0/mnt/NAME\"; echo ready; read go;";
 
-fn a_process_that_is_gone_is_replaced_by_one_with_the_same_mounts() {
+fn head_is_read_through_a_process_with_the_same_mounts() {
     needs_bpf!();
     let dir = with_certificate();
     let script = format!("{MOUNT} cat \"$0/mnt/NAME\" >/dev/null; echo done; read end");
     assert_seen(("sibling.pem", &script), dir.path(), ("read", "certificate"));
 }
 
-fn where_nobody_is_left_the_file_is_gone() {
+fn file_is_gone_with_its_mount_namespace() {
     needs_bpf!();
     let dir = with_certificate();
     // The whole namespace ends with it; who waits for that lives outside.
@@ -106,7 +106,7 @@ fn where_nobody_is_left_the_file_is_gone() {
     assert_seen(("nobody.pem", &script), dir.path(), ("gone", "unknown"));
 }
 
-fn in_a_container_the_path_is_the_containers() {
+fn head_is_read_below_the_containers_root() {
     needs_bpf!();
     let dir = with_certificate();
     let script = "cd \"$0/mnt\"; mount -t tmpfs none .; cd \"$0/mnt\"; mkdir etc;
@@ -118,7 +118,7 @@ fn in_a_container_the_path_is_the_containers() {
     assert_seen(("contained.pem", script), dir.path(), ("read", "certificate"));
 }
 
-fn a_file_that_lost_its_name_is_read_while_it_is_open() {
+fn unlinked_file_is_read_while_it_is_open() {
     needs_bpf!();
     let dir = with_certificate();
     let script = "cp \"$0/certificate\" \"$0/NAME\"; echo ready; read go;
@@ -129,7 +129,7 @@ fn a_file_that_lost_its_name_is_read_while_it_is_open() {
 }
 
 /// Twenty processes with a thousand libraries each, in folders with long names: 70 MB of paths.
-fn whoever_has_mapped_very_much_delays_no_start() {
+fn many_mapped_libraries_do_not_delay_the_start() {
     needs_bpf!();
     let dir = temp_dir();
     let deep = (0..13).fold(dir.path().to_owned(), |path, _| path.join("d".repeat(250)));

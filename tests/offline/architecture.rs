@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use crypto_tracer_tests::workspace;
 
 crypto_tracer_tests::tests![
-    each_of_two_libraries_has_one_home,
-    events_know_no_other_crate_of_the_program,
-    compiled_code_is_loaded_from_nowhere_but_the_program,
+    aya_and_wasmtime_are_each_used_by_one_crate,
+    event_crate_depends_on_no_other_crate,
+    only_bundled_plugins_load_compiled_code,
     every_member_inherits_versions_and_lints,
-    nothing_is_left_for_later_without_a_name,
-    no_test_is_left_to_a_harness_that_is_not_there,
+    deferred_work_names_an_issue,
+    no_test_is_marked_for_the_missing_libtest,
 ];
 
 /// Every file below a folder with this extension, without what is built or fetched.
@@ -96,7 +96,7 @@ fn character(rest: &str) -> usize {
 }
 
 /// A dependency that one crate alone may have: the kernel's library, and the engine of plugins.
-fn each_of_two_libraries_has_one_home() {
+fn aya_and_wasmtime_are_each_used_by_one_crate() {
     let root = workspace();
     for (library, home) in [("aya", "capture"), ("wasmtime", "plugin")] {
         for name in ["capture", "event", "output", "pipeline", "plugin", "reader", "system", ""] {
@@ -110,7 +110,7 @@ fn each_of_two_libraries_has_one_home() {
 }
 
 /// Events are what every step knows: their crate knows none.
-fn events_know_no_other_crate_of_the_program() {
+fn event_crate_depends_on_no_other_crate() {
     let manifest = fs::read_to_string(workspace().join("host/event/Cargo.toml")).unwrap();
     let manifest: toml::Table = toml::from_str(&manifest).unwrap();
     let dependencies = manifest["dependencies"].as_table().unwrap();
@@ -119,7 +119,7 @@ fn events_know_no_other_crate_of_the_program() {
 }
 
 /// Code that was compiled before comes from inside the program alone: whoever can change a file of it runs anything.
-fn compiled_code_is_loaded_from_nowhere_but_the_program() {
+fn only_bundled_plugins_load_compiled_code() {
     let root = workspace();
     for file in files(&root.join("host"), "rs") {
         let words = tokens(&fs::read_to_string(&file).unwrap());
@@ -164,7 +164,7 @@ fn every_member_inherits_versions_and_lints() {
     }
 }
 
-fn nothing_is_left_for_later_without_a_name() {
+fn deferred_work_names_an_issue() {
     let root = workspace();
     // Put together, so that this file does not name them.
     let marks = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"]].map(|parts| parts.concat());
@@ -184,7 +184,7 @@ fn nothing_is_left_for_later_without_a_name() {
 }
 
 /// Where the harness is ours, the compiler drops a function that is marked for libtest's, without a word.
-fn no_test_is_left_to_a_harness_that_is_not_there() {
+fn no_test_is_marked_for_the_missing_libtest() {
     let root = workspace();
     for folder in ["tests/offline", "tests/live", "host/tests/source_live"] {
         let all = files(&root.join(folder), "rs");

@@ -10,13 +10,13 @@ use crypto_tracer_tests::{Material, needs_bpf, output, program, run, temp_dir, u
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    after_signals_and_the_duration,
-    nothing_to_tell_is_valid_too,
-    what_was_not_written_is_counted,
-    a_file_that_is_full_stays_valid,
-    a_reader_that_closes_the_pipe,
-    a_fifo_that_nobody_reads_does_not_hold_up_a_signal,
-    fifos_and_links_are_written_through,
+    output_is_valid_after_signals_and_duration,
+    output_without_events_is_valid,
+    unwritten_events_are_counted,
+    file_on_a_full_disk_stays_valid,
+    closed_pipe_is_success,
+    signal_ends_a_run_that_waits_for_a_fifo_reader,
+    fifos_and_links_are_written_in_place,
 ];
 
 const FORMATS: [&str; 4] = ["json-stream", "json-array", "json-pretty", "table"];
@@ -77,7 +77,7 @@ impl Running {
     }
 }
 
-fn after_signals_and_the_duration() {
+fn output_is_valid_after_signals_and_duration() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("some.key");
@@ -124,7 +124,7 @@ fn replay(format: &str, to: &Path) -> Command {
     command
 }
 
-fn nothing_to_tell_is_valid_too() {
+fn output_without_events_is_valid() {
     let dir = temp_dir();
     for format in FORMATS {
         let to = dir.path().join(format);
@@ -135,7 +135,7 @@ fn nothing_to_tell_is_valid_too() {
 }
 
 /// A full device: exit code 1, and how many events are missing from it.
-fn what_was_not_written_is_counted() {
+fn unwritten_events_are_counted() {
     for format in FORMATS {
         let ended = output(&mut replay(format, Path::new("/dev/full")));
         let said = String::from_utf8_lossy(&ended.stderr);
@@ -153,7 +153,7 @@ fn what_was_not_written_is_counted() {
 }
 
 /// A disk that is full: what is in the file ends with the last whole event.
-fn a_file_that_is_full_stays_valid() {
+fn file_on_a_full_disk_stays_valid() {
     needs_bpf!();
     let dir = temp_dir();
     let to = dir.path().join("full");
@@ -175,7 +175,7 @@ fn a_file_that_is_full_stays_valid() {
 }
 
 /// A reader that has seen enough is no failure, in any format.
-fn a_reader_that_closes_the_pipe() {
+fn closed_pipe_is_success() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     for format in FORMATS {
         let script = "{ \"$0\" replay -q \"$1\" -f \"$2\"; echo $? >&2; } | true";
@@ -187,7 +187,7 @@ fn a_reader_that_closes_the_pipe() {
 }
 
 /// Nobody opens the other end of the FIFO: a signal ends that too.
-fn a_fifo_that_nobody_reads_does_not_hold_up_a_signal() {
+fn signal_ends_a_run_that_waits_for_a_fifo_reader() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -212,7 +212,7 @@ fn a_fifo_that_nobody_reads_does_not_hold_up_a_signal() {
 }
 
 /// FIFOs and links are written through; a link stays one.
-fn fifos_and_links_are_written_through() {
+fn fifos_and_links_are_written_in_place() {
     let dir = temp_dir();
     let (file, link, fifo) =
         (dir.path().join("file"), dir.path().join("link"), dir.path().join("fifo"));

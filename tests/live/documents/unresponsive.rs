@@ -13,11 +13,11 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    a_snapshot_has_everybody_with_what_they_hold,
-    who_makes_the_reader_hang_hides_nobody,
-    who_makes_the_reader_hang_is_counted_alone,
-    who_makes_wait_is_not_waited_for_on_behalf_of_others,
-    a_profile_of_such_a_process_is_one,
+    snapshot_includes_processes_on_unresponsive_mounts,
+    blocked_exec_hides_no_other_process,
+    blocked_exec_affects_only_its_own_user,
+    blocked_process_is_skipped_in_searches_for_others,
+    profile_of_a_process_on_an_unresponsive_mount_is_written,
 ];
 
 /// `nobody` on every distribution.
@@ -55,7 +55,7 @@ fn process(document: &Value, pid: u32) -> &Value {
     processes.iter().find(|process| process["pid"] == pid).unwrap()
 }
 
-fn a_snapshot_has_everybody_with_what_they_hold() {
+fn snapshot_includes_processes_on_unresponsive_mounts() {
     needs_root();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
@@ -86,7 +86,7 @@ fn in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
 
 /// Whoever looks at its memory waits until the file system answers that it has mounted; newer kernels let also wait who
 /// wants to know where it is and when it began.
-fn who_makes_the_reader_hang_hides_nobody() {
+fn blocked_exec_hides_no_other_process() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
@@ -109,7 +109,7 @@ fn who_makes_the_reader_hang_hides_nobody() {
 }
 
 /// Nor is anybody else left alone because of it.
-fn who_makes_the_reader_hang_is_counted_alone() {
+fn blocked_exec_affects_only_its_own_user() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
@@ -139,7 +139,7 @@ fn who_makes_the_reader_hang_is_counted_alone() {
 }
 
 /// Where the file of a process that is gone is looked for at all others, a stranger is passed by.
-fn who_makes_wait_is_not_waited_for_on_behalf_of_others() {
+fn blocked_process_is_skipped_in_searches_for_others() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
@@ -190,7 +190,7 @@ fn unreadable_but(one: u32) -> usize {
     pids.filter(|&pid| pid != one).filter(refused).count()
 }
 
-fn a_profile_of_such_a_process_is_one() {
+fn profile_of_a_process_on_an_unresponsive_mount_is_written() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
