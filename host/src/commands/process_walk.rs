@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn blocked_exec_hides_no_other_process() {
+    fn who_makes_the_reader_hang_hides_nobody() {
         let mut ask = Hangs { into: vec![7, 8, 150], at: vec![150], lost: 0 };
         let mut looking = ProcessWalk::into_all(&mut ask).unwrap();
         let mut seen = Vec::new();
