@@ -1,4 +1,4 @@
-//! What a run records is what a replay tells.
+//! A replay of a recorded run prints what the run printed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ crypto_tracer_tests::tests![
     options_of_the_recorded_run_are_reported
 ];
 
-/// Everything that the machine does meanwhile, and files whose content decides.
+/// The recording has all events of the machine, and opens of files whose content decides.
 fn replay_equals_the_live_output() {
     needs_bpf!();
     let dir = temp_dir();

@@ -1,4 +1,4 @@
-//! The options of `monitor`, and how a run ends.
+//! The options of `monitor`, and the end of a run.
 
 use std::ffi::OsString;
 use std::fs;
@@ -30,10 +30,10 @@ crypto_tracer_tests::tests![
 ];
 
 const NO_OPTIONS: [&str; 0] = [];
-/// A run has to end within 100 ms; the rest is for a loaded machine.
+/// Time limit for the end of a run. The documented limit is 100 ms; the margin is for a loaded machine.
 const PROMPT: Duration = Duration::from_millis(1500);
 
-/// A file that is watched for, in a folder of its own.
+/// Creates a key file in a new folder.
 fn key_file() -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = temp_dir();
     let path = dir.path().join("some.key");
@@ -111,7 +111,7 @@ fn library_option_selects_by_path() {
     let tracer = Tracer::monitor(["--library", "libssl"]);
     let pid = run(Command::new("openssl").arg("version"));
     tracer.wait_for("libssl", |event| event.pid() == Some(pid));
-    // Opened behind it and shown by none.
+    // This open comes later and is not printed.
     let (_dir, path) = key_file();
     cat(&path);
     run(Command::new("openssl").arg("version"));
@@ -169,7 +169,7 @@ fn output_file_is_private_and_appended_to() {
         assert!(ended.events.is_empty(), "on standard output: {:?}", ended.events);
     }
     let mut events = Ended::events_in(&output);
-    // Not those of another tracer's reader on this machine, which looks into the same file.
+    // Ignores the reader of another tracer on this machine, which reads the same file.
     events.retain(|event| event.text("process") == "cat");
     assert_eq!(events.len(), 2, "the second run appends");
     events.iter().for_each(Event::assert_documented);
@@ -244,17 +244,18 @@ fn recording_is_a_new_private_file() {
     let pid = cat(&path);
     tracer.all_of(pid);
     let ended = tracer.finish();
-    let told = ended.said.iter().any(|line| line.contains("new.rec") && line.contains("redact"));
-    assert!(told, "that it is raw: {:?}", ended.said);
+    let is_reported =
+        ended.said.iter().any(|line| line.contains("new.rec") && line.contains("redact"));
+    assert!(is_reported, "no message that it is not redacted: {:?}", ended.said);
     assert_eq!(fs::metadata(&recording).unwrap().permissions().mode() & 0o7777, 0o600);
     let raw = fs::read(&recording).unwrap();
-    assert!(raw.windows(8).any(|bytes| bytes == b"some.key"), "it has the names");
-    // What is there, or leads elsewhere, is not written to.
+    assert!(raw.windows(8).any(|bytes| bytes == b"some.key"), "the recording has the real names");
+    // An existing file and a symbolic link are not written.
     let link = dir.path().join("link.rec");
     std::os::unix::fs::symlink(dir.path().join("elsewhere"), &link).unwrap();
-    for there in [&recording, &link] {
+    for existing in [&recording, &link] {
         let mut again = Command::new(program());
-        again.args(["monitor", "--duration", "1", "--record"]).arg(there);
+        again.args(["monitor", "--duration", "1", "--record"]).arg(existing);
         let refused = output(&mut again);
         assert_ne!(refused.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&refused.stderr).contains(".rec"));

@@ -1,4 +1,4 @@
-//! What only a tracer that could start refuses, and machines that lack something.
+//! Refusals that need a tracer with all privileges, and a machine without a required feature.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ crypto_tracer_tests::tests![
     kernel_without_btf_is_refused
 ];
 
-/// Only a kernel side that could start says which probes there are.
+/// The list of probes is known only after the privileges have been checked.
 fn unknown_probes_are_refused() {
     needs_bpf!();
     for value in invalid_values().iter().filter(|value| !value.is_empty()) {
@@ -23,7 +23,7 @@ fn unknown_probes_are_refused() {
 
 fn process_that_ends_during_the_start_is_handled() {
     needs_bpf!();
-    // There when it is asked for, and gone before the first look: whatever comes first is told.
+    // The process exists when the option is checked, and may end before it is inspected. Either result is reported.
     for _ in 0..3 {
         let ended = actor!["threads", "1"];
         let pid = ended.pid().to_string();
@@ -45,7 +45,7 @@ fn process_that_ends_during_the_start_is_handled() {
 
 fn kernel_without_btf_is_refused() {
     needs_bpf!();
-    // In a mount namespace of its own, where nothing is below /sys/kernel.
+    // In a new mount namespace with an empty /sys/kernel.
     let mut command = Command::new("unshare");
     command
         .args([

@@ -1,4 +1,4 @@
-//! `files` and `libs`: the events of one type, and the options that mean something for them.
+//! `files` and `libs`: events of one type, and the options that apply to them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -51,7 +51,7 @@ fn libs_prints_only_loads() {
     assert!(events.iter().all(|event| event.text("library_name") == "libcrypto"));
 }
 
-/// The kernel keeps 15 bytes of it, so the executable decides, which only the exec before tells.
+/// The kernel keeps 15 bytes of a process name, so the executable is compared instead. Only the earlier exec reports it.
 fn name_over_15_bytes_matches_the_executable() {
     needs_bpf!();
     let dir = temp_dir();
@@ -98,8 +98,8 @@ fn unsatisfiable_filter_causes_a_warning() {
     }
 }
 
-/// The recording of a process and its descendants, replayed with the same options, is what was seen live; so is that of
-/// everything.
+/// A replay with the same options equals the live output, both for a recording of the same descendants and for a recording of
+/// all events.
 fn replay_selects_the_same_descendants() {
     needs_bpf!();
     let dir = temp_dir();
@@ -126,7 +126,7 @@ fn replay_selects_the_same_descendants() {
     };
     let lines: Vec<_> = live.iter().map(|event| event.line()).collect();
     assert_eq!(replayed(&family).lines().collect::<Vec<_>>(), lines);
-    // Another run has read the clock at other moments.
+    // The two runs read the clock at different times, so timestamps are not compared.
     let timeless = |line: &str| {
         let (before, behind) = line.split_once("\"timestamp\"").unwrap();
         format!("{before}{}", behind.split_once(',').unwrap().1)
@@ -186,7 +186,7 @@ fn version_command_and_option_print_the_same() {
     assert_eq!(text, printed(&["--version"]));
 }
 
-/// Rust's runtime puts /dev/null in the place of a closed standard output; what is printed must not vanish there.
+/// Rust's runtime replaces a closed standard output with /dev/null; output must not vanish there.
 fn closed_standard_output_is_an_error() {
     for arguments in ["version", "completions bash", "snapshot"] {
         let script = format!("exec \"$0\" {arguments} >&-");
@@ -197,19 +197,19 @@ fn closed_standard_output_is_an_error() {
     }
     let dir = temp_dir();
     let script = format!("exec \"$0\" snapshot -o {}/x.json >&-", dir.path().display());
-    let elsewhere = output(Command::new("sh").args(["-c", &script]).arg(program()));
-    assert_eq!(elsewhere.status.code(), Some(0), "it prints to a file");
+    let to_file = output(Command::new("sh").args(["-c", &script]).arg(program()));
+    assert_eq!(to_file.status.code(), Some(0), "the output goes to a file");
     assert!(dir.path().join("x.json").exists());
     let null =
         output(Command::new("sh").args(["-c", "exec \"$0\" version 1<>/dev/null"]).arg(program()));
-    assert_eq!(null.status.code(), Some(0), "somebody wants nothing of it");
+    assert_eq!(null.status.code(), Some(0), "/dev/null is a valid output");
 }
 
 fn completions_name_commands_and_options() {
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);
         for word in ["monitor", "no-redact", "json-stream"] {
-            assert!(script.contains(word), "{shell} does not know {word}");
+            assert!(script.contains(word), "{shell} lacks {word}");
         }
     }
     let unknown = output(Command::new(program()).args(["completions", "dos"]));

@@ -1,4 +1,4 @@
-//! `doctor` tells what a run does.
+//! `doctor` reports what a run would do.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -22,7 +22,7 @@ crypto_tracer_tests::tests![
     signal_ends_doctor_with_success,
 ];
 
-/// How long an end may take; it is for a loaded machine.
+/// Time limit for the end of a run, with a margin for a loaded machine.
 const PROMPT: Duration = Duration::from_millis(1500);
 
 fn doctor(options: &[&str]) -> Output {
@@ -36,7 +36,7 @@ fn document(options: &[&str]) -> (Option<i32>, Value) {
     (output.status.code(), document)
 }
 
-/// The line of a run that says what is attached and how much is not seen, and doctor's document, say the same.
+/// The first line of a run names the same hooks and the same number of blind spots as the document of `doctor`.
 fn doctor_matches_the_first_line_of_a_run() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--quiet"; 0]);
@@ -66,12 +66,12 @@ fn doctor_matches_the_first_line_of_a_run() {
         several => format!("{several} blind spots ("),
     };
     assert!(ready.contains(&spots), "{spots} is not in {ready}");
-    // What they are is said where more is asked for.
+    // `--verbose` prints the blind spots.
     let verbose = Tracer::monitor(["--verbose"]);
-    let told = verbose.said().join("\n");
+    let printed = verbose.said().join("\n");
     verbose.finish();
     for text in document["cannot_see"].as_array().unwrap() {
-        assert!(told.contains(text.as_str().unwrap()), "{text} is not in {told}");
+        assert!(printed.contains(text.as_str().unwrap()), "{text} is not in {printed}");
     }
     for probe in
         document["probes"].as_array().unwrap().iter().filter(|probe| probe["works"] == false)
@@ -96,7 +96,7 @@ fn doctor_and_monitor_exit_alike_for_each_probe() {
     }
 }
 
-/// `[capture] open_probe` chooses, and `--probe` has the last word.
+/// `[capture] open_probe` selects the probe, and `--probe` overrides it.
 fn configuration_selects_a_probe_like_the_option() {
     needs_bpf!();
     let dir = trusted_dir();
@@ -104,7 +104,7 @@ fn configuration_selects_a_probe_like_the_option() {
         let mut command = Command::new(program());
         let output = command.args(["monitor", "--duration", "1"]).args(arguments).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        // What follows counts, and counts differ. On a busy machine something may be said before.
+        // Later lines have counts, which differ. On a busy machine, other lines may precede the first one.
         let line = said.lines().find(|line| line.contains("ready: ")).or(said.lines().next());
         (output.status.code(), line.unwrap_or_default().to_owned())
     };
@@ -118,7 +118,7 @@ fn configuration_selects_a_probe_like_the_option() {
     }
 }
 
-/// Whatever stands in the way: each rung is told, with why not and what would help.
+/// Checks that every rung is listed, and that each rung that does not work has a reason and a remedy.
 fn assert_all_rungs(document: &Value) {
     let probes = document["probes"].as_array().unwrap();
     let names: Vec<&str> = probes.iter().map(|probe| probe["name"].as_str().unwrap()).collect();
@@ -134,7 +134,8 @@ fn all_probes_are_listed_when_the_configuration_is_refused() {
     assert_all_rungs(&document);
 }
 
-/// Root there is nobody here: neither a configuration that seems to belong to somebody else, nor capabilities that count.
+/// Root of a user namespace has no privileges outside it. The message is about the capabilities, not about the owner of a
+/// configuration.
 fn missing_privileges_are_reported_in_a_user_namespace() {
     let inside = |arguments: &[&str]| {
         let mut command = Command::new("unshare");
@@ -159,7 +160,7 @@ fn missing_privileges_are_reported_in_a_user_namespace() {
 }
 
 fn missing_capabilities_are_reported() {
-    // A copy that everybody can reach.
+    // A copy that every user can execute.
     let dir = temp_dir();
     let copy = dir.path().join("crypto-tracer");
     fs::copy(program(), &copy).unwrap();
@@ -185,7 +186,7 @@ fn missing_capabilities_are_reported() {
 
 fn kernel_without_btf_is_reported() {
     needs_bpf!();
-    // In a mount namespace of its own, where nothing is below /sys/kernel.
+    // In a new mount namespace with an empty /sys/kernel.
     let script = "mount -t tmpfs none /sys/kernel && exec \"$0\" doctor";
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", script])
@@ -200,7 +201,7 @@ fn kernel_without_btf_is_reported() {
     );
 }
 
-/// Both the run's start and doctor.
+/// Both `monitor` and `doctor` report it.
 fn pid_namespace_is_reported() {
     needs_bpf!();
     let note = "processes outside this process's pid namespace are not reported";
@@ -227,7 +228,7 @@ fn refused_configuration_is_reported() {
     assert!(document["kernel"]["release"].is_string());
 }
 
-/// While it waits for whoever reads its output, and before.
+/// The signal arrives before or while `doctor` waits for a reader of its output.
 fn signal_ends_doctor_with_success() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
@@ -237,16 +238,16 @@ fn signal_ends_doctor_with_success() {
         command.args(["doctor", "--output"]).arg(&fifo).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let tasks = format!("/proc/{}/task", child.id());
-        until("the thread that takes signals", || {
+        until("the thread that handles signals", || {
             let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
             let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
             tasks.any(|task| name(task).as_deref() == Some("signals\n")).then_some(())
         });
-        let asked = Instant::now();
-        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        let signalled = Instant::now();
+        // SAFETY: the call accesses no memory, and the child was not waited for.
         unsafe { libc::kill(child.id().try_into().unwrap(), signal) };
         let status = until("the end of doctor", || child.try_wait().unwrap());
         assert_eq!(status.code(), Some(0), "signal {signal}");
-        assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+        assert!(signalled.elapsed() < PROMPT, "{:?}", signalled.elapsed());
     }
 }

@@ -1,4 +1,4 @@
-//! Homes behind links, in a mount namespace of their own: the machine's /etc/passwd and /srv stay as they are.
+//! Homes behind symbolic links. The test uses a mount namespace, so the machine's /etc/passwd and /srv stay unchanged.
 
 use std::fs;
 use std::process::Command;

@@ -28,7 +28,7 @@ crypto_tracer_tests::tests![
     libraries_from_before_the_start_are_not_repeated_on_overlayfs,
 ];
 
-/// Nothing but the tracer's defaults.
+/// The tracer's defaults.
 const NO_OPTIONS: [&str; 0] = [];
 
 fn kinds(events: &[Event]) -> Vec<&str> {
@@ -48,7 +48,7 @@ fn openssl_run_is_reported_completely() {
     let events = tracer.all_of(pid);
     let after = now_us();
 
-    // OpenSSL 3 opens what it is given once or twice, as the version goes; the rest is the same everywhere.
+    // OpenSSL 3 opens its input once or twice, depending on the version. All other events are the same.
     let mut once = kinds(&events);
     once.dedup_by(|this, last| this == last && *this == "file_open");
     let expected = ["process_exec", "lib_load", "lib_load", "file_open", "process_exit"];
@@ -112,11 +112,11 @@ fn every_documented_extension_has_its_type() {
     let pid = run(Command::new("cat").args(expected.map(|(name, ..)| name)).current_dir(&dir));
     let events = tracer.all_of(pid);
     let opens: Vec<_> = events.iter().filter(|event| event.kind() == "file_open").collect();
-    let told: Vec<_> =
+    let reported: Vec<_> =
         opens.iter().map(|open| (Path::new(open.text("file")), open.text("file_type"))).collect();
     let paths = expected.map(|(name, ..)| dir.path().join(name));
     let right: Vec<_> = paths.iter().map(|p| p.as_path()).zip(expected.map(|e| e.2)).collect();
-    assert_eq!(told, right);
+    assert_eq!(reported, right);
     opens.iter().for_each(|open| open.assert_documented());
     tracer.finish();
 }
@@ -216,8 +216,8 @@ fn special_characters_are_escaped_in_json() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let tracer = Tracer::monitor(NO_OPTIONS);
-    let odd = OsStr::from_bytes(b"a\"b\\c\nd\x1b[2J\xff");
-    let pid = run(Command::new("/bin/true").arg(odd).arg(""));
+    let argument = OsStr::from_bytes(b"a\"b\\c\nd\x1b[2J\xff");
+    let pid = run(Command::new("/bin/true").arg(argument).arg(""));
     let events = tracer.all_of(pid);
     let exec = events.first().unwrap();
     assert_eq!(exec.text("cmdline"), "/bin/true a\"b\\c\nd\u{1b}[2J\u{fffd} ");
@@ -232,7 +232,7 @@ fn process_with_threads_exits_once() {
     let actor = actor!["threads", "8"];
     let pid = actor.pid();
     actor.end();
-    // A second process's exit comes behind anything that the first one's threads could still send.
+    // The exit of a second process follows all events of the first one's threads.
     tracer.all_of(pid);
     tracer.all_of(run(&mut Command::new("/bin/true")));
     let events = tracer.events();
@@ -323,21 +323,21 @@ fn thousand_new_pem_files_have_their_types() {
     assert_eq!(read.len(), 1000);
 }
 
-/// A kernel thread that begins and ends when the test wants it: the one that serves an entry of a BPF map.
+/// A kernel thread that the test starts and ends: the thread of an entry in a BPF cpumap.
 struct KernelThread {
     map: OwnedFd,
     pid: u32,
 }
 
-/// `bpf(2)` with these attributes, as 32-bit words.
+/// Calls `bpf(2)` with these attributes, as 32-bit words.
 fn bpf(command: u32, words: &[u32]) -> i32 {
     let mut attributes = [0_u32; 32];
     attributes.iter_mut().zip(words).for_each(|(to, from)| *to = *from);
     let size = size_of_val(&attributes);
-    // SAFETY: the attributes are as large as is said; what they point to lives while the call runs.
-    let got = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size) };
-    assert!(got >= 0, "bpf: {}", std::io::Error::last_os_error());
-    got.try_into().unwrap()
+    // SAFETY: `size` is the size of the attributes, and the data that they point to outlives the call.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size) };
+    assert!(result >= 0, "bpf: {}", std::io::Error::last_os_error());
+    result.try_into().unwrap()
 }
 
 fn kernel_threads() -> Vec<(u32, String)> {
@@ -355,7 +355,7 @@ impl KernelThread {
         const CPUMAP: u32 = 16;
         let before = kernel_threads();
         let map = bpf(CREATE, &[CPUMAP, 4, 4, 1]);
-        // SAFETY: the kernel gave this descriptor to us alone.
+        // SAFETY: the descriptor is new and has no other owner.
         let map = unsafe { OwnedFd::from_raw_fd(map) };
         let (key, length) = (0_u32, 16_u32);
         let halves = |to: &u32| {
@@ -371,8 +371,8 @@ impl KernelThread {
 
     fn end(self) {
         drop(self.map);
-        let there = Path::new("/proc").join(self.pid.to_string());
-        until("the end of the kernel thread", || (!there.exists()).then_some(()));
+        let path = Path::new("/proc").join(self.pid.to_string());
+        until("the end of the kernel thread", || (!path.exists()).then_some(()));
     }
 }
 
@@ -388,7 +388,7 @@ fn kernel_threads_are_never_reported() {
     assert!(reported.is_empty(), "{reported:?}");
 }
 
-/// Another C library, another dynamic loader.
+/// The program has another C library and another dynamic loader.
 fn libraries_of_a_musl_program_are_reported() {
     needs_bpf!();
     const LIBRARY: &str = "int answer(void) { return 42; }";
@@ -421,8 +421,9 @@ fn libraries_of_a_musl_program_are_reported() {
     tracer.finish();
 }
 
-/// A program that loads a library, and when it is told to, once more and another one. None of them is traced yet.
-fn make_loader(dir: &Path) {
+/// Builds a program that loads a library, waits for a byte on standard input, and then loads that library again and another
+/// one.
+fn build_loader(dir: &Path) {
     const LIBRARY: &str = "int answer(void) { return 42; }";
     const PROGRAM: &str = "#include <dlfcn.h>\n#include <unistd.h>\n\
          int main(void) {\n\
@@ -439,8 +440,8 @@ fn make_loader(dir: &Path) {
     fs::copy(dir.join("libssl.so.3"), dir.join("libcrypto.so.3")).unwrap();
 }
 
-/// Runs it, and returns the paths of the libraries that are told of it.
-fn told_of_loader(command: &mut Command) -> Vec<String> {
+/// Runs the loader, starts a tracer while it waits, and returns the paths of the reported libraries.
+fn libraries_of_loader(command: &mut Command) -> Vec<String> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let tracer = Tracer::monitor(["--no-redact"]);
@@ -453,27 +454,27 @@ fn told_of_loader(command: &mut Command) -> Vec<String> {
     loads.map(|event| event.text("library").to_owned()).collect()
 }
 
-/// What a process has mapped when the tracer starts is known: mapped once more, it is no news; another library is.
+/// A library that is mapped when the tracer starts is not reported when it is mapped again; another library is.
 fn libraries_from_before_the_start_are_not_repeated() {
     needs_bpf!();
     let dir = temp_dir();
-    make_loader(dir.path());
-    let told = told_of_loader(Command::new(dir.path().join("program")).current_dir(&dir));
-    assert_eq!(told, [dir.path().join("libcrypto.so.3").to_str().unwrap()]);
+    build_loader(dir.path());
+    let reported = libraries_of_loader(Command::new(dir.path().join("program")).current_dir(&dir));
+    assert_eq!(reported, [dir.path().join("libcrypto.so.3").to_str().unwrap()]);
 }
 
-/// There `/proc` shows, on some kernels, another device and inode number than an open or a mapping has.
+/// On some kernels, `/proc` shows another device and inode number for a file on overlayfs than an open or a mapping has.
 fn libraries_from_before_the_start_are_not_repeated_on_overlayfs() {
     needs_bpf!();
     let dir = temp_dir();
     let lower = dir.path().join("lower");
     fs::create_dir_all(&lower).unwrap();
-    make_loader(&lower);
+    build_loader(&lower);
     let script = "mkdir room merged && mount -t tmpfs none room && mkdir room/upper room/work && \
                   mount -t overlay none merged \
                   -o lowerdir=$PWD/lower,upperdir=$PWD/room/upper,workdir=$PWD/room/work && \
                   cd merged && exec ./program";
     let mut command = Command::new("unshare");
-    let told = told_of_loader(command.args(["-m", "sh", "-c", script]).current_dir(&dir));
-    assert_eq!(told, [dir.path().join("merged/libcrypto.so.3").to_str().unwrap()]);
+    let reported = libraries_of_loader(command.args(["-m", "sh", "-c", script]).current_dir(&dir));
+    assert_eq!(reported, [dir.path().join("merged/libcrypto.so.3").to_str().unwrap()]);
 }

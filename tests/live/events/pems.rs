@@ -1,4 +1,4 @@
-//! What stands in `.pem` files, by real opens: nothing between the file and the classifier changes the answer.
+//! Contents of `.pem` files and their types in real opens.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use crypto_tracer_tests::{Tracer, needs_bpf, run, temp_dir, workspace};
 
 crypto_tracer_tests::tests![fixture_cases_have_their_types];
 
-/// Name, content and type of each case of the fixture, and some of our own that are too long for it.
+/// Returns name, content and type of each case of the fixture, and of cases that are too long for the fixture.
 fn cases() -> Vec<(String, Vec<u8>, String)> {
     let file = fs::read(workspace().join("tests/fixtures/cases/pems.json")).unwrap();
     let read: Vec<serde_json::Value> = serde_json::from_slice(&file).unwrap();
@@ -28,7 +28,7 @@ fn cases() -> Vec<(String, Vec<u8>, String)> {
         format!("-----BEGIN {label}-----\n{}-----END {label}-----\n", body.repeat(lines))
     };
     let key = block("PRIVATE KEY", 2);
-    let own = [
+    let long = [
         ("lists_of_900_k", format!("{}{key}", block("X509 CRL", 700).repeat(20)), "private_key"),
         ("lists_of_2_m", format!("{}{key}", block("X509 CRL", 700).repeat(48)), "unknown"),
         ("text_of_100_k", format!("{}{key}", "text\n".repeat(20_000)), "unknown"),
@@ -40,8 +40,8 @@ fn cases() -> Vec<(String, Vec<u8>, String)> {
             "private_key",
         ),
     ];
-    let own = own.map(|(name, text, is)| (name.to_owned(), text.into_bytes(), is.to_owned()));
-    cases.extend(own);
+    let long = long.map(|(name, text, kind)| (name.to_owned(), text.into_bytes(), kind.to_owned()));
+    cases.extend(long);
     cases
 }
 
@@ -53,7 +53,7 @@ fn fixture_cases_have_their_types() {
     cases.iter().for_each(|(name, content, _)| fs::write(path(name), content).unwrap());
     let tracer = Tracer::monitor(["--extended", "--no-redact"]);
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    // On a busy machine an answer may be late: then it is asked for again.
+    // On a busy machine a head may be late, so the file is opened again.
     for round in 0..10 {
         let missing = cases.iter().map(|(name, ..)| path(name));
         let missing: Vec<PathBuf> =
@@ -75,5 +75,5 @@ fn fixture_cases_have_their_types() {
         .filter(|(name, _, right)| type_of(&path(name)) != *right)
         .map(|(name, _, right)| (name, right, type_of(&path(name))))
         .collect();
-    assert!(wrong.is_empty(), "name, right, found: {wrong:?}");
+    assert!(wrong.is_empty(), "name, expected, found: {wrong:?}");
 }

@@ -1,4 +1,4 @@
-//! What a run tells of itself: `status` in the stream, `--verbose`, failures of plugins in a replay.
+//! Reports of a run about itself: `status` in the stream, `--verbose`, plugin failures in a replay.
 
 use std::fs;
 use std::process::Command;
@@ -15,7 +15,7 @@ crypto_tracer_tests::tests![
     replay_reports_plugin_failures,
 ];
 
-/// A folder where only root can write, as everything above it: what a privileged tracer obeys.
+/// Creates a folder where a privileged tracer accepts a configuration: only root can write it and those above it.
 fn trusted_dir() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib").unwrap()
 }
@@ -47,7 +47,7 @@ fn assert_status(event: &Event) -> Value {
     status
 }
 
-/// Whatever the command and the filters are.
+/// The command and the filters have no effect on it.
 fn sigusr1_prints_status() {
     needs_bpf!();
     for command in ["monitor", "libs"] {
@@ -56,7 +56,7 @@ fn sigusr1_prints_status() {
         let status = tracer.wait_for("status", |event| event.kind() == "status");
         assert_eq!(assert_status(&status)["shown"], 0);
         tracer.signal(libc::SIGUSR1);
-        until("another one", || {
+        until("another status", || {
             (tracer.events().iter().filter(|event| event.kind() == "status").count() == 2)
                 .then_some(())
         });
@@ -72,12 +72,12 @@ fn status_every_prints_status() {
     let tracer = Tracer::monitor(["--config", config.to_str().unwrap()]);
     let pid = run(&mut Command::new("true"));
     tracer.all_of(pid);
-    let told = tracer
+    let status = tracer
         .wait_for("status", |event| event.kind() == "status" && event.number("shown") >= Some(2));
-    assert!(assert_status(&told)["received"].as_u64() >= Some(2));
+    assert!(assert_status(&status)["received"].as_u64() >= Some(2));
     let first = tracer.wait_for("status", |event| event.kind() == "status").micros();
     let later = tracer
-        .wait_for("the next", |event| event.kind() == "status" && event.micros() > first)
+        .wait_for("the next status", |event| event.kind() == "status" && event.micros() > first)
         .micros();
     assert!(later - first > 900_000, "{first} {later}");
     tracer.finish();
@@ -104,7 +104,7 @@ fn verbose_prints_plugins_and_counters() {
     assert!(peak.strip_suffix(" MiB").unwrap().parse::<u32>().unwrap() > 0, "{last}");
 }
 
-/// A recording goes through today's plugins, and what they do wrong is told as in a run.
+/// A replay runs the current plugins, and reports their failures as a live run does.
 fn replay_reports_plugin_failures() {
     needs_bpf!();
     let dir = trusted_dir();

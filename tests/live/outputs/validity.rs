@@ -1,4 +1,4 @@
-//! Every format is valid to its end, however a run ends.
+//! The output is valid in every format, however a run ends.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -21,7 +21,7 @@ crypto_tracer_tests::tests![
 
 const FORMATS: [&str; 4] = ["json-stream", "json-array", "json-pretty", "table"];
 
-/// Fails unless the text is whole and tells at least so many events.
+/// Checks that the text is complete and has at least this number of events.
 fn assert_valid(format: &str, text: &str, least: usize) {
     let count = match format {
         "json-stream" => {
@@ -41,7 +41,7 @@ fn assert_valid(format: &str, text: &str, least: usize) {
     assert!(count >= least, "{format}: {text}");
 }
 
-/// A tracer in some format, whose output is a pipe that is read here.
+/// A tracer with a format, and a thread that reads its output from a pipe.
 struct Running {
     child: Child,
     printed: JoinHandle<String>,
@@ -63,7 +63,10 @@ impl Running {
         let mut line = String::new();
         while !line.contains("ready: ") {
             line.clear();
-            assert!(said.read_line(&mut line).unwrap() > 0, "{format}: it is never ready");
+            assert!(
+                said.read_line(&mut line).unwrap() > 0,
+                "{format}: the tracer ended before it was ready"
+            );
         }
         Running { child, printed, said }
     }
@@ -71,7 +74,7 @@ impl Running {
     fn end(mut self) -> String {
         let status = until("the end", || self.child.try_wait().unwrap());
         let mut said = String::new();
-        self.said.read_to_string(&mut said).unwrap();
+        self.stderr.read_to_string(&mut said).unwrap();
         assert_eq!(status.code(), Some(0), "{said}");
         self.printed.join().unwrap()
     }
@@ -100,14 +103,14 @@ fn output_is_valid_after_signals_and_duration() {
         let running: Vec<_> = pipes.into_iter().chain(files).map(start).collect();
         for (format, to_file, running) in running {
             if to_file {
-                // At every flush, not at the end alone.
-                until("a valid array meanwhile", || {
+                // The array is valid after every flush, not only at the end.
+                until("a valid array during the run", || {
                     let text = fs::read_to_string(file(format)).ok()?;
                     serde_json::from_str::<Vec<Value>>(&text).ok().filter(|list| !list.is_empty())
                 });
             }
             if let Some(signal) = signal {
-                // SAFETY: no memory is involved, and the child is ours and not waited for.
+                // SAFETY: the call accesses no memory, and the child was not waited for.
                 unsafe { libc::kill(i32::try_from(running.child.id()).unwrap(), signal) };
             }
             let printed = running.end();
@@ -134,7 +137,7 @@ fn output_without_events_is_valid() {
     }
 }
 
-/// A full device: exit code 1, and how many events are missing from it.
+/// On a full device the run ends with exit code 1, and reports how many events were not written.
 fn unwritten_events_are_counted() {
     for format in FORMATS {
         let ended = output(&mut replay(format, Path::new("/dev/full")));
@@ -152,12 +155,12 @@ fn unwritten_events_are_counted() {
     assert_eq!(ended.status.code(), Some(1));
 }
 
-/// A disk that is full: what is in the file ends with the last whole event.
+/// On a full disk, the file ends with the last complete event.
 fn file_on_a_full_disk_stays_valid() {
     needs_bpf!();
     let dir = temp_dir();
     let to = dir.path().join("full");
-    // A disk of one page, for this process alone; twice, so that what is appended does not fit either.
+    // A private file system of one page. The program runs twice, so that an append does not fit either.
     let script = "mount -t tmpfs -o size=4k none \"$1\" && shift && \"$0\" \"$@\"; \
         \"$0\" \"$@\"; code=$?; cat \"$to\"; exit $code";
     for format in FORMATS {
@@ -174,7 +177,7 @@ fn file_on_a_full_disk_stays_valid() {
     }
 }
 
-/// A reader that has seen enough is no failure, in any format.
+/// A reader that closes the pipe causes no failure, in any format.
 fn closed_pipe_is_success() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     for format in FORMATS {
@@ -186,7 +189,7 @@ fn closed_pipe_is_success() {
     }
 }
 
-/// Nobody opens the other end of the FIFO: a signal ends that too.
+/// No process opens the FIFO for reading, and a signal still ends the run.
 fn signal_ends_a_run_that_waits_for_a_fifo_reader() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
@@ -196,22 +199,22 @@ fn signal_ends_a_run_that_waits_for_a_fifo_reader() {
     for mut command in [replay("json-stream", &fifo), replay("json-array", &fifo), snapshot] {
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
         let pid = child.id();
-        // From then on it takes signals.
-        until("a thread for signals", || {
+        // The program handles signals from then on.
+        until("the thread that handles signals", || {
             let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
             tasks.find_map(|task| {
                 let name = fs::read_to_string(task.path().join("comm")).ok()?;
                 (name == "signals\n").then_some(())
             })
         });
-        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        // SAFETY: the call accesses no memory, and the child was not waited for.
         unsafe { libc::kill(i32::try_from(pid).unwrap(), libc::SIGTERM) };
         let status = until("the end", || child.try_wait().unwrap());
         assert_eq!(status.code(), Some(0));
     }
 }
 
-/// FIFOs and links are written through; a link stays one.
+/// A symbolic link stays a link, and its target is written.
 fn fifos_and_links_are_written_in_place() {
     let dir = temp_dir();
     let (file, link, fifo) =
@@ -220,7 +223,7 @@ fn fifos_and_links_are_written_in_place() {
     std::os::unix::fs::symlink(&file, &link).unwrap();
     assert_eq!(output(&mut replay("json-stream", &link)).status.code(), Some(0));
     let text = fs::read_to_string(&file).unwrap();
-    assert!(link.is_symlink() && text.starts_with("before\n{"), "lines are appended");
+    assert!(link.is_symlink() && text.starts_with("before\n{"), "the text is not appended");
     assert_eq!(output(&mut replay("json-array", &link)).status.code(), Some(0));
     assert!(link.is_symlink());
     assert_valid("json-array", &fs::read_to_string(&file).unwrap(), 1);

@@ -1,5 +1,5 @@
-//! The example plugins, built as their readers build them, and asked the questions of their cases. `cargo xtask plugins`
-//! does so by `cargo component`, too.
+//! The example plugins, built as plugin authors build them, with their cases. `cargo xtask plugins` also builds them with
+//! `cargo component`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -25,7 +25,7 @@ fn examples() -> PathBuf {
     workspace().join("plugins/examples")
 }
 
-/// Runs cargo on the examples' workspace: offline where all crates are here already.
+/// Runs cargo in the examples' workspace, offline if all dependencies are available.
 fn cargo(arguments: &[&str]) {
     let run = |offline: &[&str]| {
         let mut command = Command::new(env!("CARGO"));
@@ -50,14 +50,14 @@ fn test<S: AsRef<OsStr>>(built: &Path, options: impl IntoIterator<Item = S>) {
     assert!(text.contains(" passed, 0 failed\n"), "{}: {text}", built.display());
 }
 
-/// The configuration that its cases begin with.
+/// Returns the configuration at the top of an example's cases.
 fn config(example: &str) -> String {
     let cases = fs::read(examples().join(example).join("cases.json")).unwrap();
     let cases: serde_json::Value = serde_json::from_slice(&cases).unwrap();
     cases.get("config").map_or_else(|| "{}".to_owned(), ToString::to_string)
 }
 
-/// Its cases, and odd questions.
+/// Runs the cases of every example, and tests it with edge inputs.
 fn test_all(folder: &Path) {
     for example in NAMES {
         let built = folder.join(format!("{}.wasm", example.replace('-', "_")));
@@ -96,7 +96,7 @@ fn every_event() -> PathBuf {
     workspace().join("tests/fixtures/recordings/every-event.rec")
 }
 
-/// What it prints, and what it says.
+/// Replays a recording and returns the events and the text of standard error.
 fn replay<S: AsRef<OsStr>>(
     recording: &Path,
     options: impl IntoIterator<Item = S>,
@@ -113,7 +113,7 @@ fn labelled<'a>(events: &'a str, name: &str) -> Vec<&'a str> {
     events.lines().filter(of_file).collect()
 }
 
-/// As `--classifier` twice.
+/// Returns the options for this classifier followed by the default one.
 fn classifiers(first: &Path) -> [&OsStr; 4] {
     ["--classifier".as_ref(), first.as_os_str(), "--classifier".as_ref(), "default".as_ref()]
 }
@@ -131,7 +131,7 @@ fn replay_reports_heads_missing_from_a_recording() {
     while let Some((length, _)) = frames.split_first_chunk::<4>() {
         let length = usize::try_from(u32::from_le_bytes(*length)).unwrap();
         let (frame, rest) = frames.split_at(8 + length);
-        // Which frame it is, behind its length and checksum: heads are the third kind.
+        // The kind of the frame follows its length and checksum; 2 is a frame of heads.
         if frame.get(8) != Some(&2) {
             without_heads.extend(frame);
         }
@@ -148,7 +148,7 @@ fn replay_reports_heads_missing_from_a_recording() {
     assert!(said.contains(wanted), "{said}");
 }
 
-/// The default classifier does not look into a `.crt`: a later one may.
+/// The default classifier does not read the head of a `.crt` file, but another one may.
 fn recording_has_heads_for_any_classifier() {
     needs_bpf!();
     needs_wasi();
@@ -163,9 +163,9 @@ fn recording_has_heads_for_any_classifier() {
     let tracer = Tracer::monitor(["--record".as_ref(), record.as_os_str()]);
     for file in &files {
         run(Command::new("cat").arg(file));
-        // Once more: it is in the recording once.
+        // A second open: the recording contains the file once.
         let pid = run(Command::new("cat").arg(file));
-        tracer.wait_for("its end", |it| it.kind() == "process_exit" && it.pid() == Some(pid));
+        tracer.wait_for("the exit", |it| it.kind() == "process_exit" && it.pid() == Some(pid));
     }
     tracer.finish();
     let (plain, _) = replay(&record, ["--classifier", "default"]);
@@ -179,7 +179,7 @@ fn recording_has_heads_for_any_classifier() {
     assert_eq!(recorded.windows(twice.len()).filter(|it| *it == twice).count(), 1);
 }
 
-/// Those that are shown in the guide, and in the examples' own pages.
+/// The configurations in the guide and in the examples' READMEs load.
 fn check_that_configurations_load(built: &Path) {
     let pages = NAMES.map(|name| examples().join(name).join("README.md"));
     let dir = trusted_dir();

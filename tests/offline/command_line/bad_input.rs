@@ -106,7 +106,7 @@ fn thread_ids_and_kernel_threads_are_refused_as_pid() {
 }
 
 fn check_thread_ids_and_kernel_threads() {
-    // SAFETY: no memory is involved.
+    // SAFETY: the call accesses no memory.
     let thread = unsafe { libc::gettid() }.to_string();
     let process = format!("thread of process {}", std::process::id());
     for command in ["monitor", "profile"] {

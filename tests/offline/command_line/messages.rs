@@ -151,7 +151,7 @@ fn refusals() {
         let text = String::from_utf8(ended.get_output().stderr.clone()).unwrap();
         writeln!(said, "$ crypto-tracer monitor {option} ''\n{text}").unwrap();
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was written");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a file was created");
     insta::assert_snapshot!("refusals", said);
 }
 

@@ -20,7 +20,7 @@ crypto_tracer_tests::tests![
     missing_privileges_are_refused,
 ];
 
-/// `nobody` on every distribution.
+/// User id of `nobody` on every distribution.
 const NOBODY: u32 = 65534;
 
 fn monitor(options: &[&str]) -> Command {
@@ -76,7 +76,7 @@ fn output_that_cannot_be_created_is_refused() {
     refused(&mut monitor(&["--output", file]), 1, &[file]);
     let folder = dir.path().to_str().unwrap();
     refused(&mut monitor(&["--output", folder]), 1, &[folder]);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "something was written");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a file was created");
 }
 
 /// Each tells which file, what is wrong and what is right.
@@ -182,5 +182,5 @@ fn missing_privileges_are_refused() {
     }
     let said = refused(&mut command, 3, &["CAP_BPF", "CAP_PERFMON"]);
     assert!(said.contains("sudo ") || said.contains("setcap "), "no command that helps: {said}");
-    assert!(!output.exists(), "something was written");
+    assert!(!output.exists(), "a file was created");
 }

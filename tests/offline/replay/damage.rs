@@ -201,7 +201,7 @@ fn silent_pipe_delays_no_signal_and_no_duration() {
                     let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
                     open.find(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == fifo)).map(drop)
                 });
-                // SAFETY: no memory is involved, and the child is ours and not waited for.
+                // SAFETY: the call accesses no memory, and the child was not waited for.
                 unsafe { libc::kill(i32::try_from(pid).unwrap(), signal) };
             }
             assert_eq!(ended(child), Some(0), "{} bytes, {signal:?}", begun.len());
