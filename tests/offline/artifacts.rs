@@ -1,4 +1,4 @@
-//! What is committed in artifacts/ belongs to the sources.
+//! The committed files in artifacts/ match the sources.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use crypto_tracer_tests::workspace;
 
 crypto_tracer_tests::tests![artifacts_match_the_sources];
 
-/// Hashes, and the plugins compiled ahead of time again. `.ci/run` rebuilds all of it too.
+/// Compares hashes, and compiles the plugins ahead of time again. `.ci/run` also rebuilds everything.
 fn artifacts_match_the_sources() {
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--bin", "xtask", "--", "artifacts", "--check", "--no-rebuild"])

@@ -1,5 +1,5 @@
-//! Options with values that mean nothing: exit code 2, or 1 where only the machine knows, and a message that names the
-//! option. Nothing is traced for it.
+//! Invalid values of options: exit code 2, or 1 if the validity depends on the machine, and a message that names the option.
+//! No run starts.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -15,19 +15,19 @@ crypto_tracer_tests::tests![
     closed_standard_streams_cause_no_panic,
 ];
 
-fn each_value_is_refused(command: &str, option: &str, but: &[&str]) {
-    for value in invalid_values().iter().filter(|value| but.iter().all(|but| value != but)) {
+fn assert_invalid_values_are_refused(command: &str, option: &str) {
+    for value in &invalid_values() {
         refused_arguments(&[command.as_ref(), option.as_ref(), value], &[2], &[option]);
     }
 }
 
 fn invalid_numbers_and_words_are_refused() {
     for option in ["--duration", "--pid", "--format", "--color"] {
-        each_value_is_refused("monitor", option, &[]);
+        assert_invalid_values_are_refused("monitor", option);
     }
     for (command, option) in [("profile", "--duration"), ("profile", "--pid"), ("snapshot", "-f")] {
         let option = if option == "-f" { "--format" } else { option };
-        each_value_is_refused(command, option, &[]);
+        assert_invalid_values_are_refused(command, option);
     }
     for value in ["0", "+1", "1.5", "0x10", "4294967296", " 1"] {
         refused_arguments(
@@ -54,8 +54,8 @@ fn invalid_texts_and_files_are_refused() {
     ] {
         refused_arguments(&[command.as_ref(), option.as_ref(), "".as_ref()], &[2], &[option]);
     }
-    let odd = OsStr::from_bytes(b"\xff*.pem");
-    refused_arguments(&["files".as_ref(), "--file".as_ref(), odd], &[2], &["--file", "UTF-8"]);
+    let invalid = OsStr::from_bytes(b"\xff*.pem");
+    refused_arguments(&["files".as_ref(), "--file".as_ref(), invalid], &[2], &["--file", "UTF-8"]);
     for kind in ["classifier", "redactor", "filter"] {
         let option = format!("--{kind}");
         for value in invalid_values() {
@@ -73,7 +73,7 @@ fn invalid_texts_and_files_are_refused() {
     for before in [&["snapshot", "--output"][..], &["replay"]] {
         let mut arguments: Vec<&OsStr> = before.iter().map(OsStr::new).collect();
         arguments.push(&long);
-        // Behind a name that fills the screen the reason must not be lost.
+        // The reason must stay visible after a very long name.
         refused_arguments(&arguments, &[1, 2], &["File name too long"]);
     }
 }
@@ -99,9 +99,9 @@ fn contradicting_and_repeated_options_are_refused() {
     }
 }
 
-/// Nothing would ever be seen of either.
+/// Neither would ever have an event.
 fn thread_ids_and_kernel_threads_are_refused_as_pid() {
-    // The harness may run this on the first thread, whose number is the process's.
+    // The harness may run this test on the main thread, whose thread id is the process id.
     std::thread::spawn(check_thread_ids_and_kernel_threads).join().unwrap();
 }
 
@@ -113,14 +113,14 @@ fn check_thread_ids_and_kernel_threads() {
         let arguments = [command, "--duration", "1", "--pid", &thread].map(OsStr::new);
         refused_arguments(&arguments, &[1], &["--pid", &process]);
     }
-    // In a container there is none to be seen.
+    // Kernel threads are not visible in a container.
     if std::fs::read("/proc/2/comm").is_ok_and(|name| name == b"kthreadd\n") {
         let arguments = ["files", "--duration", "1", "--pid", "2"].map(OsStr::new);
         refused_arguments(&arguments, &[1], &["--pid 2", "kernel's own"]);
     }
 }
 
-/// Nothing to print to, or nobody to tell: neither is a panic, and only the first is a failure.
+/// A closed standard output is a failure; a closed standard error is not.
 fn closed_standard_streams_cause_no_panic() {
     for arguments in [
         "--help",
@@ -146,7 +146,7 @@ fn closed_standard_streams_cause_no_panic() {
     }
     for (arguments, code) in [("snapshot -v", 0), ("monitor --bogus", 2), ("replay nowhere", 2)] {
         let script = format!("exec \"$0\" {arguments} 2>&-");
-        let unheard = output(Command::new("sh").args(["-c", &script]).arg(program()));
-        assert_eq!(unheard.status.code(), Some(code), "{arguments}");
+        let quiet = output(Command::new("sh").args(["-c", &script]).arg(program()));
+        assert_eq!(quiet.status.code(), Some(code), "{arguments}");
     }
 }

@@ -1,5 +1,5 @@
-//! Bad arguments and machines that lack something: one or two lines that say what is wrong, the documented exit code,
-//! and nothing half-written.
+//! Invalid arguments, and machines that lack a requirement: a message of one or two lines, the documented exit code, and no
+//! incomplete output file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -64,7 +64,7 @@ fn arguments_are_escaped_in_messages() {
 }
 
 fn pid_without_a_process_is_refused() {
-    // It was there and ended; its number comes again only after all others.
+    // The process has ended; the kernel uses its id again only after all others.
     let pid = run(&mut Command::new("true")).to_string();
     refused(&mut monitor(&["--pid", &pid]), 1, &["--pid", &pid]);
 }
@@ -79,7 +79,7 @@ fn output_that_cannot_be_created_is_refused() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a file was created");
 }
 
-/// Each tells which file, what is wrong and what is right.
+/// Each message names the file, the problem and the remedy.
 fn invalid_plugins_are_refused() {
     let dir = temp_dir();
     let file = |name: &str, bytes: &[u8]| -> PathBuf {
@@ -120,13 +120,13 @@ fn invalid_plugins_are_refused() {
             assert!(said.contains(&format!("the {kind} {name}")), "{said}");
         }
     }
-    // One that is for another place.
+    // A plugin of another kind.
     let redactor = file("redactor.wasm", &fixture("redact-default.wasm"));
     let words = ["exports no classifier", "it exports crypto-tracer:plugin/redactor@0.1.0"];
     refused(&mut monitor(&["--classifier", redactor.to_str().unwrap()]), 2, &words);
 }
 
-/// Each tells which file, where, what is wrong and what is right.
+/// Each message names the file, the line, the problem and the remedy.
 fn invalid_configurations_are_refused() {
     let parent = if is_root() { PathBuf::from("/var/lib") } else { std::env::temp_dir() };
     let dir = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in(parent).unwrap();
@@ -162,7 +162,7 @@ fn invalid_configurations_are_refused() {
     }
 }
 
-/// A copy of the program that everybody may run; the target folder may be closed to others.
+/// Copies the program to a folder that every user can enter, because other users may not be able to enter the target folder.
 fn public_copy(dir: &Path) -> PathBuf {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
     let copy = dir.join("crypto-tracer");
@@ -181,6 +181,6 @@ fn missing_privileges_are_refused() {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     }
     let said = refused(&mut command, 3, &["CAP_BPF", "CAP_PERFMON"]);
-    assert!(said.contains("sudo ") || said.contains("setcap "), "no command that helps: {said}");
+    assert!(said.contains("sudo ") || said.contains("setcap "), "no command as a remedy: {said}");
     assert!(!output.exists(), "a file was created");
 }

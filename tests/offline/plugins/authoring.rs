@@ -1,4 +1,4 @@
-//! From nothing to a tested plugin, as an author goes.
+//! The steps of a plugin author, from an empty folder to a tested plugin.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -34,7 +34,7 @@ fn artifact(name: &str) -> PathBuf {
     workspace().join("artifacts").join(name)
 }
 
-/// As an author calls it, but with the versions that the examples are built with, which are here already.
+/// Runs cargo as an author does, but with the dependency versions of the examples, which are already downloaded.
 fn cargo(dir: &Path, arguments: &[&str]) {
     let versions = workspace().join("plugins/examples/Cargo.lock");
     fs::copy(versions, dir.join("Cargo.lock")).unwrap();
@@ -70,10 +70,10 @@ fn new_plugin_of_each_kind_builds_and_passes_its_tests() {
         let tested = plugin(&root, test);
         assert_eq!(tested.status.code(), Some(0), "{}", out(&tested));
         assert!(out(&tested).contains(" passed, 0 failed\n"), "{}", out(&tested));
-        assert_eq!(out(&plugin(&root, test)), out(&tested), "not the same twice");
-        let odd = plugin(&root, ["test".as_ref(), built]);
-        assert_eq!(odd.status.code(), Some(0), "{}", out(&odd));
-        // An answer that is none of its own.
+        assert_eq!(out(&plugin(&root, test)), out(&tested), "the second run prints something else");
+        let edge = plugin(&root, ["test".as_ref(), built]);
+        assert_eq!(edge.status.code(), Some(0), "{}", out(&edge));
+        // Cases with wrong expected values.
         let cases = fs::read_to_string(root.join("cases.json")).unwrap();
         let wrong = cases.replace("site_key", "other").replace("CUSTOMER/", "NOBODY/");
         fs::write(root.join("wrong.json"), wrong.replace("\"drop\"", "\"keep\"")).unwrap();
@@ -146,7 +146,7 @@ fn failing_case_is_reported_and_the_others_run() {
             .iter()
             .chain([&cases.as_os_str(), &hostile.as_os_str()]),
     );
-    // What each case is configured as: nothing is given beside them.
+    // The cases have their configuration, so `--with` is not needed.
     assert_eq!(with_cases.status.code(), Some(0), "{}", err(&with_cases));
     assert!(out(&with_cases).contains("  first failure failed as a "), "{}", out(&with_cases));
     let config = r#"{"mode": "panic"}"#;
@@ -213,7 +213,7 @@ fn malformed_cases_are_refused() {
     ];
     for (at, (text, wanted)) in malformed.into_iter().enumerate() {
         fs::write(&cases, text).unwrap();
-        // Both read them in the same way.
+        // Both commands read the file in the same way.
         let commands = if at == 0 { &["test", "bench"][..] } else { &["test"] };
         for command in commands {
             let arguments =
@@ -231,7 +231,7 @@ fn malformed_cases_are_refused() {
     assert!(err(&tested).contains("none: No such file"), "{}", err(&tested));
 }
 
-/// Every call ends at its deadline: the measuring itself ends in time, and tells it.
+/// Every call ends at its deadline, but the benchmark ends in time and reports the failures.
 fn bench_measures_a_plugin_that_exceeds_its_deadline() {
     let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
     let dir = temp_dir();
@@ -251,10 +251,10 @@ fn bench_measures_a_plugin_that_exceeds_its_deadline() {
     let number = |name| row(name).split_whitespace().next().unwrap().parse::<u64>().unwrap();
     assert!(number("calls") >= 4, "{text}");
     assert_eq!(number("failed"), number("calls"), "{text}");
-    // The slowest and the usual: 20 ms of processor time at least.
+    // Each of these is at least the deadline of 20 ms.
     for name in ["a call", "slow rounds", "first call"] {
         assert!(number(name) >= 20 && row(name).contains(" ms"), "{name}: {text}");
     }
-    let told = "failed as a classifier: ran for more than 20ms of processor time (deadline)";
-    assert_eq!(row("first failure"), told, "{text}");
+    let expected = "failed as a classifier: ran for more than 20ms of processor time (deadline)";
+    assert_eq!(row("first failure"), expected, "{text}");
 }

@@ -1,4 +1,4 @@
-//! The plugin author's commands, as an author calls them.
+//! The commands for plugin authors.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -79,7 +79,8 @@ fn check_refuses_an_invalid_plugin_with_a_remedy() {
     }
 }
 
-/// "Would load" is what a run would say: it refuses a file that others can write, and has the configuration's limits.
+/// `plugin check` says "would load" only if a run would load the plugin: it refuses a file that others can write, and uses the
+/// limits of the configuration.
 fn check_refuses_what_a_run_refuses() {
     let dir = trusted_dir();
     let file = dir.path().join("site.wasm");

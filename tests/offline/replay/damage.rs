@@ -1,4 +1,4 @@
-//! Recordings that were made to hurt, and ways to name one that would destroy it.
+//! Malicious recordings, and outputs that would overwrite the recording.
 
 use std::fs;
 use std::io::Write;
@@ -19,17 +19,17 @@ crypto_tracer_tests::tests![
     output_and_record_of_one_name_are_refused,
 ];
 
-/// The most memory that any of them may cost, in MiB. A run with the bundled plugins takes about 50; a frame of 16 MiB and
-/// what it holds come on top.
-const MOST_MIB: u64 = 160;
+/// Maximum memory of a replay in MiB. A run with the bundled plugins takes about 50; a frame of 16 MiB and its decoded content
+/// are added.
+const MAX_MIB: u64 = 160;
 
-/// What a recording begins with.
+/// Magic and version of a recording.
 const HEADER: &[u8] = b"CTREC\r\n\x1a\x03\0\0\0";
-/// A frame that says how the run was set up: nothing but empty texts and lists.
+/// A frame with the setup of the run: only empty texts and lists.
 const START: [u8; 8] = [0; 8];
 const END: [u8; 1] = [5];
 
-/// As in Ethernet and zip.
+/// CRC-32 as in Ethernet and zip.
 fn crc32(bytes: &[u8]) -> u32 {
     let table: Vec<u32> = (0..256_u32)
         .map(|byte| (0..8).fold(byte, |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1))))
@@ -52,28 +52,28 @@ fn recording(dir: &Path, frames: &[&[u8]]) -> PathBuf {
     path
 }
 
-/// A body with a list of so many elements, each of so many zeros.
+/// Returns `before` followed by a list of `count` elements, each of this number of zero bytes.
 fn list(before: &[u8], count: usize, zeros: usize) -> Vec<u8> {
     let mut body = before.to_vec();
-    let mut left = count;
-    while left >= 0x80 {
-        body.push(u8::try_from(left & 0x7f).unwrap() | 0x80);
-        left >>= 7;
+    let mut rest = count;
+    while rest >= 0x80 {
+        body.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+        rest >>= 7;
     }
-    body.push(u8::try_from(left).unwrap());
+    body.push(u8::try_from(rest).unwrap());
     body.resize(body.len() + count * zeros, 0);
     body
 }
 
 fn replay(recording: &Path) -> (Option<i32>, String) {
-    // A shell between: the kernel counts the memory of whoever executes a program as the program's.
+    // A shell starts the program: the kernel adds the memory that a process had before `execve` to the program's peak.
     let mut shell = Command::new("sh");
     shell.args(["-c", "\"$0\" replay \"$1\"; exit $?"]).arg(program()).arg(recording);
     let Output { status, stderr, .. } = output(&mut shell);
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
-/// From the last line.
+/// Returns the peak memory in the last line.
 fn peak_mib(said: &str) -> u64 {
     let before = said.rsplit_once(" MiB").unwrap().0;
     before.rsplit_once(' ').unwrap().1.parse().unwrap()
@@ -93,9 +93,9 @@ fn oversized_list_in_a_frame_is_damage() {
         let (code, said) = replay(&recording(dir.path(), &[&START, &body, &END]));
         assert_eq!(code, Some(1), "{what}: {said}");
         assert!(said.contains("is damaged at byte 28"), "{what}: {said}");
-        assert!(peak_mib(&said) < MOST_MIB, "{what}: {said}");
+        assert!(peak_mib(&said) < MAX_MIB, "{what}: {said}");
     }
-    // The beginning is read before anything runs, so nothing is counted at the end.
+    // The first frame is read before the run starts, so there is no summary.
     for (what, before, zeros) in [("processes", &[0; 7][..], 6), ("options", &[0; 6], 1)] {
         let body = list(before, 2 * million, zeros);
         let (code, said) = replay(&recording(dir.path(), &[&body, &END]));
@@ -111,10 +111,10 @@ fn longest_list_that_a_run_writes_is_accepted() {
     let (code, said) = replay(&recording(dir.path(), &[&START, &body, &body, &END]));
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&format!("{0} lost (malformed_record {0})", 2 * most)), "{said}");
-    assert!(peak_mib(&said) < MOST_MIB, "{said}");
+    assert!(peak_mib(&said) < MAX_MIB, "{said}");
 }
 
-/// Many small frames add up, too.
+/// The content of many small frames does not accumulate.
 fn many_frames_take_no_more_memory_than_one() {
     let dir = temp_dir();
     let loss = |n: usize| {
@@ -124,7 +124,7 @@ fn many_frames_take_no_more_memory_than_one() {
         body.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1]);
         body
     };
-    // A path of 64 KiB in each, and no records behind them.
+    // Each has a path of 64 KiB, and no records follow.
     let head = |n: usize| {
         let mut body = vec![2, 1, 0, 0, 0, 0, 0];
         body.extend(list(&[], 1 << 16, 1));
@@ -140,7 +140,7 @@ fn many_frames_take_no_more_memory_than_one() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&format!("{} lost (", u64::MAX)), "{said}");
     assert!(said.len() < 10_000, "{}", said.len());
-    assert!(peak_mib(&said) < MOST_MIB, "{said}");
+    assert!(peak_mib(&said) < MAX_MIB, "{said}");
 }
 
 fn texts_of_a_recording_are_escaped() {
@@ -172,39 +172,39 @@ fn recording_is_read_from_a_pipe() {
     }
 }
 
-fn ended(mut child: Child) -> Option<i32> {
+fn exit_code(mut child: Child) -> Option<i32> {
     until("the end", || child.try_wait().unwrap()).code()
 }
 
-/// Neither before the first writer nor in the middle of a frame.
+/// The pipe is silent before the first writer, or in the middle of a frame.
 fn silent_pipe_delays_no_signal_and_no_duration() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let whole = fs::read(every_event()).unwrap();
-    for begun in [&b""[..], whole.get(..5).unwrap(), whole.get(..whole.len() / 2).unwrap()] {
+    for start in [&b""[..], whole.get(..5).unwrap(), whole.get(..whole.len() / 2).unwrap()] {
         for signal in [Some(libc::SIGTERM), None] {
             let mut command = Command::new(program());
             command.args(["replay", "--duration", if signal.is_some() { "0" } else { "1" }]);
             let child = command.arg(&fifo).stdout(Stdio::null()).stderr(Stdio::null());
             let child = child.spawn().unwrap();
             let pid = child.id();
-            let writer = (!begun.is_empty()).then(|| {
+            let writer = (!start.is_empty()).then(|| {
                 let mut options = fs::OpenOptions::new();
                 options.write(true).custom_flags(libc::O_NONBLOCK);
                 let mut writer = until("a reader", || options.open(&fifo).ok());
-                writer.write_all(begun).unwrap();
+                writer.write_all(start).unwrap();
                 writer
             });
             if let Some(signal) = signal {
-                until("a FIFO that is open", || {
+                until("the program to open the FIFO", || {
                     let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
                     open.find(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == fifo)).map(drop)
                 });
                 // SAFETY: the call accesses no memory, and the child was not waited for.
                 unsafe { libc::kill(i32::try_from(pid).unwrap(), signal) };
             }
-            assert_eq!(ended(child), Some(0), "{} bytes, {signal:?}", begun.len());
+            assert_eq!(exit_code(child), Some(0), "{} bytes, {signal:?}", start.len());
             drop(writer);
         }
     }
@@ -238,9 +238,9 @@ fn output_to_the_recording_is_refused() {
 
 fn output_and_record_of_one_name_are_refused() {
     let dir = temp_dir();
-    let [new, link, there] = ["new", "link", "there"].map(|name| dir.path().join(name));
+    let [new, link, existing] = ["new", "link", "existing"].map(|name| dir.path().join(name));
     std::os::unix::fs::symlink(&new, &link).unwrap();
-    fs::write(&there, "kept").unwrap();
+    fs::write(&existing, "kept").unwrap();
     let monitor = |to: &Path, record: &Path| {
         let mut command = Command::new(program());
         command.args(["monitor", "-o"]).arg(to).arg("--record").arg(record);
@@ -252,10 +252,10 @@ fn output_and_record_of_one_name_are_refused() {
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains("--output and --record are the same file"), "{said}");
     }
-    // One that is there already is not written over, and then nothing is left of the output either.
-    let (code, said) = monitor(&new, &there);
+    // An existing file is not overwritten by `--record`, and no output file remains.
+    let (code, said) = monitor(&new, &existing);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("--record") && said.contains("File exists"), "{said}");
     assert!(!new.exists());
-    assert_eq!(fs::read(&there).unwrap(), b"kept");
+    assert_eq!(fs::read(&existing).unwrap(), b"kept");
 }
