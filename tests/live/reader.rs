@@ -280,8 +280,8 @@ fn only_the_user_who_blocks_readers_gets_no_heads() {
         until("a reader that answers", || (opened_by(user, name) == "read").then_some(()));
     };
     let blocked_count = || {
-        let said = tracer.said();
-        said.iter().filter(|line| line.contains("hung at a file of user 65534")).count()
+        let stderr = tracer.said();
+        stderr.iter().filter(|line| line.contains("hung at a file of user 65534")).count()
     };
     wait_for_head(NOBODY, "before");
     let mut blocked_before = None;

@@ -53,8 +53,8 @@ fn replay_equals_the_live_output() {
     let body: Vec<&str> = key.lines().filter(|line| !line.starts_with("-----")).collect();
     assert!(body.len() >= 3 && body.iter().all(|line| !recorded.contains(line)), "{body:?}");
 
-    let (code, replayed, said) = replay(&record, plugins.iter().chain(&extended));
-    assert_eq!(code, Some(0), "{said}");
+    let (code, replayed, stderr) = replay(&record, plugins.iter().chain(&extended));
+    assert_eq!(code, Some(0), "{stderr}");
     let live = fs::read_to_string(&live).unwrap();
     let own = |line: &&str| !line.contains("\"plugin_failed\"") && !line.contains("\"status\"");
     let [live, replayed] =
@@ -72,7 +72,7 @@ fn options_of_the_recorded_run_are_reported() {
     let record = dir.path().join("run.rec");
     let options = ["--record".as_ref(), record.as_os_str(), "--name".as_ref(), "nobody".as_ref()];
     Tracer::command("files", options).finish();
-    let (code, _, said) = replay(&record, [""; 0]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("the recording was made with files --name nobody: "), "{said}");
+    let (code, _, stderr) = replay(&record, [""; 0]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("the recording was made with files --name nobody: "), "{stderr}");
 }

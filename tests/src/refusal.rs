@@ -17,16 +17,16 @@ const MOST_MESSAGE_BYTES: usize = 1200;
 /// If the command does not refuse with this exit code, or if its message lacks one of the words.
 pub fn refused(command: &mut Command, code: i32, words: &[&str]) -> String {
     let Output { status, stdout, stderr } = output(command);
-    let said = String::from_utf8_lossy(&stderr).into_owned();
-    assert_eq!(status.code(), Some(code), "{command:?}: {said}");
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(status.code(), Some(code), "{command:?}: {stderr}");
     assert!(stdout.is_empty(), "{command:?} printed {}", String::from_utf8_lossy(&stdout));
     for word in words {
-        assert!(said.contains(word), "{command:?} lacks {word:?}: {said}");
+        assert!(stderr.contains(word), "{command:?} lacks {word:?}: {stderr}");
     }
-    let lines = said.lines().count();
-    assert!((1..=2).contains(&lines), "{lines} lines: {said}");
-    assert!(said.starts_with("crypto-tracer: "), "{said}");
-    said
+    let lines = stderr.lines().count();
+    assert!((1..=2).contains(&lines), "{lines} lines: {stderr}");
+    assert!(stderr.starts_with("crypto-tracer: "), "{stderr}");
+    stderr
 }
 
 /// Runs the program in an empty folder with arguments that it must refuse, and returns its message.
@@ -40,21 +40,21 @@ pub fn refused_arguments(arguments: &[&OsStr], codes: &[i32], words: &[&str]) ->
     let mut command = Command::new(program());
     command.args(arguments).current_dir(dir.path()).env_remove("XDG_CONFIG_HOME");
     let ended = output(&mut command);
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
     let lengths: Vec<_> = arguments.iter().map(|argument| argument.len()).collect();
-    assert!(ended.status.code().is_some_and(|code| codes.contains(&code)), "{lengths:?}: {said}");
-    assert!(ended.stdout.is_empty() && said.len() <= MOST_MESSAGE_BYTES, "{lengths:?}: {said}");
-    assert!(said.lines().count() <= 2 && said.starts_with("crypto-tracer: "), "{said}");
+    assert!(ended.status.code().is_some_and(|code| codes.contains(&code)), "{lengths:?}: {stderr}");
+    assert!(ended.stdout.is_empty() && stderr.len() <= MOST_MESSAGE_BYTES, "{lengths:?}: {stderr}");
+    assert!(stderr.lines().count() <= 2 && stderr.starts_with("crypto-tracer: "), "{stderr}");
     for word in words {
-        assert!(said.contains(word), "{lengths:?} lacks {word}: {said}");
+        assert!(stderr.contains(word), "{lengths:?} lacks {word}: {stderr}");
     }
-    assert!(!said.contains(['\u{1b}', '\u{7}']), "{said:?}");
+    assert!(!stderr.contains(['\u{1b}', '\u{7}']), "{stderr:?}");
     assert_eq!(
         std::fs::read_dir(dir.path()).expect("the folder is readable").count(),
         0,
         "something was written"
     );
-    said
+    stderr
 }
 
 /// Invalid values: empty, very long, negative, not a number, not UTF-8, terminal escapes.

@@ -88,12 +88,12 @@ fn reload_replaces_the_plugins() {
     let site = dir.path().join("site.wasm");
     let mut replay = Command::new(program());
     let replayed = output(replay.args(["replay", recorded, "--classifier"]).arg(site));
-    let said = String::from_utf8(replayed.stderr).unwrap();
-    let reported: Vec<&str> = said.lines().filter(|line| line.contains("\".site\"")).collect();
-    let [before, reloaded] = reported[..] else { panic!("{said}") };
-    assert!(before.contains("the recording did not capture "), "{said}");
-    assert!(reloaded.contains("from 20"), "{said}");
-    assert!(reloaded.contains(" on the recording captured "), "{said}");
+    let stderr = String::from_utf8(replayed.stderr).unwrap();
+    let reported: Vec<&str> = stderr.lines().filter(|line| line.contains("\".site\"")).collect();
+    let [before, reloaded] = reported[..] else { panic!("{stderr}") };
+    assert!(before.contains("the recording did not capture "), "{stderr}");
+    assert!(reloaded.contains("from 20"), "{stderr}");
+    assert!(reloaded.contains(" on the recording captured "), "{stderr}");
 }
 
 fn reload_under_load_loses_no_event() {
@@ -261,8 +261,8 @@ fn reload_applies_changed_output_settings() {
     until("a periodic status", || (statuses() > 0).then_some(()));
     reload("", &["reloaded: now [output] status_every is off", "is not set: for new files"]);
     wait_for_mode_and_group(0o600, own);
-    let said = tracer.finish().said;
-    assert!(!said.iter().any(|line| line.contains("restart")), "{said:?}");
+    let stderr = tracer.finish().said;
+    assert!(!stderr.iter().any(|line| line.contains("restart")), "{stderr:?}");
 }
 
 /// An invalid or untrusted configuration is refused before the start with exit code 2 and a remedy.
@@ -277,9 +277,9 @@ fn configuration_errors_name_the_remedy() {
             .arg(&config)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        words.iter().for_each(|word| assert!(said.contains(word), "{word}: {said}"));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        words.iter().for_each(|word| assert!(stderr.contains(word), "{word}: {stderr}"));
     };
     refused(&["config.toml", "No such file"]);
     fs::write(&config, "[[clasifier]]\n").unwrap();

@@ -32,12 +32,12 @@ fn process_that_ends_during_the_start_is_handled() {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         ended.end();
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         match output.status.code() {
-            Some(0) => assert!(output.stdout.starts_with(b"{"), "{said}"),
+            Some(0) => assert!(output.stdout.starts_with(b"{"), "{stderr}"),
             code => {
-                assert_eq!(code, Some(1), "{said}");
-                assert!(said.contains(&format!("--pid {pid}")), "{said}");
+                assert_eq!(code, Some(1), "{stderr}");
+                assert!(stderr.contains(&format!("--pid {pid}")), "{stderr}");
             }
         }
     }

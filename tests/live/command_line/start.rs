@@ -25,14 +25,14 @@ fn recording() -> PathBuf {
     workspace().join("tests/fixtures/recordings/every-event.rec")
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// Returns the processor time in seconds and the peak memory in MiB of the last line.
 fn resource_use(output: &Output) -> (f64, f64) {
-    let said = said(output);
-    let last = said.lines().last().unwrap();
+    let stderr = stderr(output);
+    let last = stderr.lines().last().unwrap();
     let (before, peak) = last.split_once(" s of processor time, peak ").unwrap();
     let seconds = before.rsplit(' ').next().unwrap();
     (seconds.parse().unwrap(), peak.split(' ').next().unwrap().parse().unwrap())
@@ -49,7 +49,7 @@ fn resource_use_before_exec_is_not_counted() {
         exec \"$0\" replay \"$1\" -o /dev/null";
     let after = output(Command::new("sh").args(["-c", script]).arg(program()).arg(recording()));
     let ((cpu, peak), (exec_cpu, exec_peak)) = (resource_use(&plain), resource_use(&after));
-    let text = said(&after);
+    let text = stderr(&after);
     let before = text.lines().find_map(|line| line.strip_prefix("before: ")).unwrap();
     let fields: Vec<&str> = before.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
@@ -64,7 +64,7 @@ fn first_line_is_short_and_counts_blind_spots() {
     needs_bpf!();
     for probe in [&[][..], &["--probe", "tp_btf"]] {
         let arguments = [&["monitor", "-d", "1", "-o", "/dev/null"], probe].concat();
-        let run = said(&output(Command::new(program()).args(arguments)));
+        let run = stderr(&output(Command::new(program()).args(arguments)));
         let ready = run.lines().find(|line| line.contains("ready: ")).unwrap();
         assert!(ready.len() < 250, "{} characters: {ready}", ready.len());
         let doctor = output(Command::new(program()).arg("doctor").args(probe));
@@ -84,7 +84,7 @@ fn with_config_home(home: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(program());
     command.env("XDG_CONFIG_HOME", home).arg("replay").arg(recording()).args(["-o", "/dev/null"]);
     let output = output(&mut command);
-    (output.status.code(), said(&output))
+    (output.status.code(), stderr(&output))
 }
 
 fn missing_default_configuration_is_accepted() {
@@ -120,8 +120,8 @@ fn missing_default_configuration_is_accepted() {
     let missing = dir.path().join("missing/deep");
     let homes = [open, below, sticky, group, foreign, dangling, linked, no_folder, missing];
     for home in &homes {
-        let (code, said) = with_config_home(home);
-        assert_eq!(code, Some(0), "{}: {said}", home.display());
+        let (code, stderr) = with_config_home(home);
+        assert_eq!(code, Some(0), "{}: {stderr}", home.display());
     }
     // A configuration that exists in such a folder is not trusted.
     for home in homes.iter().filter(|home| home.join("crypto-tracer").is_dir()) {
@@ -129,8 +129,8 @@ fn missing_default_configuration_is_accepted() {
         let _ = fs::remove_file(&file);
         fs::write(&file, "").unwrap();
         chmod(&file, 0o644);
-        let (code, said) = with_config_home(home);
-        assert_eq!(code, Some(2), "{}: {said}", home.display());
+        let (code, stderr) = with_config_home(home);
+        assert_eq!(code, Some(2), "{}: {stderr}", home.display());
     }
     // A configuration that `--config` names must exist; the message says that it does not.
     let named = output(
@@ -139,7 +139,7 @@ fn missing_default_configuration_is_accepted() {
             .arg(dir.path().join("open/none.toml"))
             .arg(recording()),
     );
-    assert!(named.status.code() == Some(2) && said(&named).contains("No such file"), "{named:?}");
+    assert!(named.status.code() == Some(2) && stderr(&named).contains("No such file"), "{named:?}");
 }
 
 /// Runs the program with another kernel release and, if `btf` is given, with other kernel types.
@@ -174,16 +174,16 @@ fn kernel_is_accepted_by_features_not_version() {
     assert!(text.contains("\"release\":\"2.6."), "the release is not changed: {text}");
     for btf in [None, Some(types_without(dir.path(), "trace_printk"))] {
         let run = on_a_kernel(btf.as_deref(), &["monitor", "-d", "1", "-o", "/dev/null"]);
-        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
         let doctor = on_a_kernel(btf.as_deref(), &["doctor"]);
         assert_eq!(doctor.status.code(), Some(0), "{doctor:?}");
     }
     for helper in ["loop", "ktime_get_boot_ns", "ringbuf_reserve", "get_current_task_btf"] {
         let btf = types_without(dir.path(), helper);
         let run = on_a_kernel(Some(&btf), &["monitor", "-d", "1", "-o", "/dev/null"]);
-        assert_eq!(run.status.code(), Some(4), "{helper}: {}", said(&run));
+        assert_eq!(run.status.code(), Some(4), "{helper}: {}", stderr(&run));
         let lacks = format!("does not have the BPF helper bpf_{helper}");
-        assert!(said(&run).contains(&lacks), "{helper}: {}", said(&run));
+        assert!(stderr(&run).contains(&lacks), "{helper}: {}", stderr(&run));
         let doctor = on_a_kernel(Some(&btf), &["doctor"]);
         let text = String::from_utf8(doctor.stdout).unwrap();
         assert_eq!(doctor.status.code(), Some(4), "{helper}: {text}");
@@ -196,9 +196,9 @@ fn warning(pattern: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program());
     command.args(["files", "-d", "1", "-o", "/dev/null", "--file", pattern]).args(arguments);
     let output = output(&mut command);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let said = said(&output);
-    let line = said.lines().find(|line| line.contains("symbolic link"))?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let stderr = stderr(&output);
+    let line = stderr.lines().find(|line| line.contains("symbolic link"))?;
     Some(line.to_owned())
 }
 
@@ -257,7 +257,7 @@ fn glob_below_an_unresponsive_mount_does_not_block() {
                 .args(["files", "-d", "1", "-o", "/dev/null", "--file"])
                 .arg(format!("{}/hang.pem/deep/*.pem", start.display())),
         );
-        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }

@@ -74,10 +74,10 @@ fn name_over_15_bytes_matches_the_executable() {
 fn probe_option_selects_the_probe() {
     needs_bpf!();
     let tracer = Tracer::command("files", ["--probe", "tp_btf", "-F", "/nowhere/*.pem"]);
-    let said = tracer.finish().said;
+    let stderr = tracer.finish().said;
     assert!(
-        said.iter().any(|line| line.contains("ready: ") && line.contains("sys_exit")),
-        "{said:?}"
+        stderr.iter().any(|line| line.contains("ready: ") && line.contains("sys_exit")),
+        "{stderr:?}"
     );
 }
 
@@ -91,10 +91,10 @@ fn unsatisfiable_filter_causes_a_warning() {
     ] {
         let mut tracer = Command::new(program());
         tracer.arg(command).args(options).args(["-d", "1"]).current_dir(dir.path());
-        let said = output(&mut tracer);
-        let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        let warning = said.lines().find(|line| line.contains("warning: "));
-        assert!(warning.is_some_and(|line| line.contains(word)), "{said}");
+        let stderr = output(&mut tracer);
+        let stderr = String::from_utf8_lossy(&stderr.stderr).into_owned();
+        let warning = stderr.lines().find(|line| line.contains("warning: "));
+        assert!(warning.is_some_and(|line| line.contains(word)), "{stderr}");
     }
 }
 
@@ -128,8 +128,8 @@ fn replay_selects_the_same_descendants() {
     assert_eq!(replayed(&family).lines().collect::<Vec<_>>(), lines);
     // The two runs read the clock at different times, so timestamps are not compared.
     let timeless = |line: &str| {
-        let (before, behind) = line.split_once("\"timestamp\"").unwrap();
-        format!("{before}{}", behind.split_once(',').unwrap().1)
+        let (before, after) = line.split_once("\"timestamp\"").unwrap();
+        format!("{before}{}", after.split_once(',').unwrap().1)
     };
     let of_all: Vec<_> = replayed(&all).lines().map(timeless).collect();
     assert_eq!(of_all, lines.iter().map(|line| timeless(line)).collect::<Vec<_>>());
@@ -144,15 +144,15 @@ fn option_of_other_commands_is_refused_with_their_names() {
     ] {
         let output = output(Command::new(program()).args(arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(words.iter().all(|word| stderr.contains(word)), "{stderr}");
     }
 }
 
 fn printed(arguments: &[&str]) -> String {
     let output = output(Command::new(program()).args(arguments));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -191,9 +191,9 @@ fn closed_standard_output_is_an_error() {
     for arguments in ["version", "completions bash", "snapshot"] {
         let script = format!("exec \"$0\" {arguments} >&-");
         let closed = output(Command::new("sh").args(["-c", &script]).arg(program()));
-        let said = String::from_utf8_lossy(&closed.stderr);
-        assert_eq!(closed.status.code(), Some(1), "{arguments}: {said}");
-        assert!(said.contains("standard output") && said.contains("closed"), "{said}");
+        let stderr = String::from_utf8_lossy(&closed.stderr);
+        assert_eq!(closed.status.code(), Some(1), "{arguments}: {stderr}");
+        assert!(stderr.contains("standard output") && stderr.contains("closed"), "{stderr}");
     }
     let dir = temp_dir();
     let script = format!("exec \"$0\" snapshot -o {}/x.json >&-", dir.path().display());

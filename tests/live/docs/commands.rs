@@ -205,17 +205,17 @@ fn run(page: &str, blocks: &[Block]) -> Vec<String> {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&driven.stderr);
-    assert!(driven.status.success(), "{page}: {said}");
+    let stderr = String::from_utf8_lossy(&driven.stderr);
+    assert!(driven.status.success(), "{page}: {stderr}");
     let mut wrong = Vec::new();
     for (at, block) in blocks.iter().enumerate() {
         let read = |extension| fs::read_to_string(path(at, extension)).unwrap_or_default();
-        let (code, printed, said) = (read("code"), read("out"), read("err"));
+        let (code, printed, stderr) = (read("code"), read("out"), read("err"));
         let has_output =
             !page.ends_with("recipes.md") || !printed.is_empty() || block.text.contains("sudo");
         if code.trim() != "0" || !has_output {
             wrong.push(format!(
-                "{page}: exit code {}\n{}\nprinted {} bytes; standard error:\n{said}",
+                "{page}: exit code {}\n{}\nprinted {} bytes; standard error:\n{stderr}",
                 code.trim(),
                 block.text,
                 printed.len()

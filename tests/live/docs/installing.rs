@@ -80,11 +80,14 @@ fn systemd_accepts_the_unit() {
         systemd-analyze security --offline=yes --threshold={MAX_EXPOSURE} \
             /etc/systemd/system/crypto-tracer.service"
     ));
-    let said = all_of(&ended);
-    assert!(ended.status.success(), "{said}");
-    assert!(said.contains("crypto-tracer:x:") && said.contains("Overall exposure level"), "{said}");
+    let printed = all_of(&ended);
+    assert!(ended.status.success(), "{printed}");
+    assert!(
+        printed.contains("crypto-tracer:x:") && printed.contains("Overall exposure level"),
+        "{printed}"
+    );
     for wrong in ["Unknown", "ignoring", "not executable", "Failed"] {
-        assert!(!said.contains(wrong), "{said}");
+        assert!(!printed.contains(wrong), "{printed}");
     }
 }
 
@@ -99,11 +102,11 @@ fn logrotate_accepts_the_rule() {
         install -D -m 0644 $ROOT/dist/crypto-tracer.logrotate /etc/logrotate.d/crypto-tracer
         logrotate --debug --force /etc/logrotate.d/crypto-tracer",
     );
-    let said = all_of(&ended);
-    assert!(ended.status.success(), "{said}");
-    assert!(said.contains("considering log /var/log/crypto-tracer/events.json"), "{said}");
-    assert!(said.contains("log needs rotating") && said.contains("events.json.1"), "{said}");
-    assert!(!said.contains("error"), "{said}");
+    let printed = all_of(&ended);
+    assert!(ended.status.success(), "{printed}");
+    assert!(printed.contains("considering log /var/log/crypto-tracer/events.json"), "{printed}");
+    assert!(printed.contains("log needs rotating") && printed.contains("events.json.1"), "{printed}");
+    assert!(!printed.contains("error"), "{printed}");
 }
 
 /// `cargo install --path host --locked` takes minutes. This test checks its packages and its target without a build.

@@ -91,8 +91,8 @@ fn doctor_and_monitor_exit_alike_for_each_probe() {
         assert_eq!(code, monitor.status.code(), "{probe}");
         assert_eq!(document["exit_code"], code.unwrap(), "{probe}");
         let reason = document["reason"].as_str().unwrap_or("ready:");
-        let said = String::from_utf8_lossy(&monitor.stderr).into_owned();
-        assert!(said.contains(reason), "{probe}: {reason} is not in {said}");
+        let stderr = String::from_utf8_lossy(&monitor.stderr).into_owned();
+        assert!(stderr.contains(reason), "{probe}: {reason} is not in {stderr}");
     }
 }
 
@@ -103,9 +103,9 @@ fn configuration_selects_a_probe_like_the_option() {
     let run = |arguments: &[&str]| {
         let mut command = Command::new(program());
         let output = command.args(["monitor", "--duration", "1"]).args(arguments).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         // Later lines have counts, which differ. On a busy machine, other lines may precede the first one.
-        let line = said.lines().find(|line| line.contains("ready: ")).or(said.lines().next());
+        let line = stderr.lines().find(|line| line.contains("ready: ")).or(stderr.lines().next());
         (output.status.code(), line.unwrap_or_default().to_owned())
     };
     for probe in ["lsm", "fexit", "tp_btf", "no-such-probe"] {
@@ -142,17 +142,17 @@ fn missing_privileges_are_reported_in_a_user_namespace() {
         command.args(["-U", "-r"]).arg(program()).args(arguments).output().unwrap()
     };
     let monitor = inside(&["monitor", "--duration", "1"]);
-    let said = String::from_utf8_lossy(&monitor.stderr).into_owned();
-    if said.contains("unshare failed") {
-        skip(format_args!("no user namespace can be made here: {}", said.trim()));
+    let stderr = String::from_utf8_lossy(&monitor.stderr).into_owned();
+    if stderr.contains("unshare failed") {
+        skip(format_args!("no user namespace can be made here: {}", stderr.trim()));
     }
-    assert_eq!(monitor.status.code(), Some(3), "{said}");
-    assert!(said.contains("user namespace of its own"), "{said}");
+    assert_eq!(monitor.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("user namespace of its own"), "{stderr}");
     let doctor = inside(&["doctor", "--format", "json-pretty"]);
     let document: Value = serde_json::from_slice(&doctor.stdout).unwrap();
     schema::check_document("doctor", &document);
     assert_eq!((doctor.status.code(), &document["exit_code"]), (Some(3), &3.into()));
-    assert!(said.contains(document["reason"].as_str().unwrap()), "{document}");
+    assert!(stderr.contains(document["reason"].as_str().unwrap()), "{document}");
     let capabilities = document["capabilities"].as_array().unwrap();
     assert!(capabilities.iter().all(|capability| capability["held"] == false), "{document}");
     assert_all_rungs(&document);
@@ -212,10 +212,10 @@ fn pid_namespace_is_reported() {
             .args(arguments)
             .output()
             .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(output.status.success(), "{said}");
-        assert!(said.contains(note), "{arguments:?}: {said}");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        assert!(output.status.success(), "{printed}");
+        assert!(printed.contains(note), "{arguments:?}: {printed}");
     }
 }
 

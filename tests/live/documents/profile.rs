@@ -144,10 +144,10 @@ fn name_without_a_process_is_a_failure() {
     needs_bpf!();
     let arguments = ["profile", "--name", "ct-never-there", "--duration", "1"];
     let output = output(Command::new(program()).args(arguments));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(output.stdout.is_empty());
-    assert!(said.lines().any(|line| line.contains("'ct-never-there'") && line.contains("seen")));
+    assert!(stderr.lines().any(|line| line.contains("'ct-never-there'") && line.contains("seen")));
 }
 
 /// The descendants include several processes; the run ends with the last one.
@@ -234,9 +234,9 @@ fn closed_pipe_ends_the_run() {
 
 fn pid_or_name_is_required() {
     let output = output(Command::new(program()).arg("profile"));
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("--pid") && said.contains("--name"), "{said}");
+    assert!(stderr.contains("--pid") && stderr.contains("--name"), "{stderr}");
 }
 
 /// If the process of `--pid` never has the name of `--name`, the run ends with the process.
@@ -264,8 +264,8 @@ fn two_pids_are_refused() {
         let mut command = Command::new(program());
         command.args(["profile", "--pid", &pids[0], "--pid", &pids[1]]).args(follow);
         let output = output(&mut command);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("--pid 1") && said.contains("no process is both"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("--pid 1") && stderr.contains("no process is both"), "{stderr}");
     }
 }

@@ -60,8 +60,8 @@ impl Drop for Holder {
 
 fn snapshot(options: &[&str]) -> String {
     let output = output(Command::new(program()).arg("snapshot").args(options));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -236,9 +236,9 @@ fn unprivileged_snapshot_reports_missing_processes() {
     let mut command = Command::new(&copy);
     as_nobody(command.arg("snapshot"));
     let output = output(&mut command);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("not complete"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("not complete"), "{stderr}");
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let held = process(&document, theirs.0.id());
     assert_eq!(held["running_as"], "USER");

@@ -38,9 +38,9 @@ fn blocked(mode: &str, device: &Path, dir: &Path) -> Actor {
 
 /// Returns the document after checking that it was written in time.
 fn document(output: &Output, took: Duration) -> Value {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(took < Duration::from_secs(30), "{took:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(took < Duration::from_secs(30), "{took:?}: {stderr}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -141,9 +141,9 @@ fn blocked_exec_affects_only_its_own_user() {
     until("root's file to be read", || {
         (head(run(Command::new("cat").arg(&roots))) == "read").then_some(())
     });
-    let said = tracer.finish().said;
-    let mut blocked = said.iter().filter(|line| line.contains("the reader hung"));
-    assert!(blocked.all(|line| line.contains(" at a file of user 65534 ")), "{said:?}");
+    let stderr = tracer.finish().said;
+    let mut blocked = stderr.iter().filter(|line| line.contains("the reader hung"));
+    assert!(blocked.all(|line| line.contains(" at a file of user 65534 ")), "{stderr:?}");
 }
 
 /// To read a file of a process that has ended, the reader searches other processes and skips the blocked one.

@@ -289,8 +289,8 @@ fn own_group() -> Option<PathBuf> {
         .iter()
         .find_map(|controller| Some((*controller, line(controller)?)))?;
     let mount = mounts.lines().find_map(|line| {
-        let (before, behind) = line.split_once(" - ")?;
-        let (kind, options) = (behind.split(' ').next()?, behind.split(' ').nth(2)?);
+        let (before, after) = line.split_once(" - ")?;
+        let (kind, options) = (after.split(' ').next()?, after.split(' ').nth(2)?);
         let is_it = match controller {
             "" => kind == "cgroup2",
             _ => kind == "cgroup" && options.split(',').any(|option| option == controller),

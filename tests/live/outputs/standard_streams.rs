@@ -30,9 +30,9 @@ fn redirected(redirection: &str, arguments: &[&str]) -> Command {
 
 fn assert_closed(arguments: &[&str]) {
     let ended = output(&mut redirected(">&-", arguments));
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
-    assert!(said.contains("standard output") && said.contains("closed"), "{said}");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {stderr}");
+    assert!(stderr.contains("standard output") && stderr.contains("closed"), "{stderr}");
 }
 
 fn closed_standard_output_ends_a_run_before_tracing() {
@@ -93,14 +93,18 @@ fn full_device_ends_a_stream_and_counts_unwritten_events() {
         let tracer = Tracer::start_unread(redirected(">/dev/full", arguments));
         run(Command::new("cat").arg(&key));
         let ended = tracer.wait(SOON);
-        let said = ended.said.join("\n");
-        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
+        let stderr = ended.said.join("\n");
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {stderr}");
         // The message has a singular and a plural form.
-        let said = said.replace(" event was not written", " events were not written");
-        let (before, _) = said.split_once(" events were not written").unwrap();
+        let stderr = stderr.replace(" event was not written", " events were not written");
+        let (before, _) = stderr.split_once(" events were not written").unwrap();
         let count: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
-        assert!(count > 0 && said.contains("standard output"), "{said}");
-        assert_eq!(ended.summary().shown, count, "not all events are counted as unwritten: {said}");
+        assert!(count > 0 && stderr.contains("standard output"), "{stderr}");
+        assert_eq!(
+            ended.summary().shown,
+            count,
+            "not all events are counted as unwritten: {stderr}"
+        );
     }
 }
 
@@ -110,7 +114,7 @@ fn full_device_is_reported_by_profile() {
     let pid = actor.pid().to_string();
     let arguments = ["profile", "--duration", "1", "--pid", &pid];
     let ended = output(&mut redirected(">/dev/full", &arguments));
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(1), "{said}");
-    assert!(said.contains("standard output") && said.contains("No space left"), "{said}");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("standard output") && stderr.contains("No space left"), "{stderr}");
 }

@@ -92,8 +92,8 @@ fn verbose_prints_plugins_and_counters() {
     until("the counters", || has("(+1 shown)").then_some(()));
     assert!(has("plugin classifier 1: ") && has("plugin redactor 1: ") && has("sha256"));
     assert!(has("ready: "));
-    let said = tracer.finish().said;
-    let last = said.last().unwrap();
+    let stderr = tracer.finish().said;
+    let last = stderr.last().unwrap();
     for word in
         ["1 event shown", "filtered", "0 lost", "plugin failures", "s of processor time", "peak "]
     {
@@ -119,11 +119,11 @@ fn replay_reports_plugin_failures() {
         let mut replay = Command::new(program());
         replay.arg("replay").arg(&recording).arg("--config").arg(&config);
         let ended = output(&mut replay);
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(code), "{said}");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(code), "{stderr}");
         let text = String::from_utf8(ended.stdout).unwrap();
         let failed = text.lines().map(Event::of).find(|event| event.kind() == "plugin_failed");
-        let failed = failed.unwrap_or_else(|| unreachable!("{said}"));
+        let failed = failed.unwrap_or_else(|| unreachable!("{stderr}"));
         assert_eq!((failed.text("kind"), failed.text("cause")), ("filter", "panic"));
     }
 }

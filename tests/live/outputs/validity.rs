@@ -45,7 +45,7 @@ fn assert_valid(format: &str, text: &str, least: usize) {
 struct Running {
     child: Child,
     printed: JoinHandle<String>,
-    said: BufReader<std::process::ChildStderr>,
+    stderr: BufReader<std::process::ChildStderr>,
 }
 
 impl Running {
@@ -59,23 +59,23 @@ impl Running {
             stdout.read_to_string(&mut text).unwrap();
             text
         });
-        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("ready: ") {
             line.clear();
             assert!(
-                said.read_line(&mut line).unwrap() > 0,
+                stderr.read_line(&mut line).unwrap() > 0,
                 "{format}: the tracer ended before it was ready"
             );
         }
-        Running { child, printed, said }
+        Running { child, printed, stderr }
     }
 
     fn end(mut self) -> String {
         let status = until("the end", || self.child.try_wait().unwrap());
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).unwrap();
-        assert_eq!(status.code(), Some(0), "{said}");
+        let mut stderr = String::new();
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        assert_eq!(status.code(), Some(0), "{stderr}");
         self.printed.join().unwrap()
     }
 }
@@ -141,13 +141,13 @@ fn output_without_events_is_valid() {
 fn unwritten_events_are_counted() {
     for format in FORMATS {
         let ended = output(&mut replay(format, Path::new("/dev/full")));
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(1), "{said}");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{stderr}");
         let count =
-            said.split(' ').zip(said.split(' ').skip(1)).find(|(_, next)| *next == "events");
+            stderr.split(' ').zip(stderr.split(' ').skip(1)).find(|(_, next)| *next == "events");
         let count: u64 = count.unwrap().0.parse().unwrap();
-        assert!(count > 0 && said.contains("/dev/full"), "{said}");
-        assert!(said.contains("events were not written"), "{said}");
+        assert!(count > 0 && stderr.contains("/dev/full"), "{stderr}");
+        assert!(stderr.contains("events were not written"), "{stderr}");
     }
     let script = "exec \"$0\" replay -q \"$1\" >/dev/full";
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
@@ -168,9 +168,9 @@ fn file_on_a_full_disk_stays_valid() {
         let mut limited = Command::new("unshare");
         limited.args(["--mount", "sh", "-c", script]).arg(whole.get_program()).arg(dir.path());
         let ended = output(limited.args(whole.get_args()).env("to", &to));
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(1), "{format}: {said}");
-        assert!(said.contains("events were not written"), "{said}");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{format}: {stderr}");
+        assert!(stderr.contains("events were not written"), "{stderr}");
         let text = String::from_utf8(ended.stdout).unwrap();
         assert!(!text.is_empty() && text.len() <= 4096, "{}", text.len());
         assert_valid(format, &text, 1);
@@ -184,8 +184,8 @@ fn closed_pipe_is_success() {
         let script = "{ \"$0\" replay -q \"$1\" -f \"$2\"; echo $? >&2; } | true";
         let mut piped = Command::new("sh");
         piped.args(["-c", script]).arg(program()).arg(&recording).arg(format);
-        let said = output(&mut piped).stderr;
-        assert_eq!(String::from_utf8_lossy(&said), "0\n", "{format}");
+        let stderr = output(&mut piped).stderr;
+        assert_eq!(String::from_utf8_lossy(&stderr), "0\n", "{format}");
     }
 }
 

@@ -140,9 +140,9 @@ fn failed_reload_keeps_the_old_plugins() {
         fs::write(&config, text).unwrap();
         tracer.signal(libc::SIGHUP);
         until(message, || {
-            let said = tracer.said();
+            let stderr = tracer.said();
             let stays = |line: &String| line.contains("stay as they are") && line.contains(message);
-            said.iter().any(stays).then_some(())
+            stderr.iter().any(stays).then_some(())
         });
         let events = tracer.all_of(run(Command::new("cat").arg(&key)));
         assert!(events.iter().any(|event| event.text("file_type") == "private_key"));

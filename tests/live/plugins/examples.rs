@@ -103,9 +103,9 @@ fn replay<S: AsRef<OsStr>>(
 ) -> (String, String) {
     let mut command = Command::new(program());
     let replayed = output(command.arg("replay").arg(recording).args(options));
-    let said = String::from_utf8(replayed.stderr).unwrap();
-    assert_eq!(replayed.status.code(), Some(0), "{said}");
-    (String::from_utf8(replayed.stdout).unwrap(), said)
+    let stderr = String::from_utf8(replayed.stderr).unwrap();
+    assert_eq!(replayed.status.code(), Some(0), "{stderr}");
+    (String::from_utf8(replayed.stdout).unwrap(), stderr)
 }
 
 fn labelled<'a>(events: &'a str, name: &str) -> Vec<&'a str> {
@@ -141,11 +141,11 @@ fn replay_reports_heads_missing_from_a_recording() {
     let dir = temp_dir();
     let recording = dir.path().join("without-heads.rec");
     fs::write(&recording, without_heads).unwrap();
-    let (events, said) = replay(&recording, classifiers(&x509_details()));
+    let (events, stderr) = replay(&recording, classifiers(&x509_details()));
     assert!(events.contains("certificate.pem"), "{events}");
     let wanted = " times a classifier wanted the beginning of a file that is not in the recording, the first time that \
                   of /etc/ssl/certs/ca-certificates.crt\n";
-    assert!(said.contains(wanted), "{said}");
+    assert!(stderr.contains(wanted), "{stderr}");
 }
 
 /// The default classifier does not read the head of a `.crt` file, but another one may.
@@ -169,10 +169,10 @@ fn recording_has_heads_for_any_classifier() {
     }
     tracer.finish();
     let (plain, _) = replay(&record, ["--classifier", "default"]);
-    let (events, said) = replay(&record, classifiers(&details));
+    let (events, stderr) = replay(&record, classifiers(&details));
     for name in ["known.crt", "other.pem"] {
         assert!(labelled(&plain, name).is_empty(), "{plain}");
-        assert_eq!(labelled(&events, name).len(), 2, "{name}: {events}{said}");
+        assert_eq!(labelled(&events, name).len(), 2, "{name}: {events}{stderr}");
     }
     let recorded = fs::read(&record).unwrap();
     let twice = certificate.repeat(2);
@@ -197,9 +197,10 @@ fn check_that_configurations_load(built: &Path) {
             let mut command = Command::new(program());
             let listed = output(command.args(["plugin", "list", "--config"]).arg(&config));
             assert_eq!(listed.status.code(), Some(0), "{block}{}", text_of(&listed));
-            let (events, said) = replay(&every_event(), ["--config".as_ref(), config.as_os_str()]);
+            let (events, stderr) =
+                replay(&every_event(), ["--config".as_ref(), config.as_os_str()]);
             assert!(events.lines().count() > 3 || block.contains("only_listed"), "{block}{events}");
-            assert!(!events.contains("plugin_failed"), "{block}{events}{said}");
+            assert!(!events.contains("plugin_failed"), "{block}{events}{stderr}");
             loaded += 1;
         }
     }

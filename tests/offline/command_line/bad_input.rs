@@ -133,9 +133,9 @@ fn closed_standard_streams_cause_no_panic() {
     ] {
         let script = format!("exec \"$0\" {arguments} >&-");
         let closed = output(Command::new("sh").args(["-c", &script]).arg(program()));
-        let said = String::from_utf8_lossy(&closed.stderr);
-        assert_eq!(closed.status.code(), Some(1), "{arguments}: {said}");
-        assert!(said.contains("closed"), "{said}");
+        let stderr = String::from_utf8_lossy(&closed.stderr);
+        assert_eq!(closed.status.code(), Some(1), "{arguments}: {stderr}");
+        assert!(stderr.contains("closed"), "{stderr}");
         let script = format!("exec \"$0\" {arguments} >/dev/full");
         let full = output(Command::new("sh").args(["-c", &script]).arg(program()));
         assert_eq!(full.status.code(), Some(1), "{arguments}");

@@ -45,8 +45,8 @@ fn bash_completes_commands_options_and_values() {
         let mut bash = Command::new("bash");
         bash.args(["--norc", "-c", OFFER, "bash"]).arg(&file).arg("crypto-tracer").args(words);
         let offered = output(&mut bash);
-        let said = String::from_utf8_lossy(&offered.stderr);
-        assert!(offered.status.success() && said.is_empty(), "{words:?}: {said}");
+        let stderr = String::from_utf8_lossy(&offered.stderr);
+        assert!(offered.status.success() && stderr.is_empty(), "{words:?}: {stderr}");
         let offered = String::from_utf8_lossy(&offered.stdout);
         let offered: Vec<&str> = offered.split_whitespace().collect();
         for word in offered_words.split(' ') {

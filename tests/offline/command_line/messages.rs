@@ -137,28 +137,28 @@ const REFUSED: &[&str] = &[
 
 fn refusals() {
     let dir = temp_dir();
-    let mut said = String::new();
+    let mut stderr = String::new();
     for arguments in REFUSED {
         let words: Vec<&str> = arguments.split_whitespace().collect();
         let ended = command(&words).current_dir(dir.path()).assert().code(2).stdout("");
         let text = String::from_utf8(ended.get_output().stderr.clone()).unwrap();
         let text = text.replace(dir.path().to_str().unwrap(), "DIR");
-        writeln!(said, "$ crypto-tracer {arguments}\n{text}").unwrap();
+        writeln!(stderr, "$ crypto-tracer {arguments}\n{text}").unwrap();
     }
     // Empty texts.
     for option in ["--name", "--library", "--file", "--output", "--record", "--probe", "--config"] {
         let ended = command(&["monitor", option, ""]).assert().code(2).stdout("");
         let text = String::from_utf8(ended.get_output().stderr.clone()).unwrap();
-        writeln!(said, "$ crypto-tracer monitor {option} ''\n{text}").unwrap();
+        writeln!(stderr, "$ crypto-tracer monitor {option} ''\n{text}").unwrap();
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a file was created");
-    insta::assert_snapshot!("refusals", said);
+    insta::assert_snapshot!("refusals", stderr);
 }
 
 /// The program warns about filters that no event can match, and continues.
 fn warnings() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
-    let mut said = String::new();
+    let mut stderr = String::new();
     for options in [
         "--pid 7 --pid 8",
         "--file *.pem --library ssl",
@@ -177,7 +177,7 @@ fn warnings() {
         let warnings = text.lines().filter(|line| line.contains("warning: "));
         let warnings: Vec<&str> = warnings.collect();
         assert!(!warnings.is_empty(), "{options}: {text}");
-        writeln!(said, "$ crypto-tracer replay {options}\n{}\n", warnings.join("\n")).unwrap();
+        writeln!(stderr, "$ crypto-tracer replay {options}\n{}\n", warnings.join("\n")).unwrap();
     }
-    insta::assert_snapshot!("warnings", said);
+    insta::assert_snapshot!("warnings", stderr);
 }

@@ -46,9 +46,9 @@ fn invalid_arguments_are_refused() {
         refused(&mut monitor(options), 2, words);
     }
     refused(Command::new(program()).arg("bogus"), 2, &["bogus", "monitor, files"]);
-    let said =
+    let stderr =
         refused(&mut Command::new(program()), 2, &["monitor, files", "'crypto-tracer --help'"]);
-    assert!(said.starts_with("crypto-tracer: a command is missing; there are "), "{said}");
+    assert!(stderr.starts_with("crypto-tracer: a command is missing; there are "), "{stderr}");
     refused(&mut monitor(&["--bogus"]), 2, &["try 'crypto-tracer monitor --help'"]);
 }
 
@@ -59,8 +59,8 @@ fn malformed_globs_are_refused() {
 }
 
 fn arguments_are_escaped_in_messages() {
-    let said = refused(&mut monitor(&["--\u{1b}[2J\u{202e}"]), 2, &[]);
-    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+    let stderr = refused(&mut monitor(&["--\u{1b}[2J\u{202e}"]), 2, &[]);
+    assert!(!stderr.contains(['\u{1b}', '\u{202e}']), "{stderr:?}");
 }
 
 fn pid_without_a_process_is_refused() {
@@ -116,8 +116,8 @@ fn invalid_plugins_are_refused() {
     ] {
         let name = path.to_str().unwrap();
         for kind in ["classifier", "redactor", "filter"] {
-            let said = refused(&mut monitor(&[&format!("--{kind}"), name]), 2, words);
-            assert!(said.contains(&format!("the {kind} {name}")), "{said}");
+            let stderr = refused(&mut monitor(&[&format!("--{kind}"), name]), 2, words);
+            assert!(stderr.contains(&format!("the {kind} {name}")), "{stderr}");
         }
     }
     // A plugin of another kind.
@@ -157,8 +157,8 @@ fn invalid_configurations_are_refused() {
     ] {
         fs::write(&config, &text).unwrap();
         fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
-        let said = refused(&mut monitor(&["--config", config.to_str().unwrap()]), 2, words);
-        assert!(said.contains(dir.path().to_str().unwrap()), "{text}: {said}");
+        let stderr = refused(&mut monitor(&["--config", config.to_str().unwrap()]), 2, words);
+        assert!(stderr.contains(dir.path().to_str().unwrap()), "{text}: {stderr}");
     }
 }
 
@@ -180,7 +180,10 @@ fn missing_privileges_are_refused() {
         command.uid(NOBODY).gid(NOBODY);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     }
-    let said = refused(&mut command, 3, &["CAP_BPF", "CAP_PERFMON"]);
-    assert!(said.contains("sudo ") || said.contains("setcap "), "no command as a remedy: {said}");
+    let stderr = refused(&mut command, 3, &["CAP_BPF", "CAP_PERFMON"]);
+    assert!(
+        stderr.contains("sudo ") || stderr.contains("setcap "),
+        "no command as a remedy: {stderr}"
+    );
     assert!(!output.exists(), "a file was created");
 }

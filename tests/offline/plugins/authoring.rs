@@ -219,9 +219,9 @@ fn malformed_cases_are_refused() {
             let arguments =
                 [command.as_ref(), classifier.as_os_str(), "--cases".as_ref(), cases.as_os_str()];
             let tested = plugin(dir.path(), arguments);
-            let said = err(&tested);
-            assert_eq!(tested.status.code(), Some(2), "{said}");
-            assert!(said.contains(wanted) && said.contains("cases.json"), "{said}");
+            let stderr = err(&tested);
+            assert_eq!(tested.status.code(), Some(2), "{stderr}");
+            assert!(stderr.contains(wanted) && stderr.contains("cases.json"), "{stderr}");
             assert!(out(&tested).is_empty());
         }
     }

@@ -71,11 +71,11 @@ fn check_refuses_an_invalid_plugin_with_a_remedy() {
         (file("large.wasm", &vec![0; 5 << 20]), "4194304 bytes"),
     ] {
         let checked = plugin([OsStr::new("check"), path.as_os_str()]);
-        let said = err(&checked);
-        assert_eq!(checked.status.code(), Some(2), "{said}");
+        let stderr = err(&checked);
+        assert_eq!(checked.status.code(), Some(2), "{stderr}");
         assert!(out(&checked).is_empty());
-        assert!(said.contains(wanted) && said.contains(&*path.to_string_lossy()), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(stderr.contains(wanted) && stderr.contains(&*path.to_string_lossy()), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
 }
 
@@ -98,8 +98,11 @@ fn check_refuses_what_a_run_refuses() {
     for words in [&words[..], &words[..2], &run] {
         let refused = plugin(words);
         assert_eq!(refused.status.code(), Some(2), "{words:?}: {}", out(&refused));
-        let said = err(&refused);
-        assert!(said.contains("`chmod go-w ") && said.contains("site.wasm"), "{words:?}: {said}");
+        let stderr = err(&refused);
+        assert!(
+            stderr.contains("`chmod go-w ") && stderr.contains("site.wasm"),
+            "{words:?}: {stderr}"
+        );
     }
     mode(0o644);
     fs::write(&config, "[plugins]\ncomponent = \"4KiB\"\n").unwrap();

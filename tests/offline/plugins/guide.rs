@@ -123,10 +123,10 @@ fn deployed(folder: &Path) -> PathBuf {
         fs::write(&config, text).unwrap();
         let listed =
             output(Command::new(program()).args(["plugin", "list", "--config"]).arg(&config));
-        let said = [listed.stdout, listed.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        assert_eq!(listed.status.code(), Some(code), "{said}");
-        assert!(said.contains(wanted), "{said}");
+        let printed = [listed.stdout, listed.stderr].concat();
+        let printed = String::from_utf8(printed).unwrap();
+        assert_eq!(listed.status.code(), Some(code), "{printed}");
+        assert!(printed.contains(wanted), "{printed}");
     }
     config
 }
@@ -214,8 +214,8 @@ fn table_of_limits_is_a_valid_configuration() {
     let path = dir.path().join("config.toml");
     fs::write(&path, &config).unwrap();
     let listed = output(Command::new(program()).args(["plugin", "list", "--config"]).arg(&path));
-    let said = String::from_utf8_lossy(&listed.stderr).into_owned();
-    assert_eq!(listed.status.code(), Some(0), "{config}{said}");
+    let stderr = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert_eq!(listed.status.code(), Some(0), "{config}{stderr}");
 }
 
 fn every_failure_cause_is_documented() {

@@ -74,8 +74,8 @@ fn replay(recording: &Path) -> (Option<i32>, String) {
 }
 
 /// Returns the peak memory in the last line.
-fn peak_mib(said: &str) -> u64 {
-    let before = said.rsplit_once(" MiB").unwrap().0;
+fn peak_mib(stderr: &str) -> u64 {
+    let before = stderr.rsplit_once(" MiB").unwrap().0;
     before.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
@@ -90,17 +90,17 @@ fn oversized_list_in_a_frame_is_damage() {
         ("other heads", list(&[6], 1_500_000, 11)),
         ("what is captured", list(&[7], 16 * million, 1)),
     ] {
-        let (code, said) = replay(&recording(dir.path(), &[&START, &body, &END]));
-        assert_eq!(code, Some(1), "{what}: {said}");
-        assert!(said.contains("is damaged at byte 28"), "{what}: {said}");
-        assert!(peak_mib(&said) < MAX_MIB, "{what}: {said}");
+        let (code, stderr) = replay(&recording(dir.path(), &[&START, &body, &END]));
+        assert_eq!(code, Some(1), "{what}: {stderr}");
+        assert!(stderr.contains("is damaged at byte 28"), "{what}: {stderr}");
+        assert!(peak_mib(&stderr) < MAX_MIB, "{what}: {stderr}");
     }
     // The first frame is read before the run starts, so there is no summary.
     for (what, before, zeros) in [("processes", &[0; 7][..], 6), ("options", &[0; 6], 1)] {
         let body = list(before, 2 * million, zeros);
-        let (code, said) = replay(&recording(dir.path(), &[&body, &END]));
-        assert_eq!(code, Some(1), "{what}: {said}");
-        assert!(said.contains("is damaged at byte 12"), "{what}: {said}");
+        let (code, stderr) = replay(&recording(dir.path(), &[&body, &END]));
+        assert_eq!(code, Some(1), "{what}: {stderr}");
+        assert!(stderr.contains("is damaged at byte 12"), "{what}: {stderr}");
     }
 }
 
@@ -108,10 +108,10 @@ fn longest_list_that_a_run_writes_is_accepted() {
     let dir = temp_dir();
     let most = 1 << 16;
     let body = list(&[1, 0], most, 1);
-    let (code, said) = replay(&recording(dir.path(), &[&START, &body, &body, &END]));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains(&format!("{0} lost (malformed_record {0})", 2 * most)), "{said}");
-    assert!(peak_mib(&said) < MAX_MIB, "{said}");
+    let (code, stderr) = replay(&recording(dir.path(), &[&START, &body, &body, &END]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains(&format!("{0} lost (malformed_record {0})", 2 * most)), "{stderr}");
+    assert!(peak_mib(&stderr) < MAX_MIB, "{stderr}");
 }
 
 /// The content of many small frames does not accumulate.
@@ -136,19 +136,19 @@ fn many_frames_take_no_more_memory_than_one() {
     let mut bodies: Vec<&[u8]> = vec![&START];
     bodies.extend(frames.iter().map(Vec::as_slice));
     bodies.push(&END);
-    let (code, said) = replay(&recording(dir.path(), &bodies));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains(&format!("{} lost (", u64::MAX)), "{said}");
-    assert!(said.len() < 10_000, "{}", said.len());
-    assert!(peak_mib(&said) < MAX_MIB, "{said}");
+    let (code, stderr) = replay(&recording(dir.path(), &bodies));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains(&format!("{} lost (", u64::MAX)), "{stderr}");
+    assert!(stderr.len() < 10_000, "{}", stderr.len());
+    assert!(peak_mib(&stderr) < MAX_MIB, "{stderr}");
 }
 
 fn texts_of_a_recording_are_escaped() {
     let dir = temp_dir();
     let body = b"\x04\0\x01\x05\x1b[2Jx\x07\x01";
-    let (code, said) = replay(&recording(dir.path(), &[&START, body, &END]));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("7 lost (unknown 7)") && !said.contains('\u{1b}'), "{said}");
+    let (code, stderr) = replay(&recording(dir.path(), &[&START, body, &END]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("7 lost (unknown 7)") && !stderr.contains('\u{1b}'), "{stderr}");
 }
 
 fn every_event() -> PathBuf {
@@ -222,17 +222,17 @@ fn output_to_the_recording_is_refused() {
             let mut command = Command::new(program());
             command.arg("replay").arg(&record).args(["-f", format, "-o"]).arg(output_file);
             let Output { status, stderr, .. } = output(&mut command);
-            let said = String::from_utf8(stderr).unwrap();
-            assert_eq!(status.code(), Some(2), "{said}");
-            assert!(said.contains("--output is the recording itself"), "{said}");
+            let stderr = String::from_utf8(stderr).unwrap();
+            assert_eq!(status.code(), Some(2), "{stderr}");
+            assert!(stderr.contains("--output is the recording itself"), "{stderr}");
         }
     }
     let script = "\"$0\" replay \"$1\" >>\"$1\"";
     let Output { status, stderr, .. } =
         output(Command::new("sh").args(["-c", script]).arg(program()).arg(&record));
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(2), "{said}");
-    assert!(said.contains("standard output is the recording itself"), "{said}");
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("standard output is the recording itself"), "{stderr}");
     assert_eq!(fs::read(&record).unwrap(), bytes);
 }
 
@@ -248,14 +248,14 @@ fn output_and_record_of_one_name_are_refused() {
         (status.code(), String::from_utf8(stderr).unwrap())
     };
     for to in [&new, &link] {
-        let (code, said) = monitor(to, &new);
-        assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains("--output and --record are the same file"), "{said}");
+        let (code, stderr) = monitor(to, &new);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("--output and --record are the same file"), "{stderr}");
     }
     // An existing file is not overwritten by `--record`, and no output file remains.
-    let (code, said) = monitor(&new, &existing);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("--record") && said.contains("File exists"), "{said}");
+    let (code, stderr) = monitor(&new, &existing);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("--record") && stderr.contains("File exists"), "{stderr}");
     assert!(!new.exists());
     assert_eq!(fs::read(&existing).unwrap(), b"kept");
 }

@@ -38,9 +38,9 @@ fn recording(name: &str) -> PathBuf {
 const NO_OPTIONS: [&str; 0] = [];
 
 fn replay_all<S: AsRef<OsStr>>(name: &str, options: impl IntoIterator<Item = S>) -> String {
-    let (code, events, said) = replay(&recording(name), options);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains(" 0 lost;"), "{said}");
+    let (code, events, stderr) = replay(&recording(name), options);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains(" 0 lost;"), "{stderr}");
     events
 }
 
@@ -86,9 +86,9 @@ fn replay_with_the_same_plugins_is_unchanged() {
 }
 
 fn interest_outside_the_recording_is_reported() {
-    let (code, _, said) = replay(&recording("small.rec"), NO_OPTIONS);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("did not capture ") && said.contains("\".jks\""), "{said}");
+    let (code, _, stderr) = replay(&recording("small.rec"), NO_OPTIONS);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("did not capture ") && stderr.contains("\".jks\""), "{stderr}");
 }
 
 /// Writes a changed recording to `dir` and replays it.
@@ -97,8 +97,8 @@ fn replay_changed(dir: &Path, at: usize, bytes: &[u8]) -> (Option<i32>, String, 
     fs::write(&path, bytes).unwrap();
     let replayed = replay(&path, ["--quiet"]);
     fs::remove_file(&path).unwrap();
-    let said = &replayed.2;
-    assert!(said.contains(&*path.to_string_lossy()) && said.lines().count() == 1, "{said}");
+    let stderr = &replayed.2;
+    assert!(stderr.contains(&*path.to_string_lossy()) && stderr.lines().count() == 1, "{stderr}");
     replayed
 }
 
@@ -117,17 +117,17 @@ fn flipped_byte_is_reported_after_the_events_before_it() {
         if let Some(byte) = bytes.get_mut(at) {
             *byte ^= 0xff;
         }
-        let (code, shown, said) = replay_changed(dir.path(), at, &bytes);
+        let (code, shown, stderr) = replay_changed(dir.path(), at, &bytes);
         assert!(events.starts_with(&shown), "byte {at}: {shown}");
         assert!(shown.is_empty() || shown.ends_with('\n'), "byte {at}: {shown}");
         if at < HEADER {
-            assert_eq!(code, Some(2), "byte {at}: {said}");
+            assert_eq!(code, Some(2), "byte {at}: {stderr}");
             assert!(shown.is_empty());
         } else {
-            assert_eq!(code, Some(1), "byte {at}: {said}");
+            assert_eq!(code, Some(1), "byte {at}: {stderr}");
             let is_reported =
-                said.contains("is damaged at byte ") || said.contains("cut short at byte ");
-            assert!(is_reported, "byte {at}: {said}");
+                stderr.contains("is damaged at byte ") || stderr.contains("cut short at byte ");
+            assert!(is_reported, "byte {at}: {stderr}");
         }
         shown.len()
     };
@@ -147,13 +147,13 @@ fn truncation_is_reported_after_the_events_before_it() {
     let mut before = 0;
     let some = (HEADER..recording.len()).step_by(recording.len() / 60);
     for len in (0..HEADER).chain(some) {
-        let (code, shown, said) = replay_changed(dir.path(), len, recording.get(..len).unwrap());
+        let (code, shown, stderr) = replay_changed(dir.path(), len, recording.get(..len).unwrap());
         let (wanted, why) = match len < MAGIC {
             true => (2, "no recording of crypto-tracer"),
             false => (1, "cut short at byte "),
         };
-        assert_eq!(code, Some(wanted), "{len}: {said}");
-        assert!(said.contains(why), "{len}: {said}");
+        assert_eq!(code, Some(wanted), "{len}: {stderr}");
+        assert!(stderr.contains(why), "{len}: {stderr}");
         assert!(events.starts_with(&shown) && shown.len() >= before, "{shown}");
         before = shown.len();
     }
@@ -180,11 +180,11 @@ fn other_files_are_refused() {
     .into_iter()
     .enumerate()
     {
-        let (code, shown, said) = replay_changed(dir.path(), at, bytes);
-        assert_eq!(code, Some(2), "{said}");
-        assert!(shown.is_empty() && said.contains(wanted), "{said}");
+        let (code, shown, stderr) = replay_changed(dir.path(), at, bytes);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(shown.is_empty() && stderr.contains(wanted), "{stderr}");
     }
-    let (code, _, said) = replay(&dir.path().join("missing.rec"), NO_OPTIONS);
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("missing.rec") && said.contains("No such file"), "{said}");
+    let (code, _, stderr) = replay(&dir.path().join("missing.rec"), NO_OPTIONS);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("missing.rec") && stderr.contains("No such file"), "{stderr}");
 }

@@ -86,9 +86,9 @@ fn replay_with_filter(rounds: i64, apart_ns: i64, way: &str) -> (String, String)
     let mut replay = Command::new(program());
     replay.arg("replay").arg(path("repeated.rec")).arg("--config").arg(path("config.toml"));
     let Output { status, stdout, stderr } = output(&mut replay);
-    let said = String::from_utf8(stderr).unwrap();
-    assert!(status.success(), "{said}");
-    (String::from_utf8(stdout).unwrap(), said)
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(status.success(), "{stderr}");
+    (String::from_utf8(stdout).unwrap(), stderr)
 }
 
 /// Returns the number of failures with this cause, and the time of their first report.
@@ -102,25 +102,25 @@ fn failures(stream: &str, cause: &str) -> (i64, String) {
 
 fn plugin_backoff_uses_the_recordings_clock() {
     for (way, cause) in [("panic", "panic"), ("spin", "deadline")] {
-        let (stream, said) = replay_with_filter(14, 1000 * MS, way);
+        let (stream, stderr) = replay_with_filter(14, 1000 * MS, way);
         // Two calls per second. After the fifth failure, in the third second, a backoff of one second follows, then of two
         // and four seconds.
-        assert_eq!(failures(&stream, cause).0, 17, "{said}");
-        assert_eq!(failures(&stream, "resting").0, 11, "{said}");
+        assert_eq!(failures(&stream, cause).0, 17, "{stderr}");
+        assert_eq!(failures(&stream, "resting").0, 11, "{stderr}");
         assert_eq!(failures(&stream, cause).1, "2026-11-24T01:30:47.645719Z");
         assert_eq!(failures(&stream, "resting").1, "2026-11-24T01:30:49.645719Z");
         assert_eq!(replay_with_filter(14, 1000 * MS, way).0, stream, "a second replay differs");
         // The message is about processor time; the wall clock limit, which is shorter, does not apply.
-        let by_deadline = said.matches("ran for more than 20ms of processor time").count();
-        assert_eq!(by_deadline > 0, way == "spin", "{said}");
-        assert_eq!(said.matches("ran for more than").count(), by_deadline, "{said}");
+        let by_deadline = stderr.matches("ran for more than 20ms of processor time").count();
+        assert_eq!(by_deadline > 0, way == "spin", "{stderr}");
+        assert_eq!(stderr.matches("ran for more than").count(), by_deadline, "{stderr}");
     }
 }
 
 fn log_limit_uses_the_recordings_clock() {
     // Forty calls per second for three seconds.
-    let (_, said) = replay_with_filter(60, 50 * MS, "log");
-    let lines = |what: &str| said.lines().filter(|line| line.contains(what)).count();
-    assert_eq!(lines(": hello"), 30, "{said}");
-    assert_eq!(lines(": says more than 10 lines in a second"), 3, "{said}");
+    let (_, stderr) = replay_with_filter(60, 50 * MS, "log");
+    let lines = |what: &str| stderr.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(lines(": hello"), 30, "{stderr}");
+    assert_eq!(lines(": says more than 10 lines in a second"), 3, "{stderr}");
 }
