@@ -1,5 +1,5 @@
-//! Tests that trace this machine and need root. They run one at a time, because they count events, fill rings, and block
-//! processes that inspect all others.
+//! Tests that trace this machine and need root. They run one at a time, because they count events, fill rings, and
+//! block processes that inspect all others.
 //!
 //! A file is here as a whole if some of its tests need root and all of them share helpers.
 #![allow(

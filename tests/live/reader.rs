@@ -35,7 +35,8 @@ impl Drop for Held {
 fn home_on_an_unreachable_mount_is_redacted() {
     needs_bpf!();
     let dir = temp_dir();
-    // `/home` is a separate mount on many machines. After it is unmounted, the path of an open file is `/alice/key.pem`.
+    // `/home` is a separate mount on many machines. After it is unmounted, the path of an open file is
+    // `/alice/key.pem`.
     let script =
         "mount -t tmpfs none \"$0\" && cd \"$0\" && mkdir alice && echo x >alice/key.pem &&
         umount -l \"$0\" && read go && exec 3<alice/key.pem && echo open && read end";
@@ -255,7 +256,8 @@ fn blocked_reader_is_replaced_and_its_opens_are_not_reported() {
     assert!(own.is_empty(), "opens of the tracer's own reader: {own:?}");
 }
 
-/// After a user's files have blocked two readers, no heads are read for this user for a while. Other users are not affected.
+/// After a user's files have blocked two readers, no heads are read for this user for a while. Other users are not
+/// affected.
 fn only_the_user_who_blocks_readers_gets_no_heads() {
     needs_bpf!();
     let dir = temp_dir();

@@ -118,7 +118,8 @@ fn event_crate_depends_on_no_other_crate() {
     assert!(own.is_empty(), "{own:?}");
 }
 
-/// Compiled code is loaded only from the program itself: a user who can change a file of compiled code can run any code.
+/// Compiled code is loaded only from the program itself: a user who can change a file of compiled code can run any
+/// code.
 fn only_bundled_plugins_load_compiled_code() {
     let root = workspace();
     for file in files(&root.join("host"), "rs") {

@@ -75,7 +75,8 @@ impl Actor {
         line.trim_end().to_owned()
     }
 
-    /// Starts the action if [`Actor::go`] was not called, waits for the process to end, and returns its remaining output.
+    /// Starts the action if [`Actor::go`] was not called, waits for the process to end, and returns its remaining
+    /// output.
     ///
     /// # Panics
     ///

@@ -58,8 +58,8 @@ impl Event {
         self.fields.get("pid")?.as_u64()?.try_into().ok()
     }
 
-    /// Whether the reader of a tracer caused the event. A tracer does not report its own reader, but the tracer of another
-    /// test may read the same files.
+    /// Whether the reader of a tracer caused the event. A tracer does not report its own reader, but the tracer of
+    /// another test may read the same files.
     pub fn is_from_reader(&self) -> bool {
         self.text("process") == "crypto-tracer-r"
     }

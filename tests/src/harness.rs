@@ -1,5 +1,5 @@
-//! The harness of the test programs. It has the options and the output of libtest, and a test can skip itself while it runs.
-//! libtest has no such result: there, a test that returns early has passed.
+//! The harness of the test programs. It has the options and the output of libtest, and a test can skip itself while it
+//! runs. libtest has no such result: there, a test that returns early has passed.
 //!
 //! A file lists its tests once, in [`tests!`](crate::tests); `main` of the test program lists the files. A test that is
 //! missing from a list is dead code, which the compiler reports.

@@ -1,7 +1,7 @@
 //! Shared code of the tests of the whole program: starts the program, waits for its output, and ends it.
 //!
-//! No function sleeps a fixed time. Every wait is for a condition, and its deadline reports which condition was not met.
-//! Tests that need privileges begin with [`needs_bpf!`].
+//! No function sleeps a fixed time. Every wait is for a condition, and its deadline reports which condition was not
+//! met. Tests that need privileges begin with [`needs_bpf!`].
 #![expect(clippy::panic, clippy::expect_used, reason = "a broken expectation is a failed test")]
 
 mod actor;

@@ -53,8 +53,8 @@ pub fn temp_dir() -> TempDir {
     tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir().expect("a temporary folder")
 }
 
-/// Like [`temp_dir`], but in a location where a privileged tracer accepts a configuration: only root can write the folder and
-/// those above it. If the test does not run as root, it is any temporary folder.
+/// Like [`temp_dir`], but in a location where a privileged tracer accepts a configuration: only root can write the
+/// folder and those above it. If the test does not run as root, it is any temporary folder.
 ///
 /// # Panics
 ///

@@ -60,8 +60,8 @@ fn build() -> PathBuf {
 ///
 /// # Panics
 ///
-/// If the command cannot be started, or does not end within [`crate::DEADLINE`] (it is then killed), or prints an event that
-/// does not match its schema.
+/// If the command cannot be started, or does not end within [`crate::DEADLINE`] (it is then killed), or prints an event
+/// that does not match its schema.
 pub fn output(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Executing a file that was just written fails while a child that another test forked still has it open.
@@ -86,8 +86,8 @@ pub fn output(command: &mut Command) -> Output {
     Output { status, stdout, stderr }
 }
 
-/// Replays a recording without any capability, even if the test has all, and returns the exit code, the events, and the text
-/// of standard error.
+/// Replays a recording without any capability, even if the test has all, and returns the exit code, the events, and the
+/// text of standard error.
 ///
 /// # Panics
 ///

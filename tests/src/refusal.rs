@@ -33,8 +33,8 @@ pub fn refused(command: &mut Command, code: i32, words: &[&str]) -> String {
 ///
 /// # Panics
 ///
-/// If the program does not refuse them, if the message is too long or lacks one of the words, or if the program creates a
-/// file.
+/// If the program does not refuse them, if the message is too long or lacks one of the words, or if the program creates
+/// a file.
 pub fn refused_arguments(arguments: &[&OsStr], codes: &[i32], words: &[&str]) -> String {
     let dir = temp_dir();
     let mut command = Command::new(program());

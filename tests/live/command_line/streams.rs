@@ -51,7 +51,8 @@ fn libs_prints_only_loads() {
     assert!(events.iter().all(|event| event.text("library_name") == "libcrypto"));
 }
 
-/// The kernel keeps 15 bytes of a process name, so the executable is compared instead. Only the earlier exec reports it.
+/// The kernel keeps 15 bytes of a process name, so the executable is compared instead. Only the earlier exec reports
+/// it.
 fn name_over_15_bytes_matches_the_executable() {
     needs_bpf!();
     let dir = temp_dir();
@@ -98,8 +99,8 @@ fn unsatisfiable_filter_causes_a_warning() {
     }
 }
 
-/// A replay with the same options equals the live output, both for a recording of the same descendants and for a recording of
-/// all events.
+/// A replay with the same options equals the live output, both for a recording of the same descendants and for a
+/// recording of all events.
 fn replay_selects_the_same_descendants() {
     needs_bpf!();
     let dir = temp_dir();

@@ -51,8 +51,8 @@ const NOT_RUN: [(&str, &str, &str); 9] = [
 const KEY_WRITTEN: &str = r#"{"event_type":"file_open","timestamp":"2026-01-01T00:00:00.000000Z","pid":9,"uid":0,"process":"cp","file":"/etc/ssl/a.key","file_type":"private_key","flags":"O_WRONLY|O_CREAT"}
 "#;
 
-/// Replacement of `crypto-tracer` in the blocks. It ends streams and profiles after a second, and replaces process 1234 by an
-/// existing one.
+/// Replacement of `crypto-tracer` in the blocks. It ends streams and profiles after a second, and replaces process 1234
+/// by an existing one.
 const WRAPPER: &str = r#"#!/bin/bash
 words=("$@")
 for at in "${!words[@]}"; do [ "${words[$at]}" = 1234 ] && words[$at]=$NGINX; done

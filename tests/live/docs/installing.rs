@@ -105,7 +105,10 @@ fn logrotate_accepts_the_rule() {
     let printed = all_of(&ended);
     assert!(ended.status.success(), "{printed}");
     assert!(printed.contains("considering log /var/log/crypto-tracer/events.json"), "{printed}");
-    assert!(printed.contains("log needs rotating") && printed.contains("events.json.1"), "{printed}");
+    assert!(
+        printed.contains("log needs rotating") && printed.contains("events.json.1"),
+        "{printed}"
+    );
     assert!(!printed.contains("error"), "{printed}");
 }
 

@@ -134,8 +134,8 @@ fn all_probes_are_listed_when_the_configuration_is_refused() {
     assert_all_rungs(&document);
 }
 
-/// Root of a user namespace has no privileges outside it. The message is about the capabilities, not about the owner of a
-/// configuration.
+/// Root of a user namespace has no privileges outside it. The message is about the capabilities, not about the owner of
+/// a configuration.
 fn missing_privileges_are_reported_in_a_user_namespace() {
     let inside = |arguments: &[&str]| {
         let mut command = Command::new("unshare");

@@ -173,7 +173,8 @@ fn output_file_is_replaced() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-/// This also works in another user's folder, although privileges are dropped before the write. The file keeps its owner.
+/// This also works in another user's folder, although privileges are dropped before the write. The file keeps its
+/// owner.
 fn replaced_file_keeps_its_owner() {
     needs_root();
     let dir = temp_dir();
@@ -281,8 +282,8 @@ fn peak(pid: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Writes a snapshot to a pipe and reads the pipe only when it is full. Returns the peak memory of the program and its reader
-/// until then in KiB, and the document.
+/// Writes a snapshot to a pipe and reads the pipe only when it is full. Returns the peak memory of the program and its
+/// reader until then in KiB, and the document.
 fn measure() -> (u64, Value) {
     let mut command = Command::new(program());
     command.args(["snapshot", "-q", "-f", "json-stream"]);

@@ -1,4 +1,5 @@
-//! `snapshot` and `profile` of processes with files on file systems that never answer. They must not hide other processes.
+//! `snapshot` and `profile` of processes with files on file systems that never answer. They must not hide other
+//! processes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -88,8 +89,8 @@ fn blocked_in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
     (actor, pid)
 }
 
-/// Reading the process's memory blocks until its file system answers. On newer kernels, reading its root or start time blocks
-/// too.
+/// Reading the process's memory blocks until its file system answers. On newer kernels, reading its root or start time
+/// blocks too.
 fn blocked_exec_hides_no_other_process() {
     needs_bpf!();
     let dir = temp_dir();

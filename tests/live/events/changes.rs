@@ -18,8 +18,8 @@ const ROUNDS: usize = 45;
 /// Minimum number of heads that are read in time: on a busy machine some are late.
 const MIN_IN_TIME: usize = 20;
 
-/// A script that changes `$1`, a certificate that was just opened. `$2` is a private key. `right` lists the accepted pairs of
-/// `file_type` and `head`.
+/// A script that changes `$1`, a certificate that was just opened. `$2` is a private key. `right` lists the accepted
+/// pairs of `file_type` and `head`.
 struct Case {
     name: &'static str,
     script: &'static str,

@@ -66,8 +66,8 @@ fn head_and_type(name: &str, script: &str, dir: &Path) -> (String, String) {
     found
 }
 
-/// Checks `head` and `file_type` of this file after the script has run. A read has a limit of 50 ms, which a busy machine may
-/// exceed, so the check is repeated up to five times.
+/// Checks `head` and `file_type` of this file after the script has run. A read has a limit of 50 ms, which a busy
+/// machine may exceed, so the check is repeated up to five times.
 fn assert_head_and_type((name, script): (&str, &str), dir: &Path, expected: (&str, &str)) {
     let expected = (expected.0.to_owned(), expected.1.to_owned());
     let mut tries = (0..5).map(|_| head_and_type(name, script, dir));

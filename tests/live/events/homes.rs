@@ -9,7 +9,8 @@ crypto_tracer_tests::tests![linked_home_is_redacted_as_spelled_and_as_resolved];
 
 /// `$1`: the program. `$2`: a folder with a certificate.
 ///
-/// The home of `alice` is below a link. The tracer reads /etc/passwd at its start, so the script waits until it is ready.
+/// The home of `alice` is below a link. The tracer reads /etc/passwd at its start, so the script waits until it is
+/// ready.
 const SCRIPT: &str = r#"
 set -eu
 mount -t tmpfs homes /srv

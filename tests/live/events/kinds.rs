@@ -421,8 +421,8 @@ fn libraries_of_a_musl_program_are_reported() {
     tracer.finish();
 }
 
-/// Builds a program that loads a library, waits for a byte on standard input, and then loads that library again and another
-/// one.
+/// Builds a program that loads a library, waits for a byte on standard input, and then loads that library again and
+/// another one.
 fn build_loader(dir: &Path) {
     const LIBRARY: &str = "int answer(void) { return 42; }";
     const PROGRAM: &str = "#include <dlfcn.h>\n#include <unistd.h>\n\
@@ -463,7 +463,8 @@ fn libraries_from_before_the_start_are_not_repeated() {
     assert_eq!(reported, [dir.path().join("libcrypto.so.3").to_str().unwrap()]);
 }
 
-/// On some kernels, `/proc` shows another device and inode number for a file on overlayfs than an open or a mapping has.
+/// On some kernels, `/proc` shows another device and inode number for a file on overlayfs than an open or a mapping
+/// has.
 fn libraries_from_before_the_start_are_not_repeated_on_overlayfs() {
     needs_bpf!();
     let dir = temp_dir();

@@ -1,4 +1,5 @@
-//! Standard output and standard error that are closed or full from the start, for commands that trace and commands that do not.
+//! Standard output and standard error that are closed or full from the start, for commands that trace and commands that
+//! do not.
 
 use std::fs;
 use std::process::{Command, Stdio};

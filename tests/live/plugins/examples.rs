@@ -1,5 +1,5 @@
-//! The example plugins, built as plugin authors build them, with their cases. `cargo xtask plugins` also builds them with
-//! `cargo component`.
+//! The example plugins, built as plugin authors build them, with their cases. `cargo xtask plugins` also builds them
+//! with `cargo component`.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,5 +1,5 @@
-//! The program with file capabilities, run by an unprivileged user. It reads and writes no file that this user cannot access,
-//! and a run keeps only the privileges that it needs.
+//! The program with file capabilities, run by an unprivileged user. It reads and writes no file that this user cannot
+//! access, and a run keeps only the privileges that it needs.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -235,8 +235,8 @@ fn only_the_reader_keeps_two_capabilities() {
         for pid in spawners.into_iter().chain(readers) {
             let of = |path: &str| PathBuf::from(format!("/proc/{pid}/{path}"));
             assert_eq!(privileges(&of("status")), two);
-            // It has no descriptor of the tracer's output, so a process that waits for the end of the output does not wait
-            // for a blocked reader. It may still have files of /proc open.
+            // It has no descriptor of the tracer's output, so a process that waits for the end of the output does not
+            // wait for a blocked reader. It may still have files of /proc open.
             until("an idle reader", || {
                 let open = fs::read_dir(of("fd")).unwrap();
                 let open: Vec<_> =

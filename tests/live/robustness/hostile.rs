@@ -1,5 +1,5 @@
-//! Plugins that misbehave in a live run at 5 000 events per second. No event is lost, each failure is reported by plugin, kind
-//! and cause, memory is bounded, and the files of one user do not affect the events of another.
+//! Plugins that misbehave in a live run at 5 000 events per second. No event is lost, each failure is reported by
+//! plugin, kind and cause, memory is bounded, and the files of one user do not affect the events of another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -25,8 +25,8 @@ const EVIL: u32 = 23_456;
 /// User id whose files do not.
 const GOOD: u32 = 23_457;
 
-/// Ways of the fixture that fail only for files with `evil` in their path, with the causes that may be reported. On a slow
-/// processor, a call that allocates all memory may exceed its deadline first.
+/// Ways of the fixture that fail only for files with `evil` in their path, with the causes that may be reported. On a
+/// slow processor, a call that allocates all memory may exceed its deadline first.
 const FOR_SOME: [(&str, &[&str]); 8] = [
     ("only-spin", &["deadline"]),
     ("only-alloc", &["memory", "deadline"]),
@@ -57,7 +57,8 @@ const SLOW_START: &str = "configure-slow";
 /// The cause of calls that are skipped during a backoff.
 const RESTING: &str = "resting";
 
-/// Writes a configuration with one copy of the fixture for each way, followed by the bundled plugin of that kind, if any.
+/// Writes a configuration with one copy of the fixture for each way, followed by the bundled plugin of that kind, if
+/// any.
 fn configuration(dir: &Path, chains: &[(&str, Vec<&str>)]) -> std::path::PathBuf {
     let fixture = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
     let mut text = "[plugins]\nsetup_ms = 60000\n".to_owned();
@@ -263,7 +264,8 @@ fn plugins_that_always_fail_lose_no_event() {
     run.assert_memory_is_bounded();
 }
 
-/// The most expensive combination: a redactor that spins for the texts of one user, and a classifier that restarts slowly.
+/// The most expensive combination: a redactor that spins for the texts of one user, and a classifier that restarts
+/// slowly.
 fn slow_plugin_restart_delays_no_event() {
     needs_bpf!();
     let run = under_load(&[

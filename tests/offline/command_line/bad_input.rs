@@ -1,5 +1,5 @@
-//! Invalid values of options: exit code 2, or 1 if the validity depends on the machine, and a message that names the option.
-//! No run starts.
+//! Invalid values of options: exit code 2, or 1 if the validity depends on the machine, and a message that names the
+//! option. No run starts.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

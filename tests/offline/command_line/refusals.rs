@@ -1,5 +1,5 @@
-//! Invalid arguments, and machines that lack a requirement: a message of one or two lines, the documented exit code, and no
-//! incomplete output file.
+//! Invalid arguments, and machines that lack a requirement: a message of one or two lines, the documented exit code,
+//! and no incomplete output file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -162,7 +162,8 @@ fn invalid_configurations_are_refused() {
     }
 }
 
-/// Copies the program to a folder that every user can enter, because other users may not be able to enter the target folder.
+/// Copies the program to a folder that every user can enter, because other users may not be able to enter the target
+/// folder.
 fn public_copy(dir: &Path) -> PathBuf {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
     let copy = dir.join("crypto-tracer");

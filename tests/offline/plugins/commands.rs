@@ -79,8 +79,8 @@ fn check_refuses_an_invalid_plugin_with_a_remedy() {
     }
 }
 
-/// `plugin check` says "would load" only if a run would load the plugin: it refuses a file that others can write, and uses the
-/// limits of the configuration.
+/// `plugin check` says "would load" only if a run would load the plugin: it refuses a file that others can write, and
+/// uses the limits of the configuration.
 fn check_refuses_what_a_run_refuses() {
     let dir = trusted_dir();
     let file = dir.path().join("site.wasm");

@@ -109,7 +109,8 @@ fn guide_commands_print_the_documented_output() {
     }
 }
 
-/// Writes the configuration with the plugin's path in this test and, as the guide instructs, its hash. Returns its path.
+/// Writes the configuration with the plugin's path in this test and, as the guide instructs, its hash. Returns its
+/// path.
 fn deployed(folder: &Path) -> PathBuf {
     let plugin = folder.join("acme.wasm");
     let hash = Command::new("sha256sum").arg(&plugin).output().unwrap().stdout;

@@ -19,8 +19,8 @@ crypto_tracer_tests::tests![
     output_and_record_of_one_name_are_refused,
 ];
 
-/// Maximum memory of a replay in MiB. A run with the bundled plugins takes about 50; a frame of 16 MiB and its decoded content
-/// are added.
+/// Maximum memory of a replay in MiB. A run with the bundled plugins takes about 50; a frame of 16 MiB and its decoded
+/// content are added.
 const MAX_MIB: u64 = 160;
 
 /// Magic and version of a recording.

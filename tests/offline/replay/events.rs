@@ -7,9 +7,9 @@
 //! $ INSTA_UPDATE=always cargo test -p crypto-tracer-tests --test offline replay::events
 //! ```
 //!
-//! `every-event.rec` has every event type: openssl reads a certificate, cat reads a key and a `.pem` file of each type, a
-//! command fails, another is killed. `small.rec` is one `cat` with the site classifier of the tests. `hsm-slot.rec` is the
-//! recording of the author's guide, docs/plugins.md, with the classifier of the guide.
+//! `every-event.rec` has every event type: openssl reads a certificate, cat reads a key and a `.pem` file of each type,
+//! a command fails, another is killed. `small.rec` is one `cat` with the site classifier of the tests. `hsm-slot.rec`
+//! is the recording of the author's guide, docs/plugins.md, with the classifier of the guide.
 
 use std::ffi::OsStr;
 use std::fs;

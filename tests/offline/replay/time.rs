@@ -1,5 +1,5 @@
-//! A replay uses the recording's clock. The backoff and the log limit of a plugin give the same result in every replay, whatever
-//! the speed of the machine.
+//! A replay uses the recording's clock. The backoff and the log limit of a plugin give the same result in every replay,
+//! whatever the speed of the machine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -103,8 +103,8 @@ fn failures(stream: &str, cause: &str) -> (i64, String) {
 fn plugin_backoff_uses_the_recordings_clock() {
     for (way, cause) in [("panic", "panic"), ("spin", "deadline")] {
         let (stream, stderr) = replay_with_filter(14, 1000 * MS, way);
-        // Two calls per second. After the fifth failure, in the third second, a backoff of one second follows, then of two
-        // and four seconds.
+        // Two calls per second. After the fifth failure, in the third second, a backoff of one second follows, then of
+        // two and four seconds.
         assert_eq!(failures(&stream, cause).0, 17, "{stderr}");
         assert_eq!(failures(&stream, "resting").0, 11, "{stderr}");
         assert_eq!(failures(&stream, cause).1, "2026-11-24T01:30:47.645719Z");

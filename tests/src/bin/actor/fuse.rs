@@ -1,18 +1,19 @@
-//! A FUSE file system that answers until its file is open, and then never again: every later access blocks forever. The mount
-//! is in a mount namespace of this process, and ends with the process.
+//! A FUSE file system that answers until its file is open, and then never again: every later access blocks forever. The
+//! mount is in a mount namespace of this process, and ends with the process.
 //!
 //! Modes:
 //!
 //! - `user`: an unprivileged user mounts it in a user namespace;
 //! - `overlay`: like `user`, below an overlay in that user namespace;
-//! - `bind`: like `user`, with a file of another file system mounted over its file, so the path crosses the file system;
+//! - `bind`: like `user`, with a file of another file system mounted over its file, so the path crosses the file
+//!   system;
 //! - `root`: root mounts it with `allow_other`, like a system service;
 //! - `through`: like `root`, with a file mounted over its file as in `bind`, which is closed immediately;
 //! - `before`: like `user`, and a later descriptor is a local file, `wanted.pem`, that was deleted;
 //! - `arguments`: like `user`, and this process's command line is a mapping of that file.
 //!
-//! [`in_exec`] starts a process that blocks in `execve` while it closes such a file. Every process that reads its memory
-//! blocks too.
+//! [`in_exec`] starts a process that blocks in `execve` while it closes such a file. Every process that reads its
+//! memory blocks too.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -28,7 +29,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 const NAME: &str = "hang.pem";
 const ROOT: u64 = 1;
 const FILE: u64 = 2;
-/// `FOPEN_NOFLUSH`. Without it, this process would wait forever when it is killed, because the flush needs its own answer.
+/// `FOPEN_NOFLUSH`. Without it, this process would wait forever when it is killed, because the flush needs its own
+/// answer.
 const NO_FLUSH: u64 = 1 << 5;
 
 /// Operations, as `linux/fuse.h` numbers them.
@@ -47,8 +49,8 @@ mod operation {
     pub(super) const BATCH_FORGET: u32 = 42;
 }
 
-/// Mounts the file system below `dir`, opens the file, and answers no request from then on. Returns the files that the caller
-/// must keep open.
+/// Mounts the file system below `dir`, opens the file, and answers no request from then on. Returns the files that the
+/// caller must keep open.
 pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<Vec<File>> {
     let dir = Path::new(dir);
     let by_root = matches!(mode, "root" | "through");
@@ -92,8 +94,8 @@ pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<Vec<File>>
     }
 }
 
-/// Starts a child in a user namespace that opens a file and then blocks in `execve` until this process ends. Returns its
-/// process id.
+/// Starts a child in a user namespace that opens a file and then blocks in `execve` until this process ends. Returns
+/// its process id.
 pub(crate) fn in_exec(device: &str, dir: &str, opens: &str) -> io::Result<i32> {
     enter_namespaces(true)?;
     let device = File::options().read(true).write(true).open(device)?;
@@ -133,8 +135,8 @@ fn serve_mount(server: Server, dir: &Path, by_root: bool) -> io::Result<PathBuf>
     Ok(mount_point)
 }
 
-/// Maps a file over this process's command line. The command line must be two pages long, because the used part of the stack
-/// may share its first page. This process does not read the command line again: its arguments are copies.
+/// Maps a file over this process's command line. The command line must be two pages long, because the used part of the
+/// stack may share its first page. This process does not read the command line again: its arguments are copies.
 fn map_over_arguments(file: &File) -> io::Result<()> {
     /// Index of field 48 of proc(5), counted after the name; field 49 follows.
     const ARG_START: usize = 45;

@@ -1,17 +1,19 @@
 //! Performs the actions that the tests trace. It first waits for a line on standard input, so that a test can start it,
 //! begin to trace, and then start the action.
 //!
-//! `actor threads N`: starts N threads that wait for each other, then ends.
-//! `actor open N PATH...`: opens and closes each file N times, as fast as possible; prints the number of successful opens.
-//! `actor paced RATE N PATH...`: opens the files in turn, N opens in total, RATE per second; prints the same number.
-//! `actor closing PATH`: opens the file in a loop while another thread closes the descriptor, until standard input is closed.
-//! `actor like-a-reader CAPABILITIES PATH`: opens the file with the name and the flags of a tracer's reader. It keeps these of
-//! its capabilities: `all`, or a hexadecimal mask.
-//! `actor as UID ...`: performs the action that follows as another user.
-//! `actor map DIR`: maps all files of a folder as code, and waits until standard input is closed.
-//! `actor fuse MODE DEVICE DIR`: see [`fuse`]; waits until standard input is closed.
-//! `actor in-exec DEVICE DIR FILE`: starts a child that opens the file and then blocks in `execve`, and prints its process id;
-//! waits until standard input is closed.
+//! - `actor threads N`: starts N threads that wait for each other, then ends.
+//! - `actor open N PATH...`: opens and closes each file N times, as fast as possible; prints the number of successful
+//!   opens.
+//! - `actor paced RATE N PATH...`: opens the files in turn, N opens in total, RATE per second; prints the same number.
+//! - `actor closing PATH`: opens the file in a loop while another thread closes the descriptor, until standard input is
+//!   closed.
+//! - `actor like-a-reader CAPABILITIES PATH`: opens the file with the name and the flags of a tracer's reader. It keeps
+//!   these of its capabilities: `all`, or a hexadecimal mask.
+//! - `actor as UID ...`: performs the action that follows as another user.
+//! - `actor map DIR`: maps all files of a folder as code, and waits until standard input is closed.
+//! - `actor fuse MODE DEVICE DIR`: see [`fuse`]; waits until standard input is closed.
+//! - `actor in-exec DEVICE DIR FILE`: starts a child that opens the file and then blocks in `execve`, and prints its
+//!   process id; waits until standard input is closed.
 #![expect(clippy::print_stdout, reason = "the test reads standard output")]
 
 mod fuse;
