@@ -1,13 +1,13 @@
-//! Tests that trace this machine, and need root. They run one at a time: they count what processes do, fill rings, and hold
-//! up whoever looks at all processes.
+//! Tests that trace this machine and need root. They run one at a time, because they count events, fill rings, and
+//! block processes that inspect all others.
 //!
-//! A file whose tests need root in part stands here whole where they share what they are made with.
+//! A file is here as a whole if some of its tests need root and all of them share helpers.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test ends where it is surprised; which of these a file uses changes with its tests"
+    reason = "an unexpected result ends the test; a file need not use all of these"
 )]
 
 mod reader;
@@ -27,12 +27,12 @@ mod documents {
     pub(crate) mod doctor;
     pub(crate) mod profile;
     pub(crate) mod snapshot;
-    pub(crate) mod unanswered;
+    pub(crate) mod unresponsive;
 }
 mod events {
     pub(crate) mod capture;
     pub(crate) mod changes;
-    pub(crate) mod gone;
+    pub(crate) mod ended_processes;
     pub(crate) mod homes;
     pub(crate) mod kinds;
     pub(crate) mod names;
@@ -40,10 +40,10 @@ mod events {
     pub(crate) mod secrets;
 }
 mod outputs {
-    pub(crate) mod endings;
     pub(crate) mod standard_streams;
     pub(crate) mod status;
     pub(crate) mod terminal;
+    pub(crate) mod validity;
 }
 mod plugins {
     pub(crate) mod engine;
@@ -75,19 +75,19 @@ fn main() -> ExitCode {
             documents::doctor::TESTS,
             documents::profile::TESTS,
             documents::snapshot::TESTS,
-            documents::unanswered::TESTS,
+            documents::unresponsive::TESTS,
             events::capture::TESTS,
             events::changes::TESTS,
-            events::gone::TESTS,
+            events::ended_processes::TESTS,
             events::homes::TESTS,
             events::kinds::TESTS,
             events::names::TESTS,
             events::pems::TESTS,
             events::secrets::TESTS,
-            outputs::endings::TESTS,
             outputs::standard_streams::TESTS,
             outputs::status::TESTS,
             outputs::terminal::TESTS,
+            outputs::validity::TESTS,
             plugins::engine::TESTS,
             plugins::events::TESTS,
             plugins::examples::TESTS,

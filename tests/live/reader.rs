@@ -1,5 +1,4 @@
-//! What happens around the files that are looked into: paths that nobody can name whole, a reader that hangs, file
-//! systems that never answer.
+//! Reading of heads: unreachable paths, secrets in files, a blocked reader, file systems that never answer.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,17 +12,17 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    a_home_on_a_mount_that_nobody_sees_is_hidden,
+    home_on_an_unreachable_mount_is_redacted,
     no_secret_reaches_a_plugin_or_a_recording,
-    a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced,
-    whoever_makes_readers_hang_is_left_alone_and_nobody_else,
-    file_systems_that_never_answer_delay_nothing,
+    blocked_reader_is_replaced_and_its_opens_are_not_reported,
+    only_the_user_who_blocks_readers_gets_no_heads,
+    unresponsive_file_systems_delay_no_event,
 ];
 
-/// `nobody` on every distribution.
+/// User id of `nobody` on every distribution.
 const NOBODY: u32 = 65534;
 
-/// Ends a process of ours, whatever state it is in.
+/// A child that is killed when the value is dropped.
 struct Held(Child);
 
 impl Drop for Held {
@@ -33,10 +32,11 @@ impl Drop for Held {
     }
 }
 
-fn a_home_on_a_mount_that_nobody_sees_is_hidden() {
+fn home_on_an_unreachable_mount_is_redacted() {
     needs_bpf!();
     let dir = temp_dir();
-    // As `/home` is a mount of its own on many machines: a process that holds it open sees `/alice/key.pem`.
+    // `/home` is a separate mount on many machines. After it is unmounted, the path of an open file is
+    // `/alice/key.pem`.
     let script =
         "mount -t tmpfs none \"$0\" && cd \"$0\" && mkdir alice && echo x >alice/key.pem &&
         umount -l \"$0\" && read go && exec 3<alice/key.pem && echo open && read end";
@@ -61,7 +61,7 @@ fn a_home_on_a_mount_that_nobody_sees_is_hidden() {
         let named = ended.events.iter().any(|event| event.line().contains("alice"));
         assert_eq!(named, file.contains("alice"));
     }
-    // It holds the file open still.
+    // The process still has the file open.
     for (options, shown) in [(&[][..], "/…/key.pem"), (&["--no-redact"], "/alice/key.pem")] {
         let document = output(Command::new(program()).arg("snapshot").args(options)).stdout;
         let document: serde_json::Value = serde_json::from_slice(&document).unwrap();
@@ -71,16 +71,16 @@ fn a_home_on_a_mount_that_nobody_sees_is_hidden() {
     }
 }
 
-/// Runs a program that makes a key.
-fn made(program: &str, arguments: &[&str]) -> Vec<u8> {
+/// Runs a program that generates a key, and returns its output.
+fn generate(program: &str, arguments: &[&str]) -> Vec<u8> {
     let output = output(Command::new(program).args(arguments));
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
     output.stdout
 }
 
-/// Private keys and password files in every usual form. Of each, what must not be seen.
+/// Returns private keys and password files in all common formats: name, content, and the part that must stay secret.
 fn secrets(dir: &Path) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
-    let openssl = |arguments: &[&str]| made("openssl", arguments);
+    let openssl = |arguments: &[&str]| generate("openssl", arguments);
     let key = |name: &str, bytes: &[u8]| {
         let path = dir.join(name);
         fs::write(&path, bytes).unwrap();
@@ -94,10 +94,10 @@ fn secrets(dir: &Path) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let as_form = |file: &str, form: &str, more: &[&str]| {
         openssl(&[&["pkey", "-in", file, "-outform", form], more].concat())
     };
-    let encrypted = ["-aes256", "-passout", "pass:tell-nobody"];
+    let encrypted = ["-aes256", "-passout", "pass:not-a-secret"];
     let ssh = dir.join("ssh");
     let word = ["-q", "-t", "ed25519", "-N", "", "-f", ssh.to_str().unwrap()];
-    made("ssh-keygen", &word);
+    generate("ssh-keygen", &word);
     let text = |text: &str, secret: &str| (text.as_bytes().to_vec(), secret.as_bytes().to_vec());
     let base64 = "bm9ib2R5IG1heSBzZWUgdGhpcyBib2R5IG9mIGEga2V5IQ";
     let block = |label: &str| {
@@ -106,10 +106,10 @@ fn secrets(dir: &Path) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
             base64,
         )
     };
-    // What follows the first line of PEM, and the later half of DER: what comes first there tells the algorithm.
+    // The secret of PEM is its body. The secret of DER is its second half, because the first half names the algorithm.
     let body = |pem: Vec<u8>| {
         let at = |bytes: &[u8]| pem.windows(bytes.len()).position(|window| window == bytes);
-        // Of the old encrypted form, headers and an empty line come before.
+        // In the traditional encrypted format, headers and an empty line precede the body.
         let start = at(b"\n\n").map_or(at(b"\n").unwrap() + 1, |empty| empty + 2);
         let end = at(b"\n-----END ").unwrap();
         (pem.clone(), pem.get(start..end).unwrap().to_vec())
@@ -153,14 +153,14 @@ fn secrets(dir: &Path) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     forms.into_iter().map(|(name, (file, secret))| (name, file, secret)).collect()
 }
 
-/// A plugin gets what the reader answers, and that is what a recording keeps.
+/// A recording contains the heads as plugins get them.
 fn no_secret_reaches_a_plugin_or_a_recording() {
     needs_bpf!();
     let dir = temp_dir();
     let recording = dir.path().join("run.rec");
     let secrets = secrets(dir.path());
     let certificate = &Material::get().certificate;
-    // The ending for which the classifier asks for the beginning, whatever is in the file.
+    // The classifier reads the head of every `.pem` file, whatever its content.
     let write = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(format!("{name}.pem"));
         fs::write(&path, bytes).unwrap();
@@ -168,15 +168,18 @@ fn no_secret_reaches_a_plugin_or_a_recording() {
     };
     let tracer = Tracer::monitor(["--extended", "--record", recording.to_str().unwrap()]);
     let both = [certificate, &secrets[0].1[..]].concat();
-    assert_eq!(opened(&tracer, &write("certificate-and-key", &both)), pair("certificate", "read"));
+    assert_eq!(
+        open_with_cat(&tracer, &write("certificate-and-key", &both)),
+        pair("certificate", "read")
+    );
     for (name, file, _) in &secrets {
-        assert_eq!(opened(&tracer, &write(name, file)).1, "read", "{name}");
+        assert_eq!(open_with_cat(&tracer, &write(name, file)).1, "read", "{name}");
     }
     tracer.finish();
     let recorded = fs::read(&recording).unwrap();
     let holds = |part: &[u8]| recorded.windows(part.len()).any(|window| window == part);
     let line = certificate.split(|&byte| byte == b'\n').nth(1).unwrap();
-    assert!(holds(line), "what is public is there");
+    assert!(holds(line), "the certificate is not in the recording");
     let windows: std::collections::HashSet<&[u8]> = recorded.windows(8).collect();
     for (name, _, secret) in &secrets {
         assert!(secret.len() >= 16, "{name}");
@@ -185,7 +188,7 @@ fn no_secret_reaches_a_plugin_or_a_recording() {
     }
 }
 
-/// A stopped process is ended with the test.
+/// A stopped process that is killed when the value is dropped.
 struct Stopped(u32);
 
 impl Drop for Stopped {
@@ -195,7 +198,7 @@ impl Drop for Stopped {
 }
 
 fn signal(pid: u32, signal: i32) {
-    // SAFETY: no memory is involved; the process is a child of a tracer of ours.
+    // SAFETY: no memory is involved.
     unsafe { libc::kill(i32::try_from(pid).unwrap(), signal) };
 }
 
@@ -204,13 +207,13 @@ fn children(pid: u32) -> Vec<u32> {
     text.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
-/// The reader is the only child of the process that makes readers, the tracer's only child.
+/// Returns the reader processes. The spawner is the tracer's only child, and the reader is the spawner's only child.
 fn readers(tracer: &Tracer) -> Vec<u32> {
     children(tracer.pid()).into_iter().flat_map(children).collect()
 }
 
-/// What is told of a file that `cat` opens.
-fn opened(tracer: &Tracer, file: &Path) -> (String, String) {
+/// Opens a file with `cat` and returns its `file_type` and `head`.
+fn open_with_cat(tracer: &Tracer, file: &Path) -> (String, String) {
     let pid = run(Command::new("cat").arg(file));
     let events = tracer.all_of(pid);
     let open = events.iter().find(|event| event.kind() == "file_open").unwrap();
@@ -221,7 +224,7 @@ fn pair(file_type: &str, head: &str) -> (String, String) {
     (file_type.to_owned(), head.to_owned())
 }
 
-fn a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced() {
+fn blocked_reader_is_replaced_and_its_opens_are_not_reported() {
     needs_bpf!();
     let dir = temp_dir();
     let file = |name: &str| {
@@ -230,79 +233,81 @@ fn a_reader_that_hangs_is_replaced_and_its_successor_is_not_traced() {
         path
     };
     let tracer = Tracer::monitor(["--extended"]);
-    assert_eq!(opened(&tracer, &file("before.pem")), pair("certificate", "read"));
+    assert_eq!(open_with_cat(&tracer, &file("before.pem")), pair("certificate", "read"));
     let first = readers(&tracer);
     let [reader] = first[..] else { unreachable!("one reader: {first:?}") };
     signal(reader, libc::SIGSTOP);
     let _stopped = Stopped(reader);
-    assert_eq!(opened(&tracer, &file("meanwhile.pem")), pair("unknown", "late"));
-    until("another reader that answers", || {
-        (opened(&tracer, &file("meanwhile.pem")) == pair("certificate", "read")).then_some(())
+    assert_eq!(open_with_cat(&tracer, &file("meanwhile.pem")), pair("unknown", "late"));
+    until("a new reader that answers", || {
+        (open_with_cat(&tracer, &file("meanwhile.pem")) == pair("certificate", "read"))
+            .then_some(())
     });
-    let other = until("the one that hung to be gone", || match readers(&tracer)[..] {
+    let other = until("the end of the blocked reader", || match readers(&tracer)[..] {
         [other] => (other != reader).then_some(other),
         _ => None,
     });
     for n in 0..10 {
-        assert_eq!(opened(&tracer, &file(&format!("{n}.pem"))), pair("certificate", "read"));
+        assert_eq!(open_with_cat(&tracer, &file(&format!("{n}.pem"))), pair("certificate", "read"));
     }
     let ended = tracer.finish();
     assert!(ended.said.iter().any(|line| line.contains("was replaced")), "{:?}", ended.said);
     let own: Vec<_> = ended.events.iter().filter(|event| event.pid() == Some(other)).collect();
-    assert!(own.is_empty(), "the tracer's own opens: {own:?}");
+    assert!(own.is_empty(), "opens of the tracer's own reader: {own:?}");
 }
 
-/// Whose files made readers hang twice has no beginnings read for a while; everybody else has.
-fn whoever_makes_readers_hang_is_left_alone_and_nobody_else() {
+/// After a user's files have blocked two readers, no heads are read for this user for a while. Other users are not
+/// affected.
+fn only_the_user_who_blocks_readers_gets_no_heads() {
     needs_bpf!();
     let dir = temp_dir();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    // All are made before: to make one is an open too, root's, and what was found out by it would be remembered.
+    // All files are created before the start: root's open at the creation would put a verdict into the cache.
     let files =
         ["before", "first", "roots-first", "second", "roots-second", "third", "roots-third"];
     let file = |name: &str| dir.path().join(name).with_extension("pem");
     for name in files {
         fs::write(file(name), &Material::get().certificate).unwrap();
     }
-    // Nobody else's files: what others do at the time would hang as well.
-    let ours = format!("{}/*", dir.path().display());
-    let tracer = Tracer::monitor(["--extended", "--file", &ours]);
+    // Only the files of this test: opens of other processes would block too.
+    let glob = format!("{}/*", dir.path().display());
+    let tracer = Tracer::monitor(["--extended", "--file", &glob]);
     let opened_by = |user: u32, name: &str| {
         let pid = run(Command::new("cat").arg(file(name)).uid(user).gid(user));
         let opened = |event: &Event| event.kind() == "file_open" && event.pid() == Some(pid);
         tracer.wait_for("the open", opened).text("head").to_owned()
     };
-    // One that came in time is owed no more, nor is any before it.
-    let read_for = |user: u32, name: &str| {
+    // Once a head was read in time, no earlier request is pending.
+    let wait_for_head = |user: u32, name: &str| {
         until("a reader that answers", || (opened_by(user, name) == "read").then_some(()));
     };
-    let hung = || {
-        let said = tracer.said();
-        said.iter().filter(|line| line.contains("hung at a file of user 65534")).count()
+    let blocked_count = || {
+        let stderr = tracer.said();
+        stderr.iter().filter(|line| line.contains("hung at a file of user 65534")).count()
     };
-    read_for(NOBODY, "before");
-    let mut hung_before = None;
+    wait_for_head(NOBODY, "before");
+    let mut blocked_before = None;
     for (times, theirs, roots) in [(1, "first", "roots-first"), (2, "second", "roots-second")] {
-        // One that was killed may take its time.
+        // A killed reader may take some time to end.
         let reader = until("one reader", || match readers(&tracer)[..] {
-            [reader] => (hung_before != Some(reader)).then_some(reader),
+            [reader] => (blocked_before != Some(reader)).then_some(reader),
             _ => None,
         });
-        hung_before = Some(reader);
+        blocked_before = Some(reader);
         signal(reader, libc::SIGSTOP);
         let _stopped = Stopped(reader);
         assert_eq!(opened_by(NOBODY, theirs), "late");
-        // Root's file is read by another reader, once there is one.
-        read_for(0, roots);
-        assert_eq!(hung(), times, "{:?}", tracer.said());
+        // A new reader reads root's file.
+        wait_for_head(0, roots);
+        assert_eq!(blocked_count(), times, "{:?}", tracer.said());
     }
     assert_eq!(opened_by(NOBODY, "third"), "late");
-    read_for(0, "roots-third");
-    assert_eq!(hung(), 2, "{:?}", tracer.said());
+    wait_for_head(0, "roots-third");
+    assert_eq!(blocked_count(), 2, "{:?}", tracer.said());
     tracer.finish();
 }
 
-fn file_systems_that_never_answer_delay_nothing() {
+fn unresponsive_file_systems_delay_no_event() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
@@ -311,8 +316,8 @@ fn file_systems_that_never_answer_delay_nothing() {
 
     let tracer = Tracer::monitor(["--extended"]);
     let reader = readers(&tracer);
-    let mut hanging = Vec::new();
-    // What is mounted over a file in it can be reached through the descriptor alone.
+    let mut actors = Vec::new();
+    // A file that is mounted over a file of such a file system can be reached only through the descriptor.
     for (mode, name, head) in [
         ("user", "hang.pem", "remote"),
         ("overlay", "hang.pem", "remote"),
@@ -334,15 +339,15 @@ fn file_systems_that_never_answer_delay_nothing() {
         });
         assert_eq!(event.text("head"), head, "{mode}: {}", event.line());
         assert_eq!(event.text("file_type"), "unknown", "{}", event.line());
-        // What comes behind it is not held up: its head came in time.
-        let another = dir.path().join(format!("behind-{mode}.pem"));
+        // The head of a later file is read in time.
+        let another = dir.path().join(format!("after-{mode}.pem"));
         fs::copy(&usual, &another).unwrap();
-        assert_eq!(opened(&tracer, &another), pair("certificate", "read"), "{mode}");
-        hanging.push(actor);
+        assert_eq!(open_with_cat(&tracer, &another), pair("certificate", "read"), "{mode}");
+        actors.push(actor);
     }
-    assert_eq!(readers(&tracer), reader, "no reader hung");
-    // All of them hang still.
+    assert_eq!(readers(&tracer), reader, "a reader was replaced");
+    // All actors are still running.
     let ended = tracer.finish();
     assert!(!ended.said.iter().any(|line| line.contains("reader hung")), "{:?}", ended.said);
-    drop(hanging);
+    drop(actors);
 }

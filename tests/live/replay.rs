@@ -1,4 +1,4 @@
-//! What a run records is what a replay tells.
+//! A replay of a recorded run prints what the run printed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,10 +8,13 @@ use crypto_tracer_tests::{
     Ended, Event, Material, Tracer, needs_bpf, replay, run, temp_dir, until, workspace,
 };
 
-crypto_tracer_tests::tests![a_live_run_is_replayed_byte_for_byte, what_a_run_left_out_is_told];
+crypto_tracer_tests::tests![
+    replay_equals_the_live_output,
+    options_of_the_recorded_run_are_reported
+];
 
-/// Everything that the machine does meanwhile, and files whose content decides.
-fn a_live_run_is_replayed_byte_for_byte() {
+/// The recording has all events of the machine, and opens of files whose content decides.
+fn replay_equals_the_live_output() {
     needs_bpf!();
     let dir = temp_dir();
     let [record, live] = ["run.rec", "live.json"].map(|name| dir.path().join(name));
@@ -50,8 +53,8 @@ fn a_live_run_is_replayed_byte_for_byte() {
     let body: Vec<&str> = key.lines().filter(|line| !line.starts_with("-----")).collect();
     assert!(body.len() >= 3 && body.iter().all(|line| !recorded.contains(line)), "{body:?}");
 
-    let (code, replayed, said) = replay(&record, plugins.iter().chain(&extended));
-    assert_eq!(code, Some(0), "{said}");
+    let (code, replayed, stderr) = replay(&record, plugins.iter().chain(&extended));
+    assert_eq!(code, Some(0), "{stderr}");
     let live = fs::read_to_string(&live).unwrap();
     let own = |line: &&str| !line.contains("\"plugin_failed\"") && !line.contains("\"status\"");
     let [live, replayed] =
@@ -63,13 +66,13 @@ fn a_live_run_is_replayed_byte_for_byte() {
     assert!(live.len() > 12, "{live:?}");
 }
 
-fn what_a_run_left_out_is_told() {
+fn options_of_the_recorded_run_are_reported() {
     needs_bpf!();
     let dir = temp_dir();
     let record = dir.path().join("run.rec");
     let options = ["--record".as_ref(), record.as_os_str(), "--name".as_ref(), "nobody".as_ref()];
     Tracer::command("files", options).finish();
-    let (code, _, said) = replay(&record, [""; 0]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("the recording was made with files --name nobody: "), "{said}");
+    let (code, _, stderr) = replay(&record, [""; 0]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("the recording was made with files --name nobody: "), "{stderr}");
 }

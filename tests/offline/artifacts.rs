@@ -1,13 +1,13 @@
-//! What is committed in artifacts/ belongs to the sources.
+//! The committed files in artifacts/ match the sources.
 
 use std::process::Command;
 
 use crypto_tracer_tests::workspace;
 
-crypto_tracer_tests::tests![artifacts_are_those_of_the_sources];
+crypto_tracer_tests::tests![artifacts_match_the_sources];
 
-/// Hashes, and the plugins compiled ahead of time again. `.ci/run` rebuilds all of it too.
-fn artifacts_are_those_of_the_sources() {
+/// Compares hashes, and compiles the plugins ahead of time again. `.ci/run` also rebuilds everything.
+fn artifacts_match_the_sources() {
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--bin", "xtask", "--", "artifacts", "--check", "--no-rebuild"])
         .current_dir(workspace())

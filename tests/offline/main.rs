@@ -1,14 +1,14 @@
-//! Tests that need no privileges and no kernel to trace. They run side by side.
+//! Tests that need no privileges and trace no kernel. They run in parallel.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test ends where it is surprised; which of these a file uses changes with its tests"
+    reason = "an unexpected result ends the test; a file need not use all of these"
 )]
 
+mod architecture;
 mod artifacts;
-mod walls;
 mod command_line {
     pub(crate) mod bad_input;
     pub(crate) mod completions;
@@ -17,9 +17,9 @@ mod command_line {
 }
 mod plugins {
     pub(crate) mod authoring;
+    pub(crate) mod commands;
     pub(crate) mod contract;
     pub(crate) mod guide;
-    pub(crate) mod workbench;
 }
 mod replay {
     pub(crate) mod damage;
@@ -33,16 +33,16 @@ fn main() -> ExitCode {
     crypto_tracer_tests::run_tests(
         None,
         &[
+            architecture::TESTS,
             artifacts::TESTS,
-            walls::TESTS,
             command_line::bad_input::TESTS,
             command_line::completions::TESTS,
             command_line::messages::TESTS,
             command_line::refusals::TESTS,
             plugins::authoring::TESTS,
+            plugins::commands::TESTS,
             plugins::contract::TESTS,
             plugins::guide::TESTS,
-            plugins::workbench::TESTS,
             replay::damage::TESTS,
             replay::events::TESTS,
             replay::time::TESTS,

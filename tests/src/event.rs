@@ -1,4 +1,4 @@
-//! A line of the stream.
+//! One event of the stream.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub const KEYS_EXEC: [&str; 6] = ["event_type", "timestamp", "pid", "ppid", "pro
 /// The documented fields of a `process_exit`, in order.
 pub const KEYS_EXIT: [&str; 5] = ["event_type", "timestamp", "pid", "process", "exit_code"];
 
-/// One event, as it was printed.
+/// One event as printed, with its fields.
 #[derive(Clone, Debug)]
 pub struct Event {
     line: String,
@@ -25,95 +25,96 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Panics
     ///
-    /// When it is no JSON object.
+    /// If the line is not a JSON object.
     pub fn of(line: &str) -> Event {
         let keys: Keys = serde_json::from_str(line)
-            .unwrap_or_else(|error| panic!("no JSON object: {error}: {line:?}"));
+            .unwrap_or_else(|error| panic!("not a JSON object: {error}: {line:?}"));
         let fields = serde_json::from_str(line)
-            .unwrap_or_else(|error| panic!("no JSON object: {error}: {line:?}"));
+            .unwrap_or_else(|error| panic!("not a JSON object: {error}: {line:?}"));
         Event { line: line.to_owned(), keys: keys.0, fields }
     }
 
-    /// The line itself.
+    /// Returns the line.
     pub fn line(&self) -> &str {
         &self.line
     }
 
-    /// The names of the fields, in the order in which they were printed.
+    /// Returns the names of the fields, in the order in which they were printed.
     pub fn keys(&self) -> Vec<&str> {
         self.keys.iter().map(String::as_str).collect()
     }
 
-    /// Its `event_type`.
+    /// Returns the `event_type`.
     pub fn kind(&self) -> &str {
         self.text("event_type")
     }
 
-    /// Its `pid`; None for the tracer's own notices.
+    /// Returns the `pid`; None for the tracer's own notices.
     pub fn pid(&self) -> Option<u32> {
         self.fields.get("pid")?.as_u64()?.try_into().ok()
     }
 
-    /// Whether a tracer's reader did it. A tracer tells none of its own; another test's may look into the same files.
-    pub fn is_of_a_reader(&self) -> bool {
+    /// Whether the reader of a tracer caused the event. A tracer does not report its own reader, but the tracer of
+    /// another test may read the same files.
+    pub fn is_from_reader(&self) -> bool {
         self.text("process") == "crypto-tracer-r"
     }
 
-    /// A field that is text; empty when it is none or not there.
+    /// Returns a text field; empty if the field is missing or not text.
     pub fn text(&self, field: &str) -> &str {
         self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A field that is a number.
+    /// Returns a number field.
     pub fn number(&self, field: &str) -> Option<i64> {
         self.fields.get(field)?.as_i64()
     }
 
-    /// When it happened, in microseconds since 1970.
+    /// Returns the timestamp in microseconds since 1970.
     ///
     /// # Panics
     ///
-    /// When the timestamp is not `YYYY-MM-DDTHH:MM:SS.ffffffZ`.
+    /// If the timestamp is not `YYYY-MM-DDTHH:MM:SS.ffffffZ`.
     pub fn micros(&self) -> i64 {
         let text = self.text("timestamp");
         let time = chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.6fZ");
         let documented = text.len() == "YYYY-MM-DDTHH:MM:SS.ffffffZ".len();
         assert!(documented, "not the documented form: {text:?}");
-        time.unwrap_or_else(|error| panic!("no timestamp: {error}: {text:?}"))
+        time.unwrap_or_else(|error| panic!("not a timestamp: {error}: {text:?}"))
             .and_utc()
             .timestamp_micros()
     }
 
-    /// Fails unless the fields are exactly these, in this order.
+    /// Checks that the fields are exactly these, in this order.
     ///
     /// # Panics
     ///
-    /// When they are others.
+    /// If they are not.
     pub fn assert_keys(&self, documented: &[&str]) {
         assert_eq!(self.keys(), documented, "{}", self.line);
     }
 
-    /// Fails unless the fields are those that are documented for its type.
+    /// Checks that the fields are those that are documented for the event type.
     ///
     /// # Panics
     ///
-    /// When they are others, or the type is none that is documented.
+    /// If they are not, or if the event type is not documented.
     pub fn assert_documented(&self) {
         match self.kind() {
             "file_open" => self.assert_keys(&KEYS_OPEN),
             "lib_load" => self.assert_keys(&KEYS_LOAD),
             "process_exec" => self.assert_keys(&KEYS_EXEC),
             "process_exit" => self.assert_keys(&KEYS_EXIT),
-            _ => panic!("no documented type: {}", self.line),
+            _ => panic!("event type not documented: {}", self.line),
         }
     }
 }
 
-/// The names of an object's fields, in their order; a map of serde_json's sorts them.
+/// The names of an object's fields, in order and with duplicates, which a map of serde_json does not keep.
 struct Keys(Vec<String>);
 
 impl<'de> Deserialize<'de> for Keys {
@@ -143,7 +144,7 @@ mod tests {
     use super::Event;
 
     #[test]
-    fn keys_keep_their_order_and_repeats() {
+    fn keys_keep_order_and_duplicates() {
         let event = Event::of(r#"{"pid":7,"event_type":"x","b":[{"c":1}],"pid":8}"#);
         assert_eq!(event.keys(), ["pid", "event_type", "b", "pid"]);
         assert_eq!(event.kind(), "x");
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "not the documented form")]
-    fn other_timestamps_are_refused() {
+    fn timestamps_in_milliseconds_are_rejected() {
         Event::of(r#"{"timestamp":"1970-01-02T00:00:01.002Z"}"#).micros();
     }
 }

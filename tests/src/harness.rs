@@ -1,8 +1,8 @@
-//! The harness of the test programs: libtest's options and output, and tests that say while they run that they cannot run
-//! here. libtest itself has no such result: there a test that returns early has passed.
+//! The harness of the test programs. It has the options and the output of libtest, and a test can skip itself while it
+//! runs. libtest has no such result: there, a test that returns early has passed.
 //!
-//! A file of tests lists them once, in [`tests!`]; the program's main lists the files. What is left out of either is dead
-//! code, which the compiler reports.
+//! A file lists its tests once, in [`tests!`](crate::tests); `main` of the test program lists the files. A test that is
+//! missing from a list is dead code, which the compiler reports.
 
 use std::any::Any;
 use std::fmt::{Debug, Display};
@@ -14,17 +14,17 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// One test, as [`tests!`] lists it.
 #[derive(Clone, Copy, Debug)]
 pub struct Test {
-    /// With the path of its module.
+    /// Name with the path of the module.
     pub name: &'static str,
-    /// Panics when the test fails.
+    /// Runs the test; panics if it fails.
     pub run: fn(),
-    /// Whether it is a part of another test, which starts it in a process of its own with `--ignored`.
+    /// Whether it is a part of another test, which runs it in a separate process with `--ignored`.
     pub is_role: bool,
 }
 
 /// Lists the tests of a file: functions without arguments that return nothing or a `Result`.
 ///
-/// Behind `roles:` stand functions that a test starts in a process of its own.
+/// Functions after `roles:` are run by a test in a separate process.
 #[macro_export]
 macro_rules! tests {
     ($($name:ident),* $(,)? $(; roles: $($role:ident),+ $(,)?)?) => {
@@ -44,7 +44,7 @@ macro_rules! tests {
 
 /// What a test returns.
 pub trait TestOutcome {
-    /// Panics when it says that the test failed.
+    /// Panics if the outcome is a failure.
     fn check(self);
 }
 
@@ -58,7 +58,8 @@ impl<E: Debug> TestOutcome for Result<(), E> {
     }
 }
 
-/// Runs the tests as the arguments of the program ask for, on `threads` threads where they do not say how many.
+/// Runs the tests that the program's arguments select. `threads` is the number of threads if the arguments and
+/// `RUST_TEST_THREADS` do not set it.
 pub fn run_tests(threads: Option<usize>, files: &[&[Test]]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     let from_env = || std::env::var("RUST_TEST_THREADS").ok()?.parse().ok();
@@ -69,7 +70,7 @@ pub fn run_tests(threads: Option<usize>, files: &[&[Test]]) -> ExitCode {
 
 fn trial(test: &Test) -> Trial {
     let Test { name, run, is_role } = *test;
-    // Without the name of the program.
+    // Removes the name of the test program.
     let name = name.split_once("::").map_or(name, |(_, name)| name);
     Trial::ignorable_test(name, move || completion(run)).with_ignored_flag(is_role)
 }
@@ -82,25 +83,25 @@ fn completion(run: fn()) -> Result<Completion, Failed> {
     }
 }
 
-/// Why a test was not run to its end.
+/// Panic payload of a skipped test: the reason.
 struct Skipped(String);
 
-/// Ends the test that calls it; the harness reports it as ignored, with the reason.
+/// Ends the calling test. The harness reports the test as ignored, with the reason.
 ///
 /// # Panics
 ///
-/// Where `CRYPTO_TRACER_REQUIRE_BPF=1` says that this machine can run every test. In a test of libtest.
+/// If `CRYPTO_TRACER_REQUIRE_BPF=1` requires that this machine runs every test. Always in a test of libtest.
 #[track_caller]
 pub fn skip(why: impl Display) -> ! {
     skip_unless("CRYPTO_TRACER_REQUIRE_BPF", why)
 }
 
-/// Ends the test that calls it, like [`skip`], on every machine: it is about something that this kernel does not have.
+/// Ends the calling test like [`skip`], but never fails it: the test needs a feature that this kernel does not have.
 pub fn not_tried(why: impl Display) -> ! {
     resume_unwind(Box::new(Skipped(why.to_string())))
 }
 
-/// [`skip`], under an environment variable of its own.
+/// Like [`skip`], but the environment variable `required` turns the skip into a failure.
 #[track_caller]
 pub(crate) fn skip_unless(required: &str, why: impl Display) -> ! {
     let is_required = std::env::var_os(required).is_some_and(|value| value == "1");
@@ -132,33 +133,33 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_test_is_ignored_with_its_reason() {
+    fn skipped_test_is_ignored_with_its_reason() {
         let Ok(Completion::Ignored { reason }) = completion(named("::skips")) else {
-            panic!("it is not ignored");
+            panic!("the test is not ignored");
         };
         assert_eq!(reason.as_deref(), Some("it is Monday"));
     }
 
     #[test]
-    fn tests_that_return_have_passed() {
+    fn test_that_returns_passes() {
         for name in ["::returns", "::succeeds"] {
             assert!(matches!(completion(named(name)), Ok(Completion::Completed)), "{name}");
         }
     }
 
     #[test]
-    fn a_panic_and_an_error_stay_failures() {
+    fn panic_and_error_are_failures() {
         for name in ["::fails", "::errs"] {
             assert!(catch_unwind(|| completion(named(name)).is_ok()).is_err(), "{name}");
         }
     }
 
     #[test]
-    fn names_are_those_of_modules_and_roles_are_ignored() {
+    fn trials_have_module_names_and_roles_are_ignored() {
         let trials: Vec<Trial> = TESTS.iter().map(trial).collect();
-        let told: Vec<_> = trials.iter().map(|it| (it.name(), it.has_ignored_flag())).collect();
-        assert_eq!(told[0], ("harness::tests::returns", false));
-        assert_eq!(told[3], ("harness::tests::skips", true));
-        assert_eq!(told.len(), 5);
+        let listed: Vec<_> = trials.iter().map(|it| (it.name(), it.has_ignored_flag())).collect();
+        assert_eq!(listed[0], ("harness::tests::returns", false));
+        assert_eq!(listed[3], ("harness::tests::skips", true));
+        assert_eq!(listed.len(), 5);
     }
 }

@@ -1,7 +1,7 @@
-//! What the tests of the whole program share: they start it, wait for what it prints, and end it.
+//! Shared code of the tests of the whole program: starts the program, waits for its output, and ends it.
 //!
-//! Nothing here sleeps a fixed time: every wait is for a condition, with a deadline that says what was missing.
-//! Tests that need privileges begin with [`needs_bpf!`].
+//! No function sleeps a fixed time. Every wait is for a condition, and its deadline reports which condition was not
+//! met. Tests that need privileges begin with [`needs_bpf!`].
 #![expect(clippy::panic, clippy::expect_used, reason = "a broken expectation is a failed test")]
 
 mod actor;
@@ -26,11 +26,11 @@ pub use harness::{Test, TestOutcome, not_tried, run_tests, skip};
 pub use material::{HomeDir, Material, temp_dir, trusted_dir};
 pub use program::{output, program, replay, workspace};
 pub use pty::{OnTerminal, Pty};
-pub use refusal::{odd_values, refused, refused_arguments};
+pub use refusal::{invalid_values, refused, refused_arguments};
 pub use tracer::{Ended, Summary, Tracer};
 pub use wait::{DEADLINE, until};
 
-/// Skips the test where the programs cannot be loaded; with `CRYPTO_TRACER_REQUIRE_BPF=1` it fails.
+/// Skips the test if BPF programs cannot be loaded. With `CRYPTO_TRACER_REQUIRE_BPF=1` the test fails instead.
 #[macro_export]
 macro_rules! needs_bpf {
     () => {

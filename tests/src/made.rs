@@ -1,6 +1,6 @@
-//! Classifiers that are made for one test each, out of WebAssembly text: what no compiler would make of a source.
+//! Classifiers for single tests, written in WebAssembly text: they do what no compiler generates.
 //!
-//! They need no building and no artifact: the text becomes a component when the test runs.
+//! The text is assembled into a component when the test runs, so no build step and no artifact is needed.
 
 use std::fmt::Write as _;
 
@@ -9,28 +9,28 @@ use wit_parser::Resolve;
 
 use crate::workspace;
 
-/// Where plugins get handles of their own from.
+/// WASI packages with a function that returns an owned handle.
 const WASI: [&str; 2] = [
     "package wasi:io@0.2.0; interface streams { resource output-stream; }",
     "package wasi:cli@0.2.0; interface stdout { \
      use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> output-stream; }",
 ];
 
-/// A classifier that says nothing of any file, but for what a test makes of it.
+/// A classifier that has no opinion about any file, unless a test changes its functions.
 ///
-/// There are `$size`, which takes a file's handle and an address, `$drop_file`, `$stdout`, which gives another handle, and
-/// `$n`, a local number.
+/// The code of a test can use `$size` (arguments: handle of a file, address), `$drop_file`, `$stdout` (returns another
+/// handle) and `$n`, a local `i32`.
 #[derive(Clone, Copy, Debug)]
 pub struct Made<'a> {
-    /// Of the contract.
+    /// Version of the contract.
     pub version: &'a str,
-    /// A method of files that the contract does not have, as in `mtime: func() -> u64;`.
+    /// Additional method of `file` that the contract does not have, for example `mtime: func() -> u64;`.
     pub method: &'a str,
-    /// What it does to be configured.
+    /// Code of `configure`.
     pub configure: &'a str,
-    /// What it does with `$file`, which it has to drop.
+    /// Code of `classify`. It must drop `$file`.
     pub classify: &'a str,
-    /// Its other parts.
+    /// Other items of the module.
     pub items: &'a str,
 }
 
@@ -83,15 +83,15 @@ impl Made<'_> {
         )
     }
 
-    /// The component.
+    /// Assembles the component.
     ///
     /// # Panics
     ///
-    /// When the parts make no component.
+    /// If the parts do not form a valid component.
     pub fn component(&self) -> Vec<u8> {
         let Made { version, method, classify, .. } = self;
         let contract = std::fs::read_to_string(workspace().join("wit/plugin.wit"))
-            .expect("the contract is there");
+            .expect("the contract is readable");
         let contract = contract
             .replacen("plugin@0.1.1;", &format!("plugin@{version};"), 1)
             .replacen("resource file {", &format!("resource file {{ {method}"), 1);
@@ -119,9 +119,9 @@ impl Made<'_> {
     }
 }
 
-/// Functions within all bounds that take a compiler long, as the `items` of a [`Made`].
+/// Returns functions that are within all limits but slow to compile, as the `items` of a [`Made`].
 pub fn slow_to_compile(functions: usize) -> String {
-    /// Locals, and statements, of each.
+    /// Locals and statements of each function.
     const LOCALS: usize = 1500;
     const STATEMENTS: usize = 8000;
     let mut function = format!("(func (local {})", "i32 ".repeat(LOCALS));

@@ -1,4 +1,4 @@
-//! Files to open: a certificate and a key that `openssl` made, folders that go away.
+//! Files to open: a certificate and a key that `openssl` creates, and temporary folders.
 
 use super::gate::is_root;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ pub struct Material {
 }
 
 impl Material {
-    /// The same for all tests of a process; made at the first call.
+    /// Returns the same certificate and key for all tests of a process; the first call creates them.
     ///
     /// # Panics
     ///
-    /// When `openssl` cannot make it.
+    /// If `openssl` cannot create them.
     pub fn get() -> &'static Material {
         static MATERIAL: OnceLock<Material> = OnceLock::new();
         MATERIAL.get_or_init(|| {
@@ -37,28 +37,28 @@ impl Material {
                 .stderr(Stdio::null())
                 .status()
                 .expect("openssl can be run");
-            assert!(status.success(), "openssl makes no certificate");
+            assert!(status.success(), "openssl failed to create a certificate");
             let read = |path: &Path| std::fs::read(path).expect("openssl wrote it");
             Material { certificate: read(&certificate), key: read(&key) }
         })
     }
 }
 
-/// A folder that goes away with the value.
+/// Creates a folder that is removed when the value is dropped.
 ///
 /// # Panics
 ///
-/// When it cannot be made.
+/// If the folder cannot be created.
 pub fn temp_dir() -> TempDir {
     tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir().expect("a temporary folder")
 }
 
-/// As [`temp_dir`], where a privileged tracer obeys a configuration: nobody but root can write there, or above. For
-/// anybody else than root it is any folder.
+/// Like [`temp_dir`], but in a location where a privileged tracer accepts a configuration: only root can write the
+/// folder and those above it. If the test does not run as root, it is any temporary folder.
 ///
 /// # Panics
 ///
-/// When it cannot be made.
+/// If the folder cannot be created.
 pub fn trusted_dir() -> TempDir {
     if !is_root() {
         return temp_dir();
@@ -67,31 +67,31 @@ pub fn trusted_dir() -> TempDir {
     made.expect("a folder in /var/lib")
 }
 
-/// A folder below `/home`, as a user has one; it goes away with the value.
+/// A folder below `/home`, like a home directory. It is removed when the value is dropped.
 #[derive(Debug)]
 pub struct HomeDir(TempDir);
 
 impl HomeDir {
-    /// Makes it.
+    /// Creates the folder.
     ///
     /// # Panics
     ///
-    /// When it cannot be made.
+    /// If the folder cannot be created.
     pub fn new() -> HomeDir {
         let dir = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/home");
         HomeDir(dir.expect("a folder below /home"))
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Writes a file in it.
+    /// Writes a file in the folder and returns its path.
     ///
     /// # Panics
     ///
-    /// When it cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path().join(name);
         std::fs::write(&path, bytes).expect("a file in a new folder");

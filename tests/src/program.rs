@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use crate::schema;
 use crate::wait::until;
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 pub fn workspace() -> PathBuf {
     let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
@@ -19,13 +19,13 @@ pub fn workspace() -> PathBuf {
     root.map_or(crate_dir.clone(), Path::to_path_buf)
 }
 
-/// Where the program is; the first call builds it, in the profile that the tests are built in.
+/// Returns the path of the program. The first call builds the program with the profile of the tests.
 ///
-/// `CRYPTO_TRACER_PROGRAM` names one that is built already.
+/// `CRYPTO_TRACER_PROGRAM` selects a program that is already built.
 ///
 /// # Panics
 ///
-/// When it cannot be built.
+/// If the program cannot be built.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var_os("CRYPTO_TRACER_PROGRAM") {
@@ -34,8 +34,8 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// Builds by `--bin` from the root, not by `--package`: the latter would choose other features for shared crates than
-/// `cargo test` did, and compile wasmtime a second time.
+/// Builds with `--bin` from the root instead of `--package`: the latter selects other features for shared crates than
+/// `cargo test` does, and would compile wasmtime a second time.
 fn build() -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
     command
@@ -47,24 +47,24 @@ fn build() -> PathBuf {
         command.arg("--release");
     }
     let output = command.output().expect("cargo can be run");
-    assert!(output.status.success(), "the program does not build");
+    assert!(output.status.success(), "the build of the program failed");
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
         .find(|path| path.file_name().is_some_and(|name| name == "crypto-tracer"))
-        .expect("cargo names the program that it built")
+        .expect("cargo prints the path of the program")
 }
 
 /// Runs a command to its end and returns what it printed.
 ///
 /// # Panics
 ///
-/// When it cannot be run, or does not end within [`crate::DEADLINE`]: then it is killed. When it prints an event that is
-/// not what its schema says.
+/// If the command cannot be started, or does not end within [`crate::DEADLINE`] (it is then killed), or prints an event
+/// that does not match its schema.
 pub fn output(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // A file that was just written cannot be executed while a child that another test forks still has it open.
+    // Executing a file that was just written fails while a child that another test forked still has it open.
     let child = until("a program that can be executed", || match command.spawn() {
         Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => None,
         spawned => Some(spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"))),
@@ -86,11 +86,12 @@ pub fn output(command: &mut Command) -> Output {
     Output { status, stdout, stderr }
 }
 
-/// Replays a recording without any capability, also when the test has all: the exit code, the events, and what was said.
+/// Replays a recording without any capability, even if the test has all, and returns the exit code, the events, and the
+/// text of standard error.
 ///
 /// # Panics
 ///
-/// When one of them is no text.
+/// If the output is not valid UTF-8.
 pub fn replay<S: AsRef<OsStr>>(
     recording: &Path,
     options: impl IntoIterator<Item = S>,
@@ -99,24 +100,24 @@ pub fn replay<S: AsRef<OsStr>>(
     command.arg("replay").arg(recording).args(options);
     let bare = || {
         for capability in 0..64 {
-            // SAFETY: no memory is involved. It fails where there is nothing to take away.
+            // SAFETY: the call accesses no memory. It fails if the process does not have the capability.
             unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
         }
         Ok(())
     };
-    // SAFETY: between fork and exec it does nothing but system calls.
+    // SAFETY: the closure makes only system calls between fork and exec.
     unsafe { command.pre_exec(bare) };
     let Output { status, stdout, stderr } = output(&mut command);
-    let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
+    let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
     (status.code(), text(stdout), text(stderr))
 }
 
-/// A child that does not outlive its test.
+/// A child that is killed when the test ends.
 struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // Ended already: both do nothing.
+        // Both calls have no effect on a process that has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

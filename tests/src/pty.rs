@@ -1,4 +1,4 @@
-//! A terminal for a program.
+//! A pseudoterminal for a program.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,82 +6,88 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
-/// What a program sees as its terminal; what it shows is collected.
+/// A pseudoterminal. The output that a program writes to it is collected.
 #[derive(Debug)]
 pub struct Pty {
-    ours: File,
-    theirs: OwnedFd,
+    host_side: File,
+    program_side: OwnedFd,
 }
 
-/// A program on a terminal.
+/// A program that runs on a pseudoterminal.
 #[derive(Debug)]
 pub struct OnTerminal {
-    /// The program.
+    /// The process.
     pub child: Child,
-    shown: JoinHandle<String>,
+    output: JoinHandle<String>,
 }
 
 impl Pty {
-    /// A terminal of so many columns.
+    /// Opens a pseudoterminal with this number of columns.
     ///
     /// # Panics
     ///
-    /// When the system has none.
+    /// If the system has none available.
     pub fn new(columns: u16) -> Pty {
-        let (mut ours, mut theirs) = (-1, -1);
+        let (mut host_side, mut program_side) = (-1, -1);
         let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let none = std::ptr::null_mut();
-        // SAFETY: all pointers live through the call; the name and the modes may be missing.
-        let made = unsafe { libc::openpty(&mut ours, &mut theirs, none, none.cast(), &size) };
-        assert_eq!(made, 0, "no terminal: {}", std::io::Error::last_os_error());
-        // What else is started meanwhile must not keep it open.
-        for fd in [ours, theirs] {
-            // SAFETY: sets a flag of a descriptor; no memory is involved.
+        // SAFETY: all pointers outlive the call; the name and the modes may be null.
+        let made =
+            unsafe { libc::openpty(&mut host_side, &mut program_side, none, none.cast(), &size) };
+        assert_eq!(made, 0, "openpty failed: {}", std::io::Error::last_os_error());
+        // Children that other threads start in the meantime must not inherit the descriptors.
+        for fd in [host_side, program_side] {
+            // SAFETY: the call sets a flag of a descriptor and accesses no memory.
             unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
-        // SAFETY: both were just opened, and nobody else has them.
-        unsafe { Pty { ours: File::from_raw_fd(ours), theirs: OwnedFd::from_raw_fd(theirs) } }
+        // SAFETY: both descriptors were just opened and have no other owner.
+        unsafe {
+            Pty {
+                host_side: File::from_raw_fd(host_side),
+                program_side: OwnedFd::from_raw_fd(program_side),
+            }
+        }
     }
 
-    /// For one of a program's streams.
+    /// Returns the terminal for a standard stream of a program.
     ///
     /// # Panics
     ///
-    /// When there are too many open files.
+    /// If too many files are open.
     pub fn stream(&self) -> Stdio {
-        self.theirs.try_clone().expect("one more descriptor").into()
+        self.program_side.try_clone().expect("a descriptor is available").into()
     }
 
-    /// Starts the program, which was given [`Pty::stream`] for some of its streams.
+    /// Starts the program, for which the caller set [`Pty::stream`] as some of the standard streams.
     ///
     /// # Panics
     ///
-    /// When it cannot be run.
+    /// If the program cannot be started.
     pub fn start(self, mut command: Command) -> OnTerminal {
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        // While anybody here has it, its end is not seen.
-        drop((command, self.theirs));
-        let mut ours = self.ours;
-        let shown = std::thread::spawn(move || {
+        // The read below ends only when no process has the other side open.
+        drop((command, self.program_side));
+        let mut host_side = self.host_side;
+        let output = std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            // It ends with an error when the last one closes the other side.
-            let _ = ours.read_to_end(&mut bytes);
+            // The read ends with an error when the last process closes the other side.
+            let _ = host_side.read_to_end(&mut bytes);
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        OnTerminal { child, shown }
+        OnTerminal { child, output }
     }
 }
 
 impl OnTerminal {
-    /// Waits for the program's end: its exit code, and what it showed.
+    /// Waits for the program to end, and returns its exit code and its output on the terminal.
     ///
     /// # Panics
     ///
-    /// When it does not end in time.
+    /// If the program does not end in time.
     pub fn end(mut self) -> (Option<i32>, String) {
         let status = crate::until("the end of a program on a terminal", || {
-            self.child.try_wait().expect("the child is ours")
+            self.child.try_wait().expect("the child was not waited for")
         });
-        (status.code(), self.shown.join().expect("the reader ends with the program"))
+        (status.code(), self.output.join().expect("the reader thread ends with the program"))
     }
 }

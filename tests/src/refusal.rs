@@ -1,4 +1,4 @@
-//! What the program says when it refuses to run.
+//! Messages of the program when it refuses to run.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -7,57 +7,58 @@ use std::process::{Command, Output};
 use crate::material::temp_dir;
 use crate::program::{output, program};
 
-/// Longest message in bytes that still is one: two lines of a wide terminal, or a few of a narrow one.
-const MOST_SAID: usize = 1200;
+/// Maximum length of a message in bytes: two lines of a wide terminal, or a few lines of a narrow one.
+const MOST_MESSAGE_BYTES: usize = 1200;
 
-/// Runs a program that refuses to run, and returns its one or two lines on standard error.
+/// Runs a command that must refuse to run, and returns its one or two lines on standard error.
 ///
 /// # Panics
 ///
-/// When it does not refuse, or does not name each of the words.
+/// If the command does not refuse with this exit code, or if its message lacks one of the words.
 pub fn refused(command: &mut Command, code: i32, words: &[&str]) -> String {
     let Output { status, stdout, stderr } = output(command);
-    let said = String::from_utf8_lossy(&stderr).into_owned();
-    assert_eq!(status.code(), Some(code), "{command:?}: {said}");
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(status.code(), Some(code), "{command:?}: {stderr}");
     assert!(stdout.is_empty(), "{command:?} printed {}", String::from_utf8_lossy(&stdout));
     for word in words {
-        assert!(said.contains(word), "{command:?} does not name {word:?}: {said}");
+        assert!(stderr.contains(word), "{command:?} lacks {word:?}: {stderr}");
     }
-    let lines = said.lines().count();
-    assert!((1..=2).contains(&lines), "{lines} lines: {said}");
-    assert!(said.starts_with("crypto-tracer: "), "{said}");
-    said
+    let lines = stderr.lines().count();
+    assert!((1..=2).contains(&lines), "{lines} lines: {stderr}");
+    assert!(stderr.starts_with("crypto-tracer: "), "{stderr}");
+    stderr
 }
 
-/// Runs the program in an empty folder, and returns what it said when it refused its arguments.
+/// Runs the program in an empty folder with arguments that it must refuse, and returns its message.
 ///
 /// # Panics
 ///
-/// When it did not, says too much or nothing of the words, or leaves something behind.
+/// If the program does not refuse them, if the message is too long or lacks one of the words, or if the program creates
+/// a file.
 pub fn refused_arguments(arguments: &[&OsStr], codes: &[i32], words: &[&str]) -> String {
     let dir = temp_dir();
     let mut command = Command::new(program());
     command.args(arguments).current_dir(dir.path()).env_remove("XDG_CONFIG_HOME");
     let ended = output(&mut command);
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    let short: Vec<_> = arguments.iter().map(|argument| argument.len()).collect();
-    assert!(ended.status.code().is_some_and(|code| codes.contains(&code)), "{short:?}: {said}");
-    assert!(ended.stdout.is_empty() && said.len() <= MOST_SAID, "{short:?}: {said}");
-    assert!(said.lines().count() <= 2 && said.starts_with("crypto-tracer: "), "{said}");
+    let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let lengths: Vec<_> = arguments.iter().map(|argument| argument.len()).collect();
+    assert!(ended.status.code().is_some_and(|code| codes.contains(&code)), "{lengths:?}: {stderr}");
+    assert!(ended.stdout.is_empty() && stderr.len() <= MOST_MESSAGE_BYTES, "{lengths:?}: {stderr}");
+    assert!(stderr.lines().count() <= 2 && stderr.starts_with("crypto-tracer: "), "{stderr}");
     for word in words {
-        assert!(said.contains(word), "{short:?} does not name {word}: {said}");
+        assert!(stderr.contains(word), "{lengths:?} lacks {word}: {stderr}");
     }
-    assert!(!said.contains(['\u{1b}', '\u{7}']), "{said:?}");
+    assert!(!stderr.contains(['\u{1b}', '\u{7}']), "{stderr:?}");
     assert_eq!(
-        std::fs::read_dir(dir.path()).expect("it is ours").count(),
+        std::fs::read_dir(dir.path()).expect("the folder is readable").count(),
         0,
         "something was written"
     );
-    said
+    stderr
 }
 
-/// Nothing, too much, below zero, no number, no UTF-8, orders to the terminal.
-pub fn odd_values() -> [OsString; 6] {
+/// Invalid values: empty, very long, negative, not a number, not UTF-8, terminal escapes.
+pub fn invalid_values() -> [OsString; 6] {
     [
         "".into(),
         "x".repeat(100_000).into(),

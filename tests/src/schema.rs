@@ -1,4 +1,4 @@
-//! What the program prints is what docs/schema says: nothing less, nothing more, in that order.
+//! Checks that the program's output matches docs/schema: exactly the described fields, in that order.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,14 +10,14 @@ use serde_json::Value;
 use crate::event::Event;
 use crate::program::workspace;
 
-/// Events of one run that are checked, if it has that many.
+/// Maximum number of events of one run that are checked.
 const MOST_CHECKED: usize = 4000;
 
 /// The schema of one kind of event.
 #[derive(Debug)]
 struct SchemaKind {
     validator: Validator,
-    /// The names of all fields, in the order in which they are printed.
+    /// Names of all fields, in the order in which they are printed.
     order: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ fn kinds() -> &'static BTreeMap<String, SchemaKind> {
     KINDS.get_or_init(|| {
         let schemas = read("event");
         let kinds =
-            schemas.get("oneOf").and_then(Value::as_array).expect("one schema for each kind");
+            schemas.get("oneOf").and_then(Value::as_array).expect("a schema for each event type");
         kinds.iter().map(|schema| kind(schema, &schemas)).collect()
     })
 }
@@ -35,10 +35,10 @@ fn kind(schema: &Value, all: &Value) -> (String, SchemaKind) {
     let properties = schema.get("properties").and_then(Value::as_object);
     let properties = properties.expect("an event has fields");
     let name = properties.get("event_type").and_then(|field| field.get("const"));
-    let name = name.and_then(Value::as_str).expect("an event has its type").to_owned();
+    let name = name.and_then(Value::as_str).expect("an event has a type").to_owned();
     let order = properties.keys().cloned().collect();
     let mut whole = schema.clone();
-    // What it refers to stands beside all kinds.
+    // The definitions that a schema refers to are at the top level of the file.
     if let (Some(whole), Some(definitions)) = (whole.as_object_mut(), all.get("$defs")) {
         whole.insert("$defs".to_owned(), definitions.clone());
     }
@@ -52,7 +52,7 @@ fn read(name: &str) -> Value {
 }
 
 fn validator(schema: &Value) -> Validator {
-    jsonschema::validator_for(schema).unwrap_or_else(|error| panic!("no schema: {error}"))
+    jsonschema::validator_for(schema).unwrap_or_else(|error| panic!("not a schema: {error}"))
 }
 
 fn complaints(validator: &Validator, value: &Value) -> Vec<String> {
@@ -62,39 +62,39 @@ fn complaints(validator: &Validator, value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Fails unless the event is what docs/schema/event.json says, its fields in that order.
+/// Checks an event, including the order of its fields, against docs/schema/event.json.
 ///
 /// # Panics
 ///
-/// Then.
+/// If the event does not match.
 pub fn check_event(event: &Event) {
     let value = serde_json::from_str(event.line()).expect("an event is JSON");
     let kind = check_value(&value);
     let mut order = kind.order.iter();
     for key in event.keys() {
-        assert!(order.any(|known| known == key), "{key} is not in its place:\n{}", event.line());
+        assert!(order.any(|known| known == key), "{key} is out of order:\n{}", event.line());
     }
 }
 
 fn check_value(event: &Value) -> &'static SchemaKind {
     let name = event.get("event_type").and_then(Value::as_str).unwrap_or_default();
     let Some(kind) = kinds().get(name) else {
-        panic!("docs/schema/event.json has no such event: {event}");
+        panic!("event type not in docs/schema/event.json: {event}");
     };
     let wrong = complaints(&kind.validator, event);
-    assert!(wrong.is_empty(), "not what docs/schema/event.json says: {wrong:?}\n{event}");
+    assert!(wrong.is_empty(), "does not match docs/schema/event.json: {wrong:?}\n{event}");
     kind
 }
 
-/// Checks all events and documents in what the program printed, in whatever format; other text is none of its business.
+/// Checks all events and documents in the program's output, in any format. Ignores other text.
 ///
 /// # Panics
 ///
-/// When one is not what docs/schema says.
+/// If one does not match docs/schema.
 pub fn check_printed(text: &str) {
     let is_event = |line: &&str| line.starts_with("{\"event_type\":");
     let count = text.lines().filter(is_event).count();
-    // Of a flood, some thousands: the machine has other work to do.
+    // Of a very long stream only some thousand events are checked, to save time.
     let step = (count / MOST_CHECKED).max(1);
     if count > 0 {
         let events = text.lines().filter(is_event).step_by(step);
@@ -116,14 +116,14 @@ pub fn check_printed(text: &str) {
     }
 }
 
-/// Fails unless the document is what docs/schema says of those of this name.
+/// Checks a document of this name against docs/schema.
 ///
 /// # Panics
 ///
-/// Then.
+/// If the document does not match.
 pub fn check_document(name: &str, document: &Value) {
     let wrong = complaints(&validator(&read(name)), document);
-    assert!(wrong.is_empty(), "not what docs/schema/{name}.json says: {wrong:?}\n{document:#}");
+    assert!(wrong.is_empty(), "does not match docs/schema/{name}.json: {wrong:?}\n{document:#}");
 }
 
 #[cfg(test)]
@@ -135,18 +135,18 @@ mod tests {
     fn refused(line: &str) -> String {
         let line = line.to_owned();
         let result = std::panic::catch_unwind(|| check_event(&Event::of(&line)));
-        *result.expect_err("it is not refused").downcast::<String>().expect("a message")
+        *result.expect_err("the event is accepted").downcast::<String>().expect("a message")
     }
 
     #[test]
-    fn a_field_that_nobody_described_is_refused() {
+    fn event_that_does_not_match_the_schema_is_rejected() {
         check_printed(&format!("{EXIT}\nTIME  WHO"));
         check_printed(&format!("[\n{EXIT},\n{EXIT}\n]\n"));
         assert!(refused(&EXIT.replace("\"pid\":1", "\"pid\":1,\"new\":1")).contains("new"));
         assert!(refused(&EXIT.replace(",\"exit_code\":0", "")).contains("exit_code"));
         assert!(refused(&EXIT.replace("456789Z", "456Z")).contains("timestamp"));
-        assert!(refused(&EXIT.replace("process_exit", "fork")).contains("no such event"));
+        assert!(refused(&EXIT.replace("process_exit", "fork")).contains("event type not in"));
         let moved = EXIT.replace("\"pid\":1,", "").replace('}', ",\"pid\":1}");
-        assert!(refused(&moved).contains("pid is not in its place"));
+        assert!(refused(&moved).contains("pid is out of order"));
     }
 }

@@ -13,17 +13,17 @@ use crate::program::program;
 use crate::schema;
 use crate::wait::{DEADLINE, until};
 
-/// How long a run may take to end once it is asked to. The contract says 100 ms; the rest is the machine's.
+/// Time limit for a run to end after the request. The documented limit is 100 ms; the margin is for a loaded machine.
 const END: Duration = Duration::from_secs(5);
 
-/// A tracer that said that it is ready. Dropped, it is killed.
+/// A tracer that has reported that it is ready. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Tracer {
     child: Child,
     shared: Arc<Shared>,
     readers: Vec<JoinHandle<()>>,
-    /// It is the program itself, so what it prints is what docs/schema says.
-    described: bool,
+    /// Whether the command is crypto-tracer itself, so its output must match docs/schema.
+    checks_schema: bool,
     stdout: Option<std::process::ChildStdout>,
 }
 
@@ -45,25 +45,25 @@ impl Shared {
     }
 }
 
-/// How a run ended.
+/// Result of a run.
 #[derive(Debug)]
 pub struct Ended {
-    /// As the system tells it.
+    /// Exit status.
     pub status: ExitStatus,
-    /// All that was printed on standard output.
+    /// All events of standard output.
     pub events: Vec<Event>,
-    /// The lines on standard error.
+    /// Lines of standard error.
     pub said: Vec<String>,
 }
 
-/// What the last line of a run says.
+/// Counts of the last line of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Events that were printed.
+    /// Printed events.
     pub shown: u64,
-    /// Events that filters left out.
+    /// Events that filters excluded.
     pub filtered: u64,
-    /// Events that are missing.
+    /// Lost events.
     pub lost: u64,
 }
 
@@ -72,47 +72,47 @@ impl Tracer {
     ///
     /// # Panics
     ///
-    /// When it ends, or is not ready in time.
+    /// If the tracer ends, or is not ready in time.
     pub fn monitor<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Tracer {
         Tracer::command("monitor", options)
     }
 
-    /// As [`Tracer::monitor`], with another command.
+    /// Like [`Tracer::monitor`], with another command.
     ///
     /// # Panics
     ///
-    /// As there.
+    /// If the tracer ends, or is not ready in time.
     pub fn command<S: AsRef<OsStr>>(name: &str, options: impl IntoIterator<Item = S>) -> Tracer {
         let mut command = Command::new(program());
         command.arg(name).args(options);
         Tracer::start(command)
     }
 
-    /// Starts a command and waits until it says that it is ready.
+    /// Starts a command and waits until it reports that it is ready.
     ///
     /// # Panics
     ///
-    /// When it ends, or is not ready in time.
+    /// If the command ends, or is not ready in time.
     pub fn start(command: Command) -> Tracer {
         let mut tracer = Tracer::start_unread(command);
         tracer.read();
         tracer
     }
 
-    /// As [`Tracer::start`], but nobody reads its standard output until [`Tracer::read`] is called.
+    /// Like [`Tracer::start`], but does not read standard output before [`Tracer::read`] is called.
     ///
     /// # Panics
     ///
-    /// When it ends, or is not ready in time.
+    /// If the command ends, or is not ready in time.
     pub fn start_unread(mut command: Command) -> Tracer {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let described = Path::new(command.get_program()).ends_with("crypto-tracer");
+        let checks_schema = Path::new(command.get_program()).ends_with("crypto-tracer");
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let shared = Arc::new(Shared::default());
         let stdout = child.stdout.take();
         let errors = child.stderr.take().expect("standard error is a pipe");
         let reader = each_line(errors, &shared, |seen, line| seen.said.push(line));
-        let mut tracer = Tracer { child, shared, readers: vec![reader], described, stdout };
+        let mut tracer = Tracer { child, shared, readers: vec![reader], checks_schema, stdout };
         tracer.wait_for_ready();
         tracer
     }
@@ -121,7 +121,7 @@ impl Tracer {
         until("the tracer to be ready", || {
             let ended = self.child.try_wait().ok().flatten();
             if ended.is_some() {
-                // All that it said, before judging.
+                // Reads the rest of standard error before the check below.
                 self.join();
             }
             let ready = self.shared.lock().said.iter().any(|line| line.contains("ready"));
@@ -140,74 +140,75 @@ impl Tracer {
         }
     }
 
-    /// Begins to read its standard output.
+    /// Begins to read standard output.
     pub fn read(&mut self) {
         if let Some(stdout) = self.stdout.take() {
             self.readers.push(each_line(stdout, &self.shared, |seen, line| seen.lines.push(line)));
         }
     }
 
-    /// Closes our end of its standard output.
+    /// Closes the read end of the standard output pipe.
     pub fn close_output(&mut self) {
         self.stdout = None;
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// All events up to now.
+    /// Returns all events so far.
     pub fn events(&self) -> Vec<Event> {
         self.shared.lock().lines.iter().map(|line| Event::of(line)).collect()
     }
 
-    /// The lines on standard error up to now.
+    /// Returns the lines of standard error so far.
     pub fn said(&self) -> Vec<String> {
         self.shared.lock().said.clone()
     }
 
-    /// Waits until an event is there that is wanted.
+    /// Waits for an event for which `wanted` returns true, and returns that event.
     ///
     /// # Panics
     ///
-    /// When there is none in time; `what` says what was waited for.
+    /// If it does not come in time; `what` names the awaited event.
     pub fn wait_for(&self, what: &str, mut wanted: impl FnMut(&Event) -> bool) -> Event {
         let end = Instant::now() + DEADLINE;
-        let mut looked = 0;
+        let mut checked = 0;
         let mut seen = self.shared.lock();
         loop {
             let found = seen
                 .lines
                 .iter()
-                .skip(looked)
+                .skip(checked)
                 .map(|line| Event::of(line))
                 .find(|event| wanted(event));
             if let Some(event) = found {
                 return event;
             }
-            looked = seen.lines.len();
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            checked = seen.lines.len();
+            let remaining = end.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
                 let last: Vec<_> = seen.lines.iter().rev().take(20).rev().cloned().collect();
                 let (all, last, said) = (seen.lines.len(), last.join("\n"), seen.said.join("\n"));
                 drop(seen);
                 panic!(
-                    "waited {DEADLINE:?} for {what}; the last of {all} events:\n{last}\nsaid:\n{said}"
+                    "waited {DEADLINE:?} for {what}; the last of {all} events:\n{last}\nstandard error:\n{said}"
                 );
             }
-            let waited = self.shared.more.wait_timeout(seen, left);
+            let waited = self.shared.more.wait_timeout(seen, remaining);
             seen = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Waits for the exit of a process, and returns all events of it.
+    /// Waits for the exit of a process, and returns all its events.
     ///
-    /// Events of one process come in order, and other threads' at most 1 ms late, so nothing of it is behind its exit.
+    /// The events of a thread come in order, and those of other threads at most 1 ms late, so no event of the process
+    /// follows its exit.
     ///
     /// # Panics
     ///
-    /// When its exit is not told in time.
+    /// If the exit is not reported in time.
     pub fn all_of(&self, pid: u32) -> Vec<Event> {
         let what = format!("the exit of process {pid}");
         self.wait_for(&what, |event| event.kind() == "process_exit" && event.pid() == Some(pid));
@@ -217,39 +218,39 @@ impl Tracer {
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
         if let Ok(pid) = i32::try_from(self.child.id()) {
-            // SAFETY: no memory is involved, and the child is ours and not waited for.
+            // SAFETY: the call accesses no memory, and the child was not waited for.
             unsafe { libc::kill(pid, signal) };
         }
     }
 
-    /// Waits for its end without asking for it.
+    /// Waits for the run to end by itself.
     ///
     /// # Panics
     ///
-    /// When it does not end within `limit`, or printed an event that is not what its schema says.
+    /// If it does not end within `limit`, or printed an event that does not match its schema.
     pub fn wait(mut self, limit: Duration) -> Ended {
         let end = Instant::now() + limit;
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break status,
-                Ok(None) => assert!(Instant::now() < end, "it did not end within {limit:?}"),
-                Err(error) => panic!("cannot wait for it: {error}"),
+                Ok(None) => assert!(Instant::now() < end, "the run did not end within {limit:?}"),
+                Err(error) => panic!("cannot wait for the tracer: {error}"),
             }
             std::thread::sleep(Duration::from_millis(2));
         };
         self.read();
         self.join();
-        if self.described {
+        if self.checks_schema {
             schema::check_printed(&self.shared.lock().lines.join("\n"));
         }
         Ended { status, events: self.events(), said: self.said() }
     }
 
-    /// Ends it as Ctrl+C does.
+    /// Ends the run with SIGINT, as Ctrl+C does.
     ///
     /// # Panics
     ///
-    /// When it does not end in time, or not with exit code 0.
+    /// If the run does not end in time, or its exit code is not 0.
     pub fn finish(self) -> Ended {
         self.signal(libc::SIGINT);
         let ended = self.wait(END);
@@ -260,18 +261,18 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // Waited for already: both do nothing.
+        // Both calls have no effect on a process that was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Ended {
-    /// Where a program's regular output went: every line of a file.
+    /// Returns all events in the output file of a run.
     ///
     /// # Panics
     ///
-    /// When the file cannot be read, or has an event that is not what its schema says.
+    /// If the file cannot be read, or has an event that does not match its schema.
     pub fn events_in(path: &Path) -> Vec<Event> {
         let text = std::fs::read_to_string(path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -279,11 +280,11 @@ impl Ended {
         text.lines().map(Event::of).collect()
     }
 
-    /// What the last line on standard error counts.
+    /// Returns the counts of the last line on standard error.
     ///
     /// # Panics
     ///
-    /// When there is no such line.
+    /// If that line is missing.
     pub fn summary(&self) -> Summary {
         let line = self
             .said
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_is_counted() {
+    fn summary_is_parsed_from_the_last_line() {
         let said = "crypto-tracer: ready: tp\n\
                     crypto-tracer: 5 events shown, 2 filtered, 3 lost (ring_full 3); 10 records received";
         assert_eq!(ended(said).summary(), Summary { shown: 5, filtered: 2, lost: 3 });
@@ -346,12 +347,12 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "no line counts events")]
-    fn a_run_that_counts_nothing_fails() {
+    fn run_without_a_summary_fails() {
         ended("crypto-tracer: ready").summary();
     }
 
     #[test]
-    fn what_a_program_prints_is_collected() {
+    fn output_of_a_program_is_collected() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo ready >&2; echo '{\"event_type\":\"x\",\"pid\":3}'; exit 4"]);
         let tracer = Tracer::start(command);
@@ -363,7 +364,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "the tracer ended with exit status: 3: no luck")]
-    fn a_program_that_is_never_ready_fails() {
+    fn program_that_ends_before_it_is_ready_fails() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo no luck >&2; exit 3"]);
         Tracer::start(command);

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test fails for it. Generous: a loaded machine is no failure.
+/// Time limit of every wait. It is long, so that a loaded machine does not fail a test.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Asks until there is an answer.
+/// Calls `ask` until it returns a value, and returns that value.
 ///
 /// # Panics
 ///
-/// When there is none within [`DEADLINE`]; `what` says what was waited for.
+/// If that takes longer than [`DEADLINE`]; `what` names the awaited condition.
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + DEADLINE;
     loop {
@@ -17,7 +17,7 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             return answer;
         }
         assert!(Instant::now() < end, "waited {DEADLINE:?} for {what}");
-        // A pause between two looks, not a wait for something to have happened.
+        // A pause between two checks of the condition; no test relies on its length.
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration file, and what SIGHUP does to a run.
+//! The configuration file, and the effects of SIGHUP on a run.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,34 +12,35 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    a_reload_changes_what_runs,
-    a_reload_under_load_loses_nothing,
-    the_output_is_opened_anew_for_logrotate,
-    a_reload_tells_whatever_changed,
-    new_output_files_are_given_as_the_configuration_says,
-    configurations_that_are_not_obeyed,
-    a_reload_changes_what_is_done_with_the_output,
+    reload_replaces_the_plugins,
+    reload_under_load_loses_no_event,
+    reload_reopens_the_output,
+    reload_reports_changed_settings,
+    new_output_files_have_the_configured_mode_and_group,
+    configuration_errors_name_the_remedy,
+    reload_applies_changed_output_settings,
 ];
 
-/// The group `adm`, on every Debian.
+/// Group id of `adm` on Debian.
 const ADM: u32 = 4;
-/// Opens under which a run is reloaded, and how many a second: five seconds of them, and fewer than the ring holds.
+/// Opens during which a run is reloaded: five seconds at [`RATE`]. The ring can hold them all.
 const OPENS: u64 = 25_000;
+/// Opens per second.
 const RATE: &str = "5000";
 
-/// The site's classifier where a configuration may name it.
-fn installed(dir: &Path) -> PathBuf {
+/// Copies the site classifier to a folder where a configuration may name it.
+fn install_site_classifier(dir: &Path) -> PathBuf {
     let to = dir.join("site.wasm");
     fs::copy(workspace().join("tests/fixtures/plugins/site-classifier.wasm"), &to).unwrap();
     fs::set_permissions(&to, fs::Permissions::from_mode(0o644)).unwrap();
     to
 }
 
-/// A tracer without a controlling terminal, as a service has none.
-fn service(options: &[&str]) -> Tracer {
+/// Starts a tracer without a controlling terminal, like a service.
+fn start_service(options: &[&str]) -> Tracer {
     let mut command = Command::new(program());
     command.arg("monitor").args(options);
-    // SAFETY: setsid is a system call alone, which may stand between fork and exec.
+    // SAFETY: the closure makes only a system call, which is allowed between fork and exec.
     unsafe {
         command.pre_exec(|| {
             libc::setsid();
@@ -49,14 +50,14 @@ fn service(options: &[&str]) -> Tracer {
     Tracer::start(command)
 }
 
-fn says(tracer: &Tracer, text: &str) {
+fn wait_for_line(tracer: &Tracer, text: &str) {
     until(text, || tracer.said().iter().any(|line| line.contains(text)).then_some(()));
 }
 
-fn a_reload_changes_what_runs() {
+fn reload_replaces_the_plugins() {
     needs_bpf!();
     let dir = trusted_dir();
-    installed(dir.path());
+    install_site_classifier(dir.path());
     let config = dir.path().join("config.toml");
     fs::write(&config, "").unwrap();
     let files = temp_dir();
@@ -69,39 +70,39 @@ fn a_reload_changes_what_runs() {
 
     let record = files.path().join("run.rec");
     let [configured, recorded] = [&config, &record].map(|path| path.to_str().unwrap());
-    let tracer = service(&["--config", configured, "--record", recorded]);
-    assert!(!seen(&tracer), "the bundled classifier asks for no .site");
+    let tracer = start_service(&["--config", configured, "--record", recorded]);
+    assert!(!seen(&tracer), ".site is not in the bundled classifier's interest");
     fs::write(&config, "[[classifier]]\npath = \"site.wasm\"\n[[classifier]]\nbundled = true\n")
         .unwrap();
     tracer.signal(libc::SIGHUP);
-    says(&tracer, "reloaded: ");
-    assert!(seen(&tracer), "the site's classifier does: {:?}", tracer.said());
+    wait_for_line(&tracer, "reloaded: ");
+    assert!(seen(&tracer), ".site is in the site classifier's interest: {:?}", tracer.said());
 
     fs::write(&config, "[[classifier]]\npath = \"gone.wasm\"\n").unwrap();
     tracer.signal(libc::SIGHUP);
-    says(&tracer, "the plugins stay as they are");
+    wait_for_line(&tracer, "the plugins stay as they are");
     assert!(seen(&tracer), "{:?}", tracer.said());
     tracer.finish();
 
-    // A replay tells from when on the recording has what the site's classifier asks for.
+    // A replay reports from what time on the recording has the site classifier's interest.
     let site = dir.path().join("site.wasm");
     let mut replay = Command::new(program());
     let replayed = output(replay.args(["replay", recorded, "--classifier"]).arg(site));
-    let said = String::from_utf8(replayed.stderr).unwrap();
-    let told: Vec<&str> = said.lines().filter(|line| line.contains("\".site\"")).collect();
-    let [before, reloaded] = told[..] else { panic!("{said}") };
-    assert!(before.contains("the recording did not capture "), "{said}");
-    assert!(reloaded.contains("from 20"), "{said}");
-    assert!(reloaded.contains(" on the recording captured "), "{said}");
+    let stderr = String::from_utf8(replayed.stderr).unwrap();
+    let reported: Vec<&str> = stderr.lines().filter(|line| line.contains("\".site\"")).collect();
+    let [before, reloaded] = reported[..] else { panic!("{stderr}") };
+    assert!(before.contains("the recording did not capture "), "{stderr}");
+    assert!(reloaded.contains("from 20"), "{stderr}");
+    assert!(reloaded.contains(" on the recording captured "), "{stderr}");
 }
 
-fn a_reload_under_load_loses_nothing() {
+fn reload_under_load_loses_no_event() {
     needs_bpf!();
     let dir = trusted_dir();
-    installed(dir.path());
+    install_site_classifier(dir.path());
     let config = dir.path().join("config.toml");
     let one = "[[classifier]]\nbundled = true\n";
-    // A site's plugin of each kind, beside the bundled ones and in the place of none.
+    // A site plugin of each kind, in addition to the bundled ones.
     let both = "[[classifier]]\npath = \"site.wasm\"\n[[classifier]]\nbundled = true\n\
         [[redactor]]\nbundled = true\n\
         [[redactor]]\npath = \"other.wasm\"\nallow = [\"file-head\"]\nconfig = { way = \"upper\" }\n\
@@ -115,7 +116,7 @@ fn a_reload_under_load_loses_nothing() {
     fs::write(&key, &Material::get().key).unwrap();
     let opener = actor!["paced", RATE, OPENS.to_string().as_str(), &key];
     let pid = opener.pid();
-    let tracer = service(&["--config", config.to_str().unwrap(), "--pid", &pid.to_string()]);
+    let tracer = start_service(&["--config", config.to_str().unwrap(), "--pid", &pid.to_string()]);
     let opening = std::thread::spawn(move || opener.end());
     for text in [both, one, both] {
         fs::write(&config, text).unwrap();
@@ -128,108 +129,117 @@ fn a_reload_under_load_loses_nothing() {
     let opens: Vec<_> = events.iter().filter(|event| event.kind() == "file_open").collect();
     let ended = tracer.finish();
     assert_eq!((opens.len() as u64, ended.summary().lost), (OPENS, 0), "{:?}", ended.said);
-    // The site's redactor and filter had their word: in upper case, with the label of the process behind it.
+    // The site redactor turns texts into upper case, and the site filter adds a label with the process name.
     let site = |event: &&&Event| {
         event.line().contains("\"labels\":{\"owner\":\"ACTOR\"}")
             && event.text("file").ends_with("/LOAD.KEY")
     };
-    assert!(opens.iter().filter(site).count() > 0, "none was told by the site's plugins");
+    assert!(opens.iter().filter(site).count() > 0, "no event passed the site plugins");
     assert!(opens.iter().all(|open| open.text("file_type") == "private_key"));
 }
 
-fn the_output_is_opened_anew_for_logrotate() {
+fn reload_reopens_the_output() {
     needs_bpf!();
     let dir = trusted_dir();
     let output = dir.path().join("events.json");
     let rotated = dir.path().join("events.json.1");
-    let tracer = service(&["--output", output.to_str().unwrap()]);
+    let tracer = start_service(&["--output", output.to_str().unwrap()]);
     let first = run(&mut Command::new("true"));
-    let told = |path: &Path, pid: u32| {
+    let has_process = |path: &Path, pid: u32| {
         fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("\"pid\":{pid},")))
     };
-    until("the first process", || told(&output, first).then_some(()));
+    until("the first process", || has_process(&output, first).then_some(()));
     fs::rename(&output, &rotated).unwrap();
     tracer.signal(libc::SIGHUP);
-    says(&tracer, "reloaded: nothing changed");
+    wait_for_line(&tracer, "reloaded: nothing changed");
     let second = run(&mut Command::new("true"));
-    until("the second process in the new file", || told(&output, second).then_some(()));
+    until("the second process in the new file", || has_process(&output, second).then_some(()));
     tracer.finish();
-    assert!(told(&rotated, first) && !told(&output, first) && !told(&rotated, second));
+    assert!(has_process(&rotated, first) && !has_process(&output, first));
+    assert!(!has_process(&rotated, second));
     for path in [&output, &rotated] {
         assert!(!Ended::events_in(path).is_empty());
     }
 }
 
-/// Limits are obeyed at once; what is not says so.
-fn a_reload_tells_whatever_changed() {
+/// Changed limits apply immediately; a setting that needs a restart is reported.
+fn reload_reports_changed_settings() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
     fs::write(&config, "[plugins]\ndeadline_ms = 30\n").unwrap();
-    let tracer = service(&["--config", config.to_str().unwrap()]);
+    let tracer = start_service(&["--config", config.to_str().unwrap()]);
     let limits = "[plugins]\nmemory = \"17MiB\"\non_failure = \"stop\"\n";
     fs::write(&config, limits).unwrap();
     tracer.signal(libc::SIGHUP);
-    says(&tracer, "reloaded: now on_failure is \"stop\"");
-    says(&tracer, "reloaded: now memory is \"17MiB\", it was \"16MiB\"");
-    says(&tracer, "reloaded: now deadline_ms is 20, it was 30");
+    wait_for_line(&tracer, "reloaded: now on_failure is \"stop\"");
+    wait_for_line(&tracer, "reloaded: now memory is \"17MiB\", it was \"16MiB\"");
+    wait_for_line(&tracer, "reloaded: now deadline_ms is 20, it was 30");
     fs::write(&config, format!("{limits}[capture]\nring = \"16MiB\"\n")).unwrap();
     tracer.signal(libc::SIGHUP);
-    says(&tracer, "reloaded: [capture] ring was changed: that needs a restart");
-    // Less than any plugin needs: what was loaded before stays.
+    wait_for_line(&tracer, "reloaded: [capture] ring was changed: that needs a restart");
+    // Less memory than any plugin needs, so the old plugins stay loaded.
     fs::write(&config, "[plugins]\nmemory = \"64KiB\"\n").unwrap();
     tracer.signal(libc::SIGHUP);
-    says(&tracer, "the plugins stay as they are: ");
+    wait_for_line(&tracer, "the plugins stay as they are: ");
     fs::write(&config, limits).unwrap();
     tracer.signal(libc::SIGHUP);
-    says(&tracer, "reloaded: nothing changed");
+    wait_for_line(&tracer, "reloaded: nothing changed");
     tracer.finish();
 }
 
-fn new_output_files_are_given_as_the_configuration_says() {
+fn new_output_files_have_the_configured_mode_and_group() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
     let output = dir.path().join("events.json");
     fs::write(&config, "[output]\nmode = \"0640\"\ngroup = \"adm\"\n").unwrap();
-    let tracer =
-        service(&["--config", config.to_str().unwrap(), "--output", output.to_str().unwrap()]);
-    let given = || {
+    let tracer = start_service(&[
+        "--config",
+        config.to_str().unwrap(),
+        "--output",
+        output.to_str().unwrap(),
+    ]);
+    let has_mode_and_group = || {
         let found = fs::metadata(&output).ok()?;
         (found.mode() & 0o7777 == 0o640 && found.gid() == ADM).then_some(())
     };
-    until("the file of the start", given);
+    until("the file of the start", has_mode_and_group);
     fs::remove_file(&output).unwrap();
     tracer.signal(libc::SIGHUP);
-    until("the file after the rotation", given);
+    until("the file after the rotation", has_mode_and_group);
     tracer.finish();
 }
 
-/// `[output]` holds from the reload on that reads it; also for the file that this reload makes.
-fn a_reload_changes_what_is_done_with_the_output() {
+/// A changed `[output]` applies from the reload on, also to the file that the reload creates.
+fn reload_applies_changed_output_settings() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
     let output = dir.path().join("events.json");
     fs::write(&config, "").unwrap();
-    let tracer =
-        service(&["--config", config.to_str().unwrap(), "--output", output.to_str().unwrap()]);
-    let given = |mode: u32, gid: u32| {
+    let tracer = start_service(&[
+        "--config",
+        config.to_str().unwrap(),
+        "--output",
+        output.to_str().unwrap(),
+    ]);
+    let wait_for_mode_and_group = |mode: u32, gid: u32| {
         until(&format!("a file of mode {mode:o} and group {gid}"), || {
             let found = fs::metadata(&output).ok()?;
             (found.mode() & 0o7777 == mode && found.gid() == gid).then_some(())
         });
     };
     let own = fs::metadata(&output).unwrap().gid();
-    given(0o600, own);
-    let reload = |text: &str, says_so: &[&str]| {
+    wait_for_mode_and_group(0o600, own);
+    let reload = |text: &str, messages: &[&str]| {
         fs::write(&config, text).unwrap();
         fs::remove_file(&output).unwrap();
         tracer.signal(libc::SIGHUP);
-        says_so.iter().for_each(|line| says(&tracer, line));
+        messages.iter().for_each(|line| wait_for_line(&tracer, line));
     };
     reload("[output]\nmode = \"0640\"\n", &["reloaded: now [output] mode is 0640: for new files"]);
-    given(0o640, own);
+    wait_for_mode_and_group(0o640, own);
     let all = "[output]\nmode = \"0644\"\ngroup = \"adm\"\nstatus_every = \"1s\"\n";
     reload(
         all,
@@ -239,27 +249,27 @@ fn a_reload_changes_what_is_done_with_the_output() {
             "reloaded: now [output] status_every is 1s",
         ],
     );
-    given(0o644, ADM);
+    wait_for_mode_and_group(0o644, ADM);
     let statuses = || {
         let text = fs::read_to_string(&output).unwrap_or_default();
         text.lines().filter(|line| line.contains("\"event_type\":\"status\"")).count()
     };
-    until("a status by itself", || (statuses() > 1).then_some(()));
-    // One that is wrong changes nothing.
+    until("a periodic status", || (statuses() > 1).then_some(()));
+    // An invalid `[output]` changes nothing.
     reload("[output]\ngroup = \"no-such-group\"\n", &["stay as they are: [output] group"]);
-    given(0o644, ADM);
-    until("a status by itself", || (statuses() > 0).then_some(()));
+    wait_for_mode_and_group(0o644, ADM);
+    until("a periodic status", || (statuses() > 0).then_some(()));
     reload("", &["reloaded: now [output] status_every is off", "is not set: for new files"]);
-    given(0o600, own);
-    let said = tracer.finish().said;
-    assert!(!said.iter().any(|line| line.contains("restart")), "{said:?}");
+    wait_for_mode_and_group(0o600, own);
+    let stderr = tracer.finish().said;
+    assert!(!stderr.iter().any(|line| line.contains("restart")), "{stderr:?}");
 }
 
-/// What a configuration says is refused before anything starts: exit code 2, and what repairs it.
-fn configurations_that_are_not_obeyed() {
+/// An invalid or untrusted configuration is refused before the start with exit code 2 and a remedy.
+fn configuration_errors_name_the_remedy() {
     needs_bpf!();
     let dir = trusted_dir();
-    let plugin = installed(dir.path());
+    let plugin = install_site_classifier(dir.path());
     let config = dir.path().join("config.toml");
     let refused = |words: &[&str]| {
         let output = Command::new(program())
@@ -267,9 +277,9 @@ fn configurations_that_are_not_obeyed() {
             .arg(&config)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        words.iter().for_each(|word| assert!(said.contains(word), "{word}: {said}"));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        words.iter().for_each(|word| assert!(stderr.contains(word), "{word}: {stderr}"));
     };
     refused(&["config.toml", "No such file"]);
     fs::write(&config, "[[clasifier]]\n").unwrap();

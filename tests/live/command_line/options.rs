@@ -1,4 +1,4 @@
-//! The options of `monitor`, and how a run ends.
+//! The options of `monitor`, and the end of a run.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,27 +13,27 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    home_directories_are_hidden,
-    nothing_is_hidden_where_that_is_asked_for,
-    one_process_by_its_pid,
-    processes_by_name,
-    libraries_by_path,
-    files_by_glob,
-    the_duration_ends_a_run,
-    a_file_gets_the_events_and_nobody_else_may_read_it,
-    quiet_says_nothing,
-    the_last_line_counts,
+    home_directories_are_redacted,
+    no_redact_shows_real_paths,
+    pid_selects_one_process,
+    name_selects_processes,
+    library_option_selects_by_path,
+    file_option_selects_by_glob,
+    duration_ends_a_run,
+    output_file_is_private_and_appended_to,
+    quiet_run_prints_nothing,
+    last_line_counts_events,
     signals_end_an_idle_run,
-    a_reader_that_goes_away_ends_an_idle_run,
+    closed_pipe_ends_an_idle_run,
     help_and_version_need_no_privileges,
-    a_recording_is_a_new_file_for_its_owner,
+    recording_is_a_new_private_file,
 ];
 
 const NO_OPTIONS: [&str; 0] = [];
-/// A run has to end within 100 ms; the rest is for a loaded machine.
+/// Time limit for the end of a run. The documented limit is 100 ms; the margin is for a loaded machine.
 const PROMPT: Duration = Duration::from_millis(1500);
 
-/// A file that is watched for, in a folder of its own.
+/// Creates a key file in a new folder.
 fn key_file() -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = temp_dir();
     let path = dir.path().join("some.key");
@@ -45,7 +45,7 @@ fn cat(path: &Path) -> u32 {
     run(Command::new("cat").arg(path))
 }
 
-fn home_directories_are_hidden() {
+fn home_directories_are_redacted() {
     needs_bpf!();
     let home = HomeDir::new();
     let real = home.write("site.key", &Material::get().key);
@@ -61,7 +61,7 @@ fn home_directories_are_hidden() {
     }
 }
 
-fn nothing_is_hidden_where_that_is_asked_for() {
+fn no_redact_shows_real_paths() {
     needs_bpf!();
     let home = HomeDir::new();
     let real = home.write("site.key", &Material::get().key);
@@ -75,7 +75,7 @@ fn nothing_is_hidden_where_that_is_asked_for() {
     tracer.finish();
 }
 
-fn one_process_by_its_pid() {
+fn pid_selects_one_process() {
     needs_bpf!();
     let (_dir, path) = key_file();
     let watched = actor!["open", "3", &path];
@@ -91,7 +91,7 @@ fn one_process_by_its_pid() {
     assert!(others.is_empty(), "{others:#?}");
 }
 
-fn processes_by_name() {
+fn name_selects_processes() {
     needs_bpf!();
     let (dir, path) = key_file();
     let named = dir.path().join("ct-named-prog");
@@ -106,12 +106,12 @@ fn processes_by_name() {
     assert!(other.is_none(), "{other:?}");
 }
 
-fn libraries_by_path() {
+fn library_option_selects_by_path() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--library", "libssl"]);
     let pid = run(Command::new("openssl").arg("version"));
     tracer.wait_for("libssl", |event| event.pid() == Some(pid));
-    // Opened behind it and shown by none.
+    // This open comes later and is not printed.
     let (_dir, path) = key_file();
     cat(&path);
     run(Command::new("openssl").arg("version"));
@@ -122,7 +122,7 @@ fn libraries_by_path() {
     }
 }
 
-fn files_by_glob() {
+fn file_option_selects_by_glob() {
     needs_bpf!();
     let (dir, path) = key_file();
     let other = dir.path().join("other.pem");
@@ -138,13 +138,13 @@ fn files_by_glob() {
     cat(&path);
     tracer.wait_for("the key", |event| event.text("process") == "cat");
     let ended = tracer.finish();
-    let events = ended.events.iter().filter(|event| !event.is_of_a_reader());
+    let events = ended.events.iter().filter(|event| !event.is_from_reader());
     let files: Vec<_> = events.map(|event| event.text("file")).collect();
     assert_eq!(files, [path.to_str().unwrap()]);
     ended.events.first().unwrap().assert_keys(&KEYS_OPEN);
 }
 
-fn the_duration_ends_a_run() {
+fn duration_ends_a_run() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--duration", "1"]);
     let start = Instant::now();
@@ -153,7 +153,7 @@ fn the_duration_ends_a_run() {
     assert!(start.elapsed() > Duration::from_millis(800), "{:?}", start.elapsed());
 }
 
-fn a_file_gets_the_events_and_nobody_else_may_read_it() {
+fn output_file_is_private_and_appended_to() {
     needs_bpf!();
     let (dir, path) = key_file();
     let output = dir.path().join("events.json");
@@ -169,14 +169,14 @@ fn a_file_gets_the_events_and_nobody_else_may_read_it() {
         assert!(ended.events.is_empty(), "on standard output: {:?}", ended.events);
     }
     let mut events = Ended::events_in(&output);
-    // Not those of another tracer's reader on this machine, which looks into the same file.
+    // Ignores the reader of another tracer on this machine, which reads the same file.
     events.retain(|event| event.text("process") == "cat");
     assert_eq!(events.len(), 2, "the second run appends");
     events.iter().for_each(Event::assert_documented);
     assert_eq!(fs::metadata(&output).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-fn quiet_says_nothing() {
+fn quiet_run_prints_nothing() {
     needs_bpf!();
     let quiet = ["monitor", "--quiet", "--duration", "1", "-F", "/nowhere/*"];
     let output = output(Command::new(program()).args(quiet));
@@ -185,7 +185,7 @@ fn quiet_says_nothing() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
 }
 
-fn the_last_line_counts() {
+fn last_line_counts_events() {
     needs_bpf!();
     let (_dir, path) = key_file();
     let watched = actor!["open", "50", &path];
@@ -208,7 +208,7 @@ fn signals_end_an_idle_run() {
     }
 }
 
-fn a_reader_that_goes_away_ends_an_idle_run() {
+fn closed_pipe_ends_an_idle_run() {
     needs_bpf!();
     let mut command = Command::new(program());
     command.args(["monitor", "-F", "/nowhere/*"]);
@@ -235,7 +235,7 @@ fn help_and_version_need_no_privileges() {
     }
 }
 
-fn a_recording_is_a_new_file_for_its_owner() {
+fn recording_is_a_new_private_file() {
     needs_bpf!();
     let (dir, path) = key_file();
     let recording = dir.path().join("new.rec");
@@ -244,17 +244,18 @@ fn a_recording_is_a_new_file_for_its_owner() {
     let pid = cat(&path);
     tracer.all_of(pid);
     let ended = tracer.finish();
-    let told = ended.said.iter().any(|line| line.contains("new.rec") && line.contains("redact"));
-    assert!(told, "that it is raw: {:?}", ended.said);
+    let is_reported =
+        ended.said.iter().any(|line| line.contains("new.rec") && line.contains("redact"));
+    assert!(is_reported, "no message that it is not redacted: {:?}", ended.said);
     assert_eq!(fs::metadata(&recording).unwrap().permissions().mode() & 0o7777, 0o600);
     let raw = fs::read(&recording).unwrap();
-    assert!(raw.windows(8).any(|bytes| bytes == b"some.key"), "it has the names");
-    // What is there, or leads elsewhere, is not written to.
+    assert!(raw.windows(8).any(|bytes| bytes == b"some.key"), "the recording has the real names");
+    // An existing file and a symbolic link are not written.
     let link = dir.path().join("link.rec");
     std::os::unix::fs::symlink(dir.path().join("elsewhere"), &link).unwrap();
-    for there in [&recording, &link] {
+    for existing in [&recording, &link] {
         let mut again = Command::new(program());
-        again.args(["monitor", "--duration", "1", "--record"]).arg(there);
+        again.args(["monitor", "--duration", "1", "--record"]).arg(existing);
         let refused = output(&mut again);
         assert_ne!(refused.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&refused.stderr).contains(".rec"));

@@ -1,29 +1,29 @@
-//! What only a tracer that could start refuses, and machines that lack something.
+//! Refusals that need a tracer with all privileges, and a machine without a required feature.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
-use crypto_tracer_tests::{actor, needs_bpf, odd_values, program, refused, refused_arguments};
+use crypto_tracer_tests::{actor, invalid_values, needs_bpf, program, refused, refused_arguments};
 
 crypto_tracer_tests::tests![
-    probes_that_are_none,
-    a_process_that_ends_at_once,
-    a_kernel_without_btf
+    unknown_probes_are_refused,
+    process_that_ends_during_the_start_is_handled,
+    kernel_without_btf_is_refused
 ];
 
-/// Only a kernel side that could start says which probes there are.
-fn probes_that_are_none() {
+/// The list of probes is known only after the privileges have been checked.
+fn unknown_probes_are_refused() {
     needs_bpf!();
-    for value in odd_values().iter().filter(|value| !value.is_empty()) {
+    for value in invalid_values().iter().filter(|value| !value.is_empty()) {
         let mut arguments = ["monitor", "--duration", "1", "--probe"].map(OsStr::new).to_vec();
         arguments.push(value);
         refused_arguments(&arguments, &[2], &["--probe"]);
     }
 }
 
-fn a_process_that_ends_at_once() {
+fn process_that_ends_during_the_start_is_handled() {
     needs_bpf!();
-    // There when it is asked for, and gone before the first look: whatever comes first is told.
+    // The process exists when the option is checked, and may end before it is inspected. Either result is reported.
     for _ in 0..3 {
         let ended = actor!["threads", "1"];
         let pid = ended.pid().to_string();
@@ -32,20 +32,20 @@ fn a_process_that_ends_at_once() {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         ended.end();
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         match output.status.code() {
-            Some(0) => assert!(output.stdout.starts_with(b"{"), "{said}"),
+            Some(0) => assert!(output.stdout.starts_with(b"{"), "{stderr}"),
             code => {
-                assert_eq!(code, Some(1), "{said}");
-                assert!(said.contains(&format!("--pid {pid}")), "{said}");
+                assert_eq!(code, Some(1), "{stderr}");
+                assert!(stderr.contains(&format!("--pid {pid}")), "{stderr}");
             }
         }
     }
 }
 
-fn a_kernel_without_btf() {
+fn kernel_without_btf_is_refused() {
     needs_bpf!();
-    // In a mount namespace of its own, where nothing is below /sys/kernel.
+    // In a new mount namespace with an empty /sys/kernel.
     let mut command = Command::new("unshare");
     command
         .args([

@@ -1,12 +1,12 @@
-//! What somebody meets who starts the program for the first time: what it says, and what it refuses.
+//! The first start of the program: its messages, and what it refuses.
 
 crypto_tracer_tests::tests![
-    what_was_used_before_an_exec_is_not_counted,
-    the_first_line_is_short_and_says_how_much_is_not_seen,
-    a_configuration_that_does_not_exist_is_no_reason_to_refuse,
-    a_kernel_is_judged_by_what_it_has_and_not_by_its_name,
-    a_pattern_whose_beginning_is_a_link_is_warned_about,
-    a_pattern_below_a_mount_that_does_not_answer_holds_nothing_up,
+    resource_use_before_exec_is_not_counted,
+    first_line_is_short_and_counts_blind_spots,
+    missing_default_configuration_is_accepted,
+    kernel_is_accepted_by_features_not_version,
+    glob_that_begins_with_a_link_causes_a_warning,
+    glob_below_an_unresponsive_mount_does_not_block,
 ];
 
 use std::fs;
@@ -25,46 +25,46 @@ fn recording() -> PathBuf {
     workspace().join("tests/fixtures/recordings/every-event.rec")
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Seconds of processor time and MiB of memory in the last line.
-fn used(output: &Output) -> (f64, f64) {
-    let said = said(output);
-    let last = said.lines().last().unwrap();
+/// Returns the processor time in seconds and the peak memory in MiB of the last line.
+fn resource_use(output: &Output) -> (f64, f64) {
+    let stderr = stderr(output);
+    let last = stderr.lines().last().unwrap();
     let (before, peak) = last.split_once(" s of processor time, peak ").unwrap();
     let seconds = before.rsplit(' ').next().unwrap();
     (seconds.parse().unwrap(), peak.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// As `cargo run` does it: what the program before used is not this one's.
-fn what_was_used_before_an_exec_is_not_counted() {
+/// The resource use excludes what the process used before it executed the tracer, as with `cargo run`.
+fn resource_use_before_exec_is_not_counted() {
     let plain =
         output(Command::new(program()).arg("replay").arg(recording()).args(["-o", "/dev/null"]));
-    // Two seconds of work and over 200 MiB, then the tracer in the same process.
+    // Uses two seconds of processor time and over 200 MiB, then executes the tracer in the same process.
     let script = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); x=$x$x; \
         i=0; while [ $i -lt 1500000 ]; do i=$((i+1)); done; \
         read -r before < /proc/$$/stat; echo \"before: $before\" >&2; \
         exec \"$0\" replay \"$1\" -o /dev/null";
     let after = output(Command::new("sh").args(["-c", script]).arg(program()).arg(recording()));
-    let ((cpu, peak), (exec_cpu, exec_peak)) = (used(&plain), used(&after));
-    let text = said(&after);
+    let ((cpu, peak), (exec_cpu, exec_peak)) = (resource_use(&plain), resource_use(&after));
+    let text = stderr(&after);
     let before = text.lines().find_map(|line| line.strip_prefix("before: ")).unwrap();
     let fields: Vec<&str> = before.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-    // Fields 14 and 15 of proc(5): hundredths of a second, for the program and in the kernel.
+    // Fields 14 and 15 of proc(5): user and system time in hundredths of a second.
     let burnt = (ticks(11) + ticks(12)) / 100.0;
-    assert!(burnt > 0.5, "the shell worked for {burnt} s only");
-    assert!(exec_cpu < cpu * 2.0 + burnt / 2.0, "{exec_cpu} s, of which {burnt} were before");
-    assert!(exec_peak < peak + 60.0, "{exec_peak} MiB, where it takes {peak}");
+    assert!(burnt > 0.5, "the shell used only {burnt} s");
+    assert!(exec_cpu < cpu * 2.0 + burnt / 2.0, "{exec_cpu} s, including {burnt} s before exec");
+    assert!(exec_peak < peak + 60.0, "{exec_peak} MiB instead of {peak}");
 }
 
-fn the_first_line_is_short_and_says_how_much_is_not_seen() {
+fn first_line_is_short_and_counts_blind_spots() {
     needs_bpf!();
     for probe in [&[][..], &["--probe", "tp_btf"]] {
         let arguments = [&["monitor", "-d", "1", "-o", "/dev/null"], probe].concat();
-        let run = said(&output(Command::new(program()).args(arguments)));
+        let run = stderr(&output(Command::new(program()).args(arguments)));
         let ready = run.lines().find(|line| line.contains("ready: ")).unwrap();
         assert!(ready.len() < 250, "{} characters: {ready}", ready.len());
         let doctor = output(Command::new(program()).arg("doctor").args(probe));
@@ -75,19 +75,19 @@ fn the_first_line_is_short_and_says_how_much_is_not_seen() {
             1 => "1 blind spot (see 'crypto-tracer doctor".to_owned(),
             several => format!("{several} blind spots (see 'crypto-tracer doctor"),
         };
-        assert!(ready.contains(&spots), "{ready}, where doctor lists {listed}: {text}");
+        assert!(ready.contains(&spots), "{ready}, but doctor lists {listed}: {text}");
     }
 }
 
-/// The user's configuration, for a program that runs as root.
-fn with_home(home: &Path) -> (Option<i32>, String) {
+/// Runs `replay` with this folder as `XDG_CONFIG_HOME`.
+fn with_config_home(home: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(program());
     command.env("XDG_CONFIG_HOME", home).arg("replay").arg(recording()).args(["-o", "/dev/null"]);
     let output = output(&mut command);
-    (output.status.code(), said(&output))
+    (output.status.code(), stderr(&output))
 }
 
-fn a_configuration_that_does_not_exist_is_no_reason_to_refuse() {
+fn missing_default_configuration_is_accepted() {
     if !is_root() {
         skip("only root distrusts the files of other users");
     }
@@ -120,29 +120,29 @@ fn a_configuration_that_does_not_exist_is_no_reason_to_refuse() {
     let missing = dir.path().join("missing/deep");
     let homes = [open, below, sticky, group, foreign, dangling, linked, no_folder, missing];
     for home in &homes {
-        let (code, said) = with_home(home);
-        assert_eq!(code, Some(0), "{}: {said}", home.display());
+        let (code, stderr) = with_config_home(home);
+        assert_eq!(code, Some(0), "{}: {stderr}", home.display());
     }
-    // Where there is one, it is what it was: not trusted.
+    // A configuration that exists in such a folder is not trusted.
     for home in homes.iter().filter(|home| home.join("crypto-tracer").is_dir()) {
         let file = home.join("crypto-tracer/config.toml");
         let _ = fs::remove_file(&file);
         fs::write(&file, "").unwrap();
         chmod(&file, 0o644);
-        let (code, said) = with_home(home);
-        assert_eq!(code, Some(2), "{}: {said}", home.display());
+        let (code, stderr) = with_config_home(home);
+        assert_eq!(code, Some(2), "{}: {stderr}", home.display());
     }
-    // One that is named has to be there, and that is what is said.
+    // A configuration that `--config` names must exist; the message says that it does not.
     let named = output(
         Command::new(program())
             .args(["replay", "--config"])
             .arg(dir.path().join("open/none.toml"))
             .arg(recording()),
     );
-    assert!(named.status.code() == Some(2) && said(&named).contains("No such file"), "{named:?}");
+    assert!(named.status.code() == Some(2) && stderr(&named).contains("No such file"), "{named:?}");
 }
 
-/// The program, where the kernel seems to have another name and other types.
+/// Runs the program with another kernel release and, if `btf` is given, with other kernel types.
 fn on_a_kernel(btf: Option<&Path>, arguments: &[&str]) -> Output {
     let script = match btf {
         Some(_) => format!("mount --bind \"$1\" {BTF} || exit 99; shift; exec \"$@\""),
@@ -150,12 +150,12 @@ fn on_a_kernel(btf: Option<&Path>, arguments: &[&str]) -> Output {
     };
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &script, "sh"]).arg(btf.unwrap_or(Path::new("-")));
-    // Linux 6.18 is called 2.6.78 then.
+    // `--uname-2.6` changes the release of Linux 6.18 to 2.6.78.
     command.args(["setarch", "--uname-2.6"]).arg(program()).args(arguments);
     output(&mut command)
 }
 
-/// The kernel's types, with one name in them spelled otherwise.
+/// Writes a copy of the kernel's BTF in which the name of one helper is misspelt.
 fn types_without(dir: &Path, name: &str) -> PathBuf {
     let mut bytes = fs::read(BTF).unwrap();
     let wanted = format!("\0BPF_FUNC_{name}\0").into_bytes();
@@ -166,24 +166,24 @@ fn types_without(dir: &Path, name: &str) -> PathBuf {
     path
 }
 
-fn a_kernel_is_judged_by_what_it_has_and_not_by_its_name() {
+fn kernel_is_accepted_by_features_not_version() {
     needs_bpf!();
     let dir = temp_dir();
     let name = on_a_kernel(None, &["doctor", "--format", "json-stream"]);
     let text = String::from_utf8(name.stdout.clone()).unwrap();
-    assert!(text.contains("\"release\":\"2.6."), "its name is another one: {text}");
+    assert!(text.contains("\"release\":\"2.6."), "the release is not changed: {text}");
     for btf in [None, Some(types_without(dir.path(), "trace_printk"))] {
         let run = on_a_kernel(btf.as_deref(), &["monitor", "-d", "1", "-o", "/dev/null"]);
-        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
         let doctor = on_a_kernel(btf.as_deref(), &["doctor"]);
         assert_eq!(doctor.status.code(), Some(0), "{doctor:?}");
     }
     for helper in ["loop", "ktime_get_boot_ns", "ringbuf_reserve", "get_current_task_btf"] {
         let btf = types_without(dir.path(), helper);
         let run = on_a_kernel(Some(&btf), &["monitor", "-d", "1", "-o", "/dev/null"]);
-        assert_eq!(run.status.code(), Some(4), "{helper}: {}", said(&run));
+        assert_eq!(run.status.code(), Some(4), "{helper}: {}", stderr(&run));
         let lacks = format!("does not have the BPF helper bpf_{helper}");
-        assert!(said(&run).contains(&lacks), "{helper}: {}", said(&run));
+        assert!(stderr(&run).contains(&lacks), "{helper}: {}", stderr(&run));
         let doctor = on_a_kernel(Some(&btf), &["doctor"]);
         let text = String::from_utf8(doctor.stdout).unwrap();
         assert_eq!(doctor.status.code(), Some(4), "{helper}: {text}");
@@ -191,18 +191,18 @@ fn a_kernel_is_judged_by_what_it_has_and_not_by_its_name() {
     }
 }
 
-/// The line that warns of this pattern, if there is one.
+/// Returns the warning about this pattern, if the program prints one.
 fn warning(pattern: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program());
     command.args(["files", "-d", "1", "-o", "/dev/null", "--file", pattern]).args(arguments);
     let output = output(&mut command);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let said = said(&output);
-    let line = said.lines().find(|line| line.contains("symbolic link"))?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let stderr = stderr(&output);
+    let line = stderr.lines().find(|line| line.contains("symbolic link"))?;
     Some(line.to_owned())
 }
 
-fn a_pattern_whose_beginning_is_a_link_is_warned_about() {
+fn glob_that_begins_with_a_link_causes_a_warning() {
     needs_bpf!();
     let dir = temp_dir();
     let root = dir.path().canonicalize().unwrap();
@@ -234,11 +234,11 @@ fn a_pattern_whose_beginning_is_a_link_is_warned_about() {
             None => assert_eq!(warned, None, "{pattern}"),
         }
     }
-    assert_eq!(warning("*/link/*.pem", &[]), None, "it begins nowhere");
+    assert_eq!(warning("*/link/*.pem", &[]), None, "the pattern has no fixed leading part");
 }
 
-/// A link is looked for on no file system that may never answer.
-fn a_pattern_below_a_mount_that_does_not_answer_holds_nothing_up() {
+/// The tracer does not look for links on a file system that may never answer.
+fn glob_below_an_unresponsive_mount_does_not_block() {
     needs_bpf!();
     let dir = trusted_dir();
     let device = fuse_device(dir.path());
@@ -257,7 +257,7 @@ fn a_pattern_below_a_mount_that_does_not_answer_holds_nothing_up() {
                 .args(["files", "-d", "1", "-o", "/dev/null", "--file"])
                 .arg(format!("{}/hang.pem/deep/*.pem", start.display())),
         );
-        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }

@@ -1,4 +1,4 @@
-//! `files` and `libs`: the events of one type, and the options that mean something for them.
+//! `files` and `libs`: events of one type, and the options that apply to them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,20 +10,20 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    files_prints_opens_alone,
-    libs_prints_loads_alone,
-    a_name_over_15_bytes_is_the_executables,
-    a_named_probe_is_the_one_that_runs,
-    a_filter_that_nothing_can_meet_is_warned_about,
-    a_family_is_the_same_in_a_replay,
-    an_option_of_other_commands_is_refused_with_their_names,
-    help_of_a_command_is_the_commands_help,
-    version_and_its_option_say_the_same,
-    a_standard_output_that_is_closed_is_told,
+    files_prints_only_opens,
+    libs_prints_only_loads,
+    name_over_15_bytes_matches_the_executable,
+    probe_option_selects_the_probe,
+    unsatisfiable_filter_causes_a_warning,
+    replay_selects_the_same_descendants,
+    option_of_other_commands_is_refused_with_their_names,
+    help_command_prints_the_help_of_a_command,
+    version_command_and_option_print_the_same,
+    closed_standard_output_is_an_error,
     completions_name_commands_and_options,
 ];
 
-fn files_prints_opens_alone() {
+fn files_prints_only_opens() {
     needs_bpf!();
     let dir = temp_dir();
     let (first, last) = (dir.path().join("first.key"), dir.path().join("last.key"));
@@ -36,12 +36,12 @@ fn files_prints_opens_alone() {
     tracer.wait_for("the last file", |event| event.text("file") == last.to_str().unwrap());
     let events = tracer.finish().events;
     events.iter().for_each(|event| event.assert_keys(&KEYS_OPEN));
-    let events = events.iter().filter(|event| !event.is_of_a_reader());
+    let events = events.iter().filter(|event| !event.is_from_reader());
     let files: Vec<_> = events.map(|event| event.text("file")).collect();
     assert_eq!(files, [first.to_str().unwrap(), last.to_str().unwrap()]);
 }
 
-fn libs_prints_loads_alone() {
+fn libs_prints_only_loads() {
     needs_bpf!();
     let tracer = Tracer::command("libs", ["--library", "libcrypto"]);
     let pid = run(Command::new("openssl").arg("version"));
@@ -51,8 +51,9 @@ fn libs_prints_loads_alone() {
     assert!(events.iter().all(|event| event.text("library_name") == "libcrypto"));
 }
 
-/// The kernel keeps 15 bytes of it, so the executable decides, which only the exec before tells.
-fn a_name_over_15_bytes_is_the_executables() {
+/// The kernel keeps 15 bytes of a process name, so the executable is compared instead. Only the earlier exec reports
+/// it.
+fn name_over_15_bytes_matches_the_executable() {
     needs_bpf!();
     let dir = temp_dir();
     let path = dir.path().join("some.key");
@@ -71,17 +72,17 @@ fn a_name_over_15_bytes_is_the_executables() {
     assert_eq!(events.iter().map(|event| event.pid()).collect::<Vec<_>>(), [Some(pid)]);
 }
 
-fn a_named_probe_is_the_one_that_runs() {
+fn probe_option_selects_the_probe() {
     needs_bpf!();
     let tracer = Tracer::command("files", ["--probe", "tp_btf", "-F", "/nowhere/*.pem"]);
-    let said = tracer.finish().said;
+    let stderr = tracer.finish().said;
     assert!(
-        said.iter().any(|line| line.contains("ready: ") && line.contains("sys_exit")),
-        "{said:?}"
+        stderr.iter().any(|line| line.contains("ready: ") && line.contains("sys_exit")),
+        "{stderr:?}"
     );
 }
 
-fn a_filter_that_nothing_can_meet_is_warned_about() {
+fn unsatisfiable_filter_causes_a_warning() {
     needs_bpf!();
     let dir = temp_dir();
     for (command, options, word) in [
@@ -91,16 +92,16 @@ fn a_filter_that_nothing_can_meet_is_warned_about() {
     ] {
         let mut tracer = Command::new(program());
         tracer.arg(command).args(options).args(["-d", "1"]).current_dir(dir.path());
-        let said = output(&mut tracer);
-        let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        let warning = said.lines().find(|line| line.contains("warning: "));
-        assert!(warning.is_some_and(|line| line.contains(word)), "{said}");
+        let stderr = output(&mut tracer);
+        let stderr = String::from_utf8_lossy(&stderr.stderr).into_owned();
+        let warning = stderr.lines().find(|line| line.contains("warning: "));
+        assert!(warning.is_some_and(|line| line.contains(word)), "{stderr}");
     }
 }
 
-/// The recording of a process and its descendants, replayed with the same options, is what was seen live; so is that of
-/// everything.
-fn a_family_is_the_same_in_a_replay() {
+/// A replay with the same options equals the live output, both for a recording of the same descendants and for a
+/// recording of all events.
+fn replay_selects_the_same_descendants() {
     needs_bpf!();
     let dir = temp_dir();
     let (family, all) = (dir.path().join("family.rec"), dir.path().join("all.rec"));
@@ -126,16 +127,16 @@ fn a_family_is_the_same_in_a_replay() {
     };
     let lines: Vec<_> = live.iter().map(|event| event.line()).collect();
     assert_eq!(replayed(&family).lines().collect::<Vec<_>>(), lines);
-    // Another run has read the clock at other moments.
+    // The two runs read the clock at different times, so timestamps are not compared.
     let timeless = |line: &str| {
-        let (before, behind) = line.split_once("\"timestamp\"").unwrap();
-        format!("{before}{}", behind.split_once(',').unwrap().1)
+        let (before, after) = line.split_once("\"timestamp\"").unwrap();
+        format!("{before}{}", after.split_once(',').unwrap().1)
     };
     let of_all: Vec<_> = replayed(&all).lines().map(timeless).collect();
     assert_eq!(of_all, lines.iter().map(|line| timeless(line)).collect::<Vec<_>>());
 }
 
-fn an_option_of_other_commands_is_refused_with_their_names() {
+fn option_of_other_commands_is_refused_with_their_names() {
     for (arguments, words) in [
         (&["libs", "--file", "*.pem"][..], &["libs has no option --file", "monitor", "files"][..]),
         (&["files", "-l", "libssl"], &["files has no option -l", "monitor", "libs"]),
@@ -144,19 +145,19 @@ fn an_option_of_other_commands_is_refused_with_their_names() {
     ] {
         let output = output(Command::new(program()).args(arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(words.iter().all(|word| stderr.contains(word)), "{stderr}");
     }
 }
 
 fn printed(arguments: &[&str]) -> String {
     let output = output(Command::new(program()).args(arguments));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn help_of_a_command_is_the_commands_help() {
+fn help_command_prints_the_help_of_a_command() {
     for command in [
         "monitor",
         "files",
@@ -180,36 +181,36 @@ fn help_of_a_command_is_the_commands_help() {
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are monitor, files"));
 }
 
-fn version_and_its_option_say_the_same() {
+fn version_command_and_option_print_the_same() {
     let text = printed(&["version"]);
     assert_eq!(text, format!("crypto-tracer {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(text, printed(&["--version"]));
 }
 
-/// Rust's runtime puts /dev/null in the place of a closed standard output; what is printed must not vanish there.
-fn a_standard_output_that_is_closed_is_told() {
+/// Rust's runtime replaces a closed standard output with /dev/null; output must not vanish there.
+fn closed_standard_output_is_an_error() {
     for arguments in ["version", "completions bash", "snapshot"] {
         let script = format!("exec \"$0\" {arguments} >&-");
         let closed = output(Command::new("sh").args(["-c", &script]).arg(program()));
-        let said = String::from_utf8_lossy(&closed.stderr);
-        assert_eq!(closed.status.code(), Some(1), "{arguments}: {said}");
-        assert!(said.contains("standard output") && said.contains("closed"), "{said}");
+        let stderr = String::from_utf8_lossy(&closed.stderr);
+        assert_eq!(closed.status.code(), Some(1), "{arguments}: {stderr}");
+        assert!(stderr.contains("standard output") && stderr.contains("closed"), "{stderr}");
     }
     let dir = temp_dir();
     let script = format!("exec \"$0\" snapshot -o {}/x.json >&-", dir.path().display());
-    let elsewhere = output(Command::new("sh").args(["-c", &script]).arg(program()));
-    assert_eq!(elsewhere.status.code(), Some(0), "it prints to a file");
+    let to_file = output(Command::new("sh").args(["-c", &script]).arg(program()));
+    assert_eq!(to_file.status.code(), Some(0), "the output goes to a file");
     assert!(dir.path().join("x.json").exists());
     let null =
         output(Command::new("sh").args(["-c", "exec \"$0\" version 1<>/dev/null"]).arg(program()));
-    assert_eq!(null.status.code(), Some(0), "somebody wants nothing of it");
+    assert_eq!(null.status.code(), Some(0), "/dev/null is a valid output");
 }
 
 fn completions_name_commands_and_options() {
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);
         for word in ["monitor", "no-redact", "json-stream"] {
-            assert!(script.contains(word), "{shell} does not know {word}");
+            assert!(script.contains(word), "{shell} lacks {word}");
         }
     }
     let unknown = output(Command::new(program()).args(["completions", "dos"]));

@@ -1,4 +1,4 @@
-//! Each command in README.md and docs/ works as it is written.
+//! Runs every command in README.md and docs/.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,27 +8,27 @@ use std::process::{Command, Stdio};
 use crypto_tracer_tests::{needs_bpf, output, program, schema, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
-    what_is_not_run_is_there,
-    examples_are_what_the_schemas_say,
-    each_command_works_as_it_is_written,
-    the_capabilities_are_the_same_wherever_they_are_named,
+    excluded_blocks_exist,
+    examples_match_the_schemas,
+    documented_commands_succeed,
+    capabilities_are_the_same_in_all_files,
 ];
 
-/// Blocks that are not run here: the file, how the block begins (with nothing: all of the file), and why.
+/// Blocks that are not run: the file, the beginning of the block (empty: all blocks of the file), and the reason.
 const NOT_RUN: [(&str, &str, &str); 9] = [
-    ("README.md", "cargo run --release", "the program that all tests run, built another time"),
-    ("README.md", "cargo test", "this is it"),
+    ("README.md", "cargo run --release", "builds the program that all tests run once more"),
+    ("README.md", "cargo test", "runs this test"),
     (
         "README.md",
         "cargo install",
-        "builds everything anew, for minutes; installing.rs sees that it has all it needs",
+        "builds everything again, for minutes; installing.rs checks that all packages resolve",
     ),
-    ("CONTRIBUTING.md", "", "works on the sources"),
-    ("docs/plugins.md", "", "tests/offline/plugins/guide.rs goes this way"),
+    ("CONTRIBUTING.md", "", "changes the sources"),
+    ("docs/plugins.md", "", "tests/offline/plugins/guide.rs runs these commands"),
     (
         "docs/service.md",
         "sudo systemd-sysusers",
-        "needs systemd as process 1; installing.rs makes the user, and has systemd check the unit",
+        "needs systemd as process 1; installing.rs creates the user, and systemd checks the unit there",
     ),
     (
         "docs/service.md",
@@ -47,12 +47,13 @@ const NOT_RUN: [(&str, &str, &str); 9] = [
     ),
 ];
 
-/// Somebody writes a key.
-const WRITTEN: &str = r#"{"event_type":"file_open","timestamp":"2026-01-01T00:00:00.000000Z","pid":9,"uid":0,"process":"cp","file":"/etc/ssl/a.key","file_type":"private_key","flags":"O_WRONLY|O_CREAT"}
+/// An open of a key for writing, which the recording lacks.
+const KEY_WRITTEN: &str = r#"{"event_type":"file_open","timestamp":"2026-01-01T00:00:00.000000Z","pid":9,"uid":0,"process":"cp","file":"/etc/ssl/a.key","file_type":"private_key","flags":"O_WRONLY|O_CREAT"}
 "#;
 
-/// What stands for `crypto-tracer` in the blocks: streams and profiles end after a second, and process 1234 is there.
-const STAND_IN: &str = r#"#!/bin/bash
+/// Replacement of `crypto-tracer` in the blocks. It ends streams and profiles after a second, and replaces process 1234
+/// by an existing one.
+const WRAPPER: &str = r#"#!/bin/bash
 words=("$@")
 for at in "${!words[@]}"; do [ "${words[$at]}" = 1234 ] && words[$at]=$NGINX; done
 case " $1 " in
@@ -62,7 +63,7 @@ esac
 exec "$PROGRAM" "${words[@]}"
 "#;
 
-/// Runs the blocks one after the other where changes to the system are thrown away.
+/// Runs the blocks one after the other in a mount namespace that discards changes to the system.
 const DRIVER: &str = r#"
 set -eu
 mkdir over && mount -t tmpfs none over
@@ -85,7 +86,7 @@ struct Block {
     text: String,
 }
 
-/// README.md and what is in docs/, below the root.
+/// Returns the paths of README.md, CONTRIBUTING.md and the pages in docs/, relative to the root.
 fn pages() -> Vec<String> {
     let mut pages: Vec<String> = fs::read_dir(workspace().join("docs"))
         .unwrap()
@@ -97,7 +98,7 @@ fn pages() -> Vec<String> {
     pages
 }
 
-/// What is between ```` ```sh ```` and ```` ``` ````; of a `console`, what stands behind its prompts.
+/// Returns the `sh` and `bash` blocks of a page, and the commands of its `console` blocks.
 fn blocks(file: &str) -> Vec<Block> {
     let text = fs::read_to_string(workspace().join(file)).unwrap();
     let mut blocks = Vec::new();
@@ -108,7 +109,7 @@ fn blocks(file: &str) -> Vec<Block> {
         let text = match kind {
             "sh" | "bash" => inside.join("\n"),
             "console" => {
-                inside.iter().filter_map(|line| typed(line)).collect::<Vec<_>>().join("\n")
+                inside.iter().filter_map(|line| command_of(line)).collect::<Vec<_>>().join("\n")
             }
             _ => continue,
         };
@@ -117,8 +118,8 @@ fn blocks(file: &str) -> Vec<Block> {
     blocks
 }
 
-/// What stands behind a prompt.
-fn typed(line: &str) -> Option<&str> {
+/// Returns the command after a prompt.
+fn command_of(line: &str) -> Option<&str> {
     line.strip_prefix("$ ").or(line.strip_prefix("# "))
 }
 
@@ -129,17 +130,17 @@ fn why_not_run(block: &Block) -> Option<&'static str> {
     Some(why)
 }
 
-fn what_is_not_run_is_there() {
+fn excluded_blocks_exist() {
     let all: Vec<Block> = pages().iter().flat_map(|page| blocks(page)).collect();
     for (file, begin, why) in NOT_RUN {
-        let there = |block: &Block| block.file == file && block.text.starts_with(begin);
-        let listed = begin.is_empty() || all.iter().any(there);
+        let is_block = |block: &Block| block.file == file && block.text.starts_with(begin);
+        let listed = begin.is_empty() || all.iter().any(is_block);
         assert!(listed && !why.is_empty(), "{file} has no block {begin:?} any more");
     }
 }
 
-/// A folder as the blocks expect it: below a clone, with files of the names that they use.
-fn stage(dir: &Path) {
+/// Creates the folder that the blocks expect: a clone with the files that they use.
+fn prepare(dir: &Path) {
     let root = workspace();
     for folder in ["bin", "blocks", "target/release"] {
         fs::create_dir_all(dir.join(folder)).unwrap();
@@ -148,7 +149,7 @@ fn stage(dir: &Path) {
     for folder in ["dist", "docs"] {
         symlink(root.join(folder), dir.join(folder)).unwrap();
     }
-    for (name, script) in [("crypto-tracer", STAND_IN), ("sudo", "#!/bin/sh\nexec \"$@\"\n")] {
+    for (name, script) in [("crypto-tracer", WRAPPER), ("sudo", "#!/bin/sh\nexec \"$@\"\n")] {
         let path = dir.join("bin").join(name);
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -158,8 +159,7 @@ fn stage(dir: &Path) {
     let events = output(Command::new(program()).arg("replay").arg(&recording));
     assert!(events.status.success());
     let mut events = String::from_utf8(events.stdout).unwrap();
-    // What nobody did while it was recorded.
-    events.push_str(WRITTEN);
+    events.push_str(KEY_WRITTEN);
     schema::check_printed(&events);
     fs::write(dir.join("events.json"), events).unwrap();
     fs::copy(&recording, dir.join("night.rec")).unwrap();
@@ -169,14 +169,14 @@ fn stage(dir: &Path) {
         .unwrap();
 }
 
-/// The JSON in a page that has this word.
+/// Returns the JSON block of a page that contains this word.
 fn example_of(page: &str, word: &str) -> String {
     let text = fs::read_to_string(workspace().join(page)).unwrap();
     let mut examples = text.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
     examples.find(|example| example.contains(word)).unwrap().to_owned()
 }
 
-fn examples_are_what_the_schemas_say() {
+fn examples_match_the_schemas() {
     for name in ["profile", "snapshot"] {
         let example = example_of("docs/commands.md", &format!("{name}_version"));
         schema::check_document(name, &serde_json::from_str(&example).unwrap());
@@ -186,17 +186,17 @@ fn examples_are_what_the_schemas_say() {
     assert!(example.lines().count() > 3);
 }
 
-/// Runs a page's blocks; returns what went wrong.
+/// Runs the blocks of a page, and returns a message for each failure.
 fn run(page: &str, blocks: &[Block]) -> Vec<String> {
     let dir = temp_dir();
-    stage(dir.path());
+    prepare(dir.path());
     // Other users run what the blocks install.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let path = |at: usize, extension: &str| -> PathBuf {
         dir.path().join(format!("blocks/{at:03}.{extension}"))
     };
     for (at, block) in blocks.iter().enumerate() {
-        fs::write(path(at, "sh"), shortened(&block.text)).unwrap();
+        fs::write(path(at, "sh"), with_short_durations(&block.text)).unwrap();
     }
     let driven = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "bash", "-c", DRIVER])
@@ -205,17 +205,17 @@ fn run(page: &str, blocks: &[Block]) -> Vec<String> {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&driven.stderr);
-    assert!(driven.status.success(), "{page}: {said}");
+    let stderr = String::from_utf8_lossy(&driven.stderr);
+    assert!(driven.status.success(), "{page}: {stderr}");
     let mut wrong = Vec::new();
     for (at, block) in blocks.iter().enumerate() {
         let read = |extension| fs::read_to_string(path(at, extension)).unwrap_or_default();
-        let (code, printed, said) = (read("code"), read("out"), read("err"));
-        let told =
+        let (code, printed, stderr) = (read("code"), read("out"), read("err"));
+        let has_output =
             !page.ends_with("recipes.md") || !printed.is_empty() || block.text.contains("sudo");
-        if code.trim() != "0" || !told {
+        if code.trim() != "0" || !has_output {
             wrong.push(format!(
-                "{page}: exit code {}\n{}\nprinted {} bytes, said:\n{said}",
+                "{page}: exit code {}\n{}\nprinted {} bytes; standard error:\n{stderr}",
                 code.trim(),
                 block.text,
                 printed.len()
@@ -225,8 +225,8 @@ fn run(page: &str, blocks: &[Block]) -> Vec<String> {
     wrong
 }
 
-/// A second is enough of everything.
-fn shortened(text: &str) -> String {
+/// Replaces every duration by one second.
+fn with_short_durations(text: &str) -> String {
     let mut parts = text.split("--duration ");
     let mut short = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -237,7 +237,7 @@ fn shortened(text: &str) -> String {
     short
 }
 
-fn each_command_works_as_it_is_written() {
+fn documented_commands_succeed() {
     needs_bpf!();
     let mut ran = 0;
     let mut wrong = Vec::new();
@@ -254,10 +254,10 @@ fn each_command_works_as_it_is_written() {
         running.into_iter().for_each(|page| wrong.extend(page.join().unwrap()));
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    assert!(ran >= 15, "only {ran} blocks were found");
+    assert!(ran >= 15, "found only {ran} blocks");
 }
 
-/// The words behind each place where a list of capabilities begins, as `bpf`, `perfmon`, …
+/// Returns the capabilities of the list after `begin`, as `bpf`, `perfmon`, …
 fn capabilities(file: &str, begin: &str) -> Vec<String> {
     let text = fs::read_to_string(workspace().join(file)).unwrap().to_lowercase();
     let at = text.find(begin).unwrap();
@@ -272,7 +272,7 @@ fn capabilities(file: &str, begin: &str) -> Vec<String> {
     words
 }
 
-fn the_capabilities_are_the_same_wherever_they_are_named() {
+fn capabilities_are_the_same_in_all_files() {
     let right = ["bpf", "dac_read_search", "perfmon", "sys_ptrace"];
     for (file, begin) in [
         ("dist/crypto-tracer.service", "ambientcapabilities="),

@@ -1,4 +1,4 @@
-//! What is put on a machine: completion scripts, the service, the program itself.
+//! Installed files: completion scripts, the service, the program.
 
 use std::fs;
 use std::path::Path;
@@ -10,23 +10,23 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    shells_read_their_completions,
-    systemd_finds_nothing_wrong_with_the_service,
-    logrotate_takes_its_rule,
-    cargo_install_finds_a_program_and_what_it_is_locked_to,
+    shells_accept_their_completions,
+    systemd_accepts_the_unit,
+    logrotate_accepts_the_rule,
+    cargo_install_resolves_from_the_lock_file,
 ];
 
-/// Tenths of systemd's own measure of how exposed a service is, at most: 0 is locked in, 100 is unconfined.
-const MOST_EXPOSED: &str = "20";
+/// Maximum exposure level of the service in tenths, as systemd computes it: 0 is confined, 100 is unconfined.
+const MAX_EXPOSURE: &str = "20";
 
 fn all_of(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
-/// Each shell itself finds nothing wrong with its script; one that is not installed cannot say.
-fn shells_read_their_completions() {
+/// Each installed shell checks the syntax of its script.
+fn shells_accept_their_completions() {
     let dir = temp_dir();
-    let mut asked = 0;
+    let mut checked = 0;
     for shell in ["bash", "zsh", "fish"] {
         let script = output(Command::new(program()).args(["completions", shell]));
         assert_eq!(script.status.code(), Some(0));
@@ -36,9 +36,9 @@ fn shells_read_their_completions() {
             let read = output(Command::new(shell).arg("-n").arg(&path));
             assert!(read.status.success(), "{shell}: {}", all_of(&read));
             assert_eq!(all_of(&read), "", "{shell}");
-            asked += 1;
+            checked += 1;
         }
-        // A script that ends too early is noticed: the check is one.
+        // The check detects a truncated script.
         let text = fs::read_to_string(&path).unwrap();
         let half: String = text.chars().take(text.chars().count() / 2).collect();
         fs::write(&path, half + "\nif (\n").unwrap();
@@ -46,11 +46,11 @@ fn shells_read_their_completions() {
             assert!(!output(Command::new(shell).arg("-n").arg(&path)).status.success(), "{shell}");
         }
     }
-    assert!(asked > 0, "no shell at all");
+    assert!(checked > 0, "no shell is installed");
 }
 
-/// Runs a script where changes to the system are thrown away.
-fn apart(script: &str) -> Output {
+/// Runs a script in a mount namespace that discards changes to the system.
+fn run_isolated(script: &str) -> Output {
     let dir = temp_dir();
     let over = "set -eu; mkdir over; mount -t tmpfs none over
         for folder in etc usr/local var/log; do
@@ -63,13 +63,13 @@ fn apart(script: &str) -> Output {
     output(command.current_dir(dir.path()).env("ROOT", workspace()).env("PROGRAM", program()))
 }
 
-/// As docs/service.md installs it.
-fn systemd_finds_nothing_wrong_with_the_service() {
-    // Mounts need root, as the programs do.
+/// The unit is installed as in docs/service.md.
+fn systemd_accepts_the_unit() {
+    // Mounts need root, like the BPF programs.
     needs_bpf!();
     needs_program("systemd-analyze");
     needs_program("systemd-sysusers");
-    let ended = apart(&format!(
+    let ended = run_isolated(&format!(
         "install -m 0755 \"$PROGRAM\" /usr/local/bin/crypto-tracer
         install -D -m 0644 $ROOT/dist/crypto-tracer.sysusers /etc/sysusers.d/crypto-tracer.conf
         install -D -m 0644 $ROOT/dist/crypto-tracer.service /etc/systemd/system/crypto-tracer.service
@@ -77,21 +77,24 @@ fn systemd_finds_nothing_wrong_with_the_service() {
         systemd-sysusers /etc/sysusers.d/crypto-tracer.conf
         getent passwd crypto-tracer
         systemd-analyze verify --man=no /etc/systemd/system/crypto-tracer.service
-        systemd-analyze security --offline=yes --threshold={MOST_EXPOSED} \
+        systemd-analyze security --offline=yes --threshold={MAX_EXPOSURE} \
             /etc/systemd/system/crypto-tracer.service"
     ));
-    let said = all_of(&ended);
-    assert!(ended.status.success(), "{said}");
-    assert!(said.contains("crypto-tracer:x:") && said.contains("Overall exposure level"), "{said}");
+    let printed = all_of(&ended);
+    assert!(ended.status.success(), "{printed}");
+    assert!(
+        printed.contains("crypto-tracer:x:") && printed.contains("Overall exposure level"),
+        "{printed}"
+    );
     for wrong in ["Unknown", "ignoring", "not executable", "Failed"] {
-        assert!(!said.contains(wrong), "{said}");
+        assert!(!printed.contains(wrong), "{printed}");
     }
 }
 
-fn logrotate_takes_its_rule() {
+fn logrotate_accepts_the_rule() {
     needs_bpf!();
     needs_program("logrotate");
-    let ended = apart(
+    let ended = run_isolated(
         "useradd --system crypto-tracer
         install -d -o crypto-tracer -g crypto-tracer -m 0750 /var/log/crypto-tracer
         echo '{}' > /var/log/crypto-tracer/events.json
@@ -99,18 +102,21 @@ fn logrotate_takes_its_rule() {
         install -D -m 0644 $ROOT/dist/crypto-tracer.logrotate /etc/logrotate.d/crypto-tracer
         logrotate --debug --force /etc/logrotate.d/crypto-tracer",
     );
-    let said = all_of(&ended);
-    assert!(ended.status.success(), "{said}");
-    assert!(said.contains("considering log /var/log/crypto-tracer/events.json"), "{said}");
-    assert!(said.contains("log needs rotating") && said.contains("events.json.1"), "{said}");
-    assert!(!said.contains("error"), "{said}");
+    let printed = all_of(&ended);
+    assert!(ended.status.success(), "{printed}");
+    assert!(printed.contains("considering log /var/log/crypto-tracer/events.json"), "{printed}");
+    assert!(
+        printed.contains("log needs rotating") && printed.contains("events.json.1"),
+        "{printed}"
+    );
+    assert!(!printed.contains("error"), "{printed}");
 }
 
-/// `cargo install --path host --locked` takes minutes: that it has all it needs is known without building.
-fn cargo_install_finds_a_program_and_what_it_is_locked_to() {
+/// `cargo install --path host --locked` takes minutes. This test checks its packages and its target without a build.
+fn cargo_install_resolves_from_the_lock_file() {
     let manifest = workspace().join("host/Cargo.toml");
     let mut metadata = Command::new(env!("CARGO"));
-    // What other platforms need was never fetched.
+    // Packages for other platforms are not downloaded.
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     metadata.args(["metadata", "--locked", "--offline", "--format-version", "1"]);
     metadata.args(["--filter-platform", &platform]);

@@ -1,4 +1,4 @@
-//! `doctor` tells what a run does.
+//! `doctor` reports what a run would do.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,19 +10,19 @@ use crypto_tracer_tests::{Tracer, needs_bpf, program, schema, skip, temp_dir, tr
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    a_run_and_doctor_say_the_same,
-    each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor,
-    the_configuration_names_a_probe_as_the_option_does,
-    every_probe_is_told_also_where_another_thing_is_refused,
-    in_a_user_namespace_it_is_the_privileges_that_are_missing,
-    without_privileges_it_tells_what_is_missing,
-    a_kernel_without_btf_is_told,
-    a_tracer_in_a_pid_namespace_says_so,
-    a_configuration_that_is_not_obeyed_is_told_too,
-    asked_to_end_it_ends_well,
+    doctor_matches_the_first_line_of_a_run,
+    doctor_and_monitor_exit_alike_for_each_probe,
+    configuration_selects_a_probe_like_the_option,
+    all_probes_are_listed_when_the_configuration_is_refused,
+    missing_privileges_are_reported_in_a_user_namespace,
+    missing_capabilities_are_reported,
+    kernel_without_btf_is_reported,
+    pid_namespace_is_reported,
+    refused_configuration_is_reported,
+    signal_ends_doctor_with_success,
 ];
 
-/// How long an end may take; it is for a loaded machine.
+/// Time limit for the end of a run, with a margin for a loaded machine.
 const PROMPT: Duration = Duration::from_millis(1500);
 
 fn doctor(options: &[&str]) -> Output {
@@ -36,8 +36,8 @@ fn document(options: &[&str]) -> (Option<i32>, Value) {
     (output.status.code(), document)
 }
 
-/// The line of a run that says what is attached and how much is not seen, and doctor's document, say the same.
-fn a_run_and_doctor_say_the_same() {
+/// The first line of a run names the same hooks and the same number of blind spots as the document of `doctor`.
+fn doctor_matches_the_first_line_of_a_run() {
     needs_bpf!();
     let tracer = Tracer::monitor(["--quiet"; 0]);
     let ready = tracer.said().into_iter().find(|line| line.contains("ready:")).unwrap();
@@ -66,12 +66,12 @@ fn a_run_and_doctor_say_the_same() {
         several => format!("{several} blind spots ("),
     };
     assert!(ready.contains(&spots), "{spots} is not in {ready}");
-    // What they are is said where more is asked for.
+    // `--verbose` prints the blind spots.
     let verbose = Tracer::monitor(["--verbose"]);
-    let told = verbose.said().join("\n");
+    let printed = verbose.said().join("\n");
     verbose.finish();
     for text in document["cannot_see"].as_array().unwrap() {
-        assert!(told.contains(text.as_str().unwrap()), "{text} is not in {told}");
+        assert!(printed.contains(text.as_str().unwrap()), "{text} is not in {printed}");
     }
     for probe in
         document["probes"].as_array().unwrap().iter().filter(|probe| probe["works"] == false)
@@ -80,7 +80,7 @@ fn a_run_and_doctor_say_the_same() {
     }
 }
 
-fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
+fn doctor_and_monitor_exit_alike_for_each_probe() {
     needs_bpf!();
     for probe in ["lsm", "fexit", "tp_btf", "no-such-probe"] {
         let monitor = Command::new(program())
@@ -91,21 +91,21 @@ fn each_probe_that_can_be_named_ends_doctor_as_it_ends_monitor() {
         assert_eq!(code, monitor.status.code(), "{probe}");
         assert_eq!(document["exit_code"], code.unwrap(), "{probe}");
         let reason = document["reason"].as_str().unwrap_or("ready:");
-        let said = String::from_utf8_lossy(&monitor.stderr).into_owned();
-        assert!(said.contains(reason), "{probe}: {reason} is not in {said}");
+        let stderr = String::from_utf8_lossy(&monitor.stderr).into_owned();
+        assert!(stderr.contains(reason), "{probe}: {reason} is not in {stderr}");
     }
 }
 
-/// `[capture] open_probe` chooses, and `--probe` has the last word.
-fn the_configuration_names_a_probe_as_the_option_does() {
+/// `[capture] open_probe` selects the probe, and `--probe` overrides it.
+fn configuration_selects_a_probe_like_the_option() {
     needs_bpf!();
     let dir = trusted_dir();
     let run = |arguments: &[&str]| {
         let mut command = Command::new(program());
         let output = command.args(["monitor", "--duration", "1"]).args(arguments).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        // What follows counts, and counts differ. On a busy machine something may be said before.
-        let line = said.lines().find(|line| line.contains("ready: ")).or(said.lines().next());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        // Later lines have counts, which differ. On a busy machine, other lines may precede the first one.
+        let line = stderr.lines().find(|line| line.contains("ready: ")).or(stderr.lines().next());
         (output.status.code(), line.unwrap_or_default().to_owned())
     };
     for probe in ["lsm", "fexit", "tp_btf", "no-such-probe"] {
@@ -118,7 +118,7 @@ fn the_configuration_names_a_probe_as_the_option_does() {
     }
 }
 
-/// Whatever stands in the way: each rung is told, with why not and what would help.
+/// Checks that every rung is listed, and that each rung that does not work has a reason and a remedy.
 fn assert_all_rungs(document: &Value) {
     let probes = document["probes"].as_array().unwrap();
     let names: Vec<&str> = probes.iter().map(|probe| probe["name"].as_str().unwrap()).collect();
@@ -128,38 +128,39 @@ fn assert_all_rungs(document: &Value) {
     }
 }
 
-fn every_probe_is_told_also_where_another_thing_is_refused() {
+fn all_probes_are_listed_when_the_configuration_is_refused() {
     let (code, document) = document(&["--probe", "magic"]);
     assert!(code == Some(2) || code == Some(3), "{code:?}");
     assert_all_rungs(&document);
 }
 
-/// Root there is nobody here: neither a configuration that seems to belong to somebody else, nor capabilities that count.
-fn in_a_user_namespace_it_is_the_privileges_that_are_missing() {
+/// Root of a user namespace has no privileges outside it. The message is about the capabilities, not about the owner of
+/// a configuration.
+fn missing_privileges_are_reported_in_a_user_namespace() {
     let inside = |arguments: &[&str]| {
         let mut command = Command::new("unshare");
         command.args(["-U", "-r"]).arg(program()).args(arguments).output().unwrap()
     };
     let monitor = inside(&["monitor", "--duration", "1"]);
-    let said = String::from_utf8_lossy(&monitor.stderr).into_owned();
-    if said.contains("unshare failed") {
-        skip(format_args!("no user namespace can be made here: {}", said.trim()));
+    let stderr = String::from_utf8_lossy(&monitor.stderr).into_owned();
+    if stderr.contains("unshare failed") {
+        skip(format_args!("no user namespace can be made here: {}", stderr.trim()));
     }
-    assert_eq!(monitor.status.code(), Some(3), "{said}");
-    assert!(said.contains("user namespace of its own"), "{said}");
+    assert_eq!(monitor.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("user namespace of its own"), "{stderr}");
     let doctor = inside(&["doctor", "--format", "json-pretty"]);
     let document: Value = serde_json::from_slice(&doctor.stdout).unwrap();
     schema::check_document("doctor", &document);
     assert_eq!((doctor.status.code(), &document["exit_code"]), (Some(3), &3.into()));
-    assert!(said.contains(document["reason"].as_str().unwrap()), "{document}");
+    assert!(stderr.contains(document["reason"].as_str().unwrap()), "{document}");
     let capabilities = document["capabilities"].as_array().unwrap();
     assert!(capabilities.iter().all(|capability| capability["held"] == false), "{document}");
     assert_all_rungs(&document);
     assert!(document["probes"].as_array().unwrap().iter().all(|probe| probe["works"] == false));
 }
 
-fn without_privileges_it_tells_what_is_missing() {
-    // A copy that everybody can reach.
+fn missing_capabilities_are_reported() {
+    // A copy that every user can execute.
     let dir = temp_dir();
     let copy = dir.path().join("crypto-tracer");
     fs::copy(program(), &copy).unwrap();
@@ -183,9 +184,9 @@ fn without_privileges_it_tells_what_is_missing() {
     }
 }
 
-fn a_kernel_without_btf_is_told() {
+fn kernel_without_btf_is_reported() {
     needs_bpf!();
-    // In a mount namespace of its own, where nothing is below /sys/kernel.
+    // In a new mount namespace with an empty /sys/kernel.
     let script = "mount -t tmpfs none /sys/kernel && exec \"$0\" doctor";
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", script])
@@ -200,8 +201,8 @@ fn a_kernel_without_btf_is_told() {
     );
 }
 
-/// Both the run's start and doctor.
-fn a_tracer_in_a_pid_namespace_says_so() {
+/// Both `monitor` and `doctor` report it.
+fn pid_namespace_is_reported() {
     needs_bpf!();
     let note = "processes outside this process's pid namespace are not reported";
     for arguments in [&["doctor"][..], &["monitor", "--duration", "1"]] {
@@ -211,14 +212,14 @@ fn a_tracer_in_a_pid_namespace_says_so() {
             .args(arguments)
             .output()
             .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(output.status.success(), "{said}");
-        assert!(said.contains(note), "{arguments:?}: {said}");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        assert!(output.status.success(), "{printed}");
+        assert!(printed.contains(note), "{arguments:?}: {printed}");
     }
 }
 
-fn a_configuration_that_is_not_obeyed_is_told_too() {
+fn refused_configuration_is_reported() {
     let dir = temp_dir();
     let file = dir.path().join("config.toml");
     fs::write(&file, "[capture]\nring = \"3 bananas\"\n").unwrap();
@@ -227,8 +228,8 @@ fn a_configuration_that_is_not_obeyed_is_told_too() {
     assert!(document["kernel"]["release"].is_string());
 }
 
-/// While it waits for whoever reads its output, and before.
-fn asked_to_end_it_ends_well() {
+/// The signal arrives before or while `doctor` waits for a reader of its output.
+fn signal_ends_doctor_with_success() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -237,16 +238,16 @@ fn asked_to_end_it_ends_well() {
         command.args(["doctor", "--output"]).arg(&fifo).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let tasks = format!("/proc/{}/task", child.id());
-        until("the thread that takes signals", || {
+        until("the thread that handles signals", || {
             let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
             let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
             tasks.any(|task| name(task).as_deref() == Some("signals\n")).then_some(())
         });
-        let asked = Instant::now();
-        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        let signalled = Instant::now();
+        // SAFETY: the call accesses no memory, and the child was not waited for.
         unsafe { libc::kill(child.id().try_into().unwrap(), signal) };
         let status = until("the end of doctor", || child.try_wait().unwrap());
         assert_eq!(status.code(), Some(0), "signal {signal}");
-        assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+        assert!(signalled.elapsed() < PROMPT, "{:?}", signalled.elapsed());
     }
 }

@@ -1,4 +1,4 @@
-//! `profile`: one document about some processes.
+//! `profile`: one document about selected processes.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -12,29 +12,29 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    what_was_there_before_and_the_end_of_the_process,
-    opens_are_counted_by_file,
-    a_name_that_is_not_there_yet_is_waited_for,
-    a_name_that_never_comes_is_a_failure,
-    children_are_followed_to_the_end_of_the_last_one,
-    signals_that_ask_for_something_do_not_end_the_run,
-    a_signal_ends_the_run_with_its_document,
-    a_reader_that_goes_away_ends_the_run,
-    it_has_to_be_told_whom,
-    a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone,
-    two_process_ids_contradict_each_other,
+    earlier_libraries_and_files_are_included,
+    opens_are_counted_per_file,
+    run_waits_for_a_process_of_this_name,
+    name_without_a_process_is_a_failure,
+    run_ends_with_the_last_descendant,
+    sigusr1_and_sighup_do_not_end_the_run,
+    signal_ends_the_run_with_its_document,
+    closed_pipe_ends_the_run,
+    pid_or_name_is_required,
+    run_ends_when_the_pid_ends_without_the_name,
+    two_pids_are_refused,
 ];
 
-/// Far more than a test takes: what ends before ends early.
+/// Far longer than a test: a run that ends before it ends for another reason.
 const LONG: &str = "10m";
-/// How long it may take to notice; it is for a loaded machine.
+/// Time limit for the end of a run, with a margin for a loaded machine.
 const SOON: Duration = Duration::from_secs(20);
 
 fn profile(options: &[&str]) -> Tracer {
     Tracer::command("profile", options.iter().chain(&["--format", "json-stream"]))
 }
 
-/// The one line that it printed.
+/// Returns the document, the only line of the output.
 fn document(ended: &Ended) -> Value {
     assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
     let [line] = ended.events.as_slice() else { unreachable!("{:?}", ended.said) };
@@ -46,15 +46,15 @@ fn file<'a>(document: &'a Value, path: &str) -> &'a Value {
     files.iter().find(|file| file["path"] == path).unwrap()
 }
 
-/// A copy of `cat` under a name that nothing else has.
-fn named(dir: &Path, name: &str) -> PathBuf {
+/// Copies `cat` under a unique name.
+fn copy_of_cat(dir: &Path, name: &str) -> PathBuf {
     let path = dir.join(name);
     fs::copy(fs::canonicalize("/bin/cat").unwrap(), &path).unwrap();
     path
 }
 
-/// A process that waits with OpenSSL's libraries mapped and a key open, until its standard input is closed.
-fn waiting(key: &Path) -> Child {
+/// Starts a process that has OpenSSL's libraries mapped and a key open until its standard input is closed.
+fn idle_openssl(key: &Path) -> Child {
     let mut command = Command::new("sh");
     let script = "exec 7<\"$0\"; exec openssl enc -aes-128-cbc -k x";
     command.args(["-c", script]).arg(key);
@@ -65,11 +65,11 @@ fn waiting(key: &Path) -> Child {
     child
 }
 
-fn what_was_there_before_and_the_end_of_the_process() {
+fn earlier_libraries_and_files_are_included() {
     needs_bpf!();
     let home = HomeDir::new();
     let key = home.write("held.key", &Material::get().key);
-    let mut openssl = waiting(&key);
+    let mut openssl = idle_openssl(&key);
     let pid = openssl.id().to_string();
     let tracer = profile(&["--pid", &pid, "--duration", LONG]);
     drop(openssl.stdin.take());
@@ -80,11 +80,11 @@ fn what_was_there_before_and_the_end_of_the_process() {
     assert!(document["duration_seconds"].as_f64().unwrap() < 500.0);
     let process = &document["process"];
     assert_eq!((&process["name"], &process["gid"]), (&"openssl".into(), &0.into()));
-    // OpenSSL overwrites the password in its memory with blanks.
+    // OpenSSL overwrites the password in its command line with blanks.
     let cmdline = process["cmdline"].as_str().unwrap();
     assert_eq!(cmdline.trim_end(), "openssl enc -aes-128-cbc -k");
     assert!(process["exe"].as_str().unwrap().ends_with("/openssl"));
-    assert!(document.get("processes").is_none(), "there is one");
+    assert!(document.get("processes").is_none(), "`processes` is present for a single process");
     let libraries = document["libraries"].as_array().unwrap();
     let before = libraries.iter().find(|library| library["name"] == "libcrypto").unwrap();
     assert_eq!(before["load_time"], Value::Null);
@@ -98,10 +98,10 @@ fn what_was_there_before_and_the_end_of_the_process() {
     );
     assert_eq!(statistics["events_lost"], 0);
     let name = home.path().file_name().unwrap().to_str().unwrap();
-    assert!(!document.to_string().contains(name), "something was not hidden");
+    assert!(!document.to_string().contains(name), "a user name was not redacted");
 }
 
-fn opens_are_counted_by_file() {
+fn opens_are_counted_per_file() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("counted.key");
@@ -121,12 +121,12 @@ fn opens_are_counted_by_file() {
     );
 }
 
-fn a_name_that_is_not_there_yet_is_waited_for() {
+fn run_waits_for_a_process_of_this_name() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("late.key");
     fs::write(&key, &Material::get().key).unwrap();
-    let cat = named(dir.path(), "ct-profiled");
+    let cat = copy_of_cat(dir.path(), "ct-profiled");
     let tracer = profile(&["--name", "ct-prof", "--duration", LONG]);
     run(Command::new("cat").arg(&key));
     let pid = run(Command::new(&cat).arg(&key));
@@ -140,18 +140,18 @@ fn a_name_that_is_not_there_yet_is_waited_for() {
     assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 1);
 }
 
-fn a_name_that_never_comes_is_a_failure() {
+fn name_without_a_process_is_a_failure() {
     needs_bpf!();
     let arguments = ["profile", "--name", "ct-never-there", "--duration", "1"];
     let output = output(Command::new(program()).args(arguments));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(output.stdout.is_empty());
-    assert!(said.lines().any(|line| line.contains("'ct-never-there'") && line.contains("seen")));
+    assert!(stderr.lines().any(|line| line.contains("'ct-never-there'") && line.contains("seen")));
 }
 
-/// The descendants are several processes; the run ends with the last one.
-fn children_are_followed_to_the_end_of_the_last_one() {
+/// The descendants include several processes; the run ends with the last one.
+fn run_ends_with_the_last_descendant() {
     needs_bpf!();
     let dir = temp_dir();
     let keys = ["before.key", "child.key", "last.key"].map(|name| dir.path().join(name));
@@ -172,8 +172,8 @@ fn children_are_followed_to_the_end_of_the_last_one() {
     }
 }
 
-/// A service asks how it is, and has it read its configuration anew: both are answered, neither ends the run.
-fn signals_that_ask_for_something_do_not_end_the_run() {
+/// SIGUSR1 prints the status and SIGHUP reloads the configuration; neither ends the run.
+fn sigusr1_and_sighup_do_not_end_the_run() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("later.key");
@@ -182,7 +182,7 @@ fn signals_that_ask_for_something_do_not_end_the_run() {
     let mut command = Command::new(program());
     command.args(["profile", "--duration", LONG, "--format", "json-stream"]);
     command.args(["--pid", &actor.pid().to_string()]);
-    // SAFETY: setsid is a system call alone, which may stand between fork and exec.
+    // SAFETY: the closure makes only a system call, which is allowed between fork and exec.
     unsafe {
         command.pre_exec(|| {
             libc::setsid();
@@ -190,20 +190,20 @@ fn signals_that_ask_for_something_do_not_end_the_run() {
         });
     }
     let tracer = Tracer::start(command);
-    let says = |text: &str| {
+    let wait_for_line = |text: &str| {
         until(text, || tracer.said().iter().any(|line| line.contains(text)).then_some(()));
     };
     tracer.signal(libc::SIGUSR1);
-    says(" records received; 0 plugin failures; ");
+    wait_for_line(" records received; 0 plugin failures; ");
     tracer.signal(libc::SIGHUP);
-    says("reloaded: ");
+    wait_for_line("reloaded: ");
     actor.end();
     let document = document(&tracer.wait(SOON));
     assert_eq!(file(&document, key.to_str().unwrap())["access_count"], 3);
 }
 
-/// A quiet process still gives a document, also when somebody loses patience.
-fn a_signal_ends_the_run_with_its_document() {
+/// A process without events still gives a document.
+fn signal_ends_the_run_with_its_document() {
     needs_bpf!();
     let dir = temp_dir();
     let file = dir.path().join("profile.json");
@@ -217,11 +217,11 @@ fn a_signal_ends_the_run_with_its_document() {
         let text = fs::read_to_string(&file).unwrap();
         let document: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(document["statistics"]["total_events"], 0);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing half stays");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a temporary file remains");
     }
 }
 
-fn a_reader_that_goes_away_ends_the_run() {
+fn closed_pipe_ends_the_run() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
     let mut command = Command::new(program());
@@ -232,15 +232,15 @@ fn a_reader_that_goes_away_ends_the_run() {
     assert_eq!(ended.status.code(), Some(0), "{:?}", ended.said);
 }
 
-fn it_has_to_be_told_whom() {
+fn pid_or_name_is_required() {
     let output = output(Command::new(program()).arg("profile"));
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("--pid") && said.contains("--name"), "{said}");
+    assert!(stderr.contains("--pid") && stderr.contains("--name"), "{stderr}");
 }
 
-/// With a name that it never has, it is the end of the process that ends the run.
-fn a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone() {
+/// If the process of `--pid` never has the name of `--name`, the run ends with the process.
+fn run_ends_when_the_pid_ends_without_the_name() {
     needs_bpf!();
     for follow in [&[][..], &["--follow-children"]] {
         let actor = actor!["threads", "1"];
@@ -258,14 +258,14 @@ fn a_process_that_never_has_the_name_is_not_waited_for_when_it_is_gone() {
     }
 }
 
-fn two_process_ids_contradict_each_other() {
+fn two_pids_are_refused() {
     let pids = [std::process::id().to_string(), "1".to_owned()];
     for follow in [&[][..], &["--follow-children"]] {
         let mut command = Command::new(program());
         command.args(["profile", "--pid", &pids[0], "--pid", &pids[1]]).args(follow);
         let output = output(&mut command);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("--pid 1") && said.contains("no process is both"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("--pid 1") && stderr.contains("no process is both"), "{stderr}");
     }
 }

@@ -1,4 +1,4 @@
-//! `snapshot`: every running process, with the libraries and files it holds.
+//! `snapshot`: every running process, with its mapped libraries and open files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,23 +17,23 @@ use serde_json::Value;
 
 crypto_tracer_tests::tests![
     open_files_and_mapped_libraries_are_in_the_document,
-    totals_are_distinct_by_the_real_path,
+    totals_count_distinct_real_paths,
     only_regular_files_count,
-    an_output_file_is_replaced,
-    somebody_elses_file_is_replaced_and_stays_theirs,
-    a_signal_in_the_middle_leaves_a_whole_document,
-    a_full_disk_is_told,
-    unprivileged_it_says_what_it_does_not_see,
-    many_processes_take_no_memory,
+    output_file_is_replaced,
+    replaced_file_keeps_its_owner,
+    signal_leaves_a_complete_document,
+    full_disk_is_reported,
+    unprivileged_snapshot_reports_missing_processes,
+    memory_does_not_grow_with_processes,
 ];
 
-/// Processes that a snapshot has to take.
+/// Processes in the largest snapshot.
 const MANY: usize = 1000;
-/// Resident memory at most, as documented, the reader's included.
+/// Documented maximum of the resident memory of the tracer and its reader, in KiB.
 const MOST_KIB: u64 = 50 << 10;
-/// How much more of it twice as many processes may take: what they add to the document, and chance.
+/// Additional memory in KiB that twice as many processes may need: their part of the document, and noise.
 const MOST_MORE_KIB: u64 = 2 << 10;
-/// `nobody` on every distribution.
+/// User id of `nobody` on every distribution.
 const NOBODY: u32 = 65534;
 
 /// A process that holds a file open until it is dropped.
@@ -60,8 +60,8 @@ impl Drop for Holder {
 
 fn snapshot(options: &[&str]) -> String {
     let output = output(Command::new(program()).arg("snapshot").args(options));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -86,7 +86,7 @@ fn open_files_and_mapped_libraries_are_in_the_document() {
     let keys = ["snapshot_version", "generated_at", "hostname", "kernel", "processes", "summary"];
     let at: Vec<_> =
         keys.iter().map(|key| text.find(&format!("\n  \"{key}\": ")).unwrap()).collect();
-    assert!(at.is_sorted(), "the documented order");
+    assert!(at.is_sorted(), "the keys are not in the documented order");
     assert_eq!(document["snapshot_version"], "1.0");
     let held = process(&document, holder.0.id());
     assert_eq!(held["open_crypto_files"][0], "/home/USER/site.key");
@@ -98,9 +98,9 @@ fn open_files_and_mapped_libraries_are_in_the_document() {
     let processes = document["processes"].as_array().unwrap();
     assert_eq!(document["summary"]["total_processes"], processes.len());
     let name = home.path().file_name().unwrap().to_str().unwrap();
-    assert!(!text.contains(name), "something was not hidden");
+    assert!(!text.contains(name), "a user name was not redacted");
     if is_root() {
-        // Even root may not look into every process of every container.
+        // Even root may not inspect the processes of some containers.
         let unreadable = document["coverage"]["unreadable_processes"].as_u64().unwrap();
         let mut pids = fs::read_dir("/proc")
             .unwrap()
@@ -126,8 +126,8 @@ fn open_files_and_mapped_libraries_are_in_the_document() {
     );
 }
 
-/// Two that are shown alike are two; one that two processes hold is one.
-fn totals_are_distinct_by_the_real_path() {
+/// Two files with the same redacted path count twice; a file that two processes have open counts once.
+fn totals_count_distinct_real_paths() {
     let homes = [HomeDir::new(), HomeDir::new()];
     let keys = homes.each_ref().map(|home| home.write("ct-distinct.key", b"x"));
     let _holders =
@@ -147,7 +147,7 @@ fn totals_are_distinct_by_the_real_path() {
     assert!(hidden["summary"]["total_files"].as_u64() >= Some(2));
 }
 
-/// A directory, a FIFO and an O_PATH descriptor of such a name are no files that are open.
+/// A directory and a FIFO with such a name are not listed.
 fn only_regular_files_count() {
     let dir = temp_dir();
     let folder = dir.path().join("folder.pem");
@@ -161,7 +161,7 @@ fn only_regular_files_count() {
     drop(holder);
 }
 
-fn an_output_file_is_replaced() {
+fn output_file_is_replaced() {
     let dir = temp_dir();
     let file = dir.path().join("out.json");
     for _ in 0..2 {
@@ -173,8 +173,9 @@ fn an_output_file_is_replaced() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-/// In somebody else's folder too, although privileges are gone by then; and it stays theirs.
-fn somebody_elses_file_is_replaced_and_stays_theirs() {
+/// This also works in another user's folder, although privileges are dropped before the write. The file keeps its
+/// owner.
+fn replaced_file_keeps_its_owner() {
     needs_root();
     let dir = temp_dir();
     let file = dir.path().join("out.json");
@@ -185,20 +186,20 @@ fn somebody_elses_file_is_replaced_and_stays_theirs() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     assert_eq!(snapshot(&["-o", file.to_str().unwrap()]), "");
     let found = fs::metadata(&file).unwrap();
-    let whose = (found.uid(), found.gid(), found.mode() & 0o777);
-    assert_eq!((whose, found.len() > 0), ((NOBODY, NOBODY, 0o640), true));
+    let owner = (found.uid(), found.gid(), found.mode() & 0o777);
+    assert_eq!((owner, found.len() > 0), ((NOBODY, NOBODY, 0o640), true));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-/// Half a look is a document too, and says so.
-fn a_signal_in_the_middle_leaves_a_whole_document() {
+/// An interrupted snapshot is a valid document, which reports that it is incomplete.
+fn signal_leaves_a_complete_document() {
     for pause_ms in [0, 5, 20, 60] {
         let mut command = Command::new(program());
         let child = command.arg("snapshot").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = child.unwrap();
-        // Wherever it comes: before the handlers are there it simply ends.
+        // The signal arrives at different moments. Before the handlers are installed, it ends the process.
         std::thread::sleep(Duration::from_millis(pause_ms));
-        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        // SAFETY: the call accesses no memory, and the child was not waited for.
         unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
         let output = child.wait_with_output().unwrap();
         match output.status.code() {
@@ -211,14 +212,14 @@ fn a_signal_in_the_middle_leaves_a_whole_document() {
     }
 }
 
-fn a_full_disk_is_told() {
+fn full_disk_is_reported() {
     let output = output(Command::new(program()).args(["snapshot", "-o", "/dev/full"]));
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/dev/full"));
 }
 
-/// Without privileges it sees its own user's processes, and says that there are others.
-fn unprivileged_it_says_what_it_does_not_see() {
+/// Without privileges, `snapshot` lists only the user's own processes, and reports that it is incomplete.
+fn unprivileged_snapshot_reports_missing_processes() {
     needs_root();
     let dir = temp_dir();
     let key = dir.path().join("nobody.key");
@@ -236,9 +237,9 @@ fn unprivileged_it_says_what_it_does_not_see() {
     let mut command = Command::new(&copy);
     as_nobody(command.arg("snapshot"));
     let output = output(&mut command);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("not complete"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("not complete"), "{stderr}");
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let held = process(&document, theirs.0.id());
     assert_eq!(held["running_as"], "USER");
@@ -249,41 +250,41 @@ fn unprivileged_it_says_what_it_does_not_see() {
     assert!(document["coverage"]["unreadable_processes"].as_u64() > Some(0));
 }
 
-/// Processes that hold a key, and end when this is dropped.
+/// Processes that have a key open, and end when this value is dropped.
 struct Many(Child);
 
 impl Many {
     fn start(count: usize, key: &Path) -> Many {
-        let script = "exec 7<\"$0\"; for i in $(seq \"$1\"); do sleep 600 & done; echo there; \
+        let script = "exec 7<\"$0\"; for i in $(seq \"$1\"); do sleep 600 & done; echo ready; \
                       cat >/dev/null; kill $(jobs -p)";
         let mut shell = Command::new("bash");
         shell.args(["-c", script]).arg(key).arg(count.to_string());
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut many = Many(shell.spawn().unwrap());
-        let mut there = [0; 6];
-        many.0.stdout.as_mut().unwrap().read_exact(&mut there).unwrap();
+        let mut ready = [0; 6];
+        many.0.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
         many
     }
 }
 
 impl Drop for Many {
     fn drop(&mut self) {
-        // The shell ends them when its input ends.
+        // The shell kills them when its input ends.
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 }
 
-/// Most resident memory of a process so far, in KiB. None: it is gone.
+/// Returns the peak resident memory of a process in KiB; None if the process has ended.
 fn peak(pid: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// A snapshot into a pipe that nobody reads until it is full: how much memory the program and its reader took up to
-/// then, and the document.
-fn measured() -> (u64, Value) {
+/// Writes a snapshot to a pipe and reads the pipe only when it is full. Returns the peak memory of the program and its
+/// reader until then in KiB, and the document.
+fn measure() -> (u64, Value) {
     let mut command = Command::new(program());
     command.args(["snapshot", "-q", "-f", "json-stream"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
@@ -299,19 +300,19 @@ fn measured() -> (u64, Value) {
             }
         }
         let mut waiting = 0_i32;
-        // SAFETY: the pipe is open, and what it is told to fill is an int.
+        // SAFETY: the pipe is open, and the kernel writes an `int`.
         unsafe { libc::ioctl(stdout.as_raw_fd(), libc::FIONREAD, &mut waiting) };
         (waiting >= 60 << 10 || child.try_wait().unwrap().is_some()).then_some(())
     });
-    assert!(peaks.len() > 1, "the reader was seen: {peaks:?}");
+    assert!(peaks.len() > 1, "the reader was not found: {peaks:?}");
     let mut text = String::new();
     stdout.read_to_string(&mut text).unwrap();
     assert!(child.wait().unwrap().success());
     (peaks.values().sum(), serde_json::from_str(&text).unwrap())
 }
 
-/// Memory does not grow with the number of processes; the time is measured by `cargo xtask bench`.
-fn many_processes_take_no_memory() {
+/// `cargo xtask bench` measures the time of a large snapshot.
+fn memory_does_not_grow_with_processes() {
     let dir = temp_dir();
     let key = dir.path().join("many.key");
     fs::write(&key, b"x").unwrap();
@@ -324,14 +325,14 @@ fn many_processes_take_no_memory() {
         };
         processes.iter().filter(holds).count()
     };
-    // Enough to fill the pipe.
+    // The document is long enough to fill the pipe.
     let some = Many::start(MANY / 2, &key);
-    let (before_kib, document) = measured();
+    let (before_kib, document) = measure();
     assert!(held(&document) >= MANY / 2);
     let more = Many::start(MANY / 2, &key);
-    let (kib, document) = measured();
+    let (kib, document) = measure();
     drop((some, more));
-    // The shells hold it as well, and the last programs that they started.
+    // The shells and the last programs that they started also have the key open.
     assert!(held(&document) >= MANY);
     assert!(kib < MOST_KIB, "{kib} KiB");
     assert!(kib < before_kib + MOST_MORE_KIB, "{before_kib} KiB, then {kib} KiB");

@@ -1,4 +1,4 @@
-//! What only shows from the tracer's start to its JSON: families, names, namespaces, containers, losses.
+//! Properties of a whole run, from the start to the JSON: descendants, names, namespaces, containers, losses.
 
 use std::fs;
 use std::io::Write;
@@ -11,14 +11,14 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    descendants_made_while_the_tracer_starts,
-    a_family_by_name,
-    a_process_that_renamed_itself_keeps_its_executable,
-    a_tracer_in_a_time_namespace,
-    losses_without_any_event_are_told_soon,
-    a_process_that_is_gone_before_it_is_looked_at,
+    descendants_forked_during_the_start_are_included,
+    descendants_of_a_named_process_are_included,
+    renamed_process_keeps_its_executable,
+    time_namespace_does_not_shift_timestamps,
+    losses_are_reported_without_events,
+    ended_process_is_described_completely,
     events_of_several_processes_are_in_order,
-    containers_by_the_groups_that_runtimes_make,
+    containers_are_identified_by_runtime_cgroups,
 ];
 
 fn key(dir: &Path) -> PathBuf {
@@ -27,7 +27,7 @@ fn key(dir: &Path) -> PathBuf {
     path
 }
 
-/// A shell that reads its script when it is told to. Dropped, it is killed.
+/// A shell that runs the lines it is sent. Dropping it kills the shell.
 struct Shell(Child);
 
 impl Shell {
@@ -41,7 +41,7 @@ impl Shell {
         self.0.id()
     }
 
-    fn tell(&mut self, line: &str) {
+    fn send(&mut self, line: &str) {
         writeln!(self.0.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
@@ -53,7 +53,7 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        // Ended already: both do nothing.
+        // Both calls have no effect on a process that has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -64,28 +64,28 @@ fn opens_of<'a>(events: &'a [Event], name: &str) -> Vec<&'a Event> {
     events.iter().filter(is_it).collect()
 }
 
-/// A child of the followed process that goes on forking while the tracer starts: none of its children is missing.
-fn descendants_made_while_the_tracer_starts() {
+/// A child of the followed process forks in a loop while the tracer starts; none of its children is missing.
+fn descendants_forked_during_the_start_are_included() {
     needs_bpf!();
     let dir = temp_dir();
     key(dir.path());
     assert!(Command::new("mkfifo").arg("gate").current_dir(&dir).status().unwrap().success());
     let mut parent = Shell::new(dir.path());
-    // Each child waits until somebody opens the gate.
+    // Each child waits until the FIFO `gate` is opened for writing.
     fs::write(
         dir.path().join("forking"),
         "n=0; while [ ! -e stop ] && [ $n -lt 1500 ]; do (: < gate; : < some.key) & n=$((n+1)); \
-         sleep 0.0025; [ $n = 20 ] && : > begun; done; echo $n > made.tmp; mv made.tmp made; wait",
+         sleep 0.0025; [ $n = 20 ] && : > started; done; echo $n > made.tmp; mv made.tmp made; wait",
     )
     .unwrap();
-    parent.tell("sh forking");
-    let there = |name: &str| dir.path().join(name).exists().then_some(());
-    until("the first children", || there("begun"));
+    parent.send("sh forking");
+    let exists = |name: &str| dir.path().join(name).exists().then_some(());
+    until("the first children", || exists("started"));
     let tracer = Tracer::monitor(["--pid", &parent.pid().to_string(), "--follow-children"]);
     fs::write(dir.path().join("stop"), "").unwrap();
-    until("the last child", || there("made"));
+    until("the last child", || exists("made"));
     let made: usize = fs::read_to_string(dir.path().join("made")).unwrap().trim().parse().unwrap();
-    assert!(made < 1500, "the tracer started too late to tell anything");
+    assert!(made < 1500, "the tracer started too late for this test");
     let gate = fs::OpenOptions::new().read(true).write(true).open(dir.path().join("gate")).unwrap();
     let pid = parent.pid();
     parent.end();
@@ -98,8 +98,8 @@ fn descendants_made_while_the_tracer_starts() {
     assert_eq!(pids.len(), made, "{}", ended.said.join("\n"));
 }
 
-/// The followed process has another name itself, and so have those in between.
-fn a_family_by_name() {
+/// The followed process and the processes between it and the descendant have other names.
+fn descendants_of_a_named_process_are_included() {
     needs_bpf!();
     let dir = temp_dir();
     key(dir.path());
@@ -109,17 +109,17 @@ fn a_family_by_name() {
     let pid = parent.pid().to_string();
     let tracer = Tracer::monitor(["--pid", &pid, "--follow-children", "--name", "ct-named"]);
     run(Command::new(&named).arg("some.key").current_dir(&dir));
-    parent.tell("sh -c './ct-named-prog some.key; cat some.key; true'; true");
+    parent.send("sh -c './ct-named-prog some.key; cat some.key; true'; true");
     parent.end();
-    let exit = tracer.wait_for("its end", |event| event.kind() == "process_exit");
+    let exit = tracer.wait_for("the exit", |event| event.kind() == "process_exit");
     let ended = tracer.finish();
     let kinds: Vec<_> = ended.events.iter().map(|event| (event.kind(), event.pid())).collect();
-    let told = ["process_exec", "file_open", "process_exit"].map(|kind| (kind, exit.pid()));
-    assert_eq!(kinds, told);
+    let expected = ["process_exec", "file_open", "process_exit"].map(|kind| (kind, exit.pid()));
+    assert_eq!(kinds, expected);
 }
 
-/// Its exec was told under another name.
-fn a_process_that_renamed_itself_keeps_its_executable() {
+/// The process had another name at its exec.
+fn renamed_process_keeps_its_executable() {
     needs_bpf!();
     let dir = temp_dir();
     let tracer = Tracer::monitor(["--name", "ct-renamed", "--extended"]);
@@ -138,14 +138,14 @@ fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros().try_into().unwrap()
 }
 
-/// In a time namespace whose boot clock is a day ahead: right times, and the family from before the start is found.
-fn a_tracer_in_a_time_namespace() {
+/// The boot clock of the time namespace is a day ahead. Descendants from before the start are found too.
+fn time_namespace_does_not_shift_timestamps() {
     needs_bpf!();
     let dir = temp_dir();
     key(dir.path());
     let mut parent = Shell::new(dir.path());
-    parent.tell("(: > begun; while [ ! -e go ]; do sleep 0.01; done; cat some.key) &");
-    until("the child", || dir.path().join("begun").exists().then_some(()));
+    parent.send("(: > started; while [ ! -e go ]; do sleep 0.01; done; cat some.key) &");
+    until("the child", || dir.path().join("started").exists().then_some(()));
     let mut command = Command::new("unshare");
     command.args(["-T", "--boottime", "86400"]).arg(program());
     command.args(["monitor", "--follow-children", "--pid", &parent.pid().to_string()]);
@@ -155,32 +155,35 @@ fn a_tracer_in_a_time_namespace() {
     let open = tracer.wait_for("the open", |event| event.kind() == "file_open");
     let after = now_us();
     assert!((before - 1000..=after).contains(&open.micros()), "{before} {} {after}", open.line());
-    parent.tell("wait");
+    parent.send("wait");
     parent.end();
     tracer.finish();
 }
 
-/// Where the ring is silent, only a counter knows of a file that was closed before it could be looked at.
-fn losses_without_any_event_are_told_soon() {
+/// No event wakes the tracer up; only a counter has the files that were closed before the probe could read them.
+fn losses_are_reported_without_events() {
     needs_bpf!();
     let dir = temp_dir();
-    // Nobody wants this one, so nothing of it comes through the ring.
+    // The name is not in any classifier's interest, so its opens cause no records.
     let path = dir.path().join("plain");
     fs::write(&path, "").unwrap();
     let mut closing = actor!["closing", &path];
     let options = ["--probe", "tp_btf", "--pid", &closing.pid().to_string()];
     let tracer = Tracer::monitor(options);
     closing.go();
-    // It goes on, so its exit wakes up nobody.
+    // The process does not end, so no exit wakes the tracer up.
     let loss = tracer.wait_for("a loss", |event| event.kind() == "events_lost");
     assert_eq!(loss.text("cause"), "file_gone", "{}", loss.line());
-    assert!(tracer.events().iter().all(|event| event.pid().is_none()), "nothing else woke it up");
+    assert!(
+        tracer.events().iter().all(|event| event.pid().is_none()),
+        "an event woke the tracer up"
+    );
     closing.end();
     tracer.finish();
 }
 
-/// All that is told of a process comes from the kernel with the event: while the tracer does nothing, it ends.
-fn a_process_that_is_gone_before_it_is_looked_at() {
+/// The kernel sends all facts about a process with the event: the process ends while the tracer is stopped.
+fn ended_process_is_described_completely() {
     needs_bpf!();
     let dir = temp_dir();
     let path = key(dir.path());
@@ -202,7 +205,7 @@ fn a_process_that_is_gone_before_it_is_looked_at() {
     tracer.finish();
 }
 
-/// What several threads do at once comes in the order of its time, or a millisecond late.
+/// Events of different processes come in order of time, or at most a millisecond late.
 fn events_of_several_processes_are_in_order() {
     needs_bpf!();
     let dir = temp_dir();
@@ -212,9 +215,9 @@ fn events_of_several_processes_are_in_order() {
     let tracer = Tracer::monitor(["--file", "*/some.key"]);
     actors.iter_mut().for_each(|actor| actor.go());
     actors.into_iter().for_each(|actor| drop(actor.end()));
-    let ours = |event: &Event| event.pid().is_some_and(|pid| pids.contains(&pid));
+    let is_from_actor = |event: &Event| event.pid().is_some_and(|pid| pids.contains(&pid));
     until("all opens", || {
-        (tracer.events().iter().filter(|e| ours(e)).count() >= 6000).then_some(())
+        (tracer.events().iter().filter(|e| is_from_actor(e)).count() >= 6000).then_some(())
     });
     let ended = tracer.finish();
     let mut latest = 0;
@@ -229,11 +232,11 @@ fn events_of_several_processes_are_in_order() {
     }
 }
 
-/// Control groups as the runtimes make them, in the hierarchy that tells containers here.
-fn containers_by_the_groups_that_runtimes_make() {
+/// The cgroups have the names that container runtimes use, in the hierarchy that identifies containers on this machine.
+fn containers_are_identified_by_runtime_cgroups() {
     needs_bpf!();
     let Some(own) = own_group() else {
-        skip("no hierarchy of control groups is mounted here");
+        skip("no cgroup hierarchy is mounted");
     };
     let id = |letter: &str| letter.repeat(64);
     let groups = [
@@ -249,7 +252,7 @@ fn containers_by_the_groups_that_runtimes_make() {
     for (name, container) in groups {
         let group = Group(own.join(&name));
         if let Err(error) = fs::create_dir(&group.0) {
-            skip(format_args!("no control group can be made here ({error})"));
+            skip(format_args!("cannot create a cgroup: {error}"));
         }
         let script = "echo $$ > \"$0/cgroup.procs\" && exec cat \"$1\"";
         let mut command = Command::new("sh");
@@ -262,7 +265,7 @@ fn containers_by_the_groups_that_runtimes_make() {
     tracer.finish();
 }
 
-/// A group that is gone with this.
+/// A cgroup that is removed when the value is dropped.
 struct Group(PathBuf);
 
 impl Drop for Group {
@@ -271,7 +274,7 @@ impl Drop for Group {
     }
 }
 
-/// The directory of this process's control group: of version 1's memory, pids or cpu, or else of version 2.
+/// Returns the directory of this process's cgroup: of memory, pids or cpu in version 1, otherwise of version 2.
 fn own_group() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
@@ -286,8 +289,8 @@ fn own_group() -> Option<PathBuf> {
         .iter()
         .find_map(|controller| Some((*controller, line(controller)?)))?;
     let mount = mounts.lines().find_map(|line| {
-        let (before, behind) = line.split_once(" - ")?;
-        let (kind, options) = (behind.split(' ').next()?, behind.split(' ').nth(2)?);
+        let (before, after) = line.split_once(" - ")?;
+        let (kind, options) = (after.split(' ').next()?, after.split(' ').nth(2)?);
         let is_it = match controller {
             "" => kind == "cgroup2",
             _ => kind == "cgroup" && options.split(',').any(|option| option == controller),

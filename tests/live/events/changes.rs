@@ -1,4 +1,4 @@
-//! Files that change, move or are replaced right after they were opened, by the programs that do it.
+//! Files that common programs change, move or replace right after another process opened them.
 
 use std::fs;
 use std::path::Path;
@@ -7,19 +7,19 @@ use std::process::Command;
 use crypto_tracer_tests::{Event, Material, Tracer, needs_bpf, output, program, run, temp_dir};
 
 crypto_tracer_tests::tests![
-    whatever_happens_right_after_the_open_the_answer_is_right,
-    perl_edits_in_place,
-    what_an_open_creates_or_truncates_has_no_content,
-    a_replay_says_the_same,
+    file_changed_after_the_open_has_its_type,
+    perl_in_place_edit_has_the_right_types,
+    created_or_truncated_file_has_no_content,
+    replay_repeats_the_types_of_changed_files,
 ];
 
-/// Files of each kind.
+/// Files in each case.
 const ROUNDS: usize = 45;
-/// Of these, answers that came in time: on a busy machine some do not.
-const IN_TIME: usize = 20;
+/// Minimum number of heads that are read in time: on a busy machine some are late.
+const MIN_IN_TIME: usize = 20;
 
-/// What one command does to `$1`, a certificate that was opened just before, beside `$2`, a private key. The answers are
-/// pairs of type and head.
+/// A script that changes `$1`, a certificate that was just opened. `$2` is a private key. `right` lists the accepted
+/// pairs of `file_type` and `head`.
 struct Case {
     name: &'static str,
     script: &'static str,
@@ -27,9 +27,9 @@ struct Case {
 }
 
 const SAME: &[(&str, &str)] = &[("certificate", "read")];
-/// Right by what was there when it was looked at.
+/// Depends on which file has the path when the tracer reads it.
 const EITHER: &[(&str, &str)] = &[("certificate", "read"), ("private_key", "replaced")];
-/// The new one is a certificate too.
+/// The new file is a certificate too.
 const RENEWED: &[(&str, &str)] = &[("certificate", "read"), ("certificate", "replaced")];
 
 const CASES: [Case; 13] = [
@@ -56,11 +56,11 @@ fn pair(event: &Event) -> (&str, &str) {
     (event.text("file_type"), event.text("head"))
 }
 
-/// The first open of a file of this name.
+/// Returns the opens of the file with this path.
 fn opened<'a>(events: &'a [Event], path: &Path) -> Vec<&'a Event> {
     let path = path.to_str().unwrap();
-    let is_it = |event: &&Event| event.kind() == "file_open" && event.text("file") == path;
-    events.iter().filter(is_it).collect()
+    let is_open = |event: &&Event| event.kind() == "file_open" && event.text("file") == path;
+    events.iter().filter(is_open).collect()
 }
 
 fn shell(script: &str, arguments: &[&Path]) {
@@ -68,7 +68,7 @@ fn shell(script: &str, arguments: &[&Path]) {
     run(command.args(["-c", script, "sh"]).args(arguments));
 }
 
-fn whatever_happens_right_after_the_open_the_answer_is_right() {
+fn file_changed_after_the_open_has_its_type() {
     needs_bpf!();
     let dir = temp_dir();
     let material = Material::get();
@@ -81,7 +81,7 @@ fn whatever_happens_right_after_the_open_the_answer_is_right() {
     let files = format!("{}/*.pem", dir.path().display());
     let tracer = Tracer::monitor(["--extended", "--no-redact", "--file", &files]);
     for (at, case) in CASES.iter().enumerate() {
-        // A few at a time: more would be late.
+        // Five at a time: with more, heads would be late.
         for start in (0..ROUNDS).step_by(5) {
             let rounds: Vec<_> = (start..start + 5)
                 .map(|round| {
@@ -104,12 +104,12 @@ fn whatever_happens_right_after_the_open_the_answer_is_right() {
         let right = opens.iter().filter(|open| case.right.contains(open)).count();
         let late = opens.iter().filter(|(_, head)| *head == "late").count();
         assert_eq!(right + late, ROUNDS, "{}: {opens:?}", case.name);
-        assert!(right >= IN_TIME, "{}: {opens:?}", case.name);
+        assert!(right >= MIN_IN_TIME, "{}: {opens:?}", case.name);
     }
 }
 
-/// perl holds the old file until it has read it, and makes a new one of the same name.
-fn perl_edits_in_place() {
+/// perl keeps the old file open until it has read it, and creates a new one with the same name.
+fn perl_in_place_edit_has_the_right_types() {
     needs_bpf!();
     let dir = temp_dir();
     let path = |round: usize| dir.path().join(format!("{round}.pem"));
@@ -122,18 +122,18 @@ fn perl_edits_in_place() {
     let (mut right, mut others) = (0, Vec::new());
     for round in 0..ROUNDS {
         let opens = opened(&ended.events, &path(round));
-        // Since 5.28 it makes a file of another name, and renames that.
+        // Since 5.28, perl creates a file with another name and renames it.
         let (first, made) = opens.split_first().unwrap();
         for made in made {
             assert_eq!(pair(made), ("unknown", "created"), "{}", made.line());
         }
         if RENEWED.contains(&pair(first)) { right += 1 } else { others.push(pair(first)) }
     }
-    // Between perl's closing the old file and its writing the new one there is nothing to be read.
+    // After perl has closed the old file and before it writes the new one, there is no content to read.
     assert!(right >= ROUNDS - 5, "{right} right, {others:?}");
 }
 
-fn what_an_open_creates_or_truncates_has_no_content() {
+fn created_or_truncated_file_has_no_content() {
     needs_bpf!();
     let dir = temp_dir();
     let material = Material::get();
@@ -153,7 +153,7 @@ fn what_an_open_creates_or_truncates_has_no_content() {
     ];
     let tracer = Tracer::monitor(["--extended", "--no-redact"]);
     for (name, script) in scripts {
-        // One that is new, and one that had another content.
+        // A new file, and one that had another content.
         fs::write(at(&format!("{name}-old.pem")), &material.certificate).unwrap();
         for kind in ["new", "old"] {
             shell(script, &[&at(&format!("{name}-{kind}.pem")), &key]);
@@ -171,21 +171,21 @@ fn what_an_open_creates_or_truncates_has_no_content() {
         };
         let added = matches!(name, "append" | "touch");
         match name {
-            // `touch` creates; `dd` opens what is empty then, and never sees what it writes itself.
+            // `touch` creates the file; `dd` opens the empty file, and its own writes do not count.
             "touch" => assert_eq!(first(format!("{name}-new.pem")), ("unknown", "read")),
             _ => assert_eq!(first(format!("{name}-new.pem")), created, "{name}"),
         }
         if !added {
             assert_eq!(first(format!("{name}-old.pem")), created, "{name}");
         }
-        // By name it is what it was before.
+        // For these names, the type does not depend on the content.
         assert_eq!(first(format!("{name}.key")), ("private_key", "not_needed"), "{name}");
         assert_eq!(first(format!("{name}.crt")), ("certificate", "not_needed"), "{name}");
     }
 }
 
-/// A recording keeps which file the answer was about.
-fn a_replay_says_the_same() {
+/// A recording contains the identity of the file whose head was read.
+fn replay_repeats_the_types_of_changed_files() {
     needs_bpf!();
     let dir = temp_dir();
     let material = Material::get();

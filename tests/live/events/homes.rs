@@ -1,15 +1,16 @@
-//! Homes behind links, in a mount namespace of their own: the machine's /etc/passwd and /srv stay as they are.
+//! Homes behind symbolic links. The test uses a mount namespace, so the machine's /etc/passwd and /srv stay unchanged.
 
 use std::fs;
 use std::process::Command;
 
 use crypto_tracer_tests::{Material, needs_bpf, output, program, temp_dir};
 
-crypto_tracer_tests::tests![a_home_behind_a_link_is_hidden_as_spelled_and_as_resolved];
+crypto_tracer_tests::tests![linked_home_is_redacted_as_spelled_and_as_resolved];
 
 /// `$1`: the program. `$2`: a folder with a certificate.
 ///
-/// The home of `alice` is below a link. The tracer reads /etc/passwd at its start, so the script waits until it is ready.
+/// The home of `alice` is below a link. The tracer reads /etc/passwd at its start, so the script waits until it is
+/// ready.
 const SCRIPT: &str = r#"
 set -eu
 mount -t tmpfs homes /srv
@@ -34,7 +35,7 @@ kill $tracer
 wait $tracer
 "#;
 
-fn a_home_behind_a_link_is_hidden_as_spelled_and_as_resolved() {
+fn linked_home_is_redacted_as_spelled_and_as_resolved() {
     needs_bpf!();
     let dir = temp_dir();
     fs::write(dir.path().join("c.pem"), &Material::get().certificate).unwrap();

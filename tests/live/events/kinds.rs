@@ -11,24 +11,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crypto_tracer_tests::{Event, Material, Tracer, actor, needs_bpf, run, temp_dir, until};
 
 crypto_tracer_tests::tests![
-    openssl_reads_a_certificate,
+    openssl_run_is_reported_completely,
     every_documented_extension_has_its_type,
-    the_path_is_that_of_the_file_that_was_opened,
-    what_gives_no_content_is_no_open,
-    flags_are_the_callers,
+    path_is_that_of_the_opened_file,
+    access_without_content_is_not_reported,
+    flags_are_those_of_the_caller,
     arguments_of_a_short_process_are_complete,
-    odd_arguments_stay_one_line_of_json,
-    a_process_with_threads_exits_once,
-    exit_codes_and_signals,
-    a_script_is_an_exec_of_its_interpreter,
-    a_thousand_fresh_pem_files_have_a_thousand_right_types,
+    special_characters_are_escaped_in_json,
+    process_with_threads_exits_once,
+    exit_codes_and_signals_are_reported,
+    script_is_reported_as_exec_of_its_interpreter,
+    thousand_new_pem_files_have_their_types,
     kernel_threads_are_never_reported,
-    a_program_of_musl_loads_its_libraries,
-    libraries_from_before_the_start_are_known,
-    libraries_from_before_the_start_are_known_on_an_overlay,
+    libraries_of_a_musl_program_are_reported,
+    libraries_from_before_the_start_are_not_repeated,
+    libraries_from_before_the_start_are_not_repeated_on_overlayfs,
 ];
 
-/// Nothing but the tracer's defaults.
+/// The tracer's defaults.
 const NO_OPTIONS: [&str; 0] = [];
 
 fn kinds(events: &[Event]) -> Vec<&str> {
@@ -39,7 +39,7 @@ fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros().try_into().unwrap()
 }
 
-fn openssl_reads_a_certificate() {
+fn openssl_run_is_reported_completely() {
     needs_bpf!();
     let bundle = "/etc/ssl/certs/ca-certificates.crt";
     let tracer = Tracer::monitor(NO_OPTIONS);
@@ -48,7 +48,7 @@ fn openssl_reads_a_certificate() {
     let events = tracer.all_of(pid);
     let after = now_us();
 
-    // OpenSSL 3 opens what it is given once or twice, as the version goes; the rest is the same everywhere.
+    // OpenSSL 3 opens its input once or twice, depending on the version. All other events are the same.
     let mut once = kinds(&events);
     once.dedup_by(|this, last| this == last && *this == "file_open");
     let expected = ["process_exec", "lib_load", "lib_load", "file_open", "process_exit"];
@@ -112,16 +112,16 @@ fn every_documented_extension_has_its_type() {
     let pid = run(Command::new("cat").args(expected.map(|(name, ..)| name)).current_dir(&dir));
     let events = tracer.all_of(pid);
     let opens: Vec<_> = events.iter().filter(|event| event.kind() == "file_open").collect();
-    let told: Vec<_> =
+    let reported: Vec<_> =
         opens.iter().map(|open| (Path::new(open.text("file")), open.text("file_type"))).collect();
     let paths = expected.map(|(name, ..)| dir.path().join(name));
     let right: Vec<_> = paths.iter().map(|p| p.as_path()).zip(expected.map(|e| e.2)).collect();
-    assert_eq!(told, right);
+    assert_eq!(reported, right);
     opens.iter().for_each(|open| open.assert_documented());
     tracer.finish();
 }
 
-fn the_path_is_that_of_the_file_that_was_opened() {
+fn path_is_that_of_the_opened_file() {
     needs_bpf!();
     let dir = temp_dir();
     fs::create_dir_all(dir.path().join("etc/tls")).unwrap();
@@ -141,7 +141,7 @@ fn the_path_is_that_of_the_file_that_was_opened() {
     tracer.finish();
 }
 
-fn what_gives_no_content_is_no_open() {
+fn access_without_content_is_not_reported() {
     needs_bpf!();
     let dir = temp_dir();
     fs::create_dir(dir.path().join("folder.pem")).unwrap();
@@ -158,14 +158,14 @@ fn what_gives_no_content_is_no_open() {
     let events = tracer.events();
     let opens: Vec<_> = events
         .iter()
-        .filter(|event| event.text("file").starts_with(inside) && !event.is_of_a_reader())
+        .filter(|event| event.text("file").starts_with(inside) && !event.is_from_reader())
         .map(|event| (event.kind(), event.text("process")))
         .collect();
     assert_eq!(opens, [("file_open", "cat")]);
     tracer.finish();
 }
 
-fn flags_are_the_callers() {
+fn flags_are_those_of_the_caller() {
     needs_bpf!();
     let dir = temp_dir();
     let tracer = Tracer::monitor(NO_OPTIONS);
@@ -211,13 +211,13 @@ fn arguments_of_a_short_process_are_complete() {
     tracer.finish();
 }
 
-fn odd_arguments_stay_one_line_of_json() {
+fn special_characters_are_escaped_in_json() {
     needs_bpf!();
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let tracer = Tracer::monitor(NO_OPTIONS);
-    let odd = OsStr::from_bytes(b"a\"b\\c\nd\x1b[2J\xff");
-    let pid = run(Command::new("/bin/true").arg(odd).arg(""));
+    let argument = OsStr::from_bytes(b"a\"b\\c\nd\x1b[2J\xff");
+    let pid = run(Command::new("/bin/true").arg(argument).arg(""));
     let events = tracer.all_of(pid);
     let exec = events.first().unwrap();
     assert_eq!(exec.text("cmdline"), "/bin/true a\"b\\c\nd\u{1b}[2J\u{fffd} ");
@@ -226,13 +226,13 @@ fn odd_arguments_stay_one_line_of_json() {
     tracer.finish();
 }
 
-fn a_process_with_threads_exits_once() {
+fn process_with_threads_exits_once() {
     needs_bpf!();
     let tracer = Tracer::monitor(NO_OPTIONS);
     let actor = actor!["threads", "8"];
     let pid = actor.pid();
     actor.end();
-    // A second process's exit comes behind anything that the first one's threads could still send.
+    // The exit of a second process follows all events of the first one's threads.
     tracer.all_of(pid);
     tracer.all_of(run(&mut Command::new("/bin/true")));
     let events = tracer.events();
@@ -247,7 +247,7 @@ fn a_process_with_threads_exits_once() {
     tracer.finish();
 }
 
-fn exit_codes_and_signals() {
+fn exit_codes_and_signals_are_reported() {
     needs_bpf!();
     let tracer = Tracer::monitor(NO_OPTIONS);
     for (script, code) in [
@@ -268,7 +268,7 @@ fn exit_codes_and_signals() {
     tracer.finish();
 }
 
-fn a_script_is_an_exec_of_its_interpreter() {
+fn script_is_reported_as_exec_of_its_interpreter() {
     needs_bpf!();
     use std::os::unix::fs::PermissionsExt;
     let dir = temp_dir();
@@ -286,7 +286,7 @@ fn a_script_is_an_exec_of_its_interpreter() {
     tracer.finish();
 }
 
-fn a_thousand_fresh_pem_files_have_a_thousand_right_types() {
+fn thousand_new_pem_files_have_their_types() {
     needs_bpf!();
     let dir = temp_dir();
     let material = Material::get();
@@ -323,21 +323,21 @@ fn a_thousand_fresh_pem_files_have_a_thousand_right_types() {
     assert_eq!(read.len(), 1000);
 }
 
-/// A kernel thread that begins and ends when the test wants it: the one that serves an entry of a BPF map.
+/// A kernel thread that the test starts and ends: the thread of an entry in a BPF cpumap.
 struct KernelThread {
     map: OwnedFd,
     pid: u32,
 }
 
-/// `bpf(2)` with these attributes, as 32-bit words.
+/// Calls `bpf(2)` with these attributes, as 32-bit words.
 fn bpf(command: u32, words: &[u32]) -> i32 {
     let mut attributes = [0_u32; 32];
     attributes.iter_mut().zip(words).for_each(|(to, from)| *to = *from);
     let size = size_of_val(&attributes);
-    // SAFETY: the attributes are as large as is said; what they point to lives while the call runs.
-    let got = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size) };
-    assert!(got >= 0, "bpf: {}", std::io::Error::last_os_error());
-    got.try_into().unwrap()
+    // SAFETY: `size` is the size of the attributes, and the data that they point to outlives the call.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size) };
+    assert!(result >= 0, "bpf: {}", std::io::Error::last_os_error());
+    result.try_into().unwrap()
 }
 
 fn kernel_threads() -> Vec<(u32, String)> {
@@ -355,7 +355,7 @@ impl KernelThread {
         const CPUMAP: u32 = 16;
         let before = kernel_threads();
         let map = bpf(CREATE, &[CPUMAP, 4, 4, 1]);
-        // SAFETY: the kernel gave this descriptor to us alone.
+        // SAFETY: the descriptor is new and has no other owner.
         let map = unsafe { OwnedFd::from_raw_fd(map) };
         let (key, length) = (0_u32, 16_u32);
         let halves = |to: &u32| {
@@ -371,8 +371,8 @@ impl KernelThread {
 
     fn end(self) {
         drop(self.map);
-        let there = Path::new("/proc").join(self.pid.to_string());
-        until("the end of the kernel thread", || (!there.exists()).then_some(()));
+        let path = Path::new("/proc").join(self.pid.to_string());
+        until("the end of the kernel thread", || (!path.exists()).then_some(()));
     }
 }
 
@@ -388,8 +388,8 @@ fn kernel_threads_are_never_reported() {
     assert!(reported.is_empty(), "{reported:?}");
 }
 
-/// Another C library, another dynamic loader.
-fn a_program_of_musl_loads_its_libraries() {
+/// The program has another C library and another dynamic loader.
+fn libraries_of_a_musl_program_are_reported() {
     needs_bpf!();
     const LIBRARY: &str = "int answer(void) { return 42; }";
     const PROGRAM: &str = "#include <dlfcn.h>\nint answer(void);\n\
@@ -421,8 +421,9 @@ fn a_program_of_musl_loads_its_libraries() {
     tracer.finish();
 }
 
-/// A program that loads a library, and when it is told to, once more and another one. None of them is traced yet.
-fn make_loader(dir: &Path) {
+/// Builds a program that loads a library, waits for a byte on standard input, and then loads that library again and
+/// another one.
+fn build_loader(dir: &Path) {
     const LIBRARY: &str = "int answer(void) { return 42; }";
     const PROGRAM: &str = "#include <dlfcn.h>\n#include <unistd.h>\n\
          int main(void) {\n\
@@ -439,8 +440,8 @@ fn make_loader(dir: &Path) {
     fs::copy(dir.join("libssl.so.3"), dir.join("libcrypto.so.3")).unwrap();
 }
 
-/// Runs it, and returns the paths of the libraries that are told of it.
-fn told_of_loader(command: &mut Command) -> Vec<String> {
+/// Runs the loader, starts a tracer while it waits, and returns the paths of the reported libraries.
+fn libraries_of_loader(command: &mut Command) -> Vec<String> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let tracer = Tracer::monitor(["--no-redact"]);
@@ -453,27 +454,28 @@ fn told_of_loader(command: &mut Command) -> Vec<String> {
     loads.map(|event| event.text("library").to_owned()).collect()
 }
 
-/// What a process has mapped when the tracer starts is known: mapped once more, it is no news; another library is.
-fn libraries_from_before_the_start_are_known() {
+/// A library that is mapped when the tracer starts is not reported when it is mapped again; another library is.
+fn libraries_from_before_the_start_are_not_repeated() {
     needs_bpf!();
     let dir = temp_dir();
-    make_loader(dir.path());
-    let told = told_of_loader(Command::new(dir.path().join("program")).current_dir(&dir));
-    assert_eq!(told, [dir.path().join("libcrypto.so.3").to_str().unwrap()]);
+    build_loader(dir.path());
+    let reported = libraries_of_loader(Command::new(dir.path().join("program")).current_dir(&dir));
+    assert_eq!(reported, [dir.path().join("libcrypto.so.3").to_str().unwrap()]);
 }
 
-/// There `/proc` shows, on some kernels, another device and inode number than an open or a mapping has.
-fn libraries_from_before_the_start_are_known_on_an_overlay() {
+/// On some kernels, `/proc` shows another device and inode number for a file on overlayfs than an open or a mapping
+/// has.
+fn libraries_from_before_the_start_are_not_repeated_on_overlayfs() {
     needs_bpf!();
     let dir = temp_dir();
     let lower = dir.path().join("lower");
     fs::create_dir_all(&lower).unwrap();
-    make_loader(&lower);
+    build_loader(&lower);
     let script = "mkdir room merged && mount -t tmpfs none room && mkdir room/upper room/work && \
                   mount -t overlay none merged \
                   -o lowerdir=$PWD/lower,upperdir=$PWD/room/upper,workdir=$PWD/room/work && \
                   cd merged && exec ./program";
     let mut command = Command::new("unshare");
-    let told = told_of_loader(command.args(["-m", "sh", "-c", script]).current_dir(&dir));
-    assert_eq!(told, [dir.path().join("merged/libcrypto.so.3").to_str().unwrap()]);
+    let reported = libraries_of_loader(command.args(["-m", "sh", "-c", script]).current_dir(&dir));
+    assert_eq!(reported, [dir.path().join("merged/libcrypto.so.3").to_str().unwrap()]);
 }

@@ -1,4 +1,4 @@
-//! Names of files and libraries, from real opens and real loads to the JSON: what is reported, and as what.
+//! Names of files and libraries in real opens and loads: which are reported, and with which type or name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +10,10 @@ use crypto_tracer_tests::{Tracer, needs_bpf, output, program, run, temp_dir, wor
 crypto_tracer_tests::tests![
     files_are_reported_by_their_names,
     libraries_are_reported_by_their_names,
-    a_classifier_of_the_first_contract_runs_beside_the_bundled_one,
+    classifier_for_contract_0_1_0_runs_with_the_bundled_one,
 ];
 
-/// Names of files, and their type; none: they are not reported.
+/// File names and their type; None: the file is not reported.
 const FILES: &[(&str, Option<&str>)] = &[
     ("a.cert", Some("certificate")),
     ("A.CERT", Some("certificate")),
@@ -23,7 +23,7 @@ const FILES: &[(&str, Option<&str>)] = &[
     ("id_rsa_work", Some("private_key")),
     ("id_rsa.old", Some("private_key")),
     ("id_rsa-2026", Some("private_key")),
-    // The kernel sees the beginning only; the classifier sees that a letter goes on with the word.
+    // The kernel matches only the prefix; the classifier finds that a letter continues the word.
     ("id_rsa\u{e9}", Some("unknown")),
     ("id_dsa_legacy", Some("private_key")),
     ("id_ecdsa_sk", Some("private_key")),
@@ -71,7 +71,7 @@ fn files_are_reported_by_their_names() {
     let mut command = Command::new("cat");
     command.args(FILES.iter().map(|(name, _)| name)).current_dir(&dir);
     let pid = run(&mut command);
-    // The end of the process is no event of `files`: a last file is.
+    // `files` does not report the exit of a process, so the test waits for the open of a last file.
     fs::write(dir.path().join("last.key"), "").unwrap();
     let last = run(Command::new("cat").arg("last.key").current_dir(&dir));
     tracer.wait_for("the last file", |event| event.pid() == Some(last));
@@ -89,7 +89,7 @@ fn files_are_reported_by_their_names() {
     }
 }
 
-/// File names of libraries, and the name that is told; none: they are not reported.
+/// File names of libraries and their `library_name`; None: the library is not reported.
 const LIBRARIES: &[(&str, Option<&str>)] = &[
     ("libcrypto-fb8d5b21.so.3", Some("libcrypto")),
     ("libssl-3e69114b.so.1.1.1k", Some("libssl")),
@@ -138,18 +138,18 @@ fn libraries_are_reported_by_their_names() {
     let events = tracer.all_of(pid);
     tracer.finish();
     let loads = events.iter().filter(|event| event.kind() == "lib_load");
-    let told: Vec<_> = loads
+    let reported: Vec<_> = loads
         .map(|event| {
             let path = Path::new(event.text("library"));
             (path.file_name().unwrap().to_str().unwrap(), event.text("library_name"))
         })
         .collect();
     let wanted: Vec<_> = LIBRARIES.iter().filter_map(|&(file, name)| Some((file, name?))).collect();
-    assert_eq!(told, wanted);
+    assert_eq!(reported, wanted);
 }
 
-/// A plugin for 0.1.0 has no prefix to ask for, and is served as before beside one for today's contract.
-fn a_classifier_of_the_first_contract_runs_beside_the_bundled_one() {
+/// A plugin for 0.1.0 cannot add prefixes. It runs together with a plugin for the current contract.
+fn classifier_for_contract_0_1_0_runs_with_the_bundled_one() {
     let old = workspace().join("tests/fixtures/plugins/0.1.0/classify-default.wasm");
     let checked = output(Command::new(program()).args(["plugin", "check"]).arg(&old));
     let text = String::from_utf8(checked.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! What stands in `.pem` files, by real opens: nothing between the file and the classifier changes the answer.
+//! Contents of `.pem` files and their types in real opens.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,9 +8,9 @@ use std::process::Command;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use crypto_tracer_tests::{Tracer, needs_bpf, run, temp_dir, workspace};
 
-crypto_tracer_tests::tests![every_case_by_a_real_open];
+crypto_tracer_tests::tests![fixture_cases_have_their_types];
 
-/// Name, content and type of each case of the fixture, and some of our own that are too long for it.
+/// Returns name, content and type of each case of the fixture, and of cases that are too long for the fixture.
 fn cases() -> Vec<(String, Vec<u8>, String)> {
     let file = fs::read(workspace().join("tests/fixtures/cases/pems.json")).unwrap();
     let read: Vec<serde_json::Value> = serde_json::from_slice(&file).unwrap();
@@ -28,7 +28,7 @@ fn cases() -> Vec<(String, Vec<u8>, String)> {
         format!("-----BEGIN {label}-----\n{}-----END {label}-----\n", body.repeat(lines))
     };
     let key = block("PRIVATE KEY", 2);
-    let own = [
+    let long = [
         ("lists_of_900_k", format!("{}{key}", block("X509 CRL", 700).repeat(20)), "private_key"),
         ("lists_of_2_m", format!("{}{key}", block("X509 CRL", 700).repeat(48)), "unknown"),
         ("text_of_100_k", format!("{}{key}", "text\n".repeat(20_000)), "unknown"),
@@ -40,12 +40,12 @@ fn cases() -> Vec<(String, Vec<u8>, String)> {
             "private_key",
         ),
     ];
-    let own = own.map(|(name, text, is)| (name.to_owned(), text.into_bytes(), is.to_owned()));
-    cases.extend(own);
+    let long = long.map(|(name, text, kind)| (name.to_owned(), text.into_bytes(), kind.to_owned()));
+    cases.extend(long);
     cases
 }
 
-fn every_case_by_a_real_open() {
+fn fixture_cases_have_their_types() {
     needs_bpf!();
     let dir = temp_dir();
     let cases = cases();
@@ -53,7 +53,7 @@ fn every_case_by_a_real_open() {
     cases.iter().for_each(|(name, content, _)| fs::write(path(name), content).unwrap());
     let tracer = Tracer::monitor(["--extended", "--no-redact"]);
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    // On a busy machine an answer may be late: then it is asked for again.
+    // On a busy machine a head may be late, so the file is opened again.
     for round in 0..10 {
         let missing = cases.iter().map(|(name, ..)| path(name));
         let missing: Vec<PathBuf> =
@@ -75,5 +75,5 @@ fn every_case_by_a_real_open() {
         .filter(|(name, _, right)| type_of(&path(name)) != *right)
         .map(|(name, _, right)| (name, right, type_of(&path(name))))
         .collect();
-    assert!(wrong.is_empty(), "name, right, found: {wrong:?}");
+    assert!(wrong.is_empty(), "name, expected, found: {wrong:?}");
 }

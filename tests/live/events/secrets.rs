@@ -1,4 +1,4 @@
-//! Secrets in the command lines of real processes: the cases that `plugins/redact-default/tests/cases.rs` has, executed.
+//! Secrets in the command lines of real processes: executes the cases of `plugins/redact-default/tests/cases.rs`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,20 +8,20 @@ use std::process::Command;
 use crypto_tracer_tests::{Tracer, needs_bpf, run, workspace};
 use serde_json::Value;
 
-crypto_tracer_tests::tests![firm_cases_are_hidden_in_the_events_of_real_processes];
+crypto_tracer_tests::tests![secrets_are_masked_in_events_of_real_processes];
 
 fn texts(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
-/// It is about paths: tests of homes have it.
-fn is_of_paths(hide: &[String], show: &[String]) -> bool {
+/// Whether a case is about paths, which the tests of homes cover.
+fn is_about_paths(hide: &[String], show: &[String]) -> bool {
     let slashes = |text: &String| text.replace("://", "").contains("//") || text.contains("/../");
     hide.iter().any(|text| text.contains("alice")) || show.iter().any(slashes)
 }
 
-/// As the tracer writes them, controls are escaped by JSON only.
-fn firm_cases_are_hidden_in_the_events_of_real_processes() {
+/// The tracer prints command lines as they are; only JSON escapes control characters.
+fn secrets_are_masked_in_events_of_real_processes() {
     needs_bpf!();
     let mut cases = Vec::new();
     for file in ["cmdlines.json", "cmdlines-more.json"] {
@@ -33,10 +33,10 @@ fn firm_cases_are_hidden_in_the_events_of_real_processes() {
     let mut executed = HashMap::new();
     for case in &cases {
         let (argv, hide, show) = (texts(&case["argv"]), texts(&case["hide"]), texts(&case["show"]));
-        if is_of_paths(&hide, &show) {
+        if is_about_paths(&hide, &show) {
             continue;
         }
-        // It does nothing, whatever its arguments are.
+        // `true` ignores its arguments.
         let pid = run(Command::new("/bin/true").arg0(&argv[0]).args(&argv[1..]));
         executed.insert(pid, (argv, hide, show));
     }

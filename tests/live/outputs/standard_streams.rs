@@ -1,4 +1,5 @@
-//! Standard output and standard error that are closed or full from the start, for what traces and for what does not.
+//! Standard output and standard error that are closed or full from the start, for commands that trace and commands that
+//! do not.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,17 +11,17 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    a_closed_standard_output_ends_a_run_before_it_traces,
-    a_closed_standard_output_ends_what_needs_no_privileges,
-    a_closed_standard_error_is_nobodys_loss,
-    a_full_device_ends_a_stream_and_what_is_missing_is_counted,
-    a_full_device_is_told_of_a_profile,
+    closed_standard_output_ends_a_run_before_tracing,
+    closed_standard_output_ends_unprivileged_commands,
+    closed_standard_error_does_not_end_a_run,
+    full_device_ends_a_stream_and_counts_unwritten_events,
+    full_device_is_reported_by_profile,
 ];
 
-/// How long a run may take to notice; it is for a loaded machine.
+/// Time limit for the end of a run, with a margin for a loaded machine.
 const SOON: Duration = Duration::from_secs(20);
 
-/// The program with its streams as a shell changes them.
+/// Returns a command that runs the program with a shell redirection.
 fn redirected(redirection: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}")]);
@@ -30,12 +31,12 @@ fn redirected(redirection: &str, arguments: &[&str]) -> Command {
 
 fn assert_closed(arguments: &[&str]) {
     let ended = output(&mut redirected(">&-", arguments));
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
-    assert!(said.contains("standard output") && said.contains("closed"), "{said}");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {stderr}");
+    assert!(stderr.contains("standard output") && stderr.contains("closed"), "{stderr}");
 }
 
-fn a_closed_standard_output_ends_a_run_before_it_traces() {
+fn closed_standard_output_ends_a_run_before_tracing() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
     let pid = actor.pid().to_string();
@@ -45,32 +46,32 @@ fn a_closed_standard_output_ends_a_run_before_it_traces() {
     assert_closed(&["profile", "--duration", "30", "--pid", &pid]);
 }
 
-fn a_closed_standard_output_ends_what_needs_no_privileges() {
+fn closed_standard_output_ends_unprivileged_commands() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     assert_closed(&["replay", recording.to_str().unwrap()]);
     assert_closed(&["doctor"]);
     assert_closed(&["doctor", "--format", "summary"]);
 }
 
-/// Nobody hears what the run says of itself; it traces all the same.
-fn a_closed_standard_error_is_nobodys_loss() {
+/// The run traces without its messages.
+fn closed_standard_error_does_not_end_a_run() {
     needs_bpf!();
     let dir = temp_dir();
     let file = dir.path().join("events.json");
     let mut command = redirected("2>&-", &["monitor", "--verbose", "-o", file.to_str().unwrap()]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    // It cannot say when it is ready.
+    // The run cannot report that it is ready.
     until("a process in the output", || {
         let pid = run(&mut Command::new("true"));
         let text = fs::read_to_string(&file).unwrap_or_default();
         text.contains(&format!("\"pid\":{pid},")).then_some(())
     });
-    // SAFETY: no memory is involved, and the child is ours and not waited for.
+    // SAFETY: the call accesses no memory, and the child was not waited for.
     unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGTERM) };
     let status = until("the end", || child.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
     let text = fs::read_to_string(&file).unwrap();
-    assert!(text.ends_with('\n'), "whole lines");
+    assert!(text.ends_with('\n'), "the last line is incomplete");
     let lines = text.lines().map(serde_json::from_str::<Value>);
     assert!(lines.collect::<Result<Vec<_>, _>>().is_ok_and(|lines| !lines.is_empty()));
 
@@ -83,8 +84,8 @@ fn a_closed_standard_error_is_nobodys_loss() {
     assert_eq!(document["process"]["pid"], actor.pid());
 }
 
-/// Exit code 1, at once, and how many events are missing.
-fn a_full_device_ends_a_stream_and_what_is_missing_is_counted() {
+/// The run ends immediately with exit code 1, and reports how many events were not written.
+fn full_device_ends_a_stream_and_counts_unwritten_events() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("some.key");
@@ -93,24 +94,28 @@ fn a_full_device_ends_a_stream_and_what_is_missing_is_counted() {
         let tracer = Tracer::start_unread(redirected(">/dev/full", arguments));
         run(Command::new("cat").arg(&key));
         let ended = tracer.wait(SOON);
-        let said = ended.said.join("\n");
-        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
-        // One, or several.
-        let said = said.replace(" event was not written", " events were not written");
-        let (before, _) = said.split_once(" events were not written").unwrap();
+        let stderr = ended.said.join("\n");
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {stderr}");
+        // The message has a singular and a plural form.
+        let stderr = stderr.replace(" event was not written", " events were not written");
+        let (before, _) = stderr.split_once(" events were not written").unwrap();
         let count: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
-        assert!(count > 0 && said.contains("standard output"), "{said}");
-        assert_eq!(ended.summary().shown, count, "nothing of it is out: {said}");
+        assert!(count > 0 && stderr.contains("standard output"), "{stderr}");
+        assert_eq!(
+            ended.summary().shown,
+            count,
+            "not all events are counted as unwritten: {stderr}"
+        );
     }
 }
 
-fn a_full_device_is_told_of_a_profile() {
+fn full_device_is_reported_by_profile() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
     let pid = actor.pid().to_string();
     let arguments = ["profile", "--duration", "1", "--pid", &pid];
     let ended = output(&mut redirected(">/dev/full", &arguments));
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(1), "{said}");
-    assert!(said.contains("standard output") && said.contains("No space left"), "{said}");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("standard output") && stderr.contains("No space left"), "{stderr}");
 }

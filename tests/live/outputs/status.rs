@@ -1,4 +1,4 @@
-//! What a run tells of itself: `status` in the stream, `--verbose`, failures of plugins in a replay.
+//! Reports of a run about itself: `status` in the stream, `--verbose`, plugin failures in a replay.
 
 use std::fs;
 use std::process::Command;
@@ -9,10 +9,10 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    a_signal_asks_for_status,
-    the_configuration_asks_for_status,
-    verbose_tells_plugins_and_counters,
-    a_replay_tells_failures_of_plugins,
+    sigusr1_prints_status,
+    status_every_prints_status,
+    verbose_prints_plugins_and_counters,
+    replay_reports_plugin_failures,
 ];
 
 fn assert_status(event: &Event) -> Value {
@@ -42,8 +42,8 @@ fn assert_status(event: &Event) -> Value {
     status
 }
 
-/// Whatever the command and the filters are.
-fn a_signal_asks_for_status() {
+/// The command and the filters have no effect on it.
+fn sigusr1_prints_status() {
     needs_bpf!();
     for command in ["monitor", "libs"] {
         let tracer = Tracer::command(command, ["--name", "ct-nobody"]);
@@ -51,7 +51,7 @@ fn a_signal_asks_for_status() {
         let status = tracer.wait_for("status", |event| event.kind() == "status");
         assert_eq!(assert_status(&status)["shown"], 0);
         tracer.signal(libc::SIGUSR1);
-        until("another one", || {
+        until("another status", || {
             (tracer.events().iter().filter(|event| event.kind() == "status").count() == 2)
                 .then_some(())
         });
@@ -59,7 +59,7 @@ fn a_signal_asks_for_status() {
     }
 }
 
-fn the_configuration_asks_for_status() {
+fn status_every_prints_status() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -67,18 +67,18 @@ fn the_configuration_asks_for_status() {
     let tracer = Tracer::monitor(["--config", config.to_str().unwrap()]);
     let pid = run(&mut Command::new("true"));
     tracer.all_of(pid);
-    let told = tracer
+    let status = tracer
         .wait_for("status", |event| event.kind() == "status" && event.number("shown") >= Some(2));
-    assert!(assert_status(&told)["received"].as_u64() >= Some(2));
+    assert!(assert_status(&status)["received"].as_u64() >= Some(2));
     let first = tracer.wait_for("status", |event| event.kind() == "status").micros();
     let later = tracer
-        .wait_for("the next", |event| event.kind() == "status" && event.micros() > first)
+        .wait_for("the next status", |event| event.kind() == "status" && event.micros() > first)
         .micros();
     assert!(later - first > 900_000, "{first} {later}");
     tracer.finish();
 }
 
-fn verbose_tells_plugins_and_counters() {
+fn verbose_prints_plugins_and_counters() {
     needs_bpf!();
     let actor = actor!["threads", "1"];
     let tracer = Tracer::monitor(["--verbose", "--pid", &actor.pid().to_string()]);
@@ -87,8 +87,8 @@ fn verbose_tells_plugins_and_counters() {
     until("the counters", || has("(+1 shown)").then_some(()));
     assert!(has("plugin classifier 1: ") && has("plugin redactor 1: ") && has("sha256"));
     assert!(has("ready: "));
-    let said = tracer.finish().said;
-    let last = said.last().unwrap();
+    let stderr = tracer.finish().said;
+    let last = stderr.last().unwrap();
     for word in
         ["1 event shown", "filtered", "0 lost", "plugin failures", "s of processor time", "peak "]
     {
@@ -99,8 +99,8 @@ fn verbose_tells_plugins_and_counters() {
     assert!(peak.strip_suffix(" MiB").unwrap().parse::<u32>().unwrap() > 0, "{last}");
 }
 
-/// A recording goes through today's plugins, and what they do wrong is told as in a run.
-fn a_replay_tells_failures_of_plugins() {
+/// A replay runs the current plugins, and reports their failures as a live run does.
+fn replay_reports_plugin_failures() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -114,11 +114,11 @@ fn a_replay_tells_failures_of_plugins() {
         let mut replay = Command::new(program());
         replay.arg("replay").arg(&recording).arg("--config").arg(&config);
         let ended = output(&mut replay);
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(code), "{said}");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(code), "{stderr}");
         let text = String::from_utf8(ended.stdout).unwrap();
         let failed = text.lines().map(Event::of).find(|event| event.kind() == "plugin_failed");
-        let failed = failed.unwrap_or_else(|| unreachable!("{said}"));
+        let failed = failed.unwrap_or_else(|| unreachable!("{stderr}"));
         assert_eq!((failed.text("kind"), failed.text("cause")), ("filter", "panic"));
     }
 }

@@ -1,4 +1,4 @@
-//! What is shown on a terminal: the table, its colours, the progress bar.
+//! Output on a terminal: the table, its colours, the progress bar.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 use crypto_tracer_tests::{Pty, actor, needs_bpf, program, temp_dir, until, workspace};
 
 crypto_tracer_tests::tests![
-    the_table_fits_the_terminal,
-    colours_are_for_terminals_and_those_who_want_them,
-    a_table_in_a_file_is_appended_to_and_has_no_colours,
-    a_bar_shows_how_far_a_profile_is,
-    a_terminal_that_is_gone_ends_a_run,
+    table_fits_the_terminal,
+    colours_follow_terminal_option_and_no_color,
+    table_in_a_file_is_appended_without_colours,
+    profile_shows_a_progress_bar,
+    hangup_of_the_terminal_ends_a_run,
 ];
 
-/// `replay` of every kind of event as a table, on a terminal of so many columns.
+/// Replays every event type as a table, on a terminal with this number of columns.
 fn table(columns: u16, options: &[&str], no_color: Option<&str>) -> String {
     let terminal = Pty::new(columns);
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
@@ -27,8 +27,8 @@ fn table(columns: u16, options: &[&str], no_color: Option<&str>) -> String {
     shown.replace("\r\n", "\n")
 }
 
-/// Without the sequences that set a colour.
-fn plain(text: &str) -> String {
+/// Removes the sequences that set a colour.
+fn without_colours(text: &str) -> String {
     let mut parts = text.split("\u{1b}[");
     let mut plain = parts.next().unwrap().to_owned();
     for part in parts {
@@ -39,58 +39,58 @@ fn plain(text: &str) -> String {
     plain
 }
 
-fn the_table_fits_the_terminal() {
-    let whole = plain(&table(10_000, &[], None));
+fn table_fits_the_terminal() {
+    let whole = without_colours(&table(10_000, &[], None));
     for columns in [80, 40, 1] {
-        let text = plain(&table(columns, &[], None));
+        let text = without_colours(&table(columns, &[], None));
         assert_eq!(text.lines().count(), whole.lines().count());
         for (line, whole) in text.lines().zip(whole.lines()) {
             let width = line.chars().count();
             assert!(width <= columns.into(), "{width} columns: {line}");
-            // What is left out is left out of the middle, or at the end.
+            // The kept parts of the line occur in the whole line, in order.
             let mut at = 0;
             for kept in line.split('…') {
                 at += whole[at..].find(kept).unwrap_or_else(|| unreachable!("{line}")) + kept.len();
             }
-            // Labels follow the path, after two blanks.
+            // Two spaces separate the path from labels.
             let tail = |line: &str| line.rsplit('/').next().unwrap().to_owned();
             let name = |line: &str| tail(line).split("  ").next().unwrap().to_owned();
             if columns == 80 && whole.contains(" open ") {
-                assert_eq!(name(line), name(whole), "the file's name is kept");
+                assert_eq!(name(line), name(whole), "the file name is not kept");
             }
             assert!(!line.chars().any(char::is_control), "{line:?}");
         }
-        assert!(text.contains('…'), "something is too long for {columns} columns");
+        assert!(text.contains('…'), "no value is truncated at {columns} columns");
     }
 }
 
-fn colours_are_for_terminals_and_those_who_want_them() {
+fn colours_follow_terminal_option_and_no_color() {
     let colored = |options: &[&str], no_color| table(120, options, no_color).contains('\u{1b}');
     assert!(colored(&[], None) && colored(&["--color", "always"], Some("1")));
-    assert!(colored(&[], Some("")), "an empty NO_COLOR says nothing");
+    assert!(colored(&[], Some("")), "an empty NO_COLOR has no effect");
     assert!(!colored(&[], Some("1")) && !colored(&["--color", "never"], None));
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     let mut piped = Command::new(program());
     piped.arg("replay").arg(recording).args(["-q", "-f", "table"]).env_remove("NO_COLOR");
     let piped = crypto_tracer_tests::output(&mut piped).stdout;
-    assert!(!piped.contains(&0x1b), "a pipe is no terminal");
+    assert!(!piped.contains(&0x1b), "colours on a pipe");
 }
 
-fn a_table_in_a_file_is_appended_to_and_has_no_colours() {
+fn table_in_a_file_is_appended_without_colours() {
     let dir = temp_dir();
     let file = dir.path().join("table.txt");
     fs::write(&file, "from before\n").unwrap();
     for run in 1..=2 {
         let shown = table(40, &["--output", file.to_str().unwrap()], None);
-        assert_eq!(shown, "", "it is all in the file");
+        assert_eq!(shown, "", "output on the terminal");
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("from before\nTIME ") && text.ends_with('\n'), "{text}");
         assert_eq!(text.lines().filter(|line| line.ends_with(" WHAT DETAILS")).count(), run);
-        assert!(!text.contains(['\u{1b}', '…']), "a file is no terminal, and has room: {text}");
+        assert!(!text.contains(['\u{1b}', '…']), "colours or truncated values in a file: {text}");
     }
 }
 
-/// `profile` of a quiet process with standard error on a terminal; what is there, and the document.
+/// Profiles an idle process with standard error on a terminal. Returns the terminal's output and the document.
 fn profile(columns: u16, options: &[&str]) -> (String, String) {
     let terminal = Pty::new(columns);
     let quiet = actor!["threads", "1"];
@@ -105,13 +105,13 @@ fn profile(columns: u16, options: &[&str]) -> (String, String) {
     (shown, document)
 }
 
-fn a_bar_shows_how_far_a_profile_is() {
+fn profile_shows_a_progress_bar() {
     needs_bpf!();
     for columns in [80, 1] {
         let (shown, document) = profile(columns, &[]);
         assert!(document.starts_with("{\n") && document.ends_with("}\n"), "{document}");
         let last = shown.trim_end().lines().last().unwrap();
-        assert!(last.contains(" shown, "), "the last line stays: {shown:?}");
+        assert!(last.contains(" shown, "), "the summary was overwritten: {shown:?}");
         if columns > 1 {
             assert!(shown.contains("/1 s, 0 events") && shown.contains('['), "{shown:?}");
         }
@@ -120,22 +120,22 @@ fn a_bar_shows_how_far_a_profile_is() {
     assert_eq!(shown, "");
 }
 
-/// The terminal is gone: that ends a run as SIGTERM does.
-fn a_terminal_that_is_gone_ends_a_run() {
+/// SIGHUP of the controlling terminal ends a run like SIGTERM.
+fn hangup_of_the_terminal_ends_a_run() {
     needs_bpf!();
     let terminal = Pty::new(80);
     let mut command = Command::new(program());
     command.args(["monitor", "-f", "table", "-F", "/nowhere/*.pem"]);
     command.stdin(terminal.stream()).stdout(terminal.stream()).stderr(Stdio::piped());
     let own = || {
-        // SAFETY: both are system calls alone, which may stand between fork and exec.
+        // SAFETY: both are only system calls, which are allowed between fork and exec.
         unsafe {
             libc::setsid();
             libc::ioctl(0, libc::TIOCSCTTY, 0);
         }
         Ok(())
     };
-    // SAFETY: see there.
+    // SAFETY: as above.
     unsafe { command.pre_exec(own) };
     let mut running = terminal.start(command);
     let stderr = running.child.stderr.take().unwrap();
@@ -144,7 +144,7 @@ fn a_terminal_that_is_gone_ends_a_run() {
         lines.next().unwrap().unwrap().contains("ready: ").then_some(())
     });
     let pid = i32::try_from(running.child.id()).unwrap();
-    // SAFETY: no memory is involved, and the child is ours and not waited for.
+    // SAFETY: the call accesses no memory, and the child was not waited for.
     unsafe { libc::kill(pid, libc::SIGHUP) };
     assert_eq!(running.end().0, Some(0));
 }

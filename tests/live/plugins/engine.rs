@@ -1,4 +1,4 @@
-//! What plugins do to the start, the reload and the end of a run.
+//! Effects of plugins on the start, the reload and the end of a run.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,15 +13,16 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    a_signal_ends_a_start_that_compiles,
-    a_signal_ends_a_start_that_configures,
-    a_reload_that_compiles_holds_up_nothing,
-    a_reload_of_a_broken_plugin_leaves_the_old_ones_running,
-    limits_change_with_a_reload,
-    a_failure_ends_the_run_where_that_is_asked_for,
+    signal_ends_a_start_during_compilation,
+    signal_ends_a_start_during_configure,
+    compilation_in_a_reload_delays_no_event,
+    failed_reload_keeps_the_old_plugins,
+    reload_applies_changed_limits,
+    on_failure_stop_ends_the_run,
 ];
 
-/// A run has to end within 100 ms; the rest is for a loaded machine. The compiler would take longer.
+/// Time limit for the end of a run. The documented limit is 100 ms; the margin is for a loaded machine.
+/// Compiling the slow plugin takes longer.
 const PROMPT: Duration = Duration::from_secs(5);
 
 fn install(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
@@ -35,11 +36,11 @@ fn hostile() -> Vec<u8> {
     fs::read(workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm")).unwrap()
 }
 
-/// Without a controlling terminal, as a service has none: SIGHUP reloads.
+/// Returns a command that runs `monitor` without a controlling terminal, like a service, so that SIGHUP reloads.
 fn monitor(config: &Path) -> Command {
     let mut command = Command::new(program());
     command.arg("monitor").arg("--config").arg(config);
-    // SAFETY: setsid is a system call alone, which may stand between fork and exec.
+    // SAFETY: the closure makes only a system call, which is allowed between fork and exec.
     unsafe {
         command.pre_exec(|| {
             libc::setsid();
@@ -55,24 +56,24 @@ fn has_thread(pid: u32, wanted: &str) -> bool {
     tasks.flatten().any(|task| name(task).is_ok_and(|name| name.trim_end() == wanted))
 }
 
-/// Hundredths of a second of the processor that the main thread used.
+/// Returns the processor time of the main thread in hundredths of a second.
 fn main_thread_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat")).unwrap_or_default();
-    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
-    behind.split_ascii_whitespace().skip(11).take(2).filter_map(|it| it.parse::<u64>().ok()).sum()
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    fields.split_ascii_whitespace().skip(11).take(2).filter_map(|it| it.parse::<u64>().ok()).sum()
 }
 
-/// Asks for the end, and fails where that takes long or is no success.
-fn ends(mut child: Child) {
-    // SAFETY: no memory is involved, and the child is ours and not waited for.
+/// Ends the process with SIGTERM, and checks that it ends in time with exit code 0.
+fn assert_ends(mut child: Child) {
+    // SAFETY: the call accesses no memory, and the child was not waited for.
     unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGTERM) };
-    let asked = Instant::now();
+    let signalled = Instant::now();
     let status = until("the end", || child.try_wait().unwrap());
-    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+    assert!(signalled.elapsed() < PROMPT, "{:?}", signalled.elapsed());
     assert_eq!(status.code(), Some(0));
 }
 
-fn a_signal_ends_a_start_that_compiles() {
+fn signal_ends_a_start_during_compilation() {
     let dir = trusted_dir();
     let slow = slow_to_compile(12);
     install(dir.path(), "slow.wasm", &Made { items: &slow, ..Made::default() }.component());
@@ -83,11 +84,11 @@ fn a_signal_ends_a_start_that_compiles() {
         tracer.args([command, "-q", "--config"]).arg(&config).stdout(Stdio::null());
         let child = tracer.spawn().unwrap();
         until("the compiler", || has_thread(child.id(), "compile").then_some(()));
-        ends(child);
+        assert_ends(child);
     }
 }
 
-fn a_signal_ends_a_start_that_configures() {
+fn signal_ends_a_start_during_configure() {
     let dir = trusted_dir();
     install(dir.path(), "spin.wasm", &hostile());
     let config = dir.path().join("config.toml");
@@ -95,12 +96,12 @@ fn a_signal_ends_a_start_that_configures() {
         allow = [\"file-head\"]\nconfig = { way = \"configure-spin\" }\n";
     fs::write(&config, text).unwrap();
     let child = monitor(&config).arg("-q").stdout(Stdio::null()).spawn().unwrap();
-    // It does nothing else for so long.
+    // Only the plugin uses that much processor time.
     until("a plugin that spins", || (main_thread_ticks(child.id()) > 50).then_some(()));
-    ends(child);
+    assert_ends(child);
 }
 
-fn a_reload_that_compiles_holds_up_nothing() {
+fn compilation_in_a_reload_delays_no_event() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -111,13 +112,13 @@ fn a_reload_that_compiles_holds_up_nothing() {
     fs::write(&config, "[[classifier]]\npath = \"slow.wasm\"\n").unwrap();
     tracer.signal(libc::SIGHUP);
     until("the compiler", || has_thread(tracer.pid(), "compile").then_some(()));
-    // Events go on meanwhile.
+    // Events are printed during the compilation.
     tracer.all_of(run(&mut Command::new("true")));
     tracer.signal(libc::SIGTERM);
     assert_eq!(tracer.wait(PROMPT).status.code(), Some(0));
 }
 
-fn a_reload_of_a_broken_plugin_leaves_the_old_ones_running() {
+fn failed_reload_keeps_the_old_plugins() {
     needs_bpf!();
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -126,7 +127,7 @@ fn a_reload_of_a_broken_plugin_leaves_the_old_ones_running() {
     let key = dir.path().join("some.key");
     fs::write(&key, &Material::get().key).unwrap();
     let whole = hostile();
-    for (bytes, way, told) in [
+    for (bytes, way, message) in [
         (whole.get(..whole.len() / 2).unwrap(), "good", "is damaged or cut short"),
         (&b"\0asm\x01\0\0\0"[..], "good", "is a core module"),
         (&whole, "configure-trap", "cannot be started"),
@@ -138,10 +139,10 @@ fn a_reload_of_a_broken_plugin_leaves_the_old_ones_running() {
         );
         fs::write(&config, text).unwrap();
         tracer.signal(libc::SIGHUP);
-        until(told, || {
-            let said = tracer.said();
-            let stays = |line: &String| line.contains("stay as they are") && line.contains(told);
-            said.iter().any(stays).then_some(())
+        until(message, || {
+            let stderr = tracer.said();
+            let stays = |line: &String| line.contains("stay as they are") && line.contains(message);
+            stderr.iter().any(stays).then_some(())
         });
         let events = tracer.all_of(run(Command::new("cat").arg(&key)));
         assert!(events.iter().any(|event| event.text("file_type") == "private_key"));
@@ -149,8 +150,8 @@ fn a_reload_of_a_broken_plugin_leaves_the_old_ones_running() {
     tracer.finish();
 }
 
-/// The same plugin under another limit: fewer entries than its table has.
-fn limits_change_with_a_reload() {
+/// The new limit allows fewer table entries than the plugin needs.
+fn reload_applies_changed_limits() {
     needs_bpf!();
     let dir = trusted_dir();
     let grows = Made {
@@ -185,7 +186,7 @@ fn limits_change_with_a_reload() {
     tracer.finish();
 }
 
-fn a_failure_ends_the_run_where_that_is_asked_for() {
+fn on_failure_stop_ends_the_run() {
     needs_bpf!();
     let dir = trusted_dir();
     install(dir.path(), "panics.wasm", &hostile());

@@ -1,4 +1,4 @@
-//! A site's own plugin in place of the bundled one, on the live line.
+//! A site's own classifier instead of the bundled one, in a live run.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,16 +7,16 @@ use std::process::Command;
 use crypto_tracer_tests::{Tracer, needs_bpf, run, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
-    another_classifier_changes_types_and_what_is_captured,
-    another_classifier_changes_which_libraries_are_told,
+    site_classifier_changes_types_and_interest,
+    site_classifier_changes_reported_libraries,
 ];
 
-/// Built by `cargo xtask artifacts` from `tests/fixtures/site-classifier`.
+/// Path of the plugin that `cargo xtask artifacts` builds from `tests/fixtures/site-classifier`.
 fn site_classifier() -> PathBuf {
     workspace().join("tests/fixtures/plugins/site-classifier.wasm")
 }
 
-fn another_classifier_changes_types_and_what_is_captured() {
+fn site_classifier_changes_types_and_interest() {
     needs_bpf!();
     let dir = temp_dir();
     for name in ["a.pem", "b.key", "c.site", "token"] {
@@ -52,9 +52,9 @@ fn another_classifier_changes_types_and_what_is_captured() {
     site.finish();
 }
 
-fn another_classifier_changes_which_libraries_are_told() {
+fn site_classifier_changes_reported_libraries() {
     needs_bpf!();
-    // It asks for the C library alone, which every program maps.
+    // Its interest has only the C library, which every program maps.
     let site =
         Tracer::monitor([std::ffi::OsStr::new("--classifier"), site_classifier().as_os_str()]);
     let pid = run(Command::new("openssl").arg("version"));

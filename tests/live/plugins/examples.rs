@@ -1,5 +1,5 @@
-//! The example plugins, built as their readers build them, and asked the questions of their cases. `cargo xtask plugins`
-//! does so by `cargo component`, too.
+//! The example plugins, built as plugin authors build them, with their cases. `cargo xtask plugins` also builds them
+//! with `cargo component`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,11 +11,11 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    every_member_is_an_example,
-    their_rules_hold_natively,
-    built_by_plain_cargo_they_answer_their_cases,
-    what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay,
-    a_run_is_recorded_for_any_classifier,
+    workspace_members_are_the_examples,
+    native_tests_of_the_examples_pass,
+    examples_pass_their_cases,
+    replay_reports_heads_missing_from_a_recording,
+    recording_has_heads_for_any_classifier,
 ];
 
 const NAMES: [&str; 5] =
@@ -25,7 +25,7 @@ fn examples() -> PathBuf {
     workspace().join("plugins/examples")
 }
 
-/// Runs cargo on the examples' workspace: offline where all crates are here already.
+/// Runs cargo in the examples' workspace, offline if all dependencies are available.
 fn cargo(arguments: &[&str]) {
     let run = |offline: &[&str]| {
         let mut command = Command::new(env!("CARGO"));
@@ -50,14 +50,14 @@ fn test<S: AsRef<OsStr>>(built: &Path, options: impl IntoIterator<Item = S>) {
     assert!(text.contains(" passed, 0 failed\n"), "{}: {text}", built.display());
 }
 
-/// The configuration that its cases begin with.
+/// Returns the configuration at the top of an example's cases.
 fn config(example: &str) -> String {
     let cases = fs::read(examples().join(example).join("cases.json")).unwrap();
     let cases: serde_json::Value = serde_json::from_slice(&cases).unwrap();
     cases.get("config").map_or_else(|| "{}".to_owned(), ToString::to_string)
 }
 
-/// Its cases, and odd questions.
+/// Runs the cases of every example, and tests it with edge inputs.
 fn test_all(folder: &Path) {
     for example in NAMES {
         let built = folder.join(format!("{}.wasm", example.replace('-', "_")));
@@ -67,7 +67,7 @@ fn test_all(folder: &Path) {
     }
 }
 
-fn every_member_is_an_example() {
+fn workspace_members_are_the_examples() {
     let manifest = fs::read_to_string(examples().join("Cargo.toml")).unwrap();
     let quoted: Vec<String> = NAMES.iter().map(|name| format!("{name:?}")).collect();
     assert!(manifest.contains(&format!("members = [{}]", quoted.join(", "))), "{manifest}");
@@ -80,32 +80,32 @@ fn every_member_is_an_example() {
     }
 }
 
-fn their_rules_hold_natively() {
+fn native_tests_of_the_examples_pass() {
     cargo(&["test", "--quiet"]);
 }
 
-fn built_by_plain_cargo_they_answer_their_cases() {
+fn examples_pass_their_cases() {
     needs_wasi();
     cargo(&["build", "--release", "--target", "wasm32-wasip2"]);
     let built = workspace().join("target/authoring/wasm32-wasip2/release");
     test_all(&built);
-    their_configurations_load(&built);
+    check_that_configurations_load(&built);
 }
 
 fn every_event() -> PathBuf {
     workspace().join("tests/fixtures/recordings/every-event.rec")
 }
 
-/// What it prints, and what it says.
+/// Replays a recording and returns the events and the text of standard error.
 fn replay<S: AsRef<OsStr>>(
     recording: &Path,
     options: impl IntoIterator<Item = S>,
 ) -> (String, String) {
     let mut command = Command::new(program());
     let replayed = output(command.arg("replay").arg(recording).args(options));
-    let said = String::from_utf8(replayed.stderr).unwrap();
-    assert_eq!(replayed.status.code(), Some(0), "{said}");
-    (String::from_utf8(replayed.stdout).unwrap(), said)
+    let stderr = String::from_utf8(replayed.stderr).unwrap();
+    assert_eq!(replayed.status.code(), Some(0), "{stderr}");
+    (String::from_utf8(replayed.stdout).unwrap(), stderr)
 }
 
 fn labelled<'a>(events: &'a str, name: &str) -> Vec<&'a str> {
@@ -113,7 +113,7 @@ fn labelled<'a>(events: &'a str, name: &str) -> Vec<&'a str> {
     events.lines().filter(of_file).collect()
 }
 
-/// As `--classifier` twice.
+/// Returns the options for this classifier followed by the default one.
 fn classifiers(first: &Path) -> [&OsStr; 4] {
     ["--classifier".as_ref(), first.as_os_str(), "--classifier".as_ref(), "default".as_ref()]
 }
@@ -123,7 +123,7 @@ fn x509_details() -> PathBuf {
     workspace().join("target/authoring/wasm32-wasip2/release/x509_details.wasm")
 }
 
-fn what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay() {
+fn replay_reports_heads_missing_from_a_recording() {
     needs_wasi();
     let whole = fs::read(every_event()).unwrap();
     let (header, mut frames) = whole.split_at(12);
@@ -131,7 +131,7 @@ fn what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay() {
     while let Some((length, _)) = frames.split_first_chunk::<4>() {
         let length = usize::try_from(u32::from_le_bytes(*length)).unwrap();
         let (frame, rest) = frames.split_at(8 + length);
-        // Which frame it is, behind its length and checksum: heads are the third kind.
+        // The kind of the frame follows its length and checksum; 2 is a frame of heads.
         if frame.get(8) != Some(&2) {
             without_heads.extend(frame);
         }
@@ -141,15 +141,15 @@ fn what_an_old_recording_does_not_hold_is_told_at_the_end_of_a_replay() {
     let dir = temp_dir();
     let recording = dir.path().join("without-heads.rec");
     fs::write(&recording, without_heads).unwrap();
-    let (events, said) = replay(&recording, classifiers(&x509_details()));
+    let (events, stderr) = replay(&recording, classifiers(&x509_details()));
     assert!(events.contains("certificate.pem"), "{events}");
     let wanted = " times a classifier wanted the beginning of a file that is not in the recording, the first time that \
                   of /etc/ssl/certs/ca-certificates.crt\n";
-    assert!(said.contains(wanted), "{said}");
+    assert!(stderr.contains(wanted), "{stderr}");
 }
 
-/// The default classifier does not look into a `.crt`: a later one may.
-fn a_run_is_recorded_for_any_classifier() {
+/// The default classifier does not read the head of a `.crt` file, but another one may.
+fn recording_has_heads_for_any_classifier() {
     needs_bpf!();
     needs_wasi();
     let details = x509_details();
@@ -163,24 +163,24 @@ fn a_run_is_recorded_for_any_classifier() {
     let tracer = Tracer::monitor(["--record".as_ref(), record.as_os_str()]);
     for file in &files {
         run(Command::new("cat").arg(file));
-        // Once more: it is in the recording once.
+        // A second open: the recording contains the file once.
         let pid = run(Command::new("cat").arg(file));
-        tracer.wait_for("its end", |it| it.kind() == "process_exit" && it.pid() == Some(pid));
+        tracer.wait_for("the exit", |it| it.kind() == "process_exit" && it.pid() == Some(pid));
     }
     tracer.finish();
     let (plain, _) = replay(&record, ["--classifier", "default"]);
-    let (events, said) = replay(&record, classifiers(&details));
+    let (events, stderr) = replay(&record, classifiers(&details));
     for name in ["known.crt", "other.pem"] {
         assert!(labelled(&plain, name).is_empty(), "{plain}");
-        assert_eq!(labelled(&events, name).len(), 2, "{name}: {events}{said}");
+        assert_eq!(labelled(&events, name).len(), 2, "{name}: {events}{stderr}");
     }
     let recorded = fs::read(&record).unwrap();
     let twice = certificate.repeat(2);
     assert_eq!(recorded.windows(twice.len()).filter(|it| *it == twice).count(), 1);
 }
 
-/// Those that are shown in the guide, and in the examples' own pages.
-fn their_configurations_load(built: &Path) {
+/// The configurations in the guide and in the examples' READMEs load.
+fn check_that_configurations_load(built: &Path) {
     let pages = NAMES.map(|name| examples().join(name).join("README.md"));
     let dir = trusted_dir();
     let config = dir.path().join("config.toml");
@@ -197,9 +197,10 @@ fn their_configurations_load(built: &Path) {
             let mut command = Command::new(program());
             let listed = output(command.args(["plugin", "list", "--config"]).arg(&config));
             assert_eq!(listed.status.code(), Some(0), "{block}{}", text_of(&listed));
-            let (events, said) = replay(&every_event(), ["--config".as_ref(), config.as_os_str()]);
+            let (events, stderr) =
+                replay(&every_event(), ["--config".as_ref(), config.as_os_str()]);
             assert!(events.lines().count() > 3 || block.contains("only_listed"), "{block}{events}");
-            assert!(!events.contains("plugin_failed"), "{block}{events}{said}");
+            assert!(!events.contains("plugin_failed"), "{block}{events}{stderr}");
             loaded += 1;
         }
     }

@@ -1,5 +1,5 @@
-//! What attackers can do with the program's privileges: with file capabilities, run by an ordinary user, it reads and
-//! writes nothing for him that he may not; and a run keeps no more of them than it needs.
+//! The program with file capabilities, run by an unprivileged user. It reads and writes no file that this user cannot
+//! access, and a run keeps only the privileges that it needs.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,22 +13,22 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    no_command_reads_what_its_caller_may_not,
-    no_command_writes_where_its_caller_may_not,
-    nobody_is_made_a_reader_from_outside,
-    a_run_keeps_no_privileges_but_the_readers_two,
+    no_command_reads_files_its_caller_cannot_read,
+    no_command_writes_files_its_caller_cannot_write,
+    caller_cannot_start_a_reader,
+    only_the_reader_keeps_two_capabilities,
 ];
 
-/// `nobody` on every distribution.
+/// User id of `nobody` on every distribution.
 const NOBODY: u32 = 65534;
-/// What is in a file that is root's alone.
-const SECRET: &str = "tell-nobody-7f3a";
+/// Content of a file that only root can read.
+const SECRET: &str = "root-only-7f3a";
 
-/// A folder with the program as docs/unprivileged.md installs it, and what belongs to root alone.
-struct Place(tempfile::TempDir);
+/// A folder with a copy of the program that has file capabilities, as in docs/unprivileged.md, and with files of root.
+struct Installation(tempfile::TempDir);
 
-impl Place {
-    fn new() -> Place {
+impl Installation {
+    fn new() -> Installation {
         let dir = temp_dir();
         mode(dir.path(), 0o755);
         let copy = dir.path().join("crypto-tracer");
@@ -36,23 +36,23 @@ impl Place {
         let capabilities = "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep";
         let set = output(Command::new("setcap").arg(capabilities).arg(&copy));
         assert!(set.status.success(), "{set:?}");
-        Place(dir)
+        Installation(dir)
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    /// A file that is root's alone.
-    fn closed(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    /// Writes a file that only root can read.
+    fn write_private(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         mode(&path, 0o600);
         path
     }
 
-    fn open(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.closed(name, content);
+    fn write_public(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write_private(name, content);
         mode(&path, 0o644);
         path
     }
@@ -63,8 +63,8 @@ impl Place {
         command
     }
 
-    /// Run by an ordinary user.
-    fn as_nobody(&self, words: &[&OsStr]) -> Output {
+    /// Runs the program as an unprivileged user.
+    fn run_as_nobody(&self, words: &[&OsStr]) -> Output {
         output(&mut self.command(words))
     }
 }
@@ -73,7 +73,7 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn said(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
 }
 
@@ -81,25 +81,25 @@ macro_rules! words {
     ($($word:expr),+ $(,)?) => { &[$(OsStr::new($word)),+] };
 }
 
-fn no_command_reads_what_its_caller_may_not() {
+fn no_command_reads_files_its_caller_cannot_read() {
     needs_bpf!();
-    let place = Place::new();
-    // The copy has the capabilities: it traces.
-    let traced = place.as_nobody(words!["monitor", "--duration", "1"]);
-    assert!(traced.status.success(), "{}", said(&traced));
+    let installed = Installation::new();
+    // The copy has the capabilities, so it can trace.
+    let traced = installed.run_as_nobody(words!["monitor", "--duration", "1"]);
+    assert!(traced.status.success(), "{}", text_of(&traced));
 
-    let secret = place.closed("secret", SECRET);
+    let secret = installed.write_private("secret", SECRET);
     let bundled = fs::read(workspace().join("artifacts/classify-default.wasm")).unwrap();
-    let plugin = place.closed("closed.wasm", &bundled);
-    let own = place.open("own.wasm", &bundled);
+    let plugin = installed.write_private("closed.wasm", &bundled);
+    let own = installed.write_public("own.wasm", &bundled);
     let case = format!(
         "{{\"cases\": [{{\"name\": \"a\", \"expect\": {{\"file_type\": \"unknown\"}}, \
          \"file\": {{\"path\": \"/a.pem\", \"content_file\": {secret:?}}}}}]}}"
     );
-    let cases = place.open("cases.json", case);
-    let recording = place.path("closed.rec");
+    let cases = installed.write_public("cases.json", case);
+    let recording = installed.path("closed.rec");
     let tracer = Tracer::monitor(["--record", recording.to_str().unwrap()]);
-    let pid = run(Command::new("cat").arg(place.closed(&format!("{SECRET}.pem"), "x")));
+    let pid = run(Command::new("cat").arg(installed.write_private(&format!("{SECRET}.pem"), "x")));
     tracer.all_of(pid);
     tracer.finish();
     mode(&recording, 0o600);
@@ -124,30 +124,30 @@ fn no_command_reads_what_its_caller_may_not() {
         words!["profile", "--pid", "1", "--duration", "1", "--redactor", &plugin],
         words!["doctor", "--config", &secret],
     ] {
-        let ended = place.as_nobody(words);
-        let told = said(&ended);
-        assert!(matches!(ended.status.code(), Some(1 | 2)), "{words:?}: {told}");
-        assert!(!told.contains(SECRET), "{words:?}: {told}");
+        let ended = installed.run_as_nobody(words);
+        let printed = text_of(&ended);
+        assert!(matches!(ended.status.code(), Some(1 | 2)), "{words:?}: {printed}");
+        assert!(!printed.contains(SECRET), "{words:?}: {printed}");
     }
-    // What these say is that the caller may not, not what is in it.
+    // The message is that the caller has no permission; it does not describe the content.
     for words in [
         &words!["replay", &recording][..],
         words!["plugin", "test", &own, "--cases", &secret],
         words!["plugin", "test", &own, "--cases", &cases],
     ] {
-        let told = said(&place.as_nobody(words));
-        assert!(told.contains("Permission denied"), "{words:?}: {told}");
+        let printed = text_of(&installed.run_as_nobody(words));
+        assert!(printed.contains("Permission denied"), "{words:?}: {printed}");
     }
 }
 
-fn no_command_writes_where_its_caller_may_not() {
+fn no_command_writes_files_its_caller_cannot_write() {
     needs_bpf!();
-    let place = Place::new();
-    let folder = place.path("closed");
+    let installed = Installation::new();
+    let folder = installed.path("closed");
     fs::create_dir(&folder).unwrap();
     mode(&folder, 0o700);
-    // Everybody could write it, if he came there.
-    let file = place.closed("closed/file", "as it was");
+    // Every user could write the file, but only root can enter the folder.
+    let file = installed.write_private("closed/file", "as it was");
     mode(&file, 0o666);
     for words in [
         &words!["monitor", "--duration", "1", "--output", &file][..],
@@ -157,22 +157,26 @@ fn no_command_writes_where_its_caller_may_not() {
         words!["profile", "--pid", "1", "--duration", "1", "--output", &file],
         words!["doctor", "--output", &file],
     ] {
-        let ended = place.as_nobody(words);
-        let told = said(&ended);
-        assert_eq!(ended.status.code(), Some(1), "{words:?}: {told}");
-        assert!(told.contains("Permission denied"), "{words:?}: {told}");
+        let ended = installed.run_as_nobody(words);
+        let printed = text_of(&ended);
+        assert_eq!(ended.status.code(), Some(1), "{words:?}: {printed}");
+        assert!(printed.contains("Permission denied"), "{words:?}: {printed}");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "as it was");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
 }
 
-fn nobody_is_made_a_reader_from_outside() {
-    let asked = output(Command::new(program()).arg("__reader"));
-    assert_eq!(asked.status.code(), Some(2), "{}", said(&asked));
-    assert!(said(&asked).contains("__reader"), "a word like any other: {}", said(&asked));
+fn caller_cannot_start_a_reader() {
+    let refused = output(Command::new(program()).arg("__reader"));
+    assert_eq!(refused.status.code(), Some(2), "{}", text_of(&refused));
+    assert!(
+        text_of(&refused).contains("__reader"),
+        "not refused as an unknown command: {}",
+        text_of(&refused)
+    );
 }
 
-/// Of a process or thread.
+/// Privileges of a process or thread.
 #[derive(Debug, PartialEq, Eq)]
 struct Privileges {
     /// `CapInh`, `CapPrm`, `CapEff` and `CapAmb`.
@@ -195,7 +199,7 @@ fn children(pid: u32) -> Vec<u32> {
     text.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
-fn a_run_keeps_no_privileges_but_the_readers_two() {
+fn only_the_reader_keeps_two_capabilities() {
     needs_bpf!();
     /// CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE.
     const READER: u64 = 1 << 2 | 1 << 19;
@@ -203,15 +207,15 @@ fn a_run_keeps_no_privileges_but_the_readers_two() {
     let file = dir.path().join("events");
     for options in [&[][..], &["--output", file.to_str().unwrap()]] {
         let tracer = Tracer::monitor(options);
-        // Threads that come with the first event are there too.
+        // After the first event, all threads have been started.
         fs::write(dir.path().join("a.pem"), &Material::get().certificate).unwrap();
         let pid = run(Command::new("cat").arg(dir.path().join("a.pem")));
         if options.is_empty() {
             tracer.all_of(pid);
         } else {
-            // Then the reader has closed the file.
+            // When the event is printed, the reader has closed the file.
             let named = format!("\"pid\":{pid},");
-            until("its event", || {
+            until("the event", || {
                 fs::read_to_string(&file).ok().filter(|text| text.contains(&named))
             });
         }
@@ -223,17 +227,17 @@ fn a_run_keeps_no_privileges_but_the_readers_two() {
             assert_eq!(privileges(&status), nothing, "{}", fs::read_to_string(&status).unwrap());
             threads += 1;
         }
-        assert!(threads >= 3, "signals, plugins' clock and the main one");
-        let nursery = children(tracer.pid());
-        let readers: Vec<u32> = nursery.iter().copied().flat_map(children).collect();
-        assert_eq!((nursery.len(), readers.len()), (1, 1));
+        assert!(threads >= 3, "fewer threads than main, signals and the plugins' ticker");
+        let spawners = children(tracer.pid());
+        let readers: Vec<u32> = spawners.iter().copied().flat_map(children).collect();
+        assert_eq!((spawners.len(), readers.len()), (1, 1));
         let two = Privileges { capabilities: [0, READER, READER, 0], no_new: true };
-        for pid in nursery.into_iter().chain(readers) {
+        for pid in spawners.into_iter().chain(readers) {
             let of = |path: &str| PathBuf::from(format!("/proc/{pid}/{path}"));
             assert_eq!(privileges(&of("status")), two);
-            // Nothing of the tracer's: who waits for the end of its output does not wait for a reader that hangs.
-            // It may still be reading what /proc says of others.
-            until("a reader with nothing to do", || {
+            // It has no descriptor of the tracer's output, so a process that waits for the end of the output does not
+            // wait for a blocked reader. It may still have files of /proc open.
+            until("an idle reader", || {
                 let open = fs::read_dir(of("fd")).unwrap();
                 let open: Vec<_> =
                     open.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok()).collect();

@@ -1,7 +1,5 @@
-//! Plugins that misbehave, on the live line at 5 000 events a second: nothing is lost, each failure is told by plugin,
-//! kind and cause, memory stays bounded, and one user's files do not change what is told of another's.
-//!
-//! In a binary of its own: cargo runs these one after the other, so that no other test's tracer is slowed down.
+//! Plugins that misbehave in a live run at 5 000 events per second. No event is lost, each failure is reported by
+//! plugin, kind and cause, memory is bounded, and the files of one user do not affect the events of another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -13,22 +11,22 @@ use crypto_tracer_tests::made::Made;
 use crypto_tracer_tests::{Actor, Ended, Event, Tracer, needs_bpf, temp_dir, until, workspace};
 
 crypto_tracer_tests::tests![
-    what_one_users_files_do_to_plugins_another_users_do_not_feel,
-    plugins_that_always_fail_cost_nothing_but_their_word,
-    what_is_slow_to_come_back_keeps_no_event_waiting,
+    plugin_failures_of_one_user_do_not_affect_another,
+    plugins_that_always_fail_lose_no_event,
+    slow_plugin_restart_delays_no_event,
 ];
 
-/// Opens a second of all users together.
+/// Opens per second of all users together.
 const RATE: u32 = 5000;
-/// Seconds that they go on.
+/// Duration of the load in seconds.
 const SECONDS: u32 = 5;
-/// Whose files make the plugins fail.
+/// User id whose files make the plugins fail.
 const EVIL: u32 = 23_456;
-/// Whose do not.
+/// User id whose files do not.
 const GOOD: u32 = 23_457;
 
-/// Ways of the fixture that fail for files with `evil` in their path only, with the causes that may be told: to touch all
-/// the memory there is may take as long as a call has, where the processor is slow.
+/// Ways of the fixture that fail only for files with `evil` in their path, with the causes that may be reported. On a
+/// slow processor, a call that allocates all memory may exceed its deadline first.
 const FOR_SOME: [(&str, &[&str]); 8] = [
     ("only-spin", &["deadline"]),
     ("only-alloc", &["memory", "deadline"]),
@@ -54,12 +52,13 @@ const FOR_ALL: [(&str, &[&str]); 12] = [
     ("label-value", &["answer"]),
     ("label-name", &["answer"]),
 ];
-/// Takes long to be configured, and fails for every file.
+/// A plugin that takes long in `configure`, and fails for every file.
 const SLOW_START: &str = "configure-slow";
-/// The causes of what is no plugin's own word.
-const REST: &str = "resting";
+/// The cause of calls that are skipped during a backoff.
+const RESTING: &str = "resting";
 
-/// A configuration with the fixture once for each way, under that name, before the bundled plugin where there is one.
+/// Writes a configuration with one copy of the fixture for each way, followed by the bundled plugin of that kind, if
+/// any.
 fn configuration(dir: &Path, chains: &[(&str, Vec<&str>)]) -> std::path::PathBuf {
     let fixture = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
     let mut text = "[plugins]\nsetup_ms = 60000\n".to_owned();
@@ -85,29 +84,29 @@ fn configuration(dir: &Path, chains: &[(&str, Vec<&str>)]) -> std::path::PathBuf
     config
 }
 
-/// Counts for half a second or more until it is configured: far longer than a call may take.
+/// Returns a plugin whose `configure` takes at least half a second, far longer than a call may take.
 fn slow_start() -> Vec<u8> {
     let configure = "(local.set $n (i32.const 1000000000)) \
         (loop $more (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))";
     Made { configure, classify: "(unreachable)", ..Made::default() }.component()
 }
 
-/// Kibibytes of a process that belong to no file.
-fn anonymous(pid: u32) -> u64 {
+/// Returns the anonymous memory of a process in KiB.
+fn anonymous_kib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// A run under load: what it printed, and the most memory that was seen while it ran.
+/// Result of a run under load.
 struct Run {
     ended: Ended,
-    /// Before the load, and the most while it went on, in kibibytes.
-    memory: (u64, u64),
+    /// Anonymous memory in KiB before the load, and the maximum during the load.
+    memory_kib: (u64, u64),
 }
 
 fn under_load(chains: &[(&str, Vec<&str>)]) -> Run {
-    // Everything above a privileged tracer's configuration has to be root's alone.
+    // Only root may write the configuration of a privileged tracer and the folders above it.
     let dir =
         tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in("/var/lib").unwrap();
     let config = configuration(dir.path(), chains);
@@ -119,7 +118,7 @@ fn under_load(chains: &[(&str, Vec<&str>)]) -> Run {
         fs::write(&path, "").unwrap();
         path
     };
-    // Several names: what is remembered of one is no answer for the next.
+    // Many names, so that the verdict cache does not answer all calls.
     let evil: Vec<_> = (0..50).map(|n| file(&format!("home/evil/{n}.key"))).collect();
     let good: Vec<_> = (0..50).map(|n| file(&format!("home/good/{n}.crt"))).collect();
     let count = (RATE / 2 * SECONDS).to_string();
@@ -143,62 +142,62 @@ fn under_load(chains: &[(&str, Vec<&str>)]) -> Run {
             output.to_str().unwrap(),
         ]),
     );
-    let before = anonymous(tracer.pid());
+    let before = anonymous_kib(tracer.pid());
     let mut most = before;
     let opening = actors.map(|actor| std::thread::spawn(move || actor.end()));
     while opening.iter().any(|thread| !thread.is_finished()) {
-        most = most.max(anonymous(tracer.pid()));
+        most = most.max(anonymous_kib(tracer.pid()));
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     for thread in opening {
         assert_eq!(thread.join().unwrap(), count);
     }
     let sent = RATE / 2 * SECONDS * 2;
-    // Or word that some are lost.
-    let (mut written, mut text, mut told) = (File::open(&output).unwrap(), String::new(), 0);
+    // Each open is printed, or counted as lost.
+    let (mut written, mut text, mut counted) = (File::open(&output).unwrap(), String::new(), 0);
     until("all events", || {
         written.read_to_string(&mut text).unwrap();
         let end = text.rfind('\n').map_or(0, |end| end + 1);
-        told += text.drain(..end).as_str().lines().map(tells_of).sum::<i64>();
-        (told >= i64::from(sent)).then_some(())
+        counted += text.drain(..end).as_str().lines().map(opens_in).sum::<i64>();
+        (counted >= i64::from(sent)).then_some(())
     });
     let mut ended = tracer.finish();
     ended.events = Ended::events_in(&output);
-    let theirs: i64 = ended.events.iter().map(|event| tells_of(event.line())).sum();
-    assert_eq!((theirs, ended.summary().lost), (i64::from(sent), 0), "{:?}", ended.said);
-    Run { ended, memory: (before, most) }
+    let counted: i64 = ended.events.iter().map(|event| opens_in(event.line())).sum();
+    assert_eq!((counted, ended.summary().lost), (i64::from(sent), 0), "{:?}", ended.said);
+    Run { ended, memory_kib: (before, most) }
 }
 
-/// How many events a line accounts for.
-fn tells_of(line: &str) -> i64 {
+/// Returns the number of opens that a line reports, printed or lost.
+fn opens_in(line: &str) -> i64 {
     if line.contains("\"event_type\":\"events_lost\"") {
         return Event::of(line).number("count").unwrap();
     }
-    // The reader of another tracer on this machine, which looks at the same files, is root's.
+    // Ignores the reader of another tracer on this machine, which runs as root and reads the same files.
     i64::from(line.contains("\"event_type\":\"file_open\"") && !line.contains("\"uid\":0,"))
 }
 
 impl Run {
-    /// Causes that the stream told, by kind and name of the plugin; the same is said at the end, with the same numbers.
+    /// Returns the causes in the stream by kind and name of the plugin. Checks that the summary has the same counts.
     fn failures(&self) -> BTreeMap<(String, String), BTreeSet<String>> {
         let mut counts: BTreeMap<(String, String, String), i64> = BTreeMap::new();
         for event in self.ended.events.iter().filter(|event| event.kind() == "plugin_failed") {
-            let word = |field: &str| event.text(field).to_owned();
-            let key = (word("plugin"), word("kind"), word("cause"));
+            let text = |field: &str| event.text(field).to_owned();
+            let key = (text("plugin"), text("kind"), text("cause"));
             *counts.entry(key).or_default() += event.number("count").unwrap();
         }
-        let mut told: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+        let mut reported: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
         for ((plugin, kind, cause), count) in counts {
-            let said = format!("plugin {plugin} failed {count} times as a {kind}: {cause}");
-            assert!(self.ended.said.iter().any(|line| line.contains(&said)), "{said}");
+            let message = format!("plugin {plugin} failed {count} times as a {kind}: {cause}");
+            assert!(self.ended.said.iter().any(|line| line.contains(&message)), "{message}");
             let name = plugin.split('@').next().unwrap().to_owned();
-            told.entry((kind, name)).or_default().insert(cause);
+            reported.entry((kind, name)).or_default().insert(cause);
         }
-        told
+        reported
     }
 
-    /// Fails where something of the good user's was not classified or not redacted, or something raw is shown at all.
-    fn assert_the_good_users_events_are_whole(&self) {
+    /// Checks that all events of the good user are classified and redacted, and that no path is printed unredacted.
+    fn assert_good_users_events_are_complete(&self) {
         for event in self.ended.events.iter().filter(|event| event.kind() == "file_open") {
             assert!(!event.line().contains("/evil/") && !event.line().contains("/good/"));
             if event.number("uid") == Some(i64::from(GOOD)) {
@@ -210,24 +209,25 @@ impl Run {
         }
     }
 
-    /// Each instance may hold 16 MiB, and is gone when it failed.
+    /// An instance may use 16 MiB, and is discarded when it fails.
     fn assert_memory_is_bounded(&self) {
-        let (before, most) = self.memory;
-        assert!(most - before < 100 << 10, "{before} kB before, {most} kB under load");
+        let (before, most) = self.memory_kib;
+        assert!(most - before < 100 << 10, "{before} KiB before, {most} KiB under load");
     }
 }
 
-/// What is asserted of a chain: a plugin told these causes at least once, and nothing but these and that it rests.
-fn assert_told(run: &Run, kind: &str, way: &str, causes: &[&str]) {
+/// Checks that at least one of these causes is reported for a plugin, and no other cause except its backoff.
+fn assert_causes(run: &Run, kind: &str, way: &str, causes: &[&str]) {
     let failures = run.failures();
     let key = (kind.to_owned(), format!("{kind}-{way}"));
-    let told = failures.get(&key).unwrap_or_else(|| unreachable!("{key:?}: {failures:?}"));
-    assert!(causes.iter().any(|cause| told.contains(*cause)), "{key:?}: {told:?}");
-    let other = told.iter().find(|cause| !causes.contains(&cause.as_str()) && *cause != REST);
+    let reported = failures.get(&key).unwrap_or_else(|| unreachable!("{key:?}: {failures:?}"));
+    assert!(causes.iter().any(|cause| reported.contains(*cause)), "{key:?}: {reported:?}");
+    let other =
+        reported.iter().find(|cause| !causes.contains(&cause.as_str()) && *cause != RESTING);
     assert_eq!(other, None, "{key:?}");
 }
 
-fn what_one_users_files_do_to_plugins_another_users_do_not_feel() {
+fn plugin_failures_of_one_user_do_not_affect_another() {
     needs_bpf!();
     let ways: Vec<&str> = FOR_SOME.map(|(way, _)| way).to_vec();
     let run = under_load(&[
@@ -236,40 +236,45 @@ fn what_one_users_files_do_to_plugins_another_users_do_not_feel() {
         ("filter", vec!["panic"]),
     ]);
     for (way, causes) in FOR_SOME {
-        assert_told(&run, "classifier", way, causes);
+        assert_causes(&run, "classifier", way, causes);
     }
-    // The second one of a chain is not asked where the first one failed.
-    assert_told(&run, "redactor", "only-panic", &["panic"]);
-    assert_told(&run, "filter", "panic", &["panic"]);
-    run.assert_the_good_users_events_are_whole();
+    // A redactor is not called after an earlier one failed for the same text.
+    assert_causes(&run, "redactor", "only-panic", &["panic"]);
+    assert_causes(&run, "filter", "panic", &["panic"]);
+    run.assert_good_users_events_are_complete();
     let redacted = run.ended.events.iter().filter(|event| {
         event.text("file") == "[REDACTED]" && event.number("uid") == Some(i64::from(EVIL))
     });
-    assert_eq!(redacted.count() as u32, RATE / 2 * SECONDS, "all that the redactor failed at");
+    assert_eq!(
+        redacted.count() as u32,
+        RATE / 2 * SECONDS,
+        "not every failure of the redactor hides the path"
+    );
     run.assert_memory_is_bounded();
 }
 
-fn plugins_that_always_fail_cost_nothing_but_their_word() {
+fn plugins_that_always_fail_lose_no_event() {
     needs_bpf!();
     let ways: Vec<&str> = FOR_ALL.map(|(way, _)| way).to_vec();
     let run = under_load(&[("classifier", ways)]);
     for (way, causes) in FOR_ALL {
-        assert_told(&run, "classifier", way, causes);
+        assert_causes(&run, "classifier", way, causes);
     }
-    run.assert_the_good_users_events_are_whole();
+    run.assert_good_users_events_are_complete();
     run.assert_memory_is_bounded();
 }
 
-/// What costs most: a redactor that spins for one user's texts, behind a classifier that is long in coming back.
-fn what_is_slow_to_come_back_keeps_no_event_waiting() {
+/// The most expensive combination: a redactor that spins for the texts of one user, and a classifier that restarts
+/// slowly.
+fn slow_plugin_restart_delays_no_event() {
     needs_bpf!();
     let run = under_load(&[
         ("classifier", vec![SLOW_START]),
         ("redactor", vec!["only-spin"]),
         ("filter", vec![]),
     ]);
-    assert_told(&run, "classifier", SLOW_START, &["panic"]);
-    assert_told(&run, "redactor", "only-spin", &["deadline"]);
-    run.assert_the_good_users_events_are_whole();
+    assert_causes(&run, "classifier", SLOW_START, &["panic"]);
+    assert_causes(&run, "redactor", "only-spin", &["deadline"]);
+    run.assert_good_users_events_are_complete();
     run.assert_memory_is_bounded();
 }

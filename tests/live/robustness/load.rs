@@ -1,4 +1,4 @@
-//! Flat-out load: nothing is lost uncounted, and a run ends when it is told to.
+//! The highest load: every lost event is counted, and a run ends when requested.
 
 use std::fs;
 use std::process::Command;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use crypto_tracer_tests::{Ended, Material, Tracer, actor, needs_bpf, program, temp_dir, until};
 
 crypto_tracer_tests::tests![
-    received_and_lost_are_what_was_sent,
+    received_and_lost_add_up_to_the_opens,
     signals_end_a_run_under_load,
-    the_duration_ends_a_run_under_load,
-    a_reader_that_goes_away_ends_a_run_under_load,
-    a_reader_that_does_not_read_delays_no_signal,
+    duration_ends_a_run_under_load,
+    closed_pipe_ends_a_run_under_load,
+    unread_pipe_does_not_delay_a_signal,
 ];
 
-/// Opens of one run: a second or two.
+/// Opens of one run; they take one or two seconds.
 const OPENS: u64 = 200_000;
-/// Resident memory at most, as documented: `cargo xtask bench` looks closer, at the release profile.
-const MOST_MIB: u64 = 50;
-/// More than a run can last: the tracer ends before the opener.
+/// Maximum resident memory in MiB. `cargo xtask bench` measures the release profile more exactly.
+const MAX_MIB: u64 = 50;
+/// Number of opens that takes longer than any run here.
 const ENDLESS: &str = "3000000";
-/// A run has to end within 100 ms; the rest is for a loaded machine.
+/// Time limit for the end of a run. The documented limit is 100 ms; the margin is for a loaded machine.
 const PROMPT: Duration = Duration::from_millis(1500);
 
 fn resident_mib(pid: u32) -> u64 {
@@ -29,7 +29,7 @@ fn resident_mib(pid: u32) -> u64 {
     line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
 }
 
-fn received_and_lost_are_what_was_sent() {
+fn received_and_lost_add_up_to_the_opens() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
@@ -39,28 +39,28 @@ fn received_and_lost_are_what_was_sent() {
     let pid = opener.pid().to_string();
     let tracer = Tracer::monitor(["--pid", &pid, "--output", output.to_str().unwrap()]);
     assert_eq!(opener.end(), OPENS.to_string());
-    until("the exit, or word that it is lost", || {
+    until("the exit, or the report that it was lost", || {
         let text = fs::read(&output).unwrap();
         let tail = text.get(text.len().saturating_sub(4000)..).unwrap_or(&text);
         let tail = String::from_utf8_lossy(tail);
         (tail.contains("process_exit") || tail.contains("ring_full_exit")).then_some(())
     });
     let resident = resident_mib(tracer.pid());
-    assert!(resident < MOST_MIB, "{resident} MiB");
+    assert!(resident < MAX_MIB, "{resident} MiB");
     let ended = tracer.finish();
     let summary = ended.summary();
     let events = Ended::events_in(&output);
     let count = |kind: &str| events.iter().filter(|event| event.kind() == kind).count() as u64;
-    let told: i64 = events
+    let reported_lost: i64 = events
         .iter()
         .filter(|event| event.kind() == "events_lost")
         .filter_map(|event| event.number("count"))
         .sum();
-    // The opens, and its exit.
+    // The opens, and the exit of the process.
     let received = count("file_open") + count("process_exit");
     assert_eq!(received + summary.lost, OPENS + 1, "{:?}", ended.said);
     assert_eq!(received, summary.shown, "{:?}", ended.said);
-    assert_eq!(told, i64::try_from(summary.lost).unwrap(), "the stream tells every loss");
+    assert_eq!(reported_lost, i64::try_from(summary.lost).unwrap(), "losses in the stream");
     assert!(
         events
             .iter()
@@ -86,7 +86,7 @@ fn signals_end_a_run_under_load() {
     }
 }
 
-fn the_duration_ends_a_run_under_load() {
+fn duration_ends_a_run_under_load() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
@@ -99,7 +99,7 @@ fn the_duration_ends_a_run_under_load() {
     assert!(!ended.events.is_empty());
 }
 
-fn a_reader_that_goes_away_ends_a_run_under_load() {
+fn closed_pipe_ends_a_run_under_load() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
@@ -113,7 +113,7 @@ fn a_reader_that_goes_away_ends_a_run_under_load() {
     assert_eq!(tracer.wait(PROMPT).status.code(), Some(0));
 }
 
-fn a_reader_that_does_not_read_delays_no_signal() {
+fn unread_pipe_does_not_delay_a_signal() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("load.key");
@@ -123,10 +123,10 @@ fn a_reader_that_does_not_read_delays_no_signal() {
     command.args(["monitor", "--pid", &opener.pid().to_string()]);
     let tracer = Tracer::start_unread(command);
     opener.go();
-    // By its end the pipe, the writer's buffer and the ring are full.
+    // When the opener has ended, the pipe, the writer's buffer and the ring are full.
     opener.end();
     tracer.signal(libc::SIGTERM);
-    // It cannot deliver what it holds, and says how much that is.
+    // The tracer cannot write the remaining events, and reports their number.
     let ended = tracer.wait(PROMPT);
     assert_eq!(ended.status.code(), Some(1), "{:?}", ended.said);
     assert!(ended.said.iter().any(|line| line.contains("not written")), "{:?}", ended.said);

@@ -1,4 +1,4 @@
-//! Several tracers on one machine: each reports the opens of the others' readers, and none reads a file for them.
+//! Several tracers on one machine: each reports the opens of the other readers, and reads no file for them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,37 +9,37 @@ use std::process::Command;
 use crypto_tracer_tests::{Actor, Event, Material, Tracer, needs_bpf, run, temp_dir};
 
 crypto_tracer_tests::tests![
-    one_open_is_reported_once_and_once_for_each_other_reader,
-    recordings_do_not_feed_each_other,
-    nobody_hides_by_imitating_a_reader,
+    one_open_is_reported_once_plus_once_per_other_reader,
+    recording_tracers_do_not_trigger_each_other,
+    imitated_reader_is_traced_like_any_process,
 ];
 
-/// What a reader is called.
+/// Process name of a reader.
 const READER: &str = "crypto-tracer-r";
-/// `CAP_SYS_PTRACE` and `CAP_DAC_READ_SEARCH`: what a reader holds.
-const HELD: &str = "80004";
+/// Capabilities of a reader: `CAP_SYS_PTRACE` and `CAP_DAC_READ_SEARCH`.
+const CAPABILITIES: &str = "80004";
 
-/// Tracers of what is opened in this folder.
+/// Starts tracers for the files in this folder.
 fn tracers(count: usize, dir: &Path) -> Vec<Tracer> {
     let glob = format!("{}/*", dir.to_str().unwrap());
     let start = |_| Tracer::command("files", ["--extended", "--file", &glob]);
     (0..count).map(start).collect()
 }
 
-/// A certificate that was never opened under its name, and has just changed.
-fn fresh(dir: &Path, name: &str) -> PathBuf {
+/// Creates a certificate that was never opened under its name, so no verdict is cached.
+fn new_certificate(dir: &Path, name: &str) -> PathBuf {
     let (other, path) = (dir.join("made"), dir.join(name));
     fs::write(&other, &Material::get().certificate).unwrap();
     fs::rename(&other, &path).unwrap();
     path
 }
 
-fn opens_a_file(path: &Path) -> u32 {
+fn open_with_sh(path: &Path) -> u32 {
     run(Command::new("sh").args(["-c", ": < \"$0\""]).arg(path))
 }
 
-/// Process, type and head of each open, and how often.
-fn counted(events: &[Event], name: &str) -> BTreeMap<[String; 3], usize> {
+/// Counts the opens of a file by process, type and head.
+fn count_opens(events: &[Event], name: &str) -> BTreeMap<[String; 3], usize> {
     let mut counts = BTreeMap::new();
     let opens = events.iter().filter(|event| event.kind() == "file_open");
     for event in opens.filter(|event| event.text("file").ends_with(name)) {
@@ -53,7 +53,7 @@ fn expected<const N: usize>(counts: [([&str; 3], usize); N]) -> BTreeMap<[String
     counts.into_iter().map(|(key, count)| (key.map(str::to_owned), count)).collect()
 }
 
-/// Waits until each tracer has told of so many opens, then until everything is told that follows from them.
+/// Waits until each tracer has reported this number of opens, then until all later effects of these opens are reported.
 fn settle(tracers: &[Tracer], dir: &Path, name: &str, count: usize) {
     for tracer in tracers {
         let mut seen = 0;
@@ -62,7 +62,7 @@ fn settle(tracers: &[Tracer], dir: &Path, name: &str, count: usize) {
             seen == count
         });
     }
-    // Readers would answer each other all the while. No classifier looks into these.
+    // If the readers triggered each other, more opens would follow in this time. No classifier reads these files.
     for round in 0..20 {
         let last = dir.join(format!("{name}-{round}.crt"));
         fs::write(&last, "x").unwrap();
@@ -73,43 +73,43 @@ fn settle(tracers: &[Tracer], dir: &Path, name: &str, count: usize) {
     }
 }
 
-fn one_open_is_reported_once_and_once_for_each_other_reader() {
+fn one_open_is_reported_once_plus_once_per_other_reader() {
     needs_bpf!();
     for count in [2, 3] {
         let dir = temp_dir();
         let tracers = tracers(count, dir.path());
         for round in ["first.pem", "second.pem"] {
-            opens_a_file(&fresh(dir.path(), round));
+            open_with_sh(&new_certificate(dir.path(), round));
             settle(&tracers, dir.path(), round, count);
         }
         for tracer in tracers {
             let ended = tracer.finish();
             for round in ["first.pem", "second.pem"] {
-                let told = counted(&ended.events, round);
-                // The verdict on the open before is the one on theirs.
+                let reported = count_opens(&ended.events, round);
+                // The reader's open has the verdict of the open that caused it.
                 let right = expected([
                     (["sh", "certificate", "read"], 1),
                     ([READER, "certificate", "not_needed"], count - 1),
                 ]);
-                assert_eq!(told, right, "{count} tracers");
+                assert_eq!(reported, right, "{count} tracers");
             }
             assert_eq!(ended.summary().lost, 0, "{:?}", ended.said);
         }
     }
 }
 
-/// Where all opens are recorded, the recording asks for the beginning of every file: not of these.
-fn recordings_do_not_feed_each_other() {
+/// A recording contains the head of every captured file, except for opens of other readers.
+fn recording_tracers_do_not_trigger_each_other() {
     needs_bpf!();
     let dir = temp_dir();
-    let recorded = |name: &str| {
+    let start_recording = |name: &str| {
         let file = dir.path().join(name);
         let glob = format!("{}/*", dir.path().to_str().unwrap());
         let options = ["--extended", "--file", &glob, "--record", file.to_str().unwrap()];
         Tracer::command("files", options)
     };
-    let tracers = [recorded("a.rec"), recorded("b.rec")];
-    opens_a_file(&fresh(dir.path(), "one.pem"));
+    let tracers = [start_recording("a.rec"), start_recording("b.rec")];
+    open_with_sh(&new_certificate(dir.path(), "one.pem"));
     settle(&tracers, dir.path(), "one.pem", 2);
     for tracer in tracers {
         let ended = tracer.finish();
@@ -117,7 +117,7 @@ fn recordings_do_not_feed_each_other() {
             (["sh", "certificate", "read"], 1),
             ([READER, "certificate", "not_needed"], 1),
         ]);
-        assert_eq!(counted(&ended.events, "one.pem"), right);
+        assert_eq!(count_opens(&ended.events, "one.pem"), right);
     }
     for name in ["a.rec", "b.rec"] {
         let output = Command::new(crypto_tracer_tests::program())
@@ -131,27 +131,27 @@ fn recordings_do_not_feed_each_other() {
             (["sh", "certificate", "read"], 1),
             ([READER, "certificate", "not_needed"], 1),
         ]);
-        assert_eq!(counted(&events, "one.pem"), right, "{name}");
+        assert_eq!(count_opens(&events, "one.pem"), right, "{name}");
     }
 }
 
-/// An open with everything that a reader's open shows, by a process that is none.
-fn nobody_hides_by_imitating_a_reader() {
+/// A process that is not a reader opens a file with the name and the flags of a reader.
+fn imitated_reader_is_traced_like_any_process() {
     needs_bpf!();
     let dir = temp_dir();
     let tracer = tracers(1, dir.path()).pop().unwrap();
-    // The user looks into it too.
+    // The unprivileged user opens files in the folder.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let actor = env!("CARGO_BIN_EXE_actor");
     for (name, words) in [
         ("user.pem", &[actor, "as", "65534", "like-a-reader", "0"][..]),
-        // Root, who has more; and one who has the same in a user namespace of its own.
+        // Root has more capabilities. The others have fewer, or have them in another user namespace.
         ("root.pem", &[actor, "like-a-reader", "all"]),
         ("nothing.pem", &[actor, "like-a-reader", "0"]),
-        ("inside.pem", &["unshare", "-U", "-r", actor, "like-a-reader", HELD]),
+        ("inside.pem", &["unshare", "-U", "-r", actor, "like-a-reader", CAPABILITIES]),
         ("inside-one.pem", &["unshare", "-U", "-r", actor, "like-a-reader", "4"]),
     ] {
-        let path = fresh(dir.path(), name);
+        let path = new_certificate(dir.path(), name);
         let arguments: Vec<&std::ffi::OsStr> =
             words[1..].iter().map(std::ffi::OsStr::new).chain([path.as_os_str()]).collect();
         let mut actor = Actor::start(words[0], &arguments);
@@ -164,11 +164,11 @@ fn nobody_hides_by_imitating_a_reader() {
             "{name}"
         );
     }
-    // With what only a reader has, it is taken for one: so all the rest was imitated well.
-    let path = fresh(dir.path(), "reader.pem");
+    // With the capabilities of a reader the process is recognised as one, so the imitation is otherwise complete.
+    let path = new_certificate(dir.path(), "reader.pem");
     let mut imitated = Actor::start(
         env!("CARGO_BIN_EXE_actor"),
-        &["like-a-reader", HELD, path.to_str().unwrap()].map(std::ffi::OsStr::new),
+        &["like-a-reader", CAPABILITIES, path.to_str().unwrap()].map(std::ffi::OsStr::new),
     );
     imitated.go();
     assert_eq!(imitated.line(), "open");

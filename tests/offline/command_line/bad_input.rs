@@ -1,33 +1,33 @@
-//! Options with values that mean nothing: exit code 2, or 1 where only the machine knows, and a message that names the
-//! option. Nothing is traced for it.
+//! Invalid values of options: exit code 2, or 1 if the validity depends on the machine, and a message that names the
+//! option. No run starts.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-use crypto_tracer_tests::{odd_values, output, program, refused_arguments};
+use crypto_tracer_tests::{invalid_values, output, program, refused_arguments};
 
 crypto_tracer_tests::tests![
-    values_of_options_that_take_numbers_and_words,
-    values_of_options_that_take_texts_and_files,
-    options_that_contradict_each_other_or_come_twice,
-    threads_and_the_kernels_own_are_no_processes_to_watch,
-    standard_streams_that_are_closed,
+    invalid_numbers_and_words_are_refused,
+    invalid_texts_and_files_are_refused,
+    contradicting_and_repeated_options_are_refused,
+    thread_ids_and_kernel_threads_are_refused_as_pid,
+    closed_standard_streams_cause_no_panic,
 ];
 
-fn each_value_is_refused(command: &str, option: &str, but: &[&str]) {
-    for value in odd_values().iter().filter(|value| but.iter().all(|but| value != but)) {
+fn assert_invalid_values_are_refused(command: &str, option: &str) {
+    for value in &invalid_values() {
         refused_arguments(&[command.as_ref(), option.as_ref(), value], &[2], &[option]);
     }
 }
 
-fn values_of_options_that_take_numbers_and_words() {
+fn invalid_numbers_and_words_are_refused() {
     for option in ["--duration", "--pid", "--format", "--color"] {
-        each_value_is_refused("monitor", option, &[]);
+        assert_invalid_values_are_refused("monitor", option);
     }
     for (command, option) in [("profile", "--duration"), ("profile", "--pid"), ("snapshot", "-f")] {
         let option = if option == "-f" { "--format" } else { option };
-        each_value_is_refused(command, option, &[]);
+        assert_invalid_values_are_refused(command, option);
     }
     for value in ["0", "+1", "1.5", "0x10", "4294967296", " 1"] {
         refused_arguments(
@@ -41,7 +41,7 @@ fn values_of_options_that_take_numbers_and_words() {
     }
 }
 
-fn values_of_options_that_take_texts_and_files() {
+fn invalid_texts_and_files_are_refused() {
     for (command, option) in [
         ("monitor", "--name"),
         ("libs", "--library"),
@@ -54,16 +54,16 @@ fn values_of_options_that_take_texts_and_files() {
     ] {
         refused_arguments(&[command.as_ref(), option.as_ref(), "".as_ref()], &[2], &[option]);
     }
-    let odd = OsStr::from_bytes(b"\xff*.pem");
-    refused_arguments(&["files".as_ref(), "--file".as_ref(), odd], &[2], &["--file", "UTF-8"]);
+    let invalid = OsStr::from_bytes(b"\xff*.pem");
+    refused_arguments(&["files".as_ref(), "--file".as_ref(), invalid], &[2], &["--file", "UTF-8"]);
     for kind in ["classifier", "redactor", "filter"] {
         let option = format!("--{kind}");
-        for value in odd_values() {
+        for value in invalid_values() {
             let words: [&str; 1] = if value.is_empty() { [&option] } else { [kind] };
             refused_arguments(&["snapshot".as_ref(), option.as_ref(), &value], &[2], &words);
         }
     }
-    for value in odd_values() {
+    for value in invalid_values() {
         refused_arguments(&["replay".as_ref(), &value], &[2], &[]);
         refused_arguments(&["completions".as_ref(), &value], &[2], &[]);
         refused_arguments(&["help".as_ref(), &value], &[2], &[]);
@@ -73,12 +73,12 @@ fn values_of_options_that_take_texts_and_files() {
     for before in [&["snapshot", "--output"][..], &["replay"]] {
         let mut arguments: Vec<&OsStr> = before.iter().map(OsStr::new).collect();
         arguments.push(&long);
-        // Behind a name that fills the screen the reason must not be lost.
+        // The reason must stay visible after a very long name.
         refused_arguments(&arguments, &[1, 2], &["File name too long"]);
     }
 }
 
-fn options_that_contradict_each_other_or_come_twice() {
+fn contradicting_and_repeated_options_are_refused() {
     for (arguments, words) in [
         ("monitor --quiet --verbose", &["--quiet", "--verbose"][..]),
         ("monitor --follow-children", &["--pid"]),
@@ -99,29 +99,29 @@ fn options_that_contradict_each_other_or_come_twice() {
     }
 }
 
-/// Nothing would ever be seen of either.
-fn threads_and_the_kernels_own_are_no_processes_to_watch() {
-    // The harness may run this on the first thread, whose number is the process's.
-    std::thread::spawn(are_no_processes_to_watch).join().unwrap();
+/// Neither would ever have an event.
+fn thread_ids_and_kernel_threads_are_refused_as_pid() {
+    // The harness may run this test on the main thread, whose thread id is the process id.
+    std::thread::spawn(check_thread_ids_and_kernel_threads).join().unwrap();
 }
 
-fn are_no_processes_to_watch() {
-    // SAFETY: no memory is involved.
+fn check_thread_ids_and_kernel_threads() {
+    // SAFETY: the call accesses no memory.
     let thread = unsafe { libc::gettid() }.to_string();
     let process = format!("thread of process {}", std::process::id());
     for command in ["monitor", "profile"] {
         let arguments = [command, "--duration", "1", "--pid", &thread].map(OsStr::new);
         refused_arguments(&arguments, &[1], &["--pid", &process]);
     }
-    // In a container there is none to be seen.
+    // Kernel threads are not visible in a container.
     if std::fs::read("/proc/2/comm").is_ok_and(|name| name == b"kthreadd\n") {
         let arguments = ["files", "--duration", "1", "--pid", "2"].map(OsStr::new);
         refused_arguments(&arguments, &[1], &["--pid 2", "kernel's own"]);
     }
 }
 
-/// Nothing to print to, or nobody to tell: neither is a panic, and only the first is a failure.
-fn standard_streams_that_are_closed() {
+/// A closed standard output is a failure; a closed standard error is not.
+fn closed_standard_streams_cause_no_panic() {
     for arguments in [
         "--help",
         "monitor --help",
@@ -133,9 +133,9 @@ fn standard_streams_that_are_closed() {
     ] {
         let script = format!("exec \"$0\" {arguments} >&-");
         let closed = output(Command::new("sh").args(["-c", &script]).arg(program()));
-        let said = String::from_utf8_lossy(&closed.stderr);
-        assert_eq!(closed.status.code(), Some(1), "{arguments}: {said}");
-        assert!(said.contains("closed"), "{said}");
+        let stderr = String::from_utf8_lossy(&closed.stderr);
+        assert_eq!(closed.status.code(), Some(1), "{arguments}: {stderr}");
+        assert!(stderr.contains("closed"), "{stderr}");
         let script = format!("exec \"$0\" {arguments} >/dev/full");
         let full = output(Command::new("sh").args(["-c", &script]).arg(program()));
         assert_eq!(full.status.code(), Some(1), "{arguments}");
@@ -146,7 +146,7 @@ fn standard_streams_that_are_closed() {
     }
     for (arguments, code) in [("snapshot -v", 0), ("monitor --bogus", 2), ("replay nowhere", 2)] {
         let script = format!("exec \"$0\" {arguments} 2>&-");
-        let unheard = output(Command::new("sh").args(["-c", &script]).arg(program()));
-        assert_eq!(unheard.status.code(), Some(code), "{arguments}");
+        let quiet = output(Command::new("sh").args(["-c", &script]).arg(program()));
+        assert_eq!(quiet.status.code(), Some(code), "{arguments}");
     }
 }

@@ -1,16 +1,13 @@
-//! The scripts of `completions`, as the shell runs them.
+//! The scripts of `completions`, run by the shell.
 
 use std::fs;
 use std::process::Command;
 
 use crypto_tracer_tests::{output, program, temp_dir};
 
-crypto_tracer_tests::tests![
-    bash_completes_commands_options_and_values,
-    zsh_and_fish_know_the_words_of_help,
-];
+crypto_tracer_tests::tests![bash_completes_commands_options_and_values, zsh_and_fish_complete_help,];
 
-/// What bash would offer for the last of these words.
+/// Prints the words that bash offers for the last argument.
 const OFFER: &str = r#"
 source "$1"; shift
 function=$(complete -p crypto-tracer); function=${function##*-F }; function=${function%% *}
@@ -31,7 +28,7 @@ fn bash_completes_commands_options_and_values() {
     fs::write(&file, script("bash")).unwrap();
     let commands =
         "monitor files libs profile snapshot replay doctor plugin completions help version";
-    for (words, there, missing) in [
+    for (words, offered_words, missing) in [
         (&["mo"][..], "monitor", "files"),
         (&[""], commands, "--pid"),
         (&["files", "--format", ""], "json-stream json-array json-pretty table", "--format"),
@@ -48,19 +45,19 @@ fn bash_completes_commands_options_and_values() {
         let mut bash = Command::new("bash");
         bash.args(["--norc", "-c", OFFER, "bash"]).arg(&file).arg("crypto-tracer").args(words);
         let offered = output(&mut bash);
-        let said = String::from_utf8_lossy(&offered.stderr);
-        assert!(offered.status.success() && said.is_empty(), "{words:?}: {said}");
+        let stderr = String::from_utf8_lossy(&offered.stderr);
+        assert!(offered.status.success() && stderr.is_empty(), "{words:?}: {stderr}");
         let offered = String::from_utf8_lossy(&offered.stdout);
         let offered: Vec<&str> = offered.split_whitespace().collect();
-        for word in there.split(' ') {
-            assert!(offered.contains(&word), "{words:?}: {word} of {offered:?}");
+        for word in offered_words.split(' ') {
+            assert!(offered.contains(&word), "{words:?}: {word} is not in {offered:?}");
         }
         assert!(!offered.contains(&missing), "{words:?}: {offered:?}");
     }
 }
 
-/// They may not be installed here: what each of them has to name.
-fn zsh_and_fish_know_the_words_of_help() {
+/// These shells may not be installed, so the test only looks for words in their scripts.
+fn zsh_and_fish_complete_help() {
     for (shell, word) in [
         ("zsh", "_crypto-tracer__subcmd__help__subcmd__plugin_commands"),
         ("fish", "using_subcommand help"),

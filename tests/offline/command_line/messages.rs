@@ -1,5 +1,5 @@
-//! Every help text, and what is said to arguments that mean nothing, to the letter.
-//! `INSTA_UPDATE=always cargo test --test offline messages` writes them anew.
+//! Snapshots of every help text and of the messages about invalid arguments.
+//! `INSTA_UPDATE=always cargo test --test offline messages` updates them.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crypto_tracer_tests::{program, temp_dir, workspace};
 
 crypto_tracer_tests::tests![help_of_every_command, refusals, warnings];
 
-/// The program in an empty folder, on no terminal, for lines of so many columns.
+/// Number of columns for which the program formats its help.
 const COLUMNS: &str = "100";
 
 fn command(arguments: &[&str]) -> Command {
@@ -22,7 +22,7 @@ fn stdout(arguments: &[&str]) -> String {
     String::from_utf8(ended.get_output().stdout.clone()).unwrap()
 }
 
-/// Every command: as its help has it, so that none is left out here.
+/// Returns every command that the help lists, so that none is missing here.
 fn commands() -> Vec<Vec<String>> {
     let mut all: Vec<Vec<String>> = vec![Vec::new()];
     for parent in [&[][..], &["plugin"]] {
@@ -53,9 +53,9 @@ fn help_of_every_command() {
     }
 }
 
-/// What cannot be meant, by what is wrong with it.
+/// Invalid arguments, grouped by what is wrong with them.
 const REFUSED: &[&str] = &[
-    // No command, or none of ours.
+    // The command is missing or unknown.
     "",
     "--verbose",
     "plugin",
@@ -66,7 +66,7 @@ const REFUSED: &[&str] = &[
     "help monitr",
     "help plugin bogus",
     "help version more",
-    // Something is missing.
+    // An argument is missing.
     "profile",
     "replay",
     "completions",
@@ -79,7 +79,7 @@ const REFUSED: &[&str] = &[
     "profile --name x --follow-children",
     "monitor --file",
     "monitor --pid",
-    // Something is too much.
+    // There is an unexpected or repeated argument.
     "monitor surplus",
     "version surplus",
     "replay one two",
@@ -100,7 +100,7 @@ const REFUSED: &[&str] = &[
     "monitor --format table --format table",
     "monitor --no-redact=yes",
     "profile --pid 7 --pid 8",
-    // It is for other commands.
+    // The option belongs to other commands.
     "libs --file *.pem",
     "files -l libssl",
     "snapshot --pid 1",
@@ -113,7 +113,7 @@ const REFUSED: &[&str] = &[
     "version --pid 1",
     "plugin list --pid 1",
     "monitor --kind filter",
-    // A value is none.
+    // A value is invalid.
     "monitor --duration soon",
     "monitor --duration -1",
     "monitor --duration 1d",
@@ -137,28 +137,28 @@ const REFUSED: &[&str] = &[
 
 fn refusals() {
     let dir = temp_dir();
-    let mut said = String::new();
+    let mut stderr = String::new();
     for arguments in REFUSED {
         let words: Vec<&str> = arguments.split_whitespace().collect();
         let ended = command(&words).current_dir(dir.path()).assert().code(2).stdout("");
         let text = String::from_utf8(ended.get_output().stderr.clone()).unwrap();
         let text = text.replace(dir.path().to_str().unwrap(), "DIR");
-        writeln!(said, "$ crypto-tracer {arguments}\n{text}").unwrap();
+        writeln!(stderr, "$ crypto-tracer {arguments}\n{text}").unwrap();
     }
-    // Texts of nothing.
+    // Empty texts.
     for option in ["--name", "--library", "--file", "--output", "--record", "--probe", "--config"] {
         let ended = command(&["monitor", option, ""]).assert().code(2).stdout("");
         let text = String::from_utf8(ended.get_output().stderr.clone()).unwrap();
-        writeln!(said, "$ crypto-tracer monitor {option} ''\n{text}").unwrap();
+        writeln!(stderr, "$ crypto-tracer monitor {option} ''\n{text}").unwrap();
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was written");
-    insta::assert_snapshot!("refusals", said);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a file was created");
+    insta::assert_snapshot!("refusals", stderr);
 }
 
-/// Filters that leave nothing are told, and the run goes on.
+/// The program warns about filters that no event can match, and continues.
 fn warnings() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
-    let mut said = String::new();
+    let mut stderr = String::new();
     for options in [
         "--pid 7 --pid 8",
         "--file *.pem --library ssl",
@@ -177,7 +177,7 @@ fn warnings() {
         let warnings = text.lines().filter(|line| line.contains("warning: "));
         let warnings: Vec<&str> = warnings.collect();
         assert!(!warnings.is_empty(), "{options}: {text}");
-        writeln!(said, "$ crypto-tracer replay {options}\n{}\n", warnings.join("\n")).unwrap();
+        writeln!(stderr, "$ crypto-tracer replay {options}\n{}\n", warnings.join("\n")).unwrap();
     }
-    insta::assert_snapshot!("warnings", said);
+    insta::assert_snapshot!("warnings", stderr);
 }

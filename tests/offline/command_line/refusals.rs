@@ -1,5 +1,5 @@
-//! Bad arguments and machines that lack something: one or two lines that say what is wrong, the documented exit code,
-//! and nothing half-written.
+//! Invalid arguments, and machines that lack a requirement: a message of one or two lines, the documented exit code,
+//! and no incomplete output file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,17 +10,17 @@ use std::process::Command;
 use crypto_tracer_tests::{is_root, program, refused, run, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
-    arguments_that_mean_nothing,
-    malformed_globs,
-    hostile_arguments_do_not_reach_the_terminal_raw,
-    a_process_that_is_not_there,
-    an_output_in_a_missing_directory,
-    plugins_that_are_none,
-    configurations_that_are_none,
-    missing_privileges,
+    invalid_arguments_are_refused,
+    malformed_globs_are_refused,
+    arguments_are_escaped_in_messages,
+    pid_without_a_process_is_refused,
+    output_that_cannot_be_created_is_refused,
+    invalid_plugins_are_refused,
+    invalid_configurations_are_refused,
+    missing_privileges_are_refused,
 ];
 
-/// `nobody` on every distribution.
+/// User id of `nobody` on every distribution.
 const NOBODY: u32 = 65534;
 
 fn monitor(options: &[&str]) -> Command {
@@ -29,7 +29,7 @@ fn monitor(options: &[&str]) -> Command {
     command
 }
 
-fn arguments_that_mean_nothing() {
+fn invalid_arguments_are_refused() {
     for (options, words) in [
         (&["--bogus"][..], &["--bogus"][..]),
         (&["--pidd", "1"], &["--pidd", "--pid"]),
@@ -46,41 +46,41 @@ fn arguments_that_mean_nothing() {
         refused(&mut monitor(options), 2, words);
     }
     refused(Command::new(program()).arg("bogus"), 2, &["bogus", "monitor, files"]);
-    let said =
+    let stderr =
         refused(&mut Command::new(program()), 2, &["monitor, files", "'crypto-tracer --help'"]);
-    assert!(said.starts_with("crypto-tracer: a command is missing; there are "), "{said}");
+    assert!(stderr.starts_with("crypto-tracer: a command is missing; there are "), "{stderr}");
     refused(&mut monitor(&["--bogus"]), 2, &["try 'crypto-tracer monitor --help'"]);
 }
 
-fn malformed_globs() {
+fn malformed_globs_are_refused() {
     for glob in ["[", "[a", "{a", "[z-a]", ""] {
         refused(&mut monitor(&["--file", glob]), 2, &["--file"]);
     }
 }
 
-fn hostile_arguments_do_not_reach_the_terminal_raw() {
-    let said = refused(&mut monitor(&["--\u{1b}[2J\u{202e}"]), 2, &[]);
-    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+fn arguments_are_escaped_in_messages() {
+    let stderr = refused(&mut monitor(&["--\u{1b}[2J\u{202e}"]), 2, &[]);
+    assert!(!stderr.contains(['\u{1b}', '\u{202e}']), "{stderr:?}");
 }
 
-fn a_process_that_is_not_there() {
-    // It was there and ended; its number comes again only after all others.
+fn pid_without_a_process_is_refused() {
+    // The process has ended; the kernel uses its id again only after all others.
     let pid = run(&mut Command::new("true")).to_string();
     refused(&mut monitor(&["--pid", &pid]), 1, &["--pid", &pid]);
 }
 
-fn an_output_in_a_missing_directory() {
+fn output_that_cannot_be_created_is_refused() {
     let dir = temp_dir();
     let file = dir.path().join("missing/events.json");
     let file = file.to_str().unwrap();
     refused(&mut monitor(&["--output", file]), 1, &[file]);
     let folder = dir.path().to_str().unwrap();
     refused(&mut monitor(&["--output", folder]), 1, &[folder]);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "something was written");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a file was created");
 }
 
-/// Each tells which file, what is wrong and what is right.
-fn plugins_that_are_none() {
+/// Each message names the file, the problem and the remedy.
+fn invalid_plugins_are_refused() {
     let dir = temp_dir();
     let file = |name: &str, bytes: &[u8]| -> PathBuf {
         let path = dir.path().join(name);
@@ -116,18 +116,18 @@ fn plugins_that_are_none() {
     ] {
         let name = path.to_str().unwrap();
         for kind in ["classifier", "redactor", "filter"] {
-            let said = refused(&mut monitor(&[&format!("--{kind}"), name]), 2, words);
-            assert!(said.contains(&format!("the {kind} {name}")), "{said}");
+            let stderr = refused(&mut monitor(&[&format!("--{kind}"), name]), 2, words);
+            assert!(stderr.contains(&format!("the {kind} {name}")), "{stderr}");
         }
     }
-    // One that is for another place.
+    // A plugin of another kind.
     let redactor = file("redactor.wasm", &fixture("redact-default.wasm"));
     let words = ["exports no classifier", "it exports crypto-tracer:plugin/redactor@0.1.0"];
     refused(&mut monitor(&["--classifier", redactor.to_str().unwrap()]), 2, &words);
 }
 
-/// Each tells which file, where, what is wrong and what is right.
-fn configurations_that_are_none() {
+/// Each message names the file, the line, the problem and the remedy.
+fn invalid_configurations_are_refused() {
     let parent = if is_root() { PathBuf::from("/var/lib") } else { std::env::temp_dir() };
     let dir = tempfile::Builder::new().prefix("crypto-tracer-test-").tempdir_in(parent).unwrap();
     let config = dir.path().join("config.toml");
@@ -157,12 +157,13 @@ fn configurations_that_are_none() {
     ] {
         fs::write(&config, &text).unwrap();
         fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
-        let said = refused(&mut monitor(&["--config", config.to_str().unwrap()]), 2, words);
-        assert!(said.contains(dir.path().to_str().unwrap()), "{text}: {said}");
+        let stderr = refused(&mut monitor(&["--config", config.to_str().unwrap()]), 2, words);
+        assert!(stderr.contains(dir.path().to_str().unwrap()), "{text}: {stderr}");
     }
 }
 
-/// A copy of the program that everybody may run; the target folder may be closed to others.
+/// Copies the program to a folder that every user can enter, because other users may not be able to enter the target
+/// folder.
 fn public_copy(dir: &Path) -> PathBuf {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
     let copy = dir.join("crypto-tracer");
@@ -170,7 +171,7 @@ fn public_copy(dir: &Path) -> PathBuf {
     copy
 }
 
-fn missing_privileges() {
+fn missing_privileges_are_refused() {
     let dir = temp_dir();
     let copy = public_copy(dir.path());
     let output = dir.path().join("events.json");
@@ -180,7 +181,10 @@ fn missing_privileges() {
         command.uid(NOBODY).gid(NOBODY);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     }
-    let said = refused(&mut command, 3, &["CAP_BPF", "CAP_PERFMON"]);
-    assert!(said.contains("sudo ") || said.contains("setcap "), "no command that helps: {said}");
-    assert!(!output.exists(), "something was written");
+    let stderr = refused(&mut command, 3, &["CAP_BPF", "CAP_PERFMON"]);
+    assert!(
+        stderr.contains("sudo ") || stderr.contains("setcap "),
+        "no command as a remedy: {stderr}"
+    );
+    assert!(!output.exists(), "a file was created");
 }

@@ -1,4 +1,4 @@
-//! From nothing to a tested plugin, as an author goes.
+//! The steps of a plugin author, from an empty folder to a tested plugin.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,12 +8,12 @@ use std::process::{Command, Output};
 use crypto_tracer_tests::{needs_wasi, output, program, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
-    a_new_plugin_of_each_kind_builds_and_passes_its_tests,
-    nothing_is_overwritten_and_names_are_names,
-    the_bundled_plugins_answer_odd_questions,
-    a_plugin_that_fails_is_told_and_the_rest_is_asked,
-    malformed_cases_are_named,
-    what_overruns_every_call_is_measured_nonetheless,
+    new_plugin_of_each_kind_builds_and_passes_its_tests,
+    plugin_new_refuses_existing_paths_and_invalid_names,
+    bundled_plugins_accept_edge_inputs,
+    failing_case_is_reported_and_the_others_run,
+    malformed_cases_are_refused,
+    bench_measures_a_plugin_that_exceeds_its_deadline,
 ];
 
 const TARGET: &str = "wasm32-wasip2";
@@ -34,7 +34,7 @@ fn artifact(name: &str) -> PathBuf {
     workspace().join("artifacts").join(name)
 }
 
-/// As an author calls it, but with the versions that the examples are built with, which are here already.
+/// Runs cargo as an author does, but with the dependency versions of the examples, which are already downloaded.
 fn cargo(dir: &Path, arguments: &[&str]) {
     let versions = workspace().join("plugins/examples/Cargo.lock");
     fs::copy(versions, dir.join("Cargo.lock")).unwrap();
@@ -48,7 +48,7 @@ fn cargo(dir: &Path, arguments: &[&str]) {
     assert!(built.status.success(), "{}\n{}", out(&built), err(&built));
 }
 
-fn a_new_plugin_of_each_kind_builds_and_passes_its_tests() {
+fn new_plugin_of_each_kind_builds_and_passes_its_tests() {
     needs_wasi();
     let dir = temp_dir();
     for kind in ["classifier", "redactor", "filter"] {
@@ -70,10 +70,10 @@ fn a_new_plugin_of_each_kind_builds_and_passes_its_tests() {
         let tested = plugin(&root, test);
         assert_eq!(tested.status.code(), Some(0), "{}", out(&tested));
         assert!(out(&tested).contains(" passed, 0 failed\n"), "{}", out(&tested));
-        assert_eq!(out(&plugin(&root, test)), out(&tested), "not the same twice");
-        let odd = plugin(&root, ["test".as_ref(), built]);
-        assert_eq!(odd.status.code(), Some(0), "{}", out(&odd));
-        // An answer that is none of its own.
+        assert_eq!(out(&plugin(&root, test)), out(&tested), "the second run prints something else");
+        let edge = plugin(&root, ["test".as_ref(), built]);
+        assert_eq!(edge.status.code(), Some(0), "{}", out(&edge));
+        // Cases with wrong expected values.
         let cases = fs::read_to_string(root.join("cases.json")).unwrap();
         let wrong = cases.replace("site_key", "other").replace("CUSTOMER/", "NOBODY/");
         fs::write(root.join("wrong.json"), wrong.replace("\"drop\"", "\"keep\"")).unwrap();
@@ -91,7 +91,7 @@ fn a_new_plugin_of_each_kind_builds_and_passes_its_tests() {
     }
 }
 
-fn nothing_is_overwritten_and_names_are_names() {
+fn plugin_new_refuses_existing_paths_and_invalid_names() {
     let dir = temp_dir();
     let root = dir.path().join("acme");
     fs::create_dir(&root).unwrap();
@@ -111,7 +111,7 @@ fn nothing_is_overwritten_and_names_are_names() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
-fn the_bundled_plugins_answer_odd_questions() {
+fn bundled_plugins_accept_edge_inputs() {
     for name in ["classify-default.wasm", "redact-default.wasm"] {
         let path = artifact(name);
         let tested = plugin(&workspace(), ["test".as_ref(), path.as_os_str()]);
@@ -120,7 +120,7 @@ fn the_bundled_plugins_answer_odd_questions() {
     }
 }
 
-fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
+fn failing_case_is_reported_and_the_others_run() {
     let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
     let dir = temp_dir();
     let cases = dir.path().join("cases.json");
@@ -146,7 +146,7 @@ fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
             .iter()
             .chain([&cases.as_os_str(), &hostile.as_os_str()]),
     );
-    // What each case is configured as: nothing is given beside them.
+    // The cases have their configuration, so `--with` is not needed.
     assert_eq!(with_cases.status.code(), Some(0), "{}", err(&with_cases));
     assert!(out(&with_cases).contains("  first failure failed as a "), "{}", out(&with_cases));
     let config = r#"{"mode": "panic"}"#;
@@ -156,7 +156,7 @@ fn a_plugin_that_fails_is_told_and_the_rest_is_asked() {
     assert!(out(&measured).contains("  first failure failed as a "), "{}", out(&measured));
 }
 
-fn malformed_cases_are_named() {
+fn malformed_cases_are_refused() {
     let classifier = artifact("classify-default.wasm");
     let dir = temp_dir();
     let cases = dir.path().join("cases.json");
@@ -213,15 +213,15 @@ fn malformed_cases_are_named() {
     ];
     for (at, (text, wanted)) in malformed.into_iter().enumerate() {
         fs::write(&cases, text).unwrap();
-        // Both read them in the same way.
+        // Both commands read the file in the same way.
         let commands = if at == 0 { &["test", "bench"][..] } else { &["test"] };
         for command in commands {
             let arguments =
                 [command.as_ref(), classifier.as_os_str(), "--cases".as_ref(), cases.as_os_str()];
             let tested = plugin(dir.path(), arguments);
-            let said = err(&tested);
-            assert_eq!(tested.status.code(), Some(2), "{said}");
-            assert!(said.contains(wanted) && said.contains("cases.json"), "{said}");
+            let stderr = err(&tested);
+            assert_eq!(tested.status.code(), Some(2), "{stderr}");
+            assert!(stderr.contains(wanted) && stderr.contains("cases.json"), "{stderr}");
             assert!(out(&tested).is_empty());
         }
     }
@@ -231,8 +231,8 @@ fn malformed_cases_are_named() {
     assert!(err(&tested).contains("none: No such file"), "{}", err(&tested));
 }
 
-/// Every call ends at its deadline: the measuring itself ends in time, and tells it.
-fn what_overruns_every_call_is_measured_nonetheless() {
+/// Every call ends at its deadline, but the benchmark ends in time and reports the failures.
+fn bench_measures_a_plugin_that_exceeds_its_deadline() {
     let hostile = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
     let dir = temp_dir();
     let cases = dir.path().join("cases.json");
@@ -251,10 +251,10 @@ fn what_overruns_every_call_is_measured_nonetheless() {
     let number = |name| row(name).split_whitespace().next().unwrap().parse::<u64>().unwrap();
     assert!(number("calls") >= 4, "{text}");
     assert_eq!(number("failed"), number("calls"), "{text}");
-    // The slowest and the usual: 20 ms of processor time at least.
+    // Each of these is at least the deadline of 20 ms.
     for name in ["a call", "slow rounds", "first call"] {
         assert!(number(name) >= 20 && row(name).contains(" ms"), "{name}: {text}");
     }
-    let told = "failed as a classifier: ran for more than 20ms of processor time (deadline)";
-    assert_eq!(row("first failure"), told, "{text}");
+    let expected = "failed as a classifier: ran for more than 20ms of processor time (deadline)";
+    assert_eq!(row("first failure"), expected, "{text}");
 }

@@ -1,4 +1,4 @@
-//! The plugin contract may grow, and never changes what plugins already rely on.
+//! The plugin contract may grow, but stays compatible with existing plugins.
 
 use std::fs;
 
@@ -8,11 +8,11 @@ use wit_component::semver_check;
 use wit_parser::{PackageId, Resolve};
 
 crypto_tracer_tests::tests![
-    plugins_built_for_a_released_version_run_on_todays_host,
-    the_check_sees_what_breaks_a_plugin,
+    plugins_for_released_versions_run_on_this_host,
+    compatibility_check_detects_breaking_changes,
 ];
 
-/// Puts a contract into `resolve`, under a version of ours: two of one package live there only under different ones.
+/// Adds a contract to `resolve` with another version, because two packages of one name need different versions.
 fn push(resolve: &mut Resolve, text: &str, version: &str) -> Result<PackageId> {
     let line = text.lines().find(|line| line.starts_with("package ")).context("no package")?;
     let name = line.trim_end_matches(';').split('@').next().context("no version")?;
@@ -20,8 +20,8 @@ fn push(resolve: &mut Resolve, text: &str, version: &str) -> Result<PackageId> {
     resolve.push_str("contract.wit", &text)
 }
 
-/// Whether plugins that were built for `old` run on a host of `new`.
-fn compatible(old: &str, new: &str) -> Result<()> {
+/// Checks that plugins for `old` run on a host for `new`.
+fn check_compatible(old: &str, new: &str) -> Result<()> {
     let mut resolve = Resolve::default();
     let old = push(&mut resolve, old, "0.0.1")?;
     let new = push(&mut resolve, new, "0.0.2")?;
@@ -36,47 +36,47 @@ fn compatible(old: &str, new: &str) -> Result<()> {
     Ok(())
 }
 
-fn todays() -> Result<String> {
+fn current_contract() -> Result<String> {
     Ok(fs::read_to_string(workspace().join("wit/plugin.wit"))?)
 }
 
-/// `0.1` of `0.1.0`, `2` of `2.3.4`: what may differ behind it breaks nothing.
-fn breaking(text: &str) -> Option<String> {
+/// Returns the part of the version that changes with a breaking release: `0.1` of `0.1.0`, `2` of `2.3.4`.
+fn breaking_version(text: &str) -> Option<String> {
     let line = text.lines().find(|line| line.starts_with("package "))?;
     let version = line.trim_end_matches(';').split('@').nth(1)?;
     let counts = if version.starts_with("0.") { 2 } else { 1 };
     Some(version.split('.').take(counts).collect::<Vec<_>>().join("."))
 }
 
-fn plugins_built_for_a_released_version_run_on_todays_host() -> Result<()> {
-    let now = todays()?;
+fn plugins_for_released_versions_run_on_this_host() -> Result<()> {
+    let now = current_contract()?;
     let mut checked = 0;
     for folder in fs::read_dir(workspace().join("wit/released"))? {
         let path = folder?.path().join("plugin.wit");
         if path.exists() {
             let released = fs::read_to_string(&path)?;
-            if breaking(&released) == breaking(&now) {
-                compatible(&released, &now).with_context(|| path.display().to_string())?;
+            if breaking_version(&released) == breaking_version(&now) {
+                check_compatible(&released, &now).with_context(|| path.display().to_string())?;
                 checked += 1;
             }
         }
     }
-    ensure!(checked > 0, "no released version is compared with today's");
+    ensure!(checked > 0, "no released version is compared with the current one");
     Ok(())
 }
 
-fn the_check_sees_what_breaks_a_plugin() {
-    let now = todays().unwrap();
+fn compatibility_check_detects_breaking_changes() {
+    let now = current_contract().unwrap();
     let with = |from: &str, to: &str| {
         assert!(now.contains(from), "{from}");
         now.replacen(from, to, 1)
     };
-    // Another method of an imported resource is no trouble.
+    // A new method of an imported resource is compatible.
     let grown = with(
         "    path: func() -> string;",
         "    path: func() -> string;\n    owner: func() -> u32;",
     );
-    compatible(&now, &grown).unwrap();
+    check_compatible(&now, &grown).unwrap();
     for broken in [
         with("    path: func() -> string;", ""),
         with("    size: func() -> option<u64>;", "    size: func() -> u64;"),
@@ -91,6 +91,6 @@ fn the_check_sees_what_breaks_a_plugin() {
         ),
         with("world filter-plugin {", "world filter-plugin-2 {"),
     ] {
-        assert!(compatible(&now, &broken).is_err());
+        assert!(check_compatible(&now, &broken).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The author's guide, followed to the letter: its files written, its commands run, its output compared.
+//! Follows the author's guide exactly: writes its files, runs its commands, and compares their output.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,14 +10,14 @@ use crypto_tracer_tests::{
 };
 
 crypto_tracer_tests::tests![
-    whoever_follows_the_guide_gets_there,
-    every_configuration_of_the_guide_is_toml,
-    every_link_leads_somewhere,
-    the_table_of_limits_is_a_configuration,
-    every_cause_of_a_failure_is_told,
+    guide_commands_print_the_documented_output,
+    guide_configurations_are_toml,
+    guide_links_have_targets,
+    table_of_limits_is_a_valid_configuration,
+    every_failure_cause_is_documented,
 ];
 
-/// A fenced block: what stands behind the fence, and its lines.
+/// A fenced block: the text after the fence, and its lines.
 struct Block {
     info: String,
     lines: Vec<String>,
@@ -41,7 +41,7 @@ fn guide() -> Vec<Block> {
     blocks(&fs::read_to_string(workspace().join("docs/plugins.md")).unwrap())
 }
 
-/// The guide as one script, and the lines that it says are printed.
+/// Returns the guide as one script, and the documented lines of output.
 fn script(blocks: &[Block]) -> (String, Vec<String>) {
     let mut script = "set -eux\n".to_owned();
     let mut printed = Vec::new();
@@ -54,7 +54,7 @@ fn script(blocks: &[Block]) -> (String, Vec<String>) {
             None if info == "console" => {
                 for line in lines {
                     match (line.strip_prefix("$ "), line.starts_with("# ")) {
-                        // It ends with 1 where there is a difference.
+                        // `diff` exits with 1 if there is a difference.
                         (Some(command), _) if command.starts_with("diff ") => {
                             script.push_str(&format!("{command} || [ $? = 1 ]\n"));
                         }
@@ -63,7 +63,7 @@ fn script(blocks: &[Block]) -> (String, Vec<String>) {
                         (None, false) => printed.push(line.clone()),
                     }
                     if line.starts_with("$ cd ") {
-                        // What only this test needs: crates that are here already, and a recording.
+                        // Needed by this test only: downloaded dependencies, and a recording.
                         script.push_str("cp \"$LOCK\" Cargo.lock\ncp \"$RECORDING\" night.rec\n");
                         script.push_str("ln -s \"$TARGET\" target\n");
                     }
@@ -75,7 +75,7 @@ fn script(blocks: &[Block]) -> (String, Vec<String>) {
     (script, printed)
 }
 
-fn whoever_follows_the_guide_gets_there() {
+fn guide_commands_print_the_documented_output() {
     needs_wasi();
     let (script, printed) = script(&guide());
     assert!(script.contains("plugin test") && script.contains("replay night.rec"), "{script}");
@@ -100,16 +100,17 @@ fn whoever_follows_the_guide_gets_there() {
     let (done, [out, err]) = if done.is_some() { (done, text) } else { follow(false) };
     let Some(dir) = done else { panic!("{out}\n{err}") };
     for line in printed {
-        let there = out.lines().any(|printed| printed == line);
-        assert!(there, "{line:?} was not printed:\n{out}\n{err}");
+        let is_printed = out.lines().any(|printed| printed == line);
+        assert!(is_printed, "{line:?} was not printed:\n{out}\n{err}");
     }
     let config = deployed(&dir.path().join("acme-classifier"));
     if why_not_bpf().is_none() {
-        is_in_the_stream(&config, dir.path());
+        assert_type_in_stream(&config, dir.path());
     }
 }
 
-/// The configuration with the hash that the guide has its reader fill in, and the path where the plugin is here.
+/// Writes the configuration with the plugin's path in this test and, as the guide instructs, its hash. Returns its
+/// path.
 fn deployed(folder: &Path) -> PathBuf {
     let plugin = folder.join("acme.wasm");
     let hash = Command::new("sha256sum").arg(&plugin).output().unwrap().stdout;
@@ -123,16 +124,16 @@ fn deployed(folder: &Path) -> PathBuf {
         fs::write(&config, text).unwrap();
         let listed =
             output(Command::new(program()).args(["plugin", "list", "--config"]).arg(&config));
-        let said = [listed.stdout, listed.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        assert_eq!(listed.status.code(), Some(code), "{said}");
-        assert!(said.contains(wanted), "{said}");
+        let printed = [listed.stdout, listed.stderr].concat();
+        let printed = String::from_utf8(printed).unwrap();
+        assert_eq!(listed.status.code(), Some(code), "{printed}");
+        assert!(printed.contains(wanted), "{printed}");
     }
     config
 }
 
-/// What the guide promises: the own type of a file shows up in the live stream.
-fn is_in_the_stream(config: &Path, folder: &Path) {
+/// Checks that the plugin's file type appears in a live stream.
+fn assert_type_in_stream(config: &Path, folder: &Path) {
     let slot = folder.join("0.hsmslot");
     fs::write(&slot, "slot").unwrap();
     let tracer = Tracer::monitor([OsStr::new("--config"), config.as_os_str()]);
@@ -144,8 +145,8 @@ fn is_in_the_stream(config: &Path, folder: &Path) {
     tracer.finish();
 }
 
-/// Every table of the configuration that the guide shows is one.
-fn every_configuration_of_the_guide_is_toml() {
+/// Every configuration in the guide is valid TOML with known tables.
+fn guide_configurations_are_toml() {
     let tables: Vec<String> = guide()
         .iter()
         .filter(|block| block.info.split(' ').next() == Some("toml"))
@@ -159,14 +160,13 @@ fn every_configuration_of_the_guide_is_toml() {
     }
 }
 
-/// A file whose name stands in a heading of the guide, or in a link.
-/// The anchors of the headings of a page.
+/// Returns the anchors of the headings of a page.
 fn anchors(page: &str) -> impl Iterator<Item = String> {
     let headings = page.lines().filter_map(|line| line.strip_prefix("## "));
     headings.map(|text| text.to_lowercase().replace(' ', "-").replace(['.', '`'], ""))
 }
 
-fn every_link_leads_somewhere() {
+fn guide_links_have_targets() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     let headings: Vec<String> = anchors(&page).collect();
     let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -189,8 +189,8 @@ fn every_link_leads_somewhere() {
     assert!(seen > 10);
 }
 
-/// The names of the limits are those of the configuration, and the figures are within what it takes.
-fn the_table_of_limits_is_a_configuration() {
+/// The configuration accepts the names and the values of the table.
+fn table_of_limits_is_a_valid_configuration() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     let table = page.split("\n## Limits\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let mut config = "[plugins]\n".to_owned();
@@ -215,11 +215,11 @@ fn the_table_of_limits_is_a_configuration() {
     let path = dir.path().join("config.toml");
     fs::write(&path, &config).unwrap();
     let listed = output(Command::new(program()).args(["plugin", "list", "--config"]).arg(&path));
-    let said = String::from_utf8_lossy(&listed.stderr).into_owned();
-    assert_eq!(listed.status.code(), Some(0), "{config}{said}");
+    let stderr = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert_eq!(listed.status.code(), Some(0), "{config}{stderr}");
 }
 
-fn every_cause_of_a_failure_is_told() {
+fn every_failure_cause_is_documented() {
     let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
     let code = fs::read_to_string(workspace().join("host/plugin/src/failure.rs")).unwrap();
     let causes = code.lines().filter_map(|line| line.trim().strip_prefix("Cause::"));

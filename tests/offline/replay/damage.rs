@@ -1,4 +1,4 @@
-//! Recordings that were made to hurt, and ways to name one that would destroy it.
+//! Malicious recordings, and outputs that would overwrite the recording.
 
 use std::fs;
 use std::io::Write;
@@ -9,27 +9,27 @@ use std::process::{Child, Command, Output, Stdio};
 use crypto_tracer_tests::{output, program, temp_dir, until, workspace};
 
 crypto_tracer_tests::tests![
-    a_frame_of_millions_of_elements_is_damage,
-    a_frame_of_as_many_as_a_run_may_write_is_taken,
-    many_frames_of_losses_and_answers_take_no_more_memory_than_one,
-    words_of_a_recording_are_no_orders_to_a_terminal,
-    a_pipe_is_a_recording_as_good_as_a_file,
-    a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration,
-    a_recording_is_never_its_own_output,
-    a_recording_and_an_output_of_one_name_are_refused_before_anything_is_made,
+    oversized_list_in_a_frame_is_damage,
+    longest_list_that_a_run_writes_is_accepted,
+    many_frames_take_no_more_memory_than_one,
+    texts_of_a_recording_are_escaped,
+    recording_is_read_from_a_pipe,
+    silent_pipe_delays_no_signal_and_no_duration,
+    output_to_the_recording_is_refused,
+    output_and_record_of_one_name_are_refused,
 ];
 
-/// The most memory that any of them may cost, in MiB. A run with the bundled plugins takes about 50; a frame of 16 MiB and
-/// what it holds come on top.
-const MOST_MIB: u64 = 160;
+/// Maximum memory of a replay in MiB. A run with the bundled plugins takes about 50; a frame of 16 MiB and its decoded
+/// content are added.
+const MAX_MIB: u64 = 160;
 
-/// What a recording begins with.
+/// Magic and version of a recording.
 const HEADER: &[u8] = b"CTREC\r\n\x1a\x03\0\0\0";
-/// A frame that says how the run was set up: nothing but empty texts and lists.
+/// A frame with the setup of the run: only empty texts and lists.
 const START: [u8; 8] = [0; 8];
 const END: [u8; 1] = [5];
 
-/// As in Ethernet and zip.
+/// CRC-32 as in Ethernet and zip.
 fn crc32(bytes: &[u8]) -> u32 {
     let table: Vec<u32> = (0..256_u32)
         .map(|byte| (0..8).fold(byte, |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1))))
@@ -52,34 +52,34 @@ fn recording(dir: &Path, frames: &[&[u8]]) -> PathBuf {
     path
 }
 
-/// A body with a list of so many elements, each of so many zeros.
+/// Returns `before` followed by a list of `count` elements, each of this number of zero bytes.
 fn list(before: &[u8], count: usize, zeros: usize) -> Vec<u8> {
     let mut body = before.to_vec();
-    let mut left = count;
-    while left >= 0x80 {
-        body.push(u8::try_from(left & 0x7f).unwrap() | 0x80);
-        left >>= 7;
+    let mut rest = count;
+    while rest >= 0x80 {
+        body.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+        rest >>= 7;
     }
-    body.push(u8::try_from(left).unwrap());
+    body.push(u8::try_from(rest).unwrap());
     body.resize(body.len() + count * zeros, 0);
     body
 }
 
 fn replay(recording: &Path) -> (Option<i32>, String) {
-    // A shell between: the kernel counts the memory of whoever executes a program as the program's.
+    // A shell starts the program: the kernel adds the memory that a process had before `execve` to the program's peak.
     let mut shell = Command::new("sh");
     shell.args(["-c", "\"$0\" replay \"$1\"; exit $?"]).arg(program()).arg(recording);
     let Output { status, stderr, .. } = output(&mut shell);
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
-/// From the last line.
-fn peak_mib(said: &str) -> u64 {
-    let before = said.rsplit_once(" MiB").unwrap().0;
+/// Returns the peak memory in the last line.
+fn peak_mib(stderr: &str) -> u64 {
+    let before = stderr.rsplit_once(" MiB").unwrap().0;
     before.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
-fn a_frame_of_millions_of_elements_is_damage() {
+fn oversized_list_in_a_frame_is_damage() {
     let dir = temp_dir();
     let million = 1_000_000;
     for (what, body) in [
@@ -90,32 +90,32 @@ fn a_frame_of_millions_of_elements_is_damage() {
         ("other heads", list(&[6], 1_500_000, 11)),
         ("what is captured", list(&[7], 16 * million, 1)),
     ] {
-        let (code, said) = replay(&recording(dir.path(), &[&START, &body, &END]));
-        assert_eq!(code, Some(1), "{what}: {said}");
-        assert!(said.contains("is damaged at byte 28"), "{what}: {said}");
-        assert!(peak_mib(&said) < MOST_MIB, "{what}: {said}");
+        let (code, stderr) = replay(&recording(dir.path(), &[&START, &body, &END]));
+        assert_eq!(code, Some(1), "{what}: {stderr}");
+        assert!(stderr.contains("is damaged at byte 28"), "{what}: {stderr}");
+        assert!(peak_mib(&stderr) < MAX_MIB, "{what}: {stderr}");
     }
-    // The beginning is read before anything runs, so nothing is counted at the end.
+    // The first frame is read before the run starts, so there is no summary.
     for (what, before, zeros) in [("processes", &[0; 7][..], 6), ("options", &[0; 6], 1)] {
         let body = list(before, 2 * million, zeros);
-        let (code, said) = replay(&recording(dir.path(), &[&body, &END]));
-        assert_eq!(code, Some(1), "{what}: {said}");
-        assert!(said.contains("is damaged at byte 12"), "{what}: {said}");
+        let (code, stderr) = replay(&recording(dir.path(), &[&body, &END]));
+        assert_eq!(code, Some(1), "{what}: {stderr}");
+        assert!(stderr.contains("is damaged at byte 12"), "{what}: {stderr}");
     }
 }
 
-fn a_frame_of_as_many_as_a_run_may_write_is_taken() {
+fn longest_list_that_a_run_writes_is_accepted() {
     let dir = temp_dir();
     let most = 1 << 16;
     let body = list(&[1, 0], most, 1);
-    let (code, said) = replay(&recording(dir.path(), &[&START, &body, &body, &END]));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains(&format!("{0} lost (malformed_record {0})", 2 * most)), "{said}");
-    assert!(peak_mib(&said) < MOST_MIB, "{said}");
+    let (code, stderr) = replay(&recording(dir.path(), &[&START, &body, &body, &END]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains(&format!("{0} lost (malformed_record {0})", 2 * most)), "{stderr}");
+    assert!(peak_mib(&stderr) < MAX_MIB, "{stderr}");
 }
 
-/// Many small frames add up, too.
-fn many_frames_of_losses_and_answers_take_no_more_memory_than_one() {
+/// The content of many small frames does not accumulate.
+fn many_frames_take_no_more_memory_than_one() {
     let dir = temp_dir();
     let loss = |n: usize| {
         let cause = format!("c{n}");
@@ -124,7 +124,7 @@ fn many_frames_of_losses_and_answers_take_no_more_memory_than_one() {
         body.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1]);
         body
     };
-    // A path of 64 KiB in each, and no records behind them.
+    // Each has a path of 64 KiB, and no records follow.
     let head = |n: usize| {
         let mut body = vec![2, 1, 0, 0, 0, 0, 0];
         body.extend(list(&[], 1 << 16, 1));
@@ -136,26 +136,26 @@ fn many_frames_of_losses_and_answers_take_no_more_memory_than_one() {
     let mut bodies: Vec<&[u8]> = vec![&START];
     bodies.extend(frames.iter().map(Vec::as_slice));
     bodies.push(&END);
-    let (code, said) = replay(&recording(dir.path(), &bodies));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains(&format!("{} lost (", u64::MAX)), "{said}");
-    assert!(said.len() < 10_000, "{}", said.len());
-    assert!(peak_mib(&said) < MOST_MIB, "{said}");
+    let (code, stderr) = replay(&recording(dir.path(), &bodies));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains(&format!("{} lost (", u64::MAX)), "{stderr}");
+    assert!(stderr.len() < 10_000, "{}", stderr.len());
+    assert!(peak_mib(&stderr) < MAX_MIB, "{stderr}");
 }
 
-fn words_of_a_recording_are_no_orders_to_a_terminal() {
+fn texts_of_a_recording_are_escaped() {
     let dir = temp_dir();
     let body = b"\x04\0\x01\x05\x1b[2Jx\x07\x01";
-    let (code, said) = replay(&recording(dir.path(), &[&START, body, &END]));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("7 lost (unknown 7)") && !said.contains('\u{1b}'), "{said}");
+    let (code, stderr) = replay(&recording(dir.path(), &[&START, body, &END]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("7 lost (unknown 7)") && !stderr.contains('\u{1b}'), "{stderr}");
 }
 
 fn every_event() -> PathBuf {
     workspace().join("tests/fixtures/recordings/every-event.rec")
 }
 
-fn a_pipe_is_a_recording_as_good_as_a_file() {
+fn recording_is_read_from_a_pipe() {
     let file = output(Command::new(program()).args(["replay", "-q"]).arg(every_event()));
     assert!(!file.stdout.is_empty());
     let dir = temp_dir();
@@ -172,45 +172,45 @@ fn a_pipe_is_a_recording_as_good_as_a_file() {
     }
 }
 
-fn ended(mut child: Child) -> Option<i32> {
+fn exit_code(mut child: Child) -> Option<i32> {
     until("the end", || child.try_wait().unwrap()).code()
 }
 
-/// Neither before the first writer nor in the middle of a frame.
-fn a_pipe_that_says_nothing_holds_up_no_signal_and_no_duration() {
+/// The pipe is silent before the first writer, or in the middle of a frame.
+fn silent_pipe_delays_no_signal_and_no_duration() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let whole = fs::read(every_event()).unwrap();
-    for begun in [&b""[..], whole.get(..5).unwrap(), whole.get(..whole.len() / 2).unwrap()] {
+    for start in [&b""[..], whole.get(..5).unwrap(), whole.get(..whole.len() / 2).unwrap()] {
         for signal in [Some(libc::SIGTERM), None] {
             let mut command = Command::new(program());
             command.args(["replay", "--duration", if signal.is_some() { "0" } else { "1" }]);
             let child = command.arg(&fifo).stdout(Stdio::null()).stderr(Stdio::null());
             let child = child.spawn().unwrap();
             let pid = child.id();
-            let writer = (!begun.is_empty()).then(|| {
+            let writer = (!start.is_empty()).then(|| {
                 let mut options = fs::OpenOptions::new();
                 options.write(true).custom_flags(libc::O_NONBLOCK);
                 let mut writer = until("a reader", || options.open(&fifo).ok());
-                writer.write_all(begun).unwrap();
+                writer.write_all(start).unwrap();
                 writer
             });
             if let Some(signal) = signal {
-                until("a FIFO that is open", || {
+                until("the program to open the FIFO", || {
                     let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
                     open.find(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == fifo)).map(drop)
                 });
-                // SAFETY: no memory is involved, and the child is ours and not waited for.
+                // SAFETY: the call accesses no memory, and the child was not waited for.
                 unsafe { libc::kill(i32::try_from(pid).unwrap(), signal) };
             }
-            assert_eq!(ended(child), Some(0), "{} bytes, {signal:?}", begun.len());
+            assert_eq!(exit_code(child), Some(0), "{} bytes, {signal:?}", start.len());
             drop(writer);
         }
     }
 }
 
-fn a_recording_is_never_its_own_output() {
+fn output_to_the_recording_is_refused() {
     let dir = temp_dir();
     let [record, hard, soft] = ["a.rec", "hard", "soft"].map(|name| dir.path().join(name));
     let bytes = fs::read(every_event()).unwrap();
@@ -222,25 +222,25 @@ fn a_recording_is_never_its_own_output() {
             let mut command = Command::new(program());
             command.arg("replay").arg(&record).args(["-f", format, "-o"]).arg(output_file);
             let Output { status, stderr, .. } = output(&mut command);
-            let said = String::from_utf8(stderr).unwrap();
-            assert_eq!(status.code(), Some(2), "{said}");
-            assert!(said.contains("--output is the recording itself"), "{said}");
+            let stderr = String::from_utf8(stderr).unwrap();
+            assert_eq!(status.code(), Some(2), "{stderr}");
+            assert!(stderr.contains("--output is the recording itself"), "{stderr}");
         }
     }
     let script = "\"$0\" replay \"$1\" >>\"$1\"";
     let Output { status, stderr, .. } =
         output(Command::new("sh").args(["-c", script]).arg(program()).arg(&record));
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(2), "{said}");
-    assert!(said.contains("standard output is the recording itself"), "{said}");
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("standard output is the recording itself"), "{stderr}");
     assert_eq!(fs::read(&record).unwrap(), bytes);
 }
 
-fn a_recording_and_an_output_of_one_name_are_refused_before_anything_is_made() {
+fn output_and_record_of_one_name_are_refused() {
     let dir = temp_dir();
-    let [new, link, there] = ["new", "link", "there"].map(|name| dir.path().join(name));
+    let [new, link, existing] = ["new", "link", "existing"].map(|name| dir.path().join(name));
     std::os::unix::fs::symlink(&new, &link).unwrap();
-    fs::write(&there, "kept").unwrap();
+    fs::write(&existing, "kept").unwrap();
     let monitor = |to: &Path, record: &Path| {
         let mut command = Command::new(program());
         command.args(["monitor", "-o"]).arg(to).arg("--record").arg(record);
@@ -248,14 +248,14 @@ fn a_recording_and_an_output_of_one_name_are_refused_before_anything_is_made() {
         (status.code(), String::from_utf8(stderr).unwrap())
     };
     for to in [&new, &link] {
-        let (code, said) = monitor(to, &new);
-        assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains("--output and --record are the same file"), "{said}");
+        let (code, stderr) = monitor(to, &new);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("--output and --record are the same file"), "{stderr}");
     }
-    // One that is there already is not written over, and then nothing is left of the output either.
-    let (code, said) = monitor(&new, &there);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("--record") && said.contains("File exists"), "{said}");
+    // An existing file is not overwritten by `--record`, and no output file remains.
+    let (code, stderr) = monitor(&new, &existing);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("--record") && stderr.contains("File exists"), "{stderr}");
     assert!(!new.exists());
-    assert_eq!(fs::read(&there).unwrap(), b"kept");
+    assert_eq!(fs::read(&existing).unwrap(), b"kept");
 }

@@ -1,16 +1,19 @@
-//! A file system in user space that answers until its file is open, and never again: whoever looks at it then waits
-//! for ever. The mount lives in a mount namespace of this process, and ends with it.
+//! A FUSE file system that answers until its file is open, and then never again: every later access blocks forever. The
+//! mount is in a mount namespace of this process, and ends with the process.
 //!
-//! - `user`: an unprivileged user's, in a user namespace;
-//! - `overlay`: the same below an overlay in that user namespace;
-//! - `bind`: the same, with a file of another file system over the one in it: the path leads through it;
-//! - `root`: root's, for everybody, as a system service mounts one;
-//! - `through`: the same, with a file over the one in it as in `bind`, which is closed at once;
-//! - `before`: as `user`, and behind it a local file, `wanted.pem`, that has no name any more;
-//! - `arguments`: as `user`, and this process's command line is in that file.
+//! Modes:
 //!
-//! [`in_exec`] is a process that waits for its end of such a file in the middle of `execve`: whoever looks at what is in its
-//! memory waits with it.
+//! - `user`: an unprivileged user mounts it in a user namespace;
+//! - `overlay`: like `user`, below an overlay in that user namespace;
+//! - `bind`: like `user`, with a file of another file system mounted over its file, so the path crosses the file
+//!   system;
+//! - `root`: root mounts it with `allow_other`, like a system service;
+//! - `through`: like `root`, with a file mounted over its file as in `bind`, which is closed immediately;
+//! - `before`: like `user`, and a later descriptor is a local file, `wanted.pem`, that was deleted;
+//! - `arguments`: like `user`, and this process's command line is a mapping of that file.
+//!
+//! [`in_exec`] starts a process that blocks in `execve` while it closes such a file. Every process that reads its
+//! memory blocks too.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -22,11 +25,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-/// The file in it; the overlay shows it as well.
+/// Name of the only file; the overlay shows it too.
 const NAME: &str = "hang.pem";
 const ROOT: u64 = 1;
 const FILE: u64 = 2;
-/// `FOPEN_NOFLUSH`: else a process that is killed waits for ever for the answer that it would have to give itself.
+/// `FOPEN_NOFLUSH`. Without it, this process would wait forever when it is killed, because the flush needs its own
+/// answer.
 const NO_FLUSH: u64 = 1 << 5;
 
 /// Operations, as `linux/fuse.h` numbers them.
@@ -45,15 +49,16 @@ mod operation {
     pub(super) const BATCH_FORGET: u32 = 42;
 }
 
-/// Mounts it below `dir`, opens the file, and lets it hang from then on. What is to be held open.
+/// Mounts the file system below `dir`, opens the file, and answers no request from then on. Returns the files that the
+/// caller must keep open.
 pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<Vec<File>> {
     let dir = Path::new(dir);
     let by_root = matches!(mode, "root" | "through");
-    namespaces(!by_root)?;
+    enter_namespaces(!by_root)?;
     let device = File::options().read(true).write(true).open(device)?;
-    let server = Server { device, hangs: Arc::default(), flushed: None };
-    let hangs = server.hangs.clone();
-    let mount_point = mounted(server, dir, by_root)?;
+    let server = Server { device, is_blocked: Arc::default(), flushed: None };
+    let is_blocked = server.is_blocked.clone();
+    let mount_point = serve_mount(server, dir, by_root)?;
     let (plain, over, empty) = (dir.join("plain.pem"), dir.join("over"), dir.join("empty"));
     for folder in [&over, &empty] {
         fs::create_dir(folder)?;
@@ -67,9 +72,9 @@ pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<Vec<File>>
         }
         "bind" | "through" => {
             fs::write(&plain, "no certificate")?;
-            mount(path(&plain)?, &file, "", libc::MS_BIND, "")?;
+            mount(utf8(&plain)?, &file, "", libc::MS_BIND, "")?;
             let held = File::options().read(true).custom_flags(libc::O_PATH).open(&file)?;
-            hangs.store(true, SeqCst);
+            is_blocked.store(true, SeqCst);
             let opened = File::open(format!("/proc/self/fd/{}", held.as_raw_fd()))?;
             Ok(if mode == "bind" { vec![opened] } else { Vec::new() })
         }
@@ -82,31 +87,31 @@ pub(crate) fn open(mode: &str, device: &str, dir: &str) -> io::Result<Vec<File>>
         }
         "arguments" => {
             let file = File::open(file)?;
-            over_arguments(&file)?;
+            map_over_arguments(&file)?;
             Ok(vec![file])
         }
         _ => Ok(vec![File::open(file)?]),
     }
 }
 
-/// A child, an unprivileged user's, that opens a file and then hangs in the middle of `execve`, until this process ends: its
-/// process id.
+/// Starts a child in a user namespace that opens a file and then blocks in `execve` until this process ends. Returns
+/// its process id.
 pub(crate) fn in_exec(device: &str, dir: &str, opens: &str) -> io::Result<i32> {
-    namespaces(true)?;
+    enter_namespaces(true)?;
     let device = File::options().read(true).write(true).open(device)?;
     let number = device.as_raw_fd();
-    let (flushed, hangs) = sync_channel(1);
-    let server = Server { device, hangs: Arc::default(), flushed: Some(flushed) };
-    let file = mounted(server, Path::new(dir), false)?.join(NAME);
-    let (file, program) = (CString::new(path(&file)?)?, c"/bin/true".as_ptr());
+    let (flushed, is_flushing) = sync_channel(1);
+    let server = Server { device, is_blocked: Arc::default(), flushed: Some(flushed) };
+    let file = serve_mount(server, Path::new(dir), false)?.join(NAME);
+    let (file, program) = (CString::new(utf8(&file)?)?, c"/bin/true".as_ptr());
     let opens = CString::new(opens)?;
     let arguments = [program, std::ptr::null()];
-    // SAFETY: the child makes system calls alone, on what was made before.
+    // SAFETY: the child makes only system calls, on data that was prepared before.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: as above; strings and the list of them end with NUL, and outlive the calls.
+        // SAFETY: as above; the strings end with NUL, the list with null, and both outlive the calls.
         unsafe {
-            // The mount is to end with the parent.
+            // The mount must end with the parent.
             libc::close(number);
             libc::open(opens.as_ptr(), libc::O_RDONLY);
             libc::open(file.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
@@ -114,26 +119,26 @@ pub(crate) fn in_exec(device: &str, dir: &str, opens: &str) -> io::Result<i32> {
             libc::_exit(1)
         }
     }
-    hangs.recv().map_err(Error::other)?;
+    is_flushing.recv().map_err(Error::other)?;
     Ok(child)
 }
 
-/// Serves it from a thread of its own; where it is mounted.
-fn mounted(server: Server, dir: &Path, by_root: bool) -> io::Result<PathBuf> {
+/// Mounts the file system, serves it in a thread, and returns the mount point.
+fn serve_mount(server: Server, dir: &Path, by_root: bool) -> io::Result<PathBuf> {
     let mount_point = dir.join("mnt");
     fs::create_dir(&mount_point)?;
-    let everybody = if by_root { ",allow_other" } else { "" };
+    let allow_other = if by_root { ",allow_other" } else { "" };
     let number = server.device.as_raw_fd();
-    let options = format!("fd={number},rootmode=40000,user_id=0,group_id=0{everybody}");
+    let options = format!("fd={number},rootmode=40000,user_id=0,group_id=0{allow_other}");
     mount("hang", &mount_point, "fuse", 0, &options)?;
     std::thread::spawn(move || server.serve());
     Ok(mount_point)
 }
 
-/// Maps a file where the kernel put this process's command line, which has to be two pages long: what is in use of the stack
-/// may begin in the page that it begins in. Nothing here reads it again: arguments are copies.
-fn over_arguments(file: &File) -> io::Result<()> {
-    /// Fields 48 and 49 of proc(5), counted behind the name.
+/// Maps a file over this process's command line. The command line must be two pages long, because the used part of the
+/// stack may share its first page. This process does not read the command line again: its arguments are copies.
+fn map_over_arguments(file: &File) -> io::Result<()> {
+    /// Index of field 48 of proc(5), counted after the name; field 49 follows.
     const ARG_START: usize = 45;
     const PAGE: usize = 4096;
     let stat = fs::read_to_string("/proc/self/stat")?;
@@ -149,18 +154,18 @@ fn over_arguments(file: &File) -> io::Result<()> {
     }
     let at = std::ptr::without_provenance_mut(page);
     let how = libc::MAP_PRIVATE | libc::MAP_FIXED;
-    // SAFETY: only arguments of this process are there, which nobody looks at from now on.
+    // SAFETY: the page holds only arguments of this process, and no code reads them from now on.
     let mapped = unsafe { libc::mmap(at, PAGE, libc::PROT_READ, how, file.as_raw_fd(), 0) };
     if mapped == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
-fn path(path: &Path) -> io::Result<&str> {
-    path.to_str().ok_or_else(|| Error::other("a path that is no text"))
+fn utf8(path: &Path) -> io::Result<&str> {
+    path.to_str().ok_or_else(|| Error::other("path is not UTF-8"))
 }
 
-/// Own namespaces: of users too, with this user as their root, or of mounts alone.
-fn namespaces(users: bool) -> io::Result<()> {
-    // SAFETY: system calls on numbers.
+/// Enters a new mount namespace, and with `users` also a new user namespace in which this user is root.
+fn enter_namespaces(users: bool) -> io::Result<()> {
+    // SAFETY: the calls access no memory.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
     let flags = libc::CLONE_NEWNS | if users { libc::CLONE_NEWUSER } else { 0 };
     // SAFETY: as above; this process has one thread.
@@ -176,9 +181,9 @@ fn namespaces(users: bool) -> io::Result<()> {
 }
 
 fn mount(what: &str, at: &Path, kind: &str, flags: u64, options: &str) -> io::Result<()> {
-    let [what, at_text, kind, options] = [what, path(at)?, kind, options].map(CString::new);
+    let [what, at_text, kind, options] = [what, utf8(at)?, kind, options].map(CString::new);
     let (what, at_text, kind, options) = (what?, at_text?, kind?, options?);
-    // SAFETY: four strings that end with NUL and outlive the call.
+    // SAFETY: the strings end with NUL and outlive the call.
     let done = unsafe {
         libc::mount(what.as_ptr(), at_text.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
     };
@@ -191,12 +196,12 @@ fn mount(what: &str, at: &Path, kind: &str, flags: u64, options: &str) -> io::Re
 
 struct Server {
     device: File,
-    hangs: Arc<AtomicBool>,
-    /// Who closes a file is let wait for ever as well, and that it does is told here.
+    is_blocked: Arc<AtomicBool>,
+    /// If set, closing a file blocks forever too, and each flush sends a message here.
     flushed: Option<SyncSender<()>>,
 }
 
-/// `struct fuse_in_header`, as far as it counts.
+/// The used fields of `struct fuse_in_header`.
 struct FuseRequest<'a> {
     operation: u32,
     unique: u64,
@@ -223,13 +228,13 @@ impl Server {
                     Ok(body) => (0, body),
                     Err(error) => (-error, Vec::new()),
                 };
-                // Nobody waits for an answer any more: the next one may be waited for.
+                // An error means that the request was interrupted; later requests may still need an answer.
                 let _ = self.device.write(&reply(request.unique, error, &body));
             }
         }
     }
 
-    /// None: nobody gets one, for ever.
+    /// Returns the answer to a request; None: no answer is ever sent.
     fn answer(&self, request: &FuseRequest<'_>) -> Option<Result<Vec<u8>, i32>> {
         let ends = matches!(
             request.operation,
@@ -239,20 +244,20 @@ impl Server {
             let _ = flushed.try_send(());
             return None;
         }
-        if self.hangs.load(SeqCst) && !ends {
+        if self.is_blocked.load(SeqCst) && !ends {
             return None;
         }
         Some(match request.operation {
             operation::FORGET | operation::BATCH_FORGET => return None,
             operation::INIT => Ok(init()),
             operation::LOOKUP if request.body.strip_suffix(b"\0") == Some(NAME.as_bytes()) => {
-                // Valid for no time: every look asks again.
+                // The entry has no validity time, so every lookup sends a request.
                 Ok([words(&[FILE, 0, 0, 0, 0]), attributes(FILE)].concat())
             }
             operation::LOOKUP => Err(libc::ENOENT),
             operation::GETATTR => Ok([words(&[0, 0]), attributes(request.node)].concat()),
             operation::OPEN => {
-                self.hangs.store(true, SeqCst);
+                self.is_blocked.store(true, SeqCst);
                 Ok(words(&[0, if self.flushed.is_some() { 0 } else { NO_FLUSH }]))
             }
             operation::OPENDIR => Ok(words(&[0, 0])),
@@ -274,7 +279,7 @@ fn words(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
-/// `struct fuse_init_out` of version 7.31 with nothing switched on.
+/// `struct fuse_init_out` of version 7.31 without optional features.
 fn init() -> Vec<u8> {
     const MAX_WRITE: u32 = 4096;
     let mut bytes: Vec<u8> = [7, 31, 0, 0, 0, MAX_WRITE, 1].map(u32::to_ne_bytes).concat();

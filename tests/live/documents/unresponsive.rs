@@ -1,4 +1,5 @@
-//! `snapshot` and `profile` of processes whose files are where nobody ever answers: they hide nobody else.
+//! `snapshot` and `profile` of processes with files on file systems that never answer. They must not hide other
+//! processes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,18 +14,18 @@ use crypto_tracer_tests::{
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    a_snapshot_has_everybody_with_what_they_hold,
-    who_makes_the_reader_hang_hides_nobody,
-    who_makes_the_reader_hang_is_counted_alone,
-    who_makes_wait_is_not_waited_for_on_behalf_of_others,
-    a_profile_of_such_a_process_is_one,
+    snapshot_includes_processes_on_unresponsive_mounts,
+    blocked_exec_hides_no_other_process,
+    blocked_exec_affects_only_its_own_user,
+    blocked_process_is_skipped_in_searches_for_others,
+    profile_of_a_process_on_an_unresponsive_mount_is_written,
 ];
 
-/// `nobody` on every distribution.
+/// User id of `nobody` on every distribution.
 const NOBODY: u32 = 65534;
 
-/// A process with a file open that nobody answers for.
-fn hanging(mode: &str, device: &Path, dir: &Path) -> Actor {
+/// Starts a process that has a file open on a file system that never answers.
+fn blocked(mode: &str, device: &Path, dir: &Path) -> Actor {
     let below = dir.join(mode);
     fs::create_dir(&below).unwrap();
     std::os::unix::fs::chown(&below, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -36,11 +37,11 @@ fn hanging(mode: &str, device: &Path, dir: &Path) -> Actor {
     actor
 }
 
-/// The document, and that it came soon.
+/// Returns the document after checking that it was written in time.
 fn document(output: &Output, took: Duration) -> Value {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(took < Duration::from_secs(30), "{took:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(took < Duration::from_secs(30), "{took:?}: {stderr}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -55,12 +56,12 @@ fn process(document: &Value, pid: u32) -> &Value {
     processes.iter().find(|process| process["pid"] == pid).unwrap()
 }
 
-fn a_snapshot_has_everybody_with_what_they_hold() {
+fn snapshot_includes_processes_on_unresponsive_mounts() {
     needs_root();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
     let modes = ["user", "overlay", "root", "bind", "before", "arguments"];
-    let actors = modes.map(|mode| hanging(mode, &device, dir.path()));
+    let actors = modes.map(|mode| blocked(mode, &device, dir.path()));
     let (output, took) = timed(&["snapshot", "--no-redact"]);
     let seen = document(&output, took);
     for (mode, actor) in modes.iter().zip(&actors) {
@@ -71,11 +72,15 @@ fn a_snapshot_has_everybody_with_what_they_hold() {
         assert!(holds("hang.pem"), "{mode}: {process}");
         assert_eq!(holds("wanted.pem"), *mode == "before", "{mode}: {process}");
     }
-    assert_eq!(seen["coverage"]["unreadable_processes"], unreadable(), "none of them hid anything");
+    assert_eq!(
+        seen["coverage"]["unreadable_processes"],
+        unreadable(),
+        "all processes were inspected completely"
+    );
 }
 
-/// A user's process in the middle of `execve`, which opened that file before: its process id.
-fn in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
+/// Starts an unprivileged process that opens this file and then blocks in `execve`. Returns its process id.
+fn blocked_in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
     fs::create_dir(dir).unwrap();
     std::os::unix::fs::chown(dir, Some(NOBODY), Some(NOBODY)).unwrap();
     let mut actor = actor!["as", "65534", "in-exec", device, dir, opens];
@@ -84,13 +89,14 @@ fn in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
     (actor, pid)
 }
 
-/// Whoever looks at its memory waits until the file system answers that it has mounted; newer kernels let also wait who
-/// wants to know where it is and when it began.
-fn who_makes_the_reader_hang_hides_nobody() {
+/// Reading the process's memory blocks until its file system answers. On newer kernels, reading its root or start time
+/// blocks too.
+fn blocked_exec_hides_no_other_process() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
-    let (_actor, hanging) = in_exec(&device, &dir.path().join("exec"), Path::new("/dev/null"));
+    let (_actor, blocked) =
+        blocked_in_exec(&device, &dir.path().join("exec"), Path::new("/dev/null"));
     let own = std::process::id();
     let _held = fs::File::create(dir.path().join("held.pem")).unwrap();
 
@@ -98,9 +104,12 @@ fn who_makes_the_reader_hang_hides_nobody() {
     let seen = document(&output, took);
     let files = process(&seen, own)["open_crypto_files"].as_array().unwrap();
     assert!(files.iter().any(|file| file.as_str().unwrap().ends_with("held.pem")), "{files:?}");
-    let unreadable = unreadable_but(hanging) + 1;
-    assert_eq!(seen["coverage"]["unreadable_processes"], unreadable, "it alone is hidden");
-    // Who begins to trace looks at all, too, and at who descends from whom.
+    let unreadable = unreadable_but(blocked) + 1;
+    assert_eq!(
+        seen["coverage"]["unreadable_processes"], unreadable,
+        "only this process is not inspected completely"
+    );
+    // The start of a run also inspects all processes, and with `--follow-children` their ancestry.
     let tracer = Tracer::monitor(["--pid", &own.to_string(), "--follow-children"]);
     let hidden = "cannot read 1 process: earlier libraries are unknown";
     assert!(tracer.said().iter().any(|line| line.contains(hidden)), "{:?}", tracer.said());
@@ -108,8 +117,8 @@ fn who_makes_the_reader_hang_hides_nobody() {
     tracer.finish();
 }
 
-/// Nor is anybody else left alone because of it.
-fn who_makes_the_reader_hang_is_counted_alone() {
+/// Heads of other users' files are still read.
+fn blocked_exec_affects_only_its_own_user() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
@@ -120,26 +129,26 @@ fn who_makes_the_reader_hang_is_counted_alone() {
     };
     let (theirs, roots) = (file("theirs.pem"), file("roots.pem"));
     let tracer = Tracer::monitor(["--extended", "--file", &format!("{}/*", dir.path().display())]);
-    // It is looked at when the process is in the middle already.
+    // The tracer inspects the process only when it is already in `execve`.
     tracer.signal(libc::SIGSTOP);
-    let (_actor, hanging) = in_exec(&device, &dir.path().join("exec"), &theirs);
+    let (_actor, blocked) = blocked_in_exec(&device, &dir.path().join("exec"), &theirs);
     tracer.signal(libc::SIGCONT);
     let head = |pid: u32| {
         let opened = |event: &Event| event.kind() == "file_open" && event.pid() == Some(pid);
         tracer.wait_for("the open", opened).text("head").to_owned()
     };
-    // An older kernel does not let wait whoever opens what is below its root.
-    assert!(["late", "read"].contains(&head(hanging).as_str()));
+    // On older kernels, opening a file below the process's root does not block.
+    assert!(["late", "read"].contains(&head(blocked).as_str()));
     until("root's file to be read", || {
         (head(run(Command::new("cat").arg(&roots))) == "read").then_some(())
     });
-    let said = tracer.finish().said;
-    let mut hung = said.iter().filter(|line| line.contains("the reader hung"));
-    assert!(hung.all(|line| line.contains(" at a file of user 65534 ")), "{said:?}");
+    let stderr = tracer.finish().said;
+    let mut blocked = stderr.iter().filter(|line| line.contains("the reader hung"));
+    assert!(blocked.all(|line| line.contains(" at a file of user 65534 ")), "{stderr:?}");
 }
 
-/// Where the file of a process that is gone is looked for at all others, a stranger is passed by.
-fn who_makes_wait_is_not_waited_for_on_behalf_of_others() {
+/// To read a file of a process that has ended, the reader searches other processes and skips the blocked one.
+fn blocked_process_is_skipped_in_searches_for_others() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
@@ -154,17 +163,17 @@ fn who_makes_wait_is_not_waited_for_on_behalf_of_others() {
         .stdout(Stdio::piped());
     let mut shell = shell.spawn().unwrap();
     let mut names = shell.stdin.take().unwrap();
-    let mut says = BufReader::new(shell.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(shell.stdout.take().unwrap()).lines();
 
     let tracer = Tracer::monitor(["--extended", "--name", "cat"]);
-    // Nobody knew of it before.
-    let (_actor, _) = in_exec(&device, &dir.path().join("exec"), Path::new("/dev/null"));
+    // It starts after the tracer, which has not inspected it before.
+    let (_actor, _) = blocked_in_exec(&device, &dir.path().join("exec"), Path::new("/dev/null"));
     let mut tries = 0..;
-    until("the beginning, through the shell", || {
+    until("the head, read through the shell", || {
         let name = format!("{}.pem", tries.next().unwrap());
         tracer.signal(libc::SIGSTOP);
         writeln!(names, "{name}").unwrap();
-        assert_eq!(says.next().unwrap().unwrap(), "gone");
+        assert_eq!(lines.next().unwrap().unwrap(), "gone");
         tracer.signal(libc::SIGCONT);
         let opened = |event: &Event| event.text("file").ends_with(&format!("/{name}"));
         (tracer.wait_for("the open", opened).text("head") == "read").then_some(())
@@ -174,12 +183,12 @@ fn who_makes_wait_is_not_waited_for_on_behalf_of_others() {
     assert!(shell.wait().unwrap().success());
 }
 
-/// What root may not read without them: processes of other containers.
+/// Number of processes that root may not read in any case: those of other containers.
 fn unreadable() -> usize {
     unreadable_but(0)
 }
 
-/// As above, without a look at one.
+/// Like [`unreadable`], but does not access one process.
 fn unreadable_but(one: u32) -> usize {
     let pids = fs::read_dir("/proc").unwrap();
     let pids = pids.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
@@ -190,19 +199,19 @@ fn unreadable_but(one: u32) -> usize {
     pids.filter(|&pid| pid != one).filter(refused).count()
 }
 
-fn a_profile_of_such_a_process_is_one() {
+fn profile_of_a_process_on_an_unresponsive_mount_is_written() {
     needs_bpf!();
     let dir = temp_dir();
     let device = fuse_device(dir.path());
     for mode in ["user", "overlay", "root", "bind", "before", "arguments"] {
-        let actor = hanging(mode, &device, dir.path());
+        let actor = blocked(mode, &device, dir.path());
         let pid = actor.pid().to_string();
         let (output, took) = timed(&["profile", "--pid", &pid, "--duration", "1"]);
         let profile = document(&output, took);
         assert_eq!(profile["process"]["name"], "actor", "{mode}");
         assert_eq!(profile["process"]["pid"], actor.pid(), "{mode}");
         let files = profile["files_accessed"].as_array().unwrap();
-        let hangs = files.iter().find(|file| file["path"].as_str().unwrap().ends_with("hang.pem"));
-        assert_eq!(hangs.unwrap()["type"], "unknown", "{mode}");
+        let opened = files.iter().find(|file| file["path"].as_str().unwrap().ends_with("hang.pem"));
+        assert_eq!(opened.unwrap()["type"], "unknown", "{mode}");
     }
 }

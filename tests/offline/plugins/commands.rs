@@ -1,4 +1,4 @@
-//! The plugin author's commands, as an author calls them.
+//! The commands for plugin authors.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,11 +8,11 @@ use std::process::{Command, Output};
 use crypto_tracer_tests::{program, temp_dir, trusted_dir, workspace};
 
 crypto_tracer_tests::tests![
-    check_tells_what_a_plugin_is,
-    check_refuses_what_would_not_load_and_says_what_is_right,
-    check_judges_as_a_run_does,
-    check_hands_over_the_configuration,
-    list_tells_what_runs,
+    check_prints_properties_of_a_plugin,
+    check_refuses_an_invalid_plugin_with_a_remedy,
+    check_refuses_what_a_run_refuses,
+    check_passes_the_configuration_to_the_plugin,
+    list_prints_the_plugins_of_a_run,
 ];
 
 fn plugin<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
@@ -27,7 +27,7 @@ fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn check_tells_what_a_plugin_is() {
+fn check_prints_properties_of_a_plugin() {
     let classifier = workspace().join("artifacts/classify-default.wasm");
     let checked = plugin([OsStr::new("check"), classifier.as_os_str()]);
     assert_eq!(checked.status.code(), Some(0), "{}", err(&checked));
@@ -50,7 +50,7 @@ fn check_tells_what_a_plugin_is() {
     assert!(text.contains("  needs grants  none\n") && !text.contains("captures"), "{text}");
 }
 
-fn check_refuses_what_would_not_load_and_says_what_is_right() {
+fn check_refuses_an_invalid_plugin_with_a_remedy() {
     let dir = temp_dir();
     let file = |name: &str, content: &[u8]| {
         let path = dir.path().join(name);
@@ -71,16 +71,17 @@ fn check_refuses_what_would_not_load_and_says_what_is_right() {
         (file("large.wasm", &vec![0; 5 << 20]), "4194304 bytes"),
     ] {
         let checked = plugin([OsStr::new("check"), path.as_os_str()]);
-        let said = err(&checked);
-        assert_eq!(checked.status.code(), Some(2), "{said}");
+        let stderr = err(&checked);
+        assert_eq!(checked.status.code(), Some(2), "{stderr}");
         assert!(out(&checked).is_empty());
-        assert!(said.contains(wanted) && said.contains(&*path.to_string_lossy()), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(stderr.contains(wanted) && stderr.contains(&*path.to_string_lossy()), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
 }
 
-/// "Would load" is what a run would say: it refuses a file that others can write, and has the configuration's limits.
-fn check_judges_as_a_run_does() {
+/// `plugin check` says "would load" only if a run would load the plugin: it refuses a file that others can write, and
+/// uses the limits of the configuration.
+fn check_refuses_what_a_run_refuses() {
     let dir = trusted_dir();
     let file = dir.path().join("site.wasm");
     fs::copy(workspace().join("artifacts/classify-default.wasm"), &file).unwrap();
@@ -97,8 +98,11 @@ fn check_judges_as_a_run_does() {
     for words in [&words[..], &words[..2], &run] {
         let refused = plugin(words);
         assert_eq!(refused.status.code(), Some(2), "{words:?}: {}", out(&refused));
-        let said = err(&refused);
-        assert!(said.contains("`chmod go-w ") && said.contains("site.wasm"), "{words:?}: {said}");
+        let stderr = err(&refused);
+        assert!(
+            stderr.contains("`chmod go-w ") && stderr.contains("site.wasm"),
+            "{words:?}: {stderr}"
+        );
     }
     mode(0o644);
     fs::write(&config, "[plugins]\ncomponent = \"4KiB\"\n").unwrap();
@@ -110,7 +114,7 @@ fn check_judges_as_a_run_does() {
     assert_eq!(refused.status.code(), Some(2), "a run would not start: {}", out(&refused));
 }
 
-fn check_hands_over_the_configuration() {
+fn check_passes_the_configuration_to_the_plugin() {
     let classifier = workspace().join("artifacts/classify-default.wasm");
     let check = |with: &str| {
         plugin([OsStr::new("check"), classifier.as_os_str(), OsStr::new("--with"), with.as_ref()])
@@ -124,7 +128,7 @@ fn check_hands_over_the_configuration() {
     assert_eq!(check("{}").status.code(), Some(0));
 }
 
-fn list_tells_what_runs() {
+fn list_prints_the_plugins_of_a_run() {
     let listed = plugin(["list"]);
     assert_eq!(listed.status.code(), Some(0), "{}", err(&listed));
     let text = out(&listed);

@@ -1,4 +1,4 @@
-//! The rules of ARCHITECTURE.md that a compiler does not hold.
+//! The rules of ARCHITECTURE.md that the compiler does not check.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use crypto_tracer_tests::workspace;
 
 crypto_tracer_tests::tests![
-    each_of_two_libraries_has_one_home,
-    events_know_no_other_crate_of_the_program,
-    compiled_code_is_loaded_from_nowhere_but_the_program,
+    aya_and_wasmtime_are_each_used_by_one_crate,
+    event_crate_depends_on_no_other_crate,
+    only_bundled_plugins_load_compiled_code,
     every_member_inherits_versions_and_lints,
-    nothing_is_left_for_later_without_a_name,
-    no_test_is_left_to_a_harness_that_is_not_there,
+    deferred_work_names_an_issue,
+    no_test_is_marked_for_the_missing_libtest,
 ];
 
-/// Every file below a folder with this extension, without what is built or fetched.
+/// Returns every file below a folder with this extension, except in `target` and hidden folders.
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -32,7 +32,7 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The words and signs of Rust source, without comments and without what stands in quotes.
+/// Returns the tokens of Rust source, without comments and literals in quotes.
 fn tokens(source: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = source;
@@ -82,7 +82,7 @@ fn raw(rest: &str) -> usize {
     rest[start..].find(&end).map_or(rest.len(), |at| start + at + end.len())
 }
 
-/// A character in quotes, or the sign of a lifetime.
+/// Length of a character literal, or of the `'` of a lifetime.
 fn character(rest: &str) -> usize {
     let mut chars = rest.char_indices().skip(1);
     match (chars.next(), chars.next()) {
@@ -95,8 +95,8 @@ fn character(rest: &str) -> usize {
     }
 }
 
-/// A dependency that one crate alone may have: the kernel's library, and the engine of plugins.
-fn each_of_two_libraries_has_one_home() {
+/// Only `capture` depends on aya, and only `plugin` depends on wasmtime.
+fn aya_and_wasmtime_are_each_used_by_one_crate() {
     let root = workspace();
     for (library, home) in [("aya", "capture"), ("wasmtime", "plugin")] {
         for name in ["capture", "event", "output", "pipeline", "plugin", "reader", "system", ""] {
@@ -109,8 +109,8 @@ fn each_of_two_libraries_has_one_home() {
     }
 }
 
-/// Events are what every step knows: their crate knows none.
-fn events_know_no_other_crate_of_the_program() {
+/// Every step depends on the crate of events, which depends on none of them.
+fn event_crate_depends_on_no_other_crate() {
     let manifest = fs::read_to_string(workspace().join("host/event/Cargo.toml")).unwrap();
     let manifest: toml::Table = toml::from_str(&manifest).unwrap();
     let dependencies = manifest["dependencies"].as_table().unwrap();
@@ -118,8 +118,9 @@ fn events_know_no_other_crate_of_the_program() {
     assert!(own.is_empty(), "{own:?}");
 }
 
-/// Code that was compiled before comes from inside the program alone: whoever can change a file of it runs anything.
-fn compiled_code_is_loaded_from_nowhere_but_the_program() {
+/// Compiled code is loaded only from the program itself: a user who can change a file of compiled code can run any
+/// code.
+fn only_bundled_plugins_load_compiled_code() {
     let root = workspace();
     for file in files(&root.join("host"), "rs") {
         let words = tokens(&fs::read_to_string(&file).unwrap());
@@ -128,8 +129,8 @@ fn compiled_code_is_loaded_from_nowhere_but_the_program() {
         assert!(!loads || file.ends_with("plugin/src/bundled.rs"), "{}", file.display());
     }
     let bundled = fs::read_to_string(root.join("host/plugin/src/bundled.rs")).unwrap();
-    assert!(tokens(&bundled).iter().any(|word| word == "deserialize"), "it has moved");
-    // The engine's own cache is a feature, and its crate is not even there.
+    assert!(tokens(&bundled).iter().any(|word| word == "deserialize"), "the loader has moved");
+    // The engine's own cache is a feature; it is disabled, and its crate is not in the lock file.
     let manifest: toml::Table =
         toml::from_str(&fs::read_to_string(root.join("Cargo.toml")).unwrap()).unwrap();
     let features = &manifest["workspace"]["dependencies"]["wasmtime"]["features"];
@@ -164,16 +165,16 @@ fn every_member_inherits_versions_and_lints() {
     }
 }
 
-fn nothing_is_left_for_later_without_a_name() {
+fn deferred_work_names_an_issue() {
     let root = workspace();
-    // Put together, so that this file does not name them.
+    // Concatenated, so that this file does not contain the marks.
     let marks = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"]].map(|parts| parts.concat());
     let mut wrong = Vec::new();
     for file in ["rs", "toml", "wit", "md"].iter().flat_map(|extension| files(&root, extension)) {
         let text = fs::read_to_string(&file).unwrap();
         for (number, line) in text.lines().enumerate() {
             let unnamed = |mark: &String| {
-                line.split(mark.as_str()).skip(1).any(|behind| !behind.starts_with("(#"))
+                line.split(mark.as_str()).skip(1).any(|rest| !rest.starts_with("(#"))
             };
             if marks.iter().any(unnamed) {
                 wrong.push(format!("{}:{}: {line}", file.display(), number + 1));
@@ -183,8 +184,8 @@ fn nothing_is_left_for_later_without_a_name() {
     assert!(wrong.is_empty(), "write MARK(#ISSUE):\n{}", wrong.join("\n"));
 }
 
-/// Where the harness is ours, the compiler drops a function that is marked for libtest's, without a word.
-fn no_test_is_left_to_a_harness_that_is_not_there() {
+/// With our own harness, the compiler silently drops a function with `#[test]`.
+fn no_test_is_marked_for_the_missing_libtest() {
     let root = workspace();
     for folder in ["tests/offline", "tests/live", "host/tests/source_live"] {
         let all = files(&root.join(folder), "rs");

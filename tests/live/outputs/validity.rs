@@ -1,4 +1,4 @@
-//! Every format is valid to its end, however a run ends.
+//! The output is valid in every format, however a run ends.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -10,18 +10,18 @@ use crypto_tracer_tests::{Material, needs_bpf, output, program, run, temp_dir, u
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
-    after_signals_and_the_duration,
-    nothing_to_tell_is_valid_too,
-    what_was_not_written_is_counted,
-    a_file_that_is_full_stays_valid,
-    a_reader_that_closes_the_pipe,
-    a_fifo_that_nobody_reads_does_not_hold_up_a_signal,
-    fifos_and_links_are_written_through,
+    output_is_valid_after_signals_and_duration,
+    output_without_events_is_valid,
+    unwritten_events_are_counted,
+    file_on_a_full_disk_stays_valid,
+    closed_pipe_is_success,
+    signal_ends_a_run_that_waits_for_a_fifo_reader,
+    fifos_and_links_are_written_in_place,
 ];
 
 const FORMATS: [&str; 4] = ["json-stream", "json-array", "json-pretty", "table"];
 
-/// Fails unless the text is whole and tells at least so many events.
+/// Checks that the text is complete and has at least this number of events.
 fn assert_valid(format: &str, text: &str, least: usize) {
     let count = match format {
         "json-stream" => {
@@ -41,11 +41,11 @@ fn assert_valid(format: &str, text: &str, least: usize) {
     assert!(count >= least, "{format}: {text}");
 }
 
-/// A tracer in some format, whose output is a pipe that is read here.
+/// A tracer with a format, and a thread that reads its output from a pipe.
 struct Running {
     child: Child,
     printed: JoinHandle<String>,
-    said: BufReader<std::process::ChildStderr>,
+    stderr: BufReader<std::process::ChildStderr>,
 }
 
 impl Running {
@@ -59,25 +59,28 @@ impl Running {
             stdout.read_to_string(&mut text).unwrap();
             text
         });
-        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("ready: ") {
             line.clear();
-            assert!(said.read_line(&mut line).unwrap() > 0, "{format}: it is never ready");
+            assert!(
+                stderr.read_line(&mut line).unwrap() > 0,
+                "{format}: the tracer ended before it was ready"
+            );
         }
-        Running { child, printed, said }
+        Running { child, printed, stderr }
     }
 
     fn end(mut self) -> String {
         let status = until("the end", || self.child.try_wait().unwrap());
-        let mut said = String::new();
-        self.said.read_to_string(&mut said).unwrap();
-        assert_eq!(status.code(), Some(0), "{said}");
+        let mut stderr = String::new();
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        assert_eq!(status.code(), Some(0), "{stderr}");
         self.printed.join().unwrap()
     }
 }
 
-fn after_signals_and_the_duration() {
+fn output_is_valid_after_signals_and_duration() {
     needs_bpf!();
     let dir = temp_dir();
     let key = dir.path().join("some.key");
@@ -100,14 +103,14 @@ fn after_signals_and_the_duration() {
         let running: Vec<_> = pipes.into_iter().chain(files).map(start).collect();
         for (format, to_file, running) in running {
             if to_file {
-                // At every flush, not at the end alone.
-                until("a valid array meanwhile", || {
+                // The array is valid after every flush, not only at the end.
+                until("a valid array during the run", || {
                     let text = fs::read_to_string(file(format)).ok()?;
                     serde_json::from_str::<Vec<Value>>(&text).ok().filter(|list| !list.is_empty())
                 });
             }
             if let Some(signal) = signal {
-                // SAFETY: no memory is involved, and the child is ours and not waited for.
+                // SAFETY: the call accesses no memory, and the child was not waited for.
                 unsafe { libc::kill(i32::try_from(running.child.id()).unwrap(), signal) };
             }
             let printed = running.end();
@@ -124,7 +127,7 @@ fn replay(format: &str, to: &Path) -> Command {
     command
 }
 
-fn nothing_to_tell_is_valid_too() {
+fn output_without_events_is_valid() {
     let dir = temp_dir();
     for format in FORMATS {
         let to = dir.path().join(format);
@@ -134,17 +137,17 @@ fn nothing_to_tell_is_valid_too() {
     }
 }
 
-/// A full device: exit code 1, and how many events are missing from it.
-fn what_was_not_written_is_counted() {
+/// On a full device the run ends with exit code 1, and reports how many events were not written.
+fn unwritten_events_are_counted() {
     for format in FORMATS {
         let ended = output(&mut replay(format, Path::new("/dev/full")));
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(1), "{said}");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{stderr}");
         let count =
-            said.split(' ').zip(said.split(' ').skip(1)).find(|(_, next)| *next == "events");
+            stderr.split(' ').zip(stderr.split(' ').skip(1)).find(|(_, next)| *next == "events");
         let count: u64 = count.unwrap().0.parse().unwrap();
-        assert!(count > 0 && said.contains("/dev/full"), "{said}");
-        assert!(said.contains("events were not written"), "{said}");
+        assert!(count > 0 && stderr.contains("/dev/full"), "{stderr}");
+        assert!(stderr.contains("events were not written"), "{stderr}");
     }
     let script = "exec \"$0\" replay -q \"$1\" >/dev/full";
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
@@ -152,12 +155,12 @@ fn what_was_not_written_is_counted() {
     assert_eq!(ended.status.code(), Some(1));
 }
 
-/// A disk that is full: what is in the file ends with the last whole event.
-fn a_file_that_is_full_stays_valid() {
+/// On a full disk, the file ends with the last complete event.
+fn file_on_a_full_disk_stays_valid() {
     needs_bpf!();
     let dir = temp_dir();
     let to = dir.path().join("full");
-    // A disk of one page, for this process alone; twice, so that what is appended does not fit either.
+    // A private file system of one page. The program runs twice, so that an append does not fit either.
     let script = "mount -t tmpfs -o size=4k none \"$1\" && shift && \"$0\" \"$@\"; \
         \"$0\" \"$@\"; code=$?; cat \"$to\"; exit $code";
     for format in FORMATS {
@@ -165,29 +168,29 @@ fn a_file_that_is_full_stays_valid() {
         let mut limited = Command::new("unshare");
         limited.args(["--mount", "sh", "-c", script]).arg(whole.get_program()).arg(dir.path());
         let ended = output(limited.args(whole.get_args()).env("to", &to));
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(1), "{format}: {said}");
-        assert!(said.contains("events were not written"), "{said}");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{format}: {stderr}");
+        assert!(stderr.contains("events were not written"), "{stderr}");
         let text = String::from_utf8(ended.stdout).unwrap();
         assert!(!text.is_empty() && text.len() <= 4096, "{}", text.len());
         assert_valid(format, &text, 1);
     }
 }
 
-/// A reader that has seen enough is no failure, in any format.
-fn a_reader_that_closes_the_pipe() {
+/// A reader that closes the pipe causes no failure, in any format.
+fn closed_pipe_is_success() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     for format in FORMATS {
         let script = "{ \"$0\" replay -q \"$1\" -f \"$2\"; echo $? >&2; } | true";
         let mut piped = Command::new("sh");
         piped.args(["-c", script]).arg(program()).arg(&recording).arg(format);
-        let said = output(&mut piped).stderr;
-        assert_eq!(String::from_utf8_lossy(&said), "0\n", "{format}");
+        let stderr = output(&mut piped).stderr;
+        assert_eq!(String::from_utf8_lossy(&stderr), "0\n", "{format}");
     }
 }
 
-/// Nobody opens the other end of the FIFO: a signal ends that too.
-fn a_fifo_that_nobody_reads_does_not_hold_up_a_signal() {
+/// No process opens the FIFO for reading, and a signal still ends the run.
+fn signal_ends_a_run_that_waits_for_a_fifo_reader() {
     let dir = temp_dir();
     let fifo = dir.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -196,23 +199,23 @@ fn a_fifo_that_nobody_reads_does_not_hold_up_a_signal() {
     for mut command in [replay("json-stream", &fifo), replay("json-array", &fifo), snapshot] {
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
         let pid = child.id();
-        // From then on it takes signals.
-        until("a thread for signals", || {
+        // The program handles signals from then on.
+        until("the thread that handles signals", || {
             let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
             tasks.find_map(|task| {
                 let name = fs::read_to_string(task.path().join("comm")).ok()?;
                 (name == "signals\n").then_some(())
             })
         });
-        // SAFETY: no memory is involved, and the child is ours and not waited for.
+        // SAFETY: the call accesses no memory, and the child was not waited for.
         unsafe { libc::kill(i32::try_from(pid).unwrap(), libc::SIGTERM) };
         let status = until("the end", || child.try_wait().unwrap());
         assert_eq!(status.code(), Some(0));
     }
 }
 
-/// FIFOs and links are written through; a link stays one.
-fn fifos_and_links_are_written_through() {
+/// A symbolic link stays a link, and its target is written.
+fn fifos_and_links_are_written_in_place() {
     let dir = temp_dir();
     let (file, link, fifo) =
         (dir.path().join("file"), dir.path().join("link"), dir.path().join("fifo"));
@@ -220,7 +223,7 @@ fn fifos_and_links_are_written_through() {
     std::os::unix::fs::symlink(&file, &link).unwrap();
     assert_eq!(output(&mut replay("json-stream", &link)).status.code(), Some(0));
     let text = fs::read_to_string(&file).unwrap();
-    assert!(link.is_symlink() && text.starts_with("before\n{"), "lines are appended");
+    assert!(link.is_symlink() && text.starts_with("before\n{"), "the text is not appended");
     assert_eq!(output(&mut replay("json-array", &link)).status.code(), Some(0));
     assert!(link.is_symlink());
     assert_valid("json-array", &fs::read_to_string(&file).unwrap(), 1);

@@ -1,4 +1,4 @@
-//! Beginnings of files whose process is gone by the time that somebody looks, or whose name is.
+//! Heads of files whose process has ended, or whose name is gone, before the tracer reads them.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -8,22 +8,22 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use crypto_tracer_tests::{Event, Material, Tracer, actor, needs_bpf, temp_dir};
 
 crypto_tracer_tests::tests![
-    a_process_that_is_gone_is_replaced_by_one_with_the_same_mounts,
-    where_nobody_is_left_the_file_is_gone,
-    in_a_container_the_path_is_the_containers,
-    a_file_that_lost_its_name_is_read_while_it_is_open,
-    whoever_has_mapped_very_much_delays_no_start,
+    head_is_read_through_a_process_with_the_same_mounts,
+    file_is_gone_with_its_mount_namespace,
+    head_is_read_below_the_containers_root,
+    unlinked_file_is_read_while_it_is_open,
+    many_mapped_libraries_do_not_delay_the_start,
 ];
 
-/// A shell that does one thing after the other, when it is told to.
+/// A shell that runs the next step of its script on request.
 struct Shell {
     child: Child,
     printed: BufReader<ChildStdout>,
 }
 
 impl Shell {
-    /// In a mount namespace of its own. `$0` is this folder.
-    fn apart(script: &str, dir: &Path) -> Shell {
+    /// Starts the script in a new mount namespace. `$0` is this folder.
+    fn start(script: &str, dir: &Path) -> Shell {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-ec", script]).arg(dir);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -35,8 +35,8 @@ impl Shell {
         self.child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
     }
 
-    /// Waits until it has printed this line.
-    fn says(&mut self, what: &str) {
+    /// Waits for the next line of output, which must be this one.
+    fn expect_line(&mut self, what: &str) {
         let mut line = String::new();
         self.printed.read_line(&mut line).unwrap();
         assert_eq!(line.trim_end(), what);
@@ -50,86 +50,88 @@ impl Drop for Shell {
     }
 }
 
-/// What is told of the file of this name when the tracer looks at it only after all of this has happened.
-fn seen_later(name: &str, script: &str, dir: &Path) -> (String, String) {
-    let mut shell = Shell::apart(&script.replace("NAME", name), dir);
-    shell.says("ready");
+/// Returns `head` and `file_type` of this file when the tracer reads it only after the script has run.
+fn head_and_type(name: &str, script: &str, dir: &Path) -> (String, String) {
+    let mut shell = Shell::start(&script.replace("NAME", name), dir);
+    shell.expect_line("ready");
     let tracer = Tracer::monitor(["--extended"]);
     tracer.signal(libc::SIGSTOP);
     shell.go();
-    shell.says("done");
+    shell.expect_line("done");
     tracer.signal(libc::SIGCONT);
     let opened = |event: &Event| event.kind() == "file_open" && event.text("file").ends_with(name);
     let event = tracer.wait_for("the open", opened);
-    let told = (event.text("head").to_owned(), event.text("file_type").to_owned());
+    let found = (event.text("head").to_owned(), event.text("file_type").to_owned());
     tracer.finish();
-    told
+    found
 }
 
-/// What is told of this file after this script has run. An answer has 50 milliseconds, and a busy machine may need more: then
-/// it is tried again.
-fn assert_seen((name, script): (&str, &str), dir: &Path, told: (&str, &str)) {
-    let told = (told.0.to_owned(), told.1.to_owned());
-    let mut tries = (0..5).map(|_| seen_later(name, script, dir));
-    let mut seen = tries.next().unwrap();
-    while seen != told {
-        seen = tries.next().unwrap_or_else(|| unreachable!("{name}: {seen:?} instead of {told:?}"));
+/// Checks `head` and `file_type` of this file after the script has run. A read has a limit of 50 ms, which a busy
+/// machine may exceed, so the check is repeated up to five times.
+fn assert_head_and_type((name, script): (&str, &str), dir: &Path, expected: (&str, &str)) {
+    let expected = (expected.0.to_owned(), expected.1.to_owned());
+    let mut tries = (0..5).map(|_| head_and_type(name, script, dir));
+    let mut found = tries.next().unwrap();
+    while found != expected {
+        found = tries
+            .next()
+            .unwrap_or_else(|| unreachable!("{name}: {found:?} instead of {expected:?}"));
     }
 }
 
-/// A folder with a certificate, which a script puts elsewhere.
-fn with_certificate() -> tempfile::TempDir {
+/// Creates a folder with a certificate, which the scripts copy.
+fn certificate_dir() -> tempfile::TempDir {
     let dir = temp_dir();
     fs::write(dir.path().join("certificate"), &Material::get().certificate).unwrap();
     fs::create_dir(dir.path().join("mnt")).unwrap();
     dir
 }
 
-/// A mount that nobody else sees, with the certificate in it.
+/// Creates a mount in the script's mount namespace and copies the certificate into it.
 const MOUNT: &str =
     "mount -t tmpfs none \"$0/mnt\"; cp \"$0/certificate\" \"$0/mnt/NAME\"; echo ready; read go;";
 
-fn a_process_that_is_gone_is_replaced_by_one_with_the_same_mounts() {
+fn head_is_read_through_a_process_with_the_same_mounts() {
     needs_bpf!();
-    let dir = with_certificate();
+    let dir = certificate_dir();
     let script = format!("{MOUNT} cat \"$0/mnt/NAME\" >/dev/null; echo done; read end");
-    assert_seen(("sibling.pem", &script), dir.path(), ("read", "certificate"));
+    assert_head_and_type(("sibling.pem", &script), dir.path(), ("read", "certificate"));
 }
 
-fn where_nobody_is_left_the_file_is_gone() {
+fn file_is_gone_with_its_mount_namespace() {
     needs_bpf!();
-    let dir = with_certificate();
-    // The whole namespace ends with it; who waits for that lives outside.
+    let dir = certificate_dir();
+    // The mount namespace ends with `cat`. The shell that waits for it is in another one.
     let script =
         format!("exec unshare --mount sh -ec '{MOUNT} exec cat \"$0/mnt/NAME\" >/dev/null' \"$0\"");
     let script = format!("({script}); echo done; read end");
-    assert_seen(("nobody.pem", &script), dir.path(), ("gone", "unknown"));
+    assert_head_and_type(("ended.pem", &script), dir.path(), ("gone", "unknown"));
 }
 
-fn in_a_container_the_path_is_the_containers() {
+fn head_is_read_below_the_containers_root() {
     needs_bpf!();
-    let dir = with_certificate();
+    let dir = certificate_dir();
     let script = "cd \"$0/mnt\"; mount -t tmpfs none .; cd \"$0/mnt\"; mkdir etc;
         for dir in /usr /bin /lib /lib64; do
             if [ -L $dir ]; then cp -P $dir .; elif [ -d $dir ]; then mkdir .$dir; mount --bind $dir .$dir; fi
         done
         cp ../certificate etc/NAME; exec chroot . /bin/sh -ec '
             echo ready; read go; cat /etc/NAME >&2; echo done; read end' 2>/dev/null";
-    assert_seen(("contained.pem", script), dir.path(), ("read", "certificate"));
+    assert_head_and_type(("contained.pem", script), dir.path(), ("read", "certificate"));
 }
 
-fn a_file_that_lost_its_name_is_read_while_it_is_open() {
+fn unlinked_file_is_read_while_it_is_open() {
     needs_bpf!();
-    let dir = with_certificate();
+    let dir = certificate_dir();
     let script = "cp \"$0/certificate\" \"$0/NAME\"; echo ready; read go;
         exec 3<\"$0/NAME\"; rm \"$0/NAME\"; echo done; read end";
-    assert_seen(("unlinked.pem", script), dir.path(), ("read", "certificate"));
+    assert_head_and_type(("unlinked.pem", script), dir.path(), ("read", "certificate"));
     let closed = script.replace("echo done", "exec 3<&-; echo done");
-    assert_seen(("closed.pem", &closed), dir.path(), ("gone", "unknown"));
+    assert_head_and_type(("closed.pem", &closed), dir.path(), ("gone", "unknown"));
 }
 
-/// Twenty processes with a thousand libraries each, in folders with long names: 70 MB of paths.
-fn whoever_has_mapped_very_much_delays_no_start() {
+/// Twenty processes with a thousand libraries each in folders with long names have 70 MB of paths.
+fn many_mapped_libraries_do_not_delay_the_start() {
     needs_bpf!();
     let dir = temp_dir();
     let deep = (0..13).fold(dir.path().to_owned(), |path, _| path.join("d".repeat(250)));
