@@ -1,5 +1,6 @@
 //! Arguments → command → exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -35,7 +36,8 @@ fn misused(error: &clap::Error) -> ExitCode {
         return ended(commands::asked(error));
     }
     let console = Console(Verbosity::Quiet);
-    console.error(cli::compact(error));
-    console.error(cli::try_help(std::env::args_os()));
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    console.error(cli::usage_error(error, &arguments));
+    console.error(cli::help_hint(&arguments));
     ExitStatus::Usage.into()
 }

@@ -1,10 +1,10 @@
 //! The command line.
 
-mod complaint;
 mod doctor;
 mod document;
 mod examples;
 pub(crate) mod plugin;
+mod usage_error;
 pub(crate) mod values;
 
 use std::ffi::OsString;
@@ -15,9 +15,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crypto_tracer_pipeline::glob::Glob;
 
-pub use complaint::{compact, meant_command, there_are, try_help};
 pub use doctor::DoctorArgs;
 pub use document::{DocumentFormat, DocumentPrint, ProfileArgs, SnapshotArgs};
+pub use usage_error::{help_hint, usage_error};
 
 /// Tells which process opens which certificate, key or keystore, which loads which crypto library, and what starts
 /// and ends.
@@ -361,6 +361,7 @@ impl LoudnessArgs {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use clap::error::ErrorKind;
 
     use super::*;
 
@@ -414,6 +415,25 @@ mod tests {
         for arguments in [["crypto-tracer", "-q", "version"], ["crypto-tracer", "version", "-q"]] {
             assert!(Cli::try_parse_from(arguments).unwrap().loudness.quiet);
         }
+    }
+
+    /// A negative number, or a name that starts with `-`, is the value of the option, not an unknown option.
+    #[test]
+    fn value_may_start_with_a_dash() {
+        fn check(command: &clap::Command) {
+            let path = command.get_bin_name().unwrap_or("crypto-tracer");
+            let options = command.get_arguments().filter(|it| it.get_action().takes_values());
+            for option in options.filter_map(clap::Arg::get_long) {
+                let arguments = format!("{path} --{option} -1");
+                if let Err(error) = Cli::try_parse_from(arguments.split(' ')) {
+                    assert_ne!(error.kind(), ErrorKind::UnknownArgument, "{arguments}: {error}");
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        let mut cli = Cli::command();
+        cli.build();
+        check(&cli);
     }
 
     #[test]

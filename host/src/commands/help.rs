@@ -12,25 +12,29 @@ use crate::cli::{self, Cli};
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_system::stdout_closed::check_standard_output;
 
-/// The same as `COMMAND --help`.
+/// Prints the same as `COMMAND --help`.
 pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
-    let mut command = Cli::command();
-    let mut found = &mut command;
+    let cli = Cli::command();
+    let usage = |message: String| Failure::new(ExitStatus::Usage, anyhow!(message));
+    let mut command = &cli;
     for word in &arguments.words {
-        let word = word.to_string_lossy();
-        let there = cli::there_are(found);
-        let near = cli::meant_command(found, &word);
-        found = found.find_subcommand_mut(&*word).ok_or_else(|| {
-            let right = near.unwrap_or(there);
-            Failure::new(ExitStatus::Usage, anyhow!("there is no command '{word}'; {right}"))
-        })?;
+        let Some(found) = command.find_subcommand(word) else {
+            if command.has_subcommands() {
+                break;
+            }
+            let word = word.to_string_lossy();
+            return Err(usage(format!("{} has no command '{word}'", command.get_name())));
+        };
+        command = found;
     }
     let [program, help] = ["crypto-tracer", "--help"].map(OsString::from);
-    let words = [program].into_iter().chain(arguments.words.iter().cloned()).chain([help]);
-    match Cli::command().try_get_matches_from(words) {
+    let words: Vec<OsString> =
+        [program].into_iter().chain(arguments.words.iter().cloned()).chain([help]).collect();
+    match Cli::command().try_get_matches_from(&words) {
         Err(help) if !help.use_stderr() => asked(&help),
-        // Each word is a command, so there is nothing to complain of.
-        _ => Ok(()),
+        Err(error) => Err(usage(cli::usage_error(&error, &words))),
+        // `--help` always returns an error.
+        Ok(_) => Ok(()),
     }
 }
 

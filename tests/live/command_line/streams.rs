@@ -177,7 +177,10 @@ fn help_of_a_command_is_the_commands_help() {
     assert_eq!(printed(&["help", "plugin", "list"]), printed(&["plugin", "list", "--help"]));
     let unknown = output(Command::new(program()).args(["help", "bogus"]));
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are monitor, files"));
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr)
+            .contains("the commands of crypto-tracer are monitor, files")
+    );
 }
 
 fn version_and_its_option_say_the_same() {

@@ -48,7 +48,10 @@ fn arguments_that_mean_nothing() {
     refused(Command::new(program()).arg("bogus"), 2, &["bogus", "monitor, files"]);
     let said =
         refused(&mut Command::new(program()), 2, &["monitor, files", "'crypto-tracer --help'"]);
-    assert!(said.starts_with("crypto-tracer: a command is missing; there are "), "{said}");
+    assert!(
+        said.starts_with("crypto-tracer: missing command; the commands of crypto-tracer are "),
+        "{said}"
+    );
     refused(&mut monitor(&["--bogus"]), 2, &["try 'crypto-tracer monitor --help'"]);
 }
 
