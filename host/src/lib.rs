@@ -6,5 +6,6 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod interruptible_read;
+mod nearest;
 pub mod progress;
 pub mod users;

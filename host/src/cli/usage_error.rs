@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory};
 
 use super::Cli;
-use crypto_tracer_event::nearest::nearest;
+use crate::nearest::nearest;
 use crypto_tracer_event::printable::{printable, shortened};
 
 /// Maximum length of a message in characters. An argument may be of any length.

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crypto_tracer_event::nearest::nearest;
+use crate::nearest::nearest;
 use crypto_tracer_plugin::{Limits, OnFailure, PluginSpec, SITE, Setup, Trust};
 use crypto_tracer_system::shutdown::Shutdown;
 
