@@ -11,7 +11,7 @@ pub enum Error {
     Privileges {
         /// Names of the missing capabilities.
         missing: String,
-        /// Path of this program.
+        /// Path of this program, quoted for a shell.
         program: String,
     },
     /// The program is in a user namespace of its own.

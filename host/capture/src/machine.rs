@@ -1,5 +1,6 @@
 //! What this machine and these privileges allow, as far as it can be told before anything is loaded.
 
+use std::borrow::Cow;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -160,7 +161,10 @@ pub(super) fn check_privileges() -> Result<(), Error> {
         return Ok(());
     }
     let program = std::env::current_exe().unwrap_or_else(|_unknown| "crypto-tracer".into());
-    Err(Error::Privileges { missing: missing.join(", "), program: program.display().to_string() })
+    let program = program.to_string_lossy();
+    // Only a path with a NUL byte has no quoted form.
+    let program = shlex::try_quote(&program).unwrap_or(Cow::Borrowed(&*program)).into_owned();
+    Err(Error::Privileges { missing: missing.join(", "), program })
 }
 
 /// A capability that a run makes use of.
