@@ -23,7 +23,7 @@ use crypto_tracer_system::confine;
 
 /// Does what the command line says. To be called before there is any other thread.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let console = cli.loudness.console();
+    let console = cli.verbosity.console();
     if needs_no_privileges(&cli.command) {
         // Before any file is opened: else everybody could read root's through this program.
         confine::drop_to_invoker().context("cannot drop privileges").map_err(failed)?;
