@@ -68,7 +68,7 @@ fn failed(error: anyhow::Error) -> Failure {
     Failure { code: ExitStatus::Failed, error }
 }
 
-/// Prints the help or the version that an option asked for.
-pub fn asked(help: &clap::Error) -> Result<(), Failure> {
-    help::asked(help)
+/// Prints the help or the version that the arguments request.
+pub fn print_help_or_version(request: &clap::Error) -> Result<(), Failure> {
+    help::print_help_or_version(request)
 }
