@@ -309,6 +309,6 @@ mod tests {
     #[test]
     fn commands_survive_odd_names() {
         assert_eq!(quoted(Path::new("/a/b-c.wasm")), "/a/b-c.wasm");
-        assert_eq!(quoted(Path::new("/a b/it's")), "'/a b/it'\\''s'");
+        assert_eq!(quoted(Path::new("/a b/it's")), r#""/a b/it's""#);
     }
 }

@@ -164,7 +164,7 @@ fn crate_name(text: &str) -> Result<String, String> {
     let first_is_letter = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
     if !first_is_letter || !text.bytes().all(is_allowed) || text.len() > MAX_BYTES {
         return Err(format!(
-            "not a name of a crate: write 1 to {MAX_BYTES} letters, digits, `-` or `_`, first a letter, for example acme-classifier"
+            "not a crate name: write 1 to {MAX_BYTES} letters, digits, `-` or `_`, starting with a letter, for example acme-classifier"
         ));
     }
     let reserved = RESERVED.split_whitespace().any(|word| word == text.replace('-', "_"));
