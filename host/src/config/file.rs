@@ -37,20 +37,20 @@ struct PluginTable {
     bundled: bool,
     sha256: Option<String>,
     #[serde(default)]
-    allow: BTreeSet<GrantWord>,
+    allow: BTreeSet<GrantName>,
     #[serde(default)]
     config: toml::Table,
 }
 
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-enum GrantWord {
+enum GrantName {
     #[serde(rename = "file-head")]
     FileHead,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum OnFailureWord {
+enum OnFailureName {
     Continue,
     Stop,
 }
@@ -69,7 +69,7 @@ struct PluginsTable {
     text: Option<Bounded<4096, { 64 << 10 }>>,
     component: Option<Bounded<4096, { 64 << 20 }>>,
     log_lines: Option<Count<0, 10_000>>,
-    on_failure: Option<OnFailureWord>,
+    on_failure: Option<OnFailureName>,
 }
 
 #[derive(Default, Deserialize)]
@@ -175,7 +175,7 @@ impl TryFrom<PluginTable> for PluginEntry {
             );
         }
         spec.sha256 = sha256;
-        spec.allow.extend(allow.iter().map(|GrantWord::FileHead| Grant::FileHead));
+        spec.allow.extend(allow.iter().map(|GrantName::FileHead| Grant::FileHead));
         let config = config.into_iter().map(|(key, value)| (key, json(value)));
         spec.config = config.collect();
         Ok(PluginEntry(spec))
@@ -217,8 +217,8 @@ impl ConfigFile {
             redactors: chain(self.redactor),
             filters: chain(self.filter),
             on_failure: match self.plugins.on_failure {
-                Some(OnFailureWord::Stop) => OnFailure::Stop,
-                Some(OnFailureWord::Continue) | None => OnFailure::Continue,
+                Some(OnFailureName::Stop) => OnFailure::Stop,
+                Some(OnFailureName::Continue) | None => OnFailure::Continue,
             },
             limits: self.plugins.limits(),
             capture: CaptureConfig {

@@ -67,7 +67,7 @@ pub enum ConfigError {
     },
     /// The file is not a valid configuration.
     #[error("the configuration {path}{at}: {problem}", path = .path.display())]
-    Wrong {
+    Invalid {
         /// Path of the file.
         path: PathBuf,
         /// Position in the message: `, line N`, or empty.
@@ -110,7 +110,7 @@ impl Config {
         if !trust.is_elevated() {
             let user = directories::ProjectDirs::from("", "", "crypto-tracer");
             let user = user.map(|user| user.config_dir().join("config.toml"));
-            // After `sudo -u`, HOME may belong to another user. A file without access is not this user's.
+            // After `sudo -u`, HOME may be that of another user. A file that cannot be inspected is ignored.
             let denied = |path: &PathBuf| {
                 path.metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
             };
@@ -158,7 +158,7 @@ impl Config {
                 let line = before.map(|before| before.matches('\n').count() + 1);
                 let at = line.map(|line| format!(", line {line}")).unwrap_or_default();
                 let problem = explained(error.message());
-                Err(ConfigError::Wrong { path: path.to_owned(), at, problem })
+                Err(ConfigError::Invalid { path: path.to_owned(), at, problem })
             }
         }
     }
