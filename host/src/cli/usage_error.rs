@@ -150,7 +150,7 @@ fn option_hint(error: &clap::Error, cli: &Command, command: &Command, option: &s
     if let Some(accepting) = accepting(option) {
         return format!("; {accepting}");
     }
-    // clap considers this command only, and finds no word of three letters of which two are exchanged.
+    // clap suggests options of this command only, and none for `--pdi` or `--PID`.
     let suggested = string(error, ContextKind::SuggestedArg).strip_prefix("--");
     let near = suggested.or_else(|| {
         let commands = std::iter::once(command).chain(descendants(cli));
