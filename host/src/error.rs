@@ -1,4 +1,4 @@
-//! How a run ends badly: an exit code and one line for people.
+//! Errors that end a run: an exit code and a message.
 
 use std::process::ExitCode;
 
@@ -6,13 +6,13 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {
-    /// It failed while running.
+    /// The run failed.
     Failed = 1,
-    /// Bad arguments, configuration or plugins: nothing started.
+    /// The arguments, the configuration or a plugin are not valid. Nothing started.
     Usage = 2,
-    /// Privileges are missing.
+    /// The process lacks privileges.
     Privileges = 3,
-    /// The kernel is too old.
+    /// The kernel lacks a required feature.
     Kernel = 4,
     /// A probe that the command needs could not be loaded or attached.
     Probe = 5,
@@ -24,17 +24,17 @@ impl From<ExitStatus> for ExitCode {
     }
 }
 
-/// An error on its way to the operator.
+/// An error that ends the run.
 #[derive(Debug)]
 pub struct Failure {
-    /// How the program ends.
+    /// Exit code of the program.
     pub code: ExitStatus,
-    /// What is wrong, and what is right.
+    /// The problem and, where possible, its correction.
     pub error: anyhow::Error,
 }
 
 impl Failure {
-    /// An error with its code.
+    /// Combines an error with an exit code.
     pub fn new(code: ExitStatus, error: impl Into<anyhow::Error>) -> Failure {
         Failure { code, error: error.into() }
     }

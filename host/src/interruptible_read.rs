@@ -1,4 +1,4 @@
-//! A file that is read to its end, or until the run is to end: a pipe may keep its reader waiting for ever.
+//! Reads of a file that end when shutdown is requested. A read of a pipe may block without a limit.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use crypto_tracer_system::shutdown::Shutdown;
 
-/// How often the wish to end is looked for while nothing comes, in nanoseconds.
-const LOOK_NS: i64 = 20_000_000;
+/// Interval at which a blocked read checks for a shutdown, in nanoseconds.
+const POLL_INTERVAL_NS: i64 = 20_000_000;
 
 /// An open file.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Opens it without waiting: a FIFO without a writer is waited for when it is read.
+    /// Opens a file without blocking. Reads of a FIFO wait for its first writer.
     pub fn open(path: &Path, shutdown: &Shutdown) -> io::Result<Input> {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -31,28 +31,28 @@ impl Input {
         Ok(Input { file, metadata, shutdown: shutdown.clone() })
     }
 
-    /// What it is.
+    /// Returns the metadata of the file when it was opened.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Comes back when there is something to read, or the end.
+    /// Waits until the file has data or is at its end. Fails if shutdown is requested.
     fn wait(&self) -> io::Result<()> {
-        let look = Timespec { tv_sec: 0, tv_nsec: LOOK_NS };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: POLL_INTERVAL_NS };
         while !self.shutdown.is_requested() {
             let mut fds = [PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::IN)];
-            match poll(&mut fds, Some(&look)) {
+            match poll(&mut fds, Some(&timeout)) {
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(io::Error::other("the end was asked for"))
+        Err(io::Error::other("shutdown was requested"))
     }
 }
 
 impl Read for Input {
-    /// An error when the end was asked for.
+    /// Fails if shutdown is requested while no data is available.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.metadata.is_file() {
             return self.file.read(buffer);
@@ -60,7 +60,7 @@ impl Read for Input {
         loop {
             self.wait()?;
             match self.file.read(buffer) {
-                // Somebody else read it.
+                // Another process has read the data.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifo_is_read_from_its_first_writer_to_its_last_ones_end() {
+    fn fifo_is_read_until_its_last_writer_closes_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_waited_for_beyond_the_end() {
+    fn read_fails_at_shutdown() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();

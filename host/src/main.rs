@@ -1,5 +1,6 @@
-//! Arguments → command → exit code.
+//! Parses the arguments, runs the command and returns the exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,12 +15,12 @@ fn main() -> ExitCode {
     ResourceUsage::begin();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return misused(&error),
+        Err(error) => return not_parsed(&error),
     };
-    ended(commands::run(&cli))
+    exit_code(commands::run(&cli))
 }
 
-fn ended(outcome: Result<(), Failure>) -> ExitCode {
+fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -29,13 +30,14 @@ fn ended(outcome: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// Help and version are asked for; the rest is an error on two lines.
-fn misused(error: &clap::Error) -> ExitCode {
+/// Prints the help or the version to standard output, or a usage error and a hint to standard error.
+fn not_parsed(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        return ended(commands::asked(error));
+        return exit_code(commands::print_help_or_version(error));
     }
     let console = Console(Verbosity::Quiet);
-    console.error(cli::compact(error));
-    console.error(cli::try_help(std::env::args_os()));
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    console.error(cli::usage_error(error, &arguments));
+    console.error(cli::help_hint(&arguments));
     ExitStatus::Usage.into()
 }

@@ -1,5 +1,5 @@
-//! The progress bar on standard error, where that is a terminal. A thread of its own draws it: a terminal that is
-//! stopped holds up nothing else.
+//! The progress bar on standard error, if that is a terminal. A separate thread draws it, because writing to a stopped
+//! terminal blocks.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -12,22 +12,23 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_system::console::{self, Console, Verbosity};
 
-/// How often it is drawn.
-const EVERY: Duration = Duration::from_millis(200);
-/// How long the last drawing may take.
-const LAST: Duration = Duration::from_millis(50);
+/// Interval between two drawings.
+const INTERVAL: Duration = Duration::from_millis(200);
+/// Time limit of the last drawing.
+const LAST_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// A bar that is shown until this is dropped.
+/// The progress bar. Dropping this value removes it.
 #[derive(Debug)]
 pub struct RunProgress {
-    /// Dropped, it ends the thread.
-    running: Option<Sender<()>>,
-    /// Closed when the bar is gone.
-    gone: Receiver<()>,
+    /// Dropping it ends the thread.
+    stop: Option<Sender<()>>,
+    /// Closed by the thread when it has removed the bar.
+    removed: Receiver<()>,
 }
 
 impl RunProgress {
-    /// Shows how much of `duration` is over, and how many events there were. None: there is nowhere to show it.
+    /// Shows the elapsed part of `duration` and the number of events. Returns `None` if standard error is not a terminal or
+    /// the verbosity is quiet.
     pub fn show(
         console: Console,
         duration: Option<Duration>,
@@ -36,26 +37,26 @@ impl RunProgress {
         if console.0 == Verbosity::Quiet || !std::io::stderr().is_terminal() {
             return None;
         }
-        let (running, asked) = channel();
-        let (left, gone) = channel();
+        let (stop, stopped) = channel();
+        let (remove, removed) = channel::<()>();
         let draw = move || {
-            draw(&asked, duration, &events);
-            drop(left);
+            draw(&stopped, duration, &events);
+            drop(remove);
         };
         let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(draw);
-        thread.ok().map(|_| RunProgress { running: Some(running), gone })
+        thread.ok().map(|_| RunProgress { stop: Some(stop), removed })
     }
 }
 
 impl Drop for RunProgress {
     fn drop(&mut self) {
-        self.running = None;
-        let _ = self.gone.recv_timeout(LAST);
+        self.stop = None;
+        let _ = self.removed.recv_timeout(LAST_TIMEOUT);
         console::bar(false);
     }
 }
 
-fn draw(asked: &Receiver<()>, duration: Option<Duration>, events: &AtomicU64) {
+fn draw(stopped: &Receiver<()>, duration: Option<Duration>, events: &AtomicU64) {
     let start = Instant::now();
     let bar = ProgressBar::with_draw_target(
         duration.map(|duration| duration.as_millis() as u64),
@@ -72,11 +73,11 @@ fn draw(asked: &Receiver<()>, duration: Option<Duration>, events: &AtomicU64) {
     loop {
         let elapsed = start.elapsed();
         bar.set_position(elapsed.as_millis() as u64);
-        let of = duration.map_or(String::new(), |all| format!("/{}", all.as_secs()));
+        let total = duration.map_or(String::new(), |total| format!("/{}", total.as_secs()));
         let events = events.load(Ordering::Relaxed);
-        bar.set_message(format!("{}{of} s, {}", elapsed.as_secs(), counted(events, "event")));
+        bar.set_message(format!("{}{total} s, {}", elapsed.as_secs(), counted(events, "event")));
         bar.tick();
-        if asked.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
+        if stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
             break;
         }
     }

@@ -1,30 +1,30 @@
-//! Names of users, out of /etc/passwd.
+//! User names from /etc/passwd.
 
 use std::collections::HashMap;
 use std::io::Read;
 
-/// Bytes of the file that are looked at.
-const MOST_BYTES: u64 = 4 << 20;
-/// People's user ids begin here.
-const FIRST_PERSON: u32 = 1000;
-/// What is shown of a person.
-const PERSON: &str = "USER";
+/// Number of bytes that are read of the file.
+const MAX_BYTES: u64 = 4 << 20;
+/// The first user id of a regular user. Lower ids are system users.
+const FIRST_REGULAR_UID: u32 = 1000;
+/// Replaces the name of a regular user.
+const PLACEHOLDER: &str = "USER";
 
-/// Names by id.
+/// User names by user id.
 #[derive(Debug, Default)]
 pub struct Users(HashMap<u32, String>);
 
 impl Users {
-    /// Reads the system's. Without the file, or behind where it cannot be read, users have numbers only.
+    /// Reads /etc/passwd. Users without a readable entry have no name.
     pub fn read() -> Users {
         let mut text = Vec::new();
         if let Ok(file) = std::fs::File::open("/etc/passwd") {
-            let _ = file.take(MOST_BYTES).read_to_end(&mut text);
+            let _ = file.take(MAX_BYTES).read_to_end(&mut text);
         }
-        Users::of(&String::from_utf8_lossy(&text))
+        Users::parse(&String::from_utf8_lossy(&text))
     }
 
-    fn of(passwd: &str) -> Users {
+    fn parse(passwd: &str) -> Users {
         let mut names = HashMap::new();
         for line in passwd.lines() {
             let mut fields = line.split(':');
@@ -37,10 +37,10 @@ impl Users {
         Users(names)
     }
 
-    /// The name of a user, else the number. `redact`: people's are hidden.
+    /// Returns the name of a user, otherwise the user id. With `redact`, returns a placeholder for a regular user.
     pub fn name(&self, uid: u32, redact: bool) -> String {
-        if redact && uid >= FIRST_PERSON {
-            return PERSON.to_owned();
+        if redact && uid >= FIRST_REGULAR_UID {
+            return PLACEHOLDER.to_owned();
         }
         self.0.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
     }
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_are_hidden_and_the_system_is_not() {
-        let users = Users::of(
+    fn regular_users_are_redacted_and_system_users_are_not() {
+        let users = Users::parse(
             "root:x:0:0::/root:\nwww-data:x:33:33::/:\nalice:x:1000:1000::/:\nbad\n:x:7:\ntoor:x:0:0::/:\n",
         );
         let name = |uid, redact| users.name(uid, redact);

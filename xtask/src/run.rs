@@ -9,16 +9,10 @@ use anyhow::{Context, Result, bail};
 /// The command as a shell command line, without its environment.
 pub(crate) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    // With NUL bytes allowed, joining never fails.
+    let quoter = shlex::Quoter::new().allow_nul(true);
+    quoter.join(words.iter().map(String::as_str)).unwrap_or_default()
 }
 
 /// Runs a command that inherits standard output and error; fails if the command fails.

@@ -13,7 +13,7 @@ pub enum Error {
     Privileges {
         /// Names of the missing capabilities.
         missing: String,
-        /// Path of this program.
+        /// Path of this program, quoted for a shell.
         program: String,
     },
     /// This process is not in the initial user namespace.

@@ -1,5 +1,6 @@
 //! Checks of the kernel and of this process's privileges that need no BPF program.
 
+use std::borrow::Cow;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -160,7 +161,10 @@ pub(super) fn check_privileges() -> Result<(), Error> {
         return Ok(());
     }
     let program = std::env::current_exe().unwrap_or_else(|_unknown| "crypto-tracer".into());
-    Err(Error::Privileges { missing: missing.join(", "), program: program.display().to_string() })
+    let program = program.to_string_lossy();
+    // Only a path with a NUL byte has no quoted form.
+    let program = shlex::try_quote(&program).unwrap_or(Cow::Borrowed(&*program)).into_owned();
+    Err(Error::Privileges { missing: missing.join(", "), program })
 }
 
 /// A capability that tracing uses.

@@ -12,7 +12,6 @@ mod enriched;
 mod flags;
 pub mod interest;
 mod kernel;
-pub mod nearest;
 mod notice;
 mod payload;
 pub mod printable;

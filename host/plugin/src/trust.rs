@@ -1,5 +1,6 @@
 //! Who could have written what the program is about to obey: a configuration, or a plugin.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -174,11 +175,12 @@ fn installed(file: &Path) -> String {
     format!("`install -D -o root -g root -m 0644 {} {}`", quoted(file), quoted(&target))
 }
 
-/// As a shell takes it.
+/// The path as one word of a shell command.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    // Only a path with a NUL byte has no quoted form. No such file exists.
+    let quoted = shlex::try_quote(&text).map(Cow::into_owned);
+    quoted.unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -307,6 +309,6 @@ mod tests {
     #[test]
     fn commands_survive_odd_names() {
         assert_eq!(quoted(Path::new("/a/b-c.wasm")), "/a/b-c.wasm");
-        assert_eq!(quoted(Path::new("/a b/it's")), "'/a b/it'\\''s'");
+        assert_eq!(quoted(Path::new("/a b/it's")), r#""/a b/it's""#);
     }
 }

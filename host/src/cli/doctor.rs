@@ -1,4 +1,4 @@
-//! `doctor`
+//! The command line of `doctor`.
 
 use std::path::PathBuf;
 
@@ -9,16 +9,16 @@ use super::{DocumentFormat, values};
 /// `doctor`
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Judge as if monitor were given this probe
-    #[arg(long, value_name = "NAME", value_parser = values::name(), allow_negative_numbers = true)]
+    /// Check as if monitor ran with this probe
+    #[arg(long, value_name = "NAME", value_parser = values::probe_name(), allow_negative_numbers = true)]
     pub probe: Option<String>,
-    /// Judge with this configuration instead of /etc/crypto-tracer/config.toml or the user's
+    /// Check with this configuration instead of /etc/crypto-tracer/config.toml or the user's
     #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub config: Option<PathBuf>,
-    /// Print to FILE; what is in it is replaced at the end; a new one is for its owner only
+    /// Print to FILE: its contents are replaced at the end; a new file is readable by its owner only
     #[arg(short, long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub output: Option<PathBuf>,
-    /// How the document is written
+    /// Format of the document
     #[arg(short, long, value_enum, default_value = "summary", allow_negative_numbers = true)]
     pub format: DocumentFormat,
 }

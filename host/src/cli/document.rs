@@ -1,4 +1,4 @@
-//! The commands that print one document.
+//! The command lines of the commands that print one document.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use super::{Capture, PluginArgs, Watched, values};
 
 /// `profile`
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("whom").args(["pid", "name"]).required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("processes").args(["pid", "name"]).required(true).multiple(true))]
 pub struct ProfileArgs {
-    /// How long to run: seconds, or a number with s, m or h; 0 is until the processes end
+    /// How long to run: seconds, or a number with s, m or h; 0 means until the processes end
     #[arg(
         short,
         long,
@@ -22,16 +22,16 @@ pub struct ProfileArgs {
         help_heading = "Tracing"
     )]
     pub duration: Duration,
-    /// Of which processes.
+    /// Filters by process.
     #[command(flatten)]
     pub watched: Watched,
-    /// How it is captured.
+    /// How events are captured.
     #[command(flatten)]
     pub capture: Capture,
-    /// Where and how it is printed.
+    /// Output.
     #[command(flatten)]
     pub print: DocumentPrint,
-    /// Which plugins run.
+    /// Plugins, and the configuration file.
     #[command(flatten)]
     pub plugins: PluginArgs,
 }
@@ -39,22 +39,22 @@ pub struct ProfileArgs {
 /// `snapshot`
 #[derive(Debug, Args)]
 pub struct SnapshotArgs {
-    /// Where and how it is printed.
+    /// Output.
     #[command(flatten)]
     pub print: DocumentPrint,
-    /// Which plugins run.
+    /// Plugins, and the configuration file.
     #[command(flatten)]
     pub plugins: PluginArgs,
 }
 
-/// Where and how a document is printed.
+/// Output of a document.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct DocumentPrint {
-    /// Print to FILE; what is in it is replaced at the end; a new one is for its owner only
+    /// Print to FILE: its contents are replaced at the end; a new file is readable by its owner only
     #[arg(short, long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub output: Option<PathBuf>,
-    /// How the document is written
+    /// Format of the document
     #[arg(short, long, value_enum, default_value_t, allow_negative_numbers = true)]
     pub format: DocumentFormat,
     /// Show user names in paths and secrets in command lines
@@ -65,13 +65,13 @@ pub struct DocumentPrint {
 /// `--format` of a document
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DocumentFormat {
-    /// The object, indented
+    /// An indented object
     #[default]
     JsonPretty,
-    /// The object on one line
+    /// A compact object on one line
     JsonStream,
-    /// An array with the object in it
+    /// An array that contains the object
     JsonArray,
-    /// Text for people
+    /// Text for human readers
     Summary,
 }

@@ -1,4 +1,4 @@
-//! Examples at the end of each help text. A test parses them all.
+//! Examples at the end of each help text. A test parses all of them.
 
 pub(super) const ALL: &str = "Examples:
   sudo crypto-tracer monitor --duration 30s

@@ -18,27 +18,27 @@ pub struct PluginCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginAction {
-    /// Tell what a plugin is, what it may ask for, and whether it would load
+    /// Report what a plugin is, what it may request, and whether it loads
     ///
-    /// Ends with 0 when it would load, else with 2 and what is wrong.
+    /// The exit code is 0 if the plugin loads, otherwise 2.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
     /// Print which plugins run with these options
     ///
-    /// Prints order, kind, source, sha256, contract, grants and configuration of each.
+    /// Prints the order, kind, source, sha256, contract, grants and configuration of each plugin.
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
-    /// Write a crate to start a plugin from
+    /// Create the crate of a new plugin
     ///
-    /// Makes the directory NAME with rules, tests, cases and the contract. What is there already is left alone.
+    /// Creates the directory NAME with rules, tests, cases and the contract. An existing directory is not changed.
     #[command(after_help = NEW_EXAMPLES)]
     New(NewArgs),
-    /// Ask a plugin questions, and compare its answers
+    /// Call a plugin with test cases, and compare its answers
     ///
-    /// Ends with 0 when all is as it should be, with 1 when an answer is not, with 2 when nothing could be asked.
+    /// The exit code is 0 if every answer is as expected, 1 if an answer is not, 2 if the plugin cannot be called.
     #[command(after_help = TEST_EXAMPLES)]
     Test(TestArgs),
-    /// Measure what a plugin costs, beside the bundled one
+    /// Measure what a plugin costs, compared to the bundled one
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(BenchArgs),
 }
@@ -68,19 +68,19 @@ const LIST_EXAMPLES: &str = "Examples:
   crypto-tracer plugin list --classifier acme.wasm --classifier default
   crypto-tracer plugin list --config /etc/crypto-tracer/config.toml";
 
-/// The plugin that a command is about.
+/// The plugin that a command loads.
 #[derive(Debug, Args)]
 pub(crate) struct Subject {
     /// The plugin: a .wasm component
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The plugin's own part of the configuration
+    /// Configuration of the plugin
     #[arg(long, value_name = "JSON", value_parser = object, default_value = "{}", allow_negative_numbers = true)]
     pub(crate) with: Map<String, Value>,
 }
 
 impl Subject {
-    /// As a run would take it from the command line.
+    /// Returns the plugin as a run loads it from the command line.
     pub(crate) fn spec(&self) -> PluginSpec {
         let source = PluginSource::File(self.file.clone());
         PluginSpec { config: self.with.clone(), ..PluginSpec::command_line(source) }
@@ -91,7 +91,7 @@ impl Subject {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) subject: Subject,
-    /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
+    /// Use the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
     #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub(crate) config: Option<PathBuf>,
 }
@@ -113,10 +113,10 @@ fn object(text: &str) -> Result<Map<String, Value>, String> {
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) subject: Subject,
-    /// Ask the questions of these cases, instead of usual ones
+    /// Call the plugin with the inputs of these test cases instead of typical inputs
     #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
     pub(crate) cases: Option<PathBuf>,
-    /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
+    /// Use the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
     #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub(crate) config: Option<PathBuf>,
 }
@@ -126,10 +126,10 @@ pub(crate) struct BenchArgs {
 pub(crate) struct TestArgs {
     #[command(flatten)]
     pub(crate) subject: Subject,
-    /// Questions and answers; without them odd questions are asked, and any answer within the contract will do
+    /// Test cases; without them, inputs are edge cases, and every answer that the contract allows passes
     #[arg(long, value_name = "FILE", allow_negative_numbers = true)]
     pub(crate) cases: Option<PathBuf>,
-    /// Take the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
+    /// Use the limits of this configuration instead of /etc/crypto-tracer/config.toml or the user's
     #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub(crate) config: Option<PathBuf>,
 }
@@ -137,10 +137,10 @@ pub(crate) struct TestArgs {
 /// `plugin new`
 #[derive(Debug, Args)]
 pub(crate) struct NewArgs {
-    /// The crate's name, and the directory that is made here
+    /// Name of the crate and of its directory
     #[arg(value_name = "NAME", value_parser = crate_name)]
     pub(crate) name: String,
-    /// What it does
+    /// What the plugin does
     #[arg(long, value_enum, value_name = "KIND", allow_negative_numbers = true)]
     pub(crate) kind: TemplateKind,
 }
@@ -148,34 +148,34 @@ pub(crate) struct NewArgs {
 /// What a plugin does.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum TemplateKind {
-    /// Says what a file is
+    /// Classifies files
     Classifier,
-    /// Hides what must not be shown
+    /// Redacts texts
     Redactor,
     /// Keeps, drops or labels events
     Filter,
 }
 
-/// A name that cargo takes for a library, and that is no dependency of the template.
+/// Parses a name that cargo accepts for a library and that is not the name of a dependency of the template.
 fn crate_name(text: &str) -> Result<String, String> {
-    /// Longest name in bytes that a plugin is told by.
-    const MOST: usize = 64;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-    if !begins || !text.bytes().all(plain) || text.len() > MOST {
+    /// Longest name of a plugin in bytes.
+    const MAX_BYTES: usize = 64;
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let first_is_letter = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    if !first_is_letter || !text.bytes().all(is_allowed) || text.len() > MAX_BYTES {
         return Err(format!(
-            "no name of a crate: write 1 to {MOST} of a-z, 0-9, `-`, `_`, a letter first, for example acme-classifier"
+            "not a crate name: write 1 to {MAX_BYTES} letters, digits, `-` or `_`, starting with a letter, for example acme-classifier"
         ));
     }
-    let taken = RESERVED.split_whitespace().any(|word| word == text.replace('-', "_"));
-    if taken {
-        Err(format!("cargo takes no crate of this name: try {text}-plugin"))
+    let reserved = RESERVED.split_whitespace().any(|word| word == text.replace('-', "_"));
+    if reserved {
+        Err(format!("this name is reserved: write for example {text}-plugin"))
     } else {
         Ok(text.to_owned())
     }
 }
 
-/// Rust's keywords and own crates, and what the template depends on.
+/// Rust's keywords and standard crates, and the dependencies of the template.
 const RESERVED: &str = "Self abstract alloc as async await become box break const continue core crate do dyn else enum \
     extern false final fn for gen if impl in let loop macro match mod move mut override priv proc_macro pub ref return \
     self serde serde_json static std struct super test trait true try type typeof unsafe unsized use virtual where \
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_cargo_takes() {
+    fn crate_names() {
         for good in ["a", "acme-classifier", "Acme_2", &"a".repeat(64)] {
             assert_eq!(crate_name(good).as_deref(), Ok(good));
         }

@@ -1,4 +1,4 @@
-//! `help`, `version`, `completions`: text that is there without a run.
+//! `help`, `version` and `completions`.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -12,56 +12,60 @@ use crate::cli::{self, Cli};
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_system::stdout_closed::check_standard_output;
 
-/// The same as `COMMAND --help`.
+/// Prints the same as `COMMAND --help`.
 pub(super) fn help(arguments: &cli::Help) -> Result<(), Failure> {
-    let mut command = Cli::command();
-    let mut found = &mut command;
+    let cli = Cli::command();
+    let usage = |message: String| Failure::new(ExitStatus::Usage, anyhow!(message));
+    let mut command = &cli;
     for word in &arguments.words {
-        let word = word.to_string_lossy();
-        let there = cli::there_are(found);
-        let near = cli::meant_command(found, &word);
-        found = found.find_subcommand_mut(&*word).ok_or_else(|| {
-            let right = near.unwrap_or(there);
-            Failure::new(ExitStatus::Usage, anyhow!("there is no command '{word}'; {right}"))
-        })?;
+        let Some(found) = command.find_subcommand(word) else {
+            if command.has_subcommands() {
+                break;
+            }
+            let word = word.to_string_lossy();
+            return Err(usage(format!("{} has no command '{word}'", command.get_name())));
+        };
+        command = found;
     }
     let [program, help] = ["crypto-tracer", "--help"].map(OsString::from);
-    let words = [program].into_iter().chain(arguments.words.iter().cloned()).chain([help]);
-    match Cli::command().try_get_matches_from(words) {
-        Err(help) if !help.use_stderr() => asked(&help),
-        // Each word is a command, so there is nothing to complain of.
-        _ => Ok(()),
+    let words: Vec<OsString> =
+        [program].into_iter().chain(arguments.words.iter().cloned()).chain([help]).collect();
+    match Cli::command().try_get_matches_from(&words) {
+        Err(help) if !help.use_stderr() => print_help_or_version(&help),
+        Err(error) => Err(usage(cli::usage_error(&error, &words))),
+        // `--help` always returns an error.
+        Ok(_) => Ok(()),
     }
 }
 
-/// What clap has to say when it was asked for.
-pub(super) fn asked(help: &clap::Error) -> Result<(), Failure> {
-    if help.kind() == ErrorKind::DisplayVersion {
+/// Prints the help or the version that clap returned as an error.
+pub(super) fn print_help_or_version(request: &clap::Error) -> Result<(), Failure> {
+    if request.kind() == ErrorKind::DisplayVersion {
         return version();
     }
-    printed(check_standard_output())?;
-    printed(help.print())
+    check_printed(check_standard_output())?;
+    check_printed(request.print())
 }
 
-/// Name and version.
+/// Prints the name and the version.
 pub(super) fn version() -> Result<(), Failure> {
     print(Cli::command().render_version().as_bytes())
 }
 
-/// A script for a shell.
+/// Prints the completion script for a shell.
 pub(super) fn completions(arguments: &cli::Completions) -> Result<(), Failure> {
-    let mut command = with_words_of_help(Cli::command());
+    let mut command = with_operands_of_help(Cli::command());
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, &name, &mut script);
     if arguments.shell == Shell::Bash {
-        script = one_name(&String::from_utf8_lossy(&script), &name).into_bytes();
+        script = with_unified_names(&String::from_utf8_lossy(&script), &name).into_bytes();
     }
     print(&script)
 }
 
-/// `help` takes the names of commands: for a shell, it has the same commands once more.
-fn with_words_of_help(command: Command) -> Command {
+/// Adds the operands of `help` to the completions: the names of all commands, as subcommands of `help`.
+fn with_operands_of_help(command: Command) -> Command {
     fn name(command: &Command) -> Command {
         let about = command.get_about().cloned().unwrap_or_default();
         let named = Command::new(command.get_name().to_owned()).about(about);
@@ -74,20 +78,21 @@ fn with_words_of_help(command: Command) -> Command {
     command.mut_subcommand("help", |help| help.subcommands(words))
 }
 
-/// In the script for bash a program whose name has a hyphen is spelled in two ways, so that no command is found.
-fn one_name(script: &str, program: &str) -> String {
+/// Corrects the script for bash. clap_complete writes a program name with a hyphen in two ways, and then the script finds
+/// no command.
+fn with_unified_names(script: &str, program: &str) -> String {
     script.replace(&program.replace('-', "__subcmd__"), &program.replace('-', "__"))
 }
 
-/// Prints text on standard output.
+/// Prints text to standard output.
 pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    printed(check_standard_output())?;
-    printed(out.write_all(text).and_then(|()| out.flush()))
+    check_printed(check_standard_output())?;
+    check_printed(out.write_all(text).and_then(|()| out.flush()))
 }
 
-/// A reader that closed the pipe has seen enough.
-fn printed(outcome: io::Result<()>) -> Result<(), Failure> {
+/// Ignores the error of a pipe that its reader has closed.
+fn check_printed(outcome: io::Result<()>) -> Result<(), Failure> {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let error = anyhow::Error::new(error).context("cannot write to standard output");

@@ -25,7 +25,7 @@ use crypto_tracer_system::confine;
 
 /// Does what the command line says. To be called before there is any other thread.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let console = cli.loudness.console();
+    let console = cli.verbosity.console();
     if needs_no_privileges(&cli.command) {
         // Before any file is opened: else everybody could read root's through this program.
         confine::drop_to_invoker().context("cannot drop privileges").map_err(failed)?;
@@ -70,7 +70,7 @@ fn failed(error: anyhow::Error) -> Failure {
     Failure { code: ExitStatus::Failed, error }
 }
 
-/// Prints the help or the version that an option asked for.
-pub fn asked(help: &clap::Error) -> Result<(), Failure> {
-    help::asked(help)
+/// Prints the help or the version that the arguments request.
+pub fn print_help_or_version(request: &clap::Error) -> Result<(), Failure> {
+    help::print_help_or_version(request)
 }

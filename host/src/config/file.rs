@@ -1,4 +1,4 @@
-//! The file as it is written: every key, and nothing else.
+//! Syntax of the configuration file. Unknown keys are errors.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -37,20 +37,20 @@ struct PluginTable {
     bundled: bool,
     sha256: Option<String>,
     #[serde(default)]
-    allow: BTreeSet<GrantWord>,
+    allow: BTreeSet<GrantName>,
     #[serde(default)]
     config: toml::Table,
 }
 
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-enum GrantWord {
+enum GrantName {
     #[serde(rename = "file-head")]
     FileHead,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum OnFailureWord {
+enum OnFailureName {
     Continue,
     Stop,
 }
@@ -69,7 +69,7 @@ struct PluginsTable {
     text: Option<Bounded<4096, { 64 << 10 }>>,
     component: Option<Bounded<4096, { 64 << 20 }>>,
     log_lines: Option<Count<0, 10_000>>,
-    on_failure: Option<OnFailureWord>,
+    on_failure: Option<OnFailureName>,
 }
 
 #[derive(Default, Deserialize)]
@@ -87,41 +87,41 @@ struct OutputTable {
     status_every: Option<DurationText>,
 }
 
-/// A size within bounds.
+/// A size in bytes from `MIN` to `MAX`.
 #[derive(Clone, Copy)]
-struct Bounded<const LEAST: u64, const MOST: u64>(u64);
+struct Bounded<const MIN: u64, const MAX: u64>(u64);
 
-impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Bounded<LEAST, MOST> {
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let ByteSize(value) = ByteSize::deserialize(from)?;
-        if (LEAST..=MOST).contains(&value) {
+        if (MIN..=MAX).contains(&value) {
             return Ok(Bounded(value));
         }
-        Err(D::Error::custom(format!("{value} is out of bounds: {LEAST} to {MOST} is right")))
+        Err(D::Error::custom(format!("{value} is out of range: expected {MIN} to {MAX}")))
     }
 }
 
-impl<const LEAST: u64, const MOST: u64> Bounded<LEAST, MOST> {
+impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
     fn bytes(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-/// A whole number within bounds: how many, or milliseconds.
+/// A whole number from `MIN` to `MAX`: a count, or milliseconds.
 #[derive(Clone, Copy)]
-struct Count<const LEAST: u64, const MOST: u64>(u64);
+struct Count<const MIN: u64, const MAX: u64>(u64);
 
-impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Count<LEAST, MOST> {
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let value = toml::Value::deserialize(from)?;
         let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
-        number.filter(|number| (LEAST..=MOST).contains(number)).map(Count).ok_or_else(|| {
-            D::Error::custom(format!("{value}: a whole number from {LEAST} to {MOST} is right"))
+        number.filter(|number| (MIN..=MAX).contains(number)).map(Count).ok_or_else(|| {
+            D::Error::custom(format!("{value}: expected a whole number from {MIN} to {MAX}"))
         })
     }
 }
 
-impl<const LEAST: u64, const MOST: u64> Count<LEAST, MOST> {
+impl<const MIN: u64, const MAX: u64> Count<MIN, MAX> {
     fn number(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
@@ -139,9 +139,8 @@ impl<'de> Deserialize<'de> for RingSize {
         let fits = u32::try_from(bytes)
             .ok()
             .filter(|bytes| bytes.is_power_of_two() && ((64 << 10)..=(1 << 30)).contains(bytes));
-        fits.map(RingSize).ok_or_else(|| {
-            D::Error::custom("the ring's size is a power of two from \"64KiB\" to \"1GiB\"")
-        })
+        fits.map(RingSize)
+            .ok_or_else(|| D::Error::custom("expected a power of two from \"64KiB\" to \"1GiB\""))
     }
 }
 
@@ -153,7 +152,7 @@ impl<'de> Deserialize<'de> for FileMode {
         let octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
         let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| octal && *mode <= 0o777);
         mode.map(FileMode).ok_or_else(|| {
-            D::Error::custom(format!("{text:?} is no mode; write for example \"0640\""))
+            D::Error::custom(format!("{text:?} is not a mode; write for example \"0640\""))
         })
     }
 }
@@ -171,24 +170,26 @@ impl TryFrom<PluginTable> for PluginEntry {
         if let Some(pin) = &sha256
             && !(pin.len() == 64 && pin.bytes().all(|byte| byte.is_ascii_hexdigit()))
         {
-            return Err("a sha256 has 64 hexadecimal digits, as `sha256sum` prints them".to_owned());
+            return Err(
+                "expected a sha256 of 64 hexadecimal digits, as `sha256sum` prints it".to_owned()
+            );
         }
         spec.sha256 = sha256;
-        spec.allow.extend(allow.iter().map(|GrantWord::FileHead| Grant::FileHead));
+        spec.allow.extend(allow.iter().map(|GrantName::FileHead| Grant::FileHead));
         let config = config.into_iter().map(|(key, value)| (key, json(value)));
         spec.config = config.collect();
         Ok(PluginEntry(spec))
     }
 }
 
-/// TOML has dates, JSON has not: they are texts.
+/// Converts TOML to JSON. JSON has no dates, so they become strings.
 fn json(value: toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.into(),
         toml::Value::Integer(number) => number.into(),
         toml::Value::Float(number) => number.into(),
-        toml::Value::Boolean(truth) => truth.into(),
-        toml::Value::Datetime(moment) => moment.to_string().into(),
+        toml::Value::Boolean(boolean) => boolean.into(),
+        toml::Value::Datetime(datetime) => datetime.to_string().into(),
         toml::Value::Array(values) => values.into_iter().map(json).collect(),
         toml::Value::Table(table) => table
             .into_iter()
@@ -199,12 +200,12 @@ fn json(value: toml::Value) -> serde_json::Value {
 }
 
 impl ConfigFile {
-    /// `folder`: where the file is; paths in it are from there.
-    pub(super) fn into_config(self, folder: &Path) -> Config {
+    /// `directory` is that of the file, and the base of relative paths.
+    pub(super) fn into_config(self, directory: &Path) -> Config {
         let chain = |plugins: Option<Vec<PluginEntry>>| {
             let specs = plugins?.into_iter().map(|PluginEntry(mut spec)| {
                 if let PluginSource::File(path) = &mut spec.source {
-                    *path = folder.join(&*path);
+                    *path = directory.join(&*path);
                 }
                 spec
             });
@@ -216,8 +217,8 @@ impl ConfigFile {
             redactors: chain(self.redactor),
             filters: chain(self.filter),
             on_failure: match self.plugins.on_failure {
-                Some(OnFailureWord::Stop) => OnFailure::Stop,
-                Some(OnFailureWord::Continue) | None => OnFailure::Continue,
+                Some(OnFailureName::Stop) => OnFailure::Stop,
+                Some(OnFailureName::Continue) | None => OnFailure::Continue,
             },
             limits: self.plugins.limits(),
             capture: CaptureConfig {

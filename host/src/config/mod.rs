@@ -1,4 +1,4 @@
-//! The configuration file: what the command line leaves open.
+//! The configuration file.
 
 mod file;
 mod units;
@@ -8,25 +8,25 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crypto_tracer_event::nearest::nearest;
+use crate::nearest::nearest;
 use crypto_tracer_plugin::{Limits, OnFailure, PluginSpec, SITE, Setup, Trust};
 use crypto_tracer_system::shutdown::Shutdown;
 
-/// Bytes of a configuration file.
-const MOST_BYTES: u64 = 1 << 20;
+/// Largest configuration file in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// What the file says; empty where there is none.
+/// The settings of a configuration file. The default is that of an empty file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// The chain of classifiers. None: the bundled one.
+    /// Chain of classifiers. `None` means the bundled one.
     pub classifiers: Option<Vec<PluginSpec>>,
-    /// The chain of redactors. None: the bundled one.
+    /// Chain of redactors. `None` means the bundled one.
     pub redactors: Option<Vec<PluginSpec>>,
-    /// The chain of filters. None: there are none.
+    /// Chain of filters. `None` means no filter.
     pub filters: Option<Vec<PluginSpec>>,
-    /// Of every plugin.
+    /// Limits of every plugin.
     pub limits: Limits,
-    /// What a failed call does to the run.
+    /// Effect of a failed call of a plugin on the run.
     pub on_failure: OnFailure,
     /// `[capture]`
     pub capture: CaptureConfig,
@@ -37,9 +37,9 @@ pub struct Config {
 /// `[capture]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureConfig {
-    /// Bytes of the ring buffer: a power of two.
+    /// Size of the ring buffer in bytes, a power of two.
     pub ring_bytes: Option<u32>,
-    /// The probe to use. None: the best one that loads.
+    /// Name of the probe for opens and library loads. `None` means the best one that loads.
     pub open_probe: Option<String>,
 }
 
@@ -48,57 +48,57 @@ pub struct CaptureConfig {
 pub struct OutputFile {
     /// Permissions of a new file.
     pub mode: Option<u32>,
-    /// Group of a new file, by name.
+    /// Name of the group of a new file.
     pub group: Option<String>,
-    /// How often `status` comes.
+    /// Interval between `status` records.
     pub status_every: Option<Duration>,
 }
 
-/// Why a configuration is not obeyed. Nothing starts.
+/// Why a configuration is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("the configuration {path}: {error}", path = .path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: std::io::Error,
     },
-    /// It is no configuration.
+    /// The file is not a valid configuration.
     #[error("the configuration {path}{at}: {problem}", path = .path.display())]
-    Wrong {
-        /// The file.
+    Invalid {
+        /// Path of the file.
         path: PathBuf,
-        /// Where: `, line N`, or nothing.
+        /// Position in the message: `, line N`, or empty.
         at: String,
-        /// What is wrong, and what is right.
+        /// The problem and, where possible, a valid value.
         problem: String,
     },
-    /// Somebody else could have written it.
+    /// Another user may have changed the file.
     #[error("the configuration {path}: {problem}", path = .path.display())]
     Untrusted {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why, and the command that repairs it.
+        /// The reason, and the command that corrects it.
         problem: crypto_tracer_plugin::Untrusted,
     },
 }
 
 impl Config {
-    /// Reads the file that is named, else the system's, else the user's; without any, everything is as it is by default.
+    /// Reads the file `named`, otherwise the system's file, otherwise the user's. Without any of them, returns the
+    /// default.
     ///
     /// # Errors
-    /// The file that is named is not there; the one that is there cannot be read, is not trusted, or says what nobody
-    /// understands.
+    /// The file `named` does not exist, or the file cannot be read, is not trusted or is not valid.
     pub fn load(named: Option<&Path>, trust: &Trust) -> Result<Config, ConfigError> {
         Ok(Config::find(named, trust)?.map_or_else(Config::default, |(_, config)| config))
     }
 
-    /// As [`Config::load`], with the file that it was.
+    /// Like [`Config::load`], but also returns the path of the file. Returns `None` without a file.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Config::load`].
     pub fn find(
         named: Option<&Path>,
         trust: &Trust,
@@ -106,18 +106,17 @@ impl Config {
         if let Some(path) = named {
             return Config::read(path, trust).map(|config| Some((path.to_owned(), config)));
         }
-        let mut places = vec![Path::new(SITE).join("config.toml")];
+        let mut candidates = vec![Path::new(SITE).join("config.toml")];
         if !trust.is_elevated() {
             let user = directories::ProjectDirs::from("", "", "crypto-tracer");
             let user = user.map(|user| user.config_dir().join("config.toml"));
-            // After `sudo -u` and the like HOME may be somebody else's: what cannot even be looked at is not this
-            // user's.
+            // After `sudo -u`, HOME may be that of another user. A file that cannot be inspected is ignored.
             let denied = |path: &PathBuf| {
                 path.metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
             };
-            places.extend(user.filter(|path| !denied(path)));
+            candidates.extend(user.filter(|path| !denied(path)));
         }
-        for path in places {
+        for path in candidates {
             match Config::read(&path, trust) {
                 Err(ConfigError::Unreadable { error, .. }) if is_missing(&error) => {}
                 read => return read.map(|config| Some((path, config))),
@@ -126,7 +125,7 @@ impl Config {
         Ok(None)
     }
 
-    /// Keys by which this one differs from that of the start, and that only the next start obeys.
+    /// Returns the keys that differ from the configuration `start` of this run and that need a restart.
     pub fn needs_restart(&self, start: &Config) -> Vec<&'static str> {
         let capture = &self.capture;
         let keys = [
@@ -137,34 +136,34 @@ impl Config {
     }
 
     fn read(path: &Path, trust: &Trust) -> Result<Config, ConfigError> {
-        // Without a file there is nothing to trust or to distrust.
+        // A missing file is reported as missing, even in a directory that is not trusted.
         if let Some(error) = path.metadata().err().filter(is_missing) {
             return Err(ConfigError::Unreadable { path: path.to_owned(), error });
         }
         let trusted = trust.check_configuration(path);
         trusted.map_err(|problem| ConfigError::Untrusted { path: path.to_owned(), problem })?;
-        let text =
-            text(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        let text = read_text(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
         Config::parse(&text, path)
     }
 
-    /// `path`: for messages, and where relative paths begin.
+    /// `path` is for messages, and its directory is the base of relative paths.
     fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        let directory = absolute.parent().unwrap_or(Path::new("/"));
         match toml::from_str::<file::ConfigFile>(text) {
-            Ok(file) => Ok(file.into_config(folder)),
+            Ok(file) => Ok(file.into_config(directory)),
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start));
                 let line = before.map(|before| before.matches('\n').count() + 1);
                 let at = line.map(|line| format!(", line {line}")).unwrap_or_default();
-                let problem = told(error.message());
-                Err(ConfigError::Wrong { path: path.to_owned(), at, problem })
+                let problem = explained(error.message());
+                Err(ConfigError::Invalid { path: path.to_owned(), at, problem })
             }
         }
     }
 
-    /// The plugins of a run. A list that the command line gives is the list that runs.
+    /// Returns the plugins of a run. Plugins of the command line replace those of the same kind in the file.
     pub fn setup(
         &self,
         classifiers: Vec<PluginSpec>,
@@ -174,8 +173,8 @@ impl Config {
         shutdown: &Shutdown,
     ) -> Setup {
         let default = Setup::default();
-        let chain = |named: Vec<PluginSpec>, written: &Option<Vec<PluginSpec>>, default| {
-            if named.is_empty() { written.clone().unwrap_or(default) } else { named }
+        let chain = |named: Vec<PluginSpec>, configured: &Option<Vec<PluginSpec>>, default| {
+            if named.is_empty() { configured.clone().unwrap_or(default) } else { named }
         };
         Setup {
             classifiers: chain(classifiers, &self.classifiers, default.classifiers),
@@ -190,38 +189,38 @@ impl Config {
     }
 }
 
-/// Whether there is no such file, whatever may be done to it.
+/// Whether the error means that the file does not exist.
 fn is_missing(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
-fn text(path: &Path) -> std::io::Result<String> {
-    // A FIFO must not hold up the start.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    // Opening a FIFO must not block the start.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let wrong = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
+    let invalid = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
     if !file.metadata()?.is_file() {
-        return Err(wrong("is no regular file"));
+        return Err(invalid("is not a regular file"));
     }
     let mut text = Vec::new();
-    if file.take(MOST_BYTES + 1).read_to_end(&mut text)? as u64 > MOST_BYTES {
-        return Err(wrong("is longer than 1 MiB"));
+    if file.take(MAX_BYTES + 1).read_to_end(&mut text)? as u64 > MAX_BYTES {
+        return Err(invalid("is longer than 1 MiB"));
     }
-    String::from_utf8(text).map_err(|_odd| wrong("is no UTF-8"))
+    String::from_utf8(text).map_err(|_invalid| invalid("is not UTF-8"))
 }
 
-/// What the parser says, on one line, with the nearest of the words that it expects.
-fn told(message: &str) -> String {
+/// Returns the message of the TOML parser as one line, with a suggestion for an unknown key or value.
+fn explained(message: &str) -> String {
     let message = message.trim().replace('\n', ", ");
     let mut words = message.split('`').skip(1).step_by(2);
     let unknown = message.starts_with("unknown ");
-    let Some(odd) = words.next().filter(|_| unknown) else { return message };
-    let key = if message.starts_with("unknown field") { "key" } else { "word" };
+    let Some(found) = words.next().filter(|_| unknown) else { return message };
+    let key = if message.starts_with("unknown field") { "key" } else { "value" };
     let expected: Vec<&str> = words.collect();
-    let near = nearest(odd, expected.iter().copied());
+    let near = nearest(found, expected.iter().copied());
     match near {
-        Some(near) => format!("unknown {key} `{odd}`; did you mean `{near}`?"),
-        None => format!("unknown {key} `{odd}`; there are {}", expected.join(", ")),
+        Some(near) => format!("unknown {key} `{found}`; did you mean `{near}`?"),
+        None => format!("unknown {key} `{found}`; expected one of {}", expected.join(", ")),
     }
 }
 
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_design_shows_is_understood() {
+    fn all_tables_are_parsed() {
         let pin = "ab".repeat(32);
         let config = parse(&format!(
             r#"
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_read_as_they_are_told() {
+    fn limits_are_parsed_from_their_printed_form() {
         let limits = Limits { memory: 5 << 20, text: 5000, handles: 7, ..Limits::default() };
         let lines = limits.settings().map(|(key, value)| format!("{key} = {value}\n"));
         let config = parse(&format!("[plugins]\n{}", lines.concat())).unwrap();
@@ -300,39 +299,42 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
-        for (text, told) in [
+    fn errors_name_line_and_problem() {
+        for (text, message) in [
             (
                 "[[clasifier]]\nbundled = true",
                 ", line 1: unknown key `clasifier`; did you mean `classifier`?",
             ),
             ("\n[plugins]\nmemry = 1", ", line 3: unknown key `memry`; did you mean `memory`?"),
-            ("[capture]\nzzz = 1", ", line 2: unknown key `zzz`; there are ring, open_probe"),
-            ("[plugins]\non_failure = \"halt\"", "unknown word `halt`; there are continue, stop"),
+            ("[capture]\nzzz = 1", ", line 2: unknown key `zzz`; expected one of ring, open_probe"),
+            (
+                "[plugins]\non_failure = \"halt\"",
+                "unknown value `halt`; expected one of continue, stop",
+            ),
             (
                 "[plugins]\nmemory = \"16MB\"",
-                "line 2: \"16MB\" is no size; write for example \"8MiB\"",
+                "line 2: \"16MB\" is not a size; write for example \"8MiB\"",
             ),
-            ("[plugins]\nmemory = 1", "out of bounds"),
-            ("[plugins]\nmemory = [1]", "a number, or a text"),
+            ("[plugins]\nmemory = 1", "out of range"),
+            ("[plugins]\nmemory = [1]", "a number, or a string"),
             ("[[classifier]]\nsha256 = \"ab\"\nbundled = true", "64 hexadecimal digits"),
             ("[[classifier]]\n", "either `path"),
             ("[[classifier]]\npath = \"a\"\nbundled = true", "either `path"),
             (
                 "[[classifier]]\npath = \"a\"\nallow = [\"file-heads\"]",
-                "unknown word `file-heads`; did you mean `file-head`?",
+                "unknown value `file-heads`; did you mean `file-head`?",
             ),
             ("[[classifier]]\npath = 7", "line 2"),
             ("[classifier]\npath = \"a\"", "line 1"),
             ("[capture]\nring = \"3MiB\"", "power of two"),
-            ("[output]\nmode = \"0999\"", "is no mode"),
-            ("[output]\nmode = \"7777\"", "is no mode"),
-            ("[output]\nstatus_every = \"1d\"", "no length of time"),
+            ("[output]\nmode = \"0999\"", "is not a mode"),
+            ("[output]\nmode = \"7777\"", "is not a mode"),
+            ("[output]\nstatus_every = \"1d\"", "is not a duration"),
             ("[output\n", "line 1"),
             ("output = 1", "line 1"),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(error.contains(told), "{text}: {error}");
+            assert!(error.contains(message), "{text}: {error}");
             assert!(
                 error.starts_with("the configuration /etc/crypto-tracer/config.toml"),
                 "{error}"
@@ -342,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_wins() {
+    fn command_line_overrides_file() {
         let config =
             parse("[[classifier]]\npath = \"/a.wasm\"\n[[filter]]\npath = \"/b.wasm\"").unwrap();
         let (trust, shutdown) = (Trust::of_this_process(), Shutdown::default());
@@ -355,12 +357,12 @@ mod tests {
     }
 
     #[test]
-    fn a_named_file_has_to_be_there() {
+    fn named_file_must_exist() {
         let trust = Trust::of_this_process();
         let missing = Path::new("/nonexistent/config.toml");
-        let told = Config::load(Some(missing), &trust).unwrap_err().to_string();
-        assert!(told.contains("/nonexistent/config.toml"), "{told}");
-        let told = Config::load(Some(Path::new("/")), &trust).unwrap_err().to_string();
-        assert!(told.contains("no regular file"), "{told}");
+        let error = Config::load(Some(missing), &trust).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/config.toml"), "{error}");
+        let error = Config::load(Some(Path::new("/")), &trust).unwrap_err().to_string();
+        assert!(error.contains("is not a regular file"), "{error}");
     }
 }

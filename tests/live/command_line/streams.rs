@@ -178,7 +178,10 @@ fn help_command_prints_the_help_of_a_command() {
     assert_eq!(printed(&["help", "plugin", "list"]), printed(&["plugin", "list", "--help"]));
     let unknown = output(Command::new(program()).args(["help", "bogus"]));
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are monitor, files"));
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr)
+            .contains("the commands of crypto-tracer are monitor, files")
+    );
 }
 
 fn version_command_and_option_print_the_same() {

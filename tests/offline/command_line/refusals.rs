@@ -48,7 +48,10 @@ fn invalid_arguments_are_refused() {
     refused(Command::new(program()).arg("bogus"), 2, &["bogus", "monitor, files"]);
     let stderr =
         refused(&mut Command::new(program()), 2, &["monitor, files", "'crypto-tracer --help'"]);
-    assert!(stderr.starts_with("crypto-tracer: a command is missing; there are "), "{stderr}");
+    assert!(
+        stderr.starts_with("crypto-tracer: missing command; the commands of crypto-tracer are "),
+        "{stderr}"
+    );
     refused(&mut monitor(&["--bogus"]), 2, &["try 'crypto-tracer monitor --help'"]);
 }
 
