@@ -1,6 +1,6 @@
 //! The kernel side of a run: which filters it gets, and what the start prints about it.
 
-use super::session::RunRequest;
+use super::run_request::RunRequest;
 use crate::config::Config;
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_capture::{self as capture, Source};

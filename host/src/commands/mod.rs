@@ -12,6 +12,7 @@ mod process_walk;
 mod profile;
 mod record;
 mod replay;
+mod run_request;
 mod session;
 mod setup;
 mod snapshot;

@@ -1,6 +1,7 @@
 //! `monitor`, `files`, `libs`: what happens, as a stream.
 
-use super::session::{self, RunRequest};
+use super::run_request::RunRequest;
+use super::session;
 use crate::cli::{self, Trace};
 use crate::error::Failure;
 use crypto_tracer_pipeline::Redaction;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::document::failed;
-use super::session::RunRequest;
+use super::run_request::RunRequest;
 use crate::cli::Trace;
 use crate::error::Failure;
 use crypto_tracer_output::{Target, Writer};

@@ -7,41 +7,26 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 
 use super::document::failed;
+use super::run_request::RunRequest;
 use super::{capture, output_conflict, preflight, record, setup};
-use crate::cli::{Capture, PluginArgs, Print, Trace};
+use crate::cli::{PluginArgs, Print};
 use crate::config::Config;
 use crate::error::Failure;
 use crypto_tracer_capture::{Source, check_user_namespace};
 use crypto_tracer_output::{NewFile, Output, OutputControl, Target, WriterReport};
 use crypto_tracer_pipeline::enrich::Enrich;
-use crypto_tracer_pipeline::select::ShownKinds;
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
-    EndReason, Family, LiveReader, OutputSettings, Pipeline, PluginStages, Recorder, Redaction,
-    Reload, Reloaded, Reloader, Reopen, RunOutcome, Session, StatusSchedule, register_reader,
+    EndReason, Family, LiveReader, OutputSettings, Pipeline, PluginStages, Recorder, Reload,
+    Reloaded, Reloader, Reopen, RunOutcome, Session, StatusSchedule, register_reader,
 };
 use crypto_tracer_plugin::Trust;
 use crypto_tracer_reader::{ExistingProcess, ReaderClient, Spawner};
 use crypto_tracer_system::clock::Clock;
-use crypto_tracer_system::console::{Console, Verbosity};
+use crypto_tracer_system::console::Verbosity;
 use crypto_tracer_system::memory;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
-
-/// What a command asks of a run.
-#[derive(Debug)]
-pub(super) struct RunRequest<'a> {
-    pub(super) kinds: ShownKinds,
-    pub(super) trace: &'a Trace,
-    pub(super) plugins: &'a PluginArgs,
-    pub(super) capture: &'a Capture,
-    pub(super) redaction: Redaction,
-    /// The file of `--output`.
-    pub(super) output: Option<&'a Path>,
-    /// Whether the kernel side may apply `--name`.
-    pub(super) names_in_kernel: bool,
-    pub(super) console: Console,
-}
 
 /// A run that is being started: first attached with all privileges, then confined.
 #[derive(Debug)]

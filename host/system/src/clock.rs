@@ -17,18 +17,18 @@ use crypto_tracer_event::Timestamp;
 /// the clock stands at the last event that was replayed: the same recording gives the same output, however long the
 /// replay takes.
 #[derive(Clone, Debug)]
-pub struct Clock(Arc<State>);
+pub struct Clock(Arc<ClockState>);
 
 #[derive(Debug)]
-struct State {
+struct ClockState {
     /// CLOCK_REALTIME − boot clock, in nanoseconds.
     wall_offset_ns: AtomicI64,
     /// None: the machine's clock.
-    replay: Option<Replay>,
+    replay: Option<ReplayedTime>,
 }
 
 #[derive(Debug, Default)]
-struct Replay {
+struct ReplayedTime {
     has_started: AtomicBool,
     /// The last event, in nanoseconds since 1970.
     now_ns: AtomicI64,
@@ -40,13 +40,13 @@ impl Clock {
     /// The machine's clock.
     pub fn system() -> Clock {
         let wall_offset_ns = AtomicI64::new(measure_wall_offset_ns());
-        Clock(Arc::new(State { wall_offset_ns, replay: None }))
+        Clock(Arc::new(ClockState { wall_offset_ns, replay: None }))
     }
 
     /// The clock of a recording: [`Clock::replay_to`] advances it. Until then it gives the machine's time.
     pub fn recorded() -> Clock {
         let wall_offset_ns = AtomicI64::new(measure_wall_offset_ns());
-        Clock(Arc::new(State { wall_offset_ns, replay: Some(Replay::default()) }))
+        Clock(Arc::new(ClockState { wall_offset_ns, replay: Some(ReplayedTime::default()) }))
     }
 
     /// Measures again what turns boot-clock time into wall-clock time. For live runs.
