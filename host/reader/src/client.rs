@@ -163,8 +163,7 @@ impl ReaderClient {
         while let Some(pids) = queue.pop_front() {
             let time_left = deadline.saturating_duration_since(Instant::now());
             // A process that hangs the reader must not use up the time of the others.
-            let batch_deadline =
-                Instant::now() + (time_left / 3).max(HANG_TIMEOUT).min(time_left);
+            let batch_deadline = Instant::now() + (time_left / 3).max(HANG_TIMEOUT).min(time_left);
             let interest = (bytes < MAX_SCANNED_BYTES).then_some(interest);
             match self.scan_batch(pids, interest, batch_deadline, shutdown) {
                 Some(mut batch) => {
@@ -225,11 +224,7 @@ impl ReaderClient {
     fn all_pages<T>(
         &mut self,
         pids: &[u32],
-        mut request_page: impl FnMut(
-            &mut ReaderClient,
-            u64,
-            Vec<u32>,
-        ) -> Option<(Vec<T>, Option<u32>)>,
+        mut request_page: impl FnMut(&mut ReaderClient, u64, Vec<u32>) -> Option<(Vec<T>, Option<u32>)>,
     ) -> Option<Vec<T>> {
         let (mut all, mut rest) = (Vec::new(), pids);
         loop {

@@ -233,7 +233,10 @@ mod tests {
         assert_eq!(this.exe, Some(exe));
         let names: Vec<_> = this.mapped.iter().map(|file| file_name(&file.path)).collect();
         assert!(!names.is_empty() && names.iter().all(|name| name.starts_with(b"libc")));
-        assert_eq!(existing_process(own, hierarchy, Some(&interest(&["libssl"]))).unwrap().mapped, []);
+        assert_eq!(
+            existing_process(own, hierarchy, Some(&interest(&["libssl"]))).unwrap().mapped,
+            []
+        );
         assert_eq!(existing_process(own, hierarchy, None).unwrap().mapped, []);
         let all = pids();
         assert!(all.is_sorted() && all.contains(&own));
@@ -245,9 +248,11 @@ mod tests {
     fn a_large_response_is_split_into_pages() {
         let own = std::process::id();
         let wanted = interest(&["libc"]);
-        let (found, next) = page_with_libraries(&[own, own, own], Some(&wanted), 2 * paging::ENTRY_BYTES);
+        let (found, next) =
+            page_with_libraries(&[own, own, own], Some(&wanted), 2 * paging::ENTRY_BYTES);
         assert_eq!((found.len(), next), (1, Some(own)));
-        let (found, next) = page_with_libraries(&[own, own, own], Some(&wanted), paging::PAGE_BYTES);
+        let (found, next) =
+            page_with_libraries(&[own, own, own], Some(&wanted), paging::PAGE_BYTES);
         assert_eq!((found.len(), next), (3, None));
     }
 }

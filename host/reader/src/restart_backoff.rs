@@ -129,7 +129,9 @@ mod tests {
         let mut now = start;
         for seconds in [10, 20, 40, 80] {
             backoff.record_hang_at(1, Some(HOSTILE), now);
-            assert!(backoff.is_backing_off_at(HOSTILE, now) && !backoff.is_backing_off_at(OTHER, now));
+            assert!(
+                backoff.is_backing_off_at(HOSTILE, now) && !backoff.is_backing_off_at(OTHER, now)
+            );
             now += Duration::from_secs(seconds);
             assert!(!backoff.is_backing_off_at(HOSTILE, now));
             assert!(backoff.is_backing_off_at(HOSTILE, now - Duration::from_millis(1)));

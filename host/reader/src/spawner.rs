@@ -95,8 +95,7 @@ fn detach(control: OwnedFd) -> io::Result<OwnedFd> {
             libc::dup2(null.as_raw_fd(), stream);
         }
         let inherited = control.into_raw_fd();
-        let control =
-            if inherited == CONTROL { CONTROL } else { libc::dup2(inherited, CONTROL) };
+        let control = if inherited == CONTROL { CONTROL } else { libc::dup2(inherited, CONTROL) };
         let _ = null.into_raw_fd();
         // Needs Linux 5.9. On older kernels the child keeps the descriptors that the tracer was started with.
         libc::syscall(libc::SYS_close_range, CONTROL + 1, libc::c_uint::MAX, 0);

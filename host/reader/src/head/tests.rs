@@ -65,7 +65,10 @@ fn the_file_system_determines_which_attributes_identify_a_file() {
     // Inode number, device, ctime, size, mtime, birth time, not a regular file.
     assert_eq!(compare_after_each_change(EXT4), [None, None, SAME, CHANGED, CHANGED, None, None]);
     assert_eq!(compare_after_each_change(BTRFS), [None, SAME, SAME, CHANGED, CHANGED, None, None]);
-    assert_eq!(compare_after_each_change(BCACHEFS), [None, SAME, SAME, CHANGED, CHANGED, None, None]);
+    assert_eq!(
+        compare_after_each_change(BCACHEFS),
+        [None, SAME, SAME, CHANGED, CHANGED, None, None]
+    );
     assert_eq!(compare_after_each_change(OVERLAYFS), [SAME, SAME, SAME, CHANGED, SAME, SAME, None]);
     let (_dir, mut stat, wanted) = file_and_request(OVERLAYFS);
     stat.stx_ino += 1;
@@ -159,12 +162,7 @@ fn changes_that_replace_the_file() -> Vec<Case> {
             Found::Same,
         ),
         ("removed", by(|p| fs::remove_file(p).unwrap()), Err(HeadRefusal::Gone), Found::Same),
-        (
-            "modified",
-            by(|p| fs::write(p, content("newer")).unwrap()),
-            Ok("newer"),
-            Found::Changed,
-        ),
+        ("modified", by(|p| fs::write(p, content("newer")).unwrap()), Ok("newer"), Found::Changed),
         (
             "times set",
             by(|p| {
