@@ -41,8 +41,8 @@ pub struct ReaderClient {
 /// What happened to a hung reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReaderEvent {
-    /// A new reader replaced it: the new value of [`ReaderClient::pids`], and the owner of the file at which the old one
-    /// hung.
+    /// A new reader replaced it: the new value of [`ReaderClient::pids`], and the ID of the user who opened the file at
+    /// which the old one hung.
     Replaced(Vec<u32>, Option<u32>),
     /// No reader is running for now.
     Off,
@@ -98,7 +98,7 @@ impl ReaderClient {
         shutdown: &Shutdown,
     ) -> Vec<Option<HeadResponse>> {
         let mut heads = vec![None; files.len()];
-        // Only users whose files repeatedly hang readers lose heads.
+        // Only users whose opened files repeatedly hang readers lose heads.
         let is_allowed = |(_, file): &(usize, &Wanted)| !self.backoff.is_backing_off(file.uid);
         let (indices, files): (Vec<usize>, Vec<Wanted>) = files
             .iter()
@@ -110,9 +110,9 @@ impl ReaderClient {
             return heads;
         }
         let number = self.next_number();
-        let owners = files.iter().map(|file| Some(file.uid)).collect();
+        let uids = files.iter().map(|file| Some(file.uid)).collect();
         let request = Request::Heads { number, files };
-        let mut response = self.request(number, &request, owners, deadline, shutdown);
+        let mut response = self.request(number, &request, uids, deadline, shutdown);
         for index in indices {
             let Some(Response::Head { head, .. }) = response else { break };
             if let Some(slot) = heads.get_mut(index) {
@@ -132,8 +132,8 @@ impl ReaderClient {
         }
     }
 
-    /// Requests all processes with their parents, and retries if the response was incomplete or the reader hung. `None`:
-    /// no complete response by `deadline`.
+    /// Requests all processes with their parents, and retries if the response was incomplete or the reader hung.
+    /// `None`: no complete response by `deadline`.
     pub fn kin(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Vec<Ancestry>> {
         loop {
             let number = self.next_number();
@@ -149,8 +149,8 @@ impl ReaderClient {
         }
     }
 
-    /// Requests all processes with the libraries in `interest`. Also returns the number of processes whose libraries are
-    /// unknown. `None`: no response by `deadline`.
+    /// Requests all processes with the libraries in `interest`. Also returns the number of processes whose libraries
+    /// are unknown. `None`: no response by `deadline`.
     pub fn scan(
         &mut self,
         interest: &Interest,
@@ -280,19 +280,19 @@ impl ReaderClient {
         self.request(number, request, [None].into(), deadline, shutdown)
     }
 
-    /// Sends a request and waits for the first response. `owners` has an entry for each expected response.
+    /// Sends a request and waits for the first response. `uids` has an entry for each expected response.
     fn request(
         &mut self,
         number: u64,
         request: &Request,
-        owners: VecDeque<Option<u32>>,
+        uids: VecDeque<Option<u32>>,
         deadline: Instant,
         shutdown: &Shutdown,
     ) -> Option<Response> {
         let connection = self.ready(deadline, shutdown)?;
         let sent = send(&connection.socket, request);
         connection.pending =
-            Some(PendingRequest { number, since: Instant::now(), remaining: owners });
+            Some(PendingRequest { number, since: Instant::now(), remaining: uids });
         match sent {
             Ok(()) => self.next_response(deadline, shutdown),
             Err(_) => {
@@ -340,21 +340,21 @@ impl ReaderClient {
     fn replace(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         connection.kill();
-        let owner =
+        let uid =
             connection.pending.and_then(|pending| pending.remaining.front().copied().flatten());
-        self.backoff.record_hang(connection.pid, owner);
+        self.backoff.record_hang(connection.pid, uid);
         if self.backoff.allows_restart() {
-            self.spawn(owner);
+            self.spawn(uid);
         } else {
             self.event = Some(ReaderEvent::Off);
         }
     }
 
-    /// Starts a reader. `owner` is the owner of the file at which the previous one hung.
-    fn spawn(&mut self, owner: Option<u32>) {
+    /// Starts a reader. `uid` is the user who opened the file at which the previous one hung.
+    fn spawn(&mut self, uid: Option<u32>) {
         self.connection = Connection::spawn(&self.spawner).ok();
         self.event = Some(match self.connection {
-            Some(_) => ReaderEvent::Replaced(self.pids(), owner),
+            Some(_) => ReaderEvent::Replaced(self.pids(), uid),
             None => ReaderEvent::Off,
         });
     }

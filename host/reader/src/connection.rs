@@ -33,7 +33,7 @@ pub(super) struct PendingRequest {
     pub(super) number: u64,
     /// When the request was sent or the last response was received.
     pub(super) since: Instant,
-    /// For each remaining response, the owner of the file if it is about a file.
+    /// For each remaining response, the user who opened the file if it is about a file.
     pub(super) remaining: VecDeque<Option<u32>>,
 }
 
@@ -81,7 +81,8 @@ impl Connection {
             }
             let time_left = deadline.saturating_duration_since(Instant::now());
             let is_over = time_left.is_zero() || shutdown.is_requested();
-            // Data that is already in the socket is read after the deadline too: then the tracer is late, not the reader.
+            // Data that is already in the socket is read after the deadline too: then the tracer is late, not the
+            // reader.
             let timeout = if is_over { Duration::ZERO } else { time_left.min(POLL_INTERVAL) };
             let has_received = self.receive(timeout)?;
             if is_over && !has_received {

@@ -51,8 +51,8 @@ struct File {
     found: Found,
 }
 
-/// Finds the file by its path, by a descriptor, or by another name in its directory; otherwise the file that has its path
-/// now.
+/// Finds the file by its path, by a descriptor, or by another name in its directory; otherwise the file that has its
+/// path now.
 fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadRefusal> {
     let request = &wanted.file;
     let (mut denied, mut replacement) = (false, None);
@@ -81,14 +81,14 @@ fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadR
         .ok_or(if denied { HeadRefusal::Denied } else { HeadRefusal::Gone })
 }
 
-/// Whether a path leads to the same file for this process as for the one that opened the file. The PID of the latter may
-/// have been reused.
+/// Whether a path leads to the same file for this process as for the one that opened the file. The PID of the latter
+/// may have been reused.
 fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
     request.mount_ns == 0 || mount_namespaces::has_same_view(pid, request)
 }
 
-/// Accepts the file that has the path now, if it is a regular file on the same file system. Other files, such as devices
-/// and files of the kernel, are not read.
+/// Accepts the file that has the path now, if it is a regular file on the same file system. Other files, such as
+/// devices and files of the kernel, are not read.
 fn as_replacement(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Option<File> {
     let stat = cached(&fd, "").filter(is_regular)?;
     let file = File { size: stat.stx_size, fd, found: Found::Replaced };
@@ -246,7 +246,8 @@ fn mount_of(file: &OwnedFd, mounts: &Mounts) -> Option<(String, bool)> {
     mounts.kind(id).map(owned).or_else(|| Mounts::of(std::process::id()).kind(id).map(owned))
 }
 
-/// Accepts `fd` if it is the requested file, and returns it otherwise. `pid` is the process in whose mounts it was found.
+/// Accepts `fd` if it is the requested file, and returns it otherwise. `pid` is the process in whose mounts it was
+/// found.
 fn identify(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Result<File, OwnedFd> {
     let stat = cached(&fd, "");
     let found = stat.as_ref().and_then(|stat| compare(stat, wanted));

@@ -1,7 +1,7 @@
 //! Inspects running processes: their identity, mapped libraries and open files.
 //!
-//! Nothing here waits for a remote file system: paths come from `/proc`, and file metadata from the kernel's caches, and
-//! only on mounts of local file systems.
+//! Nothing here waits for a remote file system: paths come from `/proc`, and file metadata from the kernel's caches,
+//! and only on mounts of local file systems.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -172,8 +172,8 @@ fn unescape(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Returns the regular files in `interest` that the process has open, each once per access mode, and whether the list is
-/// complete.
+/// Returns the regular files in `interest` that the process has open, each once per access mode, and whether the list
+/// is complete.
 fn descriptors(
     pid: u32,
     interest: &Interest,

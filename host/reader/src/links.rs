@@ -11,8 +11,8 @@ const MAX_LINKS: usize = 40;
 /// Maximum number of path components looked up. A link target may add many.
 const MAX_COMPONENTS: usize = 1024;
 
-/// Resolves the links of an absolute path in this process's mount namespace. `None`: the path has no links, has too many
-/// links or components, or leads through a remote file system.
+/// Resolves the links of an absolute path in this process's mount namespace. `None`: the path has no links, has too
+/// many links or components, or leads through a remote file system.
 pub fn resolve_links(path: &Path) -> Option<PathBuf> {
     let mounts = Mounts::of(std::process::id());
     let mut rest = reversed_components(path);

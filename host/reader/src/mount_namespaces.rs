@@ -25,7 +25,8 @@ const CACHE_TTL: Duration = Duration::from_millis(200);
 /// Minimum interval between scans for unknown namespaces, of which an attacker can create any number.
 const MIN_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Result of the last scan. Unlike the events, it includes processes that have been idle since before the tracer started.
+/// Result of the last scan. Unlike the events, it includes processes that have been idle since before the tracer
+/// started.
 #[derive(Debug)]
 pub(super) struct MountNamespaces {
     probes: ProbePool,
@@ -57,8 +58,8 @@ impl MountNamespaces {
 
     fn scan(&mut self) {
         self.processes.clear();
-        // Without the probe pool, a process that blocks the reader would cause a backoff for the owner of the requested
-        // file.
+        // Without the probe pool, a process that blocks the reader would cause a backoff for the user who opened the
+        // requested file.
         let pids = procfs::pids().into_iter().take(MAX_SCANNED);
         let (found, _) = self.probes.each(pids, TIMEOUTS, |pid| Some((pid, mount_ns(pid)?)));
         for (pid, mount_ns) in found.into_iter().flatten() {

@@ -7,7 +7,8 @@ use rustix::fs::{Mode, OFlags, fstat, open, stat};
 
 use super::procfs;
 
-/// File systems that another machine or a user process serves and that may therefore block, by their names in mountinfo.
+/// File systems that another machine or a user process serves and that may therefore block, by their names in
+/// mountinfo.
 const REMOTE: [&str; 21] = [
     "9p",
     "afs",
@@ -31,8 +32,8 @@ const REMOTE: [&str; 21] = [
     "vboxsf",
     "virtiofs",
 ];
-/// Stacked file systems. One that an unprivileged user has mounted in its own namespaces may have a blocking lower layer.
-/// The other file systems that such a user may mount are in memory and do not block.
+/// Stacked file systems. One that an unprivileged user has mounted in its own namespaces may have a blocking lower
+/// layer. The other file systems that such a user may mount are in memory and do not block.
 const STACKED: [&str; 3] = ["overlay", "aufs", "shiftfs"];
 
 /// The mounts that a process sees.
@@ -82,8 +83,8 @@ impl Mounts {
         self.by_id.values().any(|mount| mount.remote)
     }
 
-    /// Whether a lookup of this path may block. A local mount below a remote one does not help, because the lookup passes
-    /// through the remote one.
+    /// Whether a lookup of this path may block. A local mount below a remote one does not help, because the lookup
+    /// passes through the remote one.
     pub(super) fn may_block(&self, path: &[u8]) -> bool {
         self.by_id.values().any(|mount| mount.remote && is_below(path, &mount.point))
     }
@@ -118,8 +119,8 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 }
 
 /// Whether the mount namespace of the process belongs to our user namespace, so that only a user who is root there may
-/// mount in it. The user namespace of the process itself is not sufficient: root may have entered the mount namespace of
-/// an unprivileged user.
+/// mount in it. The user namespace of the process itself is not sufficient: root may have entered the mount namespace
+/// of an unprivileged user.
 fn belongs_to_our_user_ns(pid: u32) -> bool {
     const NS_GET_USERNS: libc::Ioctl = 0xb701;
     let owner = || {

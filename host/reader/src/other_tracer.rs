@@ -2,8 +2,8 @@
 //! machine reports that open. If each tracer read the head for the open of the other, the two would trigger each other
 //! until the verdict is cached.
 //!
-//! An unprivileged process must not be mistaken for a reader, because the files that it opens would not be inspected. The
-//! check therefore requires what such a process cannot have: exactly the capabilities of a reader, in this user
+//! An unprivileged process must not be mistaken for a reader, because the files that it opens would not be inspected.
+//! The check therefore requires what such a process cannot have: exactly the capabilities of a reader, in this user
 //! namespace. A process with these capabilities can already read every file and the memory of every process.
 
 use std::collections::VecDeque;

@@ -82,8 +82,8 @@ fn existing_process(
     })
 }
 
-/// Limits the number of libraries and reduces each path to the file name: paths may be long, and device and inode number
-/// identify the file.
+/// Limits the number of libraries and reduces each path to the file name: paths may be long, and device and inode
+/// number identify the file.
 fn with_file_names(mut libraries: Vec<MappedFile>) -> Vec<MappedFile> {
     libraries.truncate(MAX_LIBRARIES);
     for library in &mut libraries {
@@ -118,8 +118,8 @@ pub(super) fn parse_stat(stat: &[u8]) -> Option<(u32, u64)> {
     Some((stat_field(stat, PPID)?.try_into().ok()?, boot::start_ns(ticks)?))
 }
 
-/// Returns a numeric field of `/proc/PID/stat`. Index 0 is the first field after the name (field 3 in proc(5)). The name
-/// is in parentheses and may contain any byte, so it ends at the last closing parenthesis.
+/// Returns a numeric field of `/proc/PID/stat`. Index 0 is the first field after the name (field 3 in proc(5)). The
+/// name is in parentheses and may contain any byte, so it ends at the last closing parenthesis.
 pub(super) fn stat_field(stat: &[u8], index: usize) -> Option<u64> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let fields = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;

@@ -46,7 +46,7 @@ pub struct HeadRequest {
 pub struct Wanted {
     /// The file.
     pub file: HeadRequest,
-    /// User ID of the process that opened the file. If the reader hangs, it backs off from this user's files.
+    /// User ID of the process that opened the file. If the reader hangs at the file, this user is excluded for a time.
     pub uid: u32,
     /// Size in bytes at the time of the open.
     pub size: u64,
@@ -150,8 +150,8 @@ pub struct ProcessDetails {
     pub pid: u32,
     /// Parent process ID.
     pub ppid: u32,
-    /// Start time in nanoseconds of the boot clock, rounded down to a clock tick of `/proc`; 0 for a process that blocks
-    /// accesses to it.
+    /// Start time in nanoseconds of the boot clock, rounded down to a clock tick of `/proc`; 0 for a process that
+    /// blocks accesses to it.
     pub start_ns: u64,
     /// Real user ID.
     pub uid: u32,

@@ -1,9 +1,9 @@
-//! Selects the part of a file's head that plugins may see. This is an allow list: only content that is known to be public
-//! passes.
+//! Selects the part of a file's head that plugins may see. This is an allow list: only content that is known to be
+//! public passes.
 //!
 //! - PEM: BEGIN lines, and the complete public blocks (certificates, requests, revocation lists, public keys). Text
-//!   around blocks and incomplete blocks are removed. Each line is written with a normalized line break, so that a plugin
-//!   finds the same blocks as [`pem`].
+//!   around blocks and incomplete blocks are removed. Each line is written with a normalized line break, so that a
+//!   plugin finds the same blocks as [`pem`].
 //! - DER: a certificate (SEQUENCE, SEQUENCE, `[0]`) without the bytes that follow it, otherwise [`DER_BYTES`].
 //! - Other text: the format marker, if it is one of [`FORMATS`]. The whole file may be a password.
 //! - Other files: [`OTHER_BYTES`]; for an unknown file that is not longer than a key, [`SHORT_BYTES`].
@@ -98,8 +98,8 @@ fn is_control(&byte: &u8) -> bool {
     byte < b' ' && !byte.is_ascii_whitespace() || byte == 0x7f
 }
 
-/// Whether this may be UTF-16 or UTF-32 without a byte order mark: in each character, all bytes but the low one are zero or
-/// the same small value.
+/// Whether this may be UTF-16 or UTF-32 without a byte order mark: in each character, all bytes but the low one are
+/// zero or the same small value.
 fn is_wide(begin: &[u8]) -> bool {
     let has_width = |width: usize, low: usize| {
         let mut high_bytes = begin.chunks_exact(width).map(|bytes| {
@@ -178,7 +178,8 @@ fn add_begin(out: &mut Vec<u8>, block: &Block<'_>) -> bool {
     add(out, &[BEGIN, block.label, DASHES, b"\n"])
 }
 
-/// Appends the public body, if the block has one. Returns false if it does not fit; then the lines that fit are appended.
+/// Appends the public body, if the block has one. Returns false if it does not fit; then the lines that fit are
+/// appended.
 fn add_body(out: &mut Vec<u8>, block: &Block<'_>, is_truncated: bool) -> bool {
     let Some(mut lines) = public_lines(block, is_truncated) else { return true };
     let is_open = block.end == End::Open;

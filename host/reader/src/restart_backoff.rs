@@ -1,5 +1,6 @@
-//! Backoff after hung readers. A user whose files repeatedly hang readers is excluded for an exponentially growing time,
-//! and other users are not affected. The number of hung processes is bounded, for any number of such users.
+//! Backoff after hung readers. A user whose opened files repeatedly hang readers is excluded for an exponentially
+//! growing time, and other users are not affected. The number of hung processes is bounded, for any number of such
+//! users.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,7 @@ impl Default for RestartBackoff {
 }
 
 impl RestartBackoff {
-    /// Records that the reader `pid` hung, for a request about files at a file of the user `uid`.
+    /// Records that the reader `pid` hung. For a request about files, `uid` is the user who opened the file.
     pub(super) fn record_hang(&mut self, pid: i32, uid: Option<u32>) {
         self.record_hang_at(pid, uid, Instant::now());
     }
@@ -93,7 +94,7 @@ impl RestartBackoff {
         }
     }
 
-    /// Whether this user's files are excluded now.
+    /// Whether files opened by this user are excluded now.
     pub(super) fn is_backing_off(&self, uid: u32) -> bool {
         self.is_backing_off_at(uid, Instant::now())
     }

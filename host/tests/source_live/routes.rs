@@ -1,7 +1,8 @@
 //! Routes: ways to open a file or to cause another event. Each is a row of the table in `docs/kernels.md`.
 //!
-//! A test prints with [`ok`] that its route is reported correctly, or with [`impossible`] that this probe cannot capture it,
-//! with the reason that `doctor` reports. `cargo xtask vm` reports routes that are listed here but not printed.
+//! A test prints with [`ok`] that its route is reported correctly, or with [`impossible`] that this probe cannot
+//! capture it, with the reason that `doctor` reports. `cargo xtask vm` reports routes that are listed here but not
+//! printed.
 
 use std::fmt::Display;
 
