@@ -1,4 +1,4 @@
-//! Who descends from whom: a look at `/proc` that is quick, because those that are looked for go on forking meanwhile.
+//! All processes with their parents. The scan has to be fast, because the processes of interest continue to fork.
 
 use std::collections::HashSet;
 
@@ -6,24 +6,24 @@ use super::proc_probe::{ProbePool, Timeouts};
 use super::procfs;
 use super::protocol::Ancestry;
 
-/// All processes that can be seen, and whether there was time for all. One that ends meanwhile is left out.
-pub(super) fn all(aside: &ProbePool) -> (Vec<Ancestry>, bool) {
+/// Returns all visible processes, and whether the scan completed in time. Processes that exit meanwhile are omitted.
+pub(super) fn scan(probes: &ProbePool) -> (Vec<Ancestry>, bool) {
     let pids = procfs::pids();
-    let kin = |pid: u32| {
-        let (ppid, start_ns) = procfs::stat(&procfs::text(pid, "stat")?)?;
+    let probe = |pid: u32| {
+        let (ppid, start_ns) = procfs::parse_stat(&procfs::read(pid, "stat").ok()?)?;
         Some(Ancestry { pid, ppid, start_ns: Some(start_ns) })
     };
-    let (found, whole) =
-        aside.each(pids.iter().copied(), Timeouts::FOR_AN_ANSWER, move |pid| (pid, kin(pid)));
-    let looked: HashSet<u32> = found.iter().map(|(pid, _)| *pid).collect();
-    // Those that make wait have children, too.
-    let others = pids.into_iter().filter(|pid| whole && !looked.contains(pid));
-    let others = others.filter_map(|pid| {
-        let ppid = procfs::value(&procfs::text(pid, "status")?, "PPid:")?;
+    let (probed, complete) =
+        probes.each(pids.iter().copied(), Timeouts::RESPONSE, move |pid| (pid, probe(pid)));
+    let probed_pids: HashSet<u32> = probed.iter().map(|(pid, _)| *pid).collect();
+    // Blocked processes have children too. `status` never blocks.
+    let blocked = pids.into_iter().filter(|pid| complete && !probed_pids.contains(pid));
+    let blocked = blocked.filter_map(|pid| {
+        let ppid = procfs::status_value(&procfs::read(pid, "status").ok()?, "PPid:")?;
         Some(Ancestry { pid, ppid, start_ns: None })
     });
-    let others: Vec<Ancestry> = others.collect();
-    (found.into_iter().filter_map(|(_, kin)| kin).chain(others).collect(), whole)
+    let blocked: Vec<Ancestry> = blocked.collect();
+    (probed.into_iter().filter_map(|(_, process)| process).chain(blocked).collect(), complete)
 }
 
 #[cfg(test)]
@@ -31,12 +31,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_there_with_its_parent() {
-        let own = all(&ProbePool::default())
-            .0
-            .into_iter()
-            .find(|kin| kin.pid == std::process::id())
-            .unwrap();
+    fn includes_this_process_with_its_parent() {
+        let (processes, _) = scan(&ProbePool::default());
+        let own = processes.iter().find(|process| process.pid == std::process::id()).unwrap();
         assert_eq!(own.ppid, std::os::unix::process::parent_id());
         assert!(own.start_ns > Some(0));
     }

@@ -1,10 +1,10 @@
-//! The reader's process, seen from the tracer.
+//! The tracer's client of the reader process.
 
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, HANGS_AFTER, PendingRequest};
+use super::connection::{Connection, HANG_TIMEOUT, PendingRequest};
 use super::protocol::{
     Ancestry, ExistingProcess, HeadResponse, ProcessDetails, Request, Response, Wanted, send,
 };
@@ -14,240 +14,251 @@ use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::ResourceUsage;
 
-/// Files in one question.
-const MOST_FILES: usize = 256;
-/// Processes in one question about how they were before the tracer.
-const MOST_SCANNED: usize = 256;
-/// Bytes of libraries that processes had before. Of those behind it only that they are there is known.
-const MOST_SCANNED_BYTES: usize = 32 << 20;
+/// Maximum number of files in a request.
+const MAX_FILES: usize = 256;
+/// Maximum number of processes in a scan request.
+const MAX_SCANNED: usize = 256;
+/// Maximum bytes of mapped files in a scan. Processes after this limit are scanned without their libraries.
+const MAX_SCANNED_BYTES: usize = 32 << 20;
 
-/// Before a reader that did not answer, or is not there, is asked once more.
-const AGAIN: Duration = Duration::from_millis(10);
+/// Interval between retries while the reader does not respond or is off.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A reader that can be asked, or the memory of those that hung.
+/// Client of a reader process. It replaces a reader that hangs.
 #[derive(Debug)]
 pub struct ReaderClient {
     spawner: Spawner,
-    running: Option<Connection>,
+    connection: Option<Connection>,
+    /// Number of the last request.
     number: u64,
-    hung: RestartBackoff,
-    /// What nobody was told yet.
-    news: Option<ReaderEvent>,
-    /// A new reader is asked only when [`ReaderClient::news`] told of it.
-    shy: bool,
+    backoff: RestartBackoff,
+    /// Not yet taken by [`ReaderClient::news`].
+    event: Option<ReaderEvent>,
+    /// Send requests to a new reader only after its event was taken.
+    waits_for_event: bool,
 }
 
-/// What became of a reader that hung.
+/// What happened to a hung reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReaderEvent {
-    /// Another one took its place: what [`ReaderClient::pids`] says now, and whose file it was.
+    /// A new reader replaced it: the new value of [`ReaderClient::pids`], and the ID of the user who opened the file at
+    /// which the old one hung.
     Replaced(Vec<u32>, Option<u32>),
-    /// There is none for now.
+    /// No reader is running for now.
     Off,
 }
 
 impl ReaderClient {
-    /// Starts the process.
+    /// Starts a reader process.
     pub fn start(spawner: Spawner) -> io::Result<ReaderClient> {
-        let running = Some(Connection::spawn(&spawner)?);
-        let hung = RestartBackoff::default();
-        Ok(ReaderClient { spawner, running, number: 0, hung, news: None, shy: false })
+        let connection = Some(Connection::spawn(&spawner)?);
+        Ok(ReaderClient {
+            spawner,
+            connection,
+            number: 0,
+            backoff: RestartBackoff::default(),
+            event: None,
+            waits_for_event: false,
+        })
     }
 
-    /// From now on a new reader waits until somebody took the news of it: its own opens shall not be traced.
+    /// From now on, a new reader gets no request before the caller has taken its event from [`ReaderClient::news`], so
+    /// that the caller can exclude the reader's own opens from the trace.
     pub fn wait_until_ready(&mut self) {
-        self.shy = true;
+        self.waits_for_event = true;
     }
 
-    /// What became of the reader since the last time, if anything.
+    /// Takes the last event since the previous call, if any.
     pub fn news(&mut self) -> Option<ReaderEvent> {
-        self.news.take()
+        self.event.take()
     }
 
-    /// Process ids of the reader and of the process that makes readers, to be left out of the trace.
+    /// Process IDs of the reader and of the spawner, to be excluded from the trace.
     pub fn pids(&self) -> Vec<u32> {
-        let running = self.running.as_ref().and_then(|running| u32::try_from(running.pid).ok());
-        running.into_iter().chain([self.spawner.pid()]).collect()
+        let reader = self.connection.as_ref().and_then(|reader| u32::try_from(reader.pid).ok());
+        reader.into_iter().chain([self.spawner.pid()]).collect()
     }
 
-    /// Asks for heads, in order. An answer that is not there by `until`, or when `shutdown` is asked, is None.
+    /// Requests heads and returns them in the order of `files`. `None`: the response was not received by `deadline` or
+    /// before a shutdown request.
     pub fn heads(
         &mut self,
         files: &[Wanted],
-        until: Instant,
+        deadline: Instant,
         shutdown: &Shutdown,
     ) -> Vec<Option<HeadResponse>> {
-        files.chunks(MOST_FILES).flat_map(|files| self.some_heads(files, until, shutdown)).collect()
+        let batches = files.chunks(MAX_FILES);
+        batches.flat_map(|files| self.batch_of_heads(files, deadline, shutdown)).collect()
     }
 
-    fn some_heads(
+    fn batch_of_heads(
         &mut self,
         files: &[Wanted],
-        until: Instant,
+        deadline: Instant,
         shutdown: &Shutdown,
     ) -> Vec<Option<HeadResponse>> {
         let mut heads = vec![None; files.len()];
-        // Who made readers hang is left alone for a while: then it is he who has no heads, and nobody else.
-        let details_of = |(_, file): &(usize, &Wanted)| !self.hung.is_backing_off(file.uid);
-        let (places, files): (Vec<usize>, Vec<Wanted>) = files
+        // Only users whose opened files repeatedly hang readers lose heads.
+        let is_allowed = |(_, file): &(usize, &Wanted)| !self.backoff.is_backing_off(file.uid);
+        let (indices, files): (Vec<usize>, Vec<Wanted>) = files
             .iter()
             .enumerate()
-            .filter(details_of)
-            .map(|(place, file)| (place, file.clone()))
+            .filter(is_allowed)
+            .map(|(index, file)| (index, file.clone()))
             .unzip();
         if files.is_empty() {
             return heads;
         }
         let number = self.next_number();
-        let whose = files.iter().map(|file| Some(file.uid)).collect();
-        let mut asked = self.ask(number, &Request::Heads { number, files }, whose, until, shutdown);
-        for place in places {
-            let Some(Response::Head { head, .. }) = asked else { break };
-            if let Some(slot) = heads.get_mut(place) {
+        let uids = files.iter().map(|file| Some(file.uid)).collect();
+        let request = Request::Heads { number, files };
+        let mut response = self.request(number, &request, uids, deadline, shutdown);
+        for index in indices {
+            let Some(Response::Head { head, .. }) = response else { break };
+            if let Some(slot) = heads.get_mut(index) {
                 *slot = Some(head);
             }
-            asked = self.more(until, shutdown);
+            response = self.next_response(deadline, shutdown);
         }
         heads
     }
 
-    /// Asks for the ids of all processes. None: they did not come by `until`.
-    pub fn all_pids(&mut self, until: Instant, shutdown: &Shutdown) -> Option<Vec<u32>> {
+    /// Requests the IDs of all processes. `None`: no response by `deadline`.
+    pub fn all_pids(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Vec<u32>> {
         let number = self.next_number();
-        match self.ask_once(number, &Request::Pids { number }, until, shutdown)? {
+        match self.request_one(number, &Request::Pids { number }, deadline, shutdown)? {
             Response::Pids { pids, .. } => Some(pids),
             _ => None,
         }
     }
 
-    /// Asks for all processes and their parents, again where there was no time for all, or the reader hung. None: they did
-    /// not come by `until`.
-    pub fn kin(&mut self, until: Instant, shutdown: &Shutdown) -> Option<Vec<Ancestry>> {
+    /// Requests all processes with their parents, and retries if the response was incomplete or the reader hung.
+    /// `None`: no complete response by `deadline`.
+    pub fn kin(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Vec<Ancestry>> {
         loop {
             let number = self.next_number();
-            let answer = self.ask_once(number, &Request::Ancestry { number }, until, shutdown);
-            match answer {
-                Some(Response::Ancestry { kin, whole: true, .. }) => return Some(kin),
-                _ if shutdown.is_requested() || Instant::now() >= until => return None,
+            let request = Request::Ancestry { number };
+            match self.request_one(number, &request, deadline, shutdown) {
+                Some(Response::Ancestry { processes, complete: true, .. }) => {
+                    return Some(processes);
+                }
+                _ if shutdown.is_requested() || Instant::now() >= deadline => return None,
                 Some(_) => {}
-                None => std::thread::sleep(AGAIN),
+                None => std::thread::sleep(RETRY_INTERVAL),
             }
         }
     }
 
-    /// Asks for all processes, with the libraries of this interest; and how many there are of which only that they are
-    /// there could be known. None: they did not come by `until`.
+    /// Requests all processes with the libraries in `interest`. Also returns the number of processes whose libraries
+    /// are unknown. `None`: no response by `deadline`.
     pub fn scan(
         &mut self,
         interest: &Interest,
-        until: Instant,
+        deadline: Instant,
         shutdown: &Shutdown,
     ) -> Option<(Vec<ExistingProcess>, usize)> {
-        let pids = self.all_pids(until, shutdown)?;
-        let (mut seen, mut hidden, mut bytes) = (Vec::new(), 0, 0);
-        let mut waiting: VecDeque<&[u32]> = pids.chunks(MOST_SCANNED).collect();
-        while let Some(pids) = waiting.pop_front() {
-            let left = until.saturating_duration_since(Instant::now());
-            // One that hangs shall leave time for the others.
-            let soon = Instant::now() + (left / 3).max(HANGS_AFTER).min(left);
-            let interest = (bytes < MOST_SCANNED_BYTES).then_some(interest);
-            match self.scan_these(pids, interest, soon, shutdown) {
-                Some(mut some) => {
-                    let mapped = some.iter().flat_map(|process| &process.mapped);
+        let pids = self.all_pids(deadline, shutdown)?;
+        let (mut processes, mut unknown, mut bytes) = (Vec::new(), 0, 0);
+        let mut queue: VecDeque<&[u32]> = pids.chunks(MAX_SCANNED).collect();
+        while let Some(pids) = queue.pop_front() {
+            let time_left = deadline.saturating_duration_since(Instant::now());
+            // A process that hangs the reader must not use up the time of the others.
+            let batch_deadline = Instant::now() + (time_left / 3).max(HANG_TIMEOUT).min(time_left);
+            let interest = (bytes < MAX_SCANNED_BYTES).then_some(interest);
+            match self.scan_batch(pids, interest, batch_deadline, shutdown) {
+                Some(mut batch) => {
+                    let mapped = batch.iter().flat_map(|process| &process.mapped);
                     bytes += mapped.map(|file| file.path.len() + size_of_val(file)).sum::<usize>();
-                    hidden += if interest.is_none() { some.len() } else { 0 };
-                    seen.append(&mut some);
+                    unknown += if interest.is_none() { batch.len() } else { 0 };
+                    processes.append(&mut batch);
                 }
-                None if shutdown.is_requested() || left.is_zero() => return None,
+                None if shutdown.is_requested() || time_left.is_zero() => return None,
                 None if pids.len() > 1 => {
-                    pids.chunks(1).rev().for_each(|pid| waiting.push_front(pid))
+                    pids.chunks(1).rev().for_each(|pid| queue.push_front(pid))
                 }
                 None => {
-                    hidden += 1;
-                    seen.append(
-                        &mut self.scan_these(pids, None, soon, shutdown).unwrap_or_default(),
-                    );
+                    unknown += 1;
+                    let batch = self.scan_batch(pids, None, batch_deadline, shutdown);
+                    processes.append(&mut batch.unwrap_or_default());
                 }
             }
         }
-        Some((seen, hidden))
+        Some((processes, unknown))
     }
 
-    fn scan_these(
+    fn scan_batch(
         &mut self,
         pids: &[u32],
         interest: Option<&Interest>,
-        until: Instant,
+        deadline: Instant,
         shutdown: &Shutdown,
     ) -> Option<Vec<ExistingProcess>> {
-        self.in_parts(pids, |reader, number, pids| {
-            let question = Request::Scan { number, pids, interest: interest.cloned() };
-            match reader.ask_once(number, &question, until, shutdown)? {
+        self.all_pages(pids, |reader, number, pids| {
+            let request = Request::Scan { number, pids, interest: interest.cloned() };
+            match reader.request_one(number, &request, deadline, shutdown)? {
                 Response::Scan { processes, next, .. } => Some((processes, next)),
                 _ => None,
             }
         })
     }
 
-    /// Looks into these processes; without an interest only at who they are. None: not all came by `until`.
+    /// Inspects these processes; without an interest returns only their identities. `None`: the response was not
+    /// complete by `deadline`.
     pub fn look(
         &mut self,
         pids: &[u32],
         interest: Option<&Interest>,
-        until: Instant,
+        deadline: Instant,
         shutdown: &Shutdown,
     ) -> Option<Vec<ProcessDetails>> {
-        self.in_parts(pids, |reader, number, pids| {
-            let question = Request::Look { number, pids, interest: interest.cloned() };
-            match reader.ask_once(number, &question, until, shutdown)? {
-                Response::Looked { processes, next, .. } => Some((processes, next)),
+        self.all_pages(pids, |reader, number, pids| {
+            let request = Request::Inspect { number, pids, interest: interest.cloned() };
+            match reader.request_one(number, &request, deadline, shutdown)? {
+                Response::Inspect { processes, next, .. } => Some((processes, next)),
                 _ => None,
             }
         })
     }
 
-    /// What is too much for one answer comes in several.
-    fn in_parts<T>(
+    /// Requests pages until all of `pids` are covered.
+    fn all_pages<T>(
         &mut self,
         pids: &[u32],
-        mut ask: impl FnMut(&mut ReaderClient, u64, Vec<u32>) -> Option<(Vec<T>, Option<u32>)>,
+        mut request_page: impl FnMut(&mut ReaderClient, u64, Vec<u32>) -> Option<(Vec<T>, Option<u32>)>,
     ) -> Option<Vec<T>> {
         let (mut all, mut rest) = (Vec::new(), pids);
         loop {
             let number = self.next_number();
-            let (mut some, next) = ask(self, number, rest.to_vec())?;
-            all.append(&mut some);
+            let (mut page, next) = request_page(self, number, rest.to_vec())?;
+            all.append(&mut page);
             let Some(last) = next else { return Some(all) };
-            let behind = rest.iter().position(|&pid| pid == last)? + 1;
-            rest = rest.get(behind..)?;
+            let after = rest.iter().position(|&pid| pid == last)? + 1;
+            rest = rest.get(after..)?;
         }
     }
 
-    /// Asks for the paths of cgroups, in order; each id comes with a process that was in it.
+    /// Requests the paths of cgroup IDs, each with a process that was in the cgroup, and returns them in order. Empty
+    /// without a response by `deadline`.
     pub fn cgroups(
         &mut self,
         wanted: &[(u64, u32)],
-        until: Instant,
+        deadline: Instant,
         shutdown: &Shutdown,
     ) -> Vec<Option<String>> {
         let number = self.next_number();
-        let question = Request::Cgroups { number, wanted: wanted.to_vec() };
-        match self.ask_once(number, &question, until, shutdown) {
+        let request = Request::Cgroups { number, wanted: wanted.to_vec() };
+        match self.request_one(number, &request, deadline, shutdown) {
             Some(Response::Cgroups { paths, .. }) => paths,
             _ => Vec::new(),
         }
     }
 
-    /// What the reader that runs has used. None: it did not say by `until`.
-    pub fn usage(&mut self, until: Instant) -> Option<ResourceUsage> {
+    /// Requests the resource usage of the current reader. `None`: no response by `deadline`.
+    pub fn usage(&mut self, deadline: Instant) -> Option<ResourceUsage> {
         let number = self.next_number();
-        // It is asked when the run ends: the wish to end is no reason not to wait.
-        match self.ask_once(
-            number,
-            &Request::ResourceUsage { number },
-            until,
-            &Shutdown::default(),
-        )? {
+        let request = Request::ResourceUsage { number };
+        // The tracer sends this request during the shutdown, which therefore must not interrupt it.
+        match self.request_one(number, &request, deadline, &Shutdown::default())? {
             Response::ResourceUsage { usage, .. } => Some(usage),
             _ => None,
         }
@@ -258,30 +269,32 @@ impl ReaderClient {
         self.number
     }
 
-    fn ask_once(
+    /// Sends a request with one response, and waits for that.
+    fn request_one(
         &mut self,
         number: u64,
-        question: &Request,
-        until: Instant,
+        request: &Request,
+        deadline: Instant,
         shutdown: &Shutdown,
     ) -> Option<Response> {
-        self.ask(number, question, [None].into(), until, shutdown)
+        self.request(number, request, [None].into(), deadline, shutdown)
     }
 
-    /// Asks, and waits for the first answer of as many as `whose` has.
-    fn ask(
+    /// Sends a request and waits for the first response. `uids` has an entry for each expected response.
+    fn request(
         &mut self,
         number: u64,
-        question: &Request,
-        whose: VecDeque<Option<u32>>,
-        until: Instant,
+        request: &Request,
+        uids: VecDeque<Option<u32>>,
+        deadline: Instant,
         shutdown: &Shutdown,
     ) -> Option<Response> {
-        let running = self.ready(until, shutdown)?;
-        let asked = send(&running.socket, question);
-        running.owes = Some(PendingRequest { number, since: Instant::now(), left: whose });
-        match asked {
-            Ok(()) => self.more(until, shutdown),
+        let connection = self.ready(deadline, shutdown)?;
+        let sent = send(&connection.socket, request);
+        connection.pending =
+            Some(PendingRequest { number, since: Instant::now(), remaining: uids });
+        match sent {
+            Ok(()) => self.next_response(deadline, shutdown),
             Err(_) => {
                 self.replace();
                 None
@@ -289,27 +302,27 @@ impl ReaderClient {
         }
     }
 
-    /// The next answer to the last question. None: there is no more, or it is late.
-    fn more(&mut self, until: Instant, shutdown: &Shutdown) -> Option<Response> {
-        let running = self.running.as_mut()?;
-        running.owes.as_ref()?;
-        let answer = running.answer(until, shutdown);
-        if answer.is_err() || running.hangs() {
+    /// Returns the next response to the last request. `None`: all were received, or there was none by `deadline`.
+    fn next_response(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Response> {
+        let connection = self.connection.as_mut()?;
+        connection.pending.as_ref()?;
+        let response = connection.next_response(deadline, shutdown);
+        if response.is_err() || connection.is_hung() {
             self.replace();
         }
-        answer.ok().flatten()
+        response.ok().flatten()
     }
 
-    /// A reader that owes nothing.
-    fn ready(&mut self, until: Instant, shutdown: &Shutdown) -> Option<&mut Connection> {
-        if self.running.is_none() && self.hung.may_be_replaced() {
-            self.renew(None);
+    /// Returns a connection without a pending request.
+    fn ready(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<&mut Connection> {
+        if self.connection.is_none() && self.backoff.allows_restart() {
+            self.spawn(None);
         }
-        let running = self.running.as_mut()?;
-        while running.owes.is_some() {
-            // Whatever comes now answers an old question.
-            let late = running.answer(until, shutdown);
-            if late.is_err() || running.hangs() {
+        let connection = self.connection.as_mut()?;
+        while connection.pending.is_some() {
+            // Responses to the previous request are discarded.
+            let late = connection.next_response(deadline, shutdown);
+            if late.is_err() || connection.is_hung() {
                 self.replace();
                 break;
             }
@@ -317,29 +330,31 @@ impl ReaderClient {
                 break;
             }
         }
-        if self.shy && self.news.is_some() {
+        if self.waits_for_event && self.event.is_some() {
             return None;
         }
-        self.running.as_mut().filter(|running| running.owes.is_none())
+        self.connection.as_mut().filter(|connection| connection.pending.is_none())
     }
 
-    /// Leaves this reader to itself and starts another one, if there were not too many.
+    /// Kills the current reader and starts another one if the backoff allows it.
     fn replace(&mut self) {
-        let Some(running) = self.running.take() else { return };
-        running.kill();
-        let whose = running.owes.and_then(|owed| owed.left.front().copied().flatten());
-        self.hung.count(running.pid, whose);
-        if self.hung.may_be_replaced() {
-            self.renew(whose);
+        let Some(connection) = self.connection.take() else { return };
+        connection.kill();
+        let uid =
+            connection.pending.and_then(|pending| pending.remaining.front().copied().flatten());
+        self.backoff.record_hang(connection.pid, uid);
+        if self.backoff.allows_restart() {
+            self.spawn(uid);
         } else {
-            self.news = Some(ReaderEvent::Off);
+            self.event = Some(ReaderEvent::Off);
         }
     }
 
-    fn renew(&mut self, whose: Option<u32>) {
-        self.running = Connection::spawn(&self.spawner).ok();
-        self.news = Some(match self.running {
-            Some(_) => ReaderEvent::Replaced(self.pids(), whose),
+    /// Starts a reader. `uid` is the user who opened the file at which the previous one hung.
+    fn spawn(&mut self, uid: Option<u32>) {
+        self.connection = Connection::spawn(&self.spawner).ok();
+        self.event = Some(match self.connection {
+            Some(_) => ReaderEvent::Replaced(self.pids(), uid),
             None => ReaderEvent::Off,
         });
     }

@@ -1,5 +1,5 @@
-//! Reads the beginning of a file that another process opened, without following anything that an attacker may have
-//! put in its place meanwhile, and without asking a file system that may never answer.
+//! Reads the head of a file that another process opened, without following links that an attacker may have put in its
+//! place since, and without access to remote file systems, which may block indefinitely.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -15,35 +15,35 @@ use super::fs_magic::{BCACHEFS, BTRFS, OVERLAYFS, without_device};
 use super::mount_namespaces::{self, MountNamespaces};
 use super::mounts::Mounts;
 use super::protocol::{Found, HEAD_BYTES, HeadRefusal, HeadRequest, HeadResponse, Wanted};
-use super::statx::{ctime_ns, dev, known, ns};
+use super::statx::{cached, ctime_ns, dev, ns};
 use super::{inspect, pem, public_prefix};
 
-/// Bytes that are read of every file: a line that begins in the head is read whole.
-pub(super) const FIRST_BYTES: usize = HEAD_BYTES + pem::MOST_LINE;
-/// Bytes that are read where the first ones are blocks that do not say what the file is: with room for the block that
-/// does.
-pub(super) const MOST_BYTES: usize = pem::MOST_BYTES + HEAD_BYTES;
+/// Bytes read of every file, so that a BEGIN line that starts within the head is complete.
+pub(super) const FIRST_BYTES: usize = HEAD_BYTES + pem::MAX_LINE;
+/// Maximum bytes read of a file whose first bytes have only blocks that do not determine its type, with room for the
+/// block that does.
+pub(super) const MAX_BYTES: usize = pem::MAX_BYTES + HEAD_BYTES;
 
-/// How the beginning of a file is opened; `other_tracer` recognises another tracer's reader by it.
-pub(super) const READS: OFlags =
+/// Flags with which the reader opens files; `other_tracer` detects another tracer's reader by them.
+pub(super) const OPEN_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// Answers one question.
-pub(super) fn read(wanted: &Wanted, places: &mut MountNamespaces) -> HeadResponse {
-    match find(wanted, places) {
-        // An empty file that is written to between the stat and the read would look as if it had held that already.
+/// Reads the head of one file.
+pub(super) fn read(wanted: &Wanted, namespaces: &mut MountNamespaces) -> HeadResponse {
+    match find(wanted, namespaces) {
+        // Content that is written between the stat and the read must not count as the content at the open.
         Ok(File { found: found @ (Found::Same | Found::Changed), .. }) if wanted.size == 0 => {
             HeadResponse { head: Ok(Vec::new()), size: Some(0), found }
         }
         Ok(File { fd, size, found }) => {
             let size = (found != Found::Replaced).then_some(size);
-            HeadResponse { head: beginning(&fd), size, found }
+            HeadResponse { head: read_head(&fd), size, found }
         }
         Err(refusal) => HeadResponse { head: Err(refusal), size: None, found: Found::Same },
     }
 }
 
-/// A file, opened so that nothing happens to it yet.
+/// A file that is open with `O_PATH`, which has no effect on the file.
 #[derive(Debug)]
 struct File {
     fd: OwnedFd,
@@ -51,17 +51,17 @@ struct File {
     found: Found,
 }
 
-/// Finds the file under its name, by a descriptor, or under another name in its directory; else the file that has its
-/// name now.
-fn find(wanted: &Wanted, places: &mut MountNamespaces) -> Result<File, HeadRefusal> {
-    let question = &wanted.file;
-    let (mut denied, mut other) = (false, None);
-    let mut look = |pid| {
-        match root(pid).and_then(|root| below(&root, pid, &question.path)) {
-            Ok(fd) => match same(fd, pid, wanted) {
+/// Finds the file by its path, by a descriptor, or by another name in its directory; otherwise the file that has its
+/// path now.
+fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadRefusal> {
+    let request = &wanted.file;
+    let (mut denied, mut replacement) = (false, None);
+    let mut look_up = |pid| {
+        match root(pid).and_then(|root| open_below(&root, pid, &request.path)) {
+            Ok(fd) => match identify(fd, pid, wanted) {
                 Ok(file) => return Some(file),
-                Err(fd) if other.is_none() && stands_for(pid, question) => {
-                    other = successor(fd, pid, wanted);
+                Err(fd) if replacement.is_none() && has_view_of_opener(pid, request) => {
+                    replacement = as_replacement(fd, pid, wanted);
                 }
                 Err(_) => {}
             },
@@ -70,184 +70,189 @@ fn find(wanted: &Wanted, places: &mut MountNamespaces) -> Result<File, HeadRefus
         }
         None
     };
-    if question.nameless {
+    if request.nameless {
         return by_descriptor(wanted).ok_or(HeadRefusal::Gone);
     }
-    by_name(question, places, &mut look)
-        // It may have lost its name since, or got another one.
+    with_view_of_opener(request, namespaces, &mut look_up)
+        // The file may have been unlinked or renamed since.
         .or_else(|| by_descriptor(wanted))
-        .or_else(|| by_name(question, places, |pid| renamed(pid, wanted)))
-        .or(other)
+        .or_else(|| with_view_of_opener(request, namespaces, |pid| renamed(pid, wanted)))
+        .or(replacement)
         .ok_or(if denied { HeadRefusal::Denied } else { HeadRefusal::Gone })
 }
 
-/// Whether what this process finds under a name is what the one that opened the file would find. Its number may be
-/// another one's by now.
-fn stands_for(pid: u32, question: &HeadRequest) -> bool {
-    question.mount_ns == 0 || mount_namespaces::is_at_home(pid, question)
+/// Whether a path leads to the same file for this process as for the one that opened the file. The PID of the latter
+/// may have been reused.
+fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
+    request.mount_ns == 0 || mount_namespaces::has_same_view(pid, request)
 }
 
-/// The file that has the name of another one now, on the same file system. Whatever else may lie there, from a device
-/// to a file of the kernel's, is not looked at.
-fn successor(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Option<File> {
-    let stat = known(&fd, "").filter(is_regular)?;
+/// Accepts the file that has the path now, if it is a regular file on the same file system. Other files, such as
+/// devices and files of the kernel, are not read.
+fn as_replacement(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Option<File> {
+    let stat = cached(&fd, "").filter(is_regular)?;
     let file = File { size: stat.stx_size, fd, found: Found::Replaced };
-    is_beside(&file.fd, &stat, pid, wanted).then_some(file)
+    is_on_same_file_system(&file.fd, &stat, pid, wanted).then_some(file)
 }
 
-/// Whether this lies on the file system that the file was on.
-fn is_beside(fd: &OwnedFd, stat: &Statx, pid: u32, wanted: &Wanted) -> bool {
+/// Whether `fd` is on the file system of the requested file.
+fn is_on_same_file_system(fd: &OwnedFd, stat: &Statx, pid: u32, wanted: &Wanted) -> bool {
     match without_device(wanted.file.sb_magic) {
-        // A server can say any inode number and any time, but not what it is mounted as.
-        Some(kind) => mount(fd, &Mounts::of(pid)) == Some((kind.to_owned(), false)),
+        // A file server can report any inode number and time, but it cannot forge the type of the mount.
+        Some(kind) => mount_of(fd, &Mounts::of(pid)) == Some((kind.to_owned(), false)),
         None => dev(stat) == wanted.file.dev,
     }
 }
 
-/// The file under another name in the directory that it was in.
+/// Searches the directory of the file for its inode number under another name.
 fn renamed(pid: u32, wanted: &Wanted) -> Option<File> {
-    /// Names that are looked at.
-    const MOST: usize = 16_384;
-    /// How long that may take: others wait.
-    const LONGEST: Duration = Duration::from_millis(20);
+    /// Maximum number of directory entries.
+    const MAX_ENTRIES: usize = 16_384;
+    /// How long the search may delay other requests.
+    const TIMEOUT: Duration = Duration::from_millis(20);
     let start = Instant::now();
     let path = &wanted.file.path;
     let (directory, _) = path.split_at(path.iter().rposition(|&byte| byte == b'/')?);
-    let directory = below(&root(pid).ok()?, pid, directory).ok()?;
-    // A directory may lie where nobody answers, and have had a local file mounted in it.
-    let stat = known(&directory, "")?;
-    if !is_beside(&directory, &stat, pid, wanted) {
+    let directory = open_below(&root(pid).ok()?, pid, directory).ok()?;
+    // The directory may be remote even if the file was local: the file may have been a mount point.
+    let stat = cached(&directory, "")?;
+    if !is_on_same_file_system(&directory, &stat, pid, wanted) {
         return None;
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let listed = openat(&directory, ".", flags | OFlags::NOATIME, Mode::empty())
+    let readable = openat(&directory, ".", flags | OFlags::NOATIME, Mode::empty())
         .or_else(|_| openat(&directory, ".", flags, Mode::empty()));
-    let entries = rustix::fs::Dir::read_from(listed.ok()?).ok()?;
-    let entries = entries.take(MOST).take_while(|_| start.elapsed() < LONGEST);
+    let entries = rustix::fs::Dir::read_from(readable.ok()?).ok()?;
+    let entries = entries.take(MAX_ENTRIES).take_while(|_| start.elapsed() < TIMEOUT);
     entries.filter_map(Result::ok).filter(|entry| entry.ino() == wanted.file.inode).find_map(
         |entry| {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let stay = ResolveFlags::BENEATH
+            let resolve = ResolveFlags::BENEATH
                 | ResolveFlags::NO_XDEV
                 | ResolveFlags::NO_MAGICLINKS
                 | ResolveFlags::NO_SYMLINKS;
-            let fd = openat2(&directory, entry.file_name(), flags, Mode::empty(), stay).ok()?;
-            same(fd, pid, wanted).ok()
+            let fd = openat2(&directory, entry.file_name(), flags, Mode::empty(), resolve).ok()?;
+            identify(fd, pid, wanted).ok()
         },
     )
 }
 
-/// By the process itself; when it is gone, by whoever sees the same: often that is the reader.
-fn by_name<T>(
-    question: &HeadRequest,
-    places: &mut MountNamespaces,
-    mut look: impl FnMut(u32) -> Option<T>,
+/// Calls `look_up` with the process that opened the file; if that has exited, with processes that have the same view of
+/// the file system, often the reader itself.
+fn with_view_of_opener<T>(
+    request: &HeadRequest,
+    namespaces: &mut MountNamespaces,
+    mut look_up: impl FnMut(u32) -> Option<T>,
 ) -> Option<T> {
-    if let Some(found) = look(question.pid) {
+    if let Some(found) = look_up(request.pid) {
         return Some(found);
     }
-    if sees_the_same(question) {
-        return look(std::process::id());
+    if has_view_of_reader(request) {
+        return look_up(std::process::id());
     }
-    let others = if is_there(question) { Vec::new() } else { places.of(question) };
-    others.into_iter().find_map(look)
+    let others =
+        if is_in_namespace(request) { Vec::new() } else { namespaces.substitutes(request) };
+    others.into_iter().find_map(look_up)
 }
 
-/// Whether the process is there still, in the mount namespace that it was in: then nobody sees more than it does.
-fn is_there(question: &HeadRequest) -> bool {
-    question.mount_ns == 0 || mount_namespaces::mount_ns(question.pid) == Some(question.mount_ns)
+/// Whether the process still runs in its mount namespace. Then no other process sees more than it does.
+fn is_in_namespace(request: &HeadRequest) -> bool {
+    request.mount_ns == 0 || mount_namespaces::mount_ns(request.pid) == Some(request.mount_ns)
 }
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// The directory that is `/` for a process.
+/// Opens the root directory of a process.
 fn root(pid: u32) -> Result<OwnedFd, Errno> {
     open(format!("/proc/{pid}/root"), DIRECTORY, Mode::empty())
 }
 
-/// Whether the reader has the process's mounts and root.
-fn sees_the_same(question: &HeadRequest) -> bool {
+/// Whether the process that opened the file has the mount namespace and root of the reader.
+fn has_view_of_reader(request: &HeadRequest) -> bool {
     let own = || {
         let mount_ns = mount_namespaces::mount_ns(std::process::id())?;
         let root = open("/", DIRECTORY, Mode::empty()).ok()?;
-        let stat = known(&root, "")?;
+        let stat = cached(&root, "")?;
         Some((mount_ns, (dev(&stat), stat.stx_ino)))
     };
-    own() == Some((question.mount_ns, question.root))
+    own() == Some((request.mount_ns, request.root))
 }
 
-/// Opens what is under this path, whole, below that root of that process.
-fn below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
+/// Opens this path with `O_PATH` below `root`, the root of the process. Every component must be without links.
+fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
     let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
     let (_, relative) = path.split_at(start);
     let relative = if relative.is_empty() { b"." } else { relative };
-    let open = |more: ResolveFlags| {
+    let open = |extra: ResolveFlags| {
         openat2(
             root,
             OsStr::from_bytes(relative),
             OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
             Mode::empty(),
-            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS | more,
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS | extra,
         )
     };
-    // What the kernel knows already asks nobody. A file that was just opened is known, as a rule.
+    // A lookup in the dentry cache does not query the file system. A file that was just opened is normally cached.
     match open(ResolveFlags::CACHED) {
-        // Before Linux 5.12 it does not know the flag.
+        // Kernels before 5.12 do not support the flag.
         Err(Errno::AGAIN | Errno::INVAL) => {}
-        opened => return opened,
+        result => return result,
     }
-    // The mount that a process has its root in is not in its list, when it is not all of the mount.
+    // The mountinfo of a process lacks the mount of its root if the root is a subdirectory of that mount.
     let mounts = Mounts::of(pid);
-    let leads_away =
-        mounts.lead_away(path) || mount(root, &mounts).is_none_or(|(_, remote)| remote);
-    if leads_away {
+    let may_block =
+        mounts.may_block(path) || mount_of(root, &mounts).is_none_or(|(_, remote)| remote);
+    if may_block {
         return Err(Errno::ACCESS);
     }
     open(ResolveFlags::empty())
 }
 
-/// A file without a name, if the process still has it open.
+/// Searches the descriptors of the process for the file.
 fn by_descriptor(wanted: &Wanted) -> Option<File> {
-    /// Descriptors that are looked at: a process may have a million.
-    const MOST: usize = 65_536;
-    /// How long that may take: others wait.
-    const LONGEST: Duration = Duration::from_millis(200);
+    /// Maximum number of descriptors: a process may have a million.
+    const MAX_DESCRIPTORS: usize = 65_536;
+    /// How long the search may delay other requests.
+    const TIMEOUT: Duration = Duration::from_millis(200);
     let start = Instant::now();
     let directory = format!("/proc/{}/fd", wanted.file.pid);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = open(&directory, flags, Mode::empty()).ok()?;
     let entries = rustix::fs::Dir::read_from(&directory).ok()?;
     let mounts = Mounts::of(wanted.file.pid);
-    let near = |name: &std::ffi::CStr| {
-        // Even the way through a descriptor may ask a server.
+    let is_local = |name: &std::ffi::CStr| {
+        // The resolution of a descriptor link may query a file server too.
         !mounts.have_remote()
-            || inspect::info(wanted.file.pid, OsStr::from_bytes(name.to_bytes()))
+            || inspect::flags_and_mount_id(wanted.file.pid, OsStr::from_bytes(name.to_bytes()))
                 .is_some_and(|(_, id)| mounts.kind(id).is_none_or(|(_, remote)| !remote))
     };
-    let entries = entries.take(MOST).take_while(|_| start.elapsed() < LONGEST);
+    let entries = entries.take(MAX_DESCRIPTORS).take_while(|_| start.elapsed() < TIMEOUT);
     entries.filter_map(Result::ok).find_map(|entry| {
         let name = entry.file_name();
-        if !near(name) || known(&directory, name).and_then(|stat| is_it(&stat, wanted)).is_none() {
+        if !is_local(name) {
             return None;
         }
+        compare(&cached(&directory, name)?, wanted)?;
         let file = openat(&directory, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        same(file, wanted.file.pid, wanted).ok()
+        identify(file, wanted.file.pid, wanted).ok()
     })
 }
 
-/// The file system that this is on, and whether it may never answer: as the process sees it, or else as the reader.
-fn mount(file: &OwnedFd, theirs: &Mounts) -> Option<(String, bool)> {
-    let id = known(file, "")?.stx_mnt_id;
+/// Returns the file system type of the file, and whether it may block, from the mounts of the process or else of the
+/// reader.
+fn mount_of(file: &OwnedFd, mounts: &Mounts) -> Option<(String, bool)> {
+    let id = cached(file, "")?.stx_mnt_id;
     let owned = |(kind, remote): (&str, bool)| (kind.to_owned(), remote);
-    theirs.kind(id).map(owned).or_else(|| Mounts::of(std::process::id()).kind(id).map(owned))
+    mounts.kind(id).map(owned).or_else(|| Mounts::of(std::process::id()).kind(id).map(owned))
 }
 
-/// The file, if this is the one that the kernel meant; it was found in the mounts of this process.
-fn same(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Result<File, OwnedFd> {
-    let stat = known(&fd, "");
-    let found = stat.as_ref().and_then(|stat| is_it(stat, wanted));
+/// Accepts `fd` if it is the requested file, and returns it otherwise. `pid` is the process in whose mounts it was
+/// found.
+fn identify(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Result<File, OwnedFd> {
+    let stat = cached(&fd, "");
+    let found = stat.as_ref().and_then(|stat| compare(stat, wanted));
     match (stat, found) {
-        (Some(stat), Some(found)) if is_beside(&fd, &stat, pid, wanted) => {
+        (Some(stat), Some(found)) if is_on_same_file_system(&fd, &stat, pid, wanted) => {
             Ok(File { fd, size: stat.stx_size, found })
         }
         _ => Err(fd),
@@ -258,53 +263,54 @@ fn is_regular(stat: &Statx) -> bool {
     FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile
 }
 
-/// Whether this is the file that was opened, and whether it was written to since; None: it is another one.
-fn is_it(stat: &Statx, wanted: &Wanted) -> Option<Found> {
+/// Compares a file with the requested one. Returns whether it was modified since the open; `None` for another file.
+fn compare(stat: &Statx, wanted: &Wanted) -> Option<Found> {
     let Wanted { file, size, .. } = wanted;
-    let inode = stat.stx_ino == file.inode;
+    let same_inode = stat.stx_ino == file.inode;
     let same_ctime = ctime_ns(stat) == file.ctime_ns;
-    let is_it = match file.sb_magic {
-        // Each subvolume has a device number that only programs see; what the kernel names is the file system's.
-        BTRFS | BCACHEFS => inode,
-        // Of a file that was copied up programs see the number of the one below, and the kernel has that of the one
-        // above; its change time is that of when it was last looked at. Both are never wrong for one file, and its size
-        // is known.
-        OVERLAYFS if stat.stx_size == *size && (inode || same_ctime) => {
+    let is_same_file = match file.sb_magic {
+        // `stat` shows a device number per subvolume, the kernel side that of the superblock.
+        BTRFS | BCACHEFS => same_inode,
+        // After a copy-up, `stat` shows the inode number of the lower file, and the kernel side that of the upper file.
+        // The change time that the kernel side reads may be stale. For the same file at least one of the two matches,
+        // and the size is known.
+        OVERLAYFS if stat.stx_size == *size && (same_inode || same_ctime) => {
             return is_regular(stat).then_some(Found::Same);
         }
-        OVERLAYFS => inode,
-        _ => inode && dev(stat) == file.dev,
+        OVERLAYFS => same_inode,
+        _ => same_inode && dev(stat) == file.dev,
     };
-    // A number is used again as soon as its file is gone. No file was born after it was opened.
+    // The inode number of a deleted file is reused, but a file cannot be created after it was opened.
     let has_btime = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
-    let is_younger = has_btime && ns(&stat.stx_btime) > file.ctime_ns;
-    if !is_regular(stat) || !is_it || is_younger {
+    let is_newer = has_btime && ns(&stat.stx_btime) > file.ctime_ns;
+    if !is_regular(stat) || !is_same_file || is_newer {
         return None;
     }
-    // Whatever writes to a file sets its times of modification and of change to now. The change of a mode, an owner, a
-    // name or a link leaves the first one as it was: not later than the last change before the open.
-    let unwritten = stat.stx_size == *size && ns(&stat.stx_mtime) <= file.ctime_ns;
-    Some(if same_ctime || unwritten { Found::Same } else { Found::Changed })
+    // A write sets mtime and ctime to the current time. A change of mode, owner, name or link count does not change
+    // mtime, which is then not later than ctime at the open.
+    let is_unmodified = stat.stx_size == *size && ns(&stat.stx_mtime) <= file.ctime_ns;
+    Some(if same_ctime || is_unmodified { Found::Same } else { Found::Changed })
 }
 
-fn beginning(file: &OwnedFd) -> Result<Vec<u8>, HeadRefusal> {
+/// Reads the public part of the head.
+fn read_head(file: &OwnedFd) -> Result<Vec<u8>, HeadRefusal> {
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    // Without O_NOATIME a look changes the file; only its owner may ask for that.
-    let opened = openat(CWD, &path, READS | OFlags::NOATIME, Mode::empty())
-        .or_else(|_| openat(CWD, &path, READS, Mode::empty()));
+    // Without O_NOATIME a read updates the access time. The flag requires ownership of the file.
+    let opened = openat(CWD, &path, OPEN_FLAGS | OFlags::NOATIME, Mode::empty())
+        .or_else(|_| openat(CWD, &path, OPEN_FLAGS, Mode::empty()));
     let file = opened.map_err(|_ignored| HeadRefusal::Denied)?;
     let mut text = Vec::new();
-    let mut is_cut = read_up_to(&file, FIRST_BYTES, &mut text)?;
-    if is_cut && pem::needs_more(&text) {
-        is_cut = read_up_to(&file, MOST_BYTES, &mut text)?;
+    let mut is_truncated = read_up_to(&file, FIRST_BYTES, &mut text)?;
+    if is_truncated && pem::needs_more(&text) {
+        is_truncated = read_up_to(&file, MAX_BYTES, &mut text)?;
     }
-    Ok(public_prefix::public_prefix(&text, is_cut))
+    Ok(public_prefix::public_prefix(&text, is_truncated))
 }
 
-/// Reads on until there are `most` bytes; whether the file may have more.
-fn read_up_to(file: &OwnedFd, most: usize, text: &mut Vec<u8>) -> Result<bool, HeadRefusal> {
+/// Continues to read until `text` has `max` bytes. Returns whether the file may have more.
+fn read_up_to(file: &OwnedFd, max: usize, text: &mut Vec<u8>) -> Result<bool, HeadRefusal> {
     let mut filled = text.len();
-    text.resize(most, 0);
+    text.resize(max, 0);
     while let Some(rest) = text.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(file, rest) {
             Ok(0) => break,
@@ -314,7 +320,7 @@ fn read_up_to(file: &OwnedFd, most: usize, text: &mut Vec<u8>) -> Result<bool, H
         }
     }
     text.truncate(filled);
-    Ok(filled == most)
+    Ok(filled == max)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The reader: everything that touches `/proc` or other people's files happens in a second process, which may hang on
-//! somebody's file system and be replaced. It gets questions in batches and has until a deadline.
+//! The reader process: all accesses to `/proc` and to files of other users. A file system can block the process
+//! indefinitely; then the tracer replaces it. Requests come in batches and have a deadline.
 
 mod ancestry;
 mod cgroup;
@@ -33,10 +33,10 @@ pub use protocol::{
 };
 pub use spawner::Spawner;
 
-/// What a plugin would see of a file with this content.
+/// Returns the part of a file with this content that the reader passes to plugins.
 pub fn public_head(content: &[u8]) -> Vec<u8> {
     let first = content.get(..head::FIRST_BYTES).unwrap_or(content);
-    let most = if pem::needs_more(first) { head::MOST_BYTES } else { head::FIRST_BYTES };
-    let read = content.get(..most).unwrap_or(content);
+    let max = if pem::needs_more(first) { head::MAX_BYTES } else { head::FIRST_BYTES };
+    let read = content.get(..max).unwrap_or(content);
     public_prefix::public_prefix(read, read.len() < content.len())
 }

@@ -1,4 +1,4 @@
-//! Symbolic links on a path, without asking a file system that may never answer.
+//! Resolves symbolic links on a path without access to remote file systems, which may block indefinitely.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -6,50 +6,49 @@ use std::path::{Component, Path, PathBuf};
 
 use super::mounts::Mounts;
 
-/// Links that are followed, as in the kernel.
-const MOST_LINKS: usize = 40;
-/// Names that are looked up: a link may lead to a path of many more.
-const MOST_NAMES: usize = 1024;
+/// Maximum number of links followed, as in the kernel.
+const MAX_LINKS: usize = 40;
+/// Maximum number of path components looked up. A link target may add many.
+const MAX_COMPONENTS: usize = 1024;
 
-/// Where this absolute path leads, as this process sees it. None: through no link, or where that cannot be known without
-/// asking a file system that may never answer.
+/// Resolves the links of an absolute path in this process's mount namespace. `None`: the path has no links, has too
+/// many links or components, or leads through a remote file system.
 pub fn resolve_links(path: &Path) -> Option<PathBuf> {
     let mounts = Mounts::of(std::process::id());
-    let mut left = names(path);
-    let mut here = PathBuf::from("/");
+    let mut rest = reversed_components(path);
+    let mut resolved = PathBuf::from("/");
     let mut links = 0;
-    for _ in 0..MOST_NAMES {
-        let Some(name) = left.pop() else { return (links > 0).then_some(here) };
+    for _ in 0..MAX_COMPONENTS {
+        let Some(name) = rest.pop() else { return (links > 0).then_some(resolved) };
         if name == ".." {
-            here.pop();
+            resolved.pop();
             continue;
         }
-        here.push(&name);
-        if mounts.lead_away(here.as_os_str().as_bytes()) {
+        resolved.push(&name);
+        if mounts.may_block(resolved.as_os_str().as_bytes()) {
             return None;
         }
-        let is_link = here.symlink_metadata().is_ok_and(|found| found.is_symlink());
+        let is_link = resolved.symlink_metadata().is_ok_and(|found| found.is_symlink());
         if is_link {
             links += 1;
-            let target = here.read_link().ok().filter(|_| links <= MOST_LINKS)?;
-            here.pop();
+            let target = resolved.read_link().ok().filter(|_| links <= MAX_LINKS)?;
+            resolved.pop();
             if target.is_absolute() {
-                here = PathBuf::from("/");
+                resolved = PathBuf::from("/");
             }
-            left.extend(names(&target));
+            rest.extend(reversed_components(&target));
         }
     }
     None
 }
 
-/// The names of a path, the last one first.
-fn names(path: &Path) -> Vec<OsString> {
-    let names = path.components().rev().filter_map(|part| match part {
+fn reversed_components(path: &Path) -> Vec<OsString> {
+    let components = path.components().rev().filter_map(|component| match component {
         Component::Normal(name) => Some(name.to_owned()),
         Component::ParentDir => Some("..".into()),
         _ => None,
     });
-    names.collect()
+    components.collect()
 }
 
 #[cfg(test)]
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_of_every_kind_are_followed_and_nothing_else() {
+    fn resolves_paths_with_links_and_only_those() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let at = |name: &str| root.join(name);
@@ -74,7 +73,7 @@ mod tests {
         symlink("nowhere", at("dangling")).unwrap();
         symlink("loop", at("loop")).unwrap();
         symlink("/", at("root")).unwrap();
-        for (path, leads) in [
+        for (path, target) in [
             ("absolute", Some("real")),
             ("relative", Some("real")),
             ("relative/a.pem", Some("real/a.pem")),
@@ -89,12 +88,11 @@ mod tests {
             ("real/a.pem", None),
             ("missing/x", None),
         ] {
-            assert_eq!(resolve_links(&at(path)), leads.map(at), "{path}");
+            assert_eq!(resolve_links(&at(path)), target.map(at), "{path}");
         }
         assert_eq!(resolve_links(&at("root")), Some("/".into()));
         assert_eq!(resolve_links(Path::new("/")), None);
-        // A path that is longer than what is looked up.
-        let long = format!("{}{}", at("relative").display(), "/x".repeat(2 * MOST_NAMES));
+        let long = format!("{}{}", at("relative").display(), "/x".repeat(2 * MAX_COMPONENTS));
         assert_eq!(resolve_links(Path::new(&long)), None);
     }
 }

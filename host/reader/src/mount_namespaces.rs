@@ -1,4 +1,4 @@
-//! Who lives in which mount namespace: the file of a process that is gone may be reached by another one.
+//! Finds processes by mount namespace: another process of the namespace still sees the file of a process that exited.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,77 +11,79 @@ use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::HeadRequest;
 use super::{procfs, statx};
 
-/// Processes of one namespace that are remembered.
-const MOST_EACH: usize = 64;
-/// Of these, how many are tried.
-const MOST_TRIED: usize = 4;
-/// Processes that are looked at in one search.
-const MOST: usize = 65_536;
-/// How long one search may take.
-const PATIENCE: Timeouts =
-    Timeouts { each: Duration::from_millis(20), all: Duration::from_millis(45) };
-/// How long what was found holds.
-const HOLDS: Duration = Duration::from_millis(200);
-/// How often is searched for a namespace that was not there: an attacker makes as many as he likes.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Maximum number of processes kept per namespace.
+const MAX_PER_NAMESPACE: usize = 64;
+/// Maximum number of processes returned for a request.
+const MAX_TRIED: usize = 4;
+/// Maximum number of processes in a scan.
+const MAX_SCANNED: usize = 65_536;
+/// How long a scan may take.
+const TIMEOUTS: Timeouts =
+    Timeouts { each: Duration::from_millis(20), total: Duration::from_millis(45) };
+/// How long the processes of a namespace are cached.
+const CACHE_TTL: Duration = Duration::from_millis(200);
+/// Minimum interval between scans for unknown namespaces, of which an attacker can create any number.
+const MIN_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What one search found. The processes that were silent since before the tracer are in it too, which no event told of.
+/// Result of the last scan. Unlike the events, it includes processes that have been idle since before the tracer
+/// started.
 #[derive(Debug)]
 pub(super) struct MountNamespaces {
-    aside: ProbePool,
-    searched: Option<Instant>,
-    /// By the namespace's inode number.
-    living: HashMap<u32, Vec<u32>>,
+    probes: ProbePool,
+    scanned: Option<Instant>,
+    /// Process IDs by the namespace's inode number.
+    processes: HashMap<u32, Vec<u32>>,
 }
 
 impl MountNamespaces {
-    pub(super) fn new(aside: ProbePool) -> MountNamespaces {
-        MountNamespaces { aside, searched: None, living: HashMap::new() }
+    pub(super) fn new(probes: ProbePool) -> MountNamespaces {
+        MountNamespaces { probes, scanned: None, processes: HashMap::new() }
     }
 
-    /// Living processes with the mounts and the root of the one that is gone.
-    pub(super) fn of(&mut self, gone: &HeadRequest) -> Vec<u32> {
-        let there = self.in_namespace(gone.mount_ns);
-        there.into_iter().filter(|&pid| is_at_home(pid, gone)).take(MOST_TRIED).collect()
+    /// Returns processes with the mount namespace and root of the process in `request`, which has exited.
+    pub(super) fn substitutes(&mut self, request: &HeadRequest) -> Vec<u32> {
+        let pids = self.in_namespace(request.mount_ns);
+        pids.into_iter().filter(|&pid| has_same_view(pid, request)).take(MAX_TRIED).collect()
     }
 
-    /// Processes that lived in this mount namespace a moment ago.
+    /// Returns processes that were in this mount namespace at the time of the last scan.
     fn in_namespace(&mut self, mount_ns: u32) -> Vec<u32> {
-        let holds = if self.living.contains_key(&mount_ns) { HOLDS } else { PAUSE };
-        if self.searched.is_none_or(|searched| searched.elapsed() >= holds) {
-            self.search();
+        let is_known = self.processes.contains_key(&mount_ns);
+        let max_age = if is_known { CACHE_TTL } else { MIN_SCAN_INTERVAL };
+        if self.scanned.is_none_or(|scanned| scanned.elapsed() >= max_age) {
+            self.scan();
         }
-        self.living.get(&mount_ns).cloned().unwrap_or_default()
+        self.processes.get(&mount_ns).cloned().unwrap_or_default()
     }
 
-    fn search(&mut self) {
-        self.living.clear();
-        // A stranger who makes the reader wait would be taken for the one whose file is looked for.
-        let (found, _) = self.aside.each(procfs::pids().into_iter().take(MOST), PATIENCE, |pid| {
-            Some((pid, mount_ns(pid)?))
-        });
+    fn scan(&mut self) {
+        self.processes.clear();
+        // Without the probe pool, a process that blocks the reader would cause a backoff for the user who opened the
+        // requested file.
+        let pids = procfs::pids().into_iter().take(MAX_SCANNED);
+        let (found, _) = self.probes.each(pids, TIMEOUTS, |pid| Some((pid, mount_ns(pid)?)));
         for (pid, mount_ns) in found.into_iter().flatten() {
-            let there = self.living.entry(mount_ns).or_default();
-            if there.len() < MOST_EACH {
-                there.push(pid);
+            let pids = self.processes.entry(mount_ns).or_default();
+            if pids.len() < MAX_PER_NAMESPACE {
+                pids.push(pid);
             }
         }
-        self.searched = Some(Instant::now());
+        self.scanned = Some(Instant::now());
     }
 }
 
 /// Device and inode number of a process's root.
 fn root(pid: u32) -> Option<(u32, u64)> {
-    let stat = statx::known(CWD, format!("/proc/{pid}/root"))?;
+    let stat = statx::cached(CWD, format!("/proc/{pid}/root"))?;
     Some((statx::dev(&stat), stat.stx_ino))
 }
 
-/// Whether a process has the mounts and the root that the asking one had.
-pub(super) fn is_at_home(pid: u32, asked: &HeadRequest) -> bool {
-    mount_ns(pid) == Some(asked.mount_ns) && root(pid) == Some(asked.root)
+/// Whether a process has the mount namespace and root of the process that opened the file.
+pub(super) fn has_same_view(pid: u32, request: &HeadRequest) -> bool {
+    mount_ns(pid) == Some(request.mount_ns) && root(pid) == Some(request.root)
 }
 
-/// The mount namespace that a process is in now.
+/// Inode number of a process's current mount namespace.
 pub(super) fn mount_ns(pid: u32) -> Option<u32> {
     u32::try_from(fs::metadata(format!("/proc/{pid}/ns/mnt")).ok()?.ino()).ok()
 }
@@ -91,15 +93,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_shares_ones_mounts_is_found() {
+    fn finds_processes_of_the_same_mount_namespace() {
         let own = mount_ns(std::process::id()).unwrap();
-        let mut places = MountNamespaces::new(ProbePool::default());
-        let living = places.in_namespace(own);
-        assert!((1..=MOST_EACH).contains(&living.len()), "{living:?}");
-        assert!(living.iter().all(|&pid| mount_ns(pid).is_none_or(|there| there == own)));
-        // What is not there is not searched for again at once.
-        let searched = places.searched;
-        assert!(places.in_namespace(1).is_empty());
-        assert_eq!(places.searched, searched);
+        let mut namespaces = MountNamespaces::new(ProbePool::default());
+        let pids = namespaces.in_namespace(own);
+        assert!((1..=MAX_PER_NAMESPACE).contains(&pids.len()), "{pids:?}");
+        assert!(pids.iter().all(|&pid| mount_ns(pid).is_none_or(|mount_ns| mount_ns == own)));
+        // An unknown namespace does not trigger another scan at once.
+        let scanned = namespaces.scanned;
+        assert!(namespaces.in_namespace(1).is_empty());
+        assert_eq!(namespaces.scanned, scanned);
     }
 }

@@ -1,4 +1,4 @@
-//! Which file systems may never answer: what the mounts of a process tell, without touching any of them.
+//! Finds file systems that may block indefinitely, from a process's `mountinfo`, without access to those file systems.
 
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -7,7 +7,8 @@ use rustix::fs::{Mode, OFlags, fstat, open, stat};
 
 use super::procfs;
 
-/// File systems where somebody else decides when, and whether, they answer; by the names that mountinfo has.
+/// File systems that another machine or a user process serves and that may therefore block, by their names in
+/// mountinfo.
 const REMOTE: [&str; 21] = [
     "9p",
     "afs",
@@ -31,8 +32,8 @@ const REMOTE: [&str; 21] = [
     "vboxsf",
     "virtiofs",
 ];
-/// File systems that show what is on others. What an ordinary user has mounted in his own namespaces may show what never
-/// answers; other file systems that he may mount are in memory, and answer.
+/// Stacked file systems. One that an unprivileged user has mounted in its own namespaces may have a blocking lower
+/// layer. The other file systems that such a user may mount are in memory and do not block.
 const STACKED: [&str; 3] = ["overlay", "aufs", "shiftfs"];
 
 /// The mounts that a process sees.
@@ -43,47 +44,48 @@ pub(super) struct Mounts {
 
 #[derive(Debug)]
 struct Mount {
-    /// Where, as the process sees it.
+    /// Mount point, as the process sees it.
     point: Vec<u8>,
     kind: String,
     remote: bool,
 }
 
 impl Mounts {
-    /// As far as they are to be known.
+    /// Reads the mounts of a process; empty if its mountinfo cannot be read.
     pub(super) fn of(pid: u32) -> Mounts {
-        Mounts::parse(&procfs::text(pid, "mountinfo").unwrap_or_default(), !made_by_us(pid))
+        let mountinfo = procfs::read(pid, "mountinfo").unwrap_or_default();
+        Mounts::parse(&mountinfo, !belongs_to_our_user_ns(pid))
     }
 
-    /// `foreign`: whose they are, anybody may have become root in namespaces of his own.
+    /// `foreign`: the mount namespace belongs to another user namespace, in which any user may be root.
     fn parse(mountinfo: &[u8], foreign: bool) -> Mounts {
-        let line = |line: &[u8]| {
+        let parse_line = |line: &[u8]| {
             let text = String::from_utf8_lossy(line);
-            let (before, behind) = text.split_once(" - ")?;
-            let id = before.split(' ').next()?.parse().ok()?;
-            let kind = behind.split(' ').next()?.to_owned();
-            let point = unescaped(line.split(|&byte| byte == b' ').nth(4)?);
+            let (mount, file_system) = text.split_once(" - ")?;
+            let id = mount.split(' ').next()?.parse().ok()?;
+            let kind = file_system.split(' ').next()?.to_owned();
+            let point = unescape(line.split(|&byte| byte == b' ').nth(4)?);
             let remote = REMOTE.contains(&kind.as_str())
                 || kind.starts_with("fuse.")
                 || foreign && STACKED.contains(&kind.as_str());
             Some((id, Mount { point, kind, remote }))
         };
-        Mounts { by_id: mountinfo.split(|&byte| byte == b'\n').filter_map(line).collect() }
+        Mounts { by_id: mountinfo.split(|&byte| byte == b'\n').filter_map(parse_line).collect() }
     }
 
-    /// The file system of a mount, and whether it may never answer. None: the process does not see this mount.
+    /// Returns the file system type of a mount, and whether it may block. `None`: the process does not see this mount.
     pub(super) fn kind(&self, id: u64) -> Option<(&str, bool)> {
         self.by_id.get(&id).map(|mount| (mount.kind.as_str(), mount.remote))
     }
 
-    /// Whether there is any that may never answer.
+    /// Whether any file system may block.
     pub(super) fn have_remote(&self) -> bool {
         self.by_id.values().any(|mount| mount.remote)
     }
 
-    /// Whether somebody who follows this path may come to where nobody answers. What is mounted over such a place does
-    /// not count: the way there leads through it.
-    pub(super) fn lead_away(&self, path: &[u8]) -> bool {
+    /// Whether a lookup of this path may block. A local mount below a remote one does not help, because the lookup
+    /// passes through the remote one.
+    pub(super) fn may_block(&self, path: &[u8]) -> bool {
         self.by_id.values().any(|mount| mount.remote && is_below(path, &mount.point))
     }
 }
@@ -93,39 +95,40 @@ fn is_below(path: &[u8], point: &[u8]) -> bool {
     path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// Space, tab, line end and backslash stand as `\040` and the like.
-fn unescaped(text: &[u8]) -> Vec<u8> {
+/// Decodes the octal escapes of white space and backslash, such as `\040`.
+fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some((&first, behind)) = rest.split_first() {
-        let number = (first == b'\\')
-            .then(|| behind.get(..3))
+    while let Some((&first, tail)) = rest.split_first() {
+        let code = (first == b'\\')
+            .then(|| tail.get(..3))
             .flatten()
             .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match number {
+        match code {
             Some(byte) => {
                 out.push(byte);
-                rest = behind.get(3..).unwrap_or_default();
+                rest = tail.get(3..).unwrap_or_default();
             }
             None => {
                 out.push(first);
-                rest = behind;
+                rest = tail;
             }
         }
     }
     out
 }
 
-/// Whether the process's mounts were made by who is root where we are: its mount namespace belongs to our user
-/// namespace. The process's own user namespace does not tell: root may have entered an ordinary user's mounts.
-fn made_by_us(pid: u32) -> bool {
+/// Whether the mount namespace of the process belongs to our user namespace, so that only a user who is root there may
+/// mount in it. The user namespace of the process itself is not sufficient: root may have entered the mount namespace
+/// of an unprivileged user.
+fn belongs_to_our_user_ns(pid: u32) -> bool {
     const NS_GET_USERNS: libc::Ioctl = 0xb701;
     let owner = || {
         let namespace =
             open(format!("/proc/{pid}/ns/mnt"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        // SAFETY: the call takes no argument, and gives a new descriptor or an error.
+        // SAFETY: the call takes no argument and returns a new descriptor or an error.
         let owner = unsafe { libc::ioctl(namespace.ok()?.as_raw_fd(), NS_GET_USERNS) };
-        // SAFETY: it is new, and nobody else's.
+        // SAFETY: the descriptor is new, so no other value owns it.
         let owner = (owner >= 0).then(|| unsafe { OwnedFd::from_raw_fd(owner) })?;
         fstat(&owner).ok().map(|stat| stat.st_ino)
     };
@@ -144,7 +147,7 @@ mod tests {
         26 23 8:1 /x /mnt/a\\040b/file rw - ext4 /dev/sda1 rw\n";
 
     #[test]
-    fn mounts_tell_their_file_system() {
+    fn parses_file_system_types_and_whether_they_may_block() {
         let mounts = Mounts::parse(MOUNTINFO, false);
         let remote = |id| mounts.kind(id).map(|(_, remote)| remote);
         assert_eq!(
@@ -157,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn a_path_through_what_never_answers() {
+    fn a_path_through_a_remote_mount_may_block() {
         let mounts = Mounts::parse(MOUNTINFO, false);
-        for (path, leads_away) in [
+        for (path, may_block) in [
             (&b"/etc/a.pem"[..], false),
             (b"/mnt/a b", true),
             (b"/mnt/a b/c.pem", true),
@@ -168,15 +171,15 @@ mod tests {
             (b"/n/x", true),
             (b"/over/x", false),
         ] {
-            assert_eq!(mounts.lead_away(path), leads_away, "{}", path.escape_ascii());
+            assert_eq!(mounts.may_block(path), may_block, "{}", path.escape_ascii());
         }
         let root = Mounts::parse(b"1 0 0:5 / / rw - fuse.x y rw\n", false);
-        assert!(root.lead_away(b"/a"));
+        assert!(root.may_block(b"/a"));
     }
 
     #[test]
-    fn these_mounts_are_our_own() {
-        assert!(made_by_us(std::process::id()));
-        assert!(!made_by_us(u32::MAX), "nobody's");
+    fn our_mounts_belong_to_our_user_namespace() {
+        assert!(belongs_to_our_user_ns(std::process::id()));
+        assert!(!belongs_to_our_user_ns(u32::MAX), "no such process");
     }
 }

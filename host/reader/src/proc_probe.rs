@@ -1,113 +1,117 @@
-//! Looks at processes on a thread of its own. Whoever makes it wait is left behind together with it, and hides nobody.
+//! Probes processes on a separate thread. A thread that blocks is abandoned with its process, and the other processes
+//! are probed on a new thread.
 //!
-//! Who looks at a process in the middle of `execve` may have to wait until that is through: for its `maps`, and in newer
-//! kernels for `stat`, `exe`, `root` and `ns` too. An execution closes files, and a file system in user space takes as long
-//! for that as its owner likes.
+//! An access to a process in the middle of `execve` may block until `execve` completes: on `maps`, and in newer kernels
+//! on `stat`, `exe`, `root` and `ns` too. `execve` closes files, and a FUSE file system can delay that indefinitely.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Threads that are left behind. Each ends when its process lets it go on, or with the reader.
-const MOST_STUCK: usize = 256;
-/// For names of files below `/proc` and what is read from them.
+/// Maximum number of abandoned threads. Each ends when its process unblocks, or with the reader.
+const MAX_BLOCKED: usize = 256;
+/// Enough for paths below `/proc` and the content of those files.
 const STACK_BYTES: usize = 128 << 10;
 
-/// The processes that make somebody wait right now.
+/// The processes that block a probe now. Clones share the set.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProbePool {
     blocked: Arc<Mutex<HashSet<u32>>>,
 }
 
-/// How long a look may take.
+/// How long probes may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    /// At one of them.
+    /// For one process.
     pub(super) each: Duration,
-    /// At all.
-    pub(super) all: Duration,
+    /// For all processes.
+    pub(super) total: Duration,
 }
 
 impl Timeouts {
-    /// For a look at all processes, or at a page of them: less than a reader may take for an answer.
-    pub(super) const FOR_AN_ANSWER: Timeouts =
-        Timeouts { each: Duration::from_millis(100), all: Duration::from_millis(600) };
+    /// For one response about all processes or a page of them: below the timeout after which a reader counts as hung.
+    pub(super) const RESPONSE: Timeouts =
+        Timeouts { each: Duration::from_millis(100), total: Duration::from_millis(600) };
 }
 
 impl ProbePool {
-    /// What is seen of these processes, in order, without those that make wait; and whether all others were looked at.
+    /// Returns the results of the probes in the order of `pids`, without blocked processes, and whether all others were
+    /// probed in time.
     pub(super) fn each<T: Send + 'static>(
         &self,
         pids: impl IntoIterator<Item = u32>,
-        patience: Timeouts,
-        look: impl Fn(u32) -> T + Clone + Send + 'static,
+        timeouts: Timeouts,
+        probe: impl Fn(u32) -> T + Clone + Send + 'static,
     ) -> (Vec<T>, bool) {
-        let until = Instant::now() + patience.all;
+        let deadline = Instant::now() + timeouts.total;
         let blocked = self.blocked().clone();
         let pids: Vec<u32> = pids.into_iter().filter(|pid| !blocked.contains(pid)).collect();
-        let (mut found, mut rest) = (Vec::new(), pids.as_slice());
+        let (mut results, mut rest) = (Vec::new(), pids.as_slice());
         while !rest.is_empty() {
-            let looked = self.some(rest, patience.each, until, look.clone(), &mut found);
-            // Behind the one that makes wait.
-            let Some(behind) = looked.and_then(|looked| rest.get(looked + 1..)) else {
-                return (found, looked.is_some());
+            let probed =
+                self.until_blocked(rest, timeouts.each, deadline, probe.clone(), &mut results);
+            // Continues after the blocked process.
+            let Some(after) = probed.and_then(|probed| rest.get(probed + 1..)) else {
+                return (results, probed.is_some());
             };
-            rest = behind;
+            rest = after;
         }
-        (found, true)
+        (results, true)
     }
 
-    /// Looks until one makes wait; how many were looked at. None: there is no time for more, or no thread.
-    fn some<T: Send + 'static>(
+    /// Probes until a process blocks, and returns how many were probed. `None`: the time is over, or no thread could be
+    /// started.
+    fn until_blocked<T: Send + 'static>(
         &self,
         pids: &[u32],
         each: Duration,
-        until: Instant,
-        look: impl Fn(u32) -> T + Send + 'static,
-        found: &mut Vec<T>,
+        deadline: Instant,
+        probe: impl Fn(u32) -> T + Send + 'static,
+        results: &mut Vec<T>,
     ) -> Option<usize> {
         let shared = Arc::new((Mutex::new(ProbeProgress::default()), Condvar::new()));
-        let (aside, theirs, told) = (self.clone(), pids.to_vec(), shared.clone());
+        let (pool, thread_pids, thread_shared) = (self.clone(), pids.to_vec(), shared.clone());
         let work = move || {
-            let (progress, end) = &*told;
-            for pid in theirs {
-                let seen = look(pid);
-                // Left behind meanwhile, or else told: under the lock it is one of both.
+            let (progress, finished) = &*thread_shared;
+            for pid in thread_pids {
+                let result = probe(pid);
+                // Under the lock, either the result is recorded or the thread is already abandoned.
                 let mut progress = locked(progress);
-                if progress.left_behind {
-                    aside.blocked().remove(&pid);
+                if progress.abandoned {
+                    pool.blocked().remove(&pid);
                     return;
                 }
-                progress.seen.push(seen);
+                progress.results.push(result);
             }
-            locked(progress).ended = true;
-            end.notify_one();
+            locked(progress).finished = true;
+            finished.notify_one();
         };
-        if self.blocked().len() >= MOST_STUCK {
+        if self.blocked().len() >= MAX_BLOCKED {
             return None;
         }
         thread::Builder::new().stack_size(STACK_BYTES).spawn(work).ok()?;
-        let (progress, end) = &*shared;
+        let (progress, finished) = &*shared;
         let mut progress = locked(progress);
         loop {
-            let before = progress.seen.len();
-            let left = until.saturating_duration_since(Instant::now());
-            // Whoever waits is woken up once, not for each process.
-            let waited = end.wait_timeout_while(progress, each.min(left), |it| !it.ended);
+            let before = progress.results.len();
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            // The thread notifies once at its end, not after each process.
+            let waited =
+                finished.wait_timeout_while(progress, each.min(remaining), |it| !it.finished);
             progress = waited.unwrap_or_else(PoisonError::into_inner).0;
-            let looked = progress.seen.len();
-            let in_time = Instant::now() < until;
-            if !progress.ended && looked > before && in_time {
+            let probed = progress.results.len();
+            let in_time = Instant::now() < deadline;
+            if !progress.finished && probed > before && in_time {
                 continue;
             }
-            found.append(&mut progress.seen);
-            if progress.ended {
-                return Some(looked);
+            results.append(&mut progress.results);
+            if progress.finished {
+                return Some(probed);
             }
-            progress.left_behind = true;
-            self.blocked().extend(pids.get(looked));
-            return in_time.then_some(looked);
+            progress.abandoned = true;
+            self.blocked().extend(pids.get(probed));
+            return in_time.then_some(probed);
         }
     }
 
@@ -116,20 +120,20 @@ impl ProbePool {
     }
 }
 
-/// How far a thread came.
+/// Progress of a probing thread.
 #[derive(Debug)]
 struct ProbeProgress<T> {
-    /// What it saw, in order.
-    seen: Vec<T>,
-    /// It looked at all.
-    ended: bool,
-    /// Nobody waits for it any more.
-    left_behind: bool,
+    /// In the order of the processes.
+    results: Vec<T>,
+    /// All processes were probed.
+    finished: bool,
+    /// The thread must discard its result and exit.
+    abandoned: bool,
 }
 
 impl<T> Default for ProbeProgress<T> {
     fn default() -> Self {
-        ProbeProgress { seen: Vec::new(), ended: false, left_behind: false }
+        ProbeProgress { results: Vec::new(), finished: false, abandoned: false }
     }
 }
 
@@ -141,43 +145,43 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// Long enough for a thread to be scheduled, short enough to wait for.
-    const PATIENCE: Timeouts =
-        Timeouts { each: Duration::from_millis(500), all: Duration::from_secs(60) };
+    /// Enough for a thread to be scheduled, and short enough to wait for.
+    const TIMEOUTS: Timeouts =
+        Timeouts { each: Duration::from_millis(500), total: Duration::from_secs(60) };
 
     #[test]
-    fn who_makes_wait_hides_nobody_and_is_let_be() {
-        let aside = ProbePool::default();
+    fn blocked_processes_are_skipped_until_they_unblock() {
+        let probes = ProbePool::default();
         let open = Arc::new((Mutex::new(false), Condvar::new()));
         let gate = open.clone();
-        let look = move |pid: u32| {
+        let probe = move |pid: u32| {
             if pid.is_multiple_of(3) {
                 drop(gate.1.wait_while(gate.0.lock().unwrap(), |open| !*open).unwrap());
             }
             pid
         };
         let others = vec![1, 2, 4, 5, 7];
-        assert_eq!(aside.each(1..=7, PATIENCE, look.clone()), (others.clone(), true));
-        assert_eq!(*aside.blocked(), HashSet::from([3, 6]));
-        // They are not asked again: their threads would be two more.
-        assert_eq!(aside.each([6, 1, 2, 4, 5, 3, 7], PATIENCE, look.clone()), (others, true));
-        let hurry = Timeouts { all: Duration::ZERO, ..PATIENCE };
-        assert!(!aside.each([9, 1], hurry, look.clone()).1, "there was no time for all");
+        assert_eq!(probes.each(1..=7, TIMEOUTS, probe.clone()), (others.clone(), true));
+        assert_eq!(*probes.blocked(), HashSet::from([3, 6]));
+        // A second probe of a blocked process would block another thread.
+        assert_eq!(probes.each([6, 1, 2, 4, 5, 3, 7], TIMEOUTS, probe.clone()), (others, true));
+        let no_time = Timeouts { total: Duration::ZERO, ..TIMEOUTS };
+        assert!(!probes.each([9, 1], no_time, probe.clone()).1, "incomplete without time");
 
         *open.0.lock().unwrap() = true;
         open.1.notify_all();
         let end = Instant::now() + Duration::from_secs(20);
-        while !aside.blocked().is_empty() {
-            assert!(Instant::now() < end, "they are not forgotten: {:?}", aside.blocked());
+        while !probes.blocked().is_empty() {
+            assert!(Instant::now() < end, "still blocked: {:?}", probes.blocked());
             thread::yield_now();
         }
-        assert_eq!(aside.each([3, 6], PATIENCE, look), (vec![3, 6], true));
+        assert_eq!(probes.each([3, 6], TIMEOUTS, probe), (vec![3, 6], true));
     }
 
     #[test]
-    fn threads_that_are_left_behind_are_bounded() {
-        let aside = ProbePool::default();
-        aside.blocked().extend((0..MOST_STUCK as u32).map(|pid| 1000 + pid));
-        assert_eq!(aside.each([1], PATIENCE, |pid| pid), (vec![], false));
+    fn the_number_of_abandoned_threads_is_bounded() {
+        let probes = ProbePool::default();
+        probes.blocked().extend((0..MAX_BLOCKED as u32).map(|pid| 1000 + pid));
+        assert_eq!(probes.each([1], TIMEOUTS, |pid| pid), (vec![], false));
     }
 }

@@ -1,4 +1,4 @@
-//! One look at `/proc`: the processes that were there before the tracer.
+//! Reads `/proc`: the processes that existed before the tracer started, and parsers of its files.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,14 +12,14 @@ use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::boot;
 use crypto_tracer_system::cgroup::Hierarchy;
 
-/// Bytes of one file below `/proc` that are read: a process may have a million mappings.
-const MOST_BYTES: u64 = 4 << 20;
-/// Libraries of one process that are remembered from before the start: there are some dozens that are interesting.
-const MOST_LIBRARIES: usize = 1024;
-/// Room for the beginning: the kernel hands out a page at once.
-const FIRST_BYTES: usize = 8 << 10;
+/// Maximum bytes read of a file below `/proc`: a process may have a million mappings.
+const MAX_BYTES: u64 = 4 << 20;
+/// Maximum number of libraries of an existing process. A few dozen match an interest in practice.
+const MAX_LIBRARIES: usize = 1024;
+/// Initial capacity of a read buffer in bytes. Most files fit, and an empty buffer would grow in small steps.
+const BUFFER_BYTES: usize = 8 << 10;
 
-/// The ids of all processes that can be seen, in their order.
+/// Returns the IDs of all visible processes in ascending order.
 pub(super) fn pids() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
     let mut pids: Vec<u32> =
@@ -28,140 +28,143 @@ pub(super) fn pids() -> Vec<u32> {
     pids
 }
 
-/// These processes with the libraries that somebody is interested in, and the last one that was looked into, if that was
-/// enough for one answer. Nobody interested: whoever makes wait is left out.
-pub(super) fn these(
+/// Returns these processes with the libraries in `interest`, and the last one of this page if more follow. Without an
+/// interest the response has no libraries and omits processes that block.
+pub(super) fn page(
     pids: &[u32],
     interest: Option<&Interest>,
-    aside: &ProbePool,
+    probes: &ProbePool,
 ) -> (Vec<ExistingProcess>, Option<u32>) {
     if interest.is_some() {
-        return until_enough(pids, interest, paging::BYTES);
+        return page_with_libraries(pids, interest, paging::PAGE_BYTES);
     }
     let hierarchy = Hierarchy::of_this_system();
-    let look = move |pid| process(pid, hierarchy, None);
-    let (found, _) = aside.each(pids.iter().copied(), Timeouts::FOR_AN_ANSWER, look);
+    let probe = move |pid| existing_process(pid, hierarchy, None);
+    let (found, _) = probes.each(pids.iter().copied(), Timeouts::RESPONSE, probe);
     (found.into_iter().flatten().collect(), None)
 }
 
-fn until_enough(
+fn page_with_libraries(
     pids: &[u32],
     interest: Option<&Interest>,
-    most_bytes: usize,
+    max_bytes: usize,
 ) -> (Vec<ExistingProcess>, Option<u32>) {
     let hierarchy = Hierarchy::of_this_system();
-    paging::each(pids, most_bytes, |pid| {
-        let process = process(pid, hierarchy, interest)?;
+    paging::collect(pids, max_bytes, |pid| {
+        let process = existing_process(pid, hierarchy, interest)?;
         let mapped = process.mapped.iter().map(|file| file.path.len() + paging::ENTRY_BYTES);
         let size = mapped.sum::<usize>() + paging::ENTRY_BYTES;
         Some((process, size))
     })
 }
 
-fn process(pid: u32, hierarchy: Hierarchy, interest: Option<&Interest>) -> Option<ExistingProcess> {
-    let (ppid, start_ns) = stat(&text(pid, "stat")?)?;
+fn existing_process(
+    pid: u32,
+    hierarchy: Hierarchy,
+    interest: Option<&Interest>,
+) -> Option<ExistingProcess> {
+    let (ppid, start_ns) = parse_stat(&read(pid, "stat").ok()?)?;
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
-    // A kernel thread has no executable and maps nothing.
+    // A kernel thread has no executable and no mappings.
     let mapped = match interest.filter(|_| exe.is_some()) {
-        Some(interest) => names(libraries(&text(pid, "maps").unwrap_or_default(), interest)),
+        Some(interest) => {
+            with_file_names(wanted_libraries(&read(pid, "maps").unwrap_or_default(), interest))
+        }
         None => Vec::new(),
     };
     Some(ExistingProcess {
         pid,
         start_ns,
         ppid,
-        exe: exe.map(|exe| named(exe.into_os_string().into_vec()).0),
+        exe: exe.map(|exe| strip_deleted(exe.into_os_string().into_vec()).0),
         cgroup: cgroup_of(pid, hierarchy),
         mapped,
     })
 }
 
-/// Some of them, by their names alone: which files they are tell device and inode number, and paths may be long.
-fn names(mut libraries: Vec<MappedFile>) -> Vec<MappedFile> {
-    libraries.truncate(MOST_LIBRARIES);
+/// Limits the number of libraries and reduces each path to the file name: paths may be long, and device and inode
+/// number identify the file.
+fn with_file_names(mut libraries: Vec<MappedFile>) -> Vec<MappedFile> {
+    libraries.truncate(MAX_LIBRARIES);
     for library in &mut libraries {
         library.path = file_name(&library.path).to_vec();
     }
     libraries
 }
 
-/// The mapped files that somebody is interested in.
-pub(super) fn libraries(maps: &[u8], interest: &Interest) -> Vec<MappedFile> {
-    let mut libraries = mapped(maps);
+/// Returns the executable mappings whose file names are in `interest`.
+pub(super) fn wanted_libraries(maps: &[u8], interest: &Interest) -> Vec<MappedFile> {
+    let mut libraries = parse_maps(maps);
     libraries.retain(|file| interest.wants_library(file_name(&file.path)));
     libraries
 }
 
-pub(super) fn text(pid: u32, name: &str) -> Option<Vec<u8>> {
-    read(pid, name).ok()
-}
-
+/// Reads at most [`MAX_BYTES`] of `/proc/PID/NAME`.
 pub(super) fn read(pid: u32, name: &str) -> io::Result<Vec<u8>> {
-    // Most files fit, and an empty buffer would begin with small steps.
-    let mut bytes = Vec::with_capacity(FIRST_BYTES);
-    fs::File::open(format!("/proc/{pid}/{name}"))?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    let mut bytes = Vec::with_capacity(BUFFER_BYTES);
+    fs::File::open(format!("/proc/{pid}/{name}"))?.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Field 9 of proc(5), the flags, counted behind the name.
-pub(super) const FLAGS: usize = 6;
+/// Index for [`stat_field`] of the flags, field 9 in proc(5).
+pub(super) const STAT_FLAGS: usize = 6;
 
-/// Parent and start time.
-pub(super) fn stat(stat: &[u8]) -> Option<(u32, u64)> {
-    /// Fields 4 and 22 of proc(5), counted behind the name.
+/// Parses `/proc/PID/stat`: parent PID, and start time in nanoseconds of the boot clock.
+pub(super) fn parse_stat(stat: &[u8]) -> Option<(u32, u64)> {
+    /// Fields 4 and 22 in proc(5).
     const PPID: usize = 1;
-    const START: usize = 19;
-    let ticks = field(stat, START)?;
-    Some((field(stat, PPID)?.try_into().ok()?, boot::start_ns(ticks)?))
+    const START_TIME: usize = 19;
+    let ticks = stat_field(stat, START_TIME)?;
+    Some((stat_field(stat, PPID)?.try_into().ok()?, boot::start_ns(ticks)?))
 }
 
-/// A field that is a number. The name stands in parentheses and may hold any byte, so what counts begins behind the
-/// last one.
-pub(super) fn field(stat: &[u8], at: usize) -> Option<u64> {
-    let behind = stat.iter().rposition(|&byte| byte == b')')?;
-    let fields = std::str::from_utf8(stat.get(behind + 1..)?).ok()?;
-    fields.split_ascii_whitespace().nth(at)?.parse().ok()
+/// Returns a numeric field of `/proc/PID/stat`. Index 0 is the first field after the name (field 3 in proc(5)). The
+/// name is in parentheses and may contain any byte, so it ends at the last closing parenthesis.
+pub(super) fn stat_field(stat: &[u8], index: usize) -> Option<u64> {
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    let fields = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
+    fields.split_ascii_whitespace().nth(index)?.parse().ok()
 }
 
-/// The path without the mark of a file that has no name any more, and whether it had it.
-pub(super) fn named(mut path: Vec<u8>) -> (Vec<u8>, bool) {
-    const MARK: &[u8] = b" (deleted)";
-    let deleted = path.ends_with(MARK);
+/// Removes the kernel's suffix for an unlinked file from the path. Also returns whether the path had the suffix.
+pub(super) fn strip_deleted(mut path: Vec<u8>) -> (Vec<u8>, bool) {
+    const SUFFIX: &[u8] = b" (deleted)";
+    let deleted = path.ends_with(SUFFIX);
     if deleted {
-        path.truncate(path.len() - MARK.len());
+        path.truncate(path.len() - SUFFIX.len());
     }
     (path, deleted)
 }
 
-/// What follows the last slash.
+/// Returns the part after the last slash.
 pub(super) fn file_name(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
 }
 
-/// The first number that stands behind this key in `/proc/PID/status`.
-pub(super) fn value(status: &[u8], key: &str) -> Option<u32> {
+/// Returns the first number after this key in `/proc/PID/status`.
+pub(super) fn status_value(status: &[u8], key: &str) -> Option<u32> {
     let status = String::from_utf8_lossy(status);
     let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The path of a process's cgroup.
+/// Returns the cgroup path of a process.
 pub(super) fn cgroup_of(pid: u32, hierarchy: Hierarchy) -> Option<String> {
-    hierarchy.path(&String::from_utf8_lossy(&text(pid, "cgroup")?))
+    hierarchy.path(&String::from_utf8_lossy(&read(pid, "cgroup").ok()?))
 }
 
-/// Each file of which code is mapped, once.
-fn mapped(maps: &[u8]) -> Vec<MappedFile> {
-    // A process may have as many mappings as it likes: none is compared with all others.
+/// Parses `/proc/PID/maps`: the files with an executable mapping, each once.
+fn parse_maps(maps: &[u8]) -> Vec<MappedFile> {
+    // A set, because a pairwise comparison of a million mappings would be quadratic.
     let mut known = HashSet::new();
     maps.split(|&byte| byte == b'\n')
-        .filter_map(mapping)
+        .filter_map(parse_mapping)
         .filter(|file| known.insert((file.dev, file.inode)))
         .collect()
 }
 
-/// `address perms offset major:minor inode path`
-fn mapping(line: &[u8]) -> Option<MappedFile> {
+/// Parses `address perms offset major:minor inode path`; `None` without an executable mapping of a file.
+fn parse_mapping(line: &[u8]) -> Option<MappedFile> {
     let mut fields = line.splitn(6, |&byte| byte == b' ');
     let permissions = fields.nth(1)?;
     if permissions.get(2) != Some(&b'x') {
@@ -180,22 +183,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_parentheses_and_spaces() {
+    fn parses_a_stat_line_whose_name_has_parentheses_and_spaces() {
         let line = b"12 (a) R 1 (b) S 7 12 12 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 345 6 7";
-        assert_eq!(stat(line), Some((7, boot::start_ns(345).unwrap())));
-        assert_eq!(stat(b"12 (a"), None);
-        assert_eq!(stat(b"12 (a) S"), None);
+        assert_eq!(parse_stat(line), Some((7, boot::start_ns(345).unwrap())));
+        assert_eq!(parse_stat(b"12 (a"), None);
+        assert_eq!(parse_stat(b"12 (a) S"), None);
     }
 
     #[test]
-    fn mapped_code_once_for_each_file() {
+    fn each_file_with_an_executable_mapping_is_found_once() {
         let maps = b"7f00-7f01 r--p 00000000 08:01 99                         /lib/libssl.so.3\n\
             7f01-7f02 r-xp 00001000 08:01 99                         /lib/libssl.so.3\n\
             7f02-7f03 r-xp 00001000 08:01 99                         /lib/libssl.so.3\n\
             7f03-7f04 r-xp 00001000 fe:02 5  /a b/libx.so (deleted)\n\
             7f05-7f06 r-xp 00000000 00:00 0                          [vdso]\n\
             rubbish\n";
-        let found = mapped(maps);
+        let found = parse_maps(maps);
         let paths: Vec<_> = found.iter().map(|file| file.path.as_slice()).collect();
         assert_eq!(paths, [&b"/lib/libssl.so.3"[..], b"/a b/libx.so (deleted)"]);
         assert_eq!((found[0].dev, found[0].inode), (8 << 20 | 1, 99));
@@ -203,13 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn an_executable_that_is_gone_keeps_its_name() {
+    fn a_deleted_executable_keeps_its_path() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sleep");
         fs::copy(fs::canonicalize("/bin/sleep").unwrap(), &path).unwrap();
         let mut child = std::process::Command::new(&path).arg("60").spawn().unwrap();
         fs::remove_file(&path).unwrap();
-        let found = process(child.id(), Hierarchy::of_this_system(), None);
+        let found = existing_process(child.id(), Hierarchy::of_this_system(), None);
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(found.unwrap().exe, Some(path.into_os_string().into_vec()));
@@ -222,29 +225,34 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_found_with_the_libraries_that_are_wanted() {
+    fn finds_this_process_with_the_wanted_libraries() {
         let hierarchy = Hierarchy::of_this_system();
         let own = std::process::id();
-        let seen = process(own, hierarchy, Some(&interest(&["libc"]))).unwrap();
+        let this = existing_process(own, hierarchy, Some(&interest(&["libc"]))).unwrap();
         let exe = fs::read_link("/proc/self/exe").unwrap().into_os_string().into_vec();
-        assert_eq!(seen.exe, Some(exe));
-        let names: Vec<_> = seen.mapped.iter().map(|file| file_name(&file.path)).collect();
+        assert_eq!(this.exe, Some(exe));
+        let names: Vec<_> = this.mapped.iter().map(|file| file_name(&file.path)).collect();
         assert!(!names.is_empty() && names.iter().all(|name| name.starts_with(b"libc")));
-        assert_eq!(process(own, hierarchy, Some(&interest(&["libssl"]))).unwrap().mapped, []);
-        assert_eq!(process(own, hierarchy, None).unwrap().mapped, []);
+        assert_eq!(
+            existing_process(own, hierarchy, Some(&interest(&["libssl"]))).unwrap().mapped,
+            []
+        );
+        assert_eq!(existing_process(own, hierarchy, None).unwrap().mapped, []);
         let all = pids();
         assert!(all.is_sorted() && all.contains(&own));
-        let (found, _) = these(&all, None, &ProbePool::default());
-        assert!(found.iter().any(|found| found.pid == own && found.start_ns == seen.start_ns));
+        let (found, _) = page(&all, None, &ProbePool::default());
+        assert!(found.iter().any(|found| found.pid == own && found.start_ns == this.start_ns));
     }
 
     #[test]
-    fn what_is_too_much_for_one_answer_comes_in_several() {
+    fn a_large_response_is_split_into_pages() {
         let own = std::process::id();
         let wanted = interest(&["libc"]);
-        let (found, next) = until_enough(&[own, own, own], Some(&wanted), 2 * paging::ENTRY_BYTES);
+        let (found, next) =
+            page_with_libraries(&[own, own, own], Some(&wanted), 2 * paging::ENTRY_BYTES);
         assert_eq!((found.len(), next), (1, Some(own)));
-        let (found, next) = until_enough(&[own, own, own], Some(&wanted), paging::BYTES);
+        let (found, next) =
+            page_with_libraries(&[own, own, own], Some(&wanted), paging::PAGE_BYTES);
         assert_eq!((found.len(), next), (3, None));
     }
 }

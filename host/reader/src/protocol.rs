@@ -1,4 +1,5 @@
-//! What goes over the socket between the tracer and its reader: a length of four bytes, then a message.
+//! Messages on the socket between the tracer and its reader: a length (`u32`, little-endian), then the message in the
+//! postcard format.
 
 use std::io::{self, Read, Write};
 
@@ -8,23 +9,23 @@ use crypto_tracer_event::bounded::at_most;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::usage::ResourceUsage;
 
-/// Bytes of a head at most, as the contract says.
+/// Maximum size of a head in bytes, part of the plugin contract.
 pub(super) const HEAD_BYTES: usize = 65_536;
 
-/// Longest message in bytes. A batch of heads stays below by [`super::process`]'s bound on a batch.
-pub(super) const MOST_BYTES: usize = 64 << 20;
+/// Maximum size of a message in bytes. [`super::client`] limits the number of items in a request.
+pub(super) const MAX_BYTES: usize = 64 << 20;
 
-/// Files of which one process maps code: more than fit into what is read of its `maps`.
-const MOST_MAPPED: usize = 1 << 16;
+/// Maximum number of mapped files per process: more than fit into the bytes that are read of `maps`.
+const MAX_MAPPED: usize = 1 << 16;
 
-/// A file whose beginning is wanted.
+/// An opened file whose head is requested.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub struct HeadRequest {
-    /// A process that sees the file under this path.
+    /// Process that sees the file at `path`.
     pub pid: u32,
-    /// The file has no name any more, or none that is reachable: only the process's descriptor leads to it.
+    /// The file is unlinked or unreachable by path. Only the process's descriptor refers to it.
     pub nameless: bool,
-    /// Mount namespace of that process.
+    /// Inode number of that process's mount namespace; 0 if unknown.
     pub mount_ns: u32,
     /// Device and inode number of that process's root.
     pub root: (u32, u64),
@@ -40,98 +41,98 @@ pub struct HeadRequest {
     pub sb_magic: u32,
 }
 
-/// The same, with what is not kept of it.
+/// A [`HeadRequest`], with the data that recordings do not keep.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Wanted {
-    /// Which file.
+    /// The file.
     pub file: HeadRequest,
-    /// Whose process opened it: whose fault it is when the reader hangs.
+    /// User ID of the process that opened the file. If the reader hangs at the file, this user is excluded for a time.
     pub uid: u32,
-    /// Size in bytes when it was opened.
+    /// Size in bytes at the time of the open.
     pub size: u64,
-    /// The process that opened it, where it may be another tracer's reader: then the file is not read for it.
+    /// The process that opened the file, if it may be another tracer's reader. The file is not read if it is one.
     pub maybe_reader: Option<MaybeReader>,
 }
 
-/// A process that opened a file as a reader does.
+/// A process that opened a file with the flags of a reader.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct MaybeReader {
-    /// Process id.
+    /// Process ID.
     pub pid: u32,
-    /// When it started, in nanoseconds of the boot clock.
+    /// Start time in nanoseconds of the boot clock.
     pub start_ns: u64,
 }
 
-/// The answer, as far as a plugin may see it.
+/// The response to a [`HeadRequest`].
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct HeadResponse {
-    /// The beginning without secrets, or why there is none.
+    /// The public part of the head, at most 65536 bytes, or the reason why there is none.
     pub head: Result<Vec<u8>, HeadRefusal>,
-    /// Size in bytes; None when the file is another one by now.
+    /// Size in bytes; `None` for another file than the opened one.
     pub size: Option<u64>,
-    /// Which file this is about.
+    /// Which file was read.
     pub found: Found,
 }
 
 /// Which file was found.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub enum Found {
-    /// The one that was opened, with the content that it had then.
+    /// The opened file, with the same content as at the open.
     #[default]
     Same,
-    /// The one that was opened, and it was written to since.
+    /// The opened file, which was modified since.
     Changed,
-    /// Another one, which has its path now.
+    /// Another file, which has the path now.
     Replaced,
 }
 
 impl HeadResponse {
-    /// To an open by another tracer's reader.
-    pub(super) const OF_OTHER_TRACER: HeadResponse =
+    /// Response for an open by another tracer's reader.
+    pub(super) const OTHER_TRACER: HeadResponse =
         HeadResponse { head: Err(HeadRefusal::OtherTracer), size: None, found: Found::Same };
 }
 
-/// Why there is no head.
+/// Why a response has no head.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub enum HeadRefusal {
-    /// The file is gone, or another one.
+    /// The file was removed or replaced.
     Gone,
-    /// It may not be read.
+    /// The file may not be read.
     Denied,
-    /// Another tracer's reader opened it, for the sake of another open.
+    /// Another tracer's reader opened the file, to read its head.
     OtherTracer,
 }
 
 /// A process and its parent.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Ancestry {
-    /// Process id.
+    /// Process ID.
     pub pid: u32,
-    /// Parent.
+    /// Parent process ID.
     pub ppid: u32,
-    /// As in [`ExistingProcess`]. None: it makes wait whoever asks.
+    /// Start time, as in [`ExistingProcess`]; `None` for a process that blocks accesses to it.
     pub start_ns: Option<u64>,
 }
 
-/// A process that was there before the tracer.
+/// A process that existed before the tracer started.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct ExistingProcess {
-    /// Process id.
+    /// Process ID.
     pub pid: u32,
-    /// Start time in nanoseconds of the boot clock, rounded down to `/proc`'s clock tick.
+    /// Start time in nanoseconds of the boot clock, rounded down to a clock tick of `/proc`.
     pub start_ns: u64,
-    /// Parent.
+    /// Parent process ID.
     pub ppid: u32,
-    /// Executable's path.
+    /// Path of the executable.
     pub exe: Option<Vec<u8>>,
-    /// Path of its cgroup.
+    /// Path of the cgroup.
     pub cgroup: Option<String>,
-    /// Files of which code is mapped.
-    #[serde(deserialize_with = "at_most::<_, _, MOST_MAPPED>")]
+    /// Files with an executable mapping. Their paths are only file names.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_MAPPED>")]
     pub mapped: Vec<MappedFile>,
 }
 
-/// A file of which code is mapped.
+/// A file with an executable mapping.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct MappedFile {
     /// Device: major << 20 | minor.
@@ -142,47 +143,49 @@ pub struct MappedFile {
     pub path: Vec<u8>,
 }
 
-/// What a look into a running process shows.
+/// Details of a running process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub struct ProcessDetails {
-    /// Process id.
+    /// Process ID.
     pub pid: u32,
-    /// Parent.
+    /// Parent process ID.
     pub ppid: u32,
-    /// Start time in nanoseconds of the boot clock, rounded down to `/proc`'s clock tick. 0: it makes wait whoever asks.
+    /// Start time in nanoseconds of the boot clock, rounded down to a clock tick of `/proc`; 0 for a process that
+    /// blocks accesses to it.
     pub start_ns: u64,
-    /// Real user id.
+    /// Real user ID.
     pub uid: u32,
-    /// Real group id.
+    /// Real group ID.
     pub gid: u32,
     /// Name.
     pub comm: Vec<u8>,
-    /// Executable's path.
+    /// Path of the executable.
     pub exe: Option<Vec<u8>>,
-    /// The arguments, each followed by a NUL.
+    /// Arguments, each followed by a NUL, at most 4096 bytes.
     pub cmdline: Vec<u8>,
-    /// There are more.
+    /// The command line is longer.
     pub cmdline_truncated: bool,
-    /// Libraries that somebody is interested in.
+    /// Mapped libraries in the interest.
     pub libraries: Vec<MappedFile>,
-    /// Open files that somebody is interested in.
+    /// Open files in the interest.
     pub files: Vec<FileDescriptor>,
-    /// False: it may not be looked into, and what is here is not all.
+    /// Whether `libraries` and `files` are complete. False if the process may not be inspected, has too many files, or
+    /// was only identified.
     pub readable: bool,
 }
 
-/// A regular file that a process holds open.
+/// A regular file that a process has open.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub struct FileDescriptor {
     /// Path.
     pub path: Vec<u8>,
-    /// It has no name any more.
+    /// The file is unlinked.
     pub deleted: bool,
-    /// Flags of the open, as the kernel keeps them.
+    /// Open flags, as in `fdinfo`.
     pub flags: u32,
-    /// It lies outside of the process's root: the path is that from its mount's root.
+    /// The file is outside the process's root. The path starts at the root of the file's mount.
     pub unreachable: bool,
-    /// It lies where nothing is looked at; what follows is zero.
+    /// The file is on a remote file system, which is not accessed. The fields that follow are zero.
     pub remote: bool,
     /// Device: major << 20 | minor.
     pub dev: u32,
@@ -196,18 +199,18 @@ pub struct FileDescriptor {
     pub sb_magic: u32,
 }
 
-/// What the tracer asks.
+/// Requests of the tracer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     Heads {
         number: u64,
         files: Vec<Wanted>,
     },
-    /// All process ids there are.
+    /// The IDs of all processes.
     Pids {
         number: u64,
     },
-    /// These processes, as they were before the tracer. Without an interest: without what they have mapped.
+    /// These processes as [`ExistingProcess`]. Without an interest the response has no mapped files.
     Scan {
         number: u64,
         pids: Vec<u32>,
@@ -217,13 +220,14 @@ pub(super) enum Request {
     Ancestry {
         number: u64,
     },
-    /// These processes. Without an interest: only who they are, which nobody can make wait.
-    Look {
+    /// These processes as [`ProcessDetails`]. Without an interest the response has only the identities, and no process
+    /// can block it.
+    Inspect {
         number: u64,
         pids: Vec<u32>,
         interest: Option<Interest>,
     },
-    /// Ids, each with a process that was in that cgroup.
+    /// Cgroup IDs, each with a process that was in that cgroup.
     Cgroups {
         number: u64,
         wanted: Vec<(u64, u32)>,
@@ -233,10 +237,10 @@ pub(super) enum Request {
     },
 }
 
-/// What the reader answers; `number` is the question's.
+/// Responses of the reader; `number` is that of the request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Response {
-    /// One for each file, in order: what is known does not wait for what hangs.
+    /// One for each file, in order, so that a blocked read delays only the files that follow.
     Head {
         number: u64,
         head: HeadResponse,
@@ -245,7 +249,7 @@ pub(super) enum Response {
         number: u64,
         pids: Vec<u32>,
     },
-    /// `next`: the process that this one ended with, if there are more.
+    /// `next` is the last process of this page if more follow.
     Scan {
         number: u64,
         processes: Vec<ExistingProcess>,
@@ -255,17 +259,18 @@ pub(super) enum Response {
         number: u64,
         paths: Vec<Option<String>>,
     },
-    /// `next` as above.
-    Looked {
+    /// `next` as in `Scan`.
+    Inspect {
         number: u64,
         processes: Vec<ProcessDetails>,
         next: Option<u32>,
     },
-    /// All processes and their parents. `whole`: there was time for all; who was in the way then is not, the next time.
+    /// `complete` is false if the time was not enough for all processes. The next request skips the processes that
+    /// blocked this one.
     Ancestry {
         number: u64,
-        kin: Vec<Ancestry>,
-        whole: bool,
+        processes: Vec<Ancestry>,
+        complete: bool,
     },
     ResourceUsage {
         number: u64,
@@ -280,7 +285,7 @@ impl Response {
             | Response::Pids { number, .. }
             | Response::Scan { number, .. }
             | Response::Ancestry { number, .. }
-            | Response::Looked { number, .. }
+            | Response::Inspect { number, .. }
             | Response::ResourceUsage { number, .. }
             | Response::Cgroups { number, .. } => *number,
         }
@@ -298,7 +303,7 @@ pub(super) fn receive<T: DeserializeOwned>(mut from: impl Read) -> io::Result<T>
     let mut len = [0; 4];
     from.read_exact(&mut len)?;
     let len = u32::from_le_bytes(len) as usize;
-    if len > MOST_BYTES {
+    if len > MAX_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut body = vec![0; len];

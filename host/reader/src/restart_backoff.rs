@@ -1,5 +1,6 @@
-//! Whose files made readers hang. One user's file systems are no reason to look at nobody's files any more: he is left
-//! alone for a while, each time for longer. However many users do it together, they hold a bounded number of processes.
+//! Backoff after hung readers. A user whose opened files repeatedly hang readers is excluded for an exponentially
+//! growing time, and other users are not affected. The number of hung processes is bounded, for any number of such
+//! users.
 
 use std::time::{Duration, Instant};
 
@@ -7,35 +8,36 @@ use hashlink::LruCache;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-/// How often in a row a reader is replaced at once.
-const MOST_AT_ONCE: u32 = 4;
-/// After which time it may be replaced once more.
-const ANOTHER_AFTER: Duration = Duration::from_secs(30);
-/// Readers that hang at a time: each is a process that nobody can end.
-const MOST_HANGING: usize = 32;
-/// Users that are remembered.
-const MOST_USERS: usize = 1024;
-/// Whoever made one hang for the second time is left alone for this long, the next time for twice as long.
-const REST: Duration = Duration::from_secs(10);
-/// The longest rest.
-const LONGEST_REST: Duration = Duration::from_secs(3600);
-/// Who made none hang for so long begins anew.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(2 * 3600);
+/// Number of replacements that are allowed without a delay.
+const MAX_BURST: u32 = 4;
+/// Interval after which one more replacement is allowed.
+const REFILL_INTERVAL: Duration = Duration::from_secs(30);
+/// Maximum number of hung readers at a time. A process that is blocked in a file system cannot be killed.
+const MAX_HUNG: usize = 32;
+/// Maximum number of users in the table.
+const MAX_USERS: usize = 1024;
+/// Backoff after a user's second hang. Each further hang doubles it.
+const BACKOFF: Duration = Duration::from_secs(10);
+/// Maximum backoff.
+const MAX_BACKOFF: Duration = Duration::from_secs(3600);
+/// A user's count restarts after this time without a hang.
+const RESET_AFTER: Duration = Duration::from_secs(2 * 3600);
 
-/// The memory of readers that hung.
+/// Counts of hung readers.
 #[derive(Debug)]
 pub(super) struct RestartBackoff {
-    /// Process ids of those that may hang still.
+    /// Process IDs of readers that may still be hung.
     pids: Vec<i32>,
-    /// Replacements that may be made at once, and since when that is so.
-    credit: u32,
-    since: Instant,
-    users: LruCache<u32, UserRestarts>,
+    /// Replacements that are allowed now.
+    tokens: u32,
+    /// Time of the last refill of `tokens`.
+    refilled: Instant,
+    users: LruCache<u32, UserHangs>,
 }
 
 #[derive(Debug)]
-struct UserRestarts {
-    times: u32,
+struct UserHangs {
+    count: u32,
     last: Instant,
 }
 
@@ -43,73 +45,73 @@ impl Default for RestartBackoff {
     fn default() -> Self {
         RestartBackoff {
             pids: Vec::new(),
-            credit: MOST_AT_ONCE,
-            since: Instant::now(),
-            users: LruCache::new(MOST_USERS),
+            tokens: MAX_BURST,
+            refilled: Instant::now(),
+            users: LruCache::new(MAX_USERS),
         }
     }
 }
 
 impl RestartBackoff {
-    /// One hung, at a file of this user where it was files that it was asked for.
-    pub(super) fn count(&mut self, pid: i32, whose: Option<u32>) {
-        self.count_at(pid, whose, Instant::now());
+    /// Records that the reader `pid` hung. For a request about files, `uid` is the user who opened the file.
+    pub(super) fn record_hang(&mut self, pid: i32, uid: Option<u32>) {
+        self.record_hang_at(pid, uid, Instant::now());
     }
 
-    fn count_at(&mut self, pid: i32, whose: Option<u32>, now: Instant) {
+    fn record_hang_at(&mut self, pid: i32, uid: Option<u32>, now: Instant) {
         self.pids.push(pid);
-        let Some(uid) = whose else { return };
+        let Some(uid) = uid else { return };
         self.refill(now);
-        self.credit = self.credit.saturating_sub(1);
+        self.tokens = self.tokens.saturating_sub(1);
         match self.users.get_mut(&uid) {
-            Some(user) if now.duration_since(user.last) < FORGIVEN_AFTER => {
-                *user = UserRestarts { times: user.times.saturating_add(1), last: now };
+            Some(user) if now.duration_since(user.last) < RESET_AFTER => {
+                *user = UserHangs { count: user.count.saturating_add(1), last: now };
             }
             _ => {
-                self.users.insert(uid, UserRestarts { times: 1, last: now });
+                self.users.insert(uid, UserHangs { count: 1, last: now });
             }
         }
     }
 
-    /// Whether another reader may be made.
-    pub(super) fn may_be_replaced(&mut self) -> bool {
-        self.pids.retain(|&pid| is_there(pid));
-        self.may_be_replaced_at(Instant::now())
+    /// Whether another reader may be started.
+    pub(super) fn allows_restart(&mut self) -> bool {
+        self.pids.retain(|&pid| is_running(pid));
+        self.allows_restart_at(Instant::now())
     }
 
-    fn may_be_replaced_at(&mut self, now: Instant) -> bool {
+    fn allows_restart_at(&mut self, now: Instant) -> bool {
         self.refill(now);
-        self.credit > 0 && self.pids.len() < MOST_HANGING
+        self.tokens > 0 && self.pids.len() < MAX_HUNG
     }
 
     fn refill(&mut self, now: Instant) {
-        while self.credit < MOST_AT_ONCE && now.duration_since(self.since) >= ANOTHER_AFTER {
-            self.credit += 1;
-            self.since += ANOTHER_AFTER;
+        while self.tokens < MAX_BURST && now.duration_since(self.refilled) >= REFILL_INTERVAL {
+            self.tokens += 1;
+            self.refilled += REFILL_INTERVAL;
         }
-        if self.credit == MOST_AT_ONCE {
-            self.since = now;
+        if self.tokens == MAX_BURST {
+            self.refilled = now;
         }
     }
 
-    /// Whether this user's files are not looked at for now.
+    /// Whether files opened by this user are excluded now.
     pub(super) fn is_backing_off(&self, uid: u32) -> bool {
         self.is_backing_off_at(uid, Instant::now())
     }
 
     fn is_backing_off_at(&self, uid: u32, now: Instant) -> bool {
         self.users.peek(&uid).is_some_and(|user| {
-            // The first time may have been bad luck.
-            let rest = match user.times.checked_sub(2) {
+            // The first hang may be a coincidence.
+            let backoff = match user.count.checked_sub(2) {
                 None => Duration::ZERO,
-                Some(more) => (REST * 2_u32.pow(more.min(16))).min(LONGEST_REST),
+                Some(doublings) => (BACKOFF * 2_u32.pow(doublings.min(16))).min(MAX_BACKOFF),
             };
-            now.duration_since(user.last) < rest
+            now.duration_since(user.last) < backoff
         })
     }
 }
 
-fn is_there(pid: i32) -> bool {
+fn is_running(pid: i32) -> bool {
     Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
@@ -117,63 +119,65 @@ fn is_there(pid: i32) -> bool {
 mod tests {
     use super::*;
 
-    const EVIL: u32 = 1;
-    const GOOD: u32 = 2;
+    const HOSTILE: u32 = 1;
+    const OTHER: u32 = 2;
 
     #[test]
-    fn who_made_one_hang_twice_rests_and_nobody_else() {
-        let (mut hung, start) = (RestartBackoff::default(), Instant::now());
-        hung.count_at(1, Some(EVIL), start);
-        assert!(!hung.is_backing_off_at(EVIL, start), "once may be bad luck");
+    fn the_second_hang_of_a_user_starts_a_backoff_for_that_user_only() {
+        let (mut backoff, start) = (RestartBackoff::default(), Instant::now());
+        backoff.record_hang_at(1, Some(HOSTILE), start);
+        assert!(!backoff.is_backing_off_at(HOSTILE, start), "one hang may be a coincidence");
         let mut now = start;
-        for rest in [10, 20, 40, 80] {
-            hung.count_at(1, Some(EVIL), now);
-            assert!(hung.is_backing_off_at(EVIL, now) && !hung.is_backing_off_at(GOOD, now));
-            now += Duration::from_secs(rest);
-            assert!(!hung.is_backing_off_at(EVIL, now));
-            assert!(hung.is_backing_off_at(EVIL, now - Duration::from_millis(1)));
+        for seconds in [10, 20, 40, 80] {
+            backoff.record_hang_at(1, Some(HOSTILE), now);
+            assert!(
+                backoff.is_backing_off_at(HOSTILE, now) && !backoff.is_backing_off_at(OTHER, now)
+            );
+            now += Duration::from_secs(seconds);
+            assert!(!backoff.is_backing_off_at(HOSTILE, now));
+            assert!(backoff.is_backing_off_at(HOSTILE, now - Duration::from_millis(1)));
         }
         for _ in 0..40 {
-            hung.count_at(1, Some(EVIL), now);
+            backoff.record_hang_at(1, Some(HOSTILE), now);
         }
-        assert!(!hung.is_backing_off_at(EVIL, now + LONGEST_REST));
-        now += FORGIVEN_AFTER;
-        hung.count_at(1, Some(EVIL), now);
-        assert!(!hung.is_backing_off_at(EVIL, now), "it begins anew");
+        assert!(!backoff.is_backing_off_at(HOSTILE, now + MAX_BACKOFF));
+        now += RESET_AFTER;
+        backoff.record_hang_at(1, Some(HOSTILE), now);
+        assert!(!backoff.is_backing_off_at(HOSTILE, now), "the count is reset");
     }
 
     #[test]
-    fn four_at_once_are_forgiven_after_a_while() {
-        let (mut hung, start) = (RestartBackoff::default(), Instant::now());
-        for uid in 0..MOST_AT_ONCE {
-            assert!(hung.may_be_replaced_at(start), "{uid}");
-            hung.count_at(1, Some(uid), start);
+    fn restarts_are_limited_to_a_burst_that_refills() {
+        let (mut backoff, start) = (RestartBackoff::default(), Instant::now());
+        for uid in 0..MAX_BURST {
+            assert!(backoff.allows_restart_at(start), "{uid}");
+            backoff.record_hang_at(1, Some(uid), start);
         }
-        assert!(!hung.may_be_replaced_at(start));
-        assert!(!hung.may_be_replaced_at(start + ANOTHER_AFTER / 2));
-        let later = start + ANOTHER_AFTER;
-        assert!(hung.may_be_replaced_at(later));
-        hung.count_at(1, Some(9), later);
-        assert!(!hung.may_be_replaced_at(later));
-        let much_later = later + ANOTHER_AFTER * 100;
-        for uid in 0..MOST_AT_ONCE {
-            assert!(hung.may_be_replaced_at(much_later), "{uid}");
-            hung.count_at(1, Some(uid), much_later);
+        assert!(!backoff.allows_restart_at(start));
+        assert!(!backoff.allows_restart_at(start + REFILL_INTERVAL / 2));
+        let later = start + REFILL_INTERVAL;
+        assert!(backoff.allows_restart_at(later));
+        backoff.record_hang_at(1, Some(9), later);
+        assert!(!backoff.allows_restart_at(later));
+        let much_later = later + REFILL_INTERVAL * 100;
+        for uid in 0..MAX_BURST {
+            assert!(backoff.allows_restart_at(much_later), "{uid}");
+            backoff.record_hang_at(1, Some(uid), much_later);
         }
-        assert!(!hung.may_be_replaced_at(much_later));
+        assert!(!backoff.allows_restart_at(much_later));
     }
 
     #[test]
-    fn those_that_hang_are_bounded_until_they_are_gone() {
-        let mut hung = RestartBackoff::default();
+    fn the_number_of_hung_readers_is_bounded() {
+        let mut backoff = RestartBackoff::default();
         let own = i32::try_from(std::process::id()).unwrap();
-        for _ in 0..MOST_HANGING {
-            assert!(hung.may_be_replaced());
-            hung.count(own, None);
+        for _ in 0..MAX_HUNG {
+            assert!(backoff.allows_restart());
+            backoff.record_hang(own, None);
         }
-        assert!(!hung.may_be_replaced());
-        hung.pids.pop();
-        hung.pids.push(i32::MAX);
-        assert!(hung.may_be_replaced(), "one of them is gone");
+        assert!(!backoff.allows_restart());
+        backoff.pids.pop();
+        backoff.pids.push(i32::MAX);
+        assert!(backoff.allows_restart(), "one of them has exited");
     }
 }

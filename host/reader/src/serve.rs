@@ -10,23 +10,25 @@ use super::protocol::{HeadResponse, Request, Response, receive, send};
 use super::{ancestry, cgroup, head, inspect, procfs};
 use crypto_tracer_system::usage::ResourceUsage;
 
-/// Answers questions until the tracer closes its end, or is gone.
+/// Serves requests until the tracer closes its end of the socket or exits.
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
-    let aside = ProbePool::default();
-    let mut places = MountNamespaces::new(aside.clone());
-    let mut others = OtherTracers::default();
+    let probes = ProbePool::default();
+    let mut namespaces = MountNamespaces::new(probes.clone());
+    let mut other_tracers = OtherTracers::default();
     loop {
-        let question = match receive(&socket) {
-            Ok(question) => question,
+        let request = match receive(&socket) {
+            Ok(request) => request,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         };
-        let answer = match question {
+        let response = match request {
             Request::Heads { number, files } => {
                 for file in &files {
                     let head = match file.maybe_reader {
-                        Some(process) if others.has(process) => HeadResponse::OF_OTHER_TRACER,
-                        _ => head::read(file, &mut places),
+                        Some(process) if other_tracers.contains(process) => {
+                            HeadResponse::OTHER_TRACER
+                        }
+                        _ => head::read(file, &mut namespaces),
                     };
                     send(&socket, &Response::Head { number, head })?;
                 }
@@ -37,22 +39,22 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
                 Response::Cgroups { number, paths }
             }
             Request::Pids { number } => Response::Pids { number, pids: procfs::pids() },
-            Request::Look { number, pids, interest } => {
-                let (processes, next) = inspect::these(&pids, interest.as_ref(), &aside);
-                Response::Looked { number, processes, next }
+            Request::Inspect { number, pids, interest } => {
+                let (processes, next) = inspect::page(&pids, interest.as_ref(), &probes);
+                Response::Inspect { number, processes, next }
             }
             Request::Ancestry { number } => {
-                let (kin, whole) = ancestry::all(&aside);
-                Response::Ancestry { number, kin, whole }
+                let (processes, complete) = ancestry::scan(&probes);
+                Response::Ancestry { number, processes, complete }
             }
             Request::ResourceUsage { number } => {
                 Response::ResourceUsage { number, usage: ResourceUsage::own() }
             }
             Request::Scan { number, pids, interest } => {
-                let (processes, next) = procfs::these(&pids, interest.as_ref(), &aside);
+                let (processes, next) = procfs::page(&pids, interest.as_ref(), &probes);
                 Response::Scan { number, processes, next }
             }
         };
-        send(&socket, &answer)?;
+        send(&socket, &response)?;
     }
 }

@@ -1,11 +1,11 @@
-//! The process that makes readers.
+//! The spawner, a process that forks readers.
 //!
-//! The tracer drops its privileges when it has attached, and a reader that hangs has to be replaced later, with two of
-//! them. So a small process that is started first keeps them, and forks a reader whenever it is asked to. It has one
-//! thread and touches nobody's files, so it does not hang.
+//! The tracer drops its privileges once the probes are attached, but a replacement for a hung reader needs two
+//! capabilities. The spawner starts first, keeps these capabilities, and forks a reader on request. It has one thread
+//! and accesses no files of other users, so it cannot hang.
 //!
-//! It is forked, never executed: a program that can be told by its arguments or its standard input to be the reader
-//! would, with file capabilities, answer anybody's questions.
+//! The spawner is forked but never executed: with file capabilities, a program that becomes the reader through an
+//! argument or its standard input would serve requests of every user.
 
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
@@ -22,12 +22,12 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, setpgid, waitpid};
 
 use super::{confine, other_tracer, serve};
 
-/// How long the making of a reader may take.
-const BIRTH: Duration = Duration::from_secs(2);
-/// The only descriptor that is kept besides the standard ones.
+/// How long the fork of a reader may take.
+const SPAWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Number of the control socket, the only descriptor besides the standard streams.
 const CONTROL: i32 = 3;
 
-/// The process that makes readers, seen from the tracer. It ends with this.
+/// Handle to the spawner process. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Spawner {
     pid: Pid,
@@ -35,45 +35,45 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// Forks it. To be called before there is any other thread, and before anything is open that a process that stays
-    /// should not keep: it has its own standard streams, and no other descriptor.
+    /// Forks the spawner. Call it while the process has a single thread. The spawner redirects its standard streams to
+    /// `/dev/null` and closes all other descriptors.
     pub fn fork() -> io::Result<Spawner> {
-        let (ours, theirs) = UnixStream::pair()?;
-        // SAFETY: this process has one thread, so the child finds no lock held by another one.
+        let (control, child_control) = UnixStream::pair()?;
+        // SAFETY: this process has one thread, so no other thread holds a lock in the child.
         match unsafe { libc::fork() } {
             0 => {
-                let ran = alone(theirs.into()).and_then(|control| run(&control));
-                // SAFETY: ends this process at once; nothing that was inherited is flushed twice.
-                unsafe { libc::_exit(i32::from(ran.is_err())) }
+                let result = detach(child_control.into()).and_then(|control| run(&control));
+                // SAFETY: _exit ends the process at once and does not flush inherited buffers.
+                unsafe { libc::_exit(i32::from(result.is_err())) }
             }
             pid => {
                 let pid = Pid::from_raw(pid).filter(|_| pid > 0);
                 let pid = pid.ok_or_else(io::Error::last_os_error)?;
-                // Ctrl+C is for the tracer: the reader ends when its socket closes. The child does the same for
-                // itself; whoever comes first.
+                // In its own process group the child does not receive Ctrl+C; it ends when its socket closes. Both
+                // processes call setpgid, so it takes effect before either continues.
                 let _ = setpgid(Some(pid), Some(pid));
-                ours.set_read_timeout(Some(BIRTH))?;
-                Ok(Spawner { pid, control: ours })
+                control.set_read_timeout(Some(SPAWN_TIMEOUT))?;
+                Ok(Spawner { pid, control })
             }
         }
     }
 
-    /// Its process id.
+    /// Process ID of the spawner.
     pub(super) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Has a reader made: its process id, and our end of its socket.
-    pub(super) fn make(&self) -> io::Result<(i32, UnixStream)> {
-        let (ours, theirs) = UnixStream::pair()?;
-        ask(self.control.as_fd(), theirs.as_fd())?;
+    /// Forks a reader. Returns its process ID and the tracer's end of its socket.
+    pub(super) fn spawn_reader(&self) -> io::Result<(i32, UnixStream)> {
+        let (socket, reader_socket) = UnixStream::pair()?;
+        send_socket(self.control.as_fd(), reader_socket.as_fd())?;
         let mut pid = [0; 4];
         (&self.control).read_exact(&mut pid)?;
         let pid = i32::from_le_bytes(pid);
         if pid <= 0 {
-            return Err(io::Error::other("no reader could be forked"));
+            return Err(io::Error::other("the reader process could not be forked"));
         }
-        Ok((pid, ours))
+        Ok((pid, socket))
     }
 }
 
@@ -84,60 +84,57 @@ impl Drop for Spawner {
     }
 }
 
-/// In the child: leaves the tracer's group, standard streams and descriptors.
-fn alone(control: OwnedFd) -> io::Result<OwnedFd> {
+/// Separates the child from the tracer's process group, standard streams and descriptors.
+fn detach(control: OwnedFd) -> io::Result<OwnedFd> {
     let _ = setpgid(None, None);
     let null = open("/dev/null", OFlags::RDWR, Mode::empty())?;
-    // SAFETY: the numbers are ours to give: nothing of what the tracer had is used here any more, and what had number
-    // 3 is replaced. No value that owns a descriptor closes it later, for this process ends by _exit.
+    // SAFETY: the child uses no inherited descriptor except `control`, so it may replace or close all others. No value
+    // that owns one closes it later, because this process ends with _exit.
     unsafe {
         for stream in 0..CONTROL {
             libc::dup2(null.as_raw_fd(), stream);
         }
-        let kept = if control.as_raw_fd() == CONTROL {
-            CONTROL
-        } else {
-            libc::dup2(control.into_raw_fd(), CONTROL)
-        };
+        let inherited = control.into_raw_fd();
+        let control = if inherited == CONTROL { CONTROL } else { libc::dup2(inherited, CONTROL) };
         let _ = null.into_raw_fd();
-        // Linux 5.9. An older one keeps what the tracer was started with, as an executed child would.
+        // Needs Linux 5.9. On older kernels the child keeps the descriptors that the tracer was started with.
         libc::syscall(libc::SYS_close_range, CONTROL + 1, libc::c_uint::MAX, 0);
-        if kept < 0 {
+        if control < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(OwnedFd::from_raw_fd(kept))
+        Ok(OwnedFd::from_raw_fd(control))
     }
 }
 
-/// Sends one end of a reader's socket.
-fn ask(spawner: BorrowedFd<'_>, end: BorrowedFd<'_>) -> io::Result<()> {
+/// Sends a reader's end of a socket to the spawner.
+fn send_socket(control: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let ends = [end];
-    ancillary.push(SendAncillaryMessage::ScmRights(&ends));
-    sendmsg(spawner, &[io::IoSlice::new(b"r")], &mut ancillary, SendFlags::NOSIGNAL)?;
+    let sockets = [socket];
+    ancillary.push(SendAncillaryMessage::ScmRights(&sockets));
+    sendmsg(control, &[io::IoSlice::new(b"r")], &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
-/// Forks a reader for each socket that comes, and answers with its process id, until the tracer closes its end.
+/// Forks a reader for each received socket and sends its process ID back, until the tracer closes its end.
 fn run(control: &OwnedFd) -> io::Result<()> {
-    // Its command line is the tracer's; a name helps whoever looks at it, and other tracers know it by that.
+    // The command line is the tracer's. The name distinguishes the process, and other tracers recognise it.
     let _ = rustix::thread::set_name(other_tracer::NAME);
-    // SAFETY: ignoring SIGCHLD installs no handler; it makes the kernel forget readers that ended.
+    // SAFETY: SIG_IGN installs no handler. The kernel then reaps readers that exit.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     confine::reader()?;
-    while let Some(end) = receive(control)? {
-        // SAFETY: this process has one thread, so the child finds no lock held by another one.
+    while let Some(socket) = receive_socket(control)? {
+        // SAFETY: this process has one thread, so no other thread holds a lock in the child.
         match unsafe { libc::fork() } {
             0 => {
-                // SAFETY: the value that owns it is the parent's; nobody uses it here.
+                // SAFETY: the child does not use this descriptor, and the value that owns it is never dropped here.
                 unsafe { libc::close(control.as_raw_fd()) };
-                let served = serve::serve(end.into());
-                // SAFETY: ends this process at once; nothing that was inherited is flushed twice.
-                unsafe { libc::_exit(i32::from(served.is_err())) }
+                let result = serve::serve(socket.into());
+                // SAFETY: _exit ends the process at once and does not flush inherited buffers.
+                unsafe { libc::_exit(i32::from(result.is_err())) }
             }
             pid => {
-                drop(end);
+                drop(socket);
                 rustix::io::write(control, &pid.to_le_bytes())?;
             }
         }
@@ -145,19 +142,20 @@ fn run(control: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn receive(control: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+/// `None`: the tracer closed its end.
+fn receive_socket(control: &OwnedFd) -> io::Result<Option<OwnedFd>> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let got = loop {
+    let received = loop {
         let flags = RecvFlags::CMSG_CLOEXEC;
         match recvmsg(control, &mut [io::IoSliceMut::new(&mut byte)], &mut ancillary, flags) {
-            Ok(got) => break got,
+            Ok(received) => break received,
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     };
-    if got.bytes == 0 {
+    if received.bytes == 0 {
         return Ok(None);
     }
     let fd = ancillary.drain().find_map(|message| match message {

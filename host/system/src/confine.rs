@@ -1,8 +1,8 @@
-//! What the main process gives up once the kernel side is attached. The reader keeps what it needs in a process of its
-//! own, because Landlock closes other processes' `/proc/PID/root` to whoever is under it.
+//! Drops the privileges of the main process once the kernel side is attached. The reader is a separate process because
+//! a thread under Landlock cannot access `/proc/PID/root` of other processes.
 //!
-//! Capabilities and Landlock belong to a thread: each thread that is there before has to do this for itself, and those
-//! that are started later inherit it.
+//! Capabilities and Landlock rules are per-thread. Each thread that already runs must drop them itself; threads that it
+//! starts later inherit the restrictions.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -23,50 +23,49 @@ const NO_CAPABILITIES: CapabilitySets = CapabilitySets {
     inheritable: CapabilitySet::empty(),
 };
 
-/// What a run keeps.
+/// Privileges that a thread keeps.
 #[derive(Clone, Debug)]
 pub struct RetainedPrivileges {
-    /// The directory of the output file: nothing is written elsewhere.
+    /// Directory of the output file, the only directory in which the thread may write.
     directory: Option<PathBuf>,
     capabilities: CapabilitySet,
 }
 
 impl RetainedPrivileges {
-    /// Nothing.
+    /// No privileges.
     pub const NOTHING: RetainedPrivileges =
         RetainedPrivileges { directory: None, capabilities: CapabilitySet::empty() };
 
-    /// What it takes to write this file, to put another one in its place, and, with `gives`, to give that one to a
-    /// group. In root's own directories root needs nothing more for it.
-    pub fn for_output(file: Option<&Path>, gives: bool) -> RetainedPrivileges {
+    /// Privileges for writing this file and replacing it; with `changes_group`, also for changing its group. In its own
+    /// directories root needs no capability for the first two.
+    pub fn for_output(file: Option<&Path>, changes_group: bool) -> RetainedPrivileges {
         let Some(file) = file else { return RetainedPrivileges::NOTHING };
         let directory = match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let own = rustix::process::geteuid().as_raw();
-        let places = [file.symlink_metadata(), file.metadata(), directory.metadata()];
-        let foreign = places.iter().flatten().any(|place| place.uid() != own);
+        let own_uid = rustix::process::geteuid().as_raw();
+        let metadata = [file.symlink_metadata(), file.metadata(), directory.metadata()];
+        let foreign = metadata.iter().flatten().any(|metadata| metadata.uid() != own_uid);
         let mut capabilities = CapabilitySet::empty();
         capabilities.set(CapabilitySet::DAC_OVERRIDE, foreign);
-        // Of a directory where everybody may write, only an owner may take a file away.
+        // In a directory with the sticky bit, only an owner may rename or remove a file.
         capabilities.set(CapabilitySet::FOWNER, foreign);
-        capabilities.set(CapabilitySet::CHOWN, gives);
+        capabilities.set(CapabilitySet::CHOWN, changes_group);
         RetainedPrivileges { directory: Some(directory.to_owned()), capabilities }
     }
 }
 
-/// Whether this program may do more than who started it (AT_SECURE): file capabilities, set-user-id.
+/// Whether this program has more privileges than its invoker (AT_SECURE), through file capabilities or set-user-ID.
 pub fn is_elevated() -> bool {
-    // SAFETY: getauxval reads a value that the kernel gave at the start, and has no preconditions.
+    // SAFETY: getauxval reads a value that the kernel passed at exec, and has no preconditions.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Gives up for good all that this program may do and who started it may not. To be called before there is any other
-/// thread.
+/// Irrevocably drops all privileges that the invoker does not have. Call it while the process has a single thread.
 ///
 /// # Errors
-/// It could not be given up.
+/// The privileges could not be dropped.
 pub fn drop_to_invoker() -> io::Result<()> {
     if !is_elevated() {
         return Ok(());
@@ -75,46 +74,46 @@ pub fn drop_to_invoker() -> io::Result<()> {
     set_thread_res_gid(group, group, group)?;
     set_thread_res_uid(user, user, user)?;
     rustix::thread::set_no_new_privs(true)?;
-    // What is not permitted, the kernel takes out of the ambient set too.
+    // The kernel removes capabilities that are not permitted from the ambient set too.
     set_capabilities(None, NO_CAPABILITIES)?;
     Ok(())
 }
 
-/// Does something as who started this program: opens the files that he named. Else he could reach through this program
-/// into directories that are closed to him.
+/// Runs `task` with the privileges of the invoker, for instance to open a file that the invoker named. Otherwise the
+/// invoker could use this program to access directories without permission.
 ///
 /// # Errors
-/// The privileges could not be laid down, or taken up again.
+/// The privileges could not be dropped or restored.
 pub fn as_caller<T>(task: impl FnOnce() -> T) -> io::Result<T> {
     if !is_elevated() {
         return Ok(task());
     }
     let before = capabilities(None)?;
-    let laid_down = CapabilitySets { effective: CapabilitySet::empty(), ..before };
-    set_capabilities(None, laid_down)?;
-    let done = task();
+    set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..before })?;
+    let result = task();
     set_capabilities(None, before)?;
-    Ok(done)
+    Ok(result)
 }
 
-/// Gives up every privilege of this thread but these.
+/// Irrevocably drops all privileges of this thread except `retained`.
 ///
 /// # Errors
-/// The capabilities could not be dropped. A kernel without Landlock is no error.
-pub fn thread(more: &RetainedPrivileges) -> io::Result<()> {
+/// The capabilities could not be dropped. A kernel without Landlock is not an error.
+pub fn thread(retained: &RetainedPrivileges) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     let before = capabilities(None)?;
     set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..before })?;
-    let mut kept = more.capabilities;
-    kept.set(CapabilitySet::BPF, !maps_by_descriptor());
-    let left = before.permitted & kept;
+    let mut allowed = retained.capabilities;
+    allowed.set(CapabilitySet::BPF, !allows_unprivileged_map_access());
+    let permitted = before.permitted & allowed;
     let inheritable = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: left, permitted: left, inheritable })?;
-    // Best effort: an older kernel has fewer rights to take away, or none.
-    let _ = restrict_writes(more.directory.as_deref());
+    set_capabilities(None, CapabilitySets { effective: permitted, permitted, inheritable })?;
+    // Best effort: older kernels support fewer access rights, or no Landlock.
+    let _ = restrict_writes(retained.directory.as_deref());
     Ok(())
 }
 
+/// Denies write access outside `writable` to this thread.
 fn restrict_writes(writable: Option<&Path>) -> Result<(), landlock::RulesetError> {
     let writes = AccessFs::from_write(ABI::V3);
     let mut ruleset = Ruleset::default()
@@ -128,17 +127,17 @@ fn restrict_writes(writable: Option<&Path>) -> Result<(), landlock::RulesetError
     Ok(())
 }
 
-/// Whether the kernel lets a thread without capabilities use the maps of which it has a descriptor, as kernels since 5.19
-/// do, and older ones where BPF is for everybody.
-fn maps_by_descriptor() -> bool {
+/// Whether this thread, which must not have effective capabilities, may use BPF maps through open file descriptors.
+/// Kernels since 5.19 allow it; older ones do so only with unprivileged BPF enabled.
+fn allows_unprivileged_map_access() -> bool {
     const MAP_LOOKUP_ELEM: libc::c_long = 1;
-    /// Descriptor, padding, key, value, flags: with a descriptor that is none.
+    /// Map descriptor (invalid) and padding, key, value, flags.
     const NO_MAP: [u64; 4] = [u32::MAX as u64, 0, 0, 0];
-    // SAFETY: the kernel reads the attributes, and nothing else: there is no map to look into.
+    // SAFETY: the kernel reads only the attributes, because the descriptor is invalid.
     let result = unsafe {
         libc::syscall(libc::SYS_bpf, MAP_LOOKUP_ELEM, NO_MAP.as_ptr(), size_of_val(&NO_MAP))
     };
-    // Whoever may not use maps is told so before anything is looked at.
+    // The kernel checks the permission, which fails with EPERM, before it looks up the descriptor.
     result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EBADF)
 }
 
@@ -149,10 +148,10 @@ mod tests {
 
     use super::*;
 
-    /// Whether this kernel has Landlock switched on.
+    /// Whether Landlock is enabled in this kernel.
     fn has_landlock() -> bool {
         const VERSION: libc::c_uint = 1;
-        // SAFETY: with this flag the call takes no memory.
+        // SAFETY: with this flag the call accesses no memory.
         let version = unsafe {
             libc::syscall(
                 libc::SYS_landlock_create_ruleset,
@@ -164,9 +163,9 @@ mod tests {
         version > 0
     }
 
-    /// All of it belongs to a thread, so a test can give it up too.
+    /// The restrictions are per-thread, so a test can apply them too.
     #[test]
-    fn nothing_is_written_but_in_the_folder_of_the_output() {
+    fn a_confined_thread_writes_only_in_the_output_directory() {
         if !has_landlock() {
             let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some();
             assert!(!required, "this kernel has no Landlock");
@@ -174,21 +173,21 @@ mod tests {
         }
         let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let output = inside.path().join("events");
-        let there = outside.path().join("there");
-        fs::write(&there, "as it was").unwrap();
+        let existing = outside.path().join("existing");
+        fs::write(&existing, "unchanged").unwrap();
         let confined = std::thread::scope(|scope| {
             let task = || {
                 thread(&RetainedPrivileges::for_output(Some(&output), false)).unwrap();
-                let denied = |done: io::Result<()>| done.unwrap_err().kind();
+                let kind = |result: io::Result<()>| result.unwrap_err().kind();
                 let new = outside.path().join("new");
-                assert_eq!(denied(File::create(&new).map(drop)), ErrorKind::PermissionDenied);
-                assert_eq!(denied(fs::create_dir(&new)), ErrorKind::PermissionDenied);
-                assert_eq!(denied(fs::write(&there, "")), ErrorKind::PermissionDenied);
-                assert_eq!(denied(fs::remove_file(&there)), ErrorKind::PermissionDenied);
-                let append = File::options().append(true).open(&there).map(drop);
-                assert_eq!(denied(append), ErrorKind::PermissionDenied);
-                // Reading is the reader's business, and what permissions are for.
-                assert_eq!(fs::read_to_string(&there).unwrap(), "as it was");
+                assert_eq!(kind(File::create(&new).map(drop)), ErrorKind::PermissionDenied);
+                assert_eq!(kind(fs::create_dir(&new)), ErrorKind::PermissionDenied);
+                assert_eq!(kind(fs::write(&existing, "")), ErrorKind::PermissionDenied);
+                assert_eq!(kind(fs::remove_file(&existing)), ErrorKind::PermissionDenied);
+                let append = File::options().append(true).open(&existing).map(drop);
+                assert_eq!(kind(append), ErrorKind::PermissionDenied);
+                // Landlock restricts only writes.
+                assert_eq!(fs::read_to_string(&existing).unwrap(), "unchanged");
                 fs::write(&output, "1").unwrap();
                 fs::rename(&output, inside.path().join("events.1")).unwrap();
                 fs::write(&output, "2").unwrap();
@@ -204,7 +203,7 @@ mod tests {
         std::thread::scope(|scope| {
             let task = || {
                 thread(&RetainedPrivileges::NOTHING).unwrap();
-                assert!(fs::write(&output, "3").is_err(), "without an output nothing is written");
+                assert!(fs::write(&output, "3").is_err(), "no output, no writable directory");
             };
             scope.spawn(task).join()
         })

@@ -1,4 +1,4 @@
-//! Lines on standard error. A closed standard error is nobody's loss: nothing fails for it.
+//! Messages on standard error. Errors of writing them are ignored.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -8,67 +8,67 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crypto_tracer_event::printable::shortened;
 
-/// How long a line waits for room, in nanoseconds.
-const PATIENCE_NS: i64 = 20_000_000;
+/// How long a message waits until standard error is writable, in nanoseconds.
+const WRITE_TIMEOUT_NS: i64 = 20_000_000;
 
-/// A progress bar stands in the last line.
+/// Whether the last line of the terminal shows a progress bar.
 static BAR: AtomicBool = AtomicBool::new(false);
-/// Takes the bar away; it is drawn again below.
-const CLEAR: &str = "\r\u{1b}[2K";
+/// Clears the line of the progress bar, which is then drawn again below the message.
+const CLEAR_LINE: &str = "\r\u{1b}[2K";
 
-/// Whether a progress bar is shown.
+/// Sets whether the last line of the terminal shows a progress bar.
 pub fn bar(shown: bool) {
     BAR.store(shown, Ordering::Relaxed);
 }
 
-/// How much is said.
+/// Which messages are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Errors only.
     Quiet,
-    /// The start and the end of a run, and warnings.
+    /// Also start and end of a run, and warnings.
     Normal,
-    /// What is attached, which plugins run.
+    /// Also details, for instance attached probes and loaded plugins.
     Verbose,
 }
 
-/// Prints lines up to a loudness.
+/// Prints messages up to a verbosity.
 #[derive(Clone, Copy, Debug)]
 pub struct Console(pub Verbosity);
 
 impl Console {
-    /// An error: always said.
+    /// Prints an error, with every verbosity.
     pub fn error(self, message: impl Display) {
-        line(&message);
+        print(&message);
     }
 
-    /// A line that `--quiet` hides.
+    /// Prints a message unless `--quiet` is set.
     pub fn info(self, message: impl Display) {
         if self.0 >= Verbosity::Normal {
-            line(&message);
+            print(&message);
         }
     }
 
-    /// A line that `--verbose` shows.
+    /// Prints a message if `--verbose` is set.
     pub fn detail(self, message: impl Display) {
         if self.0 >= Verbosity::Verbose {
-            line(&message);
+            print(&message);
         }
     }
 }
 
-fn line(message: &dyn Display) {
-    let clear = if BAR.load(Ordering::Relaxed) { CLEAR } else { "" };
+fn print(message: &dyn Display) {
+    let clear = if BAR.load(Ordering::Relaxed) { CLEAR_LINE } else { "" };
     let message = shortened(&message.to_string());
     let text = format!("{clear}crypto-tracer: {message}\n");
     let stderr = std::io::stderr();
-    // Whoever stopped reading this misses lines; the trace does not wait for it.
-    let timeout = Timespec { tv_sec: 0, tv_nsec: PATIENCE_NS };
-    let mut watched = [PollFd::new(&stderr, PollFlags::OUT)];
-    if poll(&mut watched, Some(&timeout)) == Ok(0) {
+    // If the pipe is full, the message is dropped, so that the trace does not block.
+    let timeout = Timespec { tv_sec: 0, tv_nsec: WRITE_TIMEOUT_NS };
+    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+    if poll(&mut fds, Some(&timeout)) == Ok(0) {
         return;
     }
-    // One write of what a pipe takes at once: lines of several processes stay whole, and none blocks.
+    // A write of at most PIPE_BUF bytes is atomic: lines of several processes do not mix, and the write does not block.
     let end = text.floor_char_boundary(libc::PIPE_BUF - 1);
     let mut line = text.split_at(end).0.to_owned();
     if !line.ends_with('\n') {

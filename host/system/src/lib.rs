@@ -1,5 +1,5 @@
-//! What every part of the program knows of Linux and of its own process: clocks, control groups, privileges, signals,
-//! and the terminal.
+//! Facilities of Linux and of this process that every crate uses: clocks, control groups, privileges, signals and the
+//! console.
 
 pub mod boot;
 pub mod cgroup;

@@ -1,7 +1,7 @@
-//! The allocator's word to the kernel.
+//! Memory of the allocator.
 
-/// Gives back what is free, for instance once everything is set up that took tens of megabytes for a moment.
+/// Returns free heap memory to the kernel, for instance after setup, which allocates tens of megabytes for a moment.
 pub fn give_back() {
-    // SAFETY: nothing that is allocated is touched.
+    // SAFETY: malloc_trim releases only memory that is not allocated.
     unsafe { libc::malloc_trim(0) };
 }

@@ -1,34 +1,34 @@
-//! The wish to end, seen by everything that could keep the program from ending.
+//! Shutdown signal, polled by everything that can block.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Set once, by a signal or by the run's duration; never taken back. Clones share it.
+/// Shutdown request, set by a signal or by the end of the run's duration and never reset. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown(Arc<ShutdownState>);
 
 #[derive(Debug, Default)]
 struct ShutdownState {
-    asked: AtomicBool,
+    requested: AtomicBool,
     deadline: OnceLock<Instant>,
 }
 
 impl Shutdown {
-    /// Ends the run.
+    /// Requests the shutdown now.
     pub fn request(&self) {
-        self.0.asked.store(true, Ordering::Release);
+        self.0.requested.store(true, Ordering::Release);
     }
 
-    /// Ends the run at this moment; only the first call counts.
+    /// Requests the shutdown at `deadline`. Calls after the first have no effect.
     pub fn at(&self, deadline: Instant) {
         let _ = self.0.deadline.set(deadline);
     }
 
-    /// Whether the run is to end now.
+    /// Whether a shutdown is requested or the deadline has passed.
     pub fn is_requested(&self) -> bool {
-        self.0.asked.load(Ordering::Acquire)
+        self.0.requested.load(Ordering::Acquire)
             || self.0.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
     }
 }

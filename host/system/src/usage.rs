@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-/// Processor time and the most memory that a process used.
+/// Processor time and peak memory of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResourceUsage {
     /// User and system time in seconds.
@@ -14,32 +14,33 @@ pub struct ResourceUsage {
     pub peak_rss_kib: i64,
 }
 
-/// A process and the processor time that it had used before it became this program: a program that executes this one, as
-/// `cargo run` does, leaves it its own.
-static BEFORE: OnceLock<(u32, f64)> = OnceLock::new();
+/// Process ID, and the seconds of processor time that the process had used before it executed this program. The kernel
+/// keeps the count across `execve`, for instance from `cargo run`.
+static BASELINE: OnceLock<(u32, f64)> = OnceLock::new();
 
 impl ResourceUsage {
-    /// What was used up to now is another program's. To be called first.
+    /// Records the processor time used so far, which belongs to the program that executed this one. Call it first in
+    /// `main`.
     pub fn begin() {
-        let _ = BEFORE.set((std::process::id(), ResourceUsage::of_process().cpu_seconds));
+        let _ = BASELINE.set((std::process::id(), ResourceUsage::of_process().cpu_seconds));
     }
 
-    /// This process's, up to now.
+    /// Returns what this process has used since [`ResourceUsage::begin`].
     pub fn own() -> ResourceUsage {
         let usage = ResourceUsage::of_process();
-        // A forked one has used nothing before.
-        let before = BEFORE.get().filter(|(pid, _)| *pid == std::process::id());
-        let before = before.map_or(0.0, |(_, seconds)| *seconds);
+        // A forked child starts with a processor time of zero.
+        let baseline = BASELINE.get().filter(|(pid, _)| *pid == std::process::id());
+        let baseline = baseline.map_or(0.0, |(_, seconds)| *seconds);
         ResourceUsage {
-            cpu_seconds: (usage.cpu_seconds - before).max(0.0),
-            // The peak that getrusage tells of may be that of the program that executed this one.
-            peak_rss_kib: peak_kib().unwrap_or(usage.peak_rss_kib),
+            cpu_seconds: (usage.cpu_seconds - baseline).max(0.0),
+            // The peak of getrusage includes the program that executed this one.
+            peak_rss_kib: peak_rss_kib().unwrap_or(usage.peak_rss_kib),
         }
     }
 
     fn of_process() -> ResourceUsage {
         let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-        // SAFETY: getrusage writes the struct it is given; zeroes are a valid one if it does not.
+        // SAFETY: getrusage writes to the struct; if it fails, the zeroed struct is valid.
         let usage = unsafe {
             libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
             usage.assume_init()
@@ -52,27 +53,27 @@ impl ResourceUsage {
     }
 }
 
-/// The most memory that this program had, not what executed it.
-fn peak_kib() -> Option<i64> {
-    peak_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+/// Peak resident set of this program in KiB, without the program that executed it.
+fn peak_rss_kib() -> Option<i64> {
+    parse_peak_rss(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
-fn peak_in(status: &str) -> Option<i64> {
+fn parse_peak_rss(status: &str) -> Option<i64> {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     peak.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
-/// What all processes of the tracer used.
+/// Resource usage of the tracer's processes.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
     /// This process.
     pub own: ResourceUsage,
-    /// The reader; None: there is none, or it did not say.
+    /// The reader; `None` without a reader, or if it did not respond.
     pub reader: Option<ResourceUsage>,
 }
 
 impl Used {
-    /// This process's up to now, and the reader's.
+    /// Combines the usage of this process so far with the reader's.
     pub fn with(reader: Option<ResourceUsage>) -> Used {
         Used { own: ResourceUsage::own(), reader }
     }
@@ -87,8 +88,8 @@ impl Display for Used {
 
 impl Display for ResourceUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peak_mb = self.peak_rss_kib as f64 / 1024.0;
-        write!(f, "{:.2} s of processor time, peak {peak_mb:.0} MiB", self.cpu_seconds)
+        let peak_mib = self.peak_rss_kib as f64 / 1024.0;
+        write!(f, "{:.2} s of processor time, peak {peak_mib:.0} MiB", self.cpu_seconds)
     }
 }
 
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reader_is_told_beside_this_process() {
+    fn displays_the_reader_after_this_process() {
         let usage = |cpu_seconds, peak_rss_kib| ResourceUsage { cpu_seconds, peak_rss_kib };
         let used = Used { own: usage(1.5, 60 << 10), reader: None };
         assert_eq!(used.to_string(), "1.50 s of processor time, peak 60 MiB");
@@ -109,12 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_that_of_this_programs_memory() {
+    fn parses_the_peak_resident_set() {
         let status = "Name:\tx\nVmPeak:\t  999 kB\nVmHWM:\t   61440 kB\nVmRSS:\t 5 kB\n";
-        assert_eq!(peak_in(status), Some(61_440));
+        assert_eq!(parse_peak_rss(status), Some(61_440));
         for other in ["", "VmHWM:", "VmHWM:\t1 MB\n", "VmHWM:\tx kB\n", "VmRSS:\t1 kB\n"] {
-            assert_eq!(peak_in(other), None, "{other:?}");
+            assert_eq!(parse_peak_rss(other), None, "{other:?}");
         }
-        assert!(peak_kib().is_some_and(|peak| peak > 0));
+        assert!(peak_rss_kib().is_some_and(|peak| peak > 0));
     }
 }

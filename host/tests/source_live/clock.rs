@@ -1,4 +1,4 @@
-//! The wall clock, also when somebody sets it. Only where that does no harm: CRYPTO_TRACER_MAY_SET_CLOCK=1.
+//! Timestamps by the wall clock, also after it is set. The test sets it only with CRYPTO_TRACER_MAY_SET_CLOCK=1.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::{routes, world};
 
-crypto_tracer_tests::tests![timestamps_are_the_wall_clocks_also_after_it_was_set];
+crypto_tracer_tests::tests![timestamps_follow_changes_of_the_wall_clock];
 
 const ROUTE: &str = "clock set while running";
 
@@ -25,7 +25,7 @@ fn set_clock(seconds: i64) {
     assert_eq!(result, 0, "clock_settime: {}", std::io::Error::last_os_error());
 }
 
-/// The program, which a virtual machine has elsewhere.
+/// Starts the tracer and waits until it is ready. In a virtual machine the program has another path.
 fn tracer(options: &[&str]) -> Child {
     let program = std::env::var_os("CRYPTO_TRACER_PROGRAM");
     let mut command =
@@ -35,25 +35,25 @@ fn tracer(options: &[&str]) -> Child {
         command.args(["--probe", &probe]);
     }
     let mut child = command.spawn().unwrap();
-    let mut said = String::new();
+    let mut line = String::new();
     let mut errors = BufReader::new(child.stderr.take().unwrap());
-    while !said.contains("ready:") {
-        said.clear();
-        assert_ne!(errors.read_line(&mut said).unwrap(), 0, "the tracer ended");
+    while !line.contains("ready:") {
+        line.clear();
+        assert_ne!(errors.read_line(&mut line).unwrap(), 0, "the tracer exited");
     }
     child.stderr = Some(errors.into_inner());
     child
 }
 
-/// What the tracer says of an open, and the clock before and behind it.
-fn opened(output: &mut impl BufRead, file: &Path) -> (i64, i64, i64) {
+/// Opens a file. Returns the wall clock before the open, in the event, and after the open, in microseconds.
+fn timed_open(output: &mut impl BufRead, file: &Path) -> (i64, i64, i64) {
     let before = wall_us();
     fs::read(file).unwrap();
     let after = wall_us();
-    // A slow machine may tell of a plugin that took too long, too.
+    // On a slow machine there may also be events about plugin timeouts.
     let event = loop {
         let mut line = String::new();
-        assert_ne!(output.read_line(&mut line).unwrap(), 0, "the tracer ended");
+        assert_ne!(output.read_line(&mut line).unwrap(), 0, "the tracer exited");
         let event: serde_json::Value = serde_json::from_str(&line).unwrap();
         if event["event_type"] == "file_open" {
             break event;
@@ -65,7 +65,7 @@ fn opened(output: &mut impl BufRead, file: &Path) -> (i64, i64, i64) {
     (before, time, after)
 }
 
-fn timestamps_are_the_wall_clocks_also_after_it_was_set() {
+fn timestamps_follow_changes_of_the_wall_clock() {
     let interest = world::interest();
     let kinds = crypto_tracer_capture::EventKinds::ALL;
     let world = world::start(&world::options(&interest, kinds));
@@ -81,18 +81,18 @@ fn timestamps_are_the_wall_clocks_also_after_it_was_set() {
         if step != 0 {
             set_clock(step);
         }
-        let (before, time, after) = opened(&mut output, &file);
-        let right = before - 1000..=after + 1000;
-        assert!(right.contains(&time), "after {step} s: {time} is not in {right:?}");
+        let (before, time, after) = timed_open(&mut output, &file);
+        let expected = before - 1000..=after + 1000;
+        assert!(expected.contains(&time), "after {step} s: {time} is not in {expected:?}");
     }
-    // SAFETY: a signal to our own child.
+    // SAFETY: the signal goes to our own child.
     unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
     assert!(child.wait().unwrap().success());
     drop(world);
     if may_set {
         routes::ok(ROUTE);
     } else {
-        // The clock as it is was tried, so this is no skipped test.
+        // The test with the unchanged clock has passed, so it does not count as ignored.
         routes::not_tried(ROUTE, "it would set this machine's clock");
     }
 }

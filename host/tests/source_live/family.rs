@@ -1,4 +1,4 @@
-//! Forks, and one process with its descendants.
+//! Forks, `--follow-children`, and surveys.
 
 use std::fs;
 use std::io::Write;
@@ -13,21 +13,21 @@ use crypto_tracer_tests::until;
 use super::{routes, world};
 
 crypto_tracer_tests::tests![
-    descendants_are_followed_and_nobody_else,
-    forks_name_the_child_before_it_does_anything,
-    following_needs_somebody_to_follow,
-    each_kind_alone_works,
-    a_survey_tries_every_rung_and_tells_what_a_run_does,
+    only_descendants_are_followed,
+    a_fork_precedes_all_events_of_the_child,
+    follow_children_requires_a_pid,
+    each_kind_works_alone,
+    a_survey_tries_every_rung_and_matches_a_run,
 ];
 
-/// A shell that does what it is told, later.
+/// Starts a shell that reads commands from its standard input.
 fn shell(dir: &Path) -> Child {
     let mut command = Command::new("/bin/sh");
     command.current_dir(dir).stdin(Stdio::piped()).stdout(Stdio::null());
     command.spawn().unwrap()
 }
 
-fn tell(shell: &mut Child, line: &str) {
+fn send(shell: &mut Child, line: &str) {
     writeln!(shell.stdin.as_mut().unwrap(), "{line}").unwrap();
 }
 
@@ -43,23 +43,23 @@ fn directory() -> (tempfile::TempDir, std::path::PathBuf) {
     (keep, dir)
 }
 
-/// As `/proc` tells it: to 10 ms.
+/// Process key with the start time from `/proc`, in units of 10 ms.
 fn key(pid: u32) -> ProcessKey {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let ticks = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap();
     ProcessKey { tgid: pid, start_ns: ticks.parse::<u64>().unwrap() * 10_000_000 }
 }
 
-fn descendants_are_followed_and_nobody_else() {
+fn only_descendants_are_followed() {
     let interest = world::interest();
     let (_keep, dir) = directory();
     let (mut followed, mut other) = (shell(&dir), shell(&dir));
-    // A child that is there before the start.
-    tell(
+    // A child that exists before the start.
+    send(
         &mut followed,
         "sh -c 'echo $$ > child; while [ ! -e go ]; do sleep 0.01; done; cat x.pem' &",
     );
-    let child = until("the child's number", || {
+    let child = until("the child's PID", || {
         let text = fs::read_to_string(dir.join("child")).ok()?;
         text.strip_suffix('\n')?.parse().ok()
     });
@@ -73,13 +73,13 @@ fn descendants_are_followed_and_nobody_else() {
     let keys = [key(followed.id()), key(child)];
     assert_eq!(world.source.follow(&keys).unwrap(), 2);
     assert_eq!(world.source.follow(&keys).unwrap(), 0, "they are followed already");
-    tell(&mut other, "cat x.pem; sh -c 'cat x.pem'");
+    send(&mut other, "cat x.pem; sh -c 'cat x.pem'");
     end(other);
-    // All in the same milliseconds, and deep, and through one that ends before its child.
-    tell(&mut followed, "i=0; while [ $i -lt 100 ]; do cat x.pem & i=$((i+1)); done");
-    tell(&mut followed, "sh -c \"sh -c 'sh -c \\\"cat x.pem; true\\\"; true'; true\"");
-    tell(&mut followed, "(sh -c 'sleep 0.05; cat x.pem; touch done' &)");
-    tell(&mut followed, "touch go; wait; while [ ! -e done ]; do sleep 0.01; done");
+    // Many children at the same time, a deep chain, and a child whose parent exits first.
+    send(&mut followed, "i=0; while [ $i -lt 100 ]; do cat x.pem & i=$((i+1)); done");
+    send(&mut followed, "sh -c \"sh -c 'sh -c \\\"cat x.pem; true\\\"; true'; true\"");
+    send(&mut followed, "(sh -c 'sleep 0.05; cat x.pem; touch done' &)");
+    send(&mut followed, "touch go; wait; while [ ! -e done ]; do sleep 0.01; done");
     end(followed);
     let opens = world.records(103, |record| record.header.kind == kind::FILE_OPEN);
     assert_eq!(opens.len(), 103);
@@ -94,7 +94,7 @@ fn descendants_are_followed_and_nobody_else() {
     routes::ok("descendants, also in the same millisecond");
 }
 
-fn forks_name_the_child_before_it_does_anything() {
+fn a_fork_precedes_all_events_of_the_child() {
     let interest = world::interest();
     let kinds = EventKinds { fork: true, exec: true, exit: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
@@ -112,18 +112,18 @@ fn forks_name_the_child_before_it_does_anything() {
     assert!(fork.ts_ns < exec.ts_ns);
     assert_ne!(fork.exec_id, exec.exec_id);
     assert_eq!(fork.mount_ns, exec.mount_ns);
-    // A thread is no process.
+    // A new thread is not a fork.
     assert!(world.records(0, |record| record.header.tgid == me).is_empty());
 }
 
-fn following_needs_somebody_to_follow() {
+fn follow_children_requires_a_pid() {
     let interest = world::interest();
     let options =
         CaptureOptions { follow_children: true, ..world::options(&interest, EventKinds::ALL) };
     assert_eq!(Source::start(&options).unwrap_err().exit_code(), 2);
 }
 
-fn each_kind_alone_works() {
+fn each_kind_works_alone() {
     let interest = world::interest();
     for kinds in [
         EventKinds { open: true, ..EventKinds::NONE },
@@ -134,14 +134,14 @@ fn each_kind_alone_works() {
     ] {
         let mut world = world::start(&world::options(&interest, kinds));
         assert_eq!(world.source.attached().len(), 1);
-        // The check of the start left nothing in the ring.
+        // The self-test at the start leaves no records in the ring.
         let me = std::process::id();
         assert!(world.records(0, |record| record.header.tgid == me).is_empty());
     }
-    routes::ok("self-check: what is told of the tracer's own open and load is true");
+    routes::ok("self-test: the tracer's own open and load are reported correctly");
 }
 
-fn a_survey_tries_every_rung_and_tells_what_a_run_does() {
+fn a_survey_tries_every_rung_and_matches_a_run() {
     let interest = world::interest();
     let options = world::options(&interest, EventKinds::ALL);
     let world = world::start(&options);
@@ -165,17 +165,17 @@ fn a_survey_tries_every_rung_and_tells_what_a_run_does() {
         assert!(rung.refused.is_none() || rung.remedy.is_some(), "{rung:?}");
     }
     let chosen: Vec<_> = survey.rungs.iter().filter(|rung| rung.chosen).collect();
-    assert_eq!(chosen.len(), attached.len(), "one for each purpose");
+    assert_eq!(chosen.len(), attached.len(), "one rung for each purpose");
     for (rung, attached) in chosen.into_iter().zip(&attached) {
         assert_eq!(rung.refused, None);
         assert_eq!((rung.name, rung.hooks.join(", ")), (attached.probe, attached.hook.clone()));
         assert_eq!((&rung.cannot_see, rung.costs), (&attached.cannot_see, attached.costs));
     }
-    // What a run is refused, doctor is refused.
-    let none = survey_of("no-such-probe");
-    assert_eq!(none.map(|error| error.exit_code()), Some(2));
+    // A survey fails for the same reasons as a run.
+    let error = survey_error("no-such-probe");
+    assert_eq!(error.map(|error| error.exit_code()), Some(2));
 }
 
-fn survey_of(probe: &str) -> Option<crypto_tracer_capture::Error> {
+fn survey_error(probe: &str) -> Option<crypto_tracer_capture::Error> {
     survey(&SurveyRequest { ring_bytes: 64 << 10, probe: Some(probe.to_owned()) }).refused
 }

@@ -1,4 +1,4 @@
-//! Libraries: told when their code is mapped.
+//! Library loads, which are reported for each executable mapping.
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -10,26 +10,26 @@ use crypto_tracer_capture::EventKinds;
 use crypto_tracer_common::record::kind;
 use crypto_tracer_tests::not_tried;
 
-use super::processes::{ROLE, myself};
+use super::processes::{ROLE, self_command};
 use super::{routes, sys, world};
 
 crypto_tracer_tests::tests! {
-    code_that_is_mapped_is_told_and_reading_is_not,
-    a_real_program_loads_its_libraries,
-    a_library_that_is_forced_upon_a_program,
-    a_library_is_loaded_by_dlopen_forked_with_and_loaded_again_after_exec;
+    only_executable_mappings_are_reported,
+    a_program_loads_its_needed_libraries,
+    a_preloaded_library,
+    a_library_is_reported_once_per_program_image;
     roles: role
 }
 
-pub(crate) fn map(at: &Path, prot: i32) {
-    let file = sys::open(at, 0).unwrap();
+pub(crate) fn map(path: &Path, prot: i32) {
+    let file = sys::open(path, 0).unwrap();
     let fd = file.as_raw_fd();
-    // SAFETY: a new mapping that nobody uses; it stays until the process ends.
+    // SAFETY: the new mapping is not accessed.
     let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, prot, libc::MAP_PRIVATE, fd, 0) };
     assert_ne!(page, libc::MAP_FAILED);
 }
 
-fn code_that_is_mapped_is_told_and_reading_is_not() {
+fn only_executable_mappings_are_reported() {
     let interest = world::interest();
     let kinds = EventKinds { load: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
@@ -48,10 +48,10 @@ fn code_that_is_mapped_is_told_and_reading_is_not() {
     let others =
         ["libssl3.so", "libssl_x.so", "xlibssl.so", "libss", "LIBSSL.so", "libaws.so", "x.pem"];
     for name in wanted.iter().chain(&others) {
-        let at = dir.join(name);
-        fs::write(&at, [0; 4096]).unwrap();
-        map(&at, libc::PROT_READ);
-        map(&at, libc::PROT_READ | libc::PROT_EXEC);
+        let path = dir.join(name);
+        fs::write(&path, [0; 4096]).unwrap();
+        map(&path, libc::PROT_READ);
+        map(&path, libc::PROT_READ | libc::PROT_EXEC);
     }
     let me = std::process::id();
     let got = world.records(wanted.len(), |record| record.header.tgid == me);
@@ -64,15 +64,15 @@ fn code_that_is_mapped_is_told_and_reading_is_not() {
         assert_eq!(record.header.inode, fs::metadata(dir.join(name)).unwrap().ino());
         assert_eq!(record.header.detail, 0);
     }
-    routes::ok("library only read: not told");
+    routes::ok("library only read: not reported");
 }
 
-fn a_real_program_loads_its_libraries() {
+fn a_program_loads_its_needed_libraries() {
     let interest = world::interest();
     let kinds = EventKinds { load: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let Ok(mut child) = std::process::Command::new("openssl").arg("version").spawn() else {
-        not_tried("there is no openssl here");
+        not_tried("openssl is not installed here");
     };
     child.wait().unwrap();
     let got = world.records(2, |record| record.header.tgid == child.id());
@@ -86,21 +86,22 @@ fn a_real_program_loads_its_libraries() {
     routes::ok("DT_NEEDED");
 }
 
-/// The library that `openssl` needs, where the loader of this system finds it.
+/// Returns the path of the system's libcrypto.
 fn libcrypto() -> Option<std::path::PathBuf> {
-    let folders = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64"];
-    folders
+    let directories =
+        ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64"];
+    directories
         .into_iter()
-        .map(|folder| Path::new(folder).join("libcrypto.so.3"))
-        .find(|at| at.exists())
+        .map(|directory| Path::new(directory).join("libcrypto.so.3"))
+        .find(|path| path.exists())
 }
 
-fn a_library_that_is_forced_upon_a_program() {
+fn a_preloaded_library() {
     let interest = world::interest();
     let kinds = EventKinds { load: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let Some(library) = libcrypto() else {
-        routes::skip("LD_PRELOAD", "there is no libcrypto.so.3 here");
+        routes::skip("LD_PRELOAD", "libcrypto.so.3 is not installed here");
     };
     let mut command = std::process::Command::new("/bin/true");
     let mut child = command.env("LD_PRELOAD", &library).spawn().unwrap();
@@ -111,23 +112,23 @@ fn a_library_that_is_forced_upon_a_program() {
     routes::ok("LD_PRELOAD");
 }
 
-/// Told by the kernel side each time that code is mapped, printed once for each program image.
-fn a_library_is_loaded_by_dlopen_forked_with_and_loaded_again_after_exec() {
+/// The kernel side reports each executable mapping, and enrichment reports a library once per program image.
+fn a_library_is_reported_once_per_program_image() {
     const ROUTES: [&str; 2] = ["dlopen", "library again after exec, not in a forked child"];
     let interest = world::interest();
     let kinds = EventKinds { load: true, exec: true, fork: true, ..EventKinds::NONE };
     let mut world = world::start(&world::options(&interest, kinds));
     let Some(library) = libcrypto() else {
-        const WHY: &str = "there is no libcrypto.so.3 here";
+        const WHY: &str = "libcrypto.so.3 is not installed here";
         ROUTES.iter().for_each(|route| routes::not_tried(route, WHY));
         not_tried(WHY);
     };
-    let mut child = myself("loads::role", library.to_str().unwrap()).spawn().unwrap();
+    let mut child = self_command("loads::role", library.to_str().unwrap()).spawn().unwrap();
     assert!(child.wait().unwrap().success());
     let wanted = fs::metadata(&library).unwrap().ino();
     world.records(4, |record| record.header.tgid == child.id());
     let mut enrich = crypto_tracer_pipeline::enrich::Enrich::default();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for record in world.records(0, |_| true) {
         let event =
             crypto_tracer_capture::decode::decode(crypto_tracer_event::RawRecord(&record.raw));
@@ -135,41 +136,41 @@ fn a_library_is_loaded_by_dlopen_forked_with_and_loaded_again_after_exec() {
         if let crypto_tracer_event::EnrichedWhat::LibLoad { file, .. } = &event.what
             && file.inode == wanted
         {
-            told.push((event.process.key.tgid, event.process.exec_id));
+            reported.push((event.process.key.tgid, event.process.exec_id));
         }
     }
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert_eq!(told[0].0, child.id());
-    assert_eq!(told[1].0, child.id());
-    assert_ne!(told[0].1, told[1].1, "another program image");
+    assert_eq!(reported.len(), 2, "{reported:?}");
+    assert_eq!(reported[0].0, child.id());
+    assert_eq!(reported[1].0, child.id());
+    assert_ne!(reported[0].1, reported[1].1, "another program image");
     ROUTES.iter().for_each(|route| routes::ok(route));
 }
 
-/// Not a test: loads a library twice, forks a child that does the same, and once more after it executed itself.
+/// Not a test: loads a library twice, forks a child, and executes itself to load the library again.
 fn role() {
     let Ok(library) = std::env::var(ROLE) else { return };
-    let (library, again) = match library.strip_prefix("again:") {
+    let (library, is_second_image) = match library.strip_prefix("again:") {
         Some(library) => (library.to_owned(), true),
         None => (library, false),
     };
     let name = sys::path(&library);
-    // SAFETY: a string that ends with NUL; what the library does when it is loaded, it does in every program.
+    // SAFETY: the path is NUL-terminated, and the initializers of libcrypto are safe to run in any program.
     let load = || assert!(!unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) }.is_null());
     load();
     load();
-    if again {
+    if is_second_image {
         return;
     }
-    // SAFETY: the child maps and ends.
+    // SAFETY: the child only exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: as said.
+        // SAFETY: _exit has no preconditions.
         unsafe { libc::_exit(0) };
     }
     let mut status = 0;
     // SAFETY: the kernel writes one int.
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    let error = std::os::unix::process::CommandExt::exec(&mut myself(
+    let error = std::os::unix::process::CommandExt::exec(&mut self_command(
         "loads::role",
         &format!("again:{library}"),
     ));

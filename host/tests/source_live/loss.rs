@@ -1,4 +1,4 @@
-//! What does not fit is counted, to the exact number.
+//! Lost events are counted exactly.
 
 use std::fs;
 use std::io::Write;
@@ -14,13 +14,13 @@ use crypto_tracer_common::record::kind;
 use super::{routes, sys, world};
 
 crypto_tracer_tests::tests![
-    received_and_lost_opens_are_those_that_were_done,
-    many_openers_are_told_each_and_once,
-    what_an_unfit_probe_misses_is_counted,
-    received_and_lost_execs_and_exits_are_those_that_were_done,
+    received_and_lost_opens_add_up,
+    concurrent_opens_are_reported_exactly_once,
+    misses_of_an_unsuitable_probe_are_counted,
+    received_and_lost_execs_and_exits_add_up,
 ];
 
-fn received_and_lost_opens_are_those_that_were_done() {
+fn received_and_lost_opens_add_up() {
     let interest = world::interest();
     let kinds = EventKinds { open: true, ..EventKinds::NONE };
     let options = CaptureOptions {
@@ -56,7 +56,7 @@ fn received_and_lost_opens_are_those_that_were_done() {
 const OPENERS: usize = 8;
 const OPENS: usize = 20_000;
 
-/// Many threads that open a file each. Their ids, their files, and all that was told.
+/// Opens files in many threads, one file per thread. Returns thread IDs, paths and the received records.
 fn open_many(
     world: &mut world::World,
     dir: &std::path::Path,
@@ -66,7 +66,7 @@ fn open_many(
         fs::write(dir.join("x"), "").unwrap();
         fs::rename(dir.join("x"), file).unwrap();
     }
-    // The ring must not overflow: this is about what the programs do to each other.
+    // The threads wait so that the ring does not overflow: the test is about concurrent runs of the BPF programs.
     let (opened, drained) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let openers: Vec<_> = files
         .iter()
@@ -92,13 +92,13 @@ fn open_many(
     }
     let tids: Vec<u32> = openers.into_iter().map(|opener| opener.join().unwrap()).collect();
     let missed = world.source.losses().probe_missed as usize;
-    let told = |record: &world::Record| record.header.kind == kind::FILE_OPEN;
-    let got = world.records((OPENERS * OPENS).saturating_sub(missed), told);
+    let is_open = |record: &world::Record| record.header.kind == kind::FILE_OPEN;
+    let got = world.records((OPENERS * OPENS).saturating_sub(missed), is_open);
     (tids.into_iter().zip(files).collect(), got)
 }
 
-/// Programs that preempt each other on one processor must not disturb each other.
-fn many_openers_are_told_each_and_once() {
+/// BPF programs that preempt each other on one processor must not corrupt each other's records.
+fn concurrent_opens_are_reported_exactly_once() {
     let interest = world::interest();
     let kinds = EventKinds { open: true, ..EventKinds::NONE };
     let options =
@@ -108,34 +108,35 @@ fn many_openers_are_told_each_and_once() {
     let (openers, got) = open_many(&mut world, &dir);
     let losses = world.source.losses();
     assert_eq!(losses.probe_missed, 0);
-    assert_eq!(losses.ring_full_open, 0, "the ring was drained all the time");
+    assert_eq!(losses.ring_full_open, 0, "the ring did not overflow");
     for (tid, file) in openers {
         let of_thread: Vec<_> = got.iter().filter(|record| record.header.tid == tid).collect();
-        let right = of_thread.iter().filter(|record| record.text() == file.display().to_string());
-        assert_eq!(right.count(), of_thread.len(), "a path of another opener");
-        assert_eq!(of_thread.len(), OPENS, "of each thread all and none twice: {losses:?}");
-        // In order; and no two at the same time, so each is another open.
-        let each_later = of_thread.windows(2).all(|two| two[0].header.ts_ns < two[1].header.ts_ns);
-        assert!(each_later);
+        let correct = of_thread.iter().filter(|record| record.text() == file.display().to_string());
+        assert_eq!(correct.count(), of_thread.len(), "a path of another thread");
+        assert_eq!(of_thread.len(), OPENS, "each open of a thread once: {losses:?}");
+        // Strictly increasing timestamps show that no record is a duplicate.
+        let is_increasing =
+            of_thread.windows(2).all(|two| two[0].header.ts_ns < two[1].header.ts_ns);
+        assert!(is_increasing);
     }
     assert_eq!(got.len(), OPENERS * OPENS, "{losses:?}");
     routes::ok("threads");
-    routes::ok("160 000 opens by 8 openers: none missing, none twice");
-    match world.unseen(route::INTERRUPTED) {
-        Some(unseen) => routes::impossible(&unseen),
+    routes::ok("160 000 opens by 8 threads: each reported once");
+    match world.blind_spot(route::INTERRUPTED) {
+        Some(blind_spot) => routes::impossible(&blind_spot),
         None => routes::ok(route::INTERRUPTED),
     }
 }
 
-/// On a kernel where that probe misses opens, what it tells and what it counts as missed are all.
-fn what_an_unfit_probe_misses_is_counted() {
-    const ROUTE: &str = "missed opens are counted, where that probe is asked for all the same";
+/// On a kernel where fexit misses opens, the reported and missed opens add up to all opens.
+fn misses_of_an_unsuitable_probe_are_counted() {
+    const ROUTE: &str = "missed opens are counted if that probe is forced";
     let interest = world::interest();
     let kinds = EventKinds { open: true, ..EventKinds::NONE };
     let world = world::start(&world::options(&interest, kinds));
-    let told = survey(&SurveyRequest { ring_bytes: 64 << 10, probe: None });
+    let survey = survey(&SurveyRequest { ring_bytes: 64 << 10, probe: None });
     drop(world);
-    let fexit = told.rungs.iter().find(|rung| rung.name == "fexit").unwrap();
+    let fexit = survey.rungs.iter().find(|rung| rung.name == "fexit").unwrap();
     if let Some(why) = &fexit.refused {
         routes::skip(ROUTE, format_args!("fexit does not work here: {why}"));
     }
@@ -149,18 +150,18 @@ fn what_an_unfit_probe_misses_is_counted() {
     let (_keep, dir) = world::directory();
     let (_, got) = open_many(&mut world, &dir);
     let losses = world.source.losses();
-    println!("{} told, {losses:?}", got.len());
-    // It counts misses of any open, wanted or not, so they may be more.
+    println!("{} reported, {losses:?}", got.len());
+    // The probe also counts missed opens outside the interest, so the sum may be larger.
     let all = got.len() as u64 + losses.ring_full_open + losses.probe_missed;
-    assert!(all >= (OPENERS * OPENS) as u64, "{} told, {losses:?}", got.len());
+    assert!(all >= (OPENERS * OPENS) as u64, "{} reported, {losses:?}", got.len());
     assert!(got.len() <= OPENERS * OPENS);
     routes::ok(ROUTE);
 }
 
-fn received_and_lost_execs_and_exits_are_those_that_were_done() {
+fn received_and_lost_execs_and_exits_add_up() {
     let interest = world::interest();
     let kinds = EventKinds { exec: true, exit: true, ..EventKinds::NONE };
-    // Only what this shell does counts.
+    // Only events of this shell and its children are selected.
     let sent = 100;
     let script = format!("read go; i=0; while [ $i -lt {sent} ]; do /bin/true; i=$((i+1)); done");
     let mut command = Command::new("/bin/sh");

@@ -1,18 +1,18 @@
-//! The kernel side against a live kernel: what happened is told once, with the right path and numbers.
+//! Tests of the kernel side on a live kernel: each event is reported once, with the right path and header.
 //!
-//! Needs root (CAP_BPF, CAP_PERFMON, and CAP_SYS_ADMIN for mounts). Where BPF is not permitted its tests are ignored;
-//! with CRYPTO_TRACER_REQUIRE_BPF=1 that is a failure. CRYPTO_TRACER_PROBE names the rung to test.
+//! The tests need root (CAP_BPF, CAP_PERFMON, and CAP_SYS_ADMIN for mounts). Without permission for BPF they are
+//! ignored; with CRYPTO_TRACER_REQUIRE_BPF=1 they fail. CRYPTO_TRACER_PROBE selects the rung to test.
 //!
-//! A program of its own, not a part of tests/live: it calls this crate, and `cargo xtask vm` starts it on kernels under
-//! which there is no cargo and no other program. One test runs at a time: they count what a process or a thread does, and
-//! rings cost memory.
+//! This binary is separate from tests/live: it links the crates, and `cargo xtask vm` runs it in virtual machines
+//! without cargo and most other programs. The tests run one at a time, because they count the events of a process or
+//! thread, and each ring buffer needs memory.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test fails by them, and says by printing what it could not try"
+    reason = "a test fails by panicking, and prints what it could not try"
 )]
 
 mod cgroups;

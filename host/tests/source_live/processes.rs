@@ -1,4 +1,4 @@
-//! What starts and ends.
+//! Exec and exit events.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,38 +17,38 @@ use super::world::{Record, World};
 use super::{routes, sys, world};
 
 crypto_tracer_tests::tests! {
-    programs_their_arguments_and_their_end,
+    exec_arguments_and_exit_status,
     arguments_of_every_length,
-    scripts_and_programs_without_a_name,
-    a_program_by_its_descriptor,
-    a_process_of_many_threads_ends_once,
-    a_child_that_never_execs_has_only_its_exit,
+    scripts_and_memfd_programs,
+    exec_by_descriptor,
+    a_multithreaded_process_exits_once,
+    a_child_without_exec_has_only_an_exit,
     inside_a_pid_namespace;
     roles: role, pid_namespace_role
 }
 
 const PROCESSES: EventKinds = EventKinds { exec: true, exit: true, ..EventKinds::NONE };
-/// What this program does when it is started again by a test.
+/// Environment variable with the role of this program when a test starts it as a child.
 pub(crate) const ROLE: &str = "SOURCE_LIVE_ROLE";
 
-struct Told {
+struct ProcessEvents {
     exec: Vec<Record>,
     exit: Vec<Record>,
     status: ExitStatus,
     pid: u32,
 }
 
-fn run(world: &mut World, command: &mut Command) -> Told {
+fn run(world: &mut World, command: &mut Command) -> ProcessEvents {
     let mut child = command.spawn().unwrap();
     let pid = child.id();
     let status = child.wait().unwrap();
     let all = world.records(2, |record| record.header.tgid == pid);
     let of = |kind| all.iter().filter(|record| record.header.kind == kind).cloned().collect();
-    Told { exec: of(kind::PROCESS_EXEC), exit: of(kind::PROCESS_EXIT), status, pid }
+    ProcessEvents { exec: of(kind::PROCESS_EXEC), exit: of(kind::PROCESS_EXIT), status, pid }
 }
 
-impl Told {
-    /// One exec and one exit, of one process, with the status that its parent got.
+impl ProcessEvents {
+    /// Checks for one exec and one exit of one process, with the status that its parent received.
     fn check(&self, case: &str) {
         assert_eq!((self.exec.len(), self.exit.len()), (1, 1), "{case}");
         self.check_exit(case);
@@ -70,58 +70,58 @@ impl Told {
     }
 }
 
-fn programs_their_arguments_and_their_end() {
+fn exec_arguments_and_exit_status() {
     let interest = world::interest();
     let mut world = world::start(&world::options(&interest, PROCESSES));
     let real = fs::canonicalize("/bin/true").unwrap();
-    let told = run(&mut world, Command::new("/bin/true").args(["", "a b", "\u{fc}"]));
-    told.check("true");
-    assert_eq!(told.exec[0].path, real.as_os_str().as_bytes());
-    assert_eq!(told.exec[0].header.inode, fs::metadata(&real).unwrap().ino());
-    assert_eq!(told.exec[0].comm(), b"true");
-    assert_eq!(told.arguments(), [&b"/bin/true"[..], b"", b"a b", "\u{fc}".as_bytes()]);
+    let events = run(&mut world, Command::new("/bin/true").args(["", "a b", "\u{fc}"]));
+    events.check("true");
+    assert_eq!(events.exec[0].path, real.as_os_str().as_bytes());
+    assert_eq!(events.exec[0].header.inode, fs::metadata(&real).unwrap().ino());
+    assert_eq!(events.exec[0].comm(), b"true");
+    assert_eq!(events.arguments(), [&b"/bin/true"[..], b"", b"a b", "\u{fc}".as_bytes()]);
     for (script, code) in [("exit 3", 3 << 8), ("kill -9 $$", 9), ("kill -TERM $$", 15)] {
-        let told = run(&mut world, Command::new("/bin/sh").args(["-c", script]));
-        told.check(script);
-        assert_eq!(told.exit[0].header.detail, code);
+        let events = run(&mut world, Command::new("/bin/sh").args(["-c", script]));
+        events.check(script);
+        assert_eq!(events.exit[0].header.detail, code);
     }
-    // A core dump or not: the parent knows.
+    // The status depends on whether there is a core dump; `check` compares it with the parent's.
     run(&mut world, Command::new("/bin/sh").args(["-c", "kill -SEGV $$"])).check("SEGV");
-    let told = run(&mut world, Command::new("/bin/true").arg0("spoofed name").arg("x"));
-    assert_eq!(told.arguments(), [&b"spoofed name"[..], b"x"]);
-    assert_eq!(told.exec[0].path, real.as_os_str().as_bytes());
+    let events = run(&mut world, Command::new("/bin/true").arg0("spoofed name").arg("x"));
+    assert_eq!(events.arguments(), [&b"spoofed name"[..], b"x"]);
+    assert_eq!(events.exec[0].path, real.as_os_str().as_bytes());
 }
 
 fn arguments_of_every_length() {
     let interest = world::interest();
     let mut world = world::start(&world::options(&interest, PROCESSES));
-    // The program's name and its end take five bytes, the argument's end one.
+    // The program's name and its NUL take five bytes, the NUL of the argument one.
     for total in [6, 256, 510, 511, 512, 513, 1024, 4095, 4096, 4097, 9000, 100_000] {
         let argument = "A".repeat(total - 6);
-        let told = run(&mut world, Command::new("/bin/true").arg0("true").arg(&argument));
-        told.check("long");
+        let events = run(&mut world, Command::new("/bin/true").arg0("true").arg(&argument));
+        events.check("long");
         let whole = [b"true\0", argument.as_bytes(), b"\0"].concat();
-        let record = &told.exec[0];
+        let record = &events.exec[0];
         assert_eq!(record.args, whole[..whole.len().min(4096)], "{total}");
         let truncated = record.header.flags & flag::ARGS_TRUNCATED != 0;
         assert_eq!(truncated, total > 4096, "{total}");
         assert!(record.text().ends_with("/true"));
     }
-    // A long path too.
+    // With a long path.
     let (_keep, dir) = world::directory();
     let deep = dir.join("d".repeat(250)).join("e".repeat(250));
     fs::create_dir_all(&deep).unwrap();
     let program = deep.join("program");
     fs::copy("/bin/true", &program).unwrap();
     for total in [0, 500, 5000] {
-        let told = run(&mut world, Command::new(&program).arg("A".repeat(total)));
-        told.check("deep");
-        assert_eq!(told.exec[0].path, program.as_os_str().as_bytes());
+        let events = run(&mut world, Command::new(&program).arg("A".repeat(total)));
+        events.check("deep");
+        assert_eq!(events.exec[0].path, program.as_os_str().as_bytes());
     }
     routes::ok("exec: arguments up to 4096 bytes");
 }
 
-fn scripts_and_programs_without_a_name() {
+fn scripts_and_memfd_programs() {
     let interest = world::interest();
     let mut world = world::start(&world::options(&interest, PROCESSES));
     let (_keep, dir) = world::directory();
@@ -130,12 +130,12 @@ fn scripts_and_programs_without_a_name() {
         fs::OpenOptions::new().write(true).create_new(true).mode(0o700).open(&script).unwrap();
     file.write_all(b"#!/bin/sh\nexit 4\n").unwrap();
     drop(file);
-    let told = run(&mut world, Command::new(&script).args(["one", "two three"]));
-    told.check("script");
-    assert_eq!(told.exec[0].path, fs::canonicalize("/bin/sh").unwrap().as_os_str().as_bytes());
+    let events = run(&mut world, Command::new(&script).args(["one", "two three"]));
+    events.check("script");
+    assert_eq!(events.exec[0].path, fs::canonicalize("/bin/sh").unwrap().as_os_str().as_bytes());
     let name = script.as_os_str().as_bytes();
-    assert_eq!(told.arguments(), [&b"/bin/sh"[..], name, b"one", b"two three"]);
-    assert_eq!(told.exec[0].comm(), b"script");
+    assert_eq!(events.arguments(), [&b"/bin/sh"[..], name, b"one", b"two three"]);
+    assert_eq!(events.exec[0].comm(), b"script");
     let memory = c"sec ret".as_ptr() as usize;
     let memory = sys::open_call(libc::SYS_memfd_create, [memory, 0, 0, 0, 0]).unwrap();
     let mut program = Vec::new();
@@ -143,15 +143,15 @@ fn scripts_and_programs_without_a_name() {
     let mut file = fs::File::from(memory);
     file.write_all(&program).unwrap();
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let told = run(&mut world, Command::new(&path).arg0("other"));
-    told.check("memfd");
-    assert_eq!(told.exec[0].path, b"/memfd:sec ret");
-    assert_ne!(told.exec[0].header.flags & flag::PATH_PSEUDO, 0);
-    assert_eq!(told.arguments(), [b"other"]);
+    let events = run(&mut world, Command::new(&path).arg0("other"));
+    events.check("memfd");
+    assert_eq!(events.exec[0].path, b"/memfd:sec ret");
+    assert_ne!(events.exec[0].header.flags & flag::PATH_PSEUDO, 0);
+    assert_eq!(events.arguments(), [b"other"]);
     routes::ok("exec: script, memfd, renamed");
 }
 
-fn a_program_by_its_descriptor() {
+fn exec_by_descriptor() {
     let interest = world::interest();
     let mut world = world::start(&world::options(&interest, PROCESSES));
     let real = fs::canonicalize("/bin/true").unwrap();
@@ -163,61 +163,62 @@ fn a_program_by_its_descriptor() {
         let mut command = Command::new("/bin/false");
         let (arguments, environment) =
             ([c"by-fd".as_ptr() as usize, c"x".as_ptr() as usize, 0], [0_usize]);
-        // SAFETY: one system call between fork and exec, with memory that lives until then.
+        // SAFETY: the closure makes one system call between fork and exec; its pointers are valid until then.
         unsafe {
             command.pre_exec(move || {
                 let argv = arguments.as_ptr() as usize;
                 let args = [fd, at, argv, environment.as_ptr() as usize, flags as usize];
-                // It comes back only if it fails.
+                // Returns only on failure.
                 sys::call(libc::SYS_execveat, args).map(drop)
             });
         }
-        let told = run(&mut world, &mut command);
-        told.check("execveat");
-        assert!(told.status.success());
-        assert_eq!(told.arguments(), [&b"by-fd"[..], b"x"]);
-        assert_eq!(told.exec[0].path, real.as_os_str().as_bytes());
+        let events = run(&mut world, &mut command);
+        events.check("execveat");
+        assert!(events.status.success());
+        assert_eq!(events.arguments(), [&b"by-fd"[..], b"x"]);
+        assert_eq!(events.exec[0].path, real.as_os_str().as_bytes());
     }
     routes::ok("exec: execveat, fexecve");
 }
 
-pub(crate) fn myself(test: &str, role: &str) -> Command {
+/// A command that starts this program as a child with a role.
+pub(crate) fn self_command(test: &str, role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(ROLE, role).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
-fn a_process_of_many_threads_ends_once() {
+fn a_multithreaded_process_exits_once() {
     let interest = world::interest();
     let mut world = world::start(&world::options(&interest, PROCESSES));
     for role in ["return", "thread-exits", "leader-first", "abort"] {
         for _ in 0..10 {
-            let told = run(&mut world, &mut myself("processes::role", role));
-            told.check(role);
+            let events = run(&mut world, &mut self_command("processes::role", role));
+            events.check(role);
         }
     }
     for _ in 0..10 {
-        let told = run(&mut world, &mut myself("processes::role", "thread-execs"));
-        assert_eq!(told.exec.len(), 2);
-        told.check_exit("thread-execs");
-        let [first, second] = [&told.exec[0], &told.exec[1]].map(|record| record.header);
-        assert_eq!(second.tid, told.pid);
+        let events = run(&mut world, &mut self_command("processes::role", "thread-execs"));
+        assert_eq!(events.exec.len(), 2);
+        events.check_exit("thread-execs");
+        let [first, second] = [&events.exec[0], &events.exec[1]].map(|record| record.header);
+        assert_eq!(second.tid, events.pid);
         assert_eq!(first.start_ns, second.start_ns);
         assert_ne!(first.exec_id, second.exec_id);
-        assert_eq!(told.exec[1].args, b"true\0from-thread\0");
+        assert_eq!(events.exec[1].args, b"true\0from-thread\0");
     }
     routes::ok("exit: status and signal, once with threads");
     routes::ok("exit: leader first, exec by another thread");
 }
 
-fn a_child_that_never_execs_has_only_its_exit() {
+fn a_child_without_exec_has_only_an_exit() {
     let interest = world::interest();
     let mut world = world::start(&world::options(&interest, PROCESSES));
-    // SAFETY: the child does nothing but end.
+    // SAFETY: the child only exits.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        // SAFETY: as said.
+        // SAFETY: _exit has no preconditions.
         unsafe { libc::_exit(7) };
     }
     let mut status = 0;
@@ -229,14 +230,14 @@ fn a_child_that_never_execs_has_only_its_exit() {
     assert_eq!(got[0].header.ppid, std::process::id());
 }
 
-/// Not a test: what this program does as a child.
+/// Not a test: the role of this program as a child.
 fn role() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let worker = |index: u64, role: String| {
         move || {
             std::thread::sleep(Duration::from_millis(index));
             match (role.as_str(), index) {
-                // SAFETY: ends the process.
+                // SAFETY: _exit has no preconditions.
                 ("thread-exits", 3) => unsafe { libc::_exit(5) },
                 ("thread-execs", 3) => {
                     let error = Command::new("/bin/true").arg0("true").arg("from-thread").exec();
@@ -251,17 +252,17 @@ fn role() {
         (0..8).map(|index| std::thread::spawn(worker(index, role.clone()))).collect();
     if role == "leader-first" {
         assert_eq!(sys::tid(), std::process::id(), "this must be the leader");
-        // Only this thread.
+        // Ends only this thread.
         let _ = sys::call(libc::SYS_exit, [9, 0, 0, 0, 0]);
     }
     for thread in threads {
         let _ = thread.join();
     }
-    // SAFETY: ends the process.
+    // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(6) }
 }
 
-/// The tracer in a pid namespace of its own: its numbers, and nobody from outside.
+/// A tracer in its own PID namespace reports the PIDs of that namespace and no outside processes.
 fn inside_a_pid_namespace() {
     let interest = world::interest();
     let world = world::start(&world::options(&interest, PROCESSES));
@@ -274,15 +275,15 @@ fn inside_a_pid_namespace() {
         .stderr(Stdio::null())
         .spawn();
     fs::write(dir.join("outside.pem"), "").unwrap();
-    let mut command = myself("processes::pid_namespace_role", dir.to_str().unwrap());
+    let mut command = self_command("processes::pid_namespace_role", dir.to_str().unwrap());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    // SAFETY: one system call between fork and exec.
+    // SAFETY: the closure only makes system calls between fork and exec.
     unsafe {
         command.pre_exec(|| {
             if libc::unshare(libc::CLONE_NEWPID | libc::CLONE_NEWNS) != 0 {
                 return Err(std::io::Error::last_os_error());
             }
-            // The next child is the first of the new namespace.
+            // The next child is PID 1 of the new namespace.
             let child = libc::fork();
             if child > 0 {
                 let mut status = 0;
@@ -303,7 +304,7 @@ fn inside_a_pid_namespace() {
     routes::ok("tracer in a pid namespace");
 }
 
-/// Not a test: the part inside of the one above.
+/// Not a test: the process in the PID namespace.
 fn pid_namespace_role() {
     let Ok(dir) = std::env::var(ROLE) else { return };
     let dir = std::path::Path::new(OsStr::new(&dir));
@@ -316,8 +317,8 @@ fn pid_namespace_role() {
     fs::write(dir.join("i"), "").unwrap();
     fs::rename(dir.join("i"), dir.join("inside.pem")).unwrap();
     drop(sys::open(dir.join("inside.pem"), 0).unwrap());
-    let told = run(&mut world, Command::new("/bin/cat").arg(dir.join("inside.pem")));
-    told.check("cat");
+    let events = run(&mut world, Command::new("/bin/cat").arg(dir.join("inside.pem")));
+    events.check("cat");
     let all = world.records(0, |_| true);
     let opens: Vec<_> = all.iter().filter(|record| record.header.kind == kind::FILE_OPEN).collect();
     let own = |record: &&&Record| record.header.tgid == 1;

@@ -1,4 +1,4 @@
-//! A process id that is used again: two processes stay two.
+//! Reused PIDs: two processes with the same PID are distinct.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -13,14 +13,14 @@ use crypto_tracer_pipeline::enrich::Enrich;
 use super::world::Record;
 use super::{routes, sys, world};
 
-crypto_tracer_tests::tests![two_processes_of_one_pid_are_not_mixed_up];
+crypto_tracer_tests::tests![processes_with_a_reused_pid_are_distinct];
 
-/// `struct clone_args`, in words.
+/// Fields of `struct clone_args`, as indices of 64-bit words.
 const EXIT_SIGNAL: usize = 4;
 const SET_TID: usize = 8;
 const SET_TID_SIZE: usize = 9;
 
-/// Runs a program with this process id, if it is free; None: it is not.
+/// Runs a program with this PID. `None` if the PID is in use.
 fn run_as(pid: i32, program: &CString, argument: &CString) -> Option<()> {
     let mut clone = [0_u64; 11];
     clone[EXIT_SIGNAL] = libc::SIGCHLD as u64;
@@ -28,10 +28,10 @@ fn run_as(pid: i32, program: &CString, argument: &CString) -> Option<()> {
     clone[SET_TID_SIZE] = 1;
     let argv = [program.as_ptr(), argument.as_ptr(), std::ptr::null()];
     let size = size_of_val(&clone);
-    // SAFETY: as fork: the child shares nothing, and does nothing but execute or end.
+    // SAFETY: like fork, the child shares no memory; it only executes a program or exits.
     let child = unsafe { libc::syscall(libc::SYS_clone3, clone.as_mut_ptr(), size) };
     if child == 0 {
-        // SAFETY: strings and an array that end as they should.
+        // SAFETY: the strings are NUL-terminated, and the array ends with a null pointer.
         unsafe {
             libc::execv(program.as_ptr(), argv.as_ptr());
             libc::_exit(127);
@@ -50,14 +50,14 @@ fn run_as(pid: i32, program: &CString, argument: &CString) -> Option<()> {
     Some(())
 }
 
-/// A process id that was in use a moment ago.
+/// Returns the PID of a process that has just exited.
 fn free_pid() -> i32 {
     let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
     child.wait().unwrap();
     child.id() as i32
 }
 
-fn two_processes_of_one_pid_are_not_mixed_up() {
+fn processes_with_a_reused_pid_are_distinct() {
     let interest = world::interest();
     let mut world = world::start(&world::options(&interest, EventKinds::ALL));
     let (_keep, dir) = world::directory();
@@ -67,8 +67,8 @@ fn two_processes_of_one_pid_are_not_mixed_up() {
         fs::copy("/bin/cat", program).unwrap();
         fs::write(file, "").unwrap();
     }
-    let [one, two] = [0, 1].map(|at: usize| (sys::path(&programs[at]), sys::path(&files[at])));
-    // Somebody else may take the number in between: then with another one.
+    let [one, two] = [0, 1].map(|i: usize| (sys::path(&programs[i]), sys::path(&files[i])));
+    // Another process may take the PID in between; then another PID is tried.
     let pid = (0..100)
         .find_map(|_| {
             let pid = free_pid();
@@ -78,7 +78,7 @@ fn two_processes_of_one_pid_are_not_mixed_up() {
         })
         .unwrap();
     let of_pid = |record: &Record| record.header.tgid == pid;
-    // The one that gave its number away, then two: made, executed, opened, ended.
+    // Fork, exec and exit of the first process; then fork, exec, open and exit of two processes.
     let got = world.records(3 + 4 + 4, of_pid);
     let opens: Vec<_> = got.iter().filter(|record| record.header.kind == kind::FILE_OPEN).collect();
     assert_eq!(opens.len(), 2, "{opens:?}");
@@ -96,5 +96,5 @@ fn two_processes_of_one_pid_are_not_mixed_up() {
         let exe = executables.get(file.as_os_str().as_encoded_bytes()).map(Vec::as_slice);
         assert_eq!(exe, Some(program.as_os_str().as_encoded_bytes()));
     }
-    routes::ok("pid that is used again");
+    routes::ok("reused pid");
 }

@@ -1,15 +1,16 @@
-//! The ways by which something happens, each a row of the table in `docs/kernels.md`.
+//! Routes: ways to open a file or to cause another event. Each is a row of the table in `docs/kernels.md`.
 //!
-//! A test says with [`ok`] that its route was told as it should be, or with [`impossible`] that this probe cannot; the
-//! reason is the one that `doctor` gives. `cargo xtask vm` misses what is listed here and was not said.
+//! A test prints with [`ok`] that its route is reported correctly, or with [`impossible`] that this probe cannot
+//! capture it, with the reason that `doctor` reports. `cargo xtask vm` reports routes that are listed here but not
+//! printed.
 
 use std::fmt::Display;
 
 use crypto_tracer_capture::{BlindSpot, route};
 
-crypto_tracer_tests::tests![each_is_listed_once];
+crypto_tracer_tests::tests![each_route_is_listed_once];
 
-/// Each once, in the table's order.
+/// In the order of the table.
 const ROUTES: &[&str] = &[
     // System calls.
     "open",
@@ -24,16 +25,16 @@ const ROUTES: &[&str] = &[
     route::URING_SILENT,
     "32-bit open, openat, creat",
     "32-bit program",
-    // Who.
+    // Processes and containers that open files.
     "threads",
-    "container (own mounts, pids and users)",
-    "container id, by its control group",
-    "pid that is used again",
+    "container (mount, pid and user namespaces)",
+    "container id from the cgroup",
+    "reused pid",
     "tracer in a pid namespace",
-    // Where.
+    // Paths and file systems.
     "chroot",
     "pivot_root",
-    "overlayfs: lower, copied up, made",
+    "overlayfs: lower, copied up, created",
     "bind-mounted directory",
     "bind-mounted file",
     "detached mount",
@@ -46,26 +47,26 @@ const ROUTES: &[&str] = &[
     "path of 2000 components",
     "path of over 4096 bytes: its end",
     "name of 255 bytes",
-    "newlines, quotes, escapes, no UTF-8",
+    "newlines, quotes, escapes, not UTF-8",
     "flags as the caller gave them",
-    // Not told, or told once.
-    "failed open: not told",
+    // Not reported, or reported exactly once.
+    "failed open: not reported",
     route::REFUSED_LATE,
-    "directory, O_PATH, O_TMPFILE: not told",
-    "execve's own open: not told",
-    "overlayfs's inner opens: not told",
-    "the tracer's own: not told",
-    "self-check: what is told of the tracer's own open and load is true",
+    "directory, O_PATH, O_TMPFILE: not reported",
+    "execve's own open: not reported",
+    "overlayfs's inner opens: not reported",
+    "the tracer's own opens: not reported",
+    "self-test: the tracer's own open and load are reported correctly",
     route::CLOSED_MEANWHILE,
     route::INTERRUPTED,
-    "missed opens are counted, where that probe is asked for all the same",
-    "160 000 opens by 8 openers: none missing, none twice",
+    "missed opens are counted if that probe is forced",
+    "160 000 opens by 8 threads: each reported once",
     // Libraries.
     "DT_NEEDED",
     "dlopen",
     "LD_PRELOAD",
     "library in a container",
-    "library only read: not told",
+    "library only read: not reported",
     "library again after exec, not in a forked child",
     // Processes.
     "exec: arguments up to 4096 bytes",
@@ -77,34 +78,34 @@ const ROUTES: &[&str] = &[
     "clock set while running",
 ];
 
-fn say(route: &str, what: impl Display) {
+fn print(route: &str, outcome: impl Display) {
     assert!(ROUTES.contains(&route), "{route:?} is not listed");
-    println!("route {route}: {what}");
+    println!("route {route}: {outcome}");
 }
 
-/// It was told as it should be.
+/// The route is reported correctly.
 pub(crate) fn ok(route: &str) {
-    say(route, "ok");
+    print(route, "ok");
 }
 
-/// This probe cannot tell it; `unseen` is what `doctor` says.
-pub(crate) fn impossible(unseen: &BlindSpot) {
-    say(unseen.route, format_args!("impossible: {}", unseen.what));
+/// This probe cannot capture the route.
+pub(crate) fn impossible(blind_spot: &BlindSpot) {
+    print(blind_spot.route, format_args!("impossible: {}", blind_spot.what));
 }
 
-/// It is not there on this kernel, or may not be tried on this machine.
+/// The kernel does not support the route, or it may not be tried on this machine.
 pub(crate) fn not_tried(route: &str, why: impl Display) {
-    say(route, format_args!("not tried: {why}"));
+    print(route, format_args!("not tried: {why}"));
 }
 
-/// [`not_tried`], and nothing else is left for the test to try.
+/// Like [`not_tried`], and ends the test, which has nothing else to try.
 pub(crate) fn skip(route: &str, why: impl Display) -> ! {
     let why = why.to_string();
     not_tried(route, &why);
     crypto_tracer_tests::not_tried(why)
 }
 
-fn each_is_listed_once() {
+fn each_route_is_listed_once() {
     for route in ROUTES {
         assert_eq!(ROUTES.iter().filter(|other| *other == route).count(), 1, "{route}");
         println!("route {route}: listed");

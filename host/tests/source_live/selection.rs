@@ -1,4 +1,4 @@
-//! Only what is asked for is told.
+//! Only selected events are reported.
 
 use std::fs;
 use std::path::Path;
@@ -15,22 +15,22 @@ use super::{routes, sys, world};
 crypto_tracer_tests::tests![
     one_process,
     processes_by_part_of_their_name,
-    of_other_names_only_what_becomes_of_processes,
-    never_the_tracers_own,
-    only_the_kinds_that_are_wanted,
-    interests_change_without_a_gap,
+    other_names_report_only_process_events,
+    own_opens_are_excluded,
+    only_selected_kinds_are_reported,
+    interest_changes_lose_no_events,
 ];
 
 const OPENS: EventKinds = EventKinds { open: true, ..EventKinds::NONE };
 
 fn file(dir: &Path, name: &str) -> std::path::PathBuf {
     let file = dir.join(name);
-    fs::write(dir.join("being-made"), "").unwrap();
-    fs::rename(dir.join("being-made"), &file).unwrap();
+    fs::write(dir.join("temporary"), "").unwrap();
+    fs::rename(dir.join("temporary"), &file).unwrap();
     file
 }
 
-/// A program of this name that opens the file, as another process.
+/// Runs a program with this name that opens the file. Returns its PID.
 fn cat(dir: &Path, name: &str, file: &Path) -> u32 {
     let program = dir.join(name);
     fs::copy("/bin/cat", &program).unwrap();
@@ -58,7 +58,7 @@ fn processes_by_part_of_their_name() {
     let (_keep, dir) = world::directory();
     let file = file(&dir, "x.pem");
     let name = "abcdefghijklmno";
-    for (part, hit) in [
+    for (part, matches) in [
         ("a", true),
         ("abc", true),
         ("hij", true),
@@ -75,13 +75,13 @@ fn processes_by_part_of_their_name() {
             CaptureOptions { comm: Some(part.into()), ..world::options(&interest, OPENS) };
         let mut world = world::start(&options);
         let child = cat(&dir, name, &file);
-        let got = world.records(hit.into(), |record| record.header.tgid == child);
-        assert_eq!(got.len(), usize::from(hit), "{part}");
+        let got = world.records(matches.into(), |record| record.header.tgid == child);
+        assert_eq!(got.len(), usize::from(matches), "{part}");
     }
 }
 
-/// A process may take the name later, and its descendants may have it: what becomes of processes is told all the same.
-fn of_other_names_only_what_becomes_of_processes() {
+/// Process events are reported for all names, because a process may take the name later, and so may its descendants.
+fn other_names_report_only_process_events() {
     let interest = world::interest();
     let options = CaptureOptions {
         comm: Some(b"no-such-name".into()),
@@ -95,7 +95,7 @@ fn of_other_names_only_what_becomes_of_processes() {
     assert_eq!(kinds, [kind::PROCESS_FORK, kind::PROCESS_EXEC, kind::PROCESS_EXIT]);
 }
 
-fn never_the_tracers_own() {
+fn own_opens_are_excluded() {
     let interest = world::interest();
     let me = std::process::id();
     let options = CaptureOptions { own: vec![1, me], ..world::options(&interest, OPENS) };
@@ -105,17 +105,17 @@ fn never_the_tracers_own() {
     drop(sys::open(&file, 0).unwrap());
     let child = cat(&dir, "other", &file);
     let got = world.records(1, |_| true);
-    let told = |pid| got.iter().filter(|record| record.header.tgid == pid).count();
-    assert_eq!((told(me), told(child)), (0, 1));
+    let count = |pid| got.iter().filter(|record| record.header.tgid == pid).count();
+    assert_eq!((count(me), count(child)), (0, 1));
     world.forget();
     world.source.set_own(&[1, 1, 1, 1, 1, 1, 1, 1]).unwrap();
     drop(sys::open(&file, 0).unwrap());
     assert_eq!(world.records(1, |record| record.header.tgid == me).len(), 1);
     assert!(world.source.set_own(&[1; 9]).is_err());
-    routes::ok("the tracer's own: not told");
+    routes::ok("the tracer's own opens: not reported");
 }
 
-fn only_the_kinds_that_are_wanted() {
+fn only_selected_kinds_are_reported() {
     let interest = world::interest();
     let all = [
         (EventKinds { open: true, ..EventKinds::NONE }, kind::FILE_OPEN),
@@ -132,7 +132,7 @@ fn only_the_kinds_that_are_wanted() {
     }
 }
 
-fn interests_change_without_a_gap() {
+fn interest_changes_lose_no_events() {
     let mut first = Interest::default();
     first.add_suffix(".pem").unwrap();
     first.add_suffix(".old").unwrap();
@@ -140,12 +140,12 @@ fn interests_change_without_a_gap() {
     second.add_suffix(".pem").unwrap();
     second.add_suffix(".new").unwrap();
     second.add_name("whole").unwrap();
-    second.add_prefix("begun_").unwrap();
+    second.add_prefix("prefix_").unwrap();
     let options = CaptureOptions { pid: Some(std::process::id()), ..world::options(&first, OPENS) };
     let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
-    let [pem, old, new, whole, begun] =
-        ["x.pem", "x.old", "x.new", "whole", "begun_x"].map(|name| file(&dir, name));
+    let [pem, old, new, whole, prefixed] =
+        ["x.pem", "x.old", "x.new", "whole", "prefix_x"].map(|name| file(&dir, name));
     let stop = Arc::new(AtomicBool::new(false));
     let opener = {
         let (stop, pem) = (Arc::clone(&stop), pem.clone());
@@ -168,8 +168,8 @@ fn interests_change_without_a_gap() {
     let is =
         |name: &'static str| move |record: &world::Record| record.path.ends_with(name.as_bytes());
     assert_eq!(world.records(count, is("/x.pem")).len(), count);
-    // `first` is in force after an even number of changes.
-    let open_all = || [&old, &new, &whole, &begun].map(|at| drop(sys::open(at, 0).unwrap()));
+    // `first` is in effect after an even number of changes.
+    let open_all = || [&old, &new, &whole, &prefixed].map(|path| drop(sys::open(path, 0).unwrap()));
     world.forget();
     open_all();
     assert_eq!(world.records(1, |_| true).len(), 1);

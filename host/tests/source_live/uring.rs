@@ -1,4 +1,4 @@
-//! Opens through io_uring, by the bare system calls.
+//! Opens files through io_uring with raw system calls.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::sys;
 
-/// How the kernel is to do it.
+/// How io_uring processes the open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
+pub(crate) enum Mode {
     Inline,
     Async,
     Polled,
     Direct,
-    /// No completion is asked for.
+    /// Without a completion event on success.
     Silent,
 }
 
@@ -29,40 +29,41 @@ const OFF_SQ_RING: i64 = 0;
 const OFF_CQ_RING: i64 = 0x800_0000;
 const OFF_SQES: i64 = 0x1000_0000;
 
-/// Words of struct io_uring_params by their place.
+/// `struct io_uring_params` as 32-bit words.
 type Params = [u32; 30];
 
-/// Opens a file through a ring of its own; None where the kernel has no io_uring.
-pub(crate) fn open(path: &std::path::Path, flags: u32, how: How) -> Option<OwnedFd> {
-    let (result, _ring) = submit(path, flags, how)?;
-    // SAFETY: the kernel just gave this descriptor to us.
+/// Opens a file through a new ring. `None` if the kernel does not support io_uring.
+pub(crate) fn open(path: &std::path::Path, flags: u32, mode: Mode) -> Option<OwnedFd> {
+    let (result, _ring) = submit(path, flags, mode)?;
+    // SAFETY: the descriptor is new, so no other value owns it.
     Some(unsafe { OwnedFd::from_raw_fd(result) })
 }
 
-/// Opens a file into a slot of the ring: it has no descriptor, and is closed with the ring that is returned.
+/// Opens a file as a direct descriptor of the returned ring. It is closed with the ring.
 pub(crate) fn open_direct(path: &std::path::Path, flags: u32) -> Option<OwnedFd> {
-    let (result, ring) = submit(path, flags, How::Direct)?;
-    assert_eq!(result, 0, "a slot is no descriptor");
+    let (result, ring) = submit(path, flags, Mode::Direct)?;
+    assert_eq!(result, 0, "a direct open returns 0, not a descriptor");
     Some(ring)
 }
 
-/// Opens a file without asking for word of it; None where the kernel has no io_uring. Nobody else has the file open.
+/// Opens a file without a completion event. The file must not be open already, because its descriptor is found by path.
 pub(crate) fn open_silent(path: &std::path::Path, flags: u32) -> Option<OwnedFd> {
-    let (result, _ring) = submit(path, flags, How::Silent)?;
-    assert_eq!(result, 0, "what is linked to it has nothing to say");
+    let (result, _ring) = submit(path, flags, Mode::Silent)?;
+    assert_eq!(result, 0, "the linked NOP returns 0");
     let opened = std::fs::read_dir("/proc/self/fd").unwrap().find_map(|entry| {
         let entry = entry.unwrap();
-        let is_it = std::fs::read_link(entry.path()).is_ok_and(|link| link == path);
-        is_it.then(|| entry.file_name().to_str().unwrap().parse().unwrap())
+        let matches = std::fs::read_link(entry.path()).is_ok_and(|link| link == path);
+        matches.then(|| entry.file_name().to_str().unwrap().parse().unwrap())
     });
-    // SAFETY: the kernel gave this descriptor to us, and told nobody of it.
-    Some(unsafe { OwnedFd::from_raw_fd(opened.expect("it is open")) })
+    // SAFETY: the kernel opened this descriptor for us, so no other value owns it.
+    Some(unsafe { OwnedFd::from_raw_fd(opened.expect("an open descriptor")) })
 }
 
-fn submit(path: &std::path::Path, flags: u32, how: How) -> Option<(i32, OwnedFd)> {
+/// Submits the open and waits for a completion. Returns its result and the ring.
+fn submit(path: &std::path::Path, flags: u32, mode: Mode) -> Option<(i32, OwnedFd)> {
     let name = sys::path(path);
     let mut params: Params = [0; 30];
-    if how == How::Polled {
+    if mode == Mode::Polled {
         params[2] = SETUP_SQPOLL;
         params[4] = 1000;
     }
@@ -73,7 +74,7 @@ fn submit(path: &std::path::Path, flags: u32, how: How) -> Option<(i32, OwnedFd)
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => return None,
         Err(error) => panic!("io_uring_setup: {error}"),
     };
-    if how == How::Direct {
+    if mode == Mode::Direct {
         let slots = [-1_i32];
         let args = [ring.as_raw_fd() as usize, REGISTER_FILES, slots.as_ptr() as usize, 1, 0];
         sys::call(libc::SYS_io_uring_register, args).unwrap();
@@ -84,29 +85,29 @@ fn submit(path: &std::path::Path, flags: u32, how: How) -> Option<(i32, OwnedFd)
     let entries = map(&ring, OFF_SQES, 4096);
     let mut entry = [0_u8; 64];
     entry[0] = OP_OPENAT;
-    entry[1] = match how {
-        How::Async => SQE_ASYNC,
-        How::Silent => SQE_SKIP_SUCCESS | SQE_LINK,
-        How::Inline | How::Polled | How::Direct => 0,
+    entry[1] = match mode {
+        Mode::Async => SQE_ASYNC,
+        Mode::Silent => SQE_SKIP_SUCCESS | SQE_LINK,
+        Mode::Inline | Mode::Polled | Mode::Direct => 0,
     };
-    // Behind an open that says nothing comes a request that does nothing but say that it is done: all zeros.
-    let count = if how == How::Silent { 2 } else { 1 };
+    // A linked NOP (all zeros) after a silent open signals the completion.
+    let count = if mode == Mode::Silent { 2 } else { 1 };
     entry[4..8].copy_from_slice(&libc::AT_FDCWD.to_le_bytes());
     entry[16..24].copy_from_slice(&(name.as_ptr() as u64).to_le_bytes());
     entry[24..28].copy_from_slice(&0o600_u32.to_le_bytes());
     entry[28..32].copy_from_slice(&flags.to_le_bytes());
-    if how == How::Direct {
-        // The slot's number plus one.
+    if mode == Mode::Direct {
+        // The slot's index plus one.
         entry[44..48].copy_from_slice(&1_u32.to_le_bytes());
     }
-    // SAFETY: the three mappings are a page each, the places are those that the kernel gave.
+    // SAFETY: the three mappings have a page each, and the offsets come from the kernel.
     let result = unsafe {
         std::ptr::copy_nonoverlapping(entry.as_ptr(), entries, 64);
         std::ptr::write_bytes(entries.add(64), 0, 64);
         submissions.add(params[16] as usize).cast::<[u32; 2]>().write([0, 1]);
         let tail = &*submissions.add(params[11] as usize).cast::<AtomicU32>();
         tail.store(count, Ordering::Release);
-        let wake = if how == How::Polled { ENTER_SQ_WAKEUP } else { 0 };
+        let wake = if mode == Mode::Polled { ENTER_SQ_WAKEUP } else { 0 };
         let fd = ring.as_raw_fd() as usize;
         sys::call(libc::SYS_io_uring_enter, [fd, count as usize, 1, ENTER_GETEVENTS | wake, 0])
             .unwrap();
@@ -116,11 +117,13 @@ fn submit(path: &std::path::Path, flags: u32, how: How) -> Option<(i32, OwnedFd)
     Some((result, ring))
 }
 
-fn map(ring: &OwnedFd, at: i64, len: usize) -> *mut u8 {
+/// Maps a part of the ring. It is never unmapped.
+fn map(ring: &OwnedFd, offset: i64, len: usize) -> *mut u8 {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
-    // SAFETY: a new mapping; it stays until the process ends.
-    let page = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, ring.as_raw_fd(), at) };
+    // SAFETY: a new mapping has no preconditions.
+    let page =
+        unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, ring.as_raw_fd(), offset) };
     assert_ne!(page, libc::MAP_FAILED, "{}", io::Error::last_os_error());
     page.cast()
 }

@@ -1,4 +1,4 @@
-//! What the tests share: a source, its records, and a place for files.
+//! Shared fixtures: a running source, its records, and a temporary directory.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,19 +8,19 @@ use crypto_tracer_common::record::{Header, flag};
 use crypto_tracer_event::interest::Interest;
 use zerocopy::FromBytes;
 
-/// A record, taken apart.
+/// A parsed record.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) header: Header,
     pub(crate) path: Vec<u8>,
     pub(crate) args: Vec<u8>,
-    /// As it came out of the ring.
+    /// The bytes from the ring.
     pub(crate) raw: Vec<u8>,
 }
 
 impl Record {
-    fn of(bytes: &[u8]) -> Record {
-        let (header, rest) = Header::read_from_prefix(bytes).expect("a whole header");
+    fn parse(bytes: &[u8]) -> Record {
+        let (header, rest) = Header::read_from_prefix(bytes).expect("a complete header");
         let (path, rest) = rest.split_at(header.path_len.into());
         let args = rest[..header.args_len.into()].to_vec();
         Record { header, path: joined(path, header.flags), args, raw: bytes.to_vec() }
@@ -35,7 +35,7 @@ impl Record {
     }
 }
 
-/// Leaf first and NUL after each, to a path as people write it.
+/// Converts the kernel side's form of a path (leaf first, NUL after each component) to the usual one.
 fn joined(raw: &[u8], flags: u16) -> Vec<u8> {
     let mut path = Vec::new();
     if let Some(raw) = raw.strip_suffix(b"\0") {
@@ -52,7 +52,7 @@ fn joined(raw: &[u8], flags: u16) -> Vec<u8> {
 
 pub(crate) struct World {
     pub(crate) source: Source,
-    seen: Vec<Record>,
+    received: Vec<Record>,
 }
 
 pub(crate) fn interest() -> Interest {
@@ -85,10 +85,10 @@ pub(crate) fn options(interest: &Interest, kinds: EventKinds) -> CaptureOptions<
     }
 }
 
-/// A running source. Skips the test where it is not permitted.
+/// Starts a source. Skips the test if BPF is not permitted.
 pub(crate) fn start(options: &CaptureOptions<'_>) -> World {
     match Source::start(options) {
-        Ok(source) => World { source, seen: Vec::new() },
+        Ok(source) => World { source, received: Vec::new() },
         Err(error @ (Error::Privileges { .. } | Error::Kernel { .. })) => {
             crypto_tracer_tests::skip(error)
         }
@@ -97,14 +97,14 @@ pub(crate) fn start(options: &CaptureOptions<'_>) -> World {
 }
 
 impl World {
-    /// What `doctor` says of this route, where the attached probe for opens cannot see it.
-    pub(crate) fn unseen(&self, route: &str) -> Option<BlindSpot> {
+    /// Returns the blind spot of the attached probes for this route, as `doctor` reports it.
+    pub(crate) fn blind_spot(&self, route: &str) -> Option<BlindSpot> {
         let mut all = self.source.attached().iter().flat_map(|probe| &probe.cannot_see);
-        all.find(|unseen| unseen.route == route).cloned()
+        all.find(|blind_spot| blind_spot.route == route).cloned()
     }
 
-    /// All records so far that `wanted` takes, waiting until there are `count` of them, and a moment
-    /// longer, so that one too many is seen too.
+    /// Waits until `count` received records match `wanted`, and 5 ms longer to detect surplus records. Returns all
+    /// matching records so far.
     pub(crate) fn records(
         &mut self,
         count: usize,
@@ -112,36 +112,36 @@ impl World {
     ) -> Vec<Record> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            let seen = &mut self.seen;
-            self.source.drain(usize::MAX, &mut |record| seen.push(Record::of(record.0)));
-            let found = self.seen.iter().filter(|record| wanted(record)).count();
+            let received = &mut self.received;
+            self.source.drain(usize::MAX, &mut |record| received.push(Record::parse(record.0)));
+            let found = self.received.iter().filter(|record| wanted(record)).count();
             if found >= count || Instant::now() > deadline {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(5));
-        let seen = &mut self.seen;
-        self.source.drain(usize::MAX, &mut |record| seen.push(Record::of(record.0)));
-        self.seen.iter().filter(|record| wanted(record)).cloned().collect()
+        let received = &mut self.received;
+        self.source.drain(usize::MAX, &mut |record| received.push(Record::parse(record.0)));
+        self.received.iter().filter(|record| wanted(record)).cloned().collect()
     }
 
-    /// Takes in what the ring holds; how many records there were so far.
+    /// Drains the ring. Returns the number of records received so far.
     pub(crate) fn drain(&mut self) -> usize {
-        let seen = &mut self.seen;
-        self.source.drain(usize::MAX, &mut |record| seen.push(Record::of(record.0)));
-        seen.len()
+        let received = &mut self.received;
+        self.source.drain(usize::MAX, &mut |record| received.push(Record::parse(record.0)));
+        received.len()
     }
 
     pub(crate) fn forget(&mut self) {
         self.records(0, |_| true);
-        self.seen.clear();
+        self.received.clear();
     }
 }
 
-/// An empty directory on a file system that can do everything, by its real path.
+/// Creates a temporary directory. Returns its guard and its canonical path.
 pub(crate) fn directory() -> (tempfile::TempDir, PathBuf) {
-    let made = tempfile::tempdir().unwrap();
-    let path = made.path().canonicalize().unwrap();
-    (made, path)
+    let guard = tempfile::tempdir().unwrap();
+    let path = guard.path().canonicalize().unwrap();
+    (guard, path)
 }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 const EXT4: u32 = 0xef53;
 
-/// A file, and the question that the kernel's words on it make.
-fn asked(sb_magic: u32) -> (tempfile::TempDir, Statx, Wanted) {
+/// Creates a file, and the request for it as the kernel side would report it.
+fn file_and_request(sb_magic: u32) -> (tempfile::TempDir, Statx, Wanted) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.pem");
     fs::write(&path, "x").unwrap();
-    let stat = known(CWD, &path).unwrap();
+    let stat = cached(CWD, &path).unwrap();
     let file = HeadRequest {
         pid: std::process::id(),
         nameless: false,
@@ -31,10 +31,10 @@ fn asked(sb_magic: u32) -> (tempfile::TempDir, Statx, Wanted) {
 const SAME: Option<Found> = Some(Found::Same);
 const CHANGED: Option<Found> = Some(Found::Changed);
 
-/// Changes one thing after the other, and tells for which of them it is the same file still.
-fn same_with(sb_magic: u32) -> [Option<Found>; 7] {
-    let (_dir, stat, wanted) = asked(sb_magic);
-    assert_eq!(is_it(&stat, &wanted), SAME);
+/// Changes one attribute at a time, and returns the result of each comparison.
+fn compare_after_each_change(sb_magic: u32) -> [Option<Found>; 7] {
+    let (_dir, stat, wanted) = file_and_request(sb_magic);
+    assert_eq!(compare(&stat, &wanted), SAME);
     let changes: [fn(&mut Statx); 7] = [
         |stat| stat.stx_ino += 1,
         |stat| stat.stx_dev_minor += 1,
@@ -56,21 +56,24 @@ fn same_with(sb_magic: u32) -> [Option<Found>; 7] {
     changes.map(|change| {
         let mut stat = stat;
         change(&mut stat);
-        is_it(&stat, &wanted)
+        compare(&stat, &wanted)
     })
 }
 
 #[test]
-fn what_tells_a_file_from_another_depends_on_its_file_system() {
-    // Inode number, device, change time, size, modification time, time of birth, no regular file.
-    assert_eq!(same_with(EXT4), [None, None, SAME, CHANGED, CHANGED, None, None]);
-    assert_eq!(same_with(BTRFS), [None, SAME, SAME, CHANGED, CHANGED, None, None]);
-    assert_eq!(same_with(BCACHEFS), [None, SAME, SAME, CHANGED, CHANGED, None, None]);
-    assert_eq!(same_with(OVERLAYFS), [SAME, SAME, SAME, CHANGED, SAME, SAME, None]);
-    let (_dir, mut stat, wanted) = asked(OVERLAYFS);
+fn the_file_system_determines_which_attributes_identify_a_file() {
+    // Inode number, device, ctime, size, mtime, birth time, not a regular file.
+    assert_eq!(compare_after_each_change(EXT4), [None, None, SAME, CHANGED, CHANGED, None, None]);
+    assert_eq!(compare_after_each_change(BTRFS), [None, SAME, SAME, CHANGED, CHANGED, None, None]);
+    assert_eq!(
+        compare_after_each_change(BCACHEFS),
+        [None, SAME, SAME, CHANGED, CHANGED, None, None]
+    );
+    assert_eq!(compare_after_each_change(OVERLAYFS), [SAME, SAME, SAME, CHANGED, SAME, SAME, None]);
+    let (_dir, mut stat, wanted) = file_and_request(OVERLAYFS);
     stat.stx_ino += 1;
     stat.stx_ctime.tv_sec += 1;
-    assert_eq!(is_it(&stat, &wanted), None, "of inode number and change time one has to be right");
+    assert_eq!(compare(&stat, &wanted), None, "inode number or ctime must match");
 }
 
 type Change = Box<dyn Fn(&Path)>;
@@ -84,8 +87,8 @@ fn other(path: &Path) -> PathBuf {
     path.with_extension("other")
 }
 
-/// The file that was opened still exists.
-fn still_the_file() -> Vec<Case> {
+/// The opened file still exists.
+fn changes_that_keep_the_file() -> Vec<Case> {
     let mode = |mode| fs::Permissions::from_mode(mode);
     vec![
         (
@@ -98,7 +101,7 @@ fn still_the_file() -> Vec<Case> {
         ("link", Box::new(|p| fs::hard_link(p, other(p)).unwrap()), Ok("old"), Found::Same),
         ("rename", Box::new(|p| fs::rename(p, other(p)).unwrap()), Ok("old"), Found::Same),
         (
-            "rename to a name that is known",
+            "rename over another file",
             Box::new(|p| {
                 fs::write(other(p), content("new")).unwrap();
                 fs::rename(p, other(p)).unwrap();
@@ -107,7 +110,7 @@ fn still_the_file() -> Vec<Case> {
             Found::Same,
         ),
         (
-            "backup, and a new one",
+            "rename, and a new file at the path",
             Box::new(|p| {
                 fs::rename(p, other(p)).unwrap();
                 fs::write(p, content("new")).unwrap();
@@ -118,11 +121,11 @@ fn still_the_file() -> Vec<Case> {
     ]
 }
 
-/// Another file, or none, has the path, or the file was written to.
-fn no_longer_the_file() -> Vec<Case> {
+/// The path has another file or none, or the file was modified.
+fn changes_that_replace_the_file() -> Vec<Case> {
     vec![
         (
-            "replaced",
+            "replaced by a file",
             Box::new(|p| {
                 fs::write(other(p), content("new")).unwrap();
                 fs::rename(other(p), p).unwrap();
@@ -131,7 +134,7 @@ fn no_longer_the_file() -> Vec<Case> {
             Found::Replaced,
         ),
         (
-            "by a link",
+            "replaced by a link",
             Box::new(|p| {
                 fs::write(other(p), content("new")).unwrap();
                 fs::remove_file(p).unwrap();
@@ -141,7 +144,7 @@ fn no_longer_the_file() -> Vec<Case> {
             Found::Same,
         ),
         (
-            "by a directory",
+            "replaced by a directory",
             by(|p| {
                 fs::remove_file(p).unwrap();
                 fs::create_dir(p).unwrap();
@@ -150,7 +153,7 @@ fn no_longer_the_file() -> Vec<Case> {
             Found::Same,
         ),
         (
-            "by a pipe",
+            "replaced by a pipe",
             by(|p| {
                 fs::remove_file(p).unwrap();
                 rustix::fs::mknodat(CWD, p, FileType::Fifo, Mode::RUSR, 0).unwrap();
@@ -159,12 +162,7 @@ fn no_longer_the_file() -> Vec<Case> {
             Found::Same,
         ),
         ("removed", by(|p| fs::remove_file(p).unwrap()), Err(HeadRefusal::Gone), Found::Same),
-        (
-            "written to",
-            by(|p| fs::write(p, content("newer")).unwrap()),
-            Ok("newer"),
-            Found::Changed,
-        ),
+        ("modified", by(|p| fs::write(p, content("newer")).unwrap()), Ok("newer"), Found::Changed),
         (
             "times set",
             by(|p| {
@@ -177,62 +175,62 @@ fn no_longer_the_file() -> Vec<Case> {
     ]
 }
 
-/// Changes to a file between its open and the read of its head, and the answer after each.
 #[test]
-fn what_happens_after_the_open() {
-    for (case, change, head, found) in still_the_file().into_iter().chain(no_longer_the_file()) {
-        let (dir, _, mut wanted) = asked(EXT4);
+fn changes_between_the_open_and_the_read_are_detected() {
+    let cases = changes_that_keep_the_file().into_iter().chain(changes_that_replace_the_file());
+    for (case, change, head, found) in cases {
+        let (dir, _, mut wanted) = file_and_request(EXT4);
         let path = dir.path().join("a.pem");
         fs::write(&path, content("old")).unwrap();
-        let stat = known(CWD, &path).unwrap();
+        let stat = cached(CWD, &path).unwrap();
         (wanted.file.ctime_ns, wanted.size) = (ctime_ns(&stat), stat.stx_size);
-        // A clock's tick later: what is written then has another time.
+        // Longer than a tick of the file system's clock, so that a later change has a later timestamp.
         std::thread::sleep(Duration::from_millis(15));
         change(&path);
-        let answer = read(&wanted, &mut MountNamespaces::new(ProbePool::default()));
-        assert_eq!(answer.head, head.map(content), "{case}");
-        assert_eq!(answer.found, found, "{case}");
+        let response = read(&wanted, &mut MountNamespaces::new(ProbePool::default()));
+        assert_eq!(response.head, head.map(content), "{case}");
+        assert_eq!(response.found, found, "{case}");
     }
 }
 
-/// What is seen of it is it.
+/// Content whose public part is the whole.
 fn content(label: &str) -> Vec<u8> {
     format!("-----BEGIN {label}-----\n").into_bytes()
 }
 
 #[test]
-fn a_file_that_was_empty_has_no_content() {
-    let (dir, _, mut wanted) = asked(EXT4);
+fn a_file_that_was_empty_at_the_open_has_an_empty_head() {
+    let (dir, _, mut wanted) = file_and_request(EXT4);
     let path = dir.path().join("a.pem");
     wanted.size = 0;
     std::thread::sleep(Duration::from_millis(15));
     fs::write(&path, content("later")).unwrap();
-    let answer = read(&wanted, &mut MountNamespaces::new(ProbePool::default()));
-    assert_eq!(answer.head, Ok(Vec::new()));
+    let response = read(&wanted, &mut MountNamespaces::new(ProbePool::default()));
+    assert_eq!(response.head, Ok(Vec::new()));
 }
 
 #[test]
-fn the_loss_of_its_name_leaves_a_file_what_it_was() {
-    let (_dir, mut stat, wanted) = asked(EXT4);
+fn an_unlinked_file_is_unmodified_until_it_is_written() {
+    let (_dir, mut stat, wanted) = file_and_request(EXT4);
     stat.stx_nlink = 0;
     stat.stx_ctime.tv_sec += 1;
-    assert_eq!(is_it(&stat, &wanted), SAME);
+    assert_eq!(compare(&stat, &wanted), SAME);
     stat.stx_mtime.tv_sec += 2;
-    assert_eq!(is_it(&stat, &wanted), CHANGED, "it was written to since");
+    assert_eq!(compare(&stat, &wanted), CHANGED, "written since the open");
 }
 
-/// A server says any inode number and any time that it likes.
+/// A file server can report any inode number and time.
 #[test]
-fn a_file_system_without_device_numbers_is_known_by_its_mount() {
-    let (_dir, _, mut wanted) = asked(EXT4);
-    let mut places = MountNamespaces::new(ProbePool::default());
-    assert!(read(&wanted, &mut places).head.is_ok());
+fn a_file_system_without_a_device_number_is_identified_by_its_mount() {
+    let (_dir, _, mut wanted) = file_and_request(EXT4);
+    let mut namespaces = MountNamespaces::new(ProbePool::default());
+    assert!(read(&wanted, &mut namespaces).head.is_ok());
     for (sb_magic, _) in WITHOUT_DEVICE {
         wanted.file.sb_magic = sb_magic;
         let path = OsStr::from_bytes(&wanted.file.path);
         let file = open(path, OFlags::PATH, Mode::empty()).unwrap();
-        let mounted = mount(&file, &Mounts::of(wanted.file.pid)).unwrap().0;
-        let as_asked = without_device(sb_magic) == Some(mounted.as_str());
-        assert_eq!(read(&wanted, &mut places).head.is_ok(), as_asked, "{mounted}");
+        let kind = mount_of(&file, &Mounts::of(wanted.file.pid)).unwrap().0;
+        let is_same_kind = without_device(sb_magic) == Some(kind.as_str());
+        assert_eq!(read(&wanted, &mut namespaces).head.is_ok(), is_same_kind, "{kind}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the default classifier says of a file's content, by what the reader lets it see.
+//! Verdicts of the default classifier about file contents, as the reader passes them to plugins.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use classify_default::rules::{Kind, by_head, labels};
@@ -36,7 +36,7 @@ fn escaped(text: &str) -> String {
     text.replace('\n', "\\n")
 }
 
-/// A revocation list of at least so many bytes.
+/// A revocation list of at least this size.
 fn list(bytes: usize) -> String {
     block("X509 CRL", bytes / (BODY.len() + 1) + 1)
 }
@@ -44,10 +44,10 @@ fn list(bytes: usize) -> String {
 fn assert_all(cases: &[(&str, &str)]) {
     let wrong: Vec<String> = cases
         .iter()
-        .filter(|(text, right)| file_type(text.as_bytes()) != *right)
-        .map(|(text, right)| {
-            let shown: String = text.chars().take(200).collect();
-            format!("{shown:?} is {right}, not {}", file_type(text.as_bytes()))
+        .filter(|(text, expected)| file_type(text.as_bytes()) != *expected)
+        .map(|(text, expected)| {
+            let excerpt: String = text.chars().take(200).collect();
+            format!("{excerpt:?}: expected {expected}, not {}", file_type(text.as_bytes()))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -62,7 +62,7 @@ struct PemCase {
 }
 
 #[test]
-fn cases_from_the_field() {
+fn fixture_cases_have_the_expected_types() {
     let cases = include_str!("../../../../tests/fixtures/cases/pems.json");
     let cases: Vec<PemCase> = serde_json::from_str(cases).unwrap();
     assert!(cases.len() >= 70, "{}", cases.len());
@@ -75,12 +75,12 @@ fn cases_from_the_field() {
             wrong.push((case.name, case.file_type, found));
         }
     }
-    assert!(wrong.is_empty(), "name, right, found: {wrong:?}");
+    assert!(wrong.is_empty(), "name, expected, found: {wrong:?}");
 }
 
 #[test]
-fn labels_of_every_kind() {
-    for (label, right) in [
+fn labels_determine_the_type() {
+    for (label, expected) in [
         ("RSA PRIVATE KEY", "private_key"),
         ("EC PRIVATE KEY", "private_key"),
         ("ENCRYPTED COSIGN PRIVATE KEY", "private_key"),
@@ -99,13 +99,13 @@ fn labels_of_every_kind() {
         ("private key", "unknown"),
         ("", "unknown"),
     ] {
-        assert_eq!(file_type(block(label, 2).as_bytes()), right, "{label}");
-        // Another label before it never hides what follows, nor does one line for all of it.
+        assert_eq!(file_type(block(label, 2).as_bytes()), expected, "{label}");
+        // The block is found after another one, and on the same line.
         let both = format!("{}{}", block("aAé0 ~!".replace('é', "e").as_str(), 1), block(label, 2));
-        assert_eq!(file_type(both.as_bytes()), right, "{label}");
-        assert_eq!(file_type(both.replace('\n', "").as_bytes()), right, "{label}");
+        assert_eq!(file_type(both.as_bytes()), expected, "{label}");
+        assert_eq!(file_type(both.replace('\n', "").as_bytes()), expected, "{label}");
     }
-    let long = format!("{} PRIVATE KEY", "X".repeat(MOST_LABEL - " PRIVATE KEY".len()));
+    let long = format!("{} PRIVATE KEY", "X".repeat(MAX_LABEL - " PRIVATE KEY".len()));
     assert_eq!(file_type(block(&long, 1).as_bytes()), "private_key");
     assert_eq!(file_type(block(&format!("X{long}"), 1).as_bytes()), "unknown");
     assert_eq!(file_type("-----BEGIN \u{e9} PRIVATE KEY-----\n".as_bytes()), "unknown");
@@ -113,25 +113,25 @@ fn labels_of_every_kind() {
 }
 
 #[test]
-fn comments_hide_a_block() {
+fn a_block_in_a_comment_is_ignored() {
     let commented = |sign: &str, text: &str| -> String {
         text.lines().map(|line| format!("{sign}{line}\n")).collect()
     };
     let (key, certificate) = (key(), certificate());
     for sign in ["#", "# ", ";", "; ", "\t# ", "  ;", "##", "#;", "// ", "\u{feff}# "] {
-        for (hidden, shown, right) in
+        for (hidden, shown, expected) in
             [(&key, &certificate, "certificate"), (&certificate, &key, "private_key")]
         {
             let text = format!("{}{shown}", commented(sign, hidden));
             assert_all(&[
-                (&text, right),
+                (&text, expected),
                 (&commented(sign, hidden), "unknown"),
-                (&text.replace('\n', "\r\n"), right),
-                (&text.replace('\n', "\r"), right),
-                (&escaped(&text), right),
-                (&format!("{sign}OLD=\"{}\"\n{shown}", escaped(hidden)), right),
-                (&format!("{sign}{}\n{shown}", escaped(hidden)), right),
-                (&format!("{sign}{}\n{shown}", hidden.replace('\n', "")), right),
+                (&text.replace('\n', "\r\n"), expected),
+                (&text.replace('\n', "\r"), expected),
+                (&escaped(&text), expected),
+                (&format!("{sign}OLD=\"{}\"\n{shown}", escaped(hidden)), expected),
+                (&format!("{sign}{}\n{shown}", escaped(hidden)), expected),
+                (&format!("{sign}{}\n{shown}", hidden.replace('\n', "")), expected),
             ]);
         }
     }
@@ -140,7 +140,7 @@ fn comments_hide_a_block() {
         (&format!("# comment\\n{}", escaped(&key)), "private_key"),
         (&format!("{}# {key}", block("EC PARAMETERS", 1)), "unknown"),
         (&format!("-----BEGIN X509 CRL-----\n# {certificate}"), "unknown"),
-        // Two blocks on a line that is commented out.
+        // Two blocks on a comment line.
         (
             &format!("#{}\n{certificate}", escaped(&(block("EC PARAMETERS", 1) + &key))),
             "certificate",
@@ -149,7 +149,7 @@ fn comments_hide_a_block() {
 }
 
 #[test]
-fn sentences_that_quote_a_line_are_no_block() {
+fn a_begin_line_in_prose_is_not_a_block() {
     for before in [
         "The file begins with -----BEGIN PRIVATE KEY-----",
         "See -----BEGIN PRIVATE KEY----- and what follows",
@@ -192,7 +192,7 @@ fn sentences_that_quote_a_line_are_no_block() {
 }
 
 #[test]
-fn values_of_configuration_files_are_blocks() {
+fn values_in_configuration_files_are_blocks() {
     let key = key();
     let (line, indented) = (escaped(&key), key.replace('\n', "\n    "));
     let double = line.replace("\\n", "\\\\n");
@@ -231,9 +231,9 @@ fn values_of_configuration_files_are_blocks() {
 }
 
 #[test]
-fn line_ends_of_every_kind() {
+fn all_line_breaks_and_separators_are_supported() {
     let list = block("X509 CRL", 3);
-    for (first, second, right) in [
+    for (first, second, expected) in [
         (&list, key(), "private_key"),
         (&list, certificate(), "certificate"),
         (&block("EC PARAMETERS", 1), key(), "private_key"),
@@ -244,23 +244,23 @@ fn line_ends_of_every_kind() {
         for end in
             ["\n", "\r", "\r\n", "\\n", "\\r\\n", "\\r", "", " ", "\\n\n", "\n\n", "\n\r", "\t\n"]
         {
-            assert_all(&[(&text.replace('\n', end), right)]);
+            assert_all(&[(&text.replace('\n', end), expected)]);
         }
         for between in [" ", ",", ", ", "\", \"", ";", "|", "-", "\t", "\\t\\n"] {
             let one = |text: &str| text.replace('\n', "");
-            assert_all(&[(&format!("{}{between}{}", one(first), one(&second)), right)]);
+            assert_all(&[(&format!("{}{between}{}", one(first), one(&second)), expected)]);
         }
-        // Each block its own.
+        // A different line break for each block.
         assert_all(&[
-            (&format!("{}{}", escaped(first), second), right),
-            (&format!("{}{}", first.replace('\n', "\r"), escaped(&second)), right),
-            (text.trim_end(), right),
+            (&format!("{}{}", escaped(first), second), expected),
+            (&format!("{}{}", first.replace('\n', "\r"), escaped(&second)), expected),
+            (text.trim_end(), expected),
         ]);
     }
 }
 
 #[test]
-fn whatever_stands_before_on_the_line_and_is_no_text() {
+fn blanks_and_control_characters_may_precede_a_block() {
     let key = key();
     for before in [
         "\u{feff}",
@@ -296,7 +296,7 @@ fn whatever_stands_before_on_the_line_and_is_no_text() {
 }
 
 #[test]
-fn long_ways_to_the_first_block() {
+fn a_deciding_block_is_found_at_a_large_offset() {
     let text = |bytes: usize| format!("{}\n", "some text ".repeat(7)).repeat(bytes / 71 + 1);
     let (key, certificate) = (key(), certificate());
     let many =
@@ -311,7 +311,7 @@ fn long_ways_to_the_first_block() {
             (&format!("{}{certificate}", many("EC PARAMETERS", bytes)), "certificate"),
             (&format!("text first\n{}more\n{key}", list(bytes)), "private_key"),
             (&list(bytes), "unknown"),
-            // What is not behind a block is looked for in the first 64 KiB only.
+            // Without a block before it, a block is found in the first 64 KiB only.
             (
                 &format!("{}{key}", text(bytes)),
                 if bytes < 65_000 { "private_key" } else { "unknown" },
@@ -326,39 +326,39 @@ fn long_ways_to_the_first_block() {
 }
 
 #[test]
-fn a_begin_line_across_a_limit_is_read_whole() {
-    for limit in [8 * 1024, HEAD_BYTES, MOST_BYTES] {
+fn a_begin_line_across_a_limit_is_read_completely() {
+    for limit in [8 * 1024, HEAD_BYTES, MAX_BYTES] {
         for overlap in [1, 5, 11, 20, 26] {
-            let prefix = if limit == MOST_BYTES { list(HEAD_BYTES) } else { String::new() };
+            let prefix = if limit == MAX_BYTES { list(HEAD_BYTES) } else { String::new() };
             let text = "x".repeat(limit - prefix.len() - overlap - 1);
             assert_all(&[(&format!("{prefix}{text}\n{}", key()), "private_key")]);
         }
-        let prefix = if limit == MOST_BYTES { list(HEAD_BYTES) } else { String::new() };
+        let prefix = if limit == MAX_BYTES { list(HEAD_BYTES) } else { String::new() };
         let text = "x".repeat(limit - prefix.len() - 1);
-        let right = if limit < HEAD_BYTES { "private_key" } else { "unknown" };
-        assert_all(&[(&format!("{prefix}{text}\n{}", key()), right)]);
+        let expected = if limit < HEAD_BYTES { "private_key" } else { "unknown" };
+        assert_all(&[(&format!("{prefix}{text}\n{}", key()), expected)]);
     }
 }
 
 #[test]
-fn where_not_all_fits_the_first_bodies_are_left_out() {
+fn the_first_bodies_are_omitted_if_not_all_blocks_fit() {
     let first = block("X509 CRL", 300);
     let text = format!("{}{}", first.repeat(5), block("CERTIFICATE", 20));
-    let seen = String::from_utf8(public_head(text.as_bytes())).unwrap();
-    assert!(seen.len() <= HEAD_BYTES);
-    assert!(seen.ends_with(&block("CERTIFICATE", 20)), "the block that decides is whole");
-    assert!(seen.contains(&first), "what fits stays");
-    assert!(seen.starts_with("-----BEGIN X509 CRL-----\n-----BEGIN X509 CRL-----\n"));
-    assert_eq!(labels(seen.as_bytes()).count(), 6);
-    // What follows the deciding block is there as far as there is room.
+    let head = String::from_utf8(public_head(text.as_bytes())).unwrap();
+    assert!(head.len() <= HEAD_BYTES);
+    assert!(head.ends_with(&block("CERTIFICATE", 20)), "the deciding block is complete");
+    assert!(head.contains(&first), "a body that fits is kept");
+    assert!(head.starts_with("-----BEGIN X509 CRL-----\n-----BEGIN X509 CRL-----\n"));
+    assert_eq!(labels(head.as_bytes()).count(), 6);
+    // Blocks after the deciding block are included as far as they fit.
     let text = format!("{}{}{}", list(40_000), certificate(), list(40_000));
-    let seen = public_head(text.as_bytes());
-    assert!(seen.len() > HEAD_BYTES - 100 && seen.len() <= HEAD_BYTES);
+    let head = public_head(text.as_bytes());
+    assert!(head.len() > HEAD_BYTES - 100 && head.len() <= HEAD_BYTES);
 }
 
-/// A quarter of a MiB each. What takes the square of that many steps takes minutes.
+/// Each file has 256 KiB. An algorithm of quadratic complexity would take minutes.
 #[test]
-fn hostile_files_cost_no_more_than_honest_ones() {
+fn hostile_files_take_linear_time() {
     for unit in [
         "-----BEGIN ",
         "-----BEGIN A-----",
@@ -392,7 +392,7 @@ fn hostile_files_cost_no_more_than_honest_ones() {
     }
 }
 
-/// Pieces that files are made of, right and wrong ones.
+/// Parts of generated files, well-formed and malformed.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("-----BEGIN PRIVATE KEY-----".to_owned()),
@@ -416,34 +416,35 @@ fn piece() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever a private block is surrounded by, and however its lines end, its body does not pass.
+    /// The body of a private block is removed with any surroundings and any line breaks.
     #[test]
-    fn no_private_body_passes_however_its_lines_end(
+    fn private_bodies_are_removed_with_any_line_breaks(
         before in proptest::collection::vec(piece(), 0..6),
         end in "(\n|\r|\r\n|\\\\n|\\\\r\\\\n| |)",
         after in proptest::collection::vec(piece(), 0..6),
     ) {
         let (before, after) = (before.concat().replace("S3CR3T", "x"), after.concat().replace("S3CR3T", "x"));
         let file = format!("{before}{end}-----BEGIN PRIVATE KEY-----{end}S3CR3TS3CR3TS3CR3T{end}-----END PRIVATE KEY-----{end}{after}");
-        let seen = public_head(file.as_bytes());
-        // The one exception is a public block that was never ended, around it: the body of which has other lines then.
-        prop_assert!(!seen.windows(6).any(|window| window == b"S3CR3T"), "{}", seen.escape_ascii());
+        let head = public_head(file.as_bytes());
+        // If the BEGIN line does not count because of the text before it, it may be in the body of a public block. Such
+        // a body is not base64 and is removed too.
+        prop_assert!(!head.windows(6).any(|window| window == b"S3CR3T"), "{}", head.escape_ascii());
     }
 
-    /// A plugin finds the blocks that the reader found, and a second look finds the same.
+    /// A plugin finds the blocks that the reader found, and the reader does not change its own output.
     #[test]
-    fn what_is_seen_has_the_same_blocks(pieces in proptest::collection::vec(piece(), 0..24)) {
+    fn the_public_head_has_the_same_blocks(pieces in proptest::collection::vec(piece(), 0..24)) {
         let file = pieces.concat();
         let found: Vec<&[u8]> = blocks(file.as_bytes()).iter().map(|block| block.label).collect();
-        let seen = public_head(file.as_bytes());
+        let head = public_head(file.as_bytes());
         if !found.is_empty() {
-            prop_assert_eq!(labels(&seen).collect::<Vec<_>>(), found);
-            prop_assert_eq!(&public_head(&seen), &seen);
+            prop_assert_eq!(labels(&head).collect::<Vec<_>>(), found);
+            prop_assert_eq!(&public_head(&head), &head);
         }
     }
 
     #[test]
-    fn any_bytes_have_blocks_in_order(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn blocks_of_arbitrary_bytes_are_in_order(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let found = blocks(&bytes);
         prop_assert!(found.is_sorted_by_key(|block| block.start));
     }
