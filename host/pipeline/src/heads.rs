@@ -11,32 +11,12 @@ use crypto_tracer_reader::{
     Found, HeadRefusal, HeadRequest, HeadResponse, MaybeReader, ProcessDetails, ReaderClient,
     ReaderEvent, Wanted, may_be_readers_open,
 };
+use crypto_tracer_system::fs_magic;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::ResourceUsage;
 
 /// Time limit for all heads of one drain together.
 pub(super) const PREFETCH_TIMEOUT: Duration = Duration::from_millis(50);
-
-/// Magic numbers of file systems whose files are never opened: another machine or another process decides whether they
-/// answer.
-const REMOTE: [u32; 16] = [
-    0x6573_5546, // FUSE
-    0x6969,      // NFS
-    0x517b,      // SMB
-    0xff53_4d42, // CIFS
-    0xfe53_4d42, // SMB2
-    0x00c3_6400, // Ceph
-    0x5346_414f, // AFS (OpenAFS)
-    0x6b41_4653, // AFS (kAFS)
-    0x7375_7245, // Coda
-    0x0102_1997, // 9P
-    0x0bd0_0bd0, // Lustre
-    0x1980_0202, // MQUEUE, no files
-    0x0187,      // autofs
-    0x0116_1970, // GFS2
-    0x7461_636f, // OCFS2
-    0x2003_0528, // OrangeFS
-];
 
 /// Reads the heads of files.
 pub trait HeadReader: std::fmt::Debug {
@@ -301,7 +281,7 @@ fn may_be_read(file: &OpenedFile) -> bool {
 }
 
 fn is_remote(file: &OpenedFile) -> bool {
-    file.foreign_user_ns || REMOTE.contains(&file.sb_magic)
+    file.foreign_user_ns || fs_magic::is_remote(file.sb_magic)
 }
 
 fn wanted(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> Wanted {

@@ -10,6 +10,7 @@ use super::protocol::{
 };
 use super::restart_backoff::RestartBackoff;
 use super::spawner::Spawner;
+use super::unobservable::Unobservable;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::ResourceUsage;
@@ -128,6 +129,21 @@ impl ReaderClient {
         let number = self.next_number();
         match self.request_one(number, &Request::Pids { number }, deadline, shutdown)? {
             Response::Pids { pids, .. } => Some(pids),
+            _ => None,
+        }
+    }
+
+    /// Requests the reason why a trace sees nothing of this process. `None`: there is none, or no response by `deadline`.
+    pub fn unobservable(
+        &mut self,
+        pid: u32,
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Option<Unobservable> {
+        let number = self.next_number();
+        let request = Request::Unobservable { number, pid };
+        match self.request_one(number, &request, deadline, shutdown)? {
+            Response::Unobservable { reason, .. } => reason,
             _ => None,
         }
     }

@@ -11,12 +11,12 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::fs_magic::{BCACHEFS, BTRFS, OVERLAYFS, without_device};
 use super::mount_namespaces::{self, MountNamespaces};
 use super::mounts::Mounts;
 use super::protocol::{Found, HEAD_BYTES, HeadRefusal, HeadRequest, HeadResponse, Wanted};
 use super::statx::{cached, ctime_ns, dev, ns};
 use super::{inspect, pem, public_prefix};
+use crypto_tracer_system::fs_magic::{BCACHEFS, BTRFS, OVERLAYFS, without_device};
 
 /// Bytes read of every file, so that a BEGIN line that starts within the head is complete.
 pub(super) const FIRST_BYTES: usize = HEAD_BYTES + pem::MAX_LINE;

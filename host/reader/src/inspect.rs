@@ -16,15 +16,14 @@ use rustix::fs::{FileType, Mode, OFlags, open};
 use super::mounts::Mounts;
 use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::{FileDescriptor, MappedFile, ProcessDetails};
-use super::{fs_magic, paging, procfs, statx};
+use super::{paging, procfs, statx, unobservable};
 use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::fs_magic;
 
 /// Maximum number of descriptors per process: it may have a million.
 const MAX_DESCRIPTORS: usize = 65_536;
 /// Maximum bytes of a command line.
 const MAX_CMDLINE: usize = 4096;
-/// Flag of a kernel thread in `/proc/PID/stat`.
-const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// Inspects these processes. Also returns the last process of this page if more follow. Processes that have exited are
 /// omitted. Without an interest the response has only the identity of each process, and no process can block it.
@@ -84,7 +83,7 @@ fn message_size(process: &ProcessDetails) -> usize {
 fn inspect(pid: u32, interest: Option<&Interest>) -> Option<ProcessDetails> {
     let stat = procfs::read(pid, "stat").ok()?;
     let (ppid, start_ns) = procfs::parse_stat(&stat)?;
-    if procfs::stat_field(&stat, procfs::STAT_FLAGS)? & PF_KTHREAD != 0 {
+    if procfs::stat_field(&stat, procfs::STAT_FLAGS)? & unobservable::PF_KTHREAD != 0 {
         return None;
     }
     let (uid, gid) = ids(&procfs::read(pid, "status").ok()?)?;
@@ -250,8 +249,7 @@ fn with_metadata(
         return None;
     }
     // statfs would query the file system and its lower layers, which may be remote.
-    let found = fs_magic::WITHOUT_DEVICE.iter().find(|(_, name)| *name == kind);
-    let sb_magic = found.map_or(0, |(magic, _)| *magic);
+    let sb_magic = fs_magic::without_device_named(kind).unwrap_or(0);
     Some(FileDescriptor {
         dev: statx::dev(&stat),
         inode: stat.stx_ino,

@@ -6,7 +6,6 @@ mod cgroup;
 mod client;
 mod confine;
 mod connection;
-mod fs_magic;
 mod head;
 mod inspect;
 mod links;
@@ -23,6 +22,7 @@ mod restart_backoff;
 mod serve;
 mod spawner;
 mod statx;
+mod unobservable;
 
 pub use client::{ReaderClient, ReaderEvent};
 pub use links::resolve_links;
@@ -32,6 +32,7 @@ pub use protocol::{
     MappedFile, MaybeReader, ProcessDetails, Wanted,
 };
 pub use spawner::Spawner;
+pub use unobservable::Unobservable;
 
 /// Returns the part of a file with this content that the reader passes to plugins.
 pub fn public_head(content: &[u8]) -> Vec<u8> {

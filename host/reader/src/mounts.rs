@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, fstat, open, stat};
 
 use super::procfs;
+use crypto_tracer_system::mountinfo::{self, MountInfo};
 
 /// File systems that another machine or a user process serves and that may therefore block, by their names in
 /// mountinfo.
@@ -59,18 +60,14 @@ impl Mounts {
 
     /// `foreign`: the mount namespace belongs to another user namespace, in which any user may be root.
     fn parse(mountinfo: &[u8], foreign: bool) -> Mounts {
-        let parse_line = |line: &[u8]| {
-            let text = String::from_utf8_lossy(line);
-            let (mount, file_system) = text.split_once(" - ")?;
-            let id = mount.split(' ').next()?.parse().ok()?;
-            let kind = file_system.split(' ').next()?.to_owned();
-            let point = unescape(line.split(|&byte| byte == b' ').nth(4)?);
+        let mount = |mount: MountInfo| {
+            let MountInfo { id, point, kind, .. } = mount;
             let remote = REMOTE.contains(&kind.as_str())
                 || kind.starts_with("fuse.")
                 || foreign && STACKED.contains(&kind.as_str());
-            Some((id, Mount { point, kind, remote }))
+            (id, Mount { point, kind, remote })
         };
-        Mounts { by_id: mountinfo.split(|&byte| byte == b'\n').filter_map(parse_line).collect() }
+        Mounts { by_id: mountinfo::parse(mountinfo).map(mount).collect() }
     }
 
     /// Returns the file system type of a mount, and whether it may block. `None`: the process does not see this mount.
@@ -93,29 +90,6 @@ impl Mounts {
 fn is_below(path: &[u8], point: &[u8]) -> bool {
     let point = point.strip_suffix(b"/").unwrap_or(point);
     path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
-/// Decodes the octal escapes of white space and backslash, such as `\040`.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, tail)) = rest.split_first() {
-        let code = (first == b'\\')
-            .then(|| tail.get(..3))
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match code {
-            Some(byte) => {
-                out.push(byte);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push(first);
-                rest = tail;
-            }
-        }
-    }
-    out
 }
 
 /// Whether the mount namespace of the process belongs to our user namespace, so that only a user who is root there may

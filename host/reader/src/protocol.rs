@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::unobservable::Unobservable;
 use crypto_tracer_event::bounded::at_most;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::usage::ResourceUsage;
@@ -232,6 +233,11 @@ pub(super) enum Request {
         number: u64,
         wanted: Vec<(u64, u32)>,
     },
+    /// Whether a trace sees anything of this process.
+    Unobservable {
+        number: u64,
+        pid: u32,
+    },
     ResourceUsage {
         number: u64,
     },
@@ -272,6 +278,10 @@ pub(super) enum Response {
         processes: Vec<Ancestry>,
         complete: bool,
     },
+    Unobservable {
+        number: u64,
+        reason: Option<Unobservable>,
+    },
     ResourceUsage {
         number: u64,
         usage: ResourceUsage,
@@ -286,6 +296,7 @@ impl Response {
             | Response::Scan { number, .. }
             | Response::Ancestry { number, .. }
             | Response::Inspect { number, .. }
+            | Response::Unobservable { number, .. }
             | Response::ResourceUsage { number, .. }
             | Response::Cgroups { number, .. } => *number,
         }

@@ -4,9 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use hashlink::LruCache;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
+
+use crypto_tracer_system::backoff::{Backoff, BackoffPolicy};
 
 /// Number of replacements that are allowed without a delay.
 const MAX_BURST: u32 = 4;
@@ -14,14 +15,16 @@ const MAX_BURST: u32 = 4;
 const REFILL_INTERVAL: Duration = Duration::from_secs(30);
 /// Maximum number of hung readers at a time. A process that is blocked in a file system cannot be killed.
 const MAX_HUNG: usize = 32;
-/// Maximum number of users in the table.
-const MAX_USERS: usize = 1024;
-/// Backoff after a user's second hang. Each further hang doubles it.
-const BACKOFF: Duration = Duration::from_secs(10);
-/// Maximum backoff.
-const MAX_BACKOFF: Duration = Duration::from_secs(3600);
-/// A user's count restarts after this time without a hang.
-const RESET_AFTER: Duration = Duration::from_secs(2 * 3600);
+/// A user's first hang may be a coincidence. The second one starts a backoff, and each further one doubles it.
+const USER_POLICY: BackoffPolicy = BackoffPolicy {
+    first: 2,
+    further: 1,
+    window: Duration::from_secs(2 * 3600),
+    min: Duration::from_secs(10),
+    max: Duration::from_secs(3600),
+    reset_after: Duration::from_secs(2 * 3600),
+    max_keys: 1024,
+};
 
 /// Counts of hung readers.
 #[derive(Debug)]
@@ -32,13 +35,7 @@ pub(super) struct RestartBackoff {
     tokens: u32,
     /// Time of the last refill of `tokens`.
     refilled: Instant,
-    users: LruCache<u32, UserHangs>,
-}
-
-#[derive(Debug)]
-struct UserHangs {
-    count: u32,
-    last: Instant,
+    users: Backoff<u32>,
 }
 
 impl Default for RestartBackoff {
@@ -47,7 +44,7 @@ impl Default for RestartBackoff {
             pids: Vec::new(),
             tokens: MAX_BURST,
             refilled: Instant::now(),
-            users: LruCache::new(MAX_USERS),
+            users: Backoff::new(USER_POLICY),
         }
     }
 }
@@ -63,14 +60,7 @@ impl RestartBackoff {
         let Some(uid) = uid else { return };
         self.refill(now);
         self.tokens = self.tokens.saturating_sub(1);
-        match self.users.get_mut(&uid) {
-            Some(user) if now.duration_since(user.last) < RESET_AFTER => {
-                *user = UserHangs { count: user.count.saturating_add(1), last: now };
-            }
-            _ => {
-                self.users.insert(uid, UserHangs { count: 1, last: now });
-            }
-        }
+        self.users.failed(uid, now);
     }
 
     /// Whether another reader may be started.
@@ -100,14 +90,7 @@ impl RestartBackoff {
     }
 
     fn is_backing_off_at(&self, uid: u32, now: Instant) -> bool {
-        self.users.peek(&uid).is_some_and(|user| {
-            // The first hang may be a coincidence.
-            let backoff = match user.count.checked_sub(2) {
-                None => Duration::ZERO,
-                Some(doublings) => (BACKOFF * 2_u32.pow(doublings.min(16))).min(MAX_BACKOFF),
-            };
-            now.duration_since(user.last) < backoff
-        })
+        self.users.is_on(&uid, || now)
     }
 }
 
@@ -140,8 +123,8 @@ mod tests {
         for _ in 0..40 {
             backoff.record_hang_at(1, Some(HOSTILE), now);
         }
-        assert!(!backoff.is_backing_off_at(HOSTILE, now + MAX_BACKOFF));
-        now += RESET_AFTER;
+        assert!(!backoff.is_backing_off_at(HOSTILE, now + USER_POLICY.max));
+        now += USER_POLICY.max + USER_POLICY.reset_after + Duration::from_millis(1);
         backoff.record_hang_at(1, Some(HOSTILE), now);
         assert!(!backoff.is_backing_off_at(HOSTILE, now), "the count is reset");
     }

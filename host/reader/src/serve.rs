@@ -5,9 +5,9 @@ use std::os::unix::net::UnixStream;
 
 use super::mount_namespaces::MountNamespaces;
 use super::other_tracer::OtherTracers;
-use super::proc_probe::ProbePool;
+use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::{HeadResponse, Request, Response, receive, send};
-use super::{ancestry, cgroup, head, inspect, procfs};
+use super::{ancestry, cgroup, head, inspect, procfs, unobservable};
 use crypto_tracer_system::usage::ResourceUsage;
 
 /// Serves requests until the tracer closes its end of the socket or exits.
@@ -46,6 +46,11 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
             Request::Ancestry { number } => {
                 let (processes, complete) = ancestry::scan(&probes);
                 Response::Ancestry { number, processes, complete }
+            }
+            Request::Unobservable { number, pid } => {
+                // The probe pool bounds the time for which a process can block the reader.
+                let (found, _) = probes.each([pid], Timeouts::RESPONSE, unobservable::of);
+                Response::Unobservable { number, reason: found.into_iter().flatten().next() }
             }
             Request::ResourceUsage { number } => {
                 Response::ResourceUsage { number, usage: ResourceUsage::own() }

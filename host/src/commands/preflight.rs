@@ -1,6 +1,5 @@
 //! What is known of the processes that are there before a run.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -22,8 +21,8 @@ use crypto_tracer_system::shutdown::Shutdown;
 const SCAN: Duration = Duration::from_secs(4);
 /// How long where the run cannot do without it.
 const SCAN_NEEDED: Duration = Duration::from_secs(10);
-/// In `/proc/PID/stat`: a kernel thread. Before Linux 6.8 `status` does not tell.
-const PF_KTHREAD: u64 = 0x0020_0000;
+/// Time limit for the check of one `--pid`.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether `--pid` names anything at all.
 pub(super) fn there(pid: u32) -> Result<(), Failure> {
@@ -35,40 +34,18 @@ pub(super) fn there(pid: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether `--pid` names a process that a run can see anything of.
-pub(super) fn check(pid: u32) -> Result<(), Failure> {
+/// Refuses a `--pid` of which a run would never see anything. A process that `/proc` hides, or that blocks whoever reads its
+/// files there, is accepted.
+pub(super) fn check(
+    pid: u32,
+    reader: &mut ReaderClient,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
     there(pid)?;
-    // A thread answers a signal too. What `/proc` does not show is taken for what it was given as.
-    let text = |name: &str| {
-        let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let status = text("status");
-    // It may make wait whoever asks for more.
-    let stat = if status.contains("\nKthread:") { String::new() } else { text("stat") };
-    match unfit(pid, &status, &stat) {
-        Some(why) => Err(failed(anyhow!("--pid {pid}: {why}"))),
+    match reader.unobservable(pid, Instant::now() + CHECK_TIMEOUT, shutdown) {
+        Some(reason) => Err(failed(anyhow!("--pid {pid}: {reason}"))),
         None => Ok(()),
     }
-}
-
-/// Why nothing would ever be seen of it.
-fn unfit(pid: u32, status: &str, stat: &str) -> Option<String> {
-    let value = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    let process: Option<u32> = value("Tgid:").and_then(|value| value.parse().ok());
-    if let Some(process) = process.filter(|&process| process != pid) {
-        return Some(format!("that is a thread of process {process}"));
-    }
-    let is_dead = value("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
-    // Of one whose first thread ended before the others there is more to see.
-    if is_dead && value("Threads:").is_none_or(|threads| matches!(threads, "0" | "1")) {
-        return Some("it has ended already, and its parent has not taken note of it".to_owned());
-    }
-    // Field 9 of proc(5), counted behind the name, which may hold any byte.
-    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
-    let flags = behind.split_ascii_whitespace().nth(6).and_then(|flags| flags.parse::<u64>().ok());
-    let kernels = value("Kthread:") == Some("1") || flags.is_some_and(|it| it & PF_KTHREAD != 0);
-    kernels.then(|| "it is one of the kernel's own, which open no files".to_owned())
 }
 
 /// All processes that are there already. `follow`: whose descendants are wanted is only to know from them. Of what
@@ -136,45 +113,6 @@ fn unseen(follow: bool, shutdown: &Shutdown, console: Console) -> Result<(), Fai
 mod tests {
     use super::*;
     use crypto_tracer_system::console::Verbosity;
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
-
-    #[test]
-    fn a_thread_is_no_process() {
-        // SAFETY: no memory is involved.
-        let tid = || u32::try_from(unsafe { libc::gettid() }).unwrap();
-        let own = std::process::id();
-        assert!(check(own).is_ok());
-        // Tests run on threads of their own; this one certainly does.
-        let (thread, refused) = std::thread::spawn(move || (tid(), check(tid()))).join().unwrap();
-        let said = format!("{:#}", refused.unwrap_err().error);
-        assert_eq!(said, format!("--pid {thread}: that is a thread of process {own}"));
-    }
-
-    #[test]
-    fn kernel_threads_are_told_by_old_and_new_kernels() {
-        let status = |kthread| format!("Name:\tx\nTgid:\t7\nPid:\t7\n{kthread}");
-        let stat = |flags| format!("7 (a) R) S 2 0 0 0 -1 {flags} 0 0");
-        let told = |kthread, flags: u64| unfit(7, &status(kthread), &stat(flags)).is_some();
-        assert!(told("Kthread:\t1\n", 0) && told("", PF_KTHREAD | 64));
-        assert!(!told("Kthread:\t0\n", 0x0040_0000) && !told("", 64));
-        assert_eq!(unfit(7, "", ""), None, "hidden, or no /proc");
-    }
-
-    #[test]
-    fn nothing_more_comes_from_a_zombie() {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let waited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        waitid(WaitId::Pid(Pid::from_child(&child)), waited).unwrap();
-        let refused = check(child.id()).unwrap_err();
-        child.wait().unwrap();
-        assert!(format!("{:#}", refused.error).contains("it has ended already"));
-        let of = |state: &str, threads: &str| {
-            let status =
-                format!("Name:\tx\nState:\t{state} (word)\nTgid:\t7\nThreads:\t{threads}\n");
-            unfit(7, &status, "").is_some()
-        };
-        assert!(of("Z", "1") && of("X", "0") && !of("Z", "2") && !of("S", "1"));
-    }
 
     #[test]
     fn descendants_that_are_not_known_are_a_failure() {

@@ -72,11 +72,10 @@ impl SessionBuilder {
             output_conflict::check_record(record, run.output)?;
             Target::check_new(record).map_err(failed)?;
         }
-        let watched = &run.trace.processes.watched;
-        watched.pid.iter().try_for_each(|&pid| preflight::check(pid))?;
-
         let mut client =
             ReaderClient::start(spawner).context("cannot start the reader").map_err(failed)?;
+        let watched = &run.trace.processes.watched;
+        watched.pid.iter().try_for_each(|&pid| preflight::check(pid, &mut client, &shutdown))?;
         let select = setup::select(run.kinds, run.trace, Family::default());
         setup::warn(&select, plugins.interest(), run.console);
         setup::warn_of_links(&select, run.console);

@@ -23,6 +23,7 @@ use crypto_tracer_pipeline::select::{Select, ShownKinds};
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Setup, Trust};
 use crypto_tracer_reader::{ExistingProcess, resolve_links};
+use crypto_tracer_system::accounts;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
 use crypto_tracer_system::console::Console;
@@ -123,20 +124,12 @@ pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
         new.mode = mode;
     }
     if let Some(group) = &config.output.group {
-        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
         let error = || anyhow!("[output] group: there is no group {group:?} in /etc/group");
-        let gid = gid(&groups, group)
+        let gid = accounts::group_id(group)
             .ok_or_else(|| Failure { code: ExitStatus::Usage, error: error() })?;
         new.gid = Some(gid);
     }
     Ok(new)
-}
-
-fn gid(groups: &str, name: &str) -> Option<u32> {
-    let mut lines = groups.lines().map(|line| line.split(':'));
-    lines.find_map(|mut fields| {
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
 }
 
 /// Gives up all privileges but those that the output still needs.
@@ -252,19 +245,4 @@ pub(super) fn ended(output: WriterReport) -> Result<(), Failure> {
         None => return Ok(()),
     };
     Err(Failure { code: ExitStatus::Failed, error })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::gid;
-
-    #[test]
-    fn groups_by_their_whole_name() {
-        let groups = "root:x:0:\nadm:x:4:syslog\nadmin:x:99:\nbad\nodd:x:y:\n";
-        assert_eq!(gid(groups, "adm"), Some(4));
-        assert_eq!(gid(groups, "admin"), Some(99));
-        for name in ["ad", "bad", "odd", "syslog", ""] {
-            assert_eq!(gid(groups, name), None, "{name}");
-        }
-    }
 }

@@ -9,6 +9,8 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crate::mountinfo::{self, MountInfo};
+
 /// Controllers whose v1 hierarchies are considered, in order of preference. Every container runtime uses them.
 pub const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 
@@ -50,23 +52,19 @@ impl Hierarchy {
 
     /// Returns the mount point of this hierarchy in this process's mount namespace.
     pub fn mount(self) -> Option<PathBuf> {
-        self.mount_point(&fs::read_to_string("/proc/self/mountinfo").ok()?)
+        self.mount_point(&fs::read("/proc/self/mountinfo").ok()?)
     }
 
-    fn mount_point(self, mountinfo: &str) -> Option<PathBuf> {
-        mountinfo.lines().find_map(|line| {
-            // `id parent dev root mount-point options … - type source super-options`
-            let (mount, file_system) = line.split_once(" - ")?;
-            let mut fields = file_system.split(' ');
-            let (kind, options) = (fields.next()?, fields.nth(1)?);
-            let matches = match self {
-                Hierarchy::Unified => kind == "cgroup2",
-                Hierarchy::Controller(controller) => {
-                    kind == "cgroup" && options.split(',').any(|option| option == controller)
-                }
-            };
-            matches.then(|| mount.split(' ').nth(4).map(unescape)).flatten()
-        })
+    fn mount_point(self, mountinfo: &[u8]) -> Option<PathBuf> {
+        let matches = |mount: &MountInfo| match self {
+            Hierarchy::Unified => mount.kind == "cgroup2",
+            Hierarchy::Controller(controller) => {
+                let mut options = mount.super_options.split(',');
+                mount.kind == "cgroup" && options.any(|option| option == controller)
+            }
+        };
+        let mount = mountinfo::parse(mountinfo).find(matches)?;
+        Some(OsString::from_vec(mount.point).into())
     }
 }
 
@@ -74,23 +72,6 @@ impl Hierarchy {
 fn controllers_and_path(line: &str) -> Option<(&str, &str)> {
     let mut parts = line.splitn(3, ':').skip(1);
     Some((parts.next()?, parts.next()?))
-}
-
-/// Decodes the escapes of mountinfo: white space and backslashes appear as a backslash and three octal digits.
-fn unescape(text: &str) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let code = (first == b'\\').then(|| tail.split_at_checked(3)).flatten();
-        let code = code.and_then(|(digits, tail)| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            Some((u8::from_str_radix(digits, 8).ok()?, tail))
-        });
-        let (byte, tail) = code.unwrap_or((first, tail));
-        bytes.push(byte);
-        rest = tail;
-    }
-    OsString::from_vec(bytes).into()
 }
 
 #[cfg(test)]
@@ -137,11 +118,10 @@ mod tests {
             32 30 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:1 - cgroup cgroup rw,cpu,cpuacct\n\
             33 30 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
             short\n";
-        let mount = |hierarchy: Hierarchy| hierarchy.mount_point(text);
+        let mount = |hierarchy: Hierarchy| hierarchy.mount_point(text.as_bytes());
         assert_eq!(mount(Hierarchy::Unified), Some("/sys/fs/cgroup/uni fied".into()));
         assert_eq!(mount(Hierarchy::Controller("memory")), Some("/sys/fs/cgroup/memory".into()));
         assert_eq!(mount(Hierarchy::Controller("cpu")), Some("/sys/fs/cgroup/cpu,cpuacct".into()));
         assert_eq!(mount(Hierarchy::Controller("pids")), None);
-        assert_eq!(unescape("a\\134b\\04"), PathBuf::from("a\\b\\04"));
     }
 }

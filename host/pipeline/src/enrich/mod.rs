@@ -14,6 +14,7 @@ use self::loads::Loads;
 pub use self::names::{container, library_name};
 use crypto_tracer_system::boot::TICK_NS;
 use crypto_tracer_system::clock::Clock;
+use crypto_tracer_system::fs_magic::OVERLAYFS;
 
 use crypto_tracer_event::{
     EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, ProcessFacts, ProcessKey,
@@ -21,9 +22,6 @@ use crypto_tracer_event::{
 
 /// Processes that are remembered. When there are more, the one that was silent longest is forgotten.
 pub const MOST_PROCESSES: usize = 16_384;
-
-/// OVERLAYFS_SUPER_MAGIC
-const OVERLAYFS: u32 = 0x794c_7630;
 
 /// What is remembered of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
