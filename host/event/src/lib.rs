@@ -28,6 +28,6 @@ pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
     RawRecord, is_settled,
 };
-pub use notice::{Loss, Notice, PluginFailure, Status, StatusPlugin, StatusProbe};
+pub use notice::{Loss, Notice, PluginFailure, PluginKind, Status, StatusPlugin, StatusProbe};
 pub use redacted::{Facts, FileLocation, RedactedEvent, RedactedWhat};
 pub use text::{Field, Redact, RedactedText};

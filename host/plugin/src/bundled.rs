@@ -11,14 +11,14 @@ pub(super) struct Bundled {
 }
 
 /// The documented classification.
-pub(super) const CLASSIFIER: Bundled = Bundled {
+pub(super) static CLASSIFIER: Bundled = Bundled {
     name: "classify-default",
     component: include_bytes!("../../../artifacts/classify-default.wasm"),
     compiled: include_bytes!("../../../artifacts/classify-default.cwasm"),
 };
 
 /// The documented redaction.
-pub(super) const REDACTOR: Bundled = Bundled {
+pub(super) static REDACTOR: Bundled = Bundled {
     name: "redact-default",
     component: include_bytes!("../../../artifacts/redact-default.wasm"),
     compiled: include_bytes!("../../../artifacts/redact-default.cwasm"),
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn what_was_compiled_ahead_of_time_loads() {
         let engine = engine::engine(Limits::default().stack).unwrap();
-        for bundled in [CLASSIFIER, REDACTOR] {
+        for bundled in [&CLASSIFIER, &REDACTOR] {
             bundled.ahead_of_time(&engine).expect(bundled.name);
             let built = engine::precompile(bundled.component).unwrap();
             bundled.put_away();

@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
+use super::bundled::{Bundled, CLASSIFIER};
 use super::cache::{Cache, Key};
 use super::contract::{Classify, Configured, Contract, Factory, RawVerdict};
 use super::kind::GuestKind;
@@ -16,7 +17,7 @@ use super::slot::PluginSlot;
 use super::state::State;
 use super::validate::{check_word, labels};
 use crypto_tracer_event::{
-    FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict, is_settled,
+    FileType, HeadOutcome, Label, OpenFlags, OpenedFile, PluginKind, Verdict, is_settled,
 };
 
 /// Sets of four verdicts: 32 768 in all.
@@ -29,8 +30,9 @@ const MOST_RECENT: usize = 64;
 pub(super) struct Classifier;
 
 impl GuestKind for Classifier {
-    const NAME: &'static str = "classifier";
+    const KIND: PluginKind = PluginKind::Classifier;
     const ACTION: &'static str = "next_classifier";
+    const BUNDLED: Option<&'static Bundled> = Some(&CLASSIFIER);
     type Guest = dyn Classify;
 
     fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<dyn Classify>> {
@@ -48,7 +50,7 @@ impl GuestKind for Classifier {
 
 /// All classifiers and their answers.
 pub(super) struct Classifiers {
-    pub(super) members: Vec<PluginSlot<Classifier>>,
+    pub(super) slots: Vec<PluginSlot<Classifier>>,
     verdicts: Cache<Arc<Verdict>>,
     /// Verdicts without labels: there are few, and many files share one.
     plain: Vec<Arc<Verdict>>,
@@ -63,12 +65,12 @@ pub(super) struct Classifiers {
 impl Classifiers {
     /// `remember`: whether a verdict holds for as long as the file is unchanged.
     pub(super) fn new(
-        members: Vec<PluginSlot<Classifier>>,
+        slots: Vec<PluginSlot<Classifier>>,
         may_ask_for_heads: bool,
         remember: bool,
     ) -> Classifiers {
         Classifiers {
-            members,
+            slots,
             verdicts: if remember { Cache::new(SETS, LABEL_BYTES) } else { Cache::none() },
             plain: Vec::new(),
             recent: VecDeque::new(),
@@ -125,8 +127,8 @@ impl Classifiers {
         };
         let mut sure = true;
         let in_scope = Scoped::File(file, RefCell::new(heads));
-        for member in &mut self.members {
-            let answer = member.call(
+        for slot in &mut self.slots {
+            let answer = slot.call(
                 uid,
                 &in_scope,
                 |guest, store| guest.classify(store),
@@ -149,7 +151,7 @@ impl Classifiers {
             }
             if let Some(file_type) = file_type {
                 verdict.file_type = file_type;
-                verdict.classifier = Some(member.name.clone());
+                verdict.classifier = Some(slot.name.clone());
                 break;
             }
         }

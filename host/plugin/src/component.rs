@@ -20,6 +20,7 @@ use super::runtime::Runtime;
 use super::spec::PluginSpec;
 use super::text::one_line;
 use super::wasi;
+use crypto_tracer_event::PluginKind;
 
 /// Before the name of each interface of ours.
 const OURS: &str = "crypto-tracer:plugin/";
@@ -52,7 +53,7 @@ impl CompiledPlugin {
         runtime: &Runtime,
         spec: &PluginSpec,
         bundled: Option<&Bundled>,
-        wanted: Option<&'static str>,
+        wanted: Option<PluginKind>,
     ) -> Result<CompiledPlugin, Problem> {
         let Runtime { engine, limits, shutdown, .. } = runtime;
         match &spec.source {
@@ -134,9 +135,9 @@ impl CompiledPlugin {
     }
 
     /// Whether it exports this interface, in whatever version.
-    pub(super) fn exports_kind(&self, wanted: &str) -> bool {
+    pub(super) fn exports_kind(&self, wanted: PluginKind) -> bool {
         let mut ours = self.exports.iter().filter_map(|export| export.strip_prefix(OURS));
-        ours.any(|interface| interface.split('@').next() == Some(wanted))
+        ours.any(|interface| interface.split('@').next() == Some(wanted.as_str()))
     }
 
     /// Whether it exports this interface in a version that fits.
@@ -158,7 +159,7 @@ impl Metadata {
         bytes: &[u8],
         most: usize,
         spec: &PluginSpec,
-        wanted: Option<&'static str>,
+        wanted: Option<PluginKind>,
     ) -> Result<Metadata, Problem> {
         let found = sha256(bytes);
         if let Some(pinned) = spec.sha256.as_ref().filter(|it| !it.eq_ignore_ascii_case(&found)) {
@@ -176,7 +177,7 @@ impl Metadata {
         for interface in exports.iter().filter_map(|export| export.strip_prefix(OURS)) {
             built_for = check_version(interface)?.max(built_for);
         }
-        wanted.map_or(Ok(()), |wanted| check_export(&exports, wanted))?;
+        wanted.map_or(Ok(()), |wanted| check_export(&exports, wanted.as_str()))?;
         Ok(Metadata { sha256: found, size: bytes.len() as u64, built_for, exports })
     }
 }

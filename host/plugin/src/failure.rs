@@ -8,17 +8,39 @@ use wasmtime::{Error, Trap};
 use super::deadline::Overrun;
 use super::limits::Exceeded;
 use super::state::Misuse;
+use crypto_tracer_event::PluginKind;
 
 /// A plugin that cannot be loaded. The tracer does not start.
 #[derive(Debug, thiserror::Error)]
-#[error("the {kind} {plugin}: {problem}")]
+#[error("the {subject} {plugin}: {problem}")]
 pub struct LoadError {
-    /// `classifier`, `redactor` or `filter`.
-    pub kind: &'static str,
-    /// Its file, or `default`.
+    /// What was being loaded.
+    pub subject: LoadSubject,
+    /// The plugin's file, or `default`.
     pub plugin: String,
     /// The cause, and the remedy.
     pub problem: Problem,
+}
+
+/// What a [`LoadError`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadSubject {
+    /// The engine that all plugins share.
+    Engine,
+    /// A plugin, before its kind is known.
+    Plugin,
+    /// A plugin as one of its kinds.
+    Kind(PluginKind),
+}
+
+impl std::fmt::Display for LoadSubject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LoadSubject::Engine => "engine",
+            LoadSubject::Plugin => "plugin",
+            LoadSubject::Kind(kind) => kind.as_str(),
+        })
+    }
 }
 
 /// Why a plugin cannot be loaded.
@@ -141,7 +163,7 @@ pub enum Problem {
     Interest(crypto_tracer_event::interest::Refused),
     /// The same file twice.
     #[error("is named twice as a {0}")]
-    Twice(&'static str),
+    Twice(PluginKind),
     /// An unprivileged user could change the file.
     #[error("{0}")]
     Untrusted(super::trust::Untrusted),

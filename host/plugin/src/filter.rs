@@ -3,13 +3,14 @@
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
+use super::bundled::Bundled;
 use super::contract::{Configured, Contract, Decide, Factory, RawDecision};
 use super::kind::GuestKind;
 use super::scoped::Scoped;
 use super::slot::PluginSlot;
 use super::state::State;
 use super::validate::labels;
-use crypto_tracer_event::{ClassifiedEvent, Label};
+use crypto_tracer_event::{ClassifiedEvent, Label, PluginKind};
 
 /// The filters' word on an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +26,9 @@ pub enum Decision {
 pub(super) struct Filter;
 
 impl GuestKind for Filter {
-    const NAME: &'static str = "filter";
+    const KIND: PluginKind = PluginKind::Filter;
     const ACTION: &'static str = "kept";
+    const BUNDLED: Option<&'static Bundled> = None;
     type Guest = dyn Decide;
 
     fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<dyn Decide>> {

@@ -9,19 +9,17 @@ use wasmtime::component::types::ComponentItem;
 use super::classifier::Classifier;
 use super::component::CompiledPlugin;
 use super::contract;
-use super::failure::{LoadError, PluginSource, Problem};
+use super::failure::{LoadError, LoadSubject, PluginSource, Problem};
 use super::filter::Filter;
 use super::kind::GuestKind;
 use super::log::LogLine;
 use super::redactor::Redactor;
 use super::runtime::Runtime;
 use super::setup::Setup;
-use super::slot::PluginSlot;
+use super::slot::{AnySlot, PluginSlot};
 use super::spec::PluginSpec;
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_event::interest::Interest;
-
-/// The kinds there are, in the order of the pipeline.
-pub const KINDS: [&str; 3] = [Classifier::NAME, Filter::NAME, Redactor::NAME];
 
 /// An interface that a plugin imports, and what it uses of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +43,8 @@ pub struct Inspection {
     pub contract: String,
     /// The version of the contract that this program has.
     pub contract_here: String,
-    /// What it exports, of [`KINDS`].
-    pub kinds: Vec<&'static str>,
+    /// The kinds that it exports.
+    pub kinds: Vec<PluginKind>,
     /// What it imports.
     pub imports: Vec<Import>,
     /// Whether it asks for the beginnings of files, which needs a grant.
@@ -62,21 +60,21 @@ pub struct Inspection {
 /// # Errors
 /// What keeps it from running.
 pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError> {
-    let failed = |kind, problem| LoadError { kind, plugin: spec.source.to_string(), problem };
+    let failed = |subject, problem| LoadError { subject, plugin: spec.source.to_string(), problem };
     if let PluginSource::File(path) = &spec.source {
         let trusted = setup.trust.check_plugin(path, spec.origin);
-        trusted.map_err(|untrusted| failed("plugin", Problem::Untrusted(untrusted)))?;
+        trusted.map_err(|untrusted| failed(LoadSubject::Plugin, Problem::Untrusted(untrusted)))?;
     }
     let runtime = Arc::new(setup.runtime()?);
     let code = CompiledPlugin::load(&runtime, spec, None, None);
-    let code = code.map_err(|problem| failed("plugin", problem))?;
+    let code = code.map_err(|problem| failed(LoadSubject::Plugin, problem))?;
     let mut inspection = Inspection {
         name: code.name.clone(),
         sha256: code.sha256.clone(),
         size: code.size,
         contract: code.built_for.to_string(),
         contract_here: contract::latest().version().to_string(),
-        kinds: KINDS.into_iter().filter(|kind| code.exports_kind(kind)).collect(),
+        kinds: PluginKind::ALL.into_iter().filter(|&kind| code.exports_kind(kind)).collect(),
         imports: imports(&runtime.engine, &code.component),
         asks_for_heads: code.asks_for_heads,
         interest: Interest::default(),
@@ -84,15 +82,16 @@ pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError
     };
     if inspection.kinds.is_empty() {
         let none = code.check_export("classifier, redactor or filter");
-        return Err(failed("plugin", none.err().unwrap_or(Problem::NoneBundled)));
+        return Err(failed(LoadSubject::Plugin, none.err().unwrap_or(Problem::NoneBundled)));
     }
     for kind in inspection.kinds.clone() {
         let start = match kind {
-            Classifier::NAME => start::<Classifier>,
-            Redactor::NAME => start::<Redactor>,
-            _ => start::<Filter>,
+            PluginKind::Classifier => start::<Classifier>,
+            PluginKind::Filter => start::<Filter>,
+            PluginKind::Redactor => start::<Redactor>,
         };
-        start(&runtime, &code, spec, &mut inspection).map_err(|problem| failed(kind, problem))?;
+        let started = start(&runtime, &code, spec, &mut inspection);
+        started.map_err(|problem| failed(LoadSubject::Kind(kind), problem))?;
     }
     Ok(inspection)
 }

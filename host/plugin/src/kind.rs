@@ -3,15 +3,19 @@
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
+use super::bundled::Bundled;
 use super::contract::{Configured, Contract, Factory};
 use super::state::State;
+use crypto_tracer_event::PluginKind;
 
 /// What makes a classifier differ from a redactor and a filter.
 pub(super) trait GuestKind: 'static {
-    /// What people call it, and the interface that it exports.
-    const NAME: &'static str;
-    /// What is done when it fails.
+    /// The kind. Its name is also the interface that the component exports.
+    const KIND: PluginKind;
+    /// What the host does after a failed call, as events name it.
     const ACTION: &'static str;
+    /// The bundled plugin of this kind.
+    const BUNDLED: Option<&'static Bundled>;
     /// An instance.
     type Guest: ?Sized + Send;
 

@@ -44,9 +44,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use engine::precompile;
-pub use failure::{Cause, LoadError, PluginSource, Problem};
+pub use failure::{Cause, LoadError, LoadSubject, PluginSource, Problem};
 pub use filter::Decision;
-pub use inspect::{Import, Inspection, KINDS, inspect};
+pub use inspect::{Import, Inspection, inspect};
 pub use limits::Limits;
 pub use log::{Level, LogLine};
 pub use redactor::REDACTED;
@@ -55,22 +55,16 @@ pub use setup::{LoadedPlugin, Setup};
 pub use spec::{Grant, OnFailure, PluginSpec};
 pub use trust::{Origin, SITE, Trust, Untrusted};
 
-use bundled::{CLASSIFIER, REDACTOR};
-use classifier::{Classifier, Classifiers};
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
 
-use failure::Failures;
-use filter::Filter;
-use kind::GuestKind;
-use redactor::{ForUser, Redactor, Redactors};
-use slot::{PluginSlot, TOLD};
+use redactor::ForUser;
+use setup::Chains;
+use slot::{AnySlot, TOLD};
 
 /// The plugins of a run, in their order.
 pub struct Plugins {
-    classifiers: Classifiers,
-    redactors: Redactors,
-    filters: Vec<PluginSlot<Filter>>,
+    chains: Chains,
     interest: Interest,
     running: Vec<LoadedPlugin>,
     limits: Limits,
@@ -97,15 +91,10 @@ impl Plugins {
     pub fn load(setup: &Setup) -> Result<Plugins, LoadError> {
         let runtime = Arc::new(setup.runtime()?);
         let mut loader = setup::Loader::new(&runtime, &setup.trust);
-        let classifiers = loader.chain::<Classifier>(&setup.classifiers, Some(&CLASSIFIER))?;
-        let redactors = loader.chain::<Redactor>(&setup.redactors, Some(&REDACTOR))?;
-        let filters = loader.chain::<Filter>(&setup.filters, None)?;
-        let interest = setup::interest(&classifiers)?;
-        let may_ask_for_heads = loader.asks_for_heads;
+        let chains = loader.chains(setup)?;
+        let interest = setup::interest(&chains.classifiers.slots)?;
         Ok(Plugins {
-            classifiers: Classifiers::new(classifiers, may_ask_for_heads, !setup.every_call),
-            redactors: Redactors::new(redactors, setup.limits.text, !setup.every_call),
-            filters,
+            chains,
             interest,
             running: loader.running,
             limits: setup.limits.clone(),
@@ -124,21 +113,19 @@ impl Plugins {
 
     /// Whether the classifiers will likely want to see this file's beginning. False when the verdict is remembered.
     pub fn wants_head(&self, file: &OpenedFile) -> bool {
-        self.classifiers.wants_head(file)
+        self.chains.classifiers.wants_head(file)
     }
 
     /// What time it is in a replay, in nanoseconds since 1970: a verdict about a file that had just changed is not
     /// remembered, and plugins rest, and may speak, by that time. None: what the machine's clock says.
     pub fn set_now(&mut self, now_ns: Option<i128>) {
-        self.classifiers.now_ns = now_ns;
+        self.chains.classifiers.now_ns = now_ns;
         let now = now_ns.and_then(|now_ns| {
             let (first_ns, began) = *self.replay_began.get_or_insert((now_ns, Instant::now()));
             let since = u64::try_from(now_ns.saturating_sub(first_ns)).unwrap_or(0);
             began.checked_add(Duration::from_nanos(since))
         });
-        self.classifiers.members.iter_mut().for_each(|member| member.now = now);
-        self.redactors.members.iter_mut().for_each(|member| member.now = now);
-        self.filters.iter_mut().for_each(|member| member.now = now);
+        self.chains.slots_mut().for_each(|slot| slot.set_now(now));
     }
 
     /// What a file is. `uid`: whose event it is; `flags`: of the open; `heads`: asked only when a plugin asks.
@@ -149,40 +136,44 @@ impl Plugins {
         flags: u32,
         heads: &mut dyn HeadSource,
     ) -> Verdict {
-        self.classifiers.classify(uid, file, flags, heads)
+        self.chains.classifiers.classify(uid, file, flags, heads)
     }
 
     /// Whether an event is shown, and what more there is to say about it.
     pub fn decide(&mut self, event: &ClassifiedEvent) -> Decision {
-        filter::decide(&mut self.filters, event)
+        filter::decide(&mut self.chains.filters, event)
     }
 
     /// Hides what must not be shown of an event of this user.
     pub fn redactor(&mut self, uid: u32) -> impl Redact {
-        ForUser { redactors: &mut self.redactors, uid }
+        ForUser { redactors: &mut self.chains.redactors, uid }
     }
 
     /// What failed since the last time. Ask at most once a second, and at the end.
     pub fn take_failures(&mut self) -> Vec<PluginFailure> {
-        let mut told = std::mem::take(&mut self.past);
-        take(&mut self.classifiers.members, &mut told, &mut self.log);
-        take(&mut self.redactors.members, &mut told, &mut self.log);
-        take(&mut self.filters, &mut told, &mut self.log);
-        told
+        /// Lines that wait when nobody takes them.
+        const MOST_LINES: usize = 64;
+        let mut failures = std::mem::take(&mut self.past);
+        for (failure, detail) in self.chains.slots_mut().flat_map(|slot| slot.take_failures()) {
+            if !detail.is_empty() && self.log.len() < MOST_LINES {
+                let message = format!("failed as a {}: {detail}", failure.kind);
+                self.log.push(LogLine { plugin: (*failure.plugin).into(), level: TOLD, message });
+            }
+            failures.push(failure);
+        }
+        failures
     }
 
     /// What plugins say to the operator, and details of what [`Plugins::take_failures`] told.
     pub fn take_log(&mut self) -> Vec<LogLine> {
         let mut lines = std::mem::take(&mut self.log);
-        self.classifiers.members.iter_mut().for_each(|member| lines.extend(member.take_log()));
-        self.redactors.members.iter_mut().for_each(|member| lines.extend(member.take_log()));
-        self.filters.iter_mut().for_each(|member| lines.extend(member.take_log()));
+        self.chains.slots_mut().for_each(|slot| lines.extend(slot.take_log()));
         lines
     }
 
     /// How many calls failed in all.
     pub fn failures(&self) -> u64 {
-        self.past_failures + self.each_failures().map(Failures::count).sum::<u64>()
+        self.past_failures + self.chains.slots().map(|slot| slot.failures().count()).sum::<u64>()
     }
 
     /// Why the run has to end now: with [`OnFailure::Shutdown`] any failure is a reason.
@@ -190,24 +181,13 @@ impl Plugins {
         if self.on_failure == OnFailure::Continue || self.failures() == 0 {
             return None;
         }
-        let failed = self.running.iter().zip(self.each_failures());
-        failed.filter_map(|(plugin, failures)| Some((plugin, failures.first()?))).next().map(
-            |(plugin, cause)| {
-                let LoadedPlugin { kind, name, version, .. } = plugin;
-                format!(
-                    "the {kind} {name}@{version} failed ({}), and on_failure is \"stop\"",
-                    cause.as_str()
-                )
-            },
-        )
-    }
-
-    /// In the order of [`Plugins::running`].
-    fn each_failures(&self) -> impl Iterator<Item = &Failures> {
-        let classifiers = self.classifiers.members.iter().map(|member| &member.failures);
-        let redactors = self.redactors.members.iter().map(|member| &member.failures);
-        let filters = self.filters.iter().map(|member| &member.failures);
-        classifiers.chain(redactors).chain(filters)
+        self.running.iter().zip(self.chains.slots()).find_map(|(plugin, slot)| {
+            let LoadedPlugin { kind, name, version, .. } = plugin;
+            let cause = slot.failures().first()?.as_str();
+            Some(format!(
+                "the {kind} {name}@{version} failed ({cause}), and on_failure is \"stop\""
+            ))
+        })
     }
 
     /// Puts `next` in the place of these, between two events; nothing is remembered of their answers. Failures that
@@ -228,37 +208,11 @@ impl Plugins {
 
     /// Bytes of memory that the running instances hold, all together.
     pub fn memory(&self) -> usize {
-        let classifiers = self.classifiers.members.iter().map(PluginSlot::memory);
-        let redactors = self.redactors.members.iter().map(PluginSlot::memory);
-        classifiers.chain(redactors).chain(self.filters.iter().map(PluginSlot::memory)).sum()
+        self.chains.slots().map(AnySlot::memory).sum()
     }
 
     /// What runs, in order.
     pub fn running(&self) -> &[LoadedPlugin] {
         &self.running
-    }
-}
-
-fn take<K: GuestKind>(
-    members: &mut [PluginSlot<K>],
-    told: &mut Vec<PluginFailure>,
-    log: &mut Vec<LogLine>,
-) {
-    /// Lines that wait when nobody takes them.
-    const MOST_LINES: usize = 64;
-    for member in members {
-        for (cause, count, detail) in member.failures.take() {
-            if !detail.is_empty() && log.len() < MOST_LINES {
-                let message = format!("failed as a {}: {detail}", K::NAME);
-                log.push(LogLine { plugin: member.name.clone(), level: TOLD, message });
-            }
-            told.push(PluginFailure {
-                plugin: member.name.to_string(),
-                kind: K::NAME,
-                cause: cause.as_str().to_owned(),
-                count,
-                action: K::ACTION,
-            });
-        }
     }
 }

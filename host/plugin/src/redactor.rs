@@ -3,13 +3,14 @@
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
+use super::bundled::{Bundled, REDACTOR};
 use super::cache::Cache;
 use super::contract::{self, Configured, Contract, Factory};
 use super::kind::GuestKind;
 use super::scoped::Scoped;
 use super::slot::PluginSlot;
 use super::state::State;
-use crypto_tracer_event::{Field, Redact};
+use crypto_tracer_event::{Field, PluginKind, Redact};
 
 /// What is shown where the redactor failed.
 pub const REDACTED: &str = "[REDACTED]";
@@ -21,8 +22,9 @@ const TEXT_BYTES: usize = 2 << 20;
 pub(super) struct Redactor;
 
 impl GuestKind for Redactor {
-    const NAME: &'static str = "redactor";
+    const KIND: PluginKind = PluginKind::Redactor;
     const ACTION: &'static str = "redacted";
+    const BUNDLED: Option<&'static Bundled> = Some(&REDACTOR);
     type Guest = dyn contract::Redact;
 
     fn maker(
@@ -43,7 +45,7 @@ impl GuestKind for Redactor {
 
 /// All redactors and their answers.
 pub(super) struct Redactors {
-    pub(super) members: Vec<PluginSlot<Redactor>>,
+    pub(super) slots: Vec<PluginSlot<Redactor>>,
     /// None: the text is shown as it is.
     answers: Cache<Option<Box<str>>>,
     most_text: usize,
@@ -52,12 +54,12 @@ pub(super) struct Redactors {
 impl Redactors {
     /// `remember`: whether the answers are.
     pub(super) fn new(
-        members: Vec<PluginSlot<Redactor>>,
+        slots: Vec<PluginSlot<Redactor>>,
         most_text: usize,
         remember: bool,
     ) -> Redactors {
         let answers = if remember { Cache::new(SETS, TEXT_BYTES) } else { Cache::none() };
-        Redactors { members, answers, most_text }
+        Redactors { slots, answers, most_text }
     }
 
     fn redact(
@@ -90,13 +92,13 @@ impl Redactors {
     ) -> Option<Option<String>> {
         let most = self.most_text;
         let mut changed: Option<String> = None;
-        for member in &mut self.members {
+        for slot in &mut self.slots {
             let in_scope = match &changed {
                 None => Scoped::Text { field, value, arguments },
                 // The arguments are those of the text as it was.
                 Some(value) => Scoped::Text { field, value, arguments: &[] },
             };
-            let answer = member.call(
+            let answer = slot.call(
                 uid,
                 &in_scope,
                 |guest, store| guest.redact(store),

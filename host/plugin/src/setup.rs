@@ -3,18 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::bundled::Bundled;
+use super::classifier::Classifiers;
 use super::component::CompiledPlugin;
 use super::engine::engine;
-use super::failure::{LoadError, PluginSource, Problem};
+use super::failure::{LoadError, LoadSubject, PluginSource, Problem};
+use super::filter::Filter;
 use super::kind::GuestKind;
 use super::limits::Limits;
 use super::passwd;
+use super::redactor::Redactors;
 use super::runtime::Runtime;
-use super::slot::PluginSlot;
+use super::slot::{AnySlot, PluginSlot};
 use super::spec::{Grant, OnFailure, PluginSpec};
 use super::ticker::Ticker;
 use super::trust::Trust;
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::shutdown::Shutdown;
@@ -58,7 +61,7 @@ impl Default for Setup {
 impl Setup {
     pub(super) fn runtime(&self) -> Result<Runtime, LoadError> {
         let failed = |error: String| LoadError {
-            kind: "engine",
+            subject: LoadSubject::Engine,
             plugin: "wasmtime".to_owned(),
             problem: Problem::Start(error),
         };
@@ -77,8 +80,8 @@ impl Setup {
 /// A plugin that runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedPlugin {
-    /// `classifier`, `redactor` or `filter`.
-    pub kind: &'static str,
+    /// The chain that it is in.
+    pub kind: PluginKind,
     /// Its place in the chain, from 1.
     pub order: usize,
     /// A bundled plugin's own name, else the file's without its ending.
@@ -109,12 +112,41 @@ impl fmt::Display for LoadedPlugin {
     }
 }
 
+/// The chains of a run, by kind.
+pub(super) struct Chains {
+    pub(super) classifiers: Classifiers,
+    pub(super) redactors: Redactors,
+    pub(super) filters: Vec<PluginSlot<Filter>>,
+}
+
+impl Chains {
+    /// All slots, in the order of [`Loader::running`].
+    pub(super) fn slots(&self) -> impl Iterator<Item = &dyn AnySlot> {
+        fn any<K: GuestKind>(slots: &[PluginSlot<K>]) -> impl Iterator<Item = &dyn AnySlot> {
+            slots.iter().map(|slot| slot as &dyn AnySlot)
+        }
+        let Chains { classifiers, redactors, filters } = self;
+        any(&classifiers.slots).chain(any(&redactors.slots)).chain(any(filters))
+    }
+
+    /// The same, to change them.
+    pub(super) fn slots_mut(&mut self) -> impl Iterator<Item = &mut dyn AnySlot> {
+        fn any<K: GuestKind>(
+            slots: &mut [PluginSlot<K>],
+        ) -> impl Iterator<Item = &mut dyn AnySlot> {
+            slots.iter_mut().map(|slot| slot as &mut dyn AnySlot)
+        }
+        let Chains { classifiers, redactors, filters } = self;
+        any(&mut classifiers.slots).chain(any(&mut redactors.slots)).chain(any(filters))
+    }
+}
+
 /// Brings plugins to life, one chain after the other.
 pub(super) struct Loader<'a> {
     runtime: &'a Arc<Runtime>,
     trust: &'a Trust,
     pub(super) running: Vec<LoadedPlugin>,
-    pub(super) asks_for_heads: bool,
+    asks_for_heads: bool,
 }
 
 impl<'a> Loader<'a> {
@@ -122,21 +154,29 @@ impl<'a> Loader<'a> {
         Loader { runtime, trust, running: Vec::new(), asks_for_heads: false }
     }
 
-    pub(super) fn chain<K: GuestKind>(
+    pub(super) fn chains(&mut self, setup: &Setup) -> Result<Chains, LoadError> {
+        let classifiers = self.chain(&setup.classifiers)?;
+        let redactors = self.chain(&setup.redactors)?;
+        let filters = self.chain(&setup.filters)?;
+        let remember = !setup.every_call;
+        Ok(Chains {
+            classifiers: Classifiers::new(classifiers, self.asks_for_heads, remember),
+            redactors: Redactors::new(redactors, setup.limits.text, remember),
+            filters,
+        })
+    }
+
+    fn chain<K: GuestKind>(
         &mut self,
         specs: &[PluginSpec],
-        bundled: Option<&Bundled>,
     ) -> Result<Vec<PluginSlot<K>>, LoadError> {
         let member = |(at, spec): (usize, &PluginSpec)| {
             let earlier = specs.get(..at).unwrap_or_default();
             let twice = earlier.iter().any(|other| same(&other.source, &spec.source));
-            let member = if twice {
-                Err(Problem::Twice(K::NAME))
-            } else {
-                self.member(spec, bundled, at + 1)
-            };
+            let member =
+                if twice { Err(Problem::Twice(K::KIND)) } else { self.member(spec, at + 1) };
             member.map_err(|problem| LoadError {
-                kind: K::NAME,
+                subject: LoadSubject::Kind(K::KIND),
                 plugin: spec.source.to_string(),
                 problem,
             })
@@ -147,22 +187,21 @@ impl<'a> Loader<'a> {
     fn member<K: GuestKind>(
         &mut self,
         spec: &PluginSpec,
-        bundled: Option<&Bundled>,
         order: usize,
     ) -> Result<PluginSlot<K>, Problem> {
         if let PluginSource::File(path) = &spec.source {
             let trusted = self.trust.check_plugin(path, spec.origin);
             trusted.map_err(Problem::Untrusted)?;
         }
-        let code = CompiledPlugin::load(self.runtime, spec, bundled, Some(K::NAME))?;
+        let code = CompiledPlugin::load(self.runtime, spec, K::BUNDLED, Some(K::KIND))?;
         if code.asks_for_heads && !spec.allow.contains(&Grant::FileHead) {
             return Err(Problem::NeedsGrant);
         }
         let config = configuration::<K>(spec);
         let member = PluginSlot::start(self.runtime, &code, config.clone())?;
-        self.asks_for_heads |= code.asks_for_heads && K::NAME == "classifier";
+        self.asks_for_heads |= code.asks_for_heads && K::KIND == PluginKind::Classifier;
         self.running.push(LoadedPlugin {
-            kind: K::NAME,
+            kind: K::KIND,
             order,
             name: code.name,
             version: code.version,
@@ -190,7 +229,7 @@ fn same(a: &PluginSource, b: &PluginSource) -> bool {
 /// The bundled redactor also hides the homes in passwd, and homes as links resolve: it can look into no file itself.
 fn configuration<K: GuestKind>(spec: &PluginSpec) -> String {
     let mut config = spec.config.clone();
-    if spec.source == PluginSource::Bundled && K::NAME == "redactor" {
+    if spec.source == PluginSource::Bundled && K::KIND == PluginKind::Redactor {
         let named = |key: &str| {
             let paths = config.get(key).and_then(serde_json::Value::as_array);
             let paths = paths.into_iter().flatten().filter_map(|path| path.as_str());
@@ -216,7 +255,7 @@ pub(super) fn interest<K: GuestKind>(members: &[PluginSlot<K>]) -> Result<Intere
     let mut all = Interest::default();
     for member in members {
         all.add_all(&member.interest).map_err(|refused| LoadError {
-            kind: K::NAME,
+            subject: LoadSubject::Kind(K::KIND),
             plugin: member.name.to_string(),
             problem: Problem::Interest(refused),
         })?;

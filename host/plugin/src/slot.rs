@@ -21,6 +21,7 @@ use super::scoped::Scoped;
 use super::state::State;
 use super::text::one_line;
 use super::wasi;
+use crypto_tracer_event::PluginFailure;
 use crypto_tracer_event::interest::Interest;
 
 /// Times as long as it took to make an instance elsewhere, nothing is made there: a plugin that fails for ever costs at
@@ -39,7 +40,7 @@ pub(super) struct PluginSlot<K: GuestKind> {
     not_before: Option<Instant>,
     rest: Backoff,
     budget: Budget,
-    pub(super) failures: Failures,
+    failures: Failures,
     log: Vec<LogLine>,
     /// The log of an instance that is gone.
     said: Option<Log>,
@@ -47,7 +48,7 @@ pub(super) struct PluginSlot<K: GuestKind> {
     pub(super) name: Arc<str>,
     pub(super) interest: Interest,
     /// What time it is in a replay; None: what the machine's clock says.
-    pub(super) now: Option<Instant>,
+    now: Option<Instant>,
     /// A call was ended with the run: no more calls.
     ended: bool,
 }
@@ -59,7 +60,7 @@ impl<K: GuestKind> PluginSlot<K> {
         code: &CompiledPlugin,
         config: String,
     ) -> Result<Self, Problem> {
-        code.check_export(K::NAME)?;
+        code.check_export(K::KIND.as_str())?;
         let linked = link(&runtime.engine, code);
         let maker = linked.and_then(|pre| K::maker(code.contract, pre));
         let maker = maker.map_err(|error| code.unfit(&error))?;
@@ -231,15 +232,51 @@ impl<K: GuestKind> PluginSlot<K> {
     fn now(&self) -> Instant {
         self.now.unwrap_or_else(Instant::now)
     }
+}
 
-    /// Bytes of memory that its instance holds.
-    pub(super) fn memory(&self) -> usize {
-        self.live.as_ref().map_or(0, |live| live.store.data().holds.memory())
+/// Operations on a slot that do not depend on the kind of its plugin.
+pub(super) trait AnySlot {
+    /// Sets the clock of a replay; None: the machine's clock.
+    fn set_now(&mut self, now: Option<Instant>);
+    /// Failures that have not been taken yet, each with a detail for the operator, which may be empty.
+    fn take_failures(&mut self) -> Vec<(PluginFailure, String)>;
+    /// Lines for the operator that have not been taken yet.
+    fn take_log(&mut self) -> Vec<LogLine>;
+    /// All failures.
+    fn failures(&self) -> &Failures;
+    /// Bytes of memory that the instance holds.
+    fn memory(&self) -> usize;
+}
+
+impl<K: GuestKind> AnySlot for PluginSlot<K> {
+    fn set_now(&mut self, now: Option<Instant>) {
+        self.now = now;
     }
 
-    /// Lines for the operator since the last time.
-    pub(super) fn take_log(&mut self) -> Vec<LogLine> {
+    fn take_failures(&mut self) -> Vec<(PluginFailure, String)> {
+        let failure = |(cause, count, detail): (Cause, u64, String)| {
+            let failure = PluginFailure {
+                plugin: self.name.to_string(),
+                kind: K::KIND,
+                cause: cause.as_str().to_owned(),
+                count,
+                action: K::ACTION,
+            };
+            (failure, detail)
+        };
+        self.failures.take().map(failure).collect()
+    }
+
+    fn take_log(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.log)
+    }
+
+    fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    fn memory(&self) -> usize {
+        self.live.as_ref().map_or(0, |live| live.store.data().holds.memory())
     }
 }
 

@@ -205,7 +205,7 @@ fn pins_and_grants_and_duplicates() {
         ..Setup::default()
     };
     let kinds: Vec<_> = load(&setup).running().iter().map(|plugin| plugin.kind).collect();
-    assert_eq!(kinds, ["classifier", "redactor", "filter"]);
+    assert_eq!(kinds, [PluginKind::Classifier, PluginKind::Redactor, PluginKind::Filter]);
 }
 
 #[test]

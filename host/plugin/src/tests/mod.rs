@@ -18,7 +18,9 @@ use serde_json::json;
 
 use super::*;
 use crypto_tracer_event::testkit;
-use crypto_tracer_event::{EnrichedWhat, Field, FileType, HeadOutcome, Label, ProcessFacts};
+use crypto_tracer_event::{
+    EnrichedWhat, Field, FileType, HeadOutcome, Label, PluginKind, ProcessFacts,
+};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/plugins/0.1.0");
 

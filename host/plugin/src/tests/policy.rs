@@ -69,8 +69,11 @@ fn one_users_failures_are_not_anothers() {
     let resting = |kind, action| {
         [(kind, "panic".to_owned(), 5, action), (kind, "resting".to_owned(), 5, action)]
     };
-    let expected =
-        [resting("classifier", "next_classifier"), resting("redactor", "redacted")].concat();
+    let expected = [
+        resting(PluginKind::Classifier, "next_classifier"),
+        resting(PluginKind::Redactor, "redacted"),
+    ]
+    .concat();
     assert_eq!(told, expected);
     // The plugin rests for user 1, whatever the file: the next classifier is asked, the redactor says nothing.
     let verdict = plugins.classify(1, &file("/good.crt"), 0, &mut certificate());

@@ -11,6 +11,7 @@ use super::report::{Report, bytes};
 use super::standalone::{self, CallFailures};
 use crate::cli::plugin::BenchArgs;
 use crate::error::{ExitStatus, Failure};
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_plugin::{Limits, LoadError, PluginSpec, Plugins, Setup, inspect};
 use crypto_tracer_system::console::Console;
 
@@ -68,8 +69,10 @@ pub(super) fn bench(arguments: &BenchArgs, console: Console) -> Result<(), Failu
         let own = costs(kind, &asked, &limits).map_err(usage)?;
         let bundled = asked.into_iter().map(|(_, query)| (PluginSpec::bundled(), query));
         let bundled = match kind {
-            "filter" => None,
-            _ => Some(costs(kind, &bundled.collect::<Vec<_>>(), &limits).map_err(usage)?),
+            PluginKind::Filter => None,
+            PluginKind::Classifier | PluginKind::Redactor => {
+                Some(costs(kind, &bundled.collect::<Vec<_>>(), &limits).map_err(usage)?)
+            }
         };
         table(kind, &own, bundled.as_ref(), &mut report);
         for line in &own.trouble.log {
@@ -90,7 +93,7 @@ fn asked(case: PluginCase) -> Option<(Map<String, Value>, Query)> {
 
 type Show = fn(&Costs) -> String;
 
-fn table(kind: &str, own: &Costs, bundled: Option<&Costs>, report: &mut Report) {
+fn table(kind: PluginKind, own: &Costs, bundled: Option<&Costs>, report: &mut Report) {
     let rows: [(&str, Show); 7] = [
         ("a call", |costs| time(costs.median)),
         ("slow rounds", |costs| time(costs.slow)),
@@ -121,7 +124,11 @@ struct TimedQuery {
     questions: Vec<Query>,
 }
 
-fn costs(kind: &str, asked: &[(PluginSpec, Query)], limits: &Limits) -> Result<Costs, LoadError> {
+fn costs(
+    kind: PluginKind,
+    asked: &[(PluginSpec, Query)],
+    limits: &Limits,
+) -> Result<Costs, LoadError> {
     let mut all: Vec<(&PluginSpec, TimedQuery)> = Vec::new();
     let mut load = None;
     for (spec, query) in asked {
@@ -245,7 +252,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_asked_something() {
-        for kind in crypto_tracer_plugin::KINDS {
+        for kind in PluginKind::ALL {
             let asked = usual().iter().filter(|query| query.kind() == kind).count();
             assert!(asked >= 4, "{kind}");
         }

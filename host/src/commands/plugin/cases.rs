@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use super::query::{FileQuery, Query, TextQuery};
 use crate::cli::plugin::Subject;
 use crate::error::{ExitStatus, Failure};
-use crypto_tracer_plugin::{Limits, LoadError, PluginSpec, Problem, Setup, inspect};
+use crypto_tracer_event::PluginKind;
+use crypto_tracer_plugin::{Limits, LoadError, LoadSubject, PluginSpec, Problem, Setup, inspect};
 
 /// Most bytes of a file of cases, and of a file that one names.
 const MOST_BYTES: u64 = 64 << 20;
@@ -110,13 +111,15 @@ pub(super) fn of(
     path: &Path,
     subject: &Subject,
     limits: &Limits,
-) -> Result<(Vec<&'static str>, Vec<PluginCase>), Failure> {
+) -> Result<(Vec<PluginKind>, Vec<PluginCase>), Failure> {
     let usage = |error| Failure { code: ExitStatus::Usage, error };
     let cases = read(path, &subject.with).map_err(usage)?;
     let setup = Setup { limits: limits.clone(), ..Setup::default() };
     let inspected = |spec: &PluginSpec| match inspect(spec, &setup) {
         // It wants a configuration, which the cases have.
-        Err(LoadError { problem: Problem::Refuses(_), kind, .. }) => Ok(Err(kind)),
+        Err(LoadError {
+            problem: Problem::Refuses(_), subject: LoadSubject::Kind(kind), ..
+        }) => Ok(Err(kind)),
         found => found.map(|found| Ok(found.kinds)),
     };
     let mut kinds = inspected(&subject.spec()).map_err(|error| usage(error.into()))?;
@@ -129,14 +132,15 @@ pub(super) fn of(
         Ok(kinds) => kinds,
         Err(kind) => return Ok((vec![kind], cases)),
     };
-    let asks_another =
-        |case: &&PluginCase| case.query.as_ref().is_some_and(|it| !kinds.contains(&it.kind()));
-    if let Some(case) = cases.iter().find(asks_another) {
-        let kind = case.query.as_ref().map_or("", Query::kind);
+    let other_kind = |case: &PluginCase| {
+        let kind = case.query.as_ref()?.kind();
+        (!kinds.contains(&kind)).then(|| (case.name.clone(), kind))
+    };
+    if let Some((name, kind)) = cases.iter().find_map(other_kind) {
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         return Err(usage(anyhow!(
-            "{}: the case {:?} asks a {kind}, and the plugin is a {}",
+            "{}: the case {name:?} asks a {kind}, and the plugin is a {}",
             path.display(),
-            case.name,
             kinds.join(" and a ")
         )));
     }

@@ -6,6 +6,7 @@ use super::super::setup;
 use super::report::{Report, bytes};
 use crate::cli::plugin;
 use crate::error::{ExitStatus, Failure};
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
@@ -31,7 +32,8 @@ pub(super) fn check(arguments: &plugin::CheckArgs, console: Console) -> Result<(
 }
 
 fn describe(found: &Inspection, limits: &Limits, report: &mut Report) {
-    report.row("kinds", found.kinds.join(", "));
+    let kinds: Vec<&str> = found.kinds.iter().map(|kind| kind.as_str()).collect();
+    report.row("kinds", kinds.join(", "));
     let Inspection { contract, contract_here, .. } = found;
     report.row("contract", format_args!("{contract} (this program has {contract_here})"));
     report.row("sha256", &found.sha256);
@@ -44,7 +46,7 @@ fn describe(found: &Inspection, limits: &Limits, report: &mut Report) {
     }
     report
         .row("needs grants", if found.asks_for_heads { Grant::FileHead.as_str() } else { "none" });
-    if found.kinds.contains(&"classifier") {
+    if found.kinds.contains(&PluginKind::Classifier) {
         captures(&found.interest, report);
     }
     report.rows("limits", &limits_in_words(limits));

@@ -6,22 +6,22 @@ use serde_json::{Map, Value, json};
 
 use super::event::event;
 use super::query::{FileQuery, Query, TextQuery};
-use crypto_tracer_event::EnrichedWhat;
 use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::{EnrichedWhat, PluginKind};
 
 /// Bytes of the longest path, head and text.
 const LONG: usize = 64 << 10;
 
 /// Questions for these kinds. Files are named after what the plugin asks to see, so that its rules are reached.
-pub(super) fn questions(kinds: &[&str], interest: &Interest) -> Vec<(String, Query)> {
+pub(super) fn questions(kinds: &[PluginKind], interest: &Interest) -> Vec<(String, Query)> {
     let mut all = Vec::new();
-    if kinds.contains(&"classifier") {
+    if kinds.contains(&PluginKind::Classifier) {
         all.extend(files(interest));
     }
-    if kinds.contains(&"redactor") {
+    if kinds.contains(&PluginKind::Redactor) {
         all.extend(texts());
     }
-    if kinds.contains(&"filter") {
+    if kinds.contains(&PluginKind::Filter) {
         all.extend(events());
     }
     all
@@ -174,7 +174,7 @@ mod tests {
     fn there_are_questions_for_every_kind() {
         let mut interest = Interest::default();
         interest.add_suffix(".acme").unwrap();
-        for kind in crypto_tracer_plugin::KINDS {
+        for kind in PluginKind::ALL {
             let asked = questions(&[kind], &interest);
             assert!(asked.len() > 40, "{kind}: {}", asked.len());
             assert!(asked.iter().all(|(_, query)| query.kind() == kind));

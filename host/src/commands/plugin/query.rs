@@ -1,7 +1,8 @@
 //! A question to a plugin, asked as the tracer asks it.
 
 use crypto_tracer_event::{
-    ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile, Redact,
+    ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile, PluginKind,
+    Redact,
 };
 use crypto_tracer_plugin::{Decision, HeadSource, Plugins};
 use crypto_tracer_reader::public_head;
@@ -22,11 +23,11 @@ pub(super) enum Query {
 
 impl Query {
     /// The kind of plugin that is asked.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> PluginKind {
         match self {
-            Query::File(_) => "classifier",
-            Query::Text(_) => "redactor",
-            Query::Event(_) => "filter",
+            Query::File(_) => PluginKind::Classifier,
+            Query::Text(_) => PluginKind::Redactor,
+            Query::Event(_) => PluginKind::Filter,
         }
     }
 

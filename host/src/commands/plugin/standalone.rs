@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::setup;
 use crate::error::Failure;
-use crypto_tracer_event::PluginFailure;
+use crypto_tracer_event::{PluginFailure, PluginKind};
 use crypto_tracer_plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust};
 
 /// The limits of a run with this configuration, or the one that a run would take.
@@ -13,12 +13,16 @@ pub(super) fn limits(config: Option<&Path>) -> Result<Limits, Failure> {
 }
 
 /// Loads a plugin as this kind, and no other.
-pub(super) fn load(kind: &str, spec: &PluginSpec, limits: &Limits) -> Result<Plugins, LoadError> {
-    let only = |this: &str| if this == kind { vec![spec.clone()] } else { Vec::new() };
+pub(super) fn load(
+    kind: PluginKind,
+    spec: &PluginSpec,
+    limits: &Limits,
+) -> Result<Plugins, LoadError> {
+    let only = |this: PluginKind| if this == kind { vec![spec.clone()] } else { Vec::new() };
     Plugins::load(&Setup {
-        classifiers: only("classifier"),
-        redactors: only("redactor"),
-        filters: only("filter"),
+        classifiers: only(PluginKind::Classifier),
+        redactors: only(PluginKind::Redactor),
+        filters: only(PluginKind::Filter),
         every_call: true,
         limits: limits.clone().by_processor(),
         ..Setup::default()

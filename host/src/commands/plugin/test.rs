@@ -13,9 +13,9 @@ use super::report::Report;
 use super::standalone::{self, CallFailures};
 use crate::cli::plugin::{Subject, TestArgs};
 use crate::error::{ExitStatus, Failure};
-use crypto_tracer_event::Label;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
+use crypto_tracer_event::{Label, PluginKind};
 use crypto_tracer_plugin::{
     Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect,
 };
@@ -30,9 +30,9 @@ enum CaseOutcome {
 /// A plugin in tests: loaded once for each kind and configuration.
 struct Tested<'a> {
     subject: &'a Subject,
-    kinds: Vec<&'static str>,
+    kinds: Vec<PluginKind>,
     limits: Limits,
-    loaded: BTreeMap<(&'static str, String), Result<Plugins, LoadError>>,
+    loaded: BTreeMap<(PluginKind, String), Result<Plugins, LoadError>>,
     console: Console,
 }
 
@@ -77,7 +77,7 @@ fn questions(
     subject: &Subject,
     cases: Option<&Path>,
     limits: &Limits,
-) -> Result<(Vec<&'static str>, Vec<CaseOutcome>), Failure> {
+) -> Result<(Vec<PluginKind>, Vec<CaseOutcome>), Failure> {
     if let Some(path) = cases {
         let (kinds, cases) = cases::of(path, subject, limits)?;
         return Ok((
@@ -95,7 +95,7 @@ fn questions(
 impl Tested<'_> {
     fn plugins(
         &mut self,
-        kind: &'static str,
+        kind: PluginKind,
         config: &Map<String, Value>,
     ) -> &mut Result<Plugins, LoadError> {
         let (subject, limits) = (self.subject, &self.limits);
@@ -126,7 +126,7 @@ impl Tested<'_> {
     }
 
     /// What is wrong with how it takes a case's configuration.
-    fn configured(&mut self, kind: &'static str, case: &PluginCase) -> Vec<String> {
+    fn configured(&mut self, kind: PluginKind, case: &PluginCase) -> Vec<String> {
         let told = match self.plugins(kind, &case.config) {
             Ok(_) => None,
             Err(LoadError { problem: Problem::Refuses(told), .. }) => Some(told.clone()),
