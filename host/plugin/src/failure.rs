@@ -50,12 +50,12 @@ pub enum Problem {
     /// The program has no bundled plugin of this kind.
     #[error("there is none in the program: name a file")]
     NoneBundled,
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(std::io::Error),
-    /// A directory or a device.
+    /// The path is not a regular file.
     #[error("is not a regular file: name the plugin's .wasm file")]
-    NoFile,
+    NotAFile,
     /// The file is empty.
     #[error("is empty: build the plugin again")]
     Empty,
@@ -164,7 +164,7 @@ pub enum Problem {
     /// The same file twice.
     #[error("is named twice as a {0}")]
     Twice(PluginKind),
-    /// An unprivileged user could change the file.
+    /// Another user could change the file.
     #[error("{0}")]
     Untrusted(super::trust::Untrusted),
 }

@@ -1,4 +1,4 @@
-//! A plugin alone, looked at from all sides and started once: what its author wants to know before anybody runs it.
+//! Inspects a single plugin for its author: metadata, imports, interest, and whether it starts.
 
 use std::sync::Arc;
 
@@ -21,44 +21,44 @@ use super::spec::PluginSpec;
 use crypto_tracer_event::PluginKind;
 use crypto_tracer_event::interest::Interest;
 
-/// An interface that a plugin imports, and what it uses of it.
+/// An interface that a plugin imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// With its version, as in `crypto-tracer:plugin/events@0.1.0`.
+    /// Name with version, as in `crypto-tracer:plugin/events@0.1.0`.
     pub interface: String,
-    /// Names of functions, as in `[method]file.head`.
+    /// Names of the imported functions, as in `[method]file.head`.
     pub functions: Vec<String>,
 }
 
-/// What a plugin is. It was started with its configuration, as every kind that it exports.
+/// Properties of a plugin, which was started with its configuration as each kind that it exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// The file's name without its ending.
+    /// The file's name without its extension.
     pub name: Arc<str>,
-    /// Of the component, in hexadecimal.
+    /// SHA-256 of the component, in lower-case hexadecimal.
     pub sha256: Arc<str>,
-    /// Bytes of the component.
+    /// Size of the component in bytes.
     pub size: u64,
-    /// The version of the contract that it was built for.
+    /// Contract version that it was built for.
     pub contract: String,
-    /// The version of the contract that this program has.
+    /// Contract version of this program.
     pub contract_here: String,
     /// The kinds that it exports.
     pub kinds: Vec<PluginKind>,
-    /// What it imports.
+    /// The interfaces that it imports.
     pub imports: Vec<Import>,
-    /// Whether it asks for the beginnings of files, which needs a grant.
+    /// Whether it imports the function that reads file heads, which needs a grant.
     pub asks_for_heads: bool,
-    /// What it wants to see as a classifier.
+    /// Its interest as a classifier.
     pub interest: Interest,
-    /// What it said while it was started.
+    /// Lines that it logged while it started.
     pub log: Vec<LogLine>,
 }
 
-/// Reads, checks, compiles and starts one plugin as every kind that it exports.
+/// Reads, checks, compiles and starts a plugin as each kind that it exports.
 ///
 /// # Errors
-/// What keeps it from running.
+/// The plugin cannot be loaded.
 pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError> {
     let failed = |subject, problem| LoadError { subject, plugin: spec.source.to_string(), problem };
     if let PluginSource::File(path) = &spec.source {
@@ -103,9 +103,9 @@ fn start<K: GuestKind>(
     inspection: &mut Inspection,
 ) -> Result<(), Problem> {
     let config = serde_json::Value::Object(spec.config.clone()).to_string();
-    let mut member = PluginSlot::<K>::start(runtime, code, config)?;
-    inspection.interest.add_all(&member.interest).map_err(Problem::Interest)?;
-    inspection.log.extend(member.take_log());
+    let mut slot = PluginSlot::<K>::start(runtime, code, config)?;
+    inspection.interest.add_all(&slot.interest).map_err(Problem::Interest)?;
+    inspection.log.extend(slot.take_log());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The kinds of plugins.
+//! What differs between the kinds of plugins.
 
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
@@ -8,7 +8,7 @@ use super::contract::{Configured, Contract, Factory};
 use super::state::State;
 use crypto_tracer_event::PluginKind;
 
-/// What makes a classifier differ from a redactor and a filter.
+/// A kind of plugin: the interface that it exports and what a failed call means.
 pub(super) trait GuestKind: 'static {
     /// The kind. Its name is also the interface that the component exports.
     const KIND: PluginKind;
@@ -16,10 +16,10 @@ pub(super) trait GuestKind: 'static {
     const ACTION: &'static str;
     /// The bundled plugin of this kind.
     const BUNDLED: Option<&'static Bundled>;
-    /// An instance.
+    /// An instance, through the contract's trait for this kind.
     type Guest: ?Sized + Send;
 
-    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<Self::Guest>>;
+    fn factory(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<Self::Guest>>;
     fn configure(guest: &Self::Guest, store: &mut Store<State>, config: &str)
     -> Result<Configured>;
 }

@@ -1,7 +1,7 @@
-//! Plugins: who says what a file is, what must not be shown, and which events are left out.
+//! Plugins: WebAssembly components that classify files, filter events and redact texts.
 //!
-//! The only place that knows wasmtime. A plugin gets nothing but what `wit/plugin.wit` says, for the length of one
-//! call, and whatever it does costs that one call: see [`Limits`]. Nothing here ends the program.
+//! The only crate that depends on wasmtime. A plugin can call only the functions of `wit/plugin.wit`, on resources that
+//! are borrowed for one call. A plugin that misbehaves fails that call, within its [`Limits`]; it never ends the program.
 
 mod backoff;
 mod budget;
@@ -58,11 +58,11 @@ pub use trust::{Origin, SITE, Trust, Untrusted};
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
 
-use redactor::ForUser;
+use redactor::UserRedactor;
 use setup::Chains;
-use slot::{AnySlot, TOLD};
+use slot::{AnySlot, FAILURE_LEVEL};
 
-/// The plugins of a run, in their order.
+/// All plugins of a run, in chains by kind.
 pub struct Plugins {
     chains: Chains,
     interest: Interest,
@@ -70,11 +70,11 @@ pub struct Plugins {
     limits: Limits,
     on_failure: OnFailure,
     log: Vec<LogLine>,
-    /// Failures of plugins that a reload took away.
+    /// Unreported failures of plugins that a reload replaced.
     past: Vec<PluginFailure>,
     past_failures: u64,
-    /// The first moment of a replay, in nanoseconds since 1970, and what the machine's clock said.
-    replay_began: Option<(i128, Instant)>,
+    /// Start of a replay: on the replay's clock in nanoseconds since 1970, and on the monotonic clock.
+    replay_start: Option<(i128, Instant)>,
 }
 
 impl std::fmt::Debug for Plugins {
@@ -84,10 +84,10 @@ impl std::fmt::Debug for Plugins {
 }
 
 impl Plugins {
-    /// Reads, checks, compiles, starts and configures all plugins.
+    /// Reads, checks, compiles, instantiates and configures all plugins.
     ///
     /// # Errors
-    /// The first plugin that cannot run: which, why, and what is right.
+    /// The first plugin that cannot be loaded, with the cause and the remedy.
     pub fn load(setup: &Setup) -> Result<Plugins, LoadError> {
         let runtime = Arc::new(setup.runtime()?);
         let mut loader = setup::Loader::new(&runtime, &setup.trust);
@@ -102,33 +102,34 @@ impl Plugins {
             log: Vec::new(),
             past: Vec::new(),
             past_failures: 0,
-            replay_began: None,
+            replay_start: None,
         })
     }
 
-    /// What all classifiers want to see.
+    /// Combined interest of all classifiers.
     pub fn interest(&self) -> &Interest {
         &self.interest
     }
 
-    /// Whether the classifiers will likely want to see this file's beginning. False when the verdict is remembered.
+    /// Whether the classifiers are expected to read the head of this file. False if its verdict is cached.
     pub fn wants_head(&self, file: &OpenedFile) -> bool {
         self.chains.classifiers.wants_head(file)
     }
 
-    /// What time it is in a replay, in nanoseconds since 1970: a verdict about a file that had just changed is not
-    /// remembered, and plugins rest, and may speak, by that time. None: what the machine's clock says.
+    /// Sets the clock of a replay, in nanoseconds since 1970; None: the machine's clock. Back-off, log limits and the
+    /// caching of verdicts (a file that has just changed is not cached) use this clock.
     pub fn set_now(&mut self, now_ns: Option<i128>) {
         self.chains.classifiers.now_ns = now_ns;
         let now = now_ns.and_then(|now_ns| {
-            let (first_ns, began) = *self.replay_began.get_or_insert((now_ns, Instant::now()));
-            let since = u64::try_from(now_ns.saturating_sub(first_ns)).unwrap_or(0);
-            began.checked_add(Duration::from_nanos(since))
+            let (start_ns, start) = *self.replay_start.get_or_insert((now_ns, Instant::now()));
+            let elapsed = u64::try_from(now_ns.saturating_sub(start_ns)).unwrap_or(0);
+            start.checked_add(Duration::from_nanos(elapsed))
         });
         self.chains.slots_mut().for_each(|slot| slot.set_now(now));
     }
 
-    /// What a file is. `uid`: whose event it is; `flags`: of the open; `heads`: asked only when a plugin asks.
+    /// Classifies a file. `uid`: user of the event; `flags`: flags of the open; `heads`: read only if a plugin reads the
+    /// head.
     pub fn classify(
         &mut self,
         uid: u32,
@@ -139,44 +140,48 @@ impl Plugins {
         self.chains.classifiers.classify(uid, file, flags, heads)
     }
 
-    /// Whether an event is shown, and what more there is to say about it.
+    /// Runs the filters on an event.
     pub fn decide(&mut self, event: &ClassifiedEvent) -> Decision {
         filter::decide(&mut self.chains.filters, event)
     }
 
-    /// Hides what must not be shown of an event of this user.
+    /// Redactor for the texts of one event of this user.
     pub fn redactor(&mut self, uid: u32) -> impl Redact {
-        ForUser { redactors: &mut self.chains.redactors, uid }
+        UserRedactor { redactors: &mut self.chains.redactors, uid }
     }
 
-    /// What failed since the last time. Ask at most once a second, and at the end.
+    /// Failures since the last call. Call this at most once a second, and at the end of the run.
     pub fn take_failures(&mut self) -> Vec<PluginFailure> {
-        /// Lines that wait when nobody takes them.
+        /// Maximum lines in the queue while no caller takes them.
         const MOST_LINES: usize = 64;
         let mut failures = std::mem::take(&mut self.past);
         for (failure, detail) in self.chains.slots_mut().flat_map(|slot| slot.take_failures()) {
             if !detail.is_empty() && self.log.len() < MOST_LINES {
                 let message = format!("failed as a {}: {detail}", failure.kind);
-                self.log.push(LogLine { plugin: (*failure.plugin).into(), level: TOLD, message });
+                self.log.push(LogLine {
+                    plugin: (*failure.plugin).into(),
+                    level: FAILURE_LEVEL,
+                    message,
+                });
             }
             failures.push(failure);
         }
         failures
     }
 
-    /// What plugins say to the operator, and details of what [`Plugins::take_failures`] told.
+    /// Log lines of plugins, and details of the failures that [`Plugins::take_failures`] returned.
     pub fn take_log(&mut self) -> Vec<LogLine> {
         let mut lines = std::mem::take(&mut self.log);
         self.chains.slots_mut().for_each(|slot| lines.extend(slot.take_log()));
         lines
     }
 
-    /// How many calls failed in all.
+    /// Total number of failed calls.
     pub fn failures(&self) -> u64 {
         self.past_failures + self.chains.slots().map(|slot| slot.failures().count()).sum::<u64>()
     }
 
-    /// Why the run has to end now: with [`OnFailure::Shutdown`] any failure is a reason.
+    /// Why the run has to end: the first failure, with [`OnFailure::Stop`].
     pub fn must_end(&self) -> Option<String> {
         if self.on_failure == OnFailure::Continue || self.failures() == 0 {
             return None;
@@ -190,10 +195,10 @@ impl Plugins {
         })
     }
 
-    /// Puts `next` in the place of these, between two events; nothing is remembered of their answers. Failures that
-    /// were not told yet still are. Tells what changed, a line for each.
+    /// Replaces all plugins by `next` between two events, with empty caches. Unreported failures are kept. Returns one
+    /// line for each change.
     ///
-    /// Loading takes time, this does not: load on another thread.
+    /// Loading is slow, replacing is not: load `next` on another thread.
     pub fn replace(&mut self, next: Plugins) -> Vec<String> {
         let changes = setup::changes(self, &next);
         let past = self.take_failures();
@@ -206,12 +211,12 @@ impl Plugins {
         changes
     }
 
-    /// Bytes of memory that the running instances hold, all together.
+    /// Bytes of linear memory of all instances.
     pub fn memory(&self) -> usize {
         self.chains.slots().map(AnySlot::memory).sum()
     }
 
-    /// What runs, in order.
+    /// All loaded plugins: classifiers, redactors, filters, each in the order of its chain.
     pub fn running(&self) -> &[LoadedPlugin] {
         &self.running
     }

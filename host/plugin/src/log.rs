@@ -149,9 +149,9 @@ impl Log {
 }
 
 fn escaped(c: char) -> impl Iterator<Item = char> {
-    let harmless = c == ' ' || c == '"' || c == '\'' || c.escape_debug().nth(1).is_none();
-    let (plain, odd) = if harmless { (Some(c), None) } else { (None, Some(c.escape_debug())) };
-    plain.into_iter().chain(odd.into_iter().flatten())
+    let printable = c == ' ' || c == '"' || c == '\'' || c.escape_debug().nth(1).is_none();
+    let (plain, escaped) = if printable { (Some(c), None) } else { (None, Some(c.escape_debug())) };
+    plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
 #[cfg(test)]
@@ -164,11 +164,11 @@ mod tests {
         log.line(Level::Info, "from the start");
         assert_eq!(log.take().len(), 1);
         let began = Instant::now();
-        for (ms, said) in [(0, 2), (999, 0), (1000, 2), (1999, 0)] {
+        for (ms, expected) in [(0, 2), (999, 0), (1000, 2), (1999, 0)] {
             log.set_now(Some(began + Duration::from_millis(ms)));
             (0..5).for_each(|_| log.line(Level::Info, "more"));
             let lines = log.take().into_iter().filter(|(level, _)| *level == Level::Info);
-            assert_eq!(lines.count(), said, "{ms}");
+            assert_eq!(lines.count(), expected, "{ms}");
         }
     }
 
@@ -198,16 +198,16 @@ mod tests {
                 log.print(stream, text.as_bytes());
             }
             log.flush();
-            let said: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
-            assert_eq!(said, lines, "{pieces:?}");
+            let logged: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
+            assert_eq!(logged, lines, "{pieces:?}");
         }
         let mut log = Log::new(10);
         (0..100).for_each(|_| log.print(Error, &[b'x'; 4096]));
         (0..3).for_each(|_| log.print(Error, "\u{e9}".as_bytes()));
         log.print(Error, b"\nafter\n\xff");
         log.flush();
-        let said: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
-        assert_eq!(said, ["x".repeat(LINE), "after".to_owned(), "\u{fffd}".to_owned()]);
+        let logged: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
+        assert_eq!(logged, ["x".repeat(LINE), "after".to_owned(), "\u{fffd}".to_owned()]);
     }
 
     #[test]

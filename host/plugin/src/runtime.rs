@@ -1,4 +1,4 @@
-//! What all plugins of a run share.
+//! The state that all plugins of a run share.
 
 use wasmtime::Engine;
 
@@ -6,12 +6,13 @@ use super::limits::Limits;
 use super::ticker::Ticker;
 use crypto_tracer_system::shutdown::Shutdown;
 
-/// What all plugins share.
+/// Engine, limits and signals of all plugins.
 #[derive(Debug)]
 pub(super) struct Runtime {
     pub(super) engine: Engine,
     pub(super) ticker: Ticker,
     pub(super) limits: Limits,
     pub(super) shutdown: Shutdown,
+    /// No cache and no back-off: see [`Setup::every_call`](crate::Setup::every_call).
     pub(super) every_call: bool,
 }
