@@ -75,13 +75,15 @@ fn on_thread<T: Send + 'static>(
         let _ = sender.send(work());
         drop(running_on_thread);
     });
-    thread.map_err(|error| Problem::Start(format!("no thread to compile it: {error}")))?;
+    thread.map_err(|error| {
+        Problem::Start(format!("cannot create a thread to compile it: {error}"))
+    })?;
     let until = Instant::now() + limit;
     loop {
         match receiver.recv_timeout(POLL) {
             Ok(compiled) => return Ok(compiled),
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Problem::Damaged("the compiler gave up".to_owned()));
+                return Err(Problem::Damaged("the compiler panicked".to_owned()));
             }
             // The thread ends with the process.
             Err(RecvTimeoutError::Timeout) if shutdown.is_requested() => {

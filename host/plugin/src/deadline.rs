@@ -20,7 +20,7 @@ pub(super) enum Overrun {
     Processor(Duration),
     #[error("ran for more than {0:?}")]
     Wall(Duration),
-    #[error("was ended with the run")]
+    #[error("was interrupted by the end of the run")]
     Stopped,
 }
 

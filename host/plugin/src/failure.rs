@@ -48,7 +48,7 @@ impl std::fmt::Display for LoadSubject {
 #[non_exhaustive]
 pub enum Problem {
     /// The program has no bundled plugin of this kind.
-    #[error("there is none in the program: name a file")]
+    #[error("there is no bundled one: name a file")]
     NoneBundled,
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
@@ -77,14 +77,14 @@ pub enum Problem {
     #[error("is damaged or cut short ({0}): copy or build it again")]
     Damaged(String),
     /// A valid component that uses a WebAssembly feature that the engine does not support.
-    #[error("uses {0}, which plugins do not get: build it for wasm32-wasip2 without that")]
+    #[error("uses {0}, which plugins cannot use: build it for wasm32-wasip2 without that")]
     Feature(&'static str),
     /// Its parts exceed the bounds within which compilation is fast.
     #[error("has {0}: build it with optimisations, or split it")]
     TooComplex(String),
     /// Compilation exceeded its time limit.
     #[error(
-        "is not compiled after {0:?}, the limit for compilation: build it with optimisations, or split it"
+        "took longer to compile than {0:?}, the limit: build it with optimisations, or split it"
     )]
     TooSlow(std::time::Duration),
     /// The compilation of an earlier plugin exceeded its limit and is still running.
@@ -97,7 +97,7 @@ pub enum Problem {
     Stopped,
     /// It imports an interface outside the contract.
     #[error(
-        "imports `{0}`, which plugins do not get: they get crypto-tracer:plugin and nothing else, no files, no network"
+        "imports `{0}`, which plugins cannot use: they can import only crypto-tracer:plugin, no files, no network"
     )]
     Foreign(String),
     /// Another version of the contract.
@@ -135,13 +135,13 @@ pub enum Problem {
     },
     /// It reads file heads without the grant.
     #[error(
-        "looks into files, which it is not allowed to: write `allow = [\"file-head\"]` beside it in the configuration"
+        "reads file heads, which needs a grant: add `allow = [\"file-head\"]` to its entry in the configuration"
     )]
     NeedsGrant,
     /// The file does not match the pinned hash.
     #[error(
-        "has sha256 {found}, but {pinned} is pinned: restore the file that was meant, or, if this one is meant, write \
-         `sha256 = \"{found}\"` beside it in the configuration"
+        "has sha256 {found}, but {pinned} is pinned: restore the file of the pin, or, if this file is right, write \
+         `sha256 = \"{found}\"` in its entry of the configuration"
     )]
     Pin {
         /// Of the file.
@@ -150,7 +150,7 @@ pub enum Problem {
         pinned: String,
     },
     /// Linking failed.
-    #[error("does not fit this program: {0}")]
+    #[error("cannot be linked: {0}")]
     Unfit(String),
     /// Instantiation failed.
     #[error("cannot be started: {0}")]

@@ -100,9 +100,9 @@ fn size(bytes: usize) -> String {
 /// A plugin exceeded a limit of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Exceeded {
-    #[error("wants {wanted} bytes of memory, {most} are allowed")]
+    #[error("needs {wanted} bytes of memory, {most} are allowed")]
     Memory { wanted: usize, most: usize },
-    #[error("wants a table of {wanted} entries, {most} are allowed")]
+    #[error("needs a table of {wanted} entries, {most} are allowed")]
     Table { wanted: usize, most: usize },
 }
 

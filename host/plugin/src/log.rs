@@ -141,7 +141,7 @@ impl Log {
         if std::mem::take(&mut self.dropped) && !std::mem::replace(&mut self.drop_reported, true) {
             lines.push((
                 Level::Warn,
-                format!("says more than {} in a second", counted(self.most, "line")),
+                format!("logs more than {} in a second", counted(self.most, "line")),
             ));
         }
         lines

@@ -160,7 +160,8 @@ impl<K: GuestKind> PluginSlot<K> {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return self.failed(uid, error.cause(), error.to_string()),
             None => {
-                self.failures.note(Cause::Resting, || "rests until it is started again".to_owned());
+                self.failures
+                    .note(Cause::Resting, || "not called until a new instance exists".to_owned());
                 return None;
             }
         };
@@ -203,12 +204,13 @@ impl<K: GuestKind> PluginSlot<K> {
         }
         let now = self.now;
         if self.backoff.is_on(uid, || now.unwrap_or_else(Instant::now)) {
-            self.failures.note(Cause::Resting, || format!("rests for uid {uid}"));
+            self.failures.note(Cause::Resting, || format!("not called: backing off for uid {uid}"));
             return true;
         }
         let spent = self.budget.is_spent(|| now.unwrap_or_else(Instant::now));
         if spent {
-            self.failures.note(Cause::Resting, || "rests: failures took too long".to_owned());
+            self.failures
+                .note(Cause::Resting, || "not called: failures have used up their time".to_owned());
         }
         spent
     }
@@ -293,7 +295,7 @@ fn startup_output(lines: &[(Level, String)]) -> String {
     if output.is_empty() {
         String::new()
     } else {
-        format!("; it said: {}", one_line(&output.join(" ")))
+        format!("; its output: {}", one_line(&output.join(" ")))
     }
 }
 

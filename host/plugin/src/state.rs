@@ -40,11 +40,11 @@ const OWN_TIME: Duration = Duration::from_millis(1);
 pub(super) enum Misuse {
     #[error("{0}")]
     Interest(#[from] Refused),
-    #[error("ended itself with status {0}")]
+    #[error("exited with status {0}")]
     Exit(u8),
-    #[error("uses `{0}`, which plugins do not get")]
+    #[error("called `{0}`, which plugins cannot use")]
     NotGranted(String),
-    #[error("uses a resource outside the call that lent it")]
+    #[error("used a resource outside the call that it belongs to")]
     OutOfScope,
 }
 

@@ -68,7 +68,7 @@ impl Trust {
         let plain = absolute.components().all(|part| part != Component::ParentDir);
         if self.elevated && !(plain && absolute.starts_with(SITE)) {
             return Err(Untrusted(format!(
-                "{} is not below {SITE}: a program with file capabilities obeys nothing else",
+                "{} is not below {SITE}: a program with file capabilities accepts no other files",
                 path.display()
             )));
         }
@@ -83,13 +83,13 @@ impl Trust {
         match origin {
             Origin::Configuration => self.check_configuration(path),
             Origin::CommandLine if self.elevated => Err(Untrusted(format!(
-                "a program with file capabilities takes no plugin from the command line: name it in {SITE}/config.toml"
+                "a program with file capabilities accepts no plugins from the command line: name it in {SITE}/config.toml"
             ))),
             Origin::CommandLine => match std::fs::metadata(path) {
                 Ok(found) if found.is_file() && found.mode() & OTHERS_WRITE != 0 => {
                     let path = quoted(path);
                     Err(Untrusted(format!(
-                        "others than its owner can write it: repair with `chmod go-w {path}`"
+                        "users other than its owner can write it: repair with `chmod go-w {path}`"
                     )))
                 }
                 // A file that cannot be read is reported when it is read.
@@ -152,7 +152,9 @@ impl Trust {
             let sticky = found.is_dir() && found.mode() & STICKY != 0;
             let remedy =
                 if sticky { move_file() } else { format!("repair with `chmod go-w {repair}`") };
-            return Err(Untrusted(format!("others than root can write {what} {path}: {remedy}")));
+            return Err(Untrusted(format!(
+                "users other than root can write {what} {path}: {remedy}"
+            )));
         }
         Ok(Some(found))
     }

@@ -120,5 +120,5 @@ fn a_plugin_that_talks_may_do_so_by_the_recordings_time() {
     let (_, said) = replayed(60, 50 * MS, "log");
     let lines = |what: &str| said.lines().filter(|line| line.contains(what)).count();
     assert_eq!(lines(": hello"), 30, "{said}");
-    assert_eq!(lines(": says more than 10 lines in a second"), 3, "{said}");
+    assert_eq!(lines(": logs more than 10 lines in a second"), 3, "{said}");
 }

@@ -105,7 +105,7 @@ fn unsupported_webassembly_features_are_named() {
         );
         let error = refused_file(dir.path(), "x", &wat::parse_str(&text).unwrap());
         assert!(
-            error.contains(&format!("uses {used}, which plugins do not get")),
+            error.contains(&format!("uses {used}, which plugins cannot use")),
             "{text}: {error}"
         );
         assert!(!error.contains("damaged"), "{error}");
@@ -134,7 +134,7 @@ fn a_plugin_of_another_kind() {
     );
     let setup = Setup { filters: vec![PluginSpec::bundled()], ..Setup::default() };
     let error = Plugins::load(&setup).unwrap_err().to_string();
-    assert_eq!(error, "the filter default: there is none in the program: name a file");
+    assert_eq!(error, "the filter default: there is no bundled one: name a file");
 }
 
 #[test]
@@ -157,7 +157,9 @@ fn a_start_that_fails() {
     spec.source = fixture("hostile-wasi.wasm");
     let error = refused(spec);
     assert!(
-        error.contains("panicked") && error.contains("it said: ") && error.contains("on purpose"),
+        error.contains("panicked")
+            && error.contains("its output: ")
+            && error.contains("on purpose"),
         "{error}"
     );
     assert!(!error.contains("RUST_BACKTRACE"), "{error}");
@@ -186,7 +188,7 @@ fn pins_and_grants_and_duplicates() {
     let found = load(&Setup { classifiers: vec![hostile("good")], ..Setup::default() });
     let sha256 = found.running()[0].sha256.to_string();
     assert!(error.contains(&"ab".repeat(32)) && error.contains("restore the file"), "{error}");
-    assert!(error.contains(&format!("write `sha256 = \"{sha256}\"` beside it")), "{error}");
+    assert!(error.contains(&format!("write `sha256 = \"{sha256}\"` in its entry")), "{error}");
     pinned.sha256 = Some(sha256.to_uppercase());
     classifiers(vec![pinned]);
 
