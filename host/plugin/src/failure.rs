@@ -189,7 +189,7 @@ impl std::fmt::Display for PluginSource {
 
 /// Why a call failed. Failures are counted by cause, so there are few.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
+pub(super) enum Cause {
     /// It exceeded its time limit.
     Deadline,
     /// It exceeded the limit for memory or table entries.
@@ -214,7 +214,7 @@ pub enum Cause {
 
 impl Cause {
     /// The cause as it appears in events.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Cause::Deadline => "deadline",
             Cause::Memory => "memory",

@@ -44,12 +44,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use engine::precompile;
-pub use failure::{Cause, LoadError, LoadSubject, PluginSource, Problem};
+pub use failure::{LoadError, LoadSubject, PluginSource, Problem};
 pub use filter::Decision;
 pub use inspect::{Import, Inspection, inspect};
 pub use limits::Limits;
 pub use log::{Level, LogLine};
-pub use redactor::REDACTED;
 pub use scoped::HeadSource;
 pub use setup::{LoadedPlugin, Setup};
 pub use spec::{Grant, OnFailure, PluginSpec};

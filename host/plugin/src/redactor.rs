@@ -13,7 +13,7 @@ use super::state::State;
 use crypto_tracer_event::{Field, PluginKind, Redact};
 
 /// Replaces a text whose redactor failed.
-pub const REDACTED: &str = "[REDACTED]";
+pub(super) const REDACTED: &str = "[REDACTED]";
 /// Sets of the cache, of four entries each: 32 768 entries.
 const SETS: usize = 8192;
 /// Maximum bytes of texts in the cache.

@@ -79,7 +79,7 @@ impl Trust {
     ///
     /// # Errors
     /// An untrusted user could have written it.
-    pub fn check_plugin(&self, path: &Path, origin: Origin) -> Result<(), Untrusted> {
+    pub(super) fn check_plugin(&self, path: &Path, origin: Origin) -> Result<(), Untrusted> {
         match origin {
             Origin::Configuration => self.check_configuration(path),
             Origin::CommandLine if self.elevated => Err(Untrusted(format!(
