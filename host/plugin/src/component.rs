@@ -119,16 +119,16 @@ impl CompiledPlugin {
 
     /// Converts an error of linking.
     pub(super) fn link_problem(&self, error: &wasmtime::Error) -> Problem {
-        let (theirs, ours) = (self.built_for, self.contract.version());
+        let (built_for, supported) = (self.built_for, self.contract.version());
         // The last cause in the chain names the missing function of an interface.
         let missing = error.chain().filter_map(|cause| {
             let text = cause.to_string();
             Some(text.strip_prefix("instance export `")?.split('`').next()?.to_owned())
         });
         match missing.last() {
-            Some(missing) if theirs > ours => Problem::Newer {
-                theirs: theirs.to_string(),
-                ours: ours.to_string(),
+            Some(missing) if built_for > supported => Problem::Newer {
+                built_for: built_for.to_string(),
+                supported: supported.to_string(),
                 missing: printable(&missing),
             },
             _ => Problem::Unfit(one_line(&error.root_cause().to_string())),
@@ -198,16 +198,16 @@ fn check_export(exports: &[String], wanted: &'static str) -> Result<(), Problem>
 /// The version after the `@` of `interface`. Fails if this program does not support it.
 fn check_version(interface: &str) -> Result<Option<Version>, Problem> {
     let Some((_, text)) = interface.split_once('@') else { return Ok(None) };
-    let theirs = Version::parse(text);
-    if theirs.is_some_and(|theirs| contract::of(theirs).is_some()) {
-        return Ok(theirs);
+    let built_for = Version::parse(text);
+    if built_for.is_some_and(|version| contract::of(version).is_some()) {
+        return Ok(built_for);
     }
-    let ours = contract::latest().version();
-    let remedy = match theirs {
-        Some(theirs) if theirs < ours => "build the plugin again for this version",
+    let supported = contract::latest().version();
+    let remedy = match built_for {
+        Some(version) if version < supported => "build the plugin again for this version",
         _ => "update crypto-tracer, or build the plugin for this version",
     };
-    Err(Problem::Version { theirs: printable(text), ours: ours.to_string(), remedy })
+    Err(Problem::Version { built_for: printable(text), supported: supported.to_string(), remedy })
 }
 
 fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, Problem> {
@@ -222,7 +222,7 @@ fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let read = file.take(max_bytes as u64 + 1).read_to_end(&mut bytes);
     if read.map_err(Problem::Unreadable)? > max_bytes {
-        return Err(Problem::TooLarge { most: max_bytes });
+        return Err(Problem::TooLarge { limit: max_bytes });
     }
     match bytes.as_slice() {
         [] => Err(Problem::Empty),

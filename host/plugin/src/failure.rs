@@ -60,15 +60,15 @@ pub enum Problem {
     #[error("is empty: build the plugin again")]
     Empty,
     /// The file is larger than the limit.
-    #[error("has more than {most} bytes, the limit for a plugin: strip it")]
+    #[error("has more than {limit} bytes, the limit for a plugin: strip it")]
     TooLarge {
         /// The limit.
-        most: usize,
+        limit: usize,
     },
     /// The file does not start with a WebAssembly header.
     #[error("is not WebAssembly: a plugin is a component, as `crypto-tracer plugin new` builds")]
     NoWasm,
-    /// A core module.
+    /// The file is a core module.
     #[error(
         "is a core module, not a component: build it for wasm32-wasip2, or make a component with `wasm-tools component new`"
     )]
@@ -100,29 +100,29 @@ pub enum Problem {
         "imports `{0}`, which plugins cannot use: they can import only crypto-tracer:plugin, no files, no network"
     )]
     Foreign(String),
-    /// Another version of the contract.
+    /// An incompatible version of the contract.
     #[error(
-        "is built for version {theirs} of the plugin contract, this program has {ours}: {remedy}"
+        "is built for version {built_for} of the plugin contract, this program has {supported}: {remedy}"
     )]
     Version {
-        /// The plugin's.
-        theirs: String,
-        /// This program's.
-        ours: String,
+        /// The plugin's version.
+        built_for: String,
+        /// This program's version.
+        supported: String,
         /// The remedy.
         remedy: &'static str,
     },
     /// A compatible later version of the contract; the plugin imports a function that this program does not have.
     #[error(
-        "is built for version {theirs} of the plugin contract and uses `{missing}`, which version {ours} of this program \
-         does not have: update crypto-tracer, or build the plugin for version {ours}"
+        "is built for version {built_for} of the plugin contract and uses `{missing}`, which version {supported} of this program \
+         does not have: update crypto-tracer, or build the plugin for version {supported}"
     )]
     Newer {
-        /// The plugin's.
-        theirs: String,
-        /// This program's.
-        ours: String,
-        /// A function.
+        /// The plugin's version.
+        built_for: String,
+        /// This program's version.
+        supported: String,
+        /// Name of the function.
         missing: String,
     },
     /// The component does not export the interface of this kind.
@@ -144,9 +144,9 @@ pub enum Problem {
          `sha256 = \"{found}\"` in its entry of the configuration"
     )]
     Pin {
-        /// Of the file.
+        /// Hash of the file.
         found: String,
-        /// In the configuration.
+        /// Hash in the configuration.
         pinned: String,
     },
     /// Linking failed.
@@ -161,7 +161,7 @@ pub enum Problem {
     /// The interest of all classifiers exceeds a bound.
     #[error("{0}")]
     Interest(crypto_tracer_event::interest::Refused),
-    /// The same file twice.
+    /// The file occurs twice in a chain.
     #[error("is named twice as a {0}")]
     Twice(PluginKind),
     /// Another user could change the file.
@@ -266,7 +266,7 @@ impl Failures {
         self.unreported.entry(cause).or_insert_with(|| (0, detail())).0 += 1;
     }
 
-    /// Cause, count and detail since the last time.
+    /// Cause, count and detail of the failures since the last call.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (Cause, u64, String)> + use<> {
         let unreported = std::mem::take(&mut self.unreported);
         unreported.into_iter().map(|(cause, (count, detail))| (cause, count, detail))
@@ -277,7 +277,7 @@ impl Failures {
         self.total.values().sum()
     }
 
-    /// A cause that is the plugin's own.
+    /// A cause other than the end of the run.
     pub(super) fn first(&self) -> Option<Cause> {
         self.total.keys().copied().find(|&cause| cause != Cause::Stopped)
     }

@@ -52,7 +52,7 @@ impl<K: GuestKind> InstanceFactory<K> {
     /// Instantiates and configures within `limit` of processor time. The limit of wall time is the same, or that of a call
     /// if that is longer. `log`: the log of the previous instance, which the new one continues.
     pub(super) fn spawn(&self, limit: Duration, log: Option<Log>) -> SpawnOutcome<K> {
-        let began = processor_time();
+        let start = processor_time();
         let mut store = store(&self.runtime);
         let state = store.data_mut();
         state.timer = CallTimer::start(limit, limit.max(self.runtime.limits.wall));
@@ -67,7 +67,7 @@ impl<K: GuestKind> InstanceFactory<K> {
         });
         store.data_mut().log.flush();
         let lines = store.data_mut().log.take();
-        let took = processor_time().saturating_sub(began);
+        let took = processor_time().saturating_sub(start);
         let error = match started {
             Ok((guest, Ok(()))) => {
                 return SpawnOutcome {

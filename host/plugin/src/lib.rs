@@ -152,10 +152,10 @@ impl Plugins {
     /// Failures since the last call. Call this at most once a second, and at the end of the run.
     pub fn take_failures(&mut self) -> Vec<PluginFailure> {
         /// Maximum lines in the queue while no caller takes them.
-        const MOST_LINES: usize = 64;
+        const MAX_LINES: usize = 64;
         let mut failures = std::mem::take(&mut self.past);
         for (failure, detail) in self.chains.slots_mut().flat_map(|slot| slot.take_failures()) {
-            if !detail.is_empty() && self.log.len() < MOST_LINES {
+            if !detail.is_empty() && self.log.len() < MAX_LINES {
                 let message = format!("failed as a {}: {detail}", failure.kind);
                 self.log.push(LogLine {
                     plugin: (*failure.plugin).into(),

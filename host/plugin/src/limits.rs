@@ -100,10 +100,10 @@ fn size(bytes: usize) -> String {
 /// A plugin exceeded a limit of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Exceeded {
-    #[error("needs {wanted} bytes of memory, {most} are allowed")]
-    Memory { wanted: usize, most: usize },
-    #[error("needs a table of {wanted} entries, {most} are allowed")]
-    Table { wanted: usize, most: usize },
+    #[error("needs {wanted} bytes of memory, {limit} are allowed")]
+    Memory { wanted: usize, limit: usize },
+    #[error("needs a table of {wanted} entries, {limit} are allowed")]
+    Table { wanted: usize, limit: usize },
 }
 
 /// Limits the memories and tables of one instance, and counts the bytes of all its memories.
@@ -136,7 +136,7 @@ impl ResourceLimiter for MemoryMeter {
     ) -> Result<bool> {
         let wanted = self.memory.saturating_sub(current).saturating_add(desired);
         if wanted > self.max_memory {
-            return Err(Error::new(Exceeded::Memory { wanted, most: self.max_memory }));
+            return Err(Error::new(Exceeded::Memory { wanted, limit: self.max_memory }));
         }
         self.memory = wanted;
         Ok(true)
@@ -149,7 +149,7 @@ impl ResourceLimiter for MemoryMeter {
         _maximum: Option<usize>,
     ) -> Result<bool> {
         if desired > self.max_entries {
-            return Err(Error::new(Exceeded::Table { wanted: desired, most: self.max_entries }));
+            return Err(Error::new(Exceeded::Table { wanted: desired, limit: self.max_entries }));
         }
         Ok(true)
     }

@@ -35,7 +35,8 @@ pub struct LogLine {
 /// The lines of one plugin: those counted in this second, and those not yet taken.
 #[derive(Debug)]
 pub(super) struct Log {
-    most: u32,
+    /// Maximum lines in a second.
+    max_lines: u32,
     /// The clock of a replay; None: the machine's clock.
     now: Option<Instant>,
     second: Instant,
@@ -56,10 +57,10 @@ pub(super) enum GuestStream {
 }
 
 impl Log {
-    /// `most`: maximum lines in a second.
-    pub(super) fn new(most: u32) -> Log {
+    /// `max_lines`: maximum lines in a second.
+    pub(super) fn new(max_lines: u32) -> Log {
         Log {
-            most,
+            max_lines,
             now: None,
             second: Instant::now(),
             lines: 0,
@@ -89,7 +90,7 @@ impl Log {
             self.drop_reported = false;
         }
         // The queue is bounded even when no caller takes its lines.
-        if self.lines >= self.most || self.waiting.len() > self.most as usize {
+        if self.lines >= self.max_lines || self.waiting.len() > self.max_lines as usize {
             self.dropped = true;
             return;
         }
@@ -141,7 +142,7 @@ impl Log {
         if std::mem::take(&mut self.dropped) && !std::mem::replace(&mut self.drop_reported, true) {
             lines.push((
                 Level::Warn,
-                format!("logs more than {} in a second", counted(self.most, "line")),
+                format!("logs more than {} in a second", counted(self.max_lines, "line")),
             ));
         }
         lines
@@ -163,9 +164,9 @@ mod tests {
         let mut log = Log::new(2);
         log.line(Level::Info, "from the start");
         assert_eq!(log.take().len(), 1);
-        let began = Instant::now();
+        let start = Instant::now();
         for (ms, expected) in [(0, 2), (999, 0), (1000, 2), (1999, 0)] {
-            log.set_now(Some(began + Duration::from_millis(ms)));
+            log.set_now(Some(start + Duration::from_millis(ms)));
             (0..5).for_each(|_| log.line(Level::Info, "more"));
             let lines = log.take().into_iter().filter(|(level, _)| *level == Level::Info);
             assert_eq!(lines.count(), expected, "{ms}");

@@ -1,4 +1,4 @@
-//! Which plugins run, and loading them.
+//! The configuration of a run's plugins, and their loader.
 
 use std::fmt;
 use std::sync::Arc;
@@ -129,7 +129,7 @@ impl Chains {
         any(&classifiers.slots).chain(any(&redactors.slots)).chain(any(filters))
     }
 
-    /// The same, to change them.
+    /// Like [`Chains::slots`], mutable.
     pub(super) fn slots_mut(&mut self) -> impl Iterator<Item = &mut dyn AnySlot> {
         fn any<K: GuestKind>(
             slots: &mut [PluginSlot<K>],

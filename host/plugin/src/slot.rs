@@ -288,10 +288,10 @@ impl<K: GuestKind> AnySlot for PluginSlot<K> {
 /// Output of a plugin that failed to start, for the error message: it is not in the log yet.
 fn startup_output(lines: &[(Level, String)]) -> String {
     /// Enough for the location and the message of a panic.
-    const MOST: usize = 4;
+    const MAX_LINES: usize = 4;
     let lines = lines.iter().map(|(_, line)| line.as_str());
     let lines = lines.filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"));
-    let output: Vec<&str> = lines.take(MOST).collect();
+    let output: Vec<&str> = lines.take(MAX_LINES).collect();
     if output.is_empty() {
         String::new()
     } else {
@@ -301,9 +301,9 @@ fn startup_output(lines: &[(Level, String)]) -> String {
 
 fn add_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, lines: Vec<(Level, String)>) {
     /// Maximum lines in the queue while no caller takes them.
-    const MOST: usize = 64;
+    const MAX_LINES: usize = 64;
     for (level, message) in lines {
-        if into.len() < MOST {
+        if into.len() < MAX_LINES {
             into.push(LogLine { plugin: plugin.clone(), level, message });
         }
     }

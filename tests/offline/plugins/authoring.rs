@@ -100,7 +100,7 @@ fn nothing_is_overwritten_and_names_are_names() {
     for name in ["acme", "link"] {
         let made = plugin(dir.path(), ["new", name, "--kind", "filter"]);
         assert_eq!(made.status.code(), Some(2), "{}", err(&made));
-        assert!(err(&made).contains("is there already"), "{}", err(&made));
+        assert!(err(&made).contains("already exists"), "{}", err(&made));
     }
     assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
     assert_eq!(fs::read(root.join("Cargo.toml")).unwrap(), b"mine");
