@@ -1,7 +1,7 @@
-//! What plugins cost: `cargo xtask bench` runs this, built for release, and judges the figures.
+//! Measures the cost of plugins. `cargo xtask bench` runs this in a release build and checks the figures.
 //!
-//! `plugin_costs FIXTURES`: the folder with the plugins of the tests. Prints a list of figures as JSON.
-#![expect(clippy::print_stdout, reason = "its answer to the benchmark")]
+//! Usage: `plugin_costs FIXTURES`, the directory of the test plugins. Prints a list of figures as JSON.
+#![expect(clippy::print_stdout, reason = "xtask reads the figures from stdout")]
 
 use std::fs::Permissions;
 use std::hint::black_box;
@@ -18,22 +18,22 @@ use crypto_tracer_plugin::{HeadSource, Limits, PluginSource, PluginSpec, Plugins
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-/// How long each kind of call is measured.
+/// Duration of the measurement of each kind of call.
 const MEASURE: Duration = Duration::from_millis(400);
-/// Calls between two looks at the clock.
+/// Calls of one round, which is measured as a whole.
 const ROUND: u32 = 256;
-/// Times that something is loaded.
+/// Number of loads of each plugin.
 const LOADS: usize = 21;
 const UID: u32 = 1000;
 
 fn main() -> Result<()> {
     let fixtures = PathBuf::from(std::env::args_os().nth(1).context("plugin_costs FIXTURES")?);
-    // First, while nothing else was touched.
+    // Memory first, before other measurements allocate.
     let mut figures = vec![memory()?];
-    let place = PluginCopies::of(&fixtures)?;
-    figures.extend(loads(&place)?);
-    figures.extend(calls(&place)?);
-    figures.extend(failures(&place)?);
+    let copies = PluginCopies::of(&fixtures)?;
+    figures.extend(loads(&copies)?);
+    figures.extend(calls(&copies)?);
+    figures.extend(failures(&copies)?);
     println!("{}", Value::Array(figures));
     Ok(())
 }
@@ -60,7 +60,7 @@ impl PluginCopies {
         Ok(PluginCopies { site, hostile, _dir: dir })
     }
 
-    /// The fixture that does this.
+    /// The fixture that misbehaves in this way.
     fn hostile(&self, way: &str) -> PluginSpec {
         let mut spec = PluginSpec::command_line(PluginSource::File(self.hostile.clone()));
         spec.config.insert("way".to_owned(), json!(way));
@@ -68,7 +68,7 @@ impl PluginCopies {
     }
 }
 
-/// `most`: what is wanted; None: to know only.
+/// `most`: upper limit of the value. None: the value is not checked.
 fn figure(
     what: &str,
     value: f64,
@@ -93,19 +93,19 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Processor time of this process, the compiler's thread with it: what else the machine does counts for nothing.
-fn processor(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+/// Processor time of this process, including the compiler's thread. It does not depend on the load of the machine.
+fn processor_time(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let now = || {
         let time = clock_gettime(ClockId::ProcessCPUTime);
         let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
         seconds + Duration::from_nanos(time.tv_nsec.unsigned_abs())
     };
-    let began = now();
+    let start = now();
     work()?;
-    Ok(now().saturating_sub(began))
+    Ok(now().saturating_sub(start))
 }
 
-/// Megabytes of this process that are resident, and the part that belongs to no file.
+/// Resident memory of this process in megabytes: all of it, and the anonymous part.
 fn resident() -> Result<(f64, f64)> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let of = |key: &str| {
@@ -126,12 +126,12 @@ fn memory() -> Result<Value> {
     Ok(figure("memory of the bundled plugins", after.0 - before.0, "MB", 8.0, detail))
 }
 
-fn loads(place: &PluginCopies) -> Result<Vec<Value>> {
+fn loads(copies: &PluginCopies) -> Result<Vec<Value>> {
     let time = |classifiers: Vec<PluginSpec>, redactors: Vec<PluginSpec>| -> Result<Duration> {
         let setup = Setup { classifiers, redactors, ..Setup::default() };
         let mut times = Vec::new();
         for _ in 0..LOADS {
-            times.push(processor(|| {
+            times.push(processor_time(|| {
                 black_box(Plugins::load(&setup)?);
                 Ok(())
             })?);
@@ -145,8 +145,8 @@ fn loads(place: &PluginCopies) -> Result<Vec<Value>> {
     for (what, classifiers, redactors, most) in [
         ("load of the bundled classifier", bundled(), vec![], Some(1.0)),
         ("load of the bundled redactor", vec![], bundled(), Some(1.0)),
-        ("load of a site's plugin", vec![place.site.clone()], vec![], Some(60.0)),
-        ("load of a plugin of 100 KB", vec![place.hostile("")], vec![], None),
+        ("load of a site's plugin", vec![copies.site.clone()], vec![], Some(60.0)),
+        ("load of a plugin of 100 KB", vec![copies.hostile("")], vec![], None),
     ] {
         let took = time(classifiers, redactors)?.saturating_sub(none);
         figures.push(figure(what, ms(took), "ms", most, detail.clone()));
@@ -154,12 +154,12 @@ fn loads(place: &PluginCopies) -> Result<Vec<Value>> {
     Ok(figures)
 }
 
-/// Processor time of a call, on average over a round, the median of rounds.
+/// Processor time of a call: the average of a round, the median of all rounds.
 fn call(mut call: impl FnMut()) -> Result<Duration> {
     let end = Instant::now() + MEASURE;
     let mut rounds = Vec::new();
     while rounds.len() < 3 || Instant::now() < end {
-        let round = processor(|| {
+        let round = processor_time(|| {
             (0..ROUND).for_each(|_| call());
             Ok(())
         })?;
@@ -168,7 +168,7 @@ fn call(mut call: impl FnMut()) -> Result<Duration> {
     Ok(median(rounds))
 }
 
-fn calls(place: &PluginCopies) -> Result<Vec<Value>> {
+fn calls(copies: &PluginCopies) -> Result<Vec<Value>> {
     let limits = Limits { wall: Duration::from_secs(10), ..Limits::default() };
     let every = Setup { every_call: true, limits, ..Setup::default() };
     let mut figures = Vec::new();
@@ -196,7 +196,7 @@ fn calls(place: &PluginCopies) -> Result<Vec<Value>> {
             figures.push(figure(&format!("{what}, {word}"), us(took), "µs", None, ""));
         }
     }
-    let filters = vec![place.hostile("")];
+    let filters = vec![copies.hostile("")];
     let mut plugins = Plugins::load(&Setup { filters, ..Setup::default() })?;
     let event = event();
     let keep = call(|| {
@@ -207,9 +207,9 @@ fn calls(place: &PluginCopies) -> Result<Vec<Value>> {
     Ok(figures)
 }
 
-fn failures(place: &PluginCopies) -> Result<Vec<Value>> {
+fn failures(copies: &PluginCopies) -> Result<Vec<Value>> {
     let load = |way: &str| {
-        let classifiers = vec![place.hostile(way)];
+        let classifiers = vec![copies.hostile(way)];
         Plugins::load(&Setup { classifiers, every_call: true, ..Setup::default() })
     };
     let file = file("/etc/ssl/a.crt");
@@ -221,7 +221,7 @@ fn failures(place: &PluginCopies) -> Result<Vec<Value>> {
     let failing = call(|| {
         black_box(bad.classify(UID, &file, 0, &mut Certificate));
     })?;
-    ensure!(good.failures() == 0 && bad.failures() > 0, "it failed where it should not");
+    ensure!(good.failures() == 0 && bad.failures() > 0, "the wrong calls failed");
     let renewal = figure(
         "renewal of a failed instance",
         ms(failing.saturating_sub(well)),
@@ -232,12 +232,12 @@ fn failures(place: &PluginCopies) -> Result<Vec<Value>> {
     let mut spinning = load("spin")?;
     let mut times = Vec::new();
     for _ in 0..LOADS {
-        times.push(processor(|| {
+        times.push(processor_time(|| {
             black_box(spinning.classify(UID, &file, 0, &mut Certificate));
             Ok(())
         })?);
     }
-    ensure!(spinning.failures() == LOADS as u64, "it did not spin");
+    ensure!(spinning.failures() == LOADS as u64, "a call did not reach its deadline");
     let deadline = Limits::default().deadline;
     let slowest = times.iter().max().copied().unwrap_or_default();
     let beyond = median(times).saturating_sub(deadline);

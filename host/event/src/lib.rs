@@ -28,7 +28,7 @@ pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
     RawRecord, is_settled,
 };
-pub use notice::{Loss, Notice, PluginFailure, Status, StatusPlugin, StatusProbe};
+pub use notice::{Loss, Notice, PluginFailure, PluginKind, Status, StatusPlugin, StatusProbe};
 pub use payload::Payload;
 pub use redacted::{
     Facts, FileVerdict, PathIdentity, ProcessSummary, RedactedEvent, RedactedFile, RedactedProcess,

@@ -20,13 +20,45 @@ pub struct Loss {
     pub exact: bool,
 }
 
+/// The kinds of plugins. Their alphabetical order is also the order of the stages that call them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PluginKind {
+    /// Determines the types of files.
+    Classifier,
+    /// Keeps, drops or labels events.
+    Filter,
+    /// Removes private data from texts.
+    Redactor,
+}
+
+impl PluginKind {
+    /// All kinds.
+    pub const ALL: [PluginKind; 3] =
+        [PluginKind::Classifier, PluginKind::Filter, PluginKind::Redactor];
+
+    /// The kind as events, messages and the plugin contract name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PluginKind::Classifier => "classifier",
+            PluginKind::Filter => "filter",
+            PluginKind::Redactor => "redactor",
+        }
+    }
+}
+
+impl std::fmt::Display for PluginKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Calls of a plugin that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginFailure {
     /// Which plugin: `name@version`.
     pub plugin: String,
-    /// `classifier`, `redactor` or `filter`.
-    pub kind: &'static str,
+    /// As which kind it was called.
+    pub kind: PluginKind,
     /// Why.
     pub cause: String,
     /// How many calls since the last word.

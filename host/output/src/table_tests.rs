@@ -7,7 +7,8 @@ use crypto_tracer_event::testkit::{
     RedactNothing, classified, enriched, executes, exits, loads, opens, process,
 };
 use crypto_tracer_event::{
-    EnrichedWhat, FileType, Label, Loss, Notice, PluginFailure, RedactedEvent, Status, Timestamp,
+    EnrichedWhat, FileType, Label, Loss, Notice, PluginFailure, PluginKind, RedactedEvent, Status,
+    Timestamp,
 };
 
 /// 10:30:45.123 of some day.
@@ -73,7 +74,7 @@ fn what_the_tracer_says_has_a_row_without_a_process() {
     let loss = |exact| Loss { count: 3, cause: "ring_full".into(), exact };
     let failure = PluginFailure {
         plugin: "site@1".to_owned(),
-        kind: "filter",
+        kind: PluginKind::Filter,
         cause: "trap".to_owned(),
         count: 2,
         action: "kept",

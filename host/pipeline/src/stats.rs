@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
-use crypto_tracer_event::PluginFailure;
 use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::{PluginFailure, PluginKind};
 
 /// What one cause took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Stats {
     /// What is missing, by cause.
     pub lost: BTreeMap<Cow<'static, str>, LossCount>,
     /// Plugin calls that failed, by plugin, kind and cause.
-    pub plugin_failures: BTreeMap<(String, &'static str, String), u64>,
+    pub plugin_failures: BTreeMap<(String, PluginKind, String), u64>,
 }
 
 impl Stats {

@@ -90,7 +90,7 @@ pub(super) fn status(
         cannot_see: probe.cannot_see.iter().map(|unseen| unseen.what.to_string()).collect(),
     });
     let plugins = plugins.running().iter().map(|plugin| StatusPlugin {
-        kind: plugin.kind,
+        kind: plugin.kind.as_str(),
         name: plugin.name.to_string(),
         version: plugin.version.to_string(),
         sha256: plugin.sha256.to_string(),

@@ -1,43 +1,43 @@
-//! Answers that are remembered. Room for all entries is set aside at the start; what hangs on them is bounded.
+//! A set-associative cache of answers. The entries are allocated at the start; the heap memory of their values is bounded.
 //!
-//! Keys are 128 bits of keyed hash: nobody outside knows the keys, so nobody can make two questions meet.
+//! Keys are 128-bit keyed hashes. The hash keys are secret, so an attacker cannot construct collisions.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::ops::Range;
 
-/// Entries that a key can be in.
+/// Entries of a set.
 const WAYS: usize = 4;
 
-/// The hash of a question. Two words and no u128, which would make every entry a multiple of 16 bytes.
+/// Hash of a query. Two words, because the alignment of u128 would round each entry up to a multiple of 16 bytes.
 pub(super) type Key = [u64; 2];
 
-/// Remembers the last answers. What belongs to one entry stands at the same place of each list: keys of a set are next to
-/// each other, and where none was remembered yet there are zeros, which take no memory.
+/// The cache. An entry has the same index in each vector, so the keys of a set are adjacent. Unused keys are zero, so their
+/// pages stay unallocated.
 #[derive(Debug)]
 pub(super) struct Cache<V> {
     hashes: [RandomState; 2],
     keys: Vec<Key>,
-    /// When each was used last, and the bytes that hang on it.
+    /// Time of the last use of each entry, and the heap bytes of its value.
     used: Vec<(u32, u32)>,
-    /// None: nothing is remembered here.
+    /// None: the entry is free.
     values: Vec<Option<V>>,
     clock: u32,
     bytes: usize,
-    most_bytes: usize,
+    max_bytes: usize,
 }
 
 impl<V> Cache<V> {
-    /// `sets`: a power of two; four times as many entries. `most_bytes`: of what hangs on the entries.
-    pub(super) fn new(sets: usize, most_bytes: usize) -> Cache<V> {
-        Cache::with(sets.next_power_of_two() * WAYS, most_bytes)
+    /// `sets`: number of sets, rounded up to a power of two. `max_bytes`: limit for the heap memory of all values.
+    pub(super) fn new(sets: usize, max_bytes: usize) -> Cache<V> {
+        Cache::with(sets.next_power_of_two() * WAYS, max_bytes)
     }
 
-    /// Remembers nothing.
+    /// A cache that stores nothing.
     pub(super) fn none() -> Cache<V> {
         Cache::with(0, 0)
     }
 
-    fn with(entries: usize, most_bytes: usize) -> Cache<V> {
+    fn with(entries: usize, max_bytes: usize) -> Cache<V> {
         Cache {
             hashes: [RandomState::new(), RandomState::new()],
             keys: vec![[0; 2]; entries],
@@ -45,16 +45,16 @@ impl<V> Cache<V> {
             values: (0..entries).map(|_| None).collect(),
             clock: 0,
             bytes: 0,
-            most_bytes,
+            max_bytes,
         }
     }
 
-    /// The key of a question.
-    pub(super) fn key(&self, question: impl Hash) -> Key {
-        self.hashes.each_ref().map(|hash| hash.hash_one(&question))
+    /// The key of a query.
+    pub(super) fn key(&self, query: impl Hash) -> Key {
+        self.hashes.each_ref().map(|hash| hash.hash_one(&query))
     }
 
-    /// The answer, if it is remembered.
+    /// The cached answer.
     pub(super) fn get(&mut self, key: Key) -> Option<&V> {
         self.clock = self.clock.wrapping_add(1);
         let at = self.find(key)?;
@@ -64,42 +64,42 @@ impl<V> Cache<V> {
         self.values.get(at)?.as_ref()
     }
 
-    /// Whether the answer is remembered.
+    /// Whether the answer is cached. Does not count as a use.
     pub(super) fn peek(&self, key: Key) -> bool {
         self.find(key).is_some()
     }
 
-    /// Remembers an answer that holds so many `bytes` on the heap.
+    /// Stores an answer. `bytes`: its heap memory.
     pub(super) fn put(&mut self, key: Key, value: V, bytes: usize) {
-        let Ok(counted) = u32::try_from(bytes) else { return };
-        if self.bytes + bytes > self.most_bytes {
+        let Ok(heap_bytes) = u32::try_from(bytes) else { return };
+        if self.bytes + bytes > self.max_bytes {
             self.clear();
         }
         let Some(at) = self.find(key).or_else(|| self.oldest(key)) else { return };
-        let (Some(place), Some(place_key), Some(used)) =
+        let (Some(entry), Some(entry_key), Some(used)) =
             (self.values.get_mut(at), self.keys.get_mut(at), self.used.get_mut(at))
         else {
             return;
         };
-        let before = place.replace(value).map_or(0, |_| used.1 as usize);
-        *place_key = key;
-        *used = (self.clock, counted);
-        self.bytes = self.bytes + bytes - before;
+        let replaced = entry.replace(value).map_or(0, |_| used.1 as usize);
+        *entry_key = key;
+        *used = (self.clock, heap_bytes);
+        self.bytes = self.bytes + bytes - replaced;
     }
 
-    /// Forgets everything.
+    /// Removes all entries.
     pub(super) fn clear(&mut self) {
         self.values.iter_mut().for_each(|value| *value = None);
         self.bytes = 0;
     }
 
-    /// Where the answer is.
+    /// Index of the entry with this key.
     fn find(&self, key: Key) -> Option<usize> {
         let mut set = self.set(key);
         set.find(|&at| self.keys.get(at) == Some(&key) && self.is_taken(at))
     }
 
-    /// The place of the set that is free, or was not used for the longest time.
+    /// Index of a free entry of the set, or of the least recently used one.
     fn oldest(&self, key: Key) -> Option<usize> {
         let age = |&at: &usize| match self.used.get(at) {
             Some(&(used, _)) if self.is_taken(at) => self.clock.wrapping_sub(used),
@@ -112,10 +112,9 @@ impl<V> Cache<V> {
         self.values.get(at).is_some_and(Option::is_some)
     }
 
-    /// The places where a key can be.
+    /// Indices of the set of a key.
     fn set(&self, [high, _]: Key) -> Range<usize> {
         let sets = (self.values.len() / WAYS) as u64;
-        // The remainder is below the number of sets.
         let set = high.checked_rem(sets).and_then(|set| usize::try_from(set).ok());
         set.map_or(0..0, |set| set * WAYS..(set + 1) * WAYS)
     }
@@ -125,7 +124,7 @@ impl<V> Cache<V> {
 mod tests {
     use super::*;
 
-    /// There are 65 536 entries, and their values are touched at the start.
+    /// There are 65 536 entries, and the pages of their values are allocated at the start.
     #[test]
     fn entries_are_small() {
         assert_eq!(size_of::<Key>() + size_of::<(u32, u32)>(), 24);
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_come_back_until_others_took_their_place() {
+    fn the_least_recently_used_entry_is_replaced() {
         let mut cache = Cache::new(1, 1000);
         let keys: Vec<Key> = (0..5).map(|n| cache.key(n)).collect();
         for (n, &key) in keys.iter().take(4).enumerate() {
@@ -142,10 +141,10 @@ mod tests {
         }
         assert_eq!(cache.get(keys[0]), Some(&0));
         cache.put(keys[4], 4, 0);
-        assert_eq!(cache.get(keys[0]), Some(&0), "it was used last");
+        assert_eq!(cache.get(keys[0]), Some(&0), "most recently used");
         assert_eq!(cache.get(keys[4]), Some(&4));
-        let left = keys.iter().filter(|&&key| cache.peek(key)).count();
-        assert_eq!(left, WAYS);
+        let cached = keys.iter().filter(|&&key| cache.peek(key)).count();
+        assert_eq!(cached, WAYS);
         cache.put(keys[0], 7, 0);
         assert_eq!(cache.get(keys[0]), Some(&7));
         cache.clear();
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_on_the_entries_is_bounded() {
+    fn heap_memory_of_the_values_is_bounded() {
         let mut cache = Cache::new(1024, 1000);
         for n in 0..100 {
             let key = cache.key(n);
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn none_remembers_nothing() {
+    fn a_cache_without_entries_stores_nothing() {
         let mut cache = Cache::none();
         let key = cache.key(1);
         cache.put(key, 1, 0);
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_do_not_meet() {
+    fn different_queries_have_different_keys() {
         let cache = Cache::<()>::new(16, 0);
         assert_ne!(cache.key(("a", "bc")), cache.key(("ab", "c")));
         assert_eq!(cache.key(("a", "bc")), cache.key(("a", "bc")));

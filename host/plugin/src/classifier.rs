@@ -1,4 +1,4 @@
-//! The chain of classifiers: what is this file.
+//! The chain of classifiers, which determines the type of a file.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
+use super::bundled::{Bundled, CLASSIFIER};
 use super::cache::{Cache, Key};
 use super::contract::{Classify, Configured, Contract, Factory, RawVerdict};
 use super::kind::GuestKind;
@@ -15,25 +16,26 @@ use super::slot::PluginSlot;
 use super::state::State;
 use super::validate::{check_word, labels};
 use crypto_tracer_event::{
-    FileType, HeadOutcome, Label, OpenFlags, OpenedFile, Verdict, is_settled,
+    FileType, HeadOutcome, Label, OpenFlags, OpenedFile, PluginKind, Verdict, is_settled,
 };
 use crypto_tracer_system::clock::Clock;
 
-/// Sets of four verdicts: 32 768 in all.
+/// Sets of the cache, of four entries each: 32 768 entries.
 const SETS: usize = 8192;
-/// Bytes of labels that are remembered.
+/// Maximum bytes of labels in the cache.
 const LABEL_BYTES: usize = 2 << 20;
 /// Verdicts on files that have changed too recently to remember them.
-const MOST_RECENT: usize = 64;
+const MAX_RECENT: usize = 64;
 
 pub(super) struct Classifier;
 
 impl GuestKind for Classifier {
-    const NAME: &'static str = "classifier";
+    const KIND: PluginKind = PluginKind::Classifier;
     const ACTION: &'static str = "next_classifier";
+    const BUNDLED: Option<&'static Bundled> = Some(&CLASSIFIER);
     type Guest = dyn Classify;
 
-    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<dyn Classify>> {
+    fn factory(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<dyn Classify>> {
         contract.classifier(pre)
     }
 
@@ -46,38 +48,38 @@ impl GuestKind for Classifier {
     }
 }
 
-/// All classifiers and their answers.
+/// All classifiers and their cached verdicts.
 pub(super) struct Classifiers {
-    pub(super) members: Vec<PluginSlot<Classifier>>,
+    pub(super) slots: Vec<PluginSlot<Classifier>>,
     verdicts: Cache<Arc<Verdict>>,
-    /// Verdicts without labels: there are few, and many files share one.
-    plain: Vec<Arc<Verdict>>,
-    /// The last verdicts that are not remembered, as the file may change unseen. They hold for an open that brings no
-    /// head with it: what another tracer's reader opens, a process has just opened.
+    /// Verdicts without labels. There are few, and many files share one.
+    unlabelled: Vec<Arc<Verdict>>,
+    /// The latest verdicts that are not cached, because the file may still change with the same ctime. They are used for
+    /// the opens of another tracer's reader process, which come without a head just after a process has opened the file.
     recent: VecDeque<(Key, Verdict)>,
     prediction: Prediction,
     clock: Clock,
 }
 
 impl Classifiers {
-    /// `remember`: whether a verdict holds for as long as the file is unchanged.
+    /// `cached`: whether verdicts are cached while the file is unchanged.
     pub(super) fn new(
-        members: Vec<PluginSlot<Classifier>>,
-        may_ask_for_heads: bool,
-        remember: bool,
+        slots: Vec<PluginSlot<Classifier>>,
+        may_read_heads: bool,
+        cached: bool,
         clock: Clock,
     ) -> Classifiers {
         Classifiers {
-            members,
-            verdicts: if remember { Cache::new(SETS, LABEL_BYTES) } else { Cache::none() },
-            plain: Vec::new(),
+            slots,
+            verdicts: if cached { Cache::new(SETS, LABEL_BYTES) } else { Cache::none() },
+            unlabelled: Vec::new(),
             recent: VecDeque::new(),
-            prediction: Prediction { possible: may_ask_for_heads, seen: HashMap::new() },
+            prediction: Prediction { possible: may_read_heads, seen: HashMap::new() },
             clock,
         }
     }
 
-    /// Whether the classifiers will likely want to see the file's beginning.
+    /// Whether the classifiers are expected to read the head of the file.
     pub(super) fn wants_head(&self, file: &OpenedFile) -> bool {
         self.prediction.expects(file.path.file_name()) && !self.verdicts.peek(self.key(file))
     }
@@ -89,100 +91,100 @@ impl Classifiers {
         flags: u32,
         heads: &mut dyn HeadSource,
     ) -> Verdict {
-        let emptied = file.created || flags & OpenFlags::TRUNC != 0;
+        let is_empty = file.created || flags & OpenFlags::TRUNC != 0;
         let key = self.key(file);
-        if !emptied && let Some(verdict) = self.verdicts.get(key) {
+        if !is_empty && let Some(verdict) = self.verdicts.get(key) {
             return Verdict::clone(verdict);
         }
-        let Asked { verdict, sure, head } = self.ask(uid, file, heads);
+        let Answer { verdict, complete, head } = self.call(uid, file, heads);
         self.prediction.learn(file.path.file_name(), head.is_some());
         if head == Some(HeadOutcome::NotNeeded) {
-            // Another tracer's reader opened it. What is said without the head holds for this open alone.
+            // Another tracer's reader process opened it. A verdict without the head is valid for this open only.
             let known = self.recent.iter().find(|(known, _)| *known == key);
             let known = known.map(|(_, known)| Verdict { head: verdict.head, ..known.clone() });
             return known.unwrap_or(verdict);
         }
-        let came =
+        let head_is_final =
             matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read) && heads.holds();
-        if sure && came && !emptied {
+        if complete && head_is_final && !is_empty {
             if is_settled(file.ctime_ns, self.clock.file_time_ns()) {
-                self.remember(key, &verdict);
+                self.insert(key, &verdict);
             } else {
-                self.remember_for_now(key, &verdict);
+                self.insert_recent(key, &verdict);
             }
         }
         verdict
     }
 
-    /// Asks one after the other, until one knows the type.
-    fn ask(&mut self, uid: u32, file: &OpenedFile, heads: &mut dyn HeadSource) -> Asked {
-        let mut asked_for_head = None;
+    /// Calls the classifiers in order, until one determines the type.
+    fn call(&mut self, uid: u32, file: &OpenedFile, heads: &mut dyn HeadSource) -> Answer {
+        let mut head_outcome = None;
         let mut verdict = Verdict {
             file_type: FileType::Unknown,
             labels: Vec::new(),
             classifier: None,
             head: HeadOutcome::NotNeeded,
         };
-        let mut sure = true;
+        let mut complete = true;
         let in_scope = Scoped::File(file, RefCell::new(heads));
-        for member in &mut self.members {
-            let answer = member.call(
+        for slot in &mut self.slots {
+            let answer = slot.call(
                 uid,
                 &in_scope,
                 |guest, store| guest.classify(store),
-                |answer, state| Ok((answer.map(judged).transpose()?, state.head)),
+                |answer, state| Ok((answer.map(validated).transpose()?, state.head)),
             );
             let Some((answer, head)) = answer else {
-                sure = false;
+                complete = false;
                 continue;
             };
-            asked_for_head = head.or(asked_for_head);
-            verdict.head = asked_for_head.unwrap_or_default();
+            head_outcome = head.or(head_outcome);
+            verdict.head = head_outcome.unwrap_or_default();
             let Some((file_type, labels)) = answer else { continue };
-            // An object has each name once: the first plugin's word stays.
+            // Label names are unique: the first plugin's label is kept.
             let known = verdict.labels.len();
             for label in labels {
                 let names = verdict.labels.get(..known).unwrap_or_default();
-                if names.iter().all(|there| there.name != label.name) {
+                if names.iter().all(|known| known.name != label.name) {
                     verdict.labels.push(label);
                 }
             }
             if let Some(file_type) = file_type {
                 verdict.file_type = file_type;
-                verdict.classifier = Some(member.name.clone());
+                verdict.classifier = Some(slot.name.clone());
                 break;
             }
         }
-        Asked { verdict, sure, head: asked_for_head }
+        Answer { verdict, complete, head: head_outcome }
     }
 
     fn key(&self, file: &OpenedFile) -> Key {
         let path = &file.path;
-        let place = (&path.bytes, path.unreachable, path.deleted, path.pseudo);
-        self.verdicts.key((file.dev, file.inode, file.ctime_ns, file.size, place))
+        let path = (&path.bytes, path.unreachable, path.deleted, path.pseudo);
+        self.verdicts.key((file.dev, file.inode, file.ctime_ns, file.size, path))
     }
 
-    fn remember_for_now(&mut self, key: Key, verdict: &Verdict) {
+    fn insert_recent(&mut self, key: Key, verdict: &Verdict) {
         self.recent.retain(|(known, _)| *known != key);
-        if self.recent.len() >= MOST_RECENT {
+        if self.recent.len() >= MAX_RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back((key, verdict.clone()));
     }
 
-    fn remember(&mut self, key: Key, verdict: &Verdict) {
-        /// Kinds of verdicts without labels: one for each type and plugin, as a rule.
-        const MOST_PLAIN: usize = 256;
+    fn insert(&mut self, key: Key, verdict: &Verdict) {
+        /// Maximum number of shared verdicts: usually one for each type and plugin.
+        const MAX_UNLABELLED: usize = 256;
         if !verdict.labels.is_empty() {
             let label = |label: &Label| label.name.len() + label.value.len() + 64;
             let bytes = verdict.labels.iter().map(label).sum::<usize>() + 128;
             return self.verdicts.put(key, Arc::new(verdict.clone()), bytes);
         }
-        let shared = self.plain.iter().find(|plain| ***plain == *verdict).cloned();
+        let shared = self.unlabelled.iter().find(|known| ***known == *verdict).cloned();
         let shared = shared.unwrap_or_else(|| {
             let shared = Arc::new(verdict.clone());
-            if self.plain.len() < MOST_PLAIN {
-                self.plain.push(shared.clone());
+            if self.unlabelled.len() < MAX_UNLABELLED {
+                self.unlabelled.push(shared.clone());
             }
             shared
         });
@@ -190,53 +192,53 @@ impl Classifiers {
     }
 }
 
-/// What the classifiers said.
-struct Asked {
+/// Answer of the chain.
+struct Answer {
     verdict: Verdict,
-    /// Every classifier that was asked answered.
-    sure: bool,
-    /// What became of the head, if one asked for it.
+    /// No call failed.
+    complete: bool,
+    /// Outcome of reading the head, if a classifier read it.
     head: Option<HeadOutcome>,
 }
 
-type Judged = (Option<FileType>, Vec<Label>);
+type Validated = (Option<FileType>, Vec<Label>);
 
-fn judged(judgement: RawVerdict) -> std::result::Result<Judged, String> {
-    if let Some(FileType::Other(text)) = &judgement.file_type {
+fn validated(verdict: RawVerdict) -> std::result::Result<Validated, String> {
+    if let Some(FileType::Other(text)) = &verdict.file_type {
         check_word(text)?;
     }
-    Ok((judgement.file_type, labels(judgement.labels)?))
+    Ok((verdict.file_type, labels(verdict.labels)?))
 }
 
-/// Which files' beginnings were asked for, by the ending of the name, or the whole name where it has none.
+/// Whether classifiers have read the heads of files with this extension, or with this name if it has no extension.
 struct Prediction {
-    /// A classifier imports the question and may ask it.
+    /// A classifier imports the function that reads heads.
     possible: bool,
     seen: HashMap<Box<[u8]>, bool>,
 }
 
 impl Prediction {
-    /// Endings and names that are remembered: more than the kernel's tables hold.
-    const MOST: usize = 512;
+    /// Maximum number of extensions and names: more than the kernel's tables hold.
+    const MAX: usize = 512;
 
     fn expects(&self, name: &[u8]) -> bool {
-        self.possible && self.seen.get(ending(name)).copied().unwrap_or(true)
+        self.possible && self.seen.get(extension(name)).copied().unwrap_or(true)
     }
 
-    /// What was asked for once is expected from then on.
-    fn learn(&mut self, name: &[u8], asked: bool) {
+    /// A head that was read once is expected to be read again.
+    fn learn(&mut self, name: &[u8], read: bool) {
         if !self.possible {
             return;
         }
-        if let Some(known) = self.seen.get_mut(ending(name)) {
-            *known |= asked;
-        } else if self.seen.len() < Self::MOST {
-            self.seen.insert(ending(name).into(), asked);
+        if let Some(known) = self.seen.get_mut(extension(name)) {
+            *known |= read;
+        } else if self.seen.len() < Self::MAX {
+            self.seen.insert(extension(name).into(), read);
         }
     }
 }
 
-fn ending(name: &[u8]) -> &[u8] {
+fn extension(name: &[u8]) -> &[u8] {
     let dot = name.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
     name.get(dot..).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! From a source to a component that may be linked: everything that can be said against it is said here.
+//! Loads a component: reads the file, checks it, compiles it.
 
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,67 +20,68 @@ use super::runtime::Runtime;
 use super::spec::PluginSpec;
 use super::text::one_line;
 use super::wasi;
+use crypto_tracer_event::PluginKind;
 
-/// Before the name of each interface of ours.
-const OURS: &str = "crypto-tracer:plugin/";
-/// Bytes of a name that are kept.
-const NAME: usize = 64;
+/// Prefix of the interfaces of the plugin contract.
+const CONTRACT: &str = "crypto-tracer:plugin/";
+/// Maximum number of characters of a name.
+const MAX_NAME: usize = 64;
 
-/// A component and what it says of itself.
+/// A compiled component and its metadata.
 #[derive(Clone)]
 pub(super) struct CompiledPlugin {
     pub(super) component: Component,
     pub(super) name: Arc<str>,
     pub(super) version: Arc<str>,
-    /// In lower case hexadecimal.
+    /// In lower-case hexadecimal.
     pub(super) sha256: Arc<str>,
-    /// What it was built for.
+    /// Contract version that it was built for.
     pub(super) built_for: Version,
-    /// What this program has for that.
+    /// The compatible contract of this program.
     pub(super) contract: &'static dyn Contract,
-    /// It can ask for the beginnings of files.
+    /// It imports the function that reads file heads.
     pub(super) asks_for_heads: bool,
-    /// In bytes.
+    /// Size in bytes.
     pub(super) size: u64,
     exports: Vec<String>,
 }
 
 impl CompiledPlugin {
-    /// Reads, checks and compiles. `wanted`: the interface that it has to export. What can be said against it without
-    /// compiling is said before.
+    /// Reads, checks and compiles a component. `wanted`: the kind that it must export. All checks that do not need the
+    /// compiled code run before compilation.
     pub(super) fn load(
         runtime: &Runtime,
         spec: &PluginSpec,
         bundled: Option<&Bundled>,
-        wanted: Option<&'static str>,
+        wanted: Option<PluginKind>,
     ) -> Result<CompiledPlugin, Problem> {
         let Runtime { engine, limits, shutdown, .. } = runtime;
         match &spec.source {
             PluginSource::Bundled => {
                 let bundled = bundled.ok_or(Problem::NoneBundled)?;
-                let said = Metadata::read(bundled.component, limits.component, spec, wanted)?;
+                let metadata = Metadata::read(bundled.component, limits.component, spec, wanted)?;
                 let component = bundled.compiled(engine).map_err(damaged)?;
-                bundled.put_away();
+                bundled.release_pages();
                 let named = (bundled.name, env!("CARGO_PKG_VERSION"));
-                Ok(CompiledPlugin::new(engine, component, named, said))
+                Ok(CompiledPlugin::new(engine, component, named, metadata))
             }
             PluginSource::File(path) => {
                 let bytes = read(path, limits.component)?;
-                let said = Metadata::read(&bytes, limits.component, spec, wanted)?;
+                let metadata = Metadata::read(&bytes, limits.component, spec, wanted)?;
                 let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-                // A file says nothing of its version that could be believed: its content does.
-                let version: String = said.sha256.chars().take(12).collect();
-                let kept = bytes.clone();
+                // A component cannot be trusted to state its own version, so the hash of its content identifies it.
+                let version: String = metadata.sha256.chars().take(12).collect();
+                let copy = bytes.clone();
                 let compiled = compile(engine, bytes, limits.component, shutdown);
                 let component = compiled.map_err(|problem| match problem {
-                    Problem::Damaged(reason) => features::unsupported(&kept)
+                    Problem::Damaged(reason) => features::unsupported(&copy)
                         .map_or(Problem::Damaged(reason), Problem::Feature),
                     problem => problem,
                 })?;
-                if features::uses_gc(&kept) {
+                if features::uses_gc(&copy) {
                     return Err(Problem::Feature("GC"));
                 }
-                Ok(CompiledPlugin::new(engine, component, (&name(&stem), &version), said))
+                Ok(CompiledPlugin::new(engine, component, (&name(&stem), &version), metadata))
             }
         }
     }
@@ -89,18 +90,19 @@ impl CompiledPlugin {
         engine: &Engine,
         component: Component,
         (name, version): (&str, &str),
-        said: Metadata,
+        metadata: Metadata,
     ) -> CompiledPlugin {
-        let Metadata { sha256, size, built_for, exports } = said;
+        let Metadata { sha256, size, built_for, exports } = metadata;
         let asks_for_heads =
             component.component_type().imports(engine).any(|(import, item)| match item.ty {
                 ComponentItem::ComponentInstance(instance) => {
                     let mut functions = instance.exports(engine).map(|(function, _)| function);
-                    import.starts_with(OURS) && functions.any(|name| name == "[method]file.head")
+                    import.starts_with(CONTRACT)
+                        && functions.any(|name| name == "[method]file.head")
                 }
                 _ => false,
             });
-        // One that has no interface of ours at all is refused when its exports are looked at.
+        // A component without any interface of the contract is rejected later, when its exports are checked.
         let built_for = built_for.unwrap_or(contract::latest().version());
         CompiledPlugin {
             component,
@@ -115,37 +117,37 @@ impl CompiledPlugin {
         }
     }
 
-    /// What it cannot be linked for.
-    pub(super) fn unfit(&self, error: &wasmtime::Error) -> Problem {
-        let (theirs, ours) = (self.built_for, self.contract.version());
-        // The engine names what it looked for last: the function, in the interface.
+    /// Converts an error of linking.
+    pub(super) fn link_problem(&self, error: &wasmtime::Error) -> Problem {
+        let (built_for, supported) = (self.built_for, self.contract.version());
+        // The last cause in the chain names the missing function of an interface.
         let missing = error.chain().filter_map(|cause| {
             let text = cause.to_string();
             Some(text.strip_prefix("instance export `")?.split('`').next()?.to_owned())
         });
         match missing.last() {
-            Some(missing) if theirs > ours => Problem::Newer {
-                theirs: theirs.to_string(),
-                ours: ours.to_string(),
+            Some(missing) if built_for > supported => Problem::Newer {
+                built_for: built_for.to_string(),
+                supported: supported.to_string(),
                 missing: printable(&missing),
             },
             _ => Problem::Unfit(one_line(&error.root_cause().to_string())),
         }
     }
 
-    /// Whether it exports this interface, in whatever version.
-    pub(super) fn exports_kind(&self, wanted: &str) -> bool {
-        let mut ours = self.exports.iter().filter_map(|export| export.strip_prefix(OURS));
-        ours.any(|interface| interface.split('@').next() == Some(wanted))
+    /// Whether it exports the interface of this kind, in any version.
+    pub(super) fn exports_kind(&self, wanted: PluginKind) -> bool {
+        let mut interfaces = self.exports.iter().filter_map(|export| export.strip_prefix(CONTRACT));
+        interfaces.any(|interface| interface.split('@').next() == Some(wanted.as_str()))
     }
 
-    /// Whether it exports this interface in a version that fits.
+    /// Checks that it exports this interface in a compatible version.
     pub(super) fn check_export(&self, wanted: &'static str) -> Result<(), Problem> {
         check_export(&self.exports, wanted)
     }
 }
 
-/// What a component says of itself, before it is compiled.
+/// Metadata of a component, read before compilation.
 struct Metadata {
     sha256: String,
     size: u64,
@@ -156,34 +158,34 @@ struct Metadata {
 impl Metadata {
     fn read(
         bytes: &[u8],
-        most: usize,
+        max_bytes: usize,
         spec: &PluginSpec,
-        wanted: Option<&'static str>,
+        wanted: Option<PluginKind>,
     ) -> Result<Metadata, Problem> {
         let found = sha256(bytes);
         if let Some(pinned) = spec.sha256.as_ref().filter(|it| !it.eq_ignore_ascii_case(&found)) {
             return Err(Problem::Pin { found, pinned: pinned.clone() });
         }
-        let Precheck { imports, exports } = Precheck::read(bytes, most)?;
+        let Precheck { imports, exports } = Precheck::read(bytes, max_bytes)?;
         let mut built_for: Option<Version> = None;
         for import in &imports {
-            match import.strip_prefix(OURS) {
+            match import.strip_prefix(CONTRACT) {
                 Some(interface) => built_for = check_version(interface)?.max(built_for),
                 None if wasi::inert(import).is_some() => {}
                 None => return Err(Problem::Foreign(printable(import))),
             }
         }
-        for interface in exports.iter().filter_map(|export| export.strip_prefix(OURS)) {
+        for interface in exports.iter().filter_map(|export| export.strip_prefix(CONTRACT)) {
             built_for = check_version(interface)?.max(built_for);
         }
-        wanted.map_or(Ok(()), |wanted| check_export(&exports, wanted))?;
+        wanted.map_or(Ok(()), |wanted| check_export(&exports, wanted.as_str()))?;
         Ok(Metadata { sha256: found, size: bytes.len() as u64, built_for, exports })
     }
 }
 
 fn check_export(exports: &[String], wanted: &'static str) -> Result<(), Problem> {
     for export in exports {
-        let Some(interface) = export.strip_prefix(OURS) else { continue };
+        let Some(interface) = export.strip_prefix(CONTRACT) else { continue };
         if interface.split('@').next() == Some(wanted) {
             return check_version(interface).map(|_| ());
         }
@@ -193,34 +195,34 @@ fn check_export(exports: &[String], wanted: &'static str) -> Result<(), Problem>
     Err(Problem::OtherWorld { wanted, exports })
 }
 
-/// The version behind the `@` of `interface`, if it is one that this program meets.
+/// The version after the `@` of `interface`. Fails if this program does not support it.
 fn check_version(interface: &str) -> Result<Option<Version>, Problem> {
     let Some((_, text)) = interface.split_once('@') else { return Ok(None) };
-    let theirs = Version::parse(text);
-    if theirs.is_some_and(|theirs| contract::of(theirs).is_some()) {
-        return Ok(theirs);
+    let built_for = Version::parse(text);
+    if built_for.is_some_and(|version| contract::of(version).is_some()) {
+        return Ok(built_for);
     }
-    let ours = contract::latest().version();
-    let remedy = match theirs {
-        Some(theirs) if theirs < ours => "build the plugin again for this version",
+    let supported = contract::latest().version();
+    let remedy = match built_for {
+        Some(version) if version < supported => "build the plugin again for this version",
         _ => "update crypto-tracer, or build the plugin for this version",
     };
-    Err(Problem::Version { theirs: printable(text), ours: ours.to_string(), remedy })
+    Err(Problem::Version { built_for: printable(text), supported: supported.to_string(), remedy })
 }
 
-fn read(path: &Path, most: usize) -> Result<Vec<u8>, Problem> {
-    // A FIFO must not hold up the start.
+fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, Problem> {
+    // Opening a FIFO must not block.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
     let file = file.map_err(Problem::Unreadable)?;
     let metadata = file.metadata().map_err(Problem::Unreadable)?;
     if !metadata.is_file() {
-        return Err(Problem::NoFile);
+        return Err(Problem::NotAFile);
     }
     let mut bytes = Vec::new();
-    let within = file.take(most as u64 + 1).read_to_end(&mut bytes);
-    if within.map_err(Problem::Unreadable)? > most {
-        return Err(Problem::TooLarge { most });
+    let read = file.take(max_bytes as u64 + 1).read_to_end(&mut bytes);
+    if read.map_err(Problem::Unreadable)? > max_bytes {
+        return Err(Problem::TooLarge { limit: max_bytes });
     }
     match bytes.as_slice() {
         [] => Err(Problem::Empty),
@@ -230,10 +232,10 @@ fn read(path: &Path, most: usize) -> Result<Vec<u8>, Problem> {
     }
 }
 
-/// A name out of a file's: it goes into events and onto terminals.
+/// Derives a plugin's name from its file's. The name is shown in events and on terminals.
 fn name(stem: &str) -> String {
     let plain = |c: char| if c.is_ascii_graphic() && c != '@' { c } else { '_' };
-    let name: String = stem.chars().take(NAME).map(plain).collect();
+    let name: String = stem.chars().take(MAX_NAME).map(plain).collect();
     if name.is_empty() { "_".to_owned() } else { name }
 }
 
@@ -250,23 +252,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_version_tells_both_and_the_remedy() {
-        let told = check_version("events@0.2.0").unwrap_err().to_string();
+    fn an_error_names_both_versions_and_the_remedy() {
+        let error = check_version("events@0.2.0").unwrap_err().to_string();
         assert!(
-            told.contains("0.2.0")
-                && told.contains("0.1.1")
-                && told.contains("update crypto-tracer")
+            error.contains("0.2.0")
+                && error.contains("0.1.1")
+                && error.contains("update crypto-tracer")
         );
-        let told = check_version("events@0.0.9").unwrap_err().to_string();
-        assert!(told.contains("build the plugin again"), "{told}");
+        let error = check_version("events@0.0.9").unwrap_err().to_string();
+        assert!(error.contains("build the plugin again"), "{error}");
         assert_eq!(check_version("events@0.1.9").unwrap(), Version::parse("0.1.9"));
     }
 
     #[test]
-    fn names_are_harmless() {
+    fn names_are_printable() {
         assert_eq!(name("acme"), "acme");
         assert_eq!(name("a\u{1b}[2J@é"), "a_[2J__");
         assert_eq!(name(""), "_");
-        assert_eq!(name(&"x".repeat(1000)).len(), NAME);
+        assert_eq!(name(&"x".repeat(1000)).len(), MAX_NAME);
     }
 }

@@ -8,17 +8,39 @@ use wasmtime::{Error, Trap};
 use super::deadline::Overrun;
 use super::limits::Exceeded;
 use super::state::Misuse;
+use crypto_tracer_event::PluginKind;
 
 /// A plugin that cannot be loaded. The tracer does not start.
 #[derive(Debug, thiserror::Error)]
-#[error("the {kind} {plugin}: {problem}")]
+#[error("the {subject} {plugin}: {problem}")]
 pub struct LoadError {
-    /// `classifier`, `redactor` or `filter`.
-    pub kind: &'static str,
-    /// Its file, or `default`.
+    /// What was being loaded.
+    pub subject: LoadSubject,
+    /// The plugin's file, or `default`.
     pub plugin: String,
     /// The cause, and the remedy.
     pub problem: Problem,
+}
+
+/// What a [`LoadError`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadSubject {
+    /// The engine that all plugins share.
+    Engine,
+    /// A plugin, before its kind is known.
+    Plugin,
+    /// A plugin as one of its kinds.
+    Kind(PluginKind),
+}
+
+impl std::fmt::Display for LoadSubject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LoadSubject::Engine => "engine",
+            LoadSubject::Plugin => "plugin",
+            LoadSubject::Kind(kind) => kind.as_str(),
+        })
+    }
 }
 
 /// Why a plugin cannot be loaded.
@@ -26,27 +48,27 @@ pub struct LoadError {
 #[non_exhaustive]
 pub enum Problem {
     /// The program has no bundled plugin of this kind.
-    #[error("there is none in the program: name a file")]
+    #[error("there is no bundled one: name a file")]
     NoneBundled,
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(std::io::Error),
-    /// A directory or a device.
+    /// The path is not a regular file.
     #[error("is not a regular file: name the plugin's .wasm file")]
-    NoFile,
+    NotAFile,
     /// The file is empty.
     #[error("is empty: build the plugin again")]
     Empty,
     /// The file is larger than the limit.
-    #[error("has more than {most} bytes, the limit for a plugin: strip it")]
+    #[error("has more than {limit} bytes, the limit for a plugin: strip it")]
     TooLarge {
         /// The limit.
-        most: usize,
+        limit: usize,
     },
     /// The file does not start with a WebAssembly header.
     #[error("is not WebAssembly: a plugin is a component, as `crypto-tracer plugin new` builds")]
     NoWasm,
-    /// A core module.
+    /// The file is a core module.
     #[error(
         "is a core module, not a component: build it for wasm32-wasip2, or make a component with `wasm-tools component new`"
     )]
@@ -55,14 +77,14 @@ pub enum Problem {
     #[error("is damaged or cut short ({0}): copy or build it again")]
     Damaged(String),
     /// A valid component that uses a WebAssembly feature that the engine does not support.
-    #[error("uses {0}, which plugins do not get: build it for wasm32-wasip2 without that")]
+    #[error("uses {0}, which plugins cannot use: build it for wasm32-wasip2 without that")]
     Feature(&'static str),
     /// Its parts exceed the bounds within which compilation is fast.
     #[error("has {0}: build it with optimisations, or split it")]
     TooComplex(String),
     /// Compilation exceeded its time limit.
     #[error(
-        "is not compiled after {0:?}, the limit for compilation: build it with optimisations, or split it"
+        "took longer to compile than {0:?}, the limit: build it with optimisations, or split it"
     )]
     TooSlow(std::time::Duration),
     /// The compilation of an earlier plugin exceeded its limit and is still running.
@@ -75,32 +97,32 @@ pub enum Problem {
     Stopped,
     /// It imports an interface outside the contract.
     #[error(
-        "imports `{0}`, which plugins do not get: they get crypto-tracer:plugin and nothing else, no files, no network"
+        "imports `{0}`, which plugins cannot use: they can import only crypto-tracer:plugin, no files, no network"
     )]
     Foreign(String),
-    /// Another version of the contract.
+    /// An incompatible version of the contract.
     #[error(
-        "is built for version {theirs} of the plugin contract, this program has {ours}: {remedy}"
+        "is built for version {built_for} of the plugin contract, this program has {supported}: {remedy}"
     )]
     Version {
-        /// The plugin's.
-        theirs: String,
-        /// This program's.
-        ours: String,
+        /// The plugin's version.
+        built_for: String,
+        /// This program's version.
+        supported: String,
         /// The remedy.
         remedy: &'static str,
     },
     /// A compatible later version of the contract; the plugin imports a function that this program does not have.
     #[error(
-        "is built for version {theirs} of the plugin contract and uses `{missing}`, which version {ours} of this program \
-         does not have: update crypto-tracer, or build the plugin for version {ours}"
+        "is built for version {built_for} of the plugin contract and uses `{missing}`, which version {supported} of this program \
+         does not have: update crypto-tracer, or build the plugin for version {supported}"
     )]
     Newer {
-        /// The plugin's.
-        theirs: String,
-        /// This program's.
-        ours: String,
-        /// A function.
+        /// The plugin's version.
+        built_for: String,
+        /// This program's version.
+        supported: String,
+        /// Name of the function.
         missing: String,
     },
     /// The component does not export the interface of this kind.
@@ -113,22 +135,22 @@ pub enum Problem {
     },
     /// It reads file heads without the grant.
     #[error(
-        "looks into files, which it is not allowed to: write `allow = [\"file-head\"]` beside it in the configuration"
+        "reads file heads, which needs a grant: add `allow = [\"file-head\"]` to its entry in the configuration"
     )]
     NeedsGrant,
     /// The file does not match the pinned hash.
     #[error(
-        "has sha256 {found}, but {pinned} is pinned: restore the file that was meant, or, if this one is meant, write \
-         `sha256 = \"{found}\"` beside it in the configuration"
+        "has sha256 {found}, but {pinned} is pinned: restore the file of the pin, or, if this file is right, write \
+         `sha256 = \"{found}\"` in its entry of the configuration"
     )]
     Pin {
-        /// Of the file.
+        /// Hash of the file.
         found: String,
-        /// In the configuration.
+        /// Hash in the configuration.
         pinned: String,
     },
     /// Linking failed.
-    #[error("does not fit this program: {0}")]
+    #[error("cannot be linked: {0}")]
     Unfit(String),
     /// Instantiation failed.
     #[error("cannot be started: {0}")]
@@ -139,10 +161,10 @@ pub enum Problem {
     /// The interest of all classifiers exceeds a bound.
     #[error("{0}")]
     Interest(crypto_tracer_event::interest::Refused),
-    /// The same file twice.
+    /// The file occurs twice in a chain.
     #[error("is named twice as a {0}")]
-    Twice(&'static str),
-    /// An unprivileged user could change the file.
+    Twice(PluginKind),
+    /// Another user could change the file.
     #[error("{0}")]
     Untrusted(super::trust::Untrusted),
 }
@@ -167,7 +189,7 @@ impl std::fmt::Display for PluginSource {
 
 /// Why a call failed. Failures are counted by cause, so there are few.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
+pub(super) enum Cause {
     /// It exceeded its time limit.
     Deadline,
     /// It exceeded the limit for memory or table entries.
@@ -192,7 +214,7 @@ pub enum Cause {
 
 impl Cause {
     /// The cause as it appears in events.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Cause::Deadline => "deadline",
             Cause::Memory => "memory",
@@ -244,7 +266,7 @@ impl Failures {
         self.unreported.entry(cause).or_insert_with(|| (0, detail())).0 += 1;
     }
 
-    /// Cause, count and detail since the last time.
+    /// Cause, count and detail of the failures since the last call.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (Cause, u64, String)> + use<> {
         let unreported = std::mem::take(&mut self.unreported);
         unreported.into_iter().map(|(cause, (count, detail))| (cause, count, detail))
@@ -255,7 +277,7 @@ impl Failures {
         self.total.values().sum()
     }
 
-    /// A cause that is the plugin's own.
+    /// A cause other than the end of the run.
     pub(super) fn first(&self) -> Option<Cause> {
         self.total.keys().copied().find(|&cause| cause != Cause::Stopped)
     }

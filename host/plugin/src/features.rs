@@ -1,8 +1,8 @@
-//! Names the WebAssembly features that plugins do not get, for the error about a valid component that is refused.
+//! Finds the unsupported WebAssembly feature in a valid component that the engine rejected, for the error message.
 
 use wasmparser::{Validator, WasmFeatures};
 
-/// Features that the engine does not run. The most specific comes first: a component that uses GC types also uses
+/// Features that the engine does not support. The most specific comes first: a component that uses GC types also uses
 /// typed function references.
 const UNSUPPORTED: &[(&str, WasmFeatures)] = &[
     ("shared-everything threads", WasmFeatures::SHARED_EVERYTHING_THREADS),
@@ -27,9 +27,9 @@ const UNSUPPORTED: &[(&str, WasmFeatures)] = &[
     ("maps", WasmFeatures::CM_MAP),
 ];
 
-/// The feature that a component uses and plugins do not get. None: the component is damaged, or uses no such feature.
+/// An unsupported feature that a component uses. None: the component is damaged, or uses no such feature.
 ///
-/// Called only after the engine has refused the component: each feature costs a validation of the whole component.
+/// Called only after the engine has rejected the component: each feature costs a validation of the whole component.
 pub(super) fn unsupported(component: &[u8]) -> Option<&'static str> {
     let all = WasmFeatures::all();
     if !is_valid(component, all) {
@@ -41,7 +41,7 @@ pub(super) fn unsupported(component: &[u8]) -> Option<&'static str> {
 
 /// Whether a component that the engine compiled uses GC.
 ///
-/// Without its crate feature `gc`, wasmtime refuses types of the GC heap only. It compiles `ref.i31`, which needs no heap.
+/// Without its crate feature `gc`, wasmtime rejects only types of the GC heap. It compiles `ref.i31`, which needs no heap.
 pub(super) fn uses_gc(component: &[u8]) -> bool {
     let all = WasmFeatures::all();
     !is_valid(component, all.difference(WasmFeatures::GC)) && is_valid(component, all)
@@ -56,8 +56,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unsupported_feature_is_named() {
-        for (text, needed) in [
+    fn unsupported_features_are_identified() {
+        for (text, feature) in [
             ("(core module (memory 1 1 shared))", Some("threads")),
             (
                 "(core module (memory 1 1 shared) (func (drop (i32.atomic.load (i32.const 0)))))",
@@ -79,8 +79,8 @@ mod tests {
         ] {
             let component = wat::parse_str(format!("(component {text})"))
                 .unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(unsupported(&component), needed, "{text}");
-            assert_eq!(uses_gc(&component), needed == Some("GC"), "{text}");
+            assert_eq!(unsupported(&component), feature, "{text}");
+            assert_eq!(uses_gc(&component), feature == Some("GC"), "{text}");
         }
         let damaged = b"\0asm\x0d\0\x01\0damaged";
         assert_eq!(unsupported(damaged), None);

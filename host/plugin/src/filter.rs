@@ -1,35 +1,37 @@
-//! The chain of filters: is this event shown, and is there more to say about it.
+//! The chain of filters, which keeps, drops or labels events.
 
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
+use super::bundled::Bundled;
 use super::contract::{Configured, Contract, Decide, Factory, RawDecision};
 use super::kind::GuestKind;
 use super::scoped::Scoped;
 use super::slot::PluginSlot;
 use super::state::State;
 use super::validate::labels;
-use crypto_tracer_event::{ClassifiedEvent, Label};
+use crypto_tracer_event::{ClassifiedEvent, Label, PluginKind};
 
-/// The filters' word on an event.
+/// Decision of the filters on an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It is shown.
+    /// The event is shown.
     Keep,
-    /// It is not.
+    /// The event is not shown.
     Drop,
-    /// It is shown, with these labels besides: none that the event has already.
+    /// The event is shown with these additional labels. None of their names is already on the event.
     Label(Vec<Label>),
 }
 
 pub(super) struct Filter;
 
 impl GuestKind for Filter {
-    const NAME: &'static str = "filter";
+    const KIND: PluginKind = PluginKind::Filter;
     const ACTION: &'static str = "kept";
+    const BUNDLED: Option<&'static Bundled> = None;
     type Guest = dyn Decide;
 
-    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<dyn Decide>> {
+    fn factory(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<dyn Decide>> {
         contract.filter(pre)
     }
 
@@ -38,36 +40,36 @@ impl GuestKind for Filter {
     }
 }
 
-/// All must keep; a filter sees the event as the classifiers left it.
-pub(super) fn decide(members: &mut [PluginSlot<Filter>], event: &ClassifiedEvent) -> Decision {
+/// The event is kept if all filters keep it. Each filter gets the event without the labels of the other filters.
+pub(super) fn decide(slots: &mut [PluginSlot<Filter>], event: &ClassifiedEvent) -> Decision {
     let uid = event.event.process.uid;
-    let mut given: Vec<Label> = Vec::new();
+    let mut added: Vec<Label> = Vec::new();
     let in_scope = Scoped::Event(event);
-    for member in members {
-        let answer = member.call(
+    for slot in slots {
+        let answer = slot.call(
             uid,
             &in_scope,
             |guest, store| guest.decide(store),
             |answer, _| match answer {
                 RawDecision::Keep => Ok(Some(Vec::new())),
                 RawDecision::Drop => Ok(None),
-                RawDecision::Label(given) => labels(given).map(Some),
+                RawDecision::Label(pairs) => labels(pairs).map(Some),
             },
         );
         match answer {
-            // It failed: the event is kept.
+            // After a failure the event is kept.
             None => {}
             Some(None) => return Decision::Drop,
             Some(Some(labels)) => {
                 let verdict = event.verdict.iter().flat_map(|verdict| &verdict.labels);
-                let known: Vec<&Label> = verdict.chain(&event.labels).chain(&given).collect();
+                let known: Vec<&Label> = verdict.chain(&event.labels).chain(&added).collect();
                 let new: Vec<Label> = labels
                     .into_iter()
-                    .filter(|label| known.iter().all(|there| there.name != label.name))
+                    .filter(|label| known.iter().all(|known| known.name != label.name))
                     .collect();
-                given.extend(new);
+                added.extend(new);
             }
         }
     }
-    if given.is_empty() { Decision::Keep } else { Decision::Label(given) }
+    if added.is_empty() { Decision::Keep } else { Decision::Label(added) }
 }

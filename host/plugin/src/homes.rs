@@ -1,8 +1,8 @@
-//! Other spellings of home directories: what the symbolic links on the way to them lead to.
+//! Resolves the symbolic links in the paths of home directories.
 //!
-//! The kernel reports files without links, so a home behind a link has another path there than in passwd. No file
-//! system is asked that may never answer, and nothing is mounted by the look: where a remote file system or an automount
-//! begins, the rest of a path is taken as it is spelled.
+//! The kernel reports resolved paths, so a home below a symbolic link has another path in events than in passwd. Links are
+//! not followed on file systems that may block, and nothing is automounted: below the mount point of a remote file system
+//! or an automount, a path is used unresolved.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
@@ -13,29 +13,30 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
+use crypto_tracer_system::mountinfo::{self, MountInfo};
 
-/// File systems that are known to answer by themselves. Any other one is not asked.
+/// Local file systems. Links on any other file system are not followed.
 const LOCAL: &[&str] = &[
     "bcachefs", "btrfs", "devtmpfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs",
     "msdos", "nilfs2", "overlay", "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "ubifs",
     "vfat", "xfs", "zfs",
 ];
-/// Symbolic links on the way to one home.
-const MOST_LINKS: usize = 40;
-/// All homes together: a busy disk must not hold up the start.
-const MOST_TIME: Duration = Duration::from_millis(500);
+/// Maximum number of symbolic links in one path.
+const MAX_LINKS: usize = 40;
+/// Time limit for all homes: a busy disk must not delay the start.
+const MAX_TIME: Duration = Duration::from_millis(500);
 
-/// Other spellings of each path of `lists`, in the same order. Where links cannot be followed, or not in time, there are
-/// fewer.
-pub(super) fn other_spellings<const N: usize>(lists: [Vec<String>; N]) -> [Vec<String>; N] {
-    let (tell, told) = mpsc::channel();
-    let look = move || {
+/// The resolved paths, and the partly resolved ones, of each list of `lists`, in the same order. Paths whose links cannot be
+/// followed within [`MAX_TIME`] are missing.
+pub(super) fn resolved<const N: usize>(lists: [Vec<String>; N]) -> [Vec<String>; N] {
+    let (sender, receiver) = mpsc::channel();
+    let resolve = move || {
         let _ = confine::thread(&RetainedPrivileges::NOTHING);
         let mut links = Links::of_this_machine();
         for (list, paths) in lists.into_iter().enumerate() {
             for path in paths {
-                for spelling in links.spellings(Path::new(&path)) {
-                    if tell.send((list, spelling)).is_err() {
+                for resolved in links.resolved(Path::new(&path)) {
+                    if sender.send((list, resolved)).is_err() {
                         return;
                     }
                 }
@@ -43,36 +44,37 @@ pub(super) fn other_spellings<const N: usize>(lists: [Vec<String>; N]) -> [Vec<S
         }
     };
     let mut found = std::array::from_fn(|_| Vec::new());
-    // The thread ends with its work, or with the program: what has no answer by then is not waited for.
-    if thread::Builder::new().name("homes".to_owned()).spawn(look).is_err() {
+    // The thread may outlive this call: it ends when its work is done, or with the process.
+    if thread::Builder::new().name("homes".to_owned()).spawn(resolve).is_err() {
         return found;
     }
-    let until = Instant::now() + MOST_TIME;
-    while let Ok((list, path)) = told.recv_timeout(until.saturating_duration_since(Instant::now()))
+    let until = Instant::now() + MAX_TIME;
+    while let Ok((list, path)) =
+        receiver.recv_timeout(until.saturating_duration_since(Instant::now()))
     {
         let list: Option<&mut Vec<String>> = found.get_mut::<usize>(list);
-        // A name that is not UTF-8 is compared as it is shown to a redactor.
+        // A redactor gets invalid UTF-8 replaced in the same way.
         list.into_iter().for_each(|list| list.push(path.to_string_lossy().into_owned()));
     }
     found
 }
 
-/// Follows links, and asks about each place once.
+/// Follows symbolic links and caches their targets.
 struct Links {
-    /// Where a file system begins that is not asked.
+    /// Mount points below which links are not followed.
     remote: HashSet<PathBuf>,
-    /// Where each place leads to; None: it is no link.
-    known: HashMap<PathBuf, Option<PathBuf>>,
+    /// Target of each path; None: it is not a link.
+    targets: HashMap<PathBuf, Option<PathBuf>>,
 }
 
 impl Links {
     fn of_this_machine() -> Links {
         let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-        Links { remote: remote_mounts(&mounts), known: HashMap::new() }
+        Links { remote: remote_mounts(&mounts), targets: HashMap::new() }
     }
 
-    /// The spellings that a path gets as its links are followed one by one, without the path itself.
-    fn spellings(&mut self, path: &Path) -> Vec<PathBuf> {
+    /// The paths that result as the links of `path` are followed one by one, without `path` itself.
+    fn resolved(&mut self, path: &Path) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();
         let mut rest = parts(path);
         let mut here = PathBuf::from("/");
@@ -88,7 +90,7 @@ impl Links {
             }
             let Some(target) = self.target(&here) else { continue };
             links += 1;
-            if links > MOST_LINKS {
+            if links > MAX_LINKS {
                 return found;
             }
             here.pop();
@@ -96,27 +98,27 @@ impl Links {
                 here = PathBuf::from("/");
             }
             parts(&target).into_iter().rev().for_each(|part| rest.push_front(part));
-            found.push(whole(&here, &rest));
+            found.push(joined(&here, &rest));
         }
-        found.push(whole(&here, &rest));
+        found.push(joined(&here, &rest));
         found.sort_unstable();
         found.dedup();
-        found.retain(|spelling| spelling != path);
+        found.retain(|resolved| resolved != path);
         found
     }
 
-    fn target(&mut self, place: &Path) -> Option<PathBuf> {
-        if let Some(known) = self.known.get(place) {
+    fn target(&mut self, path: &Path) -> Option<PathBuf> {
+        if let Some(known) = self.targets.get(path) {
             return known.clone();
         }
-        let target = std::fs::read_link(place).ok();
-        self.known.insert(place.to_owned(), target.clone());
+        let target = std::fs::read_link(path).ok();
+        self.targets.insert(path.to_owned(), target.clone());
         target
     }
 }
 
-/// A place, and what follows it, with `..` resolved as far as it is spelled.
-fn whole(here: &Path, rest: &VecDeque<OsString>) -> PathBuf {
+/// `here` joined with `rest`. A `..` removes the component before it.
+fn joined(here: &Path, rest: &VecDeque<OsString>) -> PathBuf {
     let mut path = here.to_owned();
     for part in rest {
         if part == ".." {
@@ -137,37 +139,12 @@ fn parts(path: &Path) -> VecDeque<OsString> {
     parts.collect()
 }
 
-/// Where file systems are mounted that are not known to be local.
+/// Mount points of file systems that are not in [`LOCAL`].
 fn remote_mounts(mountinfo: &[u8]) -> HashSet<PathBuf> {
-    let point = |line: &[u8]| {
-        let text = String::from_utf8_lossy(line);
-        let kind = text.split_once(" - ")?.1.split(' ').next()?.to_owned();
-        let point = line.split(|&byte| byte == b' ').nth(4)?;
-        (!LOCAL.contains(&kind.as_str()) && point != b"/")
-            .then(|| PathBuf::from(OsString::from_vec(unescaped(point))))
-    };
-    mountinfo.split(|&byte| byte == b'\n').filter_map(point).collect()
-}
-
-/// Space, tab, line end and backslash stand as `\040` and the like.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| first == b'\\');
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push(first);
-                rest = after;
-            }
-        }
-    }
-    out
+    let is_remote =
+        |mount: &MountInfo| !LOCAL.contains(&mount.kind.as_str()) && mount.point != b"/";
+    let remote = mountinfo::parse(mountinfo).filter(is_remote);
+    remote.map(|mount| PathBuf::from(OsString::from_vec(mount.point))).collect()
 }
 
 #[cfg(test)]
@@ -177,16 +154,16 @@ mod tests {
 
     use super::*;
 
-    fn spelled(root: &Path, remote: &[&str], path: &str) -> Vec<String> {
+    fn resolved_in(root: &Path, remote: &[&str], path: &str) -> Vec<String> {
         let remote = remote.iter().map(|path| root.join(path)).collect();
-        let mut links = Links { remote, known: HashMap::new() };
-        let found = links.spellings(&root.join(path));
+        let mut links = Links { remote, targets: HashMap::new() };
+        let found = links.resolved(&root.join(path));
         let inside = |path: &PathBuf| path.strip_prefix(root).unwrap().display().to_string();
         found.iter().map(inside).collect()
     }
 
     #[test]
-    fn every_spelling_on_the_way_is_found() {
+    fn every_resolved_path_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         for folder in ["data/users/alice", "nas/u/bob", "nas/Jane Doe", "var/roothome", "net"] {
@@ -221,25 +198,25 @@ mod tests {
             ("data/users", &[]),
             ("not/there", &[]),
         ] {
-            assert_eq!(spelled(&root, &[], path), found, "{path}");
+            assert_eq!(resolved_in(&root, &[], path), found, "{path}");
         }
-        assert!(spelled(&root, &[], "loop/x").len() <= MOST_LINKS);
+        assert!(resolved_in(&root, &[], "loop/x").len() <= MAX_LINKS);
     }
 
     #[test]
-    fn a_remote_file_system_is_not_looked_into() {
+    fn links_on_a_remote_file_system_are_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         fs::create_dir_all(root.join("net/real")).unwrap();
         symlink("real", root.join("net/link")).unwrap();
         symlink("net", root.join("home")).unwrap();
-        assert_eq!(spelled(&root, &["net"], "home/link/a"), ["net/link/a"]);
-        assert_eq!(spelled(&root, &["net/link"], "home/link/a"), ["net/link/a"]);
-        assert_eq!(spelled(&root, &[], "home/link/a"), ["net/link/a", "net/real/a"]);
+        assert_eq!(resolved_in(&root, &["net"], "home/link/a"), ["net/link/a"]);
+        assert_eq!(resolved_in(&root, &["net/link"], "home/link/a"), ["net/link/a"]);
+        assert_eq!(resolved_in(&root, &[], "home/link/a"), ["net/link/a", "net/real/a"]);
     }
 
     #[test]
-    fn mounts_that_may_not_answer() {
+    fn remote_mounts_are_recognised() {
         let mountinfo = b"21 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
             22 21 0:5 / /home rw shared:1 - autofs systemd-1 rw\n\
             23 21 0:6 / /nas\\040one rw - nfs4 srv:/x rw\n\

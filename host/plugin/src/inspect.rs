@@ -1,4 +1,4 @@
-//! A plugin alone, looked at from all sides and started once: what its author wants to know before anybody runs it.
+//! Inspects a single plugin for its author: metadata, imports, interest, and whether it starts.
 
 use std::sync::Arc;
 
@@ -9,74 +9,72 @@ use wasmtime::component::types::ComponentItem;
 use super::classifier::Classifier;
 use super::component::CompiledPlugin;
 use super::contract;
-use super::failure::{LoadError, PluginSource, Problem};
+use super::failure::{LoadError, LoadSubject, PluginSource, Problem};
 use super::filter::Filter;
 use super::kind::GuestKind;
 use super::log::LogLine;
 use super::redactor::Redactor;
 use super::runtime::Runtime;
 use super::setup::Setup;
-use super::slot::PluginSlot;
+use super::slot::{AnySlot, PluginSlot};
 use super::spec::PluginSpec;
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_event::interest::Interest;
 
-/// The kinds there are, in the order of the pipeline.
-pub const KINDS: [&str; 3] = [Classifier::NAME, Filter::NAME, Redactor::NAME];
-
-/// An interface that a plugin imports, and what it uses of it.
+/// An interface that a plugin imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// With its version, as in `crypto-tracer:plugin/events@0.1.0`.
+    /// Name with version, as in `crypto-tracer:plugin/events@0.1.0`.
     pub interface: String,
-    /// Names of functions, as in `[method]file.head`.
+    /// Names of the imported functions, as in `[method]file.head`.
     pub functions: Vec<String>,
 }
 
-/// What a plugin is. It was started with its configuration, as every kind that it exports.
+/// Properties of a plugin, which was started with its configuration as each kind that it exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// The file's name without its ending.
+    /// The file's name without its extension.
     pub name: Arc<str>,
-    /// Of the component, in hexadecimal.
+    /// SHA-256 of the component, in lower-case hexadecimal.
     pub sha256: Arc<str>,
-    /// Bytes of the component.
+    /// Size of the component in bytes.
     pub size: u64,
-    /// The version of the contract that it was built for.
+    /// Contract version that it was built for.
     pub contract: String,
-    /// The version of the contract that this program has.
+    /// Contract version of this program.
     pub contract_here: String,
-    /// What it exports, of [`KINDS`].
-    pub kinds: Vec<&'static str>,
-    /// What it imports.
+    /// The kinds that it exports.
+    pub kinds: Vec<PluginKind>,
+    /// The interfaces that it imports.
     pub imports: Vec<Import>,
-    /// Whether it asks for the beginnings of files, which needs a grant.
+    /// Whether it imports the function that reads file heads, which needs a grant.
     pub asks_for_heads: bool,
-    /// What it wants to see as a classifier.
+    /// Its interest as a classifier.
     pub interest: Interest,
-    /// What it said while it was started.
+    /// Lines that it logged while it started.
     pub log: Vec<LogLine>,
 }
 
-/// Reads, checks, compiles and starts one plugin as every kind that it exports.
+/// Reads, checks, compiles and starts a plugin as each kind that it exports.
 ///
 /// # Errors
-/// What keeps it from running.
+/// The plugin cannot be loaded.
 pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError> {
-    let failed = |kind, problem| LoadError { kind, plugin: spec.source.to_string(), problem };
+    let failed = |subject, problem| LoadError { subject, plugin: spec.source.to_string(), problem };
     if let PluginSource::File(path) = &spec.source {
         let trusted = setup.trust.check_plugin(path, spec.origin);
-        trusted.map_err(|untrusted| failed("plugin", Problem::Untrusted(untrusted)))?;
+        trusted.map_err(|untrusted| failed(LoadSubject::Plugin, Problem::Untrusted(untrusted)))?;
     }
     let runtime = Arc::new(setup.runtime()?);
     let code = CompiledPlugin::load(&runtime, spec, None, None);
-    let code = code.map_err(|problem| failed("plugin", problem))?;
+    let code = code.map_err(|problem| failed(LoadSubject::Plugin, problem))?;
     let mut inspection = Inspection {
         name: code.name.clone(),
         sha256: code.sha256.clone(),
         size: code.size,
         contract: code.built_for.to_string(),
         contract_here: contract::latest().version().to_string(),
-        kinds: KINDS.into_iter().filter(|kind| code.exports_kind(kind)).collect(),
+        kinds: PluginKind::ALL.into_iter().filter(|&kind| code.exports_kind(kind)).collect(),
         imports: imports(&runtime.engine, &code.component),
         asks_for_heads: code.asks_for_heads,
         interest: Interest::default(),
@@ -84,15 +82,16 @@ pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError
     };
     if inspection.kinds.is_empty() {
         let none = code.check_export("classifier, redactor or filter");
-        return Err(failed("plugin", none.err().unwrap_or(Problem::NoneBundled)));
+        return Err(failed(LoadSubject::Plugin, none.err().unwrap_or(Problem::NoneBundled)));
     }
     for kind in inspection.kinds.clone() {
         let start = match kind {
-            Classifier::NAME => start::<Classifier>,
-            Redactor::NAME => start::<Redactor>,
-            _ => start::<Filter>,
+            PluginKind::Classifier => start::<Classifier>,
+            PluginKind::Filter => start::<Filter>,
+            PluginKind::Redactor => start::<Redactor>,
         };
-        start(&runtime, &code, spec, &mut inspection).map_err(|problem| failed(kind, problem))?;
+        let started = start(&runtime, &code, spec, &mut inspection);
+        started.map_err(|problem| failed(LoadSubject::Kind(kind), problem))?;
     }
     Ok(inspection)
 }
@@ -104,9 +103,9 @@ fn start<K: GuestKind>(
     inspection: &mut Inspection,
 ) -> Result<(), Problem> {
     let config = serde_json::Value::Object(spec.config.clone()).to_string();
-    let mut member = PluginSlot::<K>::start(runtime, code, config)?;
-    inspection.interest.add_all(&member.interest).map_err(Problem::Interest)?;
-    inspection.log.extend(member.take_log());
+    let mut slot = PluginSlot::<K>::start(runtime, code, config)?;
+    inspection.interest.add_all(&slot.interest).map_err(Problem::Interest)?;
+    inspection.log.extend(slot.take_log());
     Ok(())
 }
 

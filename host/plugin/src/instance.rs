@@ -1,4 +1,4 @@
-//! Makes instances of one plugin, at once or on a thread of its own.
+//! Creates instances of one plugin, on the calling thread or on a new one.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::{Error, Store, UpdateDeadline};
 
 use super::contract::Factory;
-use super::deadline::{CallTimer, FIRST_LOOK, Overrun, processor_time};
+use super::deadline::{CallTimer, FIRST_CHECK, Overrun, processor_time};
 use super::failure::Cause;
 use super::kind::GuestKind;
 use super::log::{Level, Log};
@@ -17,62 +17,63 @@ use super::state::State;
 use super::text::one_line;
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
 
-/// An instance that is configured.
+/// A configured instance.
 pub(super) struct Instance<K: GuestKind> {
     pub(super) store: Store<State>,
     pub(super) guest: Box<K::Guest>,
 }
 
-/// What instances are made of.
+/// Creates configured instances.
 pub(super) struct InstanceFactory<K: GuestKind> {
     pub(super) runtime: Arc<Runtime>,
-    pub(super) maker: Factory<K::Guest>,
+    pub(super) instantiate: Factory<K::Guest>,
     pub(super) config: String,
 }
 
-/// What became of an attempt.
+/// Outcome of creating an instance.
 pub(super) struct SpawnOutcome<K: GuestKind> {
     pub(super) outcome: Result<Instance<K>, SpawnError>,
-    /// What it said.
+    /// Lines that it logged.
     pub(super) lines: Vec<(Level, String)>,
-    /// The log of an instance that is none.
-    pub(super) said: Option<Log>,
-    /// Of the processor.
+    /// The log, if there is no instance that holds it.
+    pub(super) log: Option<Log>,
+    /// Processor time.
     pub(super) took: Duration,
 }
 
-/// Why there is no instance.
+/// Why an instance could not be created.
 pub(super) enum SpawnError {
     Failed(Error),
+    /// `configure` returned this error.
     Refused(String),
 }
 
 impl<K: GuestKind> InstanceFactory<K> {
-    /// Instantiates and configures within this time, on the wall as well, unless a call may take longer there. `said`: the
-    /// log of the instance before, which goes on.
-    pub(super) fn make(&self, most: Duration, said: Option<Log>) -> SpawnOutcome<K> {
-        let began = processor_time();
+    /// Instantiates and configures within `limit` of processor time. The limit of wall time is the same, or that of a call
+    /// if that is longer. `log`: the log of the previous instance, which the new one continues.
+    pub(super) fn spawn(&self, limit: Duration, log: Option<Log>) -> SpawnOutcome<K> {
+        let start = processor_time();
         let mut store = store(&self.runtime);
         let state = store.data_mut();
-        state.clock = CallTimer::start(most, most.max(self.runtime.limits.wall));
-        if let Some(said) = said {
-            // What it said in this second counts for the new instance, too.
-            state.log = said;
+        state.timer = CallTimer::start(limit, limit.max(self.runtime.limits.wall));
+        if let Some(log) = log {
+            // Lines that the previous instance logged in this second count towards the limit.
+            state.log = log;
         }
         let started = self.runtime.ticker.during(|| {
-            let guest = (self.maker)(&mut store)?;
+            let guest = (self.instantiate)(&mut store)?;
             let configured = K::configure(&guest, &mut store, &self.config)?;
             Ok((guest, configured))
         });
         store.data_mut().log.flush();
         let lines = store.data_mut().log.take();
-        let took = processor_time().saturating_sub(began);
-        let trouble = match started {
+        let took = processor_time().saturating_sub(start);
+        let error = match started {
             Ok((guest, Ok(()))) => {
                 return SpawnOutcome {
                     outcome: Ok(Instance { store, guest }),
                     lines,
-                    said: None,
+                    log: None,
                     took,
                 };
             }
@@ -82,23 +83,24 @@ impl<K: GuestKind> InstanceFactory<K> {
             }
             Err(error) => SpawnError::Failed(error),
         };
-        SpawnOutcome { outcome: Err(trouble), lines, said: Some(store.into_data().log), took }
+        SpawnOutcome { outcome: Err(error), lines, log: Some(store.into_data().log), took }
     }
 
-    /// The same on a thread of its own, within the time that the start may take. None: there is no thread for it.
-    pub(super) fn make_elsewhere(
+    /// Like [`InstanceFactory::spawn`], on a new thread and within the limit of the start. None: the thread could not be
+    /// created.
+    pub(super) fn spawn_on_thread(
         self: Arc<Self>,
-        said: Option<Log>,
+        log: Option<Log>,
     ) -> Option<Receiver<SpawnOutcome<K>>>
     where
         K: 'static,
     {
-        let (tell, made) = mpsc::channel();
-        let make = move || {
+        let (sender, receiver) = mpsc::channel();
+        let spawn = move || {
             let _ = confine::thread(&RetainedPrivileges::NOTHING);
-            let _ = tell.send(self.make(self.runtime.limits.setup, said));
+            let _ = sender.send(self.spawn(self.runtime.limits.setup, log));
         };
-        thread::Builder::new().name("plugin-renewal".to_owned()).spawn(make).ok().map(|_| made)
+        thread::Builder::new().name("plugin-renewal".to_owned()).spawn(spawn).ok().map(|_| receiver)
     }
 }
 
@@ -110,7 +112,7 @@ impl SpawnError {
         }
     }
 
-    /// It had no time left.
+    /// Whether it exceeded its time limit.
     pub(super) fn is_overrun(&self) -> bool {
         matches!(self, SpawnError::Failed(error) if Cause::of(error) == Cause::Deadline)
     }
@@ -125,9 +127,10 @@ impl std::fmt::Display for SpawnError {
     }
 }
 
+/// The cause of a failed call, for the operator.
 pub(super) fn reason(error: &Error) -> String {
     if Cause::of(error) == Cause::Panic {
-        // That is what a panic and an abort are compiled to.
+        // Rust compiles a panic and an abort to `unreachable`.
         return format!("panicked ({})", error.root_cause());
     }
     let known = error.downcast_ref::<Overrun>().map(ToString::to_string);
@@ -141,7 +144,7 @@ pub(super) fn reason(error: &Error) -> String {
 fn store(runtime: &Runtime) -> Store<State> {
     let limits = &runtime.limits;
     let mut store = Store::new(&runtime.engine, State::new(limits));
-    store.limiter(|state| &mut state.holds);
+    store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(limits.copied);
     store.set_max_component_handles(limits.handles);
     let shutdown = runtime.shutdown.clone();
@@ -149,11 +152,11 @@ fn store(runtime: &Runtime) -> Store<State> {
         if shutdown.is_requested() {
             return Err(Error::new(Overrun::Stopped));
         }
-        match store.data_mut().clock.look() {
+        match store.data_mut().timer.check() {
             Ok(()) => Ok(UpdateDeadline::Continue(1)),
             Err(overrun) => Err(Error::new(overrun)),
         }
     });
-    store.set_epoch_deadline(FIRST_LOOK);
+    store.set_epoch_deadline(FIRST_CHECK);
     store
 }

@@ -1,21 +1,25 @@
-//! The kinds of plugins.
+//! What differs between the kinds of plugins.
 
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
+use super::bundled::Bundled;
 use super::contract::{Configured, Contract, Factory};
 use super::state::State;
+use crypto_tracer_event::PluginKind;
 
-/// What makes a classifier differ from a redactor and a filter.
+/// A kind of plugin: the interface that it exports and what a failed call means.
 pub(super) trait GuestKind: 'static {
-    /// What people call it, and the interface that it exports.
-    const NAME: &'static str;
-    /// What is done when it fails.
+    /// The kind. Its name is also the interface that the component exports.
+    const KIND: PluginKind;
+    /// What the host does after a failed call, as events name it.
     const ACTION: &'static str;
-    /// An instance.
+    /// The bundled plugin of this kind.
+    const BUNDLED: Option<&'static Bundled>;
+    /// An instance, through the contract's trait for this kind.
     type Guest: ?Sized + Send;
 
-    fn maker(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<Self::Guest>>;
+    fn factory(contract: &dyn Contract, pre: InstancePre<State>) -> Result<Factory<Self::Guest>>;
     fn configure(guest: &Self::Guest, store: &mut Store<State>, config: &str)
     -> Result<Configured>;
 }

@@ -1,7 +1,7 @@
-//! Plugins: who says what a file is, what must not be shown, and which events are left out.
+//! Plugins: WebAssembly components that classify files, filter events and redact texts.
 //!
-//! The only place that knows wasmtime. A plugin gets nothing but what `wit/plugin.wit` says, for the length of one
-//! call, and whatever it does costs that one call: see [`Limits`]. Nothing here ends the program.
+//! The only crate that depends on wasmtime. A plugin can call only the functions of `wit/plugin.wit`, on resources that
+//! are borrowed for one call. A plugin that misbehaves fails that call, within its [`Limits`]; it never ends the program.
 
 mod backoff;
 mod budget;
@@ -43,39 +43,32 @@ mod wasi;
 use std::sync::Arc;
 
 pub use engine::precompile;
-pub use failure::{Cause, LoadError, PluginSource, Problem};
+pub use failure::{LoadError, LoadSubject, PluginSource, Problem};
 pub use filter::Decision;
-pub use inspect::{Import, Inspection, KINDS, inspect};
+pub use inspect::{Import, Inspection, inspect};
 pub use limits::Limits;
 pub use log::{Level, LogLine};
-pub use redactor::REDACTED;
 pub use scoped::HeadSource;
 pub use setup::{LoadedPlugin, Setup};
 pub use spec::{Grant, OnFailure, PluginSpec};
 pub use trust::{Origin, SITE, Trust, Untrusted};
 
-use bundled::{CLASSIFIER, REDACTOR};
-use classifier::{Classifier, Classifiers};
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
 
-use failure::Failures;
-use filter::Filter;
-use kind::GuestKind;
-use redactor::{ForUser, Redactor, Redactors};
-use slot::{PluginSlot, TOLD};
+use redactor::UserRedactor;
+use setup::Chains;
+use slot::{AnySlot, FAILURE_LEVEL};
 
-/// The plugins of a run, in their order.
+/// All plugins of a run, in chains by kind.
 pub struct Plugins {
-    classifiers: Classifiers,
-    redactors: Redactors,
-    filters: Vec<PluginSlot<Filter>>,
+    chains: Chains,
     interest: Interest,
     running: Vec<LoadedPlugin>,
     limits: Limits,
     on_failure: OnFailure,
     log: Vec<LogLine>,
-    /// Failures of plugins that a reload took away.
+    /// Unreported failures of plugins that a reload replaced.
     past: Vec<PluginFailure>,
     past_failures: u64,
 }
@@ -87,27 +80,17 @@ impl std::fmt::Debug for Plugins {
 }
 
 impl Plugins {
-    /// Reads, checks, compiles, starts and configures all plugins.
+    /// Reads, checks, compiles, instantiates and configures all plugins.
     ///
     /// # Errors
-    /// The first plugin that cannot run: which, why, and what is right.
+    /// The first plugin that cannot be loaded, with the cause and the remedy.
     pub fn load(setup: &Setup) -> Result<Plugins, LoadError> {
         let runtime = Arc::new(setup.runtime()?);
         let mut loader = setup::Loader::new(&runtime, &setup.trust);
-        let classifiers = loader.chain::<Classifier>(&setup.classifiers, Some(&CLASSIFIER))?;
-        let redactors = loader.chain::<Redactor>(&setup.redactors, Some(&REDACTOR))?;
-        let filters = loader.chain::<Filter>(&setup.filters, None)?;
-        let interest = setup::interest(&classifiers)?;
-        let may_ask_for_heads = loader.asks_for_heads;
+        let chains = loader.chains(setup)?;
+        let interest = setup::interest(&chains.classifiers.slots)?;
         Ok(Plugins {
-            classifiers: Classifiers::new(
-                classifiers,
-                may_ask_for_heads,
-                !setup.every_call,
-                setup.clock.clone(),
-            ),
-            redactors: Redactors::new(redactors, setup.limits.text, !setup.every_call),
-            filters,
+            chains,
             interest,
             running: loader.running,
             limits: setup.limits.clone(),
@@ -118,17 +101,18 @@ impl Plugins {
         })
     }
 
-    /// What all classifiers want to see.
+    /// Combined interest of all classifiers.
     pub fn interest(&self) -> &Interest {
         &self.interest
     }
 
-    /// Whether the classifiers will likely want to see this file's beginning. False when the verdict is remembered.
+    /// Whether the classifiers are expected to read the head of this file. False if its verdict is cached.
     pub fn wants_head(&self, file: &OpenedFile) -> bool {
-        self.classifiers.wants_head(file)
+        self.chains.classifiers.wants_head(file)
     }
 
-    /// What a file is. `uid`: whose event it is; `flags`: of the open; `heads`: asked only when a plugin asks.
+    /// Classifies a file. `uid`: user of the event; `flags`: flags of the open; `heads`: read only if a plugin reads the
+    /// head.
     pub fn classify(
         &mut self,
         uid: u32,
@@ -136,71 +120,68 @@ impl Plugins {
         flags: u32,
         heads: &mut dyn HeadSource,
     ) -> Verdict {
-        self.classifiers.classify(uid, file, flags, heads)
+        self.chains.classifiers.classify(uid, file, flags, heads)
     }
 
-    /// Whether an event is shown, and what more there is to say about it.
+    /// Runs the filters on an event.
     pub fn decide(&mut self, event: &ClassifiedEvent) -> Decision {
-        filter::decide(&mut self.filters, event)
+        filter::decide(&mut self.chains.filters, event)
     }
 
-    /// Hides what must not be shown of an event of this user.
+    /// Redactor for the texts of one event of this user.
     pub fn redactor(&mut self, uid: u32) -> impl Redact {
-        ForUser { redactors: &mut self.redactors, uid }
+        UserRedactor { redactors: &mut self.chains.redactors, uid }
     }
 
-    /// What failed since the last time. Ask at most once a second, and at the end.
+    /// Failures since the last call. Call this at most once a second, and at the end of the run.
     pub fn take_failures(&mut self) -> Vec<PluginFailure> {
-        let mut told = std::mem::take(&mut self.past);
-        take(&mut self.classifiers.members, &mut told, &mut self.log);
-        take(&mut self.redactors.members, &mut told, &mut self.log);
-        take(&mut self.filters, &mut told, &mut self.log);
-        told
+        /// Maximum lines in the queue while no caller takes them.
+        const MAX_LINES: usize = 64;
+        let mut failures = std::mem::take(&mut self.past);
+        for (failure, detail) in self.chains.slots_mut().flat_map(|slot| slot.take_failures()) {
+            if !detail.is_empty() && self.log.len() < MAX_LINES {
+                let message = format!("failed as a {}: {detail}", failure.kind);
+                self.log.push(LogLine {
+                    plugin: (*failure.plugin).into(),
+                    level: FAILURE_LEVEL,
+                    message,
+                });
+            }
+            failures.push(failure);
+        }
+        failures
     }
 
-    /// What plugins say to the operator, and details of what [`Plugins::take_failures`] told.
+    /// Log lines of plugins, and details of the failures that [`Plugins::take_failures`] returned.
     pub fn take_log(&mut self) -> Vec<LogLine> {
         let mut lines = std::mem::take(&mut self.log);
-        self.classifiers.members.iter_mut().for_each(|member| lines.extend(member.take_log()));
-        self.redactors.members.iter_mut().for_each(|member| lines.extend(member.take_log()));
-        self.filters.iter_mut().for_each(|member| lines.extend(member.take_log()));
+        self.chains.slots_mut().for_each(|slot| lines.extend(slot.take_log()));
         lines
     }
 
-    /// How many calls failed in all.
+    /// Total number of failed calls.
     pub fn failures(&self) -> u64 {
-        self.past_failures + self.each_failures().map(Failures::count).sum::<u64>()
+        self.past_failures + self.chains.slots().map(|slot| slot.failures().count()).sum::<u64>()
     }
 
-    /// Why the run has to end now: with [`OnFailure::Shutdown`] any failure is a reason.
+    /// Why the run has to end: the first failure, with [`OnFailure::Stop`].
     pub fn must_end(&self) -> Option<String> {
         if self.on_failure == OnFailure::Continue || self.failures() == 0 {
             return None;
         }
-        let failed = self.running.iter().zip(self.each_failures());
-        failed.filter_map(|(plugin, failures)| Some((plugin, failures.first()?))).next().map(
-            |(plugin, cause)| {
-                let LoadedPlugin { kind, name, version, .. } = plugin;
-                format!(
-                    "the {kind} {name}@{version} failed ({}), and on_failure is \"stop\"",
-                    cause.as_str()
-                )
-            },
-        )
+        self.running.iter().zip(self.chains.slots()).find_map(|(plugin, slot)| {
+            let LoadedPlugin { kind, name, version, .. } = plugin;
+            let cause = slot.failures().first()?.as_str();
+            Some(format!(
+                "the {kind} {name}@{version} failed ({cause}), and on_failure is \"stop\""
+            ))
+        })
     }
 
-    /// In the order of [`Plugins::running`].
-    fn each_failures(&self) -> impl Iterator<Item = &Failures> {
-        let classifiers = self.classifiers.members.iter().map(|member| &member.failures);
-        let redactors = self.redactors.members.iter().map(|member| &member.failures);
-        let filters = self.filters.iter().map(|member| &member.failures);
-        classifiers.chain(redactors).chain(filters)
-    }
-
-    /// Puts `next` in the place of these, between two events; nothing is remembered of their answers. Failures that
-    /// were not told yet still are. Tells what changed, a line for each.
+    /// Replaces all plugins by `next` between two events, with empty caches. Unreported failures are kept. Returns one
+    /// line for each change.
     ///
-    /// Loading takes time, this does not: load on another thread.
+    /// Loading is slow, replacing is not: load `next` on another thread.
     pub fn replace(&mut self, next: Plugins) -> Vec<String> {
         let changes = setup::changes(self, &next);
         let past = self.take_failures();
@@ -213,39 +194,13 @@ impl Plugins {
         changes
     }
 
-    /// Bytes of memory that the running instances hold, all together.
+    /// Bytes of linear memory of all instances.
     pub fn memory(&self) -> usize {
-        let classifiers = self.classifiers.members.iter().map(PluginSlot::memory);
-        let redactors = self.redactors.members.iter().map(PluginSlot::memory);
-        classifiers.chain(redactors).chain(self.filters.iter().map(PluginSlot::memory)).sum()
+        self.chains.slots().map(AnySlot::memory).sum()
     }
 
-    /// What runs, in order.
+    /// All loaded plugins: classifiers, redactors, filters, each in the order of its chain.
     pub fn running(&self) -> &[LoadedPlugin] {
         &self.running
-    }
-}
-
-fn take<K: GuestKind>(
-    members: &mut [PluginSlot<K>],
-    told: &mut Vec<PluginFailure>,
-    log: &mut Vec<LogLine>,
-) {
-    /// Lines that wait when nobody takes them.
-    const MOST_LINES: usize = 64;
-    for member in members {
-        for (cause, count, detail) in member.failures.take() {
-            if !detail.is_empty() && log.len() < MOST_LINES {
-                let message = format!("failed as a {}: {detail}", K::NAME);
-                log.push(LogLine { plugin: member.name.clone(), level: TOLD, message });
-            }
-            told.push(PluginFailure {
-                plugin: member.name.to_string(),
-                kind: K::NAME,
-                cause: cause.as_str().to_owned(),
-                count,
-                action: K::ACTION,
-            });
-        }
     }
 }

@@ -1,43 +1,42 @@
-//! How much a plugin may take.
+//! Resource limits of plugins.
 
 use std::time::Duration;
 
 use wasmtime::{Error, ResourceLimiter, Result};
 
-/// Bytes that a component's file may have by default.
+/// Default limit for the size of a component's file, in bytes.
 pub(super) const DEFAULT_COMPONENT: usize = 4 << 20;
 
-/// The limits of every plugin, each for itself.
+/// Limits that apply to each plugin separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of memory.
+    /// Bytes of linear memory.
     pub memory: usize,
-    /// Entries of tables of functions, each table for itself.
+    /// Entries of each table.
     pub table_entries: usize,
-    /// Handles of resources that live at the same time.
+    /// Resource handles that exist at the same time.
     pub handles: usize,
     /// Bytes of stack.
     pub stack: usize,
-    /// Processor time of a call, beyond the 5 to 10 ms until it is looked at for the first time.
+    /// Processor time of a call after its first check, which happens after 5 to 10 ms.
     pub deadline: Duration,
-    /// Time on the wall of a call, without what the host itself needs for an answer, nor what a call needs that only
-    /// waited for a processor.
+    /// Wall time of a call, without the time that the host needs. A call that only waits for a processor may exceed it.
     pub wall: Duration,
-    /// Time to instantiate and configure, of the processor, and on the wall unless `wall` is longer.
+    /// Processor time to instantiate and configure. The wall time has the same limit, or `wall` if that is longer.
     pub setup: Duration,
-    /// Bytes that one call or answer may hand over.
+    /// Bytes that one call copies between the plugin and the host.
     pub copied: usize,
-    /// Bytes of a text: a redactor's answer, a message.
+    /// Bytes of a text, such as the answer of a redactor.
     pub text: usize,
-    /// Bytes of a component's file.
+    /// Size of a component's file in bytes.
     pub component: usize,
-    /// Lines of log in a second.
+    /// Log lines in a second.
     pub log_lines: u32,
 }
 
 impl Limits {
-    /// The same where equal questions have to get equal answers: time on the wall depends on what else the machine does,
-    /// so the processor's decides alone.
+    /// These limits with a wall time that processor time always reaches first. Wall time depends on the load of the machine,
+    /// so reproducible results need this.
     #[must_use]
     pub fn by_processor(self) -> Limits {
         let wall = self.wall.max(self.setup).max(Duration::from_secs(10));
@@ -64,7 +63,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Each limit as `[plugins]` of the configuration says it: its key, and its value.
+    /// Each limit as key and value of the configuration table `[plugins]`.
     pub fn settings(&self) -> [(&'static str, String); 11] {
         let ms = |span: Duration| span.as_millis().to_string();
         [
@@ -82,10 +81,10 @@ impl Limits {
         ]
     }
 
-    /// What differs from these, a line for each.
+    /// One line for each limit that differs from `before`.
     pub(super) fn changes(&self, before: &Limits) -> impl Iterator<Item = String> {
-        let both = self.settings().into_iter().zip(before.settings());
-        let changed = both.filter(|(now, then)| now != then);
+        let pairs = self.settings().into_iter().zip(before.settings());
+        let changed = pairs.filter(|(now, then)| now != then);
         changed.map(|((key, now), (_, then))| format!("now {key} is {now}, it was {then}"))
     }
 }
@@ -98,35 +97,36 @@ fn size(bytes: usize) -> String {
     }
 }
 
-/// A plugin wanted more than it may have.
+/// A plugin exceeded a limit of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Exceeded {
-    #[error("wants {wanted} bytes of memory, {most} are allowed")]
-    Memory { wanted: usize, most: usize },
-    #[error("wants a table of {wanted} entries, {most} are allowed")]
-    Table { wanted: usize, most: usize },
+    #[error("needs {wanted} bytes of memory, {limit} are allowed")]
+    Memory { wanted: usize, limit: usize },
+    #[error("needs a table of {wanted} entries, {limit} are allowed")]
+    Table { wanted: usize, limit: usize },
 }
 
-/// What one instance holds: all its memories together.
+/// Limits the memories and tables of one instance, and counts the bytes of all its memories.
 #[derive(Debug)]
 pub(super) struct MemoryMeter {
     memory: usize,
-    most_memory: usize,
-    most_entries: usize,
+    max_memory: usize,
+    max_entries: usize,
 }
 
 impl MemoryMeter {
     pub(super) fn new(limits: &Limits) -> MemoryMeter {
-        MemoryMeter { memory: 0, most_memory: limits.memory, most_entries: limits.table_entries }
+        MemoryMeter { memory: 0, max_memory: limits.memory, max_entries: limits.table_entries }
     }
 
-    /// Bytes of all memories together.
-    pub(super) fn memory(&self) -> usize {
+    /// Bytes of all memories.
+    pub(super) fn bytes(&self) -> usize {
         self.memory
     }
 }
 
-// An error and not `Ok(false)`: it comes out as it is, where a guest that gets -1 only traps somehow.
+// Returns an error instead of `Ok(false)`: the error reaches the caller unchanged, while a guest that gets -1 from
+// `memory.grow` traps with an unspecific error.
 impl ResourceLimiter for MemoryMeter {
     fn memory_growing(
         &mut self,
@@ -135,8 +135,8 @@ impl ResourceLimiter for MemoryMeter {
         _maximum: Option<usize>,
     ) -> Result<bool> {
         let wanted = self.memory.saturating_sub(current).saturating_add(desired);
-        if wanted > self.most_memory {
-            return Err(Error::new(Exceeded::Memory { wanted, most: self.most_memory }));
+        if wanted > self.max_memory {
+            return Err(Error::new(Exceeded::Memory { wanted, limit: self.max_memory }));
         }
         self.memory = wanted;
         Ok(true)
@@ -148,8 +148,8 @@ impl ResourceLimiter for MemoryMeter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> Result<bool> {
-        if desired > self.most_entries {
-            return Err(Error::new(Exceeded::Table { wanted: desired, most: self.most_entries }));
+        if desired > self.max_entries {
+            return Err(Error::new(Exceeded::Table { wanted: desired, limit: self.max_entries }));
         }
         Ok(true)
     }
@@ -172,24 +172,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_otherwise_is_told_as_the_configuration_says_it() {
+    fn changes_are_reported_as_settings_of_the_configuration() {
         let before = Limits::default();
         let wall = Duration::from_millis(160);
         let after = Limits { memory: 17 << 20, copied: 5 << 10, text: 7, wall, ..before.clone() };
         let changes: Vec<String> = after.changes(&before).collect();
-        let told = [
+        let expected = [
             "now memory is \"17MiB\", it was \"16MiB\"",
             "now wall_ms is 160, it was 150",
             "now copied is \"5KiB\", it was \"256KiB\"",
             "now text is 7, it was \"64KiB\"",
         ];
-        assert_eq!(changes, told);
+        assert_eq!(changes, expected);
         assert_eq!(before.changes(&before).count(), 0);
     }
 
-    /// Each limit that can be set, with its key and its value by default, and no other key.
+    /// The guide lists each limit with its key and its default, and no other key.
     #[test]
-    fn the_guide_has_them_all() {
+    fn the_guide_lists_all_limits() {
         let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/plugins.md");
         let guide = std::fs::read_to_string(guide).unwrap();
         let (_, table) = guide.split_once("| what | how much | in `[plugins]` |\n").unwrap();

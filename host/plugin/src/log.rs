@@ -35,7 +35,8 @@ pub struct LogLine {
 /// The lines of one plugin: those counted in this second, and those not yet taken.
 #[derive(Debug)]
 pub(super) struct Log {
-    most: u32,
+    /// Maximum lines in a second.
+    max_lines: u32,
     /// The clock of a replay; None: the machine's clock.
     now: Option<Instant>,
     second: Instant,
@@ -56,10 +57,10 @@ pub(super) enum GuestStream {
 }
 
 impl Log {
-    /// `most`: maximum lines in a second.
-    pub(super) fn new(most: u32) -> Log {
+    /// `max_lines`: maximum lines in a second.
+    pub(super) fn new(max_lines: u32) -> Log {
         Log {
-            most,
+            max_lines,
             now: None,
             second: Instant::now(),
             lines: 0,
@@ -89,7 +90,7 @@ impl Log {
             self.drop_reported = false;
         }
         // The queue is bounded even when no caller takes its lines.
-        if self.lines >= self.most || self.waiting.len() > self.most as usize {
+        if self.lines >= self.max_lines || self.waiting.len() > self.max_lines as usize {
             self.dropped = true;
             return;
         }
@@ -141,7 +142,7 @@ impl Log {
         if std::mem::take(&mut self.dropped) && !std::mem::replace(&mut self.drop_reported, true) {
             lines.push((
                 Level::Warn,
-                format!("says more than {} in a second", counted(self.most, "line")),
+                format!("logs more than {} in a second", counted(self.max_lines, "line")),
             ));
         }
         lines
@@ -149,9 +150,9 @@ impl Log {
 }
 
 fn escaped(c: char) -> impl Iterator<Item = char> {
-    let harmless = c == ' ' || c == '"' || c == '\'' || c.escape_debug().nth(1).is_none();
-    let (plain, odd) = if harmless { (Some(c), None) } else { (None, Some(c.escape_debug())) };
-    plain.into_iter().chain(odd.into_iter().flatten())
+    let printable = c == ' ' || c == '"' || c == '\'' || c.escape_debug().nth(1).is_none();
+    let (plain, escaped) = if printable { (Some(c), None) } else { (None, Some(c.escape_debug())) };
+    plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
 #[cfg(test)]
@@ -163,12 +164,12 @@ mod tests {
         let mut log = Log::new(2);
         log.line(Level::Info, "from the start");
         assert_eq!(log.take().len(), 1);
-        let began = Instant::now();
-        for (ms, said) in [(0, 2), (999, 0), (1000, 2), (1999, 0)] {
-            log.set_now(Some(began + Duration::from_millis(ms)));
+        let start = Instant::now();
+        for (ms, expected) in [(0, 2), (999, 0), (1000, 2), (1999, 0)] {
+            log.set_now(Some(start + Duration::from_millis(ms)));
             (0..5).for_each(|_| log.line(Level::Info, "more"));
             let lines = log.take().into_iter().filter(|(level, _)| *level == Level::Info);
-            assert_eq!(lines.count(), said, "{ms}");
+            assert_eq!(lines.count(), expected, "{ms}");
         }
     }
 
@@ -198,16 +199,16 @@ mod tests {
                 log.print(stream, text.as_bytes());
             }
             log.flush();
-            let said: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
-            assert_eq!(said, lines, "{pieces:?}");
+            let logged: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
+            assert_eq!(logged, lines, "{pieces:?}");
         }
         let mut log = Log::new(10);
         (0..100).for_each(|_| log.print(Error, &[b'x'; 4096]));
         (0..3).for_each(|_| log.print(Error, "\u{e9}".as_bytes()));
         log.print(Error, b"\nafter\n\xff");
         log.flush();
-        let said: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
-        assert_eq!(said, ["x".repeat(LINE), "after".to_owned(), "\u{fffd}".to_owned()]);
+        let logged: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
+        assert_eq!(logged, ["x".repeat(LINE), "after".to_owned(), "\u{fffd}".to_owned()]);
     }
 
     #[test]

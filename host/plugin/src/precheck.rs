@@ -1,28 +1,27 @@
-//! What can be said of a component without compiling it: what it imports and exports, and whether it can be compiled in
-//! a bearable time.
+//! Checks of a component before it is compiled: its imports and exports, and bounds on the cost of compilation.
 //!
-//! The compiler's time and memory grow faster than a function's length and the number of its locals. A function of
-//! 4 MB, all that a plugin's file may have, would take a minute and a gigabyte. So the parts are bounded too, far above
-//! what compilers of real plugins make: those of this repository have up to 520 functions of up to 13 kB and 30 locals.
-//! Who allows larger components, as for plugins that bring an interpreter, allows as many times more of each part.
+//! The compiler's time and memory grow faster than a function's length and the number of its locals. A function of 4 MB,
+//! the default limit for a plugin's file, would take a minute and a gigabyte. So each part is bounded too, far above the
+//! output of compilers for typical plugins: those of this repository have up to 520 functions of up to 13 kB and 30
+//! locals. A higher limit for the file, as for plugins that contain an interpreter, raises these bounds in proportion.
 
 use wasmparser::{BinaryReaderError, ComponentExternName, Parser, Payload};
 
 use super::failure::Problem;
 use super::limits::DEFAULT_COMPONENT;
 
-/// Functions of a component, in all its modules.
-const MOST_FUNCTIONS: u32 = 20_000;
-/// Bytes of one function.
-const MOST_BODY: usize = 128 << 10;
-/// Locals of one function. Compilers that are told not to optimise make some hundred.
-const MOST_LOCALS: u32 = 2000;
-/// Modules and components within the component; a plugin has about five.
-const MOST_PARTS: u32 = 100;
-/// Imports and exports that are looked at.
-const MOST_NAMES: usize = 1000;
+/// Maximum number of functions of a component, in all its modules.
+const MAX_FUNCTIONS: u32 = 20_000;
+/// Maximum size of one function in bytes.
+const MAX_BODY: usize = 128 << 10;
+/// Maximum number of locals of one function. Unoptimised builds have some hundred.
+const MAX_LOCALS: u32 = 2000;
+/// Maximum number of modules and components within the component. A typical plugin has five.
+const MAX_PARTS: u32 = 100;
+/// Maximum number of imports, and of exports.
+const MAX_NAMES: usize = 1000;
 
-/// Names that stand on the outside of a component.
+/// Names of the imports and exports of the outermost component.
 #[derive(Debug, Default)]
 pub(super) struct Precheck {
     pub(super) imports: Vec<String>,
@@ -30,58 +29,58 @@ pub(super) struct Precheck {
 }
 
 impl Precheck {
-    /// Reads all of a component, and finds what nobody would wait for, where components of `most` bytes are allowed.
-    pub(super) fn read(component: &[u8], most: usize) -> Result<Precheck, Problem> {
-        let mut outline = Precheck::default();
-        let mut seen = Totals { times: times(most), ..Totals::default() };
+    /// Parses a whole component and checks the bounds. `max_bytes`: the limit for the component's size, which scales them.
+    pub(super) fn read(component: &[u8], max_bytes: usize) -> Result<Precheck, Problem> {
+        let mut precheck = Precheck::default();
+        let mut totals = Totals { factor: size_factor(max_bytes), ..Totals::default() };
         for payload in Parser::new(0).parse_all(component) {
             let payload = payload.map_err(damaged)?;
-            // What is nested has imports and exports of its own, which are nobody's concern.
-            match (&payload, seen.depth) {
+            // Imports and exports of nested components are irrelevant.
+            match (&payload, totals.depth) {
                 (Payload::ComponentImportSection(section), 1) => {
                     for import in section.clone() {
-                        add(&mut outline.imports, import.map_err(damaged)?.name)?;
+                        add(&mut precheck.imports, import.map_err(damaged)?.name)?;
                     }
                 }
                 (Payload::ComponentExportSection(section), 1) => {
                     for export in section.clone() {
-                        add(&mut outline.exports, export.map_err(damaged)?.name)?;
+                        add(&mut precheck.exports, export.map_err(damaged)?.name)?;
                     }
                 }
                 _ => {}
             }
-            seen.take(&payload)?;
+            totals.add(&payload)?;
         }
-        Ok(outline)
+        Ok(precheck)
     }
 }
 
-/// How many times larger components than by default are allowed.
-pub(super) fn times(most: usize) -> u32 {
-    u32::try_from(most.div_ceil(DEFAULT_COMPONENT)).unwrap_or(u32::MAX).clamp(1, 100)
+/// Ratio of the limit for a component's size to its default, from 1 to 100.
+pub(super) fn size_factor(max_bytes: usize) -> u32 {
+    u32::try_from(max_bytes.div_ceil(DEFAULT_COMPONENT)).unwrap_or(u32::MAX).clamp(1, 100)
 }
 
 fn add(names: &mut Vec<String>, name: ComponentExternName<'_>) -> Result<(), Problem> {
     names.push(name.name.to_owned());
-    bound(names.len() <= MOST_NAMES, || format!("more than {MOST_NAMES} imports or exports"))
+    ensure(names.len() <= MAX_NAMES, || format!("more than {MAX_NAMES} imports or exports"))
 }
 
-/// What was counted on the way.
+/// Counters of the parts.
 #[derive(Default)]
 struct Totals {
-    times: u32,
+    factor: u32,
     depth: u32,
     parts: u32,
     functions: u32,
 }
 
 impl Totals {
-    fn take(&mut self, payload: &Payload<'_>) -> Result<(), Problem> {
+    fn add(&mut self, payload: &Payload<'_>) -> Result<(), Problem> {
         match payload {
             Payload::Version { .. } => {
                 self.depth += 1;
                 self.parts += 1;
-                bound(self.parts <= MOST_PARTS, || format!("more than {MOST_PARTS} parts"))
+                ensure(self.parts <= MAX_PARTS, || format!("more than {MAX_PARTS} parts"))
             }
             Payload::End(_) => {
                 self.depth = self.depth.saturating_sub(1);
@@ -89,21 +88,21 @@ impl Totals {
             }
             Payload::CodeSectionStart { count, .. } => {
                 self.functions = self.functions.saturating_add(*count);
-                let most = MOST_FUNCTIONS * self.times;
-                bound(self.functions <= most, || format!("more than {most} functions"))
+                let max = MAX_FUNCTIONS * self.factor;
+                ensure(self.functions <= max, || format!("more than {max} functions"))
             }
             Payload::CodeSectionEntry(body) => {
-                let (bytes, most) = (body.range().len(), MOST_BODY * self.times as usize);
-                bound(bytes <= most, || {
-                    format!("a function of {bytes} bytes, at most {most} are allowed")
+                let (bytes, max) = (body.range().len(), MAX_BODY * self.factor as usize);
+                ensure(bytes <= max, || {
+                    format!("a function of {bytes} bytes, at most {max} are allowed")
                 })?;
                 let mut locals = 0_u32;
                 for group in body.get_locals_reader().map_err(damaged)? {
                     locals = locals.saturating_add(group.map_err(damaged)?.0);
                 }
-                let most = MOST_LOCALS * self.times;
-                bound(locals <= most, || {
-                    format!("a function of {locals} locals, at most {most} are allowed")
+                let max = MAX_LOCALS * self.factor;
+                ensure(locals <= max, || {
+                    format!("a function of {locals} locals, at most {max} are allowed")
                 })
             }
             _ => Ok(()),
@@ -111,7 +110,7 @@ impl Totals {
     }
 }
 
-fn bound(within: bool, what: impl FnOnce() -> String) -> Result<(), Problem> {
+fn ensure(within: bool, what: impl FnOnce() -> String) -> Result<(), Problem> {
     if within { Ok(()) } else { Err(Problem::TooComplex(what())) }
 }
 
@@ -123,7 +122,7 @@ fn damaged(error: BinaryReaderError) -> Problem {
 mod tests {
     use super::*;
 
-    /// A component around a module of functions that do nothing, each with so many locals and so many bytes.
+    /// A component with one module of `functions`, each with `locals` and with `bytes` of `nop`.
     fn component(functions: usize, locals: usize, bytes: usize) -> Vec<u8> {
         let local =
             if locals > 0 { format!("(local {})", "i32 ".repeat(locals)) } else { "".into() };
@@ -141,73 +140,76 @@ mod tests {
     }
 
     #[test]
-    fn parts_have_bounds() {
-        let most = MOST_LOCALS as usize;
-        assert!(read(&component(2, most, 100)).is_ok());
-        let told = refused(&component(1, most + 1, 1));
-        assert!(told.contains("a function of 2001 locals, at most 2000 are allowed"), "{told}");
-        // The end and the number of groups of locals are two bytes.
-        assert!(read(&component(1, 0, MOST_BODY - 2)).is_ok());
-        let told = refused(&component(1, 0, MOST_BODY - 1));
-        assert!(told.contains("a function of 131073 bytes"), "{told}");
-        assert!(read(&component(MOST_FUNCTIONS as usize, 0, 0)).is_ok());
-        let told = refused(&component(MOST_FUNCTIONS as usize + 1, 0, 0));
-        assert!(told.contains("more than 20000 functions"), "{told}");
-        let larger = Precheck::read(&component(1, 3 * most, 1), 3 * DEFAULT_COMPONENT);
-        assert!(larger.is_ok(), "larger components have larger functions");
-        let modules = "(core module)".repeat(MOST_PARTS as usize);
-        let told = refused(&wat::parse_str(format!("(component {modules})")).unwrap());
-        assert!(told.contains("more than 100 parts"), "{told}");
+    fn each_part_has_a_bound() {
+        let max = MAX_LOCALS as usize;
+        assert!(read(&component(2, max, 100)).is_ok());
+        let problem = refused(&component(1, max + 1, 1));
+        assert!(
+            problem.contains("a function of 2001 locals, at most 2000 are allowed"),
+            "{problem}"
+        );
+        // The `end` opcode and the number of groups of locals take one byte each.
+        assert!(read(&component(1, 0, MAX_BODY - 2)).is_ok());
+        let problem = refused(&component(1, 0, MAX_BODY - 1));
+        assert!(problem.contains("a function of 131073 bytes"), "{problem}");
+        assert!(read(&component(MAX_FUNCTIONS as usize, 0, 0)).is_ok());
+        let problem = refused(&component(MAX_FUNCTIONS as usize + 1, 0, 0));
+        assert!(problem.contains("more than 20000 functions"), "{problem}");
+        let larger = Precheck::read(&component(1, 3 * max, 1), 3 * DEFAULT_COMPONENT);
+        assert!(larger.is_ok(), "the bounds scale with the size limit");
+        let modules = "(core module)".repeat(MAX_PARTS as usize);
+        let problem = refused(&wat::parse_str(format!("(component {modules})")).unwrap());
+        assert!(problem.contains("more than 100 parts"), "{problem}");
     }
 
     #[test]
-    fn only_the_outer_names_count() {
+    fn only_names_of_the_outermost_component_are_listed() {
         let text = r#"(component
             (import "acme:a/b" (instance))
             (component (import "acme:inner/x" (instance)))
             (instance $i (export "acme:c/d")))"#;
-        let outline = read(&wat::parse_str(text).unwrap()).unwrap();
+        let precheck = read(&wat::parse_str(text).unwrap()).unwrap();
         assert_eq!(
-            (outline.imports, outline.exports),
+            (precheck.imports, precheck.exports),
             (vec!["acme:a/b".to_owned()], vec!["acme:c/d".to_owned()])
         );
     }
 
     #[test]
-    fn what_is_cut_or_odd_is_damaged() {
+    fn a_truncated_component_is_damaged() {
         let whole = component(3, 3, 3);
         for len in 8..whole.len() {
             assert!(matches!(read(&whole[..len]), Err(Problem::Damaged(_)) | Ok(_)), "{len}");
         }
-        let told = refused(&whole[..whole.len() - 3]);
-        assert!(told.contains("is damaged or cut short"), "{told}");
+        let problem = refused(&whole[..whole.len() - 3]);
+        assert!(problem.contains("is damaged or cut short"), "{problem}");
     }
 
-    /// Whatever the fixtures and the bundled plugins have, a tenth of what is allowed is enough for it.
+    /// The fixtures and the bundled plugins stay below a tenth of each bound.
     #[test]
-    fn real_plugins_are_far_below() {
+    fn typical_plugins_are_far_below_the_bounds() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-        let mut seen = 0;
+        let mut count = 0;
         for folder in ["artifacts", "tests/fixtures/plugins", "tests/fixtures/plugins/0.1.0"] {
             for entry in std::fs::read_dir(format!("{root}/{folder}")).unwrap() {
                 let path = entry.unwrap().path();
                 if path.extension().is_none_or(|extension| extension != "wasm") {
                     continue;
                 }
-                seen += 1;
+                count += 1;
                 let (mut functions, bytes) = (0, std::fs::read(&path).unwrap());
                 for payload in Parser::new(0).parse_all(&bytes) {
                     if let Payload::CodeSectionEntry(body) = payload.unwrap() {
                         functions += 1;
-                        assert!(body.range().len() * 10 <= MOST_BODY, "{}", path.display());
+                        assert!(body.range().len() * 10 <= MAX_BODY, "{}", path.display());
                         let locals = body.get_locals_reader().unwrap().into_iter();
                         let locals: u32 = locals.map(|group| group.unwrap().0).sum();
-                        assert!(locals * 10 <= MOST_LOCALS, "{}", path.display());
+                        assert!(locals * 10 <= MAX_LOCALS, "{}", path.display());
                     }
                 }
-                assert!(functions * 10 <= MOST_FUNCTIONS && functions > 0, "{}", path.display());
+                assert!(functions * 10 <= MAX_FUNCTIONS && functions > 0, "{}", path.display());
             }
         }
-        assert!(seen >= 9, "{seen}");
+        assert!(count >= 9, "{count}");
     }
 }

@@ -1,31 +1,33 @@
-//! The chain of redactors: what must not be shown of this text.
+//! The chain of redactors, which removes private data from texts.
 
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
+use super::bundled::{Bundled, REDACTOR};
 use super::cache::Cache;
 use super::contract::{self, Configured, Contract, Factory};
 use super::kind::GuestKind;
 use super::scoped::Scoped;
 use super::slot::PluginSlot;
 use super::state::State;
-use crypto_tracer_event::{Field, Redact};
+use crypto_tracer_event::{Field, PluginKind, Redact};
 
-/// What is shown where the redactor failed.
-pub const REDACTED: &str = "[REDACTED]";
-/// Sets of four answers: 32 768 in all.
+/// Replaces a text whose redactor failed.
+pub(super) const REDACTED: &str = "[REDACTED]";
+/// Sets of the cache, of four entries each: 32 768 entries.
 const SETS: usize = 8192;
-/// Bytes of texts that are remembered.
+/// Maximum bytes of texts in the cache.
 const TEXT_BYTES: usize = 2 << 20;
 
 pub(super) struct Redactor;
 
 impl GuestKind for Redactor {
-    const NAME: &'static str = "redactor";
+    const KIND: PluginKind = PluginKind::Redactor;
     const ACTION: &'static str = "redacted";
+    const BUNDLED: Option<&'static Bundled> = Some(&REDACTOR);
     type Guest = dyn contract::Redact;
 
-    fn maker(
+    fn factory(
         contract: &dyn Contract,
         pre: InstancePre<State>,
     ) -> Result<Factory<dyn contract::Redact>> {
@@ -41,23 +43,24 @@ impl GuestKind for Redactor {
     }
 }
 
-/// All redactors and their answers.
+/// All redactors and their cached answers.
 pub(super) struct Redactors {
-    pub(super) members: Vec<PluginSlot<Redactor>>,
-    /// None: the text is shown as it is.
+    pub(super) slots: Vec<PluginSlot<Redactor>>,
+    /// None: the text is unchanged.
     answers: Cache<Option<Box<str>>>,
-    most_text: usize,
+    /// Maximum length of an answer in bytes.
+    max_text: usize,
 }
 
 impl Redactors {
-    /// `remember`: whether the answers are.
+    /// `cached`: whether answers are cached.
     pub(super) fn new(
-        members: Vec<PluginSlot<Redactor>>,
-        most_text: usize,
-        remember: bool,
+        slots: Vec<PluginSlot<Redactor>>,
+        max_text: usize,
+        cached: bool,
     ) -> Redactors {
-        let answers = if remember { Cache::new(SETS, TEXT_BYTES) } else { Cache::none() };
-        Redactors { members, answers, most_text }
+        let answers = if cached { Cache::new(SETS, TEXT_BYTES) } else { Cache::none() };
+        Redactors { slots, answers, max_text }
     }
 
     fn redact(
@@ -71,7 +74,7 @@ impl Redactors {
         if let Some(answer) = self.answers.get(key) {
             return answer.as_deref().map(str::to_owned);
         }
-        let Some(answer) = self.ask(uid, field, value, arguments) else {
+        let Some(answer) = self.call(uid, field, value, arguments) else {
             return Some(REDACTED.to_owned());
         };
         let bytes = answer.as_ref().map_or(0, |text| text.len() + 16);
@@ -79,30 +82,30 @@ impl Redactors {
         answer
     }
 
-    /// None: one of them failed.
+    /// None: a redactor failed. Some(None): the text is unchanged.
     #[expect(clippy::option_option, reason = "whether there is an answer, and what it is")]
-    fn ask(
+    fn call(
         &mut self,
         uid: u32,
         field: Field<'_>,
         value: &str,
         arguments: &[String],
     ) -> Option<Option<String>> {
-        let most = self.most_text;
+        let max = self.max_text;
         let mut changed: Option<String> = None;
-        for member in &mut self.members {
+        for slot in &mut self.slots {
             let in_scope = match &changed {
                 None => Scoped::Text { field, value, arguments },
-                // The arguments are those of the text as it was.
+                // The arguments belong to the original text.
                 Some(value) => Scoped::Text { field, value, arguments: &[] },
             };
-            let answer = member.call(
+            let answer = slot.call(
                 uid,
                 &in_scope,
                 |guest, store| guest.redact(store),
                 |answer, _| match answer {
-                    Some(text) if text.len() > most => {
-                        Err(format!("a text of {} bytes, at most {most} are allowed", text.len()))
+                    Some(text) if text.len() > max => {
+                        Err(format!("a text of {} bytes, at most {max} are allowed", text.len()))
                     }
                     answer => Ok(answer),
                 },
@@ -113,13 +116,13 @@ impl Redactors {
     }
 }
 
-/// Redacts the texts of one user's event.
-pub(super) struct ForUser<'a> {
+/// Redacts the texts of one event of user `uid`.
+pub(super) struct UserRedactor<'a> {
     pub(super) redactors: &'a mut Redactors,
     pub(super) uid: u32,
 }
 
-impl Redact for ForUser<'_> {
+impl Redact for UserRedactor<'_> {
     fn redact(&mut self, field: Field<'_>, value: &str, arguments: &[String]) -> Option<String> {
         self.redactors.redact(self.uid, field, value, arguments)
     }

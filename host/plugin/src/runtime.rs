@@ -1,4 +1,4 @@
-//! What all plugins of a run share.
+//! The state that all plugins of a run share.
 
 use wasmtime::Engine;
 
@@ -7,7 +7,7 @@ use super::ticker::Ticker;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::shutdown::Shutdown;
 
-/// What all plugins share.
+/// Engine, limits and signals of all plugins.
 #[derive(Debug)]
 pub(super) struct Runtime {
     pub(super) engine: Engine,
@@ -15,5 +15,6 @@ pub(super) struct Runtime {
     pub(super) limits: Limits,
     pub(super) shutdown: Shutdown,
     pub(super) clock: Clock,
+    /// No cache and no back-off: see [`Setup::every_call`](crate::Setup::every_call).
     pub(super) every_call: bool,
 }

@@ -1,4 +1,4 @@
-//! What a plugin may look at during a call, and not one moment longer.
+//! The resource that a plugin may access during a call.
 
 use std::cell::RefCell;
 use std::ptr;
@@ -7,49 +7,49 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use crypto_tracer_event::{ClassifiedEvent, Field, HeadOutcome, OpenedFile};
 
-/// Knows the beginning of a file; asked only when a plugin asks.
+/// Source of a file's head. The host uses it only if a plugin reads the head or the size.
 pub trait HeadSource {
-    /// The start of the file without secrets, up to 64 KiB, and what became of the wish.
+    /// The first bytes of the file without secrets, at most 64 KiB, and the outcome of reading them.
     fn head(&mut self) -> (&[u8], HeadOutcome);
-    /// Size in bytes when it was looked at. None when the file is gone or another one by now.
+    /// Size in bytes when the file was inspected. None: the file no longer exists, or another file has replaced it.
     fn size(&mut self) -> Option<u64>;
-    /// Whether what it said holds for as long as the file is unchanged.
+    /// Whether the results remain valid while the file is unchanged.
     fn holds(&self) -> bool {
         true
     }
 }
 
-/// What is lent.
+/// A borrowed resource.
 pub(super) enum Scoped<'a> {
     File(&'a OpenedFile, RefCell<&'a mut dyn HeadSource>),
     Event(&'a ClassifiedEvent),
     Text { field: Field<'a>, value: &'a str, arguments: &'a [String] },
 }
 
-/// Where the engine's state finds what is lent. The state has to be `'static`, what is lent is not.
+/// Gives the store's data, which must be `'static`, access to a borrowed resource, which is not.
 ///
-/// Atomic so that plugins may move between threads; a call and what it looks at stay on one.
+/// Atomic because a store may move between threads. A call and its resource stay on one thread.
 #[derive(Clone, Default)]
 pub(super) struct ScopedRef(Arc<AtomicPtr<Scoped<'static>>>);
 
 impl ScopedRef {
-    /// Lends `in_scope` for as long as `during` runs.
+    /// Sets the resource to `in_scope` while `during` runs.
     pub(super) fn with_value<R>(&self, in_scope: &Scoped<'_>, during: impl FnOnce() -> R) -> R {
-        let before = self.0.swap(ptr::from_ref(in_scope).cast_mut().cast(), Relaxed);
-        let back = Restore(self, before);
+        let previous = self.0.swap(ptr::from_ref(in_scope).cast_mut().cast(), Relaxed);
+        let restore = Restore(self, previous);
         let out = during();
-        drop(back);
+        drop(restore);
         out
     }
 
-    /// Looks at what is lent right now; None when nothing is.
-    pub(super) fn with<R>(&self, look: impl for<'a> FnOnce(&Scoped<'a>) -> R) -> Option<R> {
+    /// Applies `read` to the current resource. None: no call is in progress.
+    pub(super) fn with<R>(&self, read: impl for<'a> FnOnce(&Scoped<'a>) -> R) -> Option<R> {
         let in_scope = self.0.load(Relaxed);
-        // SAFETY: only `with_value` sets the pointer, from a reference that outlives `during`, and takes it back before it
-        // returns or unwinds; so it is null or valid now. Whoever calls this is the state of the very call that
-        // `during` makes, on its thread: nobody else has a clone. It is read as a shared reference, as it was lent;
-        // `look` works for every lifetime, so it can keep nothing of it.
-        unsafe { in_scope.as_ref() }.map(look)
+        // SAFETY: only `with_value` sets the pointer, from a reference that outlives `during`, and it restores the previous
+        // pointer before it returns or unwinds. So the pointer is null or valid. The only caller is the store's data,
+        // during the call that `during` makes and on the same thread: no other clone exists. The pointer was made from a
+        // shared reference and is read as one. `read` accepts any lifetime, so it cannot keep the reference.
+        unsafe { in_scope.as_ref() }.map(read)
     }
 }
 
@@ -65,30 +65,30 @@ impl Drop for Restore<'_> {
 mod tests {
     use super::*;
 
-    fn text(loan: &ScopedRef) -> Option<String> {
-        loan.with(|in_scope| match in_scope {
+    fn text(scope: &ScopedRef) -> Option<String> {
+        scope.with(|in_scope| match in_scope {
             Scoped::Text { value, .. } => (*value).to_owned(),
             _ => String::new(),
         })
     }
 
     #[test]
-    fn only_while_it_is_lent() {
-        let loan = ScopedRef::default();
-        assert_eq!(text(&loan), None);
+    fn a_resource_is_accessible_only_during_the_call() {
+        let scope = ScopedRef::default();
+        assert_eq!(text(&scope), None);
         let value = "a".to_owned();
         let in_scope = Scoped::Text { field: Field::File, value: &value, arguments: &[] };
-        assert_eq!(loan.with_value(&in_scope, || text(&loan.clone())), Some(value.clone()));
-        assert_eq!(text(&loan), None);
+        assert_eq!(scope.with_value(&in_scope, || text(&scope.clone())), Some(value.clone()));
+        assert_eq!(text(&scope), None);
     }
 
     #[test]
-    fn also_when_the_call_unwinds() {
-        let loan = ScopedRef::default();
+    fn a_resource_is_removed_when_the_call_unwinds() {
+        let scope = ScopedRef::default();
         let in_scope = Scoped::Text { field: Field::File, value: "a", arguments: &[] };
         let call =
-            std::panic::AssertUnwindSafe(|| loan.with_value(&in_scope, || panic!("on purpose")));
+            std::panic::AssertUnwindSafe(|| scope.with_value(&in_scope, || panic!("on purpose")));
         assert!(std::panic::catch_unwind(call).is_err());
-        assert_eq!(text(&loan), None);
+        assert_eq!(text(&scope), None);
     }
 }

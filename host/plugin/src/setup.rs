@@ -1,20 +1,23 @@
-//! Which plugins run, and how they come to.
+//! The configuration of a run's plugins, and their loader.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::bundled::Bundled;
+use super::classifier::Classifiers;
 use super::component::CompiledPlugin;
 use super::engine::engine;
-use super::failure::{LoadError, PluginSource, Problem};
+use super::failure::{LoadError, LoadSubject, PluginSource, Problem};
+use super::filter::Filter;
 use super::kind::GuestKind;
 use super::limits::Limits;
 use super::passwd;
+use super::redactor::Redactors;
 use super::runtime::Runtime;
-use super::slot::PluginSlot;
+use super::slot::{AnySlot, PluginSlot};
 use super::spec::{Grant, OnFailure, PluginSpec};
 use super::ticker::Ticker;
 use super::trust::Trust;
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::clock::Clock;
@@ -23,23 +26,23 @@ use crypto_tracer_system::shutdown::Shutdown;
 /// The chains of a run.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// What is this file: the first that knows.
+    /// The first classifier that knows the type of a file determines it.
     pub classifiers: Vec<PluginSpec>,
-    /// What must not be shown: one after the other.
+    /// Each redactor gets the output of the one before.
     pub redactors: Vec<PluginSpec>,
-    /// Which events are shown: all must keep.
+    /// An event is shown if all filters keep it.
     pub filters: Vec<PluginSpec>,
-    /// Of every plugin.
+    /// Limits of each plugin.
     pub limits: Limits,
-    /// What a failed call does to the run.
+    /// Effect of a failed call on the run.
     pub on_failure: OnFailure,
-    /// Ends a running call.
+    /// Interrupts a running call.
     pub shutdown: Shutdown,
-    /// The clock of the run: verdicts, back-off and the limit on log lines depend on it.
+    /// The clock of the run. The caching of verdicts, back-off and log limits use it.
     pub clock: Clock,
-    /// What the files that hold plugins have to be like.
+    /// Requirements on the ownership and mode of plugin files.
     pub trust: Trust,
-    /// Every call is made: no answer is remembered, and no plugin rests after failures. For its author's workbench.
+    /// Makes every call: no cache, and no back-off after failures. For the `plugin` commands.
     pub every_call: bool,
 }
 
@@ -62,7 +65,7 @@ impl Default for Setup {
 impl Setup {
     pub(super) fn runtime(&self) -> Result<Runtime, LoadError> {
         let failed = |error: String| LoadError {
-            kind: "engine",
+            subject: LoadSubject::Engine,
             plugin: "wasmtime".to_owned(),
             problem: Problem::Start(error),
         };
@@ -79,28 +82,28 @@ impl Setup {
     }
 }
 
-/// A plugin that runs.
+/// A loaded plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedPlugin {
-    /// `classifier`, `redactor` or `filter`.
-    pub kind: &'static str,
-    /// Its place in the chain, from 1.
+    /// The chain that it is in.
+    pub kind: PluginKind,
+    /// Its position in the chain, from 1.
     pub order: usize,
-    /// A bundled plugin's own name, else the file's without its ending.
+    /// Name of a bundled plugin, or the file's name without its extension.
     pub name: Arc<str>,
-    /// A bundled plugin's is the program's; else the first twelve digits of the file's sha256.
+    /// Version of the program for a bundled plugin, or the first twelve digits of the file's sha256.
     pub version: Arc<str>,
-    /// Where the code came from.
+    /// Source of the code.
     pub source: PluginSource,
-    /// Of the component, in hexadecimal.
+    /// SHA-256 of the component, in lower-case hexadecimal.
     pub sha256: Arc<str>,
-    /// The version of the contract that it was built for.
+    /// Contract version that it was built for.
     pub contract: String,
-    /// What it may ask for besides.
+    /// Its grants.
     pub grants: Vec<Grant>,
-    /// Whether it asks for the beginnings of files.
+    /// Whether it imports the function that reads file heads.
     pub asks_for_heads: bool,
-    /// Its own part of the configuration, as it got it.
+    /// The configuration that it received, as JSON.
     pub config: String,
 }
 
@@ -114,12 +117,42 @@ impl fmt::Display for LoadedPlugin {
     }
 }
 
-/// Brings plugins to life, one chain after the other.
+/// The chains of a run, by kind.
+pub(super) struct Chains {
+    pub(super) classifiers: Classifiers,
+    pub(super) redactors: Redactors,
+    pub(super) filters: Vec<PluginSlot<Filter>>,
+}
+
+impl Chains {
+    /// All slots, in the order of [`Loader::running`].
+    pub(super) fn slots(&self) -> impl Iterator<Item = &dyn AnySlot> {
+        fn any<K: GuestKind>(slots: &[PluginSlot<K>]) -> impl Iterator<Item = &dyn AnySlot> {
+            slots.iter().map(|slot| slot as &dyn AnySlot)
+        }
+        let Chains { classifiers, redactors, filters } = self;
+        any(&classifiers.slots).chain(any(&redactors.slots)).chain(any(filters))
+    }
+
+    /// Like [`Chains::slots`], mutable.
+    pub(super) fn slots_mut(&mut self) -> impl Iterator<Item = &mut dyn AnySlot> {
+        fn any<K: GuestKind>(
+            slots: &mut [PluginSlot<K>],
+        ) -> impl Iterator<Item = &mut dyn AnySlot> {
+            slots.iter_mut().map(|slot| slot as &mut dyn AnySlot)
+        }
+        let Chains { classifiers, redactors, filters } = self;
+        any(&mut classifiers.slots).chain(any(&mut redactors.slots)).chain(any(filters))
+    }
+}
+
+/// Loads plugins, one chain after the other.
 pub(super) struct Loader<'a> {
     runtime: &'a Arc<Runtime>,
     trust: &'a Trust,
     pub(super) running: Vec<LoadedPlugin>,
-    pub(super) asks_for_heads: bool,
+    /// A classifier imports the function that reads file heads.
+    asks_for_heads: bool,
 }
 
 impl<'a> Loader<'a> {
@@ -127,47 +160,58 @@ impl<'a> Loader<'a> {
         Loader { runtime, trust, running: Vec::new(), asks_for_heads: false }
     }
 
-    pub(super) fn chain<K: GuestKind>(
+    pub(super) fn chains(&mut self, setup: &Setup) -> Result<Chains, LoadError> {
+        let classifiers = self.chain(&setup.classifiers)?;
+        let redactors = self.chain(&setup.redactors)?;
+        let filters = self.chain(&setup.filters)?;
+        let remember = !setup.every_call;
+        Ok(Chains {
+            classifiers: Classifiers::new(
+                classifiers,
+                self.asks_for_heads,
+                remember,
+                setup.clock.clone(),
+            ),
+            redactors: Redactors::new(redactors, setup.limits.text, remember),
+            filters,
+        })
+    }
+
+    fn chain<K: GuestKind>(
         &mut self,
         specs: &[PluginSpec],
-        bundled: Option<&Bundled>,
     ) -> Result<Vec<PluginSlot<K>>, LoadError> {
-        let member = |(at, spec): (usize, &PluginSpec)| {
+        let slot = |(at, spec): (usize, &PluginSpec)| {
             let earlier = specs.get(..at).unwrap_or_default();
-            let twice = earlier.iter().any(|other| same(&other.source, &spec.source));
-            let member = if twice {
-                Err(Problem::Twice(K::NAME))
-            } else {
-                self.member(spec, bundled, at + 1)
-            };
-            member.map_err(|problem| LoadError {
-                kind: K::NAME,
+            let twice = earlier.iter().any(|other| same_source(&other.source, &spec.source));
+            let slot = if twice { Err(Problem::Twice(K::KIND)) } else { self.slot(spec, at + 1) };
+            slot.map_err(|problem| LoadError {
+                subject: LoadSubject::Kind(K::KIND),
                 plugin: spec.source.to_string(),
                 problem,
             })
         };
-        specs.iter().enumerate().map(member).collect()
+        specs.iter().enumerate().map(slot).collect()
     }
 
-    fn member<K: GuestKind>(
+    fn slot<K: GuestKind>(
         &mut self,
         spec: &PluginSpec,
-        bundled: Option<&Bundled>,
         order: usize,
     ) -> Result<PluginSlot<K>, Problem> {
         if let PluginSource::File(path) = &spec.source {
             let trusted = self.trust.check_plugin(path, spec.origin);
             trusted.map_err(Problem::Untrusted)?;
         }
-        let code = CompiledPlugin::load(self.runtime, spec, bundled, Some(K::NAME))?;
+        let code = CompiledPlugin::load(self.runtime, spec, K::BUNDLED, Some(K::KIND))?;
         if code.asks_for_heads && !spec.allow.contains(&Grant::FileHead) {
             return Err(Problem::NeedsGrant);
         }
         let config = configuration::<K>(spec);
-        let member = PluginSlot::start(self.runtime, &code, config.clone())?;
-        self.asks_for_heads |= code.asks_for_heads && K::NAME == "classifier";
+        let slot = PluginSlot::start(self.runtime, &code, config.clone())?;
+        self.asks_for_heads |= code.asks_for_heads && K::KIND == PluginKind::Classifier;
         self.running.push(LoadedPlugin {
-            kind: K::NAME,
+            kind: K::KIND,
             order,
             name: code.name,
             version: code.version,
@@ -178,12 +222,12 @@ impl<'a> Loader<'a> {
             asks_for_heads: code.asks_for_heads,
             config,
         });
-        Ok(member)
+        Ok(slot)
     }
 }
 
-/// Whether both are one plugin, however it is named.
-fn same(a: &PluginSource, b: &PluginSource) -> bool {
+/// Whether both name the same file, or are both the bundled plugin.
+fn same_source(a: &PluginSource, b: &PluginSource) -> bool {
     match (a, b) {
         (PluginSource::File(a), PluginSource::File(b)) => {
             a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
@@ -192,17 +236,18 @@ fn same(a: &PluginSource, b: &PluginSource) -> bool {
     }
 }
 
-/// The bundled redactor also hides the homes in passwd, and homes as links resolve: it can look into no file itself.
+/// The configuration of a plugin, as JSON. The bundled redactor cannot read files, so the host adds the home directories
+/// of /etc/passwd and their paths with symbolic links resolved.
 fn configuration<K: GuestKind>(spec: &PluginSpec) -> String {
     let mut config = spec.config.clone();
-    if spec.source == PluginSource::Bundled && K::NAME == "redactor" {
-        let named = |key: &str| {
+    if spec.source == PluginSource::Bundled && K::KIND == PluginKind::Redactor {
+        let configured = |key: &str| {
             let paths = config.get(key).and_then(serde_json::Value::as_array);
             let paths = paths.into_iter().flatten().filter_map(|path| path.as_str());
             paths.map(str::to_owned).collect()
         };
         let passwd::UserHomes { parents, users, roots } =
-            passwd::homes(named("homes"), named("users"));
+            passwd::homes(configured("homes"), configured("users"));
         for (key, paths) in [("homes", parents), ("users", users), ("roots", roots)] {
             if paths.is_empty() {
                 continue;
@@ -216,26 +261,26 @@ fn configuration<K: GuestKind>(spec: &PluginSpec) -> String {
     serde_json::Value::Object(config).to_string()
 }
 
-/// What all classifiers want, together.
-pub(super) fn interest<K: GuestKind>(members: &[PluginSlot<K>]) -> Result<Interest, LoadError> {
+/// Combined interest of the classifiers.
+pub(super) fn interest<K: GuestKind>(slots: &[PluginSlot<K>]) -> Result<Interest, LoadError> {
     let mut all = Interest::default();
-    for member in members {
-        all.add_all(&member.interest).map_err(|refused| LoadError {
-            kind: K::NAME,
-            plugin: member.name.to_string(),
+    for slot in slots {
+        all.add_all(&slot.interest).map_err(|refused| LoadError {
+            subject: LoadSubject::Kind(K::KIND),
+            plugin: slot.name.to_string(),
             problem: Problem::Interest(refused),
         })?;
     }
     Ok(all)
 }
 
-/// What is another plugin, asks for something else, or has another limit, a line for each.
+/// One line for each change of a plugin, of the interest, of a limit and of `on_failure`.
 pub(super) fn changes(before: &super::Plugins, after: &super::Plugins) -> Vec<String> {
     let mut changes = Vec::new();
-    let gone = before.running.iter().filter(|plugin| !after.running.contains(plugin));
-    changes.extend(gone.map(|plugin| format!("no longer {plugin}")));
-    let new = after.running.iter().filter(|plugin| !before.running.contains(plugin));
-    changes.extend(new.map(|plugin| format!("now {plugin}")));
+    let removed = before.running.iter().filter(|plugin| !after.running.contains(plugin));
+    changes.extend(removed.map(|plugin| format!("no longer {plugin}")));
+    let added = after.running.iter().filter(|plugin| !before.running.contains(plugin));
+    changes.extend(added.map(|plugin| format!("now {plugin}")));
     if before.interest != after.interest {
         let Interest { suffixes, names, prefixes, libraries } = &after.interest;
         changes.push(format!(

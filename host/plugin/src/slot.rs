@@ -1,4 +1,4 @@
-//! One plugin of a chain: its instance, started anew when it failed, and what is known of its failures.
+//! One plugin of a chain: its instance, which is replaced after a failure, and its failures.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Engine, Result, Store};
 
-use super::backoff::Backoff;
+use super::backoff;
 use super::budget::Budget;
 use super::component::CompiledPlugin;
-use super::deadline::{CallTimer, FIRST_LOOK};
+use super::deadline::{CallTimer, FIRST_CHECK};
 use super::failure::{Cause, Failures, Problem};
 use super::instance::{Instance, InstanceFactory, SpawnError, SpawnOutcome, reason};
 use super::kind::GuestKind;
@@ -21,123 +21,126 @@ use super::scoped::Scoped;
 use super::state::State;
 use super::text::one_line;
 use super::wasi;
+use crypto_tracer_event::PluginFailure;
 use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::backoff::Backoff;
 
-/// Times as long as it took to make an instance elsewhere, nothing is made there: a plugin that fails for ever costs at
-/// most a tenth of a processor.
+/// Pause after an instance was created on another thread, as a multiple of the time that took: a plugin that always fails
+/// uses at most a tenth of a processor.
 const PAUSE: u32 = 9;
 
-/// A plugin in its place.
+/// A plugin at its position in a chain.
 pub(super) struct PluginSlot<K: GuestKind> {
-    recipe: Arc<InstanceFactory<K>>,
-    live: Option<Instance<K>>,
-    /// To be renewed takes it longer than a call may: that is done elsewhere.
+    factory: Arc<InstanceFactory<K>>,
+    instance: Option<Instance<K>>,
+    /// Instantiation takes longer than a call may take, so it happens on another thread.
     slow: bool,
-    /// An instance that is being made.
-    elsewhere: Option<Receiver<SpawnOutcome<K>>>,
-    /// When the next one may be begun.
+    /// An instance that another thread is creating.
+    pending: Option<Receiver<SpawnOutcome<K>>>,
+    /// Earliest time of the next instantiation on another thread.
     not_before: Option<Instant>,
-    rest: Backoff,
+    backoff: Backoff<u32>,
     budget: Budget,
-    pub(super) failures: Failures,
+    failures: Failures,
     log: Vec<LogLine>,
-    /// The log of an instance that is gone.
-    said: Option<Log>,
+    /// The log of the previous instance, which the next one continues.
+    previous_log: Option<Log>,
     /// `name@version`
     pub(super) name: Arc<str>,
     pub(super) interest: Interest,
-    /// A call was ended with the run: no more calls.
-    ended: bool,
+    /// Shutdown interrupted a call: no more calls are made.
+    stopped: bool,
 }
 
 impl<K: GuestKind> PluginSlot<K> {
-    /// Links, instantiates and configures.
+    /// Links, instantiates and configures a plugin.
     pub(super) fn start(
         runtime: &Arc<Runtime>,
         code: &CompiledPlugin,
         config: String,
     ) -> Result<Self, Problem> {
-        code.check_export(K::NAME)?;
+        code.check_export(K::KIND.as_str())?;
         let linked = link(&runtime.engine, code);
-        let maker = linked.and_then(|pre| K::maker(code.contract, pre));
-        let maker = maker.map_err(|error| code.unfit(&error))?;
-        let mut member = PluginSlot {
-            recipe: Arc::new(InstanceFactory { runtime: runtime.clone(), maker, config }),
-            live: None,
+        let factory = linked.and_then(|pre| K::factory(code.contract, pre));
+        let instantiate = factory.map_err(|error| code.link_problem(&error))?;
+        let mut slot = PluginSlot {
+            factory: Arc::new(InstanceFactory { runtime: runtime.clone(), instantiate, config }),
+            instance: None,
             slow: false,
-            elsewhere: None,
+            pending: None,
             not_before: None,
-            rest: Backoff::default(),
+            backoff: Backoff::new(backoff::POLICY),
             budget: Budget::new(&runtime.limits),
             failures: Failures::default(),
             log: Vec::new(),
-            said: None,
+            previous_log: None,
             name: format!("{}@{}", code.name, code.version).into(),
             interest: Interest::default(),
-            ended: false,
+            stopped: false,
         };
-        let made = member.recipe.make(runtime.limits.setup, None);
-        let said = last_words(&made.lines);
-        member.live = Some(member.take(made).map_err(|trouble| match trouble {
+        let spawned = slot.factory.spawn(runtime.limits.setup, None);
+        let output = startup_output(&spawned.lines);
+        slot.instance = Some(slot.adopt(spawned).map_err(|error| match error {
             SpawnError::Failed(error) if Cause::of(&error) == Cause::Stopped => Problem::Stopped,
             SpawnError::Failed(error) => match error.downcast_ref::<super::state::Misuse>() {
                 Some(super::state::Misuse::Interest(refused)) => Problem::Interest(refused.clone()),
-                _ => Problem::Start(one_line(&reason(&error)) + &said),
+                _ => Problem::Start(one_line(&reason(&error)) + &output),
             },
             SpawnError::Refused(text) => Problem::Refuses(text),
         })?);
-        if let Some(live) = &mut member.live {
-            member.interest = std::mem::take(&mut live.store.data_mut().interest);
+        if let Some(instance) = &mut slot.instance {
+            slot.interest = std::mem::take(&mut instance.store.data_mut().interest);
         }
-        Ok(member)
+        Ok(slot)
     }
 
-    /// Takes over what was made, and what that took.
-    fn take(&mut self, made: SpawnOutcome<K>) -> std::result::Result<Instance<K>, SpawnError> {
-        add_log(&mut self.log, &self.name, made.lines);
-        self.said = made.said;
-        made.outcome
+    /// Takes over an instance and its log lines.
+    fn adopt(&mut self, spawned: SpawnOutcome<K>) -> std::result::Result<Instance<K>, SpawnError> {
+        add_log(&mut self.log, &self.name, spawned.lines);
+        self.previous_log = spawned.log;
+        spawned.outcome
     }
 
-    /// An instance in the place of one that failed. None: it is made elsewhere, or was so lately.
-    fn renewed(&mut self) -> Option<std::result::Result<Instance<K>, SpawnError>> {
-        let Limits { setup, wall, .. } = self.recipe.runtime.limits;
+    /// Replaces an instance that failed. None: another thread creates the new one, or has done so recently.
+    fn respawn(&mut self) -> Option<std::result::Result<Instance<K>, SpawnError>> {
+        let Limits { setup, wall, .. } = self.factory.runtime.limits;
         if !self.slow {
-            let most = setup.min(wall);
-            let mut said = self.said.take();
+            let limit = setup.min(wall);
+            let mut log = self.previous_log.take();
             let now = self.replayed();
-            said.iter_mut().for_each(|said| said.set_now(now));
-            let made = self.recipe.make(most, said);
-            let overran = made.outcome.as_ref().err().is_some_and(SpawnError::is_overrun);
-            self.charge(made.took, overran);
-            let made = self.take(made);
-            // More time would have been enough at the start: the events are not kept waiting for that.
-            self.slow = most < setup && overran;
+            log.iter_mut().for_each(|log| log.set_now(now));
+            let spawned = self.factory.spawn(limit, log);
+            let overran = spawned.outcome.as_ref().err().is_some_and(SpawnError::is_overrun);
+            self.charge(spawned.took, overran);
+            let outcome = self.adopt(spawned);
+            // It may succeed within the longer limit of the start, but events must not wait that long.
+            self.slow = limit < setup && overran;
             if !self.slow {
-                return Some(made);
+                return Some(outcome);
             }
         }
-        if let Some(elsewhere) = &self.elsewhere {
-            let made = match elsewhere.try_recv() {
-                Ok(made) => made,
+        if let Some(pending) = &self.pending {
+            let spawned = match pending.try_recv() {
+                Ok(spawned) => spawned,
                 Err(TryRecvError::Empty) => return None,
                 Err(TryRecvError::Disconnected) => {
-                    self.elsewhere = None;
+                    self.pending = None;
                     return None;
                 }
             };
-            self.elsewhere = None;
-            self.not_before = Some(Instant::now() + made.took * PAUSE);
-            return Some(self.take(made));
+            self.pending = None;
+            self.not_before = Some(Instant::now() + spawned.took * PAUSE);
+            return Some(self.adopt(spawned));
         }
         if self.not_before.is_none_or(|moment| Instant::now() >= moment) {
-            self.elsewhere = self.recipe.clone().make_elsewhere(self.said.take());
+            self.pending = self.factory.clone().spawn_on_thread(self.previous_log.take());
             self.not_before = Some(Instant::now() + setup);
         }
         None
     }
 
-    /// One call for this user's event, with `in_scope` to look at. None: it failed, which is counted.
+    /// Makes one call for an event of user `uid`, with `in_scope` as the borrowed resource. `check` validates the answer.
+    /// None: the call failed or was not made; the failure is counted.
     pub(super) fn call<R, T>(
         &mut self,
         uid: u32,
@@ -145,70 +148,74 @@ impl<K: GuestKind> PluginSlot<K> {
         call: impl FnOnce(&K::Guest, &mut Store<State>) -> Result<R>,
         check: impl FnOnce(R, &State) -> std::result::Result<T, String>,
     ) -> Option<T> {
-        if self.ended {
+        if self.stopped {
             self.failures.note(Cause::Stopped, String::new);
             return None;
         }
         if self.is_backing_off(uid) {
             return None;
         }
-        let mut live = match self.live.take().map(Ok).or_else(|| self.renewed()) {
-            Some(Ok(live)) => live,
-            Some(Err(trouble)) => return self.failed(uid, trouble.cause(), trouble.to_string()),
+        let mut instance = match self.instance.take().map(Ok).or_else(|| self.respawn()) {
+            Some(Ok(instance)) => instance,
+            Some(Err(error)) => return self.failed(uid, error.cause(), error.to_string()),
             None => {
-                self.failures.note(Cause::Resting, || "rests until it is started again".to_owned());
+                self.failures
+                    .note(Cause::Resting, || "not called until a new instance exists".to_owned());
                 return None;
             }
         };
-        let Runtime { limits, ticker, .. } = &*self.recipe.runtime;
-        let state = live.store.data_mut();
-        state.clock = CallTimer::start(limits.deadline, limits.wall);
+        let Runtime { limits, ticker, .. } = &*self.factory.runtime;
+        let state = instance.store.data_mut();
+        state.timer = CallTimer::start(limits.deadline, limits.wall);
         state.head = None;
-        state.log.set_now(self.recipe.runtime.clock.replayed_instant());
-        let loan = state.loan.clone();
-        live.store.set_epoch_deadline(FIRST_LOOK);
-        let out =
-            ticker.during(|| loan.with_value(in_scope, || call(&live.guest, &mut live.store)));
-        live.store.data_mut().log.flush();
-        if live.store.data().log.has_lines() {
-            add_log(&mut self.log, &self.name, live.store.data_mut().log.take());
+        state.log.set_now(self.factory.runtime.clock.replayed_instant());
+        let scope = state.scope.clone();
+        instance.store.set_epoch_deadline(FIRST_CHECK);
+        let out = ticker
+            .during(|| scope.with_value(in_scope, || call(&instance.guest, &mut instance.store)));
+        instance.store.data_mut().log.flush();
+        if instance.store.data().log.has_lines() {
+            add_log(&mut self.log, &self.name, instance.store.data_mut().log.take());
         }
         let out = match out {
-            Ok(out) => check(out, live.store.data()).map_err(|wrong| (Cause::Answer, wrong)),
+            Ok(out) => {
+                check(out, instance.store.data()).map_err(|problem| (Cause::Answer, problem))
+            }
             Err(error) => Err((Cause::of(&error), reason(&error))),
         };
         match out {
             Ok(out) => {
-                self.live = Some(live);
+                self.instance = Some(instance);
                 Some(out)
             }
             Err((cause, detail)) => {
-                self.charge(live.store.data().clock.taken(), cause == Cause::Deadline);
-                self.said = Some(live.store.into_data().log);
+                self.charge(instance.store.data().timer.taken(), cause == Cause::Deadline);
+                self.previous_log = Some(instance.store.into_data().log);
                 self.failed(uid, cause, detail)
             }
         }
     }
 
-    /// Whether it is not asked, for this user or for anybody, because too much failed; which is counted.
+    /// Whether the plugin is not called, for this user or for any, because of earlier failures. This counts as a failure.
     fn is_backing_off(&mut self, uid: u32) -> bool {
-        if self.recipe.runtime.every_call {
+        if self.factory.runtime.every_call {
             return false;
         }
-        let clock = &self.recipe.runtime.clock;
+        let clock = &self.factory.runtime.clock;
         let now = || clock.replayed_instant().unwrap_or_else(Instant::now);
-        if self.rest.is_on(uid, now) {
-            self.failures.note(Cause::Resting, || format!("rests for uid {uid}"));
+        if self.backoff.is_on(&uid, now) {
+            self.failures.note(Cause::Resting, || format!("not called: backing off for uid {uid}"));
             return true;
         }
         let spent = self.budget.is_spent(now);
         if spent {
-            self.failures.note(Cause::Resting, || "rests: failures took too long".to_owned());
+            self.failures
+                .note(Cause::Resting, || "not called: failures have used up their time".to_owned());
         }
         spent
     }
 
-    /// A failure, or what followed from it, took so long; or as long as it might.
+    /// Charges the budget for a failed call or for the new instance after it. A replay charges by `overran` instead.
     fn charge(&mut self, took: Duration, overran: bool) {
         match self.replayed() {
             Some(now) => self.budget.spend_replayed(overran, now),
@@ -216,12 +223,12 @@ impl<K: GuestKind> PluginSlot<K> {
         }
     }
 
-    /// The instance is gone: it is in an unknown state.
+    /// Counts a failure. The instance was dropped, because its state is unknown.
     fn failed<T>(&mut self, uid: u32, cause: Cause, detail: String) -> Option<T> {
         if cause == Cause::Stopped {
-            self.ended = true;
+            self.stopped = true;
         } else {
-            self.rest.failed(uid, self.now());
+            self.backoff.failed(uid, self.now());
         }
         self.failures.note(cause, || one_line(&detail));
         None
@@ -232,39 +239,69 @@ impl<K: GuestKind> PluginSlot<K> {
     }
 
     fn replayed(&self) -> Option<Instant> {
-        self.recipe.runtime.clock.replayed_instant()
-    }
-
-    /// Bytes of memory that its instance holds.
-    pub(super) fn memory(&self) -> usize {
-        self.live.as_ref().map_or(0, |live| live.store.data().holds.memory())
-    }
-
-    /// Lines for the operator since the last time.
-    pub(super) fn take_log(&mut self) -> Vec<LogLine> {
-        std::mem::take(&mut self.log)
+        self.factory.runtime.clock.replayed_instant()
     }
 }
 
-/// What a plugin said before it failed to start: there is no log of it yet.
-fn last_words(lines: &[(Level, String)]) -> String {
-    /// Lines of a panic: where, and why.
-    const MOST: usize = 4;
+/// Operations on a slot that do not depend on the kind of its plugin.
+pub(super) trait AnySlot {
+    /// Failures that have not been taken yet, each with a detail for the operator, which may be empty.
+    fn take_failures(&mut self) -> Vec<(PluginFailure, String)>;
+    /// Lines for the operator that have not been taken yet.
+    fn take_log(&mut self) -> Vec<LogLine>;
+    /// All failures.
+    fn failures(&self) -> &Failures;
+    /// Bytes of memory that the instance holds.
+    fn memory(&self) -> usize;
+}
+
+impl<K: GuestKind> AnySlot for PluginSlot<K> {
+    fn take_failures(&mut self) -> Vec<(PluginFailure, String)> {
+        let failure = |(cause, count, detail): (Cause, u64, String)| {
+            let failure = PluginFailure {
+                plugin: self.name.to_string(),
+                kind: K::KIND,
+                cause: cause.as_str().to_owned(),
+                count,
+                action: K::ACTION,
+            };
+            (failure, detail)
+        };
+        self.failures.take().map(failure).collect()
+    }
+
+    fn take_log(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.log)
+    }
+
+    fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    fn memory(&self) -> usize {
+        self.instance.as_ref().map_or(0, |instance| instance.store.data().memory.bytes())
+    }
+}
+
+/// Output of a plugin that failed to start, for the error message: it is not in the log yet.
+fn startup_output(lines: &[(Level, String)]) -> String {
+    /// Enough for the location and the message of a panic.
+    const MAX_LINES: usize = 4;
     let lines = lines.iter().map(|(_, line)| line.as_str());
     let lines = lines.filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"));
-    let said: Vec<&str> = lines.take(MOST).collect();
-    if said.is_empty() {
+    let output: Vec<&str> = lines.take(MAX_LINES).collect();
+    if output.is_empty() {
         String::new()
     } else {
-        format!("; it said: {}", one_line(&said.join(" ")))
+        format!("; its output: {}", one_line(&output.join(" ")))
     }
 }
 
 fn add_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, lines: Vec<(Level, String)>) {
-    /// Lines that wait when nobody takes them.
-    const MOST: usize = 64;
+    /// Maximum lines in the queue while no caller takes them.
+    const MAX_LINES: usize = 64;
     for (level, message) in lines {
-        if into.len() < MOST {
+        if into.len() < MAX_LINES {
             into.push(LogLine { plugin: plugin.clone(), level, message });
         }
     }
@@ -277,5 +314,5 @@ fn link(engine: &Engine, code: &CompiledPlugin) -> Result<InstancePre<State>> {
     linker.instantiate_pre(&code.component)
 }
 
-/// Level of what is told about a plugin itself.
-pub(super) const TOLD: Level = Level::Warn;
+/// Level of the host's own lines about a plugin.
+pub(super) const FAILURE_LEVEL: Level = Level::Warn;

@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 use super::failure::PluginSource;
 use super::trust::Origin;
 
-/// What a plugin may ask for that not every plugin may.
+/// Access that a plugin must be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
-    /// The beginnings of files.
+    /// Reading file heads.
     FileHead,
 }
 
 impl Grant {
-    /// All there are.
+    /// All grants.
     pub const ALL: [Grant; 1] = [Grant::FileHead];
 
-    /// The word in the configuration.
+    /// The value in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Grant::FileHead => "file-head",
@@ -24,18 +24,18 @@ impl Grant {
     }
 }
 
-/// What a failed call does to the run.
+/// Effect of a failed call on the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It goes on.
+    /// The run continues.
     #[default]
     Continue,
-    /// It ends with exit code 1.
+    /// The run ends with exit code 1.
     Stop,
 }
 
 impl OnFailure {
-    /// The word in the configuration.
+    /// The value in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             OnFailure::Continue => "continue",
@@ -44,18 +44,18 @@ impl OnFailure {
     }
 }
 
-/// One place in a chain.
+/// One entry of a chain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginSpec {
-    /// Where the code comes from.
+    /// Source of the code.
     pub source: PluginSource,
-    /// Where it was named.
+    /// Where the plugin was specified.
     pub origin: Origin,
-    /// What the file's sha256 has to be, in hexadecimal.
+    /// Pinned SHA-256 of the file, in hexadecimal.
     pub sha256: Option<String>,
-    /// What it may ask for besides.
+    /// Its grants.
     pub allow: BTreeSet<Grant>,
-    /// Its own part of the configuration: an object.
+    /// The plugin's own configuration.
     pub config: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -65,13 +65,13 @@ impl PluginSpec {
         PluginSpec::command_line(PluginSource::Bundled)
     }
 
-    /// A plugin of the configuration: it may ask for nothing besides, until that is allowed.
+    /// A plugin from the configuration, without grants.
     pub fn configured(source: PluginSource) -> PluginSpec {
         let allow = BTreeSet::new();
         PluginSpec { origin: Origin::Configuration, allow, ..PluginSpec::command_line(source) }
     }
 
-    /// A plugin that the operator named: it may ask for everything.
+    /// A plugin from the command line, with all grants.
     pub fn command_line(source: PluginSource) -> PluginSpec {
         PluginSpec {
             source,

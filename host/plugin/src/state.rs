@@ -31,28 +31,28 @@ pub struct TextResource;
 pub struct InterestBuilder;
 
 /// Maximum length of a head in bytes.
-const MOST_HEAD: u32 = 64 << 10;
+const MAX_HEAD: u32 = 64 << 10;
 /// Host time up to this counts as the plugin's own; longer host time is not counted.
-const QUICK: Duration = Duration::from_millis(1);
+const OWN_TIME: Duration = Duration::from_millis(1);
 
 /// A plugin used a function in a way that the contract forbids.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Misuse {
     #[error("{0}")]
     Interest(#[from] Refused),
-    #[error("ended itself with status {0}")]
+    #[error("exited with status {0}")]
     Exit(u8),
-    #[error("uses `{0}`, which plugins do not get")]
+    #[error("called `{0}`, which plugins cannot use")]
     NotGranted(String),
-    #[error("uses a resource outside the call that lent it")]
-    NotLent,
+    #[error("used a resource outside the call that it belongs to")]
+    OutOfScope,
 }
 
 /// Data of an instance's store.
 pub(super) struct State {
-    pub(super) loan: ScopedRef,
-    pub(super) holds: MemoryMeter,
-    pub(super) clock: CallTimer,
+    pub(super) scope: ScopedRef,
+    pub(super) memory: MemoryMeter,
+    pub(super) timer: CallTimer,
     pub(super) log: Log,
     pub(super) interest: Interest,
     /// Outcome of reading the head, if the plugin read it.
@@ -62,9 +62,9 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(limits: &Limits) -> State {
         State {
-            loan: ScopedRef::default(),
-            holds: MemoryMeter::new(limits),
-            clock: CallTimer::start(limits.setup, limits.setup),
+            scope: ScopedRef::default(),
+            memory: MemoryMeter::new(limits),
+            timer: CallTimer::start(limits.setup, limits.setup),
             log: Log::new(limits.log_lines),
             interest: Interest::default(),
             head: None,
@@ -72,7 +72,7 @@ impl State {
     }
 
     /// Logs a line for the operator. A long one is cut.
-    pub(super) fn say(&mut self, level: Level, message: &str) {
+    pub(super) fn log_line(&mut self, level: Level, message: &str) {
         self.log.line(level, message);
     }
 
@@ -86,16 +86,16 @@ impl State {
 
     /// Path of the file in scope.
     pub(super) fn file_path(&self) -> Result<Vec<u8>> {
-        in_scope(self.loan.with(|in_scope| match in_scope {
+        in_scope(self.scope.with(|in_scope| match in_scope {
             Scoped::File(file, _) => Some(file.path.bytes.clone()),
             _ => None,
         }))
     }
 
     /// Reads from the event in scope.
-    pub(super) fn event<R>(&self, look: impl FnOnce(&ClassifiedEvent) -> R) -> Result<R> {
-        in_scope(self.loan.with(|in_scope| match in_scope {
-            Scoped::Event(event) => Some(look(event)),
+    pub(super) fn event<R>(&self, read: impl FnOnce(&ClassifiedEvent) -> R) -> Result<R> {
+        in_scope(self.scope.with(|in_scope| match in_scope {
+            Scoped::Event(event) => Some(read(event)),
             _ => None,
         }))
     }
@@ -106,50 +106,50 @@ impl State {
     }
 
     /// Reads from the text in scope: field, value, arguments.
-    pub(super) fn text<R>(&self, look: impl FnOnce(&Field<'_>, &str, &[String]) -> R) -> Result<R> {
-        in_scope(self.loan.with(|in_scope| match in_scope {
-            Scoped::Text { field, value, arguments } => Some(look(field, value, arguments)),
+    pub(super) fn text<R>(&self, read: impl FnOnce(&Field<'_>, &str, &[String]) -> R) -> Result<R> {
+        in_scope(self.scope.with(|in_scope| match in_scope {
+            Scoped::Text { field, value, arguments } => Some(read(field, value, arguments)),
             _ => None,
         }))
     }
 
     /// Size of the file in scope when it was inspected.
     pub(super) fn file_size(&mut self) -> Result<Option<u64>> {
-        let asked = Instant::now();
-        let size = in_scope(self.loan.with(|in_scope| match in_scope {
+        let start = Instant::now();
+        let size = in_scope(self.scope.with(|in_scope| match in_scope {
             Scoped::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| heads.size()),
             _ => None,
         }))?;
-        self.discount(asked);
+        self.discount(start);
         Ok(size)
     }
 
     /// Head of the file in scope.
     pub(super) fn file_head(&mut self, max: u32) -> Result<Vec<u8>> {
-        let asked = Instant::now();
-        let most = max.min(MOST_HEAD) as usize;
-        let (head, outcome) = in_scope(self.loan.with(|in_scope| match in_scope {
+        let start = Instant::now();
+        let max = max.min(MAX_HEAD) as usize;
+        let (head, outcome) = in_scope(self.scope.with(|in_scope| match in_scope {
             Scoped::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| {
                 let (head, outcome) = heads.head();
-                (head.get(..head.len().min(most)).unwrap_or_default().to_vec(), outcome)
+                (head.get(..head.len().min(max)).unwrap_or_default().to_vec(), outcome)
             }),
             _ => None,
         }))?;
         self.head = Some(outcome);
-        self.discount(asked);
+        self.discount(start);
         Ok(head)
     }
 
     fn discount(&mut self, since: Instant) {
         let took = since.elapsed();
-        if took > QUICK {
-            self.clock.discount(took);
+        if took > OWN_TIME {
+            self.timer.discount(took);
         }
     }
 }
 
 fn in_scope<R>(found: Option<Option<R>>) -> Result<R> {
-    found.flatten().ok_or_else(|| Error::new(Misuse::NotLent))
+    found.flatten().ok_or_else(|| Error::new(Misuse::OutOfScope))
 }
 
 /// A field by its documented name; None when this event has no such field.
@@ -177,8 +177,9 @@ fn field<'a>(event: &'a ClassifiedEvent, name: &str) -> Option<Cow<'a, str>> {
             Some(String::from_utf8_lossy(library_name))
         }
         (EnrichedWhat::Exec { arguments }, "cmdline") => {
-            let words: Vec<Cow<'_, str>> = arguments.iter().map(String::from_utf8_lossy).collect();
-            Some(words.join(" ").into())
+            let arguments: Vec<Cow<'_, str>> =
+                arguments.iter().map(String::from_utf8_lossy).collect();
+            Some(arguments.join(" ").into())
         }
         (EnrichedWhat::Exit { exit_code, .. }, "exit_code") => Some(exit_code.to_string().into()),
         _ => None,
@@ -195,7 +196,7 @@ mod tests {
         for length in
             [0, 1, 1023, 1024, 1025, 64 << 10, (64 << 10) + 1, 100_000, 256 << 10, 1 << 20]
         {
-            state.say(Level::Info, &"x".repeat(length));
+            state.log_line(Level::Info, &"x".repeat(length));
             let lines = state.log.take();
             let lengths: Vec<usize> = lines.iter().map(|(_, line)| line.len()).collect();
             assert_eq!(lengths, [length.min(1024)]);

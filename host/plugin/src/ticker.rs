@@ -1,4 +1,4 @@
-//! The clock behind call deadlines. It sleeps for good while no plugin runs.
+//! Increments the engine's epoch, which drives call deadlines. The thread parks while no plugin runs.
 
 use std::io;
 use std::sync::Arc;
@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// How long a tick is.
+/// Interval between two epochs.
 pub(super) const TICK: Duration = Duration::from_millis(5);
-/// Ticks without a call before the clock goes to sleep: waking it costs a system call.
+/// Ticks without a call before the thread parks. Unparking it costs a system call.
 const IDLE_TICKS: u32 = 200;
 
 #[derive(Debug, Default)]
 struct TickerState {
-    /// Counts starts and ends of calls.
+    /// Number of starts and ends of calls.
     edges: AtomicU64,
-    /// Calls that run: one, and an instance that is made elsewhere.
+    /// Calls in progress: at most one, plus one for each instance that another thread creates.
     running: AtomicU64,
-    asleep: AtomicBool,
+    parked: AtomicBool,
     shutdown: AtomicBool,
 }
 
-/// The thread that ticks.
+/// The ticker thread.
 #[derive(Debug)]
 pub(super) struct Ticker {
     shared: Arc<TickerState>,
@@ -45,12 +45,14 @@ impl Ticker {
         Ok(Ticker { shared, thread: Some(thread) })
     }
 
+    /// Runs `call` while the ticker is active.
     pub(super) fn during<T>(&self, call: impl FnOnce() -> T) -> T {
-        // SeqCst on both sides: either we see it asleep, or it sees us calling before it falls asleep.
+        // SeqCst on both sides: either this thread sees that the ticker is parked, or the ticker sees the new edge before
+        // it parks.
         self.shared.running.fetch_add(1, SeqCst);
         self.shared.edges.fetch_add(1, SeqCst);
-        if self.shared.asleep.load(SeqCst) {
-            self.wake();
+        if self.shared.parked.load(SeqCst) {
+            self.unpark();
         }
         let out = call();
         self.shared.running.fetch_sub(1, SeqCst);
@@ -58,7 +60,7 @@ impl Ticker {
         out
     }
 
-    fn wake(&self) {
+    fn unpark(&self) {
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
         }
@@ -66,20 +68,20 @@ impl Ticker {
 }
 
 fn tick(shared: &TickerState, engine: &Engine) {
-    let (mut seen, mut idle) = (0, 0);
+    let (mut last_edges, mut idle) = (0, 0);
     while !shared.shutdown.load(SeqCst) {
         thread::sleep(TICK);
         engine.increment_epoch();
         let edges = shared.edges.load(SeqCst);
-        let quiet = edges == seen && shared.running.load(SeqCst) == 0;
+        let quiet = edges == last_edges && shared.running.load(SeqCst) == 0;
         idle = if quiet { idle + 1 } else { 0 };
-        seen = edges;
+        last_edges = edges;
         if idle > IDLE_TICKS {
-            shared.asleep.store(true, SeqCst);
-            while shared.edges.load(SeqCst) == seen && !shared.shutdown.load(SeqCst) {
+            shared.parked.store(true, SeqCst);
+            while shared.edges.load(SeqCst) == last_edges && !shared.shutdown.load(SeqCst) {
                 thread::park();
             }
-            shared.asleep.store(false, SeqCst);
+            shared.parked.store(false, SeqCst);
             idle = 0;
         }
     }
@@ -88,7 +90,7 @@ fn tick(shared: &TickerState, engine: &Engine) {
 impl Drop for Ticker {
     fn drop(&mut self) {
         self.shared.shutdown.store(true, SeqCst);
-        self.wake();
+        self.unpark();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

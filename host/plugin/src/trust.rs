@@ -1,4 +1,4 @@
-//! Who could have written what the program is about to obey: a configuration, or a plugin.
+//! Checks that no unprivileged user could have written a configuration or a plugin.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -8,104 +8,104 @@ use std::path::{Component, Path, PathBuf};
 
 use crypto_tracer_system::confine;
 
-/// The only place for plugins and configuration of a program that has more rights than who starts it.
+/// The only directory for plugins and configuration of a program that has more privileges than its caller.
 pub const SITE: &str = "/etc/crypto-tracer";
 
-/// Write permission for the group and for everybody.
+/// Write permission for the group and for others.
 const OTHERS_WRITE: u32 = 0o022;
-/// In a directory with this bit everybody may write, and it has to stay so: `/tmp`.
+/// The sticky bit, as in `/tmp`. Other users rely on being able to write to such a directory.
 const STICKY: u32 = 0o1000;
-/// Symbolic links on one path.
-const MOST_LINKS: usize = 40;
+/// Maximum number of symbolic links in one path.
+const MAX_LINKS: usize = 40;
 
-/// Why a file is not obeyed, and the command that repairs it.
+/// Why a file is not trusted, and the command that repairs it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Untrusted(String);
 
-/// Where a plugin was named.
+/// Where a plugin was specified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The operator's own choice, now.
+    /// On the command line, by the operator.
     CommandLine,
-    /// A file that was written some time.
+    /// In a configuration file.
     Configuration,
 }
 
-/// What this process could be misused for.
+/// Trust in files, which depends on the privileges of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
-    /// It may do more than any user's program.
+    /// It has capabilities, or runs as root.
     privileged: bool,
-    /// It may do more than who starts it (AT_SECURE): file capabilities, set-user-id.
+    /// It has more privileges than its caller (AT_SECURE): file capabilities or set-user-ID.
     elevated: bool,
-    /// Who may own what it obeys.
+    /// Required owner of trusted files.
     owner: u32,
-    /// Directories above this one are not looked at. The root, but for tests.
-    above: PathBuf,
+    /// This directory and those above it are not checked. The root, except in tests.
+    base: PathBuf,
 }
 
 impl Trust {
-    /// As this process is.
+    /// Trust for the privileges of this process.
     pub fn of_this_process() -> Trust {
         let capable =
             rustix::thread::capabilities(None).is_ok_and(|sets| !sets.permitted.is_empty());
         let elevated = confine::is_elevated();
         let privileged = capable || elevated || rustix::process::geteuid().is_root();
-        Trust { privileged, elevated, owner: 0, above: "/".into() }
+        Trust { privileged, elevated, owner: 0, base: "/".into() }
     }
 
-    /// Whether plugins and configuration come from [`SITE`] alone, never from the command line or the user's files.
+    /// Whether plugins and configuration may come only from [`SITE`], not from the command line or the user's files.
     pub fn is_elevated(&self) -> bool {
         self.elevated
     }
 
-    /// Whether a configuration may be obeyed.
+    /// Checks a configuration file.
     ///
     /// # Errors
-    /// Somebody else than root could have written it.
+    /// A user other than root could have written it.
     pub fn check_configuration(&self, path: &Path) -> Result<(), Untrusted> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let plain = absolute.components().all(|part| part != Component::ParentDir);
         if self.elevated && !(plain && absolute.starts_with(SITE)) {
             return Err(Untrusted(format!(
-                "{} is not below {SITE}: a program with file capabilities obeys nothing else",
+                "{} is not below {SITE}: a program with file capabilities accepts no other files",
                 path.display()
             )));
         }
         if self.privileged { self.walk(&absolute) } else { Ok(()) }
     }
 
-    /// Whether a plugin may be run.
+    /// Checks a plugin file.
     ///
     /// # Errors
-    /// Somebody could have changed it who is not to.
-    pub fn check_plugin(&self, path: &Path, origin: Origin) -> Result<(), Untrusted> {
+    /// An untrusted user could have written it.
+    pub(super) fn check_plugin(&self, path: &Path, origin: Origin) -> Result<(), Untrusted> {
         match origin {
             Origin::Configuration => self.check_configuration(path),
             Origin::CommandLine if self.elevated => Err(Untrusted(format!(
-                "a program with file capabilities takes no plugin from the command line: name it in {SITE}/config.toml"
+                "a program with file capabilities accepts no plugins from the command line: name it in {SITE}/config.toml"
             ))),
             Origin::CommandLine => match std::fs::metadata(path) {
                 Ok(found) if found.is_file() && found.mode() & OTHERS_WRITE != 0 => {
                     let path = quoted(path);
                     Err(Untrusted(format!(
-                        "others than its owner can write it: repair with `chmod go-w {path}`"
+                        "users other than its owner can write it: repair with `chmod go-w {path}`"
                     )))
                 }
-                // That it cannot be read is told when it is read.
+                // A file that cannot be read is reported when it is read.
                 _ => Ok(()),
             },
         }
     }
 
-    /// Every directory on the way, every link, and the file itself.
+    /// Checks each directory of the path, each symbolic link, and the file itself.
     fn walk(&self, path: &Path) -> Result<(), Untrusted> {
-        let mut left: Vec<OsString> = parts(path);
+        let mut rest: Vec<OsString> = parts(path);
         let mut here = PathBuf::from("/");
         let mut links = 0;
         self.check(&here, path)?;
-        while let Some(part) = left.pop() {
+        while let Some(part) = rest.pop() {
             if part == ".." {
                 here.pop();
                 continue;
@@ -114,31 +114,32 @@ impl Trust {
             let Some(found) = self.check(&here, path)? else { return Ok(()) };
             if found.is_symlink() {
                 links += 1;
-                let target = std::fs::read_link(&here).ok().filter(|_| links <= MOST_LINKS);
+                let target = std::fs::read_link(&here).ok().filter(|_| links <= MAX_LINKS);
                 let Some(target) = target else { return Ok(()) };
                 here.pop();
                 if target.is_absolute() {
                     here = PathBuf::from("/");
                 }
-                left.extend(parts(&target));
+                rest.extend(parts(&target));
             }
         }
         Ok(())
     }
 
-    /// One file or directory on the way to `file`. None: it is not there, which is told when it is read.
+    /// Checks one component of the path of `file`. None: it does not exist, which is reported when the file is read.
     fn check(&self, path: &Path, file: &Path) -> Result<Option<Metadata>, Untrusted> {
         let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(None) };
-        if self.above.starts_with(path) {
+        if self.base.starts_with(path) {
             return Ok(Some(found));
         }
         let what = if found.is_dir() { "the directory" } else { "the file" };
         let (path, repair) = (path.display(), quoted(path));
-        // Who owns a directory, and that everybody may write to `/tmp`, is no mistake to repair: others rely on it.
-        let elsewhere = || format!("put the file where only root can write: {}", installed(file));
+        // The owner of a directory and a world-writable `/tmp` are not mistakes, so another location is suggested instead.
+        let move_file =
+            || format!("put the file where only root can write: {}", install_command(file));
         if found.uid() != self.owner {
             let remedy = if found.is_dir() {
-                elsewhere()
+                move_file()
             } else {
                 format!("repair with `chown -h root:root {repair}`")
             };
@@ -147,18 +148,20 @@ impl Trust {
                 "{what} {path} belongs to uid {owner}, not to root: {remedy}"
             )));
         }
-        // Whoever may write a link's directory was looked at already.
+        // The mode of a symbolic link is ignored; its directory has been checked.
         if !found.is_symlink() && found.mode() & OTHERS_WRITE != 0 {
             let sticky = found.is_dir() && found.mode() & STICKY != 0;
             let remedy =
-                if sticky { elsewhere() } else { format!("repair with `chmod go-w {repair}`") };
-            return Err(Untrusted(format!("others than root can write {what} {path}: {remedy}")));
+                if sticky { move_file() } else { format!("repair with `chmod go-w {repair}`") };
+            return Err(Untrusted(format!(
+                "users other than root can write {what} {path}: {remedy}"
+            )));
         }
         Ok(Some(found))
     }
 }
 
-/// The parts of a path, the last one first.
+/// The components of a path in reverse order.
 fn parts(path: &Path) -> Vec<OsString> {
     let parts = path.components().rev().filter_map(|part| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -168,8 +171,8 @@ fn parts(path: &Path) -> Vec<OsString> {
     parts.collect()
 }
 
-/// The command that puts a copy of a file into the site's own directory.
-fn installed(file: &Path) -> String {
+/// The command that installs a copy of a file in [`SITE`].
+fn install_command(file: &Path) -> String {
     let name = file.file_name().map(Path::new).unwrap_or(file);
     let target = Path::new(SITE).join(name);
     format!("`install -D -o root -g root -m 0644 {} {}`", quoted(file), quoted(&target))
@@ -190,77 +193,79 @@ mod tests {
 
     use super::*;
 
-    fn place() -> (tempfile::TempDir, Trust) {
+    fn test_directory() -> (tempfile::TempDir, Trust) {
         let dir = tempfile::tempdir().unwrap();
-        let above = dir.path().canonicalize().unwrap();
-        fs::create_dir(above.join("etc")).unwrap();
-        fs::write(above.join("etc/a.wasm"), "").unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        fs::create_dir(base.join("etc")).unwrap();
+        fs::write(base.join("etc/a.wasm"), "").unwrap();
         for (path, mode) in [("", 0o755), ("etc", 0o755), ("etc/a.wasm", 0o644)] {
-            chmod(&above.join(path), mode);
+            chmod(&base.join(path), mode);
         }
         let owner = rustix::process::geteuid().as_raw();
-        (dir, Trust { privileged: true, elevated: false, owner, above })
+        (dir, Trust { privileged: true, elevated: false, owner, base })
     }
 
     fn chmod(path: &Path, mode: u32) {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
-    fn told(result: Result<(), Untrusted>) -> String {
+    fn message(result: Result<(), Untrusted>) -> String {
         result.unwrap_err().to_string()
     }
 
     #[test]
-    fn what_others_can_write_is_not_obeyed() {
-        let (_dir, trust) = place();
-        let file = trust.above.join("etc/a.wasm");
+    fn a_file_that_others_can_write_is_not_trusted() {
+        let (_dir, trust) = test_directory();
+        let file = trust.base.join("etc/a.wasm");
         let check = || trust.check_plugin(&file, Origin::Configuration);
         assert_eq!(check(), Ok(()));
         for mode in [0o664, 0o646] {
             chmod(&file, mode);
-            let told = told(check());
+            let message = message(check());
             assert!(
-                told.contains("the file")
-                    && told.contains(&format!("`chmod go-w {}`", file.display()))
+                message.contains("the file")
+                    && message.contains(&format!("`chmod go-w {}`", file.display()))
             );
         }
         chmod(&file, 0o644);
-        chmod(&trust.above.join("etc"), 0o775);
-        assert!(told(check()).contains("the directory") && told(check()).contains("`chmod go-w "));
-        // Where nothing is at stake, neither is trust.
+        chmod(&trust.base.join("etc"), 0o775);
+        assert!(
+            message(check()).contains("the directory") && message(check()).contains("`chmod go-w ")
+        );
+        // An unprivileged process checks nothing.
         let plain = Trust { privileged: false, ..trust.clone() };
         assert_eq!(plain.check_plugin(&file, Origin::Configuration), Ok(()));
     }
 
     #[test]
-    fn what_is_somebody_elses_is_not_obeyed() {
-        let (_dir, trust) = place();
-        let file = trust.above.join("etc/a.wasm");
+    fn a_file_of_another_owner_is_not_trusted() {
+        let (_dir, trust) = test_directory();
+        let file = trust.base.join("etc/a.wasm");
         let trust = Trust { owner: trust.owner + 1, ..trust };
-        let said = told(trust.check_configuration(&file));
-        assert!(said.contains("the directory") && !said.contains("chown"), "{said}");
-        assert!(said.contains("`install -D -o root"), "{said}");
-        let trust = Trust { above: trust.above.join("etc"), ..trust };
-        let said = told(trust.check_configuration(&file));
-        assert!(said.contains("`chown -h root:root"), "{said}");
+        let text = message(trust.check_configuration(&file));
+        assert!(text.contains("the directory") && !text.contains("chown"), "{text}");
+        assert!(text.contains("`install -D -o root"), "{text}");
+        let trust = Trust { base: trust.base.join("etc"), ..trust };
+        let text = message(trust.check_configuration(&file));
+        assert!(text.contains("`chown -h root:root"), "{text}");
     }
 
-    /// A command that would keep everybody from using `/tmp` is no remedy, wherever in the path that directory is.
+    /// The remedy never removes write permission from a directory such as `/tmp`, at any position in the path.
     #[test]
-    fn below_a_sticky_directory_another_place_is_the_remedy() {
-        let (_dir, trust) = place();
-        let shared = trust.above.join("etc");
+    fn the_remedy_below_a_sticky_directory_is_another_location() {
+        let (_dir, trust) = test_directory();
+        let shared = trust.base.join("etc");
         for mode in [0o1777, 0o1775, 0o3777, 0o1757] {
             chmod(&shared, mode);
             for file in ["a.wasm", "own/b.wasm", "own/deep/c.toml", "not-there.toml", "it's.wasm"] {
                 let file = shared.join(file);
-                let said = told(trust.check_configuration(&file));
-                assert!(!said.contains("chmod"), "{said}");
+                let text = message(trust.check_configuration(&file));
+                assert!(!text.contains("chmod"), "{text}");
                 let name = file.file_name().map(Path::new).unwrap();
                 let target = quoted(&Path::new(SITE).join(name));
                 let command =
                     format!("`install -D -o root -g root -m 0644 {} {target}`", quoted(&file));
-                assert!(said.contains("the directory") && said.contains(&command), "{said}");
+                assert!(text.contains("the directory") && text.contains(&command), "{text}");
             }
         }
         chmod(&shared, 0o1755);
@@ -268,46 +273,46 @@ mod tests {
     }
 
     #[test]
-    fn a_link_leads_to_where_it_leads() {
-        let (_dir, trust) = place();
-        let other = trust.above.join("other");
+    fn targets_of_symbolic_links_are_checked() {
+        let (_dir, trust) = test_directory();
+        let other = trust.base.join("other");
         fs::create_dir(&other).unwrap();
         fs::write(other.join("b.wasm"), "").unwrap();
         chmod(&other, 0o777);
-        symlink("../other/b.wasm", trust.above.join("etc/link")).unwrap();
-        symlink(&other, trust.above.join("etc/dir")).unwrap();
-        symlink("loop", trust.above.join("etc/loop")).unwrap();
+        symlink("../other/b.wasm", trust.base.join("etc/link")).unwrap();
+        symlink(&other, trust.base.join("etc/dir")).unwrap();
+        symlink("loop", trust.base.join("etc/loop")).unwrap();
         for name in ["link", "dir/b.wasm"] {
-            let told = told(trust.check_configuration(&trust.above.join("etc").join(name)));
-            assert!(told.contains("the directory") && told.contains("other"), "{told}");
+            let message = message(trust.check_configuration(&trust.base.join("etc").join(name)));
+            assert!(message.contains("the directory") && message.contains("other"), "{message}");
         }
-        assert_eq!(trust.check_configuration(&trust.above.join("etc/loop")), Ok(()));
-        assert_eq!(trust.check_configuration(&trust.above.join("etc/missing")), Ok(()));
+        assert_eq!(trust.check_configuration(&trust.base.join("etc/loop")), Ok(()));
+        assert_eq!(trust.check_configuration(&trust.base.join("etc/missing")), Ok(()));
     }
 
     #[test]
-    fn on_the_command_line_only_others_matter() {
-        let (_dir, trust) = place();
+    fn a_plugin_of_the_command_line_may_have_any_owner() {
+        let (_dir, trust) = test_directory();
         let trust = Trust { owner: trust.owner + 1, ..trust };
-        let file = trust.above.join("etc/a.wasm");
+        let file = trust.base.join("etc/a.wasm");
         assert_eq!(trust.check_plugin(&file, Origin::CommandLine), Ok(()));
         chmod(&file, 0o664);
-        assert!(told(trust.check_plugin(&file, Origin::CommandLine)).contains("chmod go-w"));
+        assert!(message(trust.check_plugin(&file, Origin::CommandLine)).contains("chmod go-w"));
     }
 
     #[test]
-    fn with_file_capabilities_only_the_sites_directory_counts() {
-        let (_dir, trust) = place();
-        let file = trust.above.join("etc/a.wasm");
+    fn with_file_capabilities_only_the_site_directory_is_trusted() {
+        let (_dir, trust) = test_directory();
+        let file = trust.base.join("etc/a.wasm");
         let trust = Trust { elevated: true, ..trust };
-        assert!(told(trust.check_plugin(&file, Origin::CommandLine)).contains(SITE));
-        assert!(told(trust.check_configuration(&file)).contains(SITE));
+        assert!(message(trust.check_plugin(&file, Origin::CommandLine)).contains(SITE));
+        assert!(message(trust.check_configuration(&file)).contains(SITE));
         let around = Path::new("/etc/crypto-tracer/../../tmp/a.wasm");
-        assert!(told(trust.check_configuration(around)).contains(SITE));
+        assert!(message(trust.check_configuration(around)).contains(SITE));
     }
 
     #[test]
-    fn commands_survive_odd_names() {
+    fn paths_are_quoted_for_a_shell() {
         assert_eq!(quoted(Path::new("/a/b-c.wasm")), "/a/b-c.wasm");
         assert_eq!(quoted(Path::new("/a b/it's")), r#""/a b/it's""#);
     }

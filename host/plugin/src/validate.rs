@@ -1,35 +1,35 @@
-//! The bounds of what plugins answer.
+//! Validates the words and labels in answers of plugins.
 
 use crypto_tracer_event::Label;
 use crypto_tracer_event::counted::counted;
 
-const MOST_LABELS: usize = 16;
+const MAX_LABELS: usize = 16;
+/// Maximum bytes of a label's name.
 const LABEL_NAME: usize = 64;
+/// Maximum bytes of a label's value.
 const LABEL_VALUE: usize = 256;
+/// Maximum bytes of a file type.
 const WORD: usize = 64;
 
-/// A plugin's own word for a file's type.
+/// Checks a file type that the contract does not define.
 pub(super) fn check_word(text: &str) -> Result<(), String> {
-    let plain =
+    let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
-    if (1..=WORD).contains(&text.len()) && text.bytes().all(plain) {
+    if (1..=WORD).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(());
     }
     Err(format!("the word {:?} is not 1 to {WORD} of a-z, 0-9, `_`, `-`", excerpt(text)))
 }
 
-/// Labels of one answer; of two with one name the first one counts.
+/// Checks the labels of one answer. Of several labels with the same name, the first is kept.
 pub(super) fn labels(given: Vec<(String, String)>) -> Result<Vec<Label>, String> {
-    if given.len() > MOST_LABELS {
-        return Err(format!(
-            "{}, at most {MOST_LABELS} are allowed",
-            counted(given.len(), "label")
-        ));
+    if given.len() > MAX_LABELS {
+        return Err(format!("{}, at most {MAX_LABELS} are allowed", counted(given.len(), "label")));
     }
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let mut labels: Vec<Label> = Vec::with_capacity(given.len());
     for (name, value) in given {
-        if !(1..=LABEL_NAME).contains(&name.len()) || !name.bytes().all(plain) {
+        if !(1..=LABEL_NAME).contains(&name.len()) || !name.bytes().all(allowed) {
             let name = excerpt(&name);
             return Err(format!("the label {name:?} is not 1 to {LABEL_NAME} of a-z, 0-9, `_`"));
         }
@@ -59,22 +59,22 @@ mod tests {
     }
 
     #[test]
-    fn words_have_bounds() {
-        for good in ["a", "site-key_2", &"x".repeat(64)] {
-            assert!(check_word(good).is_ok(), "{good}");
+    fn file_types_are_limited() {
+        for valid in ["a", "site-key_2", &"x".repeat(64)] {
+            assert!(check_word(valid).is_ok(), "{valid}");
         }
-        for bad in ["", "A", "a b", "ä", "a\n", &"x".repeat(65)] {
-            assert!(check_word(bad).is_err(), "{bad}");
+        for invalid in ["", "A", "a b", "ä", "a\n", &"x".repeat(65)] {
+            assert!(check_word(invalid).is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn labels_have_bounds() {
+    fn labels_are_limited() {
         assert!(pairs(&[("a_1", ""), ("b", &"v".repeat(256))]).is_ok());
-        for bad in
+        for invalid in
             [("", "v"), ("A", "v"), ("a-b", "v"), ("a", &"v".repeat(257)), (&*"n".repeat(65), "v")]
         {
-            assert!(pairs(&[bad]).is_err(), "{bad:?}");
+            assert!(pairs(&[invalid]).is_err(), "{invalid:?}");
         }
         assert!(pairs(&[("a", "v"); 16]).is_ok());
         assert!(pairs(&[("a", "v"); 17]).is_err());

@@ -1,9 +1,9 @@
-//! WASI that grants nothing, for plugins whose toolchain imports it anyway: no environment, no arguments, no files,
-//! a clock that stands still, a constant seed. What goes to stdout or stderr becomes log lines, so a panic's message
-//! reaches the operator. The rest of these interfaces traps by its name when it is called.
+//! An inert WASI for plugins whose toolchain imports it: no environment, no arguments, no files, a constant clock, a
+//! constant seed. Output to stdout and stderr becomes log lines, so the operator sees the message of a panic. All other
+//! functions of these interfaces trap, with their name in the error.
 //!
-//! Never `Linker::define_unknown_imports_as_traps`: it matches names exactly, so a plugin built for
-//! `events@0.1.0` would get traps instead of a host that offers 0.1.1.
+//! `Linker::define_unknown_imports_as_traps` is not suitable: it matches names exactly, so a plugin built for
+//! `events@0.1.0` would get traps although the host has the compatible 0.1.1.
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
@@ -14,7 +14,7 @@ use wasmtime::{Error, Result, StoreContextMut};
 use super::log::GuestStream;
 use super::state::{Misuse, State};
 
-/// What std of wasm32-wasip2 drags in. A plugin that imports more asks for something it does not get.
+/// Interfaces that the standard library of wasm32-wasip2 imports. A plugin that imports any other is rejected.
 const INERT: &[&str] = &[
     "cli/environment",
     "cli/exit",
@@ -38,9 +38,9 @@ const INERT: &[&str] = &[
     "random/random",
 ];
 
-/// Bytes that a stream takes at once, and of randomness.
-const MOST_BYTES: u64 = 4096;
-/// What stands for the two streams.
+/// Maximum bytes of one write to a stream, and of one request for random bytes.
+const MAX_BYTES: u64 = 4096;
+/// Handles of the two streams.
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
 
@@ -55,7 +55,7 @@ struct Other;
 
 #[derive(ComponentType, Lower)]
 #[component(variant)]
-#[expect(dead_code, reason = "the type must be whole, though nothing here fails that way")]
+#[expect(dead_code, reason = "the type must have all cases of the interface")]
 enum StreamError {
     #[component(name = "last-operation-failed")]
     Failed(Resource<IoError>),
@@ -73,16 +73,16 @@ struct Datetime {
 type Store<'a> = StoreContextMut<'a, State>;
 type Environment = Vec<(String, String)>;
 
-/// The interface of a `wasi:` import without its version, if it is one of the inert ones.
+/// The interface of a `wasi:` import without its version, if it is in [`INERT`].
 pub(super) fn inert(import: &str) -> Option<&str> {
     let interface = import.split('@').next()?.strip_prefix("wasi:")?;
     INERT.contains(&interface).then_some(interface)
 }
 
-/// Meets the `wasi:` imports of this component.
+/// Defines the `wasi:` imports of this component.
 pub(super) fn add_to_linker(linker: &mut Linker<State>, component: &Component) -> Result<()> {
     let engine = linker.engine().clone();
-    // First everything traps, then `define` puts in what answers.
+    // Each function first traps; then `define` replaces the supported ones.
     linker.allow_shadowing(true);
     for (import, item) in component.component_type().imports(&engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
@@ -90,7 +90,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>, component: &Component) -
         let mut it = linker.instance(import)?;
         for (name, item) in instance.exports(&engine) {
             match item.ty {
-                // An interface that `use`s a resource of another one exports it under its own name, too.
+                // An interface that `use`s a resource of another interface also exports it under its own name.
                 ComponentItem::Resource(_) => it.resource(name, resource(name), |_, _| Ok(()))?,
                 ComponentItem::ComponentFunc(_) => {
                     let what = format!("{import} {name}");
@@ -179,8 +179,8 @@ fn define(interface: &str, it: &mut LinkerInstance<'_, State>) -> Result<()> {
 
 fn random(it: &mut LinkerInstance<'_, State>, number: &str, bytes: &str) -> Result<()> {
     it.func_wrap(number, |_: Store<'_>, ()| Ok((4u64,)))?;
-    it.func_wrap(bytes, |_: Store<'_>, (wanted,): (u64,)| {
-        Ok((vec![4u8; usize::try_from(wanted.min(MOST_BYTES))?],))
+    it.func_wrap(bytes, |_: Store<'_>, (count,): (u64,)| {
+        Ok((vec![4u8; usize::try_from(count.min(MAX_BYTES))?],))
     })
 }
 
@@ -202,7 +202,7 @@ fn streams(it: &mut LinkerInstance<'_, State>) -> Result<()> {
     )?;
     it.func_wrap(
         "[method]output-stream.check-write",
-        |_: Store<'_>, _: (Resource<OutputStream>,)| Ok((Ok::<u64, StreamError>(MOST_BYTES),)),
+        |_: Store<'_>, _: (Resource<OutputStream>,)| Ok((Ok::<u64, StreamError>(MAX_BYTES),)),
     )?;
     for name in ["write", "blocking-write-and-flush"] {
         it.func_wrap(

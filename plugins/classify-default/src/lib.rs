@@ -1,4 +1,4 @@
-//! The documented classification as a plugin. [`names`] and [`rules`] contain the rules; this file implements the contract.
+//! The documented classification as a plugin. The rules are in [`names`] and [`rules`]; this file implements the contract.
 
 pub mod names;
 pub mod rules;

@@ -1,8 +1,8 @@
-//! What the names of files and libraries tell, and which of them to report. No bindings, so testable anywhere.
+//! Rules for the names of files and libraries, and the interest. Uses no bindings, so native tests can run it.
 
 use super::rules::{ByName, Kind};
 
-/// The endings of file names to report.
+/// Suffixes of file names to report.
 pub const SUFFIXES: &[(&str, ByName)] = &[
     (".pem", ByName::LookInside),
     (".crt", ByName::Is(Kind::Certificate)),
@@ -38,10 +38,10 @@ pub const SUFFIXES: &[(&str, ByName)] = &[
 pub const NAMES: &[&str] =
     &["cacerts", "jssecacerts", "cert9.db", "key4.db", "cert8.db", "key3.db"];
 
-/// Beginnings of file names to report: the private keys of SSH, a user's and a host's.
+/// Prefixes of file names to report: private keys of SSH, of users and hosts.
 pub const PREFIXES: &[&str] = &["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_xmss", HOST_KEY];
 
-/// What the names of a host's SSH keys begin with.
+/// Prefix of the names of a host's SSH keys.
 const HOST_KEY: &str = "ssh_host_";
 
 /// Libraries to report: the documented ones first. A site needs room for its own, so this list stays below 48.
@@ -59,11 +59,11 @@ pub const LIBRARIES: &[&str] = &[
     "libbotan",
     "libmbedcrypto",
     "libmbedx509",
-    // What libmbedcrypto is called since Mbed TLS 4.
+    // The name of libmbedcrypto since Mbed TLS 4.
     "libtfpsacrypto",
     "libcryptopp",
     "liboqs",
-    // LibreSSL, BoringSSL's shared build, AWS-LC and what uses it.
+    // LibreSSL, BoringSSL's shared build, AWS-LC and its users.
     "libtls",
     "libboringssl",
     "libaws-lc",
@@ -84,7 +84,7 @@ pub const LIBRARIES: &[&str] = &[
     "libj2pkcs11",
     "libkcapi",
     "libsymcrypt",
-    // Keys in hardware, or as if in hardware.
+    // Hardware tokens and their emulations.
     "libp11",
     "libtss2",
     "libtpm2_pkcs11",
@@ -95,13 +95,13 @@ pub const LIBRARIES: &[&str] = &[
     "libqat",
     // OpenSSL's validated provider.
     "fips",
-    // Of one purpose.
+    // Libraries for a single purpose.
     "libtomcrypt",
     "libargon2",
     "libsecp256k1",
 ];
 
-/// Judges by what follows the last slash of `path`.
+/// Classifies by the file name, the part after the last slash of `path`.
 pub fn by_name(path: &str) -> ByName {
     let name = path.rsplit('/').next().unwrap_or(path);
     if NAMES.contains(&name) {
@@ -115,10 +115,10 @@ pub fn by_name(path: &str) -> ByName {
     if is_ssh_key(name) { ByName::Is(Kind::PrivateKey) } else { ByName::NoOpinion }
 }
 
-/// Whether SSH keeps a private key under this name, or somebody a copy of one.
+/// Whether this is a name of an SSH private key, or of a copy of one.
 fn is_ssh_key(name: &str) -> bool {
     let end = match name.strip_prefix(HOST_KEY) {
-        // `ssh_host_key` was the key of the first protocol.
+        // `ssh_host_key` was the key of protocol version 1.
         Some(kind) => kind
             .find("_key")
             .map(|at| at + "_key".len())
@@ -126,12 +126,12 @@ fn is_ssh_key(name: &str) -> bool {
             .and_then(|at| kind.get(at..)),
         None => PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)),
     };
-    // A letter goes on with the word, as in `id_rsautil`.
+    // A letter continues the word, as in `id_rsautil`.
     let goes_on = |c: char| c.is_ascii_alphabetic() || !c.is_ascii();
     end.is_some_and(|end| !end.starts_with(goes_on) && !is_public(end))
 }
 
-/// Whether a part of a key's name says that it is the public half, as in `.pub.bak` and `-cert.pub~`.
+/// Whether a part of a key's name marks the public key, as in `.pub.bak` and `-cert.pub~`.
 fn is_public(end: &str) -> bool {
     end.split(|c: char| !c.is_ascii_alphanumeric())
         .any(|word| word.eq_ignore_ascii_case("pub") || word.eq_ignore_ascii_case("public"))
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_keys_and_keystores_by_their_ending() {
+    fn types_by_suffix() {
         for (path, kind) in [
             ("/etc/ssl/certs/ca-certificates.crt", Kind::Certificate),
             ("/etc/ssl/certs/server.cer", Kind::Certificate),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn keystores_by_their_name() {
+    fn keystores_by_name() {
         for path in [
             "/etc/ssl/certs/java/cacerts",
             "/usr/lib/jvm/java-17/lib/security/jssecacerts",
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn private_keys_of_ssh_under_their_own_names() {
+    fn ssh_private_keys_by_name() {
         for path in [
             "/home/USER/.ssh/id_rsa",
             "/home/USER/.ssh/id_rsa_work",
@@ -200,14 +200,14 @@ mod tests {
             "/home/USER/.ssh/id_ed25519_github",
             "/home/USER/.ssh/id_ed25519_sk",
             "/home/USER/.ssh/id_xmss",
-            // Only whole words say that it is the other half.
+            // Only whole words mark a public key.
             "/home/USER/.ssh/id_ed25519_pubsub",
             "/etc/ssh/ssh_host_ecdsa_key",
             "/etc/ssh/ssh_host_ed25519_key",
             "/etc/ssh/ssh_host_mldsa44_key",
             "/etc/ssh/ssh_host_rsa_key.rpmsave",
             "/etc/ssh/ssh_host_key",
-            // The ending that says it.
+            // The suffix decides.
             "/home/USER/.ssh/id_rsa.key",
         ] {
             assert_eq!(by_name(path), ByName::Is(Kind::PrivateKey), "{path}");
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_private_key_of_ssh() {
+    fn names_similar_to_ssh_private_keys() {
         for path in [
             "/home/USER/.ssh/id_rsa.pub",
             "/home/USER/.ssh/id_rsa.PUB",
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_within_the_contract_and_leaves_room_for_a_site() {
+    fn the_interest_is_within_the_limits_and_leaves_room_for_a_site() {
         assert!(SUFFIXES.len() <= 48 && NAMES.len() <= 128);
         assert!(PREFIXES.len() <= 8 && LIBRARIES.len() <= 48);
         assert!(SUFFIXES.iter().all(|(suffix, _)| (3..=15).contains(&suffix.len())));

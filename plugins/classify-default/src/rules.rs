@@ -18,7 +18,7 @@ pub enum ByName {
     Is(Kind),
     /// The content decides.
     LookInside,
-    /// Reported, but of no documented type; or not in the interest.
+    /// The name has no documented type, or is not in the interest.
     NoOpinion,
 }
 
@@ -38,10 +38,10 @@ pub fn labels(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     head.split(|&byte| byte == b'\n' || byte == b'\r').filter_map(label)
 }
 
-/// The label that a certificate's file gets when it holds a private key as well, as HAProxy wants it.
+/// Label of a certificate's file that also contains a private key, as HAProxy requires it.
 pub const HOLDS_KEY: &str = "contains_private_key";
 
-/// Whether any BEGIN line is one of a private key; the lines that count are those of [`by_head`].
+/// Whether any BEGIN line is that of a private key. Considers the same lines as [`by_head`].
 pub fn holds_private_key(head: &[u8]) -> bool {
     labels(head).any(|label| kind_of(label) == Some(Kind::PrivateKey))
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_that_decide() {
+    fn labels_determine_the_type() {
         for (label, kind) in [
             ("CERTIFICATE", Some(Kind::Certificate)),
             ("TRUSTED CERTIFICATE", Some(Kind::Certificate)),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_stands_before() {
+    fn text_before_the_block_is_ignored() {
         let certificate = "-----BEGIN CERTIFICATE-----\nMII";
         for before in [
             "",
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_one_decides() {
+    fn the_first_decisive_block_wins() {
         let key = "-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n";
         let certificate = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
         assert_eq!(by_head(format!("{key}{certificate}").as_bytes()), Some(Kind::PrivateKey));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_behind_a_certificate_is_found() {
+    fn a_key_after_a_certificate_is_found() {
         let certificate = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
         for (rest, found) in [
             ("-----BEGIN PRIVATE KEY-----\n", true),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn no_begin_line_no_kind() {
+    fn without_a_begin_line_there_is_no_type() {
         for head in [
             &b""[..],
             b"\n\n",

@@ -1,10 +1,10 @@
-//! Small tools for texts. Each exists once in the plugin: inlined everywhere, they would be a third of it.
+//! Helpers for texts. They are not inlined: inlined copies would make up a third of the plugin.
 
 /// A text with parts replaced.
 pub(crate) struct Edit<'a> {
     text: &'a str,
     out: String,
-    /// Up to here the text is in `out`.
+    /// Number of bytes of `text` that are already in `out`.
     pub(crate) done: usize,
 }
 
@@ -28,25 +28,25 @@ impl<'a> Edit<'a> {
     }
 }
 
-/// A part of a text; empty where there is none.
+/// A part of a text; empty if the range is invalid.
 #[inline(never)]
 pub(crate) fn part(text: &str, from: usize, to: usize) -> &str {
     text.get(from..to).unwrap_or_default()
 }
 
-/// What follows the first `from` bytes.
+/// The text after its first `from` bytes.
 #[inline(never)]
 pub(crate) fn tail(text: &str, from: usize) -> &str {
     text.get(from..).unwrap_or_default()
 }
 
-/// Where the first such character stands, or the end.
+/// Offset of the first character for which `stops` is true, or the length of the text.
 #[inline(never)]
 pub(crate) fn until(text: &str, stops: fn(char) -> bool) -> usize {
     text.char_indices().find(|&(_, c)| stops(c)).map_or(text.len(), |(at, _)| at)
 }
 
-/// Where the name ends that the text begins with, if one follows and something else.
+/// End of the name at the start of the text. None: there is no name, or nothing follows it.
 #[inline(never)]
 pub(crate) fn name_end(text: &str) -> Option<usize> {
     let end = until(text, |c| !crate::names::is_name(c));

@@ -1,13 +1,13 @@
-//! In which form a program gets its secrets: the words that the tables in `programs/` are written in.
+//! The forms in which programs take secrets: the vocabulary of the tables in `programs/`.
 
-/// What an option, or an argument by its position, means.
+/// Meaning of an option, or of an argument by its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// The secret is the next argument, or glued: `-p X`, `-pX`, `--pass=X`.
+    /// The secret is the next argument, or attached: `-p X`, `-pX`, `--pass=X`.
     Secret,
-    /// As [`Form::Secret`], but without a value the option asks: an option that follows is no secret.
+    /// Like [`Form::Secret`], but without a value the option prompts, so an option that follows is not the secret.
     Optional,
-    /// The secret is glued only: `mysql -pX`, `--password=X`. Alone, the option asks.
+    /// The secret is attached only: `mysql -pX`, `--password=X`. Alone, the option prompts.
     Glued,
     /// The next two arguments are secrets: `qpdf --encrypt USER OWNER 256`.
     Two,
@@ -19,63 +19,63 @@ pub(crate) enum Form {
     Pair,
     /// `file:secret`: `client.pem:X`.
     Cert,
-    /// `user%secret`, as Samba has it.
+    /// `user%secret`, the form of Samba.
     Percent,
-    /// `user,secret`, as lftp has it.
+    /// `user,secret`, the form of lftp.
     Comma,
-    /// `user/secret@database`, as Oracle has it.
+    /// `user/secret@database`, the form of Oracle.
     Login,
     /// `user:secret@host`, without a scheme.
     Authority,
-    /// `name=value` where the value is a secret whatever the name is.
+    /// `name=value` where the value is a secret for every name.
     Literal,
     /// A list of pairs: `a=1,password=b,c=2`.
     List,
-    /// As [`Form::List`], where `p` is the password: `h=host,p=X`, `g:host,p:X`.
+    /// Like [`Form::List`], where `p` is the password: `h=host,p=X`, `g:host,p:X`.
     Percona,
-    /// Form data: `a=b&password=c`. JSON and the like are read as text.
+    /// Form data: `a=b&password=c`. JSON and other formats are treated as text.
     Data,
-    /// Pairs between blanks: `host=h password='a b'`.
+    /// Pairs separated by spaces: `host=h password='a b'`.
     Conninfo,
-    /// Cookies; without `=` it is the file that has them.
+    /// Cookies; without `=`, the file that contains them.
     Cookie,
-    /// `key:secret` as OpenSSL's `-macopt` has it, where the key decides.
+    /// `key:secret`, the form of OpenSSL's `-macopt`, where the key determines whether the value is secret.
     Keyed,
-    /// A secret, or where it is: `session:`, `file:`, `pcr:`.
+    /// A secret, or its source: `session:`, `file:`, `pcr:`.
     Auth,
-    /// The name of a setting; whether the value is a secret depends on it.
+    /// The name of a setting, which determines whether its value is a secret.
     Name,
-    /// The value of the setting that was named.
+    /// The value of the preceding setting.
     Value,
     /// A flag that makes the setting's value a secret.
     Named,
     /// Shell code.
     Code,
-    /// From the next argument on a command with its arguments, up to `;`.
+    /// The following arguments are a command, up to `;`.
     Command,
-    /// The program that gets the arguments behind the image.
+    /// The program that gets the arguments after the image.
     Entry,
-    /// A value that the names in it are looked for.
+    /// A value that is searched for names of secrets.
     Takes,
-    /// As [`Form::Takes`], by the letters of its options: `hP` for `-h` and `-P`.
+    /// Like [`Form::Takes`], for options of one letter each: `hP` for `-h` and `-P`.
     Letters,
-    /// Glued only, and no secret: ends a cluster of letters.
+    /// An attached value that is not a secret. Ends a cluster of letters.
     Switch,
-    /// A value that is no secret, whatever the option is called.
+    /// A value that is not a secret, for every name of the option.
     Plain,
-    /// No value, whatever the option is called.
+    /// No value, for every name of the option.
     Flag,
     /// A flag that takes the place of the first argument.
     Shift,
-    /// The program's options are words with one dash: no letters in clusters, nothing glued.
+    /// The program's options are words with one dash: no clusters of letters, no attached values.
     Words,
-    /// Its first argument is a subcommand with a line of its own: `docker login`.
+    /// The first argument is a subcommand with its own line: `docker login`.
     Sub,
-    /// What the arguments are that belong to no option, in their order: see `position` in secrets.rs.
+    /// Meaning of the arguments that belong to no option, in order: see `position` in secrets.rs.
     Args,
 }
 
-/// All forms, by their number.
+/// All forms in the order of their numbers.
 const ALL: &[Form] = &[
     Form::Secret,
     Form::Optional,
@@ -114,7 +114,7 @@ const ALL: &[Form] = &[
     Form::Args,
 ];
 
-/// A group of options as a table has it, and a program's line: its names, separated by commas, and its groups.
+/// A group of options in a table, and a program's line: its names, separated by commas, and its groups.
 pub(crate) type FieldGroup = (Form, &'static str);
 pub(crate) type FormRow = (&'static str, &'static [FieldGroup]);
 
@@ -122,7 +122,7 @@ pub(crate) type FormRow = (&'static str, &'static [FieldGroup]);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules(pub(crate) &'static [u8]);
 
-/// What is added to a form's number: no byte of a text is as large.
+/// Offset of a form's number. All bytes of text are smaller.
 pub(crate) const PACKED: u8 = 0x80;
 
 impl Rules {
@@ -146,17 +146,17 @@ impl Rules {
     }
 }
 
-/// What a program makes of a word.
+/// Meaning of a word for a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FormMatch {
     pub(crate) form: Form,
-    /// Where the value begins in the word; None: it is the next argument.
+    /// Offset of the value in the word. None: the value is the next argument.
     pub(crate) value: Option<usize>,
     /// Flags in a cluster that stand for an argument.
     pub(crate) shifts: u8,
 }
 
-/// Forms that say something of the program, not of an option.
+/// Forms that describe the program, not an option.
 fn is_of_program(form: Form) -> bool {
     matches!(form, Form::Words | Form::Sub | Form::Args | Form::Letters)
 }
@@ -170,7 +170,7 @@ pub(crate) fn words(text: &'static [u8]) -> impl Iterator<Item = &'static [u8]> 
     text.split(|&byte| byte == b' ')
 }
 
-/// What the rules make of a word; None: it is none of their options.
+/// Meaning of a word by the rules. None: the word is not one of their options.
 pub(crate) fn find(rules: Rules, word: &str) -> Option<FormMatch> {
     if rules.is_empty() || word.is_empty() {
         return None;
@@ -210,7 +210,7 @@ pub(crate) fn find(rules: Rules, word: &str) -> Option<FormMatch> {
     cluster(rules, word)
 }
 
-/// Letters behind one dash: `-kuu:X` is `-k -u u:X`.
+/// Letters after one dash: `-kuu:X` is `-k -u u:X`.
 fn cluster(rules: Rules, word: &str) -> Option<FormMatch> {
     let letters = word.strip_prefix('-').filter(|letters| !letters.starts_with('-'))?;
     let mut shifts = 0;
@@ -232,7 +232,7 @@ fn cluster(rules: Rules, word: &str) -> Option<FormMatch> {
     (shifts > 0).then_some(FormMatch { form: Form::Shift, value: None, shifts })
 }
 
-/// Whether an option of this letter takes a value that is no secret.
+/// Whether an option of this letter takes a value that is not a secret.
 fn takes(rules: Rules, letter: u8) -> bool {
     rules.of(Form::Letters).is_some_and(|letters| letters.contains(&letter))
 }

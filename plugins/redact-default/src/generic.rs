@@ -1,4 +1,4 @@
-//! Rules for every program: names that say that a value is secret, user information of URLs, tokens.
+//! Rules for all programs: names of secret values, user information of URLs, tokens.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use crate::edit::{Edit, name_end, part, tail, until};
 use crate::names::{NameKind, asks, hides, is_name, is_option, is_token, kind};
 use crate::values::{self, MASK};
 
-/// Which rules can find something in a text.
+/// The rules that may match a text.
 #[derive(Clone, Copy, Default)]
 struct SeenWords {
     equals: bool,
@@ -42,7 +42,7 @@ fn look(text: &str) -> SeenWords {
     seen
 }
 
-/// What is left of a chain of rules, each of which sees what the one before made.
+/// Result of a chain of rules. Each rule gets the output of the one before.
 struct Chain<'a>(Cow<'a, str>);
 
 impl Chain<'_> {
@@ -61,17 +61,17 @@ impl Chain<'_> {
     }
 }
 
-/// A text masked; None: nothing in it is hidden.
+/// The masked text. None: nothing is masked.
 pub(crate) fn text(text: &str, shell: bool) -> Option<String> {
     rules(text, shell, '\0')
 }
 
-/// `host=h password='a b'`: pairs between blanks.
+/// `host=h password='a b'`: pairs separated by spaces.
 pub(crate) fn pairs_of_words(text: &str, shell: bool) -> Option<String> {
     if text.contains("://") { rules(text, shell, '\0') } else { rules(text, shell, ' ') }
 }
 
-/// `lead`: what separates pairs where no pair stands before; NUL: the first value is all that follows.
+/// `lead`: separator before the first pair. NUL: the first value extends to the end of the text.
 fn rules(text: &str, shell: bool, lead: char) -> Option<String> {
     let seen = look(text);
     let mut chain = Chain(Cow::Borrowed(text));
@@ -109,7 +109,7 @@ fn rules(text: &str, shell: bool, lead: char) -> Option<String> {
     chain.end()
 }
 
-/// What is hidden even where a value is no secret: user information of URLs, tokens.
+/// Masks secrets in values that are not secret themselves: user information of URLs, tokens.
 pub(crate) fn always(text: &str) -> Option<String> {
     let seen = look(text);
     let mut chain = Chain(Cow::Borrowed(text));
@@ -122,9 +122,9 @@ pub(crate) fn always(text: &str) -> Option<String> {
     chain.end()
 }
 
-/// `NAME=value`, `--env=NAME=value`, `Name: value`, `-name:value`: where the value begins that is all that follows.
+/// `NAME=value`, `--env=NAME=value`, `Name: value`, `-name:value`: the start of a value that extends to the end.
 fn whole(text: &str) -> Option<usize> {
-    // `/password:x`, as programs from Windows have it.
+    // `/password:x`, the form of programs from Windows.
     let mut at = usize::from(text.starts_with('/') && !text.get(1..)?.contains('/'));
     let slashed = at > 0;
     loop {
@@ -136,7 +136,7 @@ fn whole(text: &str) -> Option<usize> {
         let value = behind.get(skip..).filter(|_| equals || behind.starts_with(':'))?;
         let may = equals && !slashed || skip == 2 || !value.starts_with(['/', ' ']);
         if may && !value.is_empty() && hides(name, value) && !asks(name) {
-            // `--password: a` on one line of many is no whole value.
+            // In a text of several lines, the value of `--password: a` ends with its line.
             return (equals || !value.contains('\n')).then_some(at + end + skip);
         }
         if !equals {
@@ -151,7 +151,7 @@ fn whole(text: &str) -> Option<usize> {
     }
 }
 
-/// Where the shell code begins in `ProxyCommand=…`, `--rsh=…`.
+/// Start of the shell code in `ProxyCommand=…`, `--rsh=…`.
 pub(crate) fn code(text: &str) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -168,7 +168,7 @@ pub(crate) fn code(text: &str) -> Option<usize> {
     }
 }
 
-/// `Authorization: …` and `Cookie: …` wherever they are: all that follows is the secret, up to a quote or a line's end.
+/// `Authorization: …` and `Cookie: …` anywhere in a text. The secret extends to a quote or to the end of the line.
 fn headers(text: &str) -> Option<String> {
     let mut edit = Edit::new(text);
     for (colon, _) in text.match_indices(':') {
@@ -193,7 +193,7 @@ fn headers(text: &str) -> Option<String> {
     edit.finish()
 }
 
-/// `--password x` within a text that is no shell code.
+/// `--password x` in a text that is not shell code.
 fn options(text: &str) -> Option<String> {
     let mut edit = Edit::new(text);
     let mut from = 0;
@@ -261,11 +261,11 @@ fn sql(text: &str) -> Option<String> {
     edit.finish()
 }
 
-/// `scheme://user:secret@host`; for the web also `https://token@host`.
+/// `scheme://user:secret@host`; for HTTP also `https://token@host`.
 fn urls(text: &str) -> Option<String> {
     let mut edit = Edit::new(text);
     let mut from = 0;
-    // The end of the word and the next `@` are looked for once for all URLs before them.
+    // The end of the word and the next `@` are searched once for all URLs before them.
     let (mut word_end, mut next_at) = (0, 0);
     while let Some(found) = tail(text, from).find("://") {
         let begin = from + found + 3;
@@ -284,9 +284,9 @@ fn urls(text: &str) -> Option<String> {
         let end = until(behind, |c| matches!(c, '/' | '?' | '#')).min(word_end - begin);
         let authority = part(behind, 0, end);
         let port = authority.rsplit(':').next().unwrap_or_default();
-        // A password with a slash in it: no port, and the `@` comes later.
+        // A password that contains a slash: there is no port, and the `@` follows later.
         let odd = authority.contains(':') && port.chars().any(|c| !c.is_ascii_digit() && c != ']');
-        // `u:1/x@h`: what looks like a port is the beginning of a password, as an `@` follows.
+        // `u:1/x@h`: what looks like a port is the start of a password, because an `@` follows.
         let digits =
             authority.contains(':') && !authority.contains('@') && !authority.starts_with('[');
         let up_to_at = text.get(begin + end..next_at);
@@ -315,13 +315,13 @@ fn urls(text: &str) -> Option<String> {
     bot(out.as_deref().unwrap_or(text)).or(out)
 }
 
-/// `/rest` before an `@`: no further slash in it.
+/// `/rest` before an `@`, without another slash.
 fn is_password(rest: Option<&str>) -> bool {
     let rest = rest.and_then(|rest| rest.strip_prefix(['/', '?', '#']));
     rest.is_some_and(|before| !before.is_empty() && !before.contains(['/', '=', '&']))
 }
 
-/// `/bot123456:secret/`, as Telegram has it.
+/// `/bot123456:secret/`, the form of Telegram.
 fn bot(text: &str) -> Option<String> {
     let from = text.find("/bot")? + 4;
     let rest = text.get(from..)?;
@@ -384,7 +384,7 @@ fn xml(text: &str) -> Option<String> {
     edit.finish()
 }
 
-/// A token that begins like those of a well-known service, and web tokens.
+/// Tokens with the prefix of a well-known service, and JSON Web Tokens.
 fn tokens(text: &str) -> Option<String> {
     let mut edit = Edit::new(text);
     let mut start = 0;
@@ -400,7 +400,7 @@ fn tokens(text: &str) -> Option<String> {
     edit.finish()
 }
 
-/// What may be a secret at the end of a text whose rest is missing, masked.
+/// Masks a possible secret at the end of a truncated text.
 pub(crate) fn unfinished(text: &str) -> Option<String> {
     let word = text.rfind(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | ',' | ';'));
     let start = word.map_or(0, |at| {
@@ -415,12 +415,12 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
         if let Some(at) = rest.rfind('@')
             && until(tail(rest, at), |c| matches!(c, '/' | ' ')) == rest.len() - at
         {
-            // A secret may have an `@` itself.
+            // A secret may contain an `@`.
             return values::behind(text, scheme + 4 + at, false);
         }
     }
     if let Some(scheme) = text.rfind("://") {
-        // The `@` may be missing; a user's name or a host stays.
+        // The `@` may be cut off; the name of a user or a host is not masked.
         let rest = text.get(scheme + 3..)?;
         if !rest.contains(['@', ' ', '\'', '"']) {
             let host = rest.find(['/', '?', '#', ':']);

@@ -1,9 +1,9 @@
-//! Just enough JSON for the configuration: an object of lists of strings. A whole parser would double the plugin.
+//! A parser for the JSON of the configuration: an object of lists of strings. A full parser would double the plugin.
 
-/// The members of `{"name": ["text", …], …}`, in their order.
+/// The members of `{"name": ["text", …], …}`, in order.
 ///
 /// # Errors
-/// Anything else; tells what was expected, and at which byte.
+/// Any other JSON. The error names the expected token and the byte offset.
 pub(crate) fn lists_of_strings(text: &str) -> Result<Vec<(String, Vec<String>)>, String> {
     let mut reader = Reader { text, at: 0 };
     let mut members = Vec::new();
@@ -98,7 +98,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Four hexadecimal digits, or a pair of them for what does not fit.
+    /// Four hexadecimal digits, or two such groups for a surrogate pair.
     fn unit_pair(&mut self) -> Result<char, String> {
         let mut units = vec![self.unit()?];
         if self.rest().starts_with("\\u") && matches!(units.first(), Some(0xD800..0xDC00)) {
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_of_lists() {
+    fn objects_of_lists_are_parsed() {
         assert_eq!(lists_of_strings(" {} "), Ok(vec![]));
         let parsed = lists_of_strings(r#"{"a":[], "b" : ["x", "\u00e4\"\\\/\ud83d\ude00é"]}"#);
         let expected = [("a", vec![]), ("b", vec!["x", "ä\"\\/😀é"])];
@@ -133,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else() {
-        for bad in [
+    fn other_json_is_refused() {
+        for invalid in [
             "",
             "{",
             "[]",
@@ -148,7 +148,7 @@ mod tests {
             "{\"a\":[\"\\ud800\"]}",
             "{\"a\":[\"\\u+123\"]}é",
         ] {
-            assert!(lists_of_strings(bad).is_err(), "{bad}");
+            assert!(lists_of_strings(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The documented redaction as a plugin. The rules are in [`rules`]; here they meet the contract.
+//! The documented redaction as a plugin. [`rules`] contains the rules; this file implements the contract.
 
 mod edit;
 mod forms;
@@ -38,7 +38,7 @@ mod component {
             let (field, value, arguments) = (text.field(), text.value(), text.arguments());
             HOMES.with_borrow(|homes| match homes {
                 Some(homes) => rules::redact(homes, &field, &value, &arguments),
-                // Never without its configuration: what it would show is not known.
+                // Without a configuration the homes are unknown, so everything is masked.
                 None => Some("[REDACTED]".to_owned()),
             })
         }

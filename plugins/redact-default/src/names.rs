@@ -1,23 +1,23 @@
-//! Names of options, variables and headers whose values are secrets, and beginnings of tokens.
+//! Names of options, variables and headers whose values are secrets, and prefixes of tokens.
 
-/// What a name says of its value.
+/// Kind of value that a name indicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NameKind {
-    /// Nothing.
+    /// No secret.
     Other,
-    /// It is a secret.
+    /// A secret.
     Secret,
-    /// It is a secret, or the path of the file that has it.
+    /// A secret, or the path of the file that contains it.
     Key,
-    /// It is a secret, unless it is a number: tokens are also counted.
+    /// A secret, unless it is a number: tokens are also counted.
     Count,
-    /// It may be `user:secret`.
+    /// Possibly `user:secret`.
     Pair,
-    /// It is shell code.
+    /// Shell code.
     Code,
 }
 
-/// Endings of names, in lower case, without `-`, `_`, `.` and digits at the end; by their last letter.
+/// Suffixes of names of secrets by their last letter, in lower case, without `-`, `_`, `.` and trailing digits.
 fn endings(last: u8) -> &'static [&'static str] {
     match last {
         b'a' => &["privatekeydata"],
@@ -34,7 +34,7 @@ fn endings(last: u8) -> &'static [&'static str] {
     }
 }
 
-/// Endings of names of keys: a path is shown.
+/// Suffixes of names of keys. A value that is a path is not masked.
 const KEYS: &[&str] = &[
     "apikey",
     "accesskey",
@@ -58,20 +58,20 @@ const KEYS: &[&str] = &[
     "stripekey",
     "appkey",
 ];
-/// Endings of names of shell code.
+/// Suffixes of names of shell code.
 const CODE: &[&str] = &["command", "cmd", "rsh", "hook", "passwordeval"];
-/// Names that end like those of secrets and are none.
+/// Names with the suffix of a secret that are not secret.
 const NOT_SECRET: &[&str] =
     &["bypass", "compass", "multipass", "singlepass", "spin", "publickeytoken", "askpass"];
-/// Beginnings of options that ask for a secret instead of giving one.
+/// First words of options that prompt for a secret instead of taking one.
 const ASKING: &[&str] =
     &["no", "ask", "prompt", "use", "with", "show", "skip", "disable", "enable"];
-/// Ends of files with keys.
+/// Suffixes of files that contain keys.
 const FILE_ENDS: &[&str] = &[
     ".pem", ".key", ".crt", ".cer", ".json", ".p12", ".pfx", ".jks", ".der", ".yml", ".yaml",
     ".txt", ".conf", ".cfg", ".ini", ".asc", ".gpg", ".pub", ".bin",
 ];
-/// Beginnings of absolute paths, and of relative ones that say so.
+/// Prefixes of absolute paths, and of explicitly relative ones.
 const PATHS: &[&str] = &[
     "./",
     "../",
@@ -93,7 +93,7 @@ const PATHS: &[&str] = &[
     "/proc/",
 ];
 
-/// Letters and digits of a name in lower case; of a long one, the last ones.
+/// Letters and digits of a name in lower case; of a long name, only the last ones.
 struct Squeezed {
     bytes: [u8; Squeezed::MOST],
     len: usize,
@@ -126,7 +126,7 @@ impl Squeezed {
     }
 }
 
-/// What a name says: of an option with its dashes, a variable, a header, a key of JSON.
+/// Kind of a name: an option with its dashes, a variable, a header, or a key of JSON.
 pub(crate) fn kind(name: &str) -> NameKind {
     let squeezed = Squeezed::of(name);
     let text = squeezed.get();
@@ -146,7 +146,7 @@ pub(crate) fn kind(name: &str) -> NameKind {
         return NameKind::Code;
     }
     let part = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-    // `pw` as a word, and the shortened options of GNU: `--passw`, `--passphr`.
+    // `pw` as a word, and abbreviated GNU options: `--passw`, `--passphr`.
     let short = part.len() > 4
         && name.starts_with("--")
         && ["password", "passphrase"].iter().any(|whole| whole.starts_with(part));
@@ -158,7 +158,7 @@ pub(crate) fn kind(name: &str) -> NameKind {
     }
 }
 
-/// Whether a value behind this name has to be hidden.
+/// Whether a value with this name must be masked.
 pub(crate) fn hides(name: &str, value: &str) -> bool {
     match kind(name) {
         NameKind::Secret => true,
@@ -168,7 +168,7 @@ pub(crate) fn hides(name: &str, value: &str) -> bool {
     }
 }
 
-/// Whether it is a path for all we know, and not a key in base64.
+/// Whether a value is probably a path, and not a key in base64.
 pub(crate) fn is_path(value: &str) -> bool {
     let value = value.strip_prefix('@').unwrap_or(value);
     PATHS.iter().any(|path| value.starts_with(path))
@@ -179,7 +179,7 @@ pub(crate) fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
-/// `-x` or a dash or two and a word: what no secret looks like.
+/// Whether a word is `-x`, or one or two dashes and a word: a secret does not have this form.
 pub(crate) fn is_option(word: &str) -> bool {
     let Some(body) = word.strip_prefix('-') else { return false };
     let long = body.strip_prefix('-').unwrap_or(body);
@@ -191,13 +191,13 @@ pub(crate) fn is_option(word: &str) -> bool {
         || long.len() == name.len() && kind(name) == NameKind::Secret
 }
 
-/// `--ask-pass`, `--no-password`: no value follows.
+/// Whether an option prompts or negates, so that no value follows: `--ask-pass`, `--no-password`.
 pub(crate) fn asks(option: &str) -> bool {
     let first = option.trim_start_matches('-').split(['-', '_']).next().unwrap_or_default();
     option.starts_with('-') && ASKING.contains(&first)
 }
 
-/// Beginnings of tokens that tell what they are, in lower case, by their first letter.
+/// Identifying prefixes of tokens, in lower case, by their first letter.
 fn tokens(first: u8) -> &'static [&'static str] {
     match first.to_ascii_lowercase() {
         b'a' => &["age-secret-key-", "aiza", "atlasv1.", "atatt3"],
@@ -237,7 +237,7 @@ fn tokens(first: u8) -> &'static [&'static str] {
     }
 }
 
-/// Whether a run of name characters begins like a token. `unfinished`: the rest of it is missing.
+/// Whether a run of name characters has the prefix of a token. `unfinished`: its end is missing.
 pub(crate) fn is_token(word: &str, unfinished: bool) -> bool {
     let Some(&first) = word.as_bytes().first() else { return false };
     let begins = |prefix: &str| {
@@ -253,7 +253,7 @@ pub(crate) fn is_token(word: &str, unfinished: bool) -> bool {
         return false;
     }
     let web = word.starts_with("eyJ") && word.matches('.').count() == 2;
-    // `sk-…` and `key-…` are words, too: what follows has to be long, in one piece, with digits.
+    // `sk-…` and `key-…` are also ordinary words, so the rest must be long, unbroken, and contain digits.
     let plain = ["sk-", "key-"].iter().filter_map(|prefix| word.strip_prefix(prefix)).any(|rest| {
         rest.len() >= 20
             && rest.bytes().all(|b| b.is_ascii_alphanumeric())

@@ -4,18 +4,18 @@ use crate::edit::{Edit, part, tail, until};
 use crate::names::{hides, is_name};
 use crate::values;
 
-/// Names that give a secret in the query of a URL.
+/// Names of secrets in the query of a URL.
 const QUERY: &[&str] =
     &["key", "sig", "signature", "auth", "x-amz-signature", "x-goog-signature", "code"];
 
 /// Names whose value is the name of a setting, as in `name=DB_PASSWORD,value=x`.
 const NAMES: &[&str] = &["name", "key", "parameterkey"];
-/// Names whose value is that of the setting that was named before.
+/// Names whose value is the value of the setting named before.
 const VALUES: &[&str] = &["value", "parametervalue"];
 
-/// Every pair whose name is a secret's, with its value masked.
+/// Masks the value of each pair that has the name of a secret.
 ///
-/// `lead`: what separates pairs where no pair stands before.
+/// `lead`: separator before the first pair.
 pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String> {
     let mut edit = Edit::new(text);
     // The name in `name=DB_PASSWORD,value=x`.
@@ -31,7 +31,7 @@ pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String>
         let mut begin = at + 1;
         let rest = tail(text, begin);
         let blanks = rest.len() - rest.trim_start_matches(' ').len();
-        // The second sign of `:=` and `==`.
+        // The second character of `:=` and `==`.
         if name.is_empty() || rest.starts_with("//") && separator == ":" {
             continue;
         }
@@ -53,7 +53,7 @@ pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String>
             names_secret = hides(part(named, 0, end), "");
         }
         let is_value = names_secret && is_one_of(name, VALUES);
-        // The end of every value would take time by the square of the text.
+        // Searching the end of each value would take quadratic time.
         if !is_value && !is_secret(name, "x", previous) {
             continue;
         }
@@ -75,7 +75,7 @@ fn is_one_of(name: &str, words: &[&str]) -> bool {
 
 fn is_secret(name: &str, value: &str, previous: char) -> bool {
     let bare = value.trim_start_matches(['"', '\'', '\\']);
-    // The shell's `PWD` is a path; that of a connection string is none.
+    // The shell's `PWD` is a path; `PWD` in a connection string is a password.
     let pwd = name.eq_ignore_ascii_case("pwd") && !bare.starts_with(['/', '$']);
     let query = matches!(previous, '&' | '?') && is_one_of(name, QUERY);
     let json = previous == '"' && is_one_of(name, &["auth", "pw"]);
@@ -83,7 +83,7 @@ fn is_secret(name: &str, value: &str, previous: char) -> bool {
 }
 
 struct Pair<'a> {
-    /// The character before the name; NUL: the text begins with it.
+    /// The character before the name. NUL: the name is at the start of the text.
     previous: char,
     lead: char,
     quoted_name: bool,
@@ -91,7 +91,7 @@ struct Pair<'a> {
     blanks: usize,
 }
 
-/// Where the value that begins at `begin` ends: what separates the pairs before separates it from the next.
+/// End of the value that starts at `begin`. The separator before the pair also ends its value.
 fn value_end(text: &str, begin: usize, pair: Pair<'_>) -> usize {
     let value = tail(text, begin);
     let up_to = |set: &[char]| value.find(set).map_or(text.len(), |end| begin + end);
@@ -130,7 +130,7 @@ fn value_end(text: &str, begin: usize, pair: Pair<'_>) -> usize {
     }
 }
 
-/// Where what begins with a quote ends, the quote with it. `\"` opens and closes within a text in quotes.
+/// End of a quoted text, including the closing quote. Within quotes, `\"` opens and closes.
 pub(crate) fn quoted_end(text: &str) -> usize {
     let open = text.len() - text.trim_start_matches('\\').len();
     let quote = text.get(open..).and_then(|rest| rest.bytes().next()).unwrap_or(b'"');

@@ -1,19 +1,19 @@
-//! Hides whose home directory a path is in.
+//! Hides the user names in paths of home directories.
 
 use std::borrow::Cow;
 
-/// Stands for a part of a path that is not known to be harmless.
+/// Replaces a part of a path that may be private.
 const ELLIPSIS: &str = "…";
 const USER: &str = "USER";
-/// Where a directory called `home` below the root is somebody's program, never a place of home directories.
+/// Directories below the root in which a `home` belongs to a program and never contains home directories.
 const SYSTEM: &[&str] =
     &["bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "sys", "usr"];
 
-/// Directories whose entries carry a user's name, below the root: removable media, and mailboxes.
+/// Directories below the root whose entries have users' names: removable media, and mailboxes.
 const NAMED: &[&[&str]] =
     &[&["media"], &["run", "media"], &["var", "mail"], &["var", "spool", "mail"]];
 
-/// Where home directories are. `/home` and `/root` always are.
+/// Locations of home directories, in addition to `/home` and `/root`.
 #[derive(Clone, Debug, Default)]
 pub struct Homes {
     /// Directories whose entries are home directories, split into components.
@@ -24,12 +24,12 @@ pub struct Homes {
     roots: Vec<Vec<String>>,
 }
 
-/// Where a path that is one of the homes has the name.
+/// Position of the name in the path of a home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ends {
     /// The last component is a name.
     InName,
-    /// So many last components are the home of root.
+    /// The last components, this many, are the home of root.
     InRoot(usize),
 }
 
@@ -37,7 +37,7 @@ impl Homes {
     /// `parents`: directories of home directories, like `/home`. `users`: home directories. `roots`: those of root.
     ///
     /// # Errors
-    /// A path that is not absolute, or is the root: everything would be somebody's home.
+    /// A path is not absolute, or is the root, which would make every path a home.
     pub fn new(parents: &[String], users: &[String], roots: &[String]) -> Result<Homes, String> {
         let mut homes = Homes {
             parents: vec![vec!["home".to_owned()]],
@@ -56,15 +56,15 @@ impl Homes {
         Ok(homes)
     }
 
-    /// Every spelling that leads to a home.
+    /// All paths that lead to a home.
     fn all(&self) -> impl Iterator<Item = &Vec<String>> {
         self.parents.iter().chain(&self.users).chain(&self.roots)
     }
 
-    /// Hides the names in the components of a path from the root; true when one was hidden.
+    /// Hides the names in the components of an absolute path. Returns whether one was hidden.
     fn hide(&self, components: &mut Vec<Cow<'_, str>>) -> bool {
         let mut hidden = self.hide_at(components, root_in_proc(components));
-        // A backup, a container's root seen from outside, a home on another disk.
+        // A backup, a container's root in the host's file system, or a home on another disk.
         if !hidden && components.first().is_some_and(|first| SYSTEM.contains(&&**first)) {
             return false;
         }
@@ -77,12 +77,12 @@ impl Homes {
         hidden
     }
 
-    /// As [`Homes::hide`] for the part of the path that begins with the component `at`.
+    /// Like [`Homes::hide`], for the path from the component `at` on.
     fn hide_at(&self, components: &mut Vec<Cow<'_, str>>, at: usize) -> bool {
         let below = |prefix: &&Vec<String>| begins(components.get(at..), prefix);
         let parent = self.parents.iter().filter(below).map(|parent| at + parent.len()).max();
         let users = self.users.iter().filter(below).map(|user| at + user.len() - 1);
-        // The deepest parent's entries are the names. Of homes within homes each has one.
+        // The entries of the deepest parent are names. In nested homes, each level has one.
         let mut names: Vec<usize> =
             parent.into_iter().chain(users).filter(|&name| name < components.len()).collect();
         let root = self.roots.iter().filter(below).map(Vec::len).max();
@@ -95,7 +95,7 @@ impl Homes {
         true
     }
 
-    /// What the last component of a path from the root is.
+    /// Meaning of the last component of an absolute path.
     fn ends(&self, components: &[&str]) -> Option<Ends> {
         let same = |home: &Vec<String>, path: &[&str]| path.iter().eq(home.iter());
         let path = components.get(root_in_proc(components)..).unwrap_or_default();
@@ -108,11 +108,11 @@ impl Homes {
         named.then_some(Ends::InName)
     }
 
-    /// Hides the names in a path without changing anything else of it: `//`, `.` and `..` mean what they mean to
-    /// whoever gets it.
+    /// Hides the names in a path and changes nothing else: `//`, `.` and `..` remain, with the same meaning for the
+    /// program that gets the path.
     fn hide_in_place<'a>(&self, path: &'a str) -> Cow<'a, str> {
         let mut shown: Vec<Option<&str>> = path.split('/').map(Some).collect();
-        // The components that the path means so far, and where they stand in it.
+        // The resolved components so far, and their positions in the path.
         let (mut names, mut places): (Vec<&str>, Vec<usize>) = (Vec::new(), Vec::new());
         for (place, component) in path.split('/').enumerate() {
             match component {
@@ -157,15 +157,15 @@ impl Homes {
         self.parents.iter().any(|parent| components.iter().eq(parent.iter()))
     }
 
-    /// Whether this is the path of a home directory, with nothing behind it.
+    /// Whether this is exactly the path of a home directory.
     fn is_home(&self, path: &str) -> bool {
         let components = resolved(path);
         let above = components.split_last().map(|(_, above)| above);
         above.is_some_and(|above| self.parents.iter().any(|parent| above.iter().eq(parent.iter())))
     }
 
-    /// Hides the names in the components of a path whose beginning is missing: it may begin anywhere, also within the
-    /// path of a home directory.
+    /// Hides the names in the components of a path whose start is missing: it may start anywhere, even within the path
+    /// of a home directory.
     fn hide_without_beginning(&self, components: &mut [Cow<'_, str>]) {
         let parents = self.parents.iter().flat_map(|parent| tails(parent, 1, parent.len()));
         let users = self.users.iter().chain(&self.roots).filter(|user| user.len() > 1);
@@ -174,7 +174,7 @@ impl Homes {
         let names: Vec<usize> = parents
             .chain(users)
             .filter(|&(_, rest, name)| {
-                // Its own answer has USER where the name was.
+                // The output of an earlier run has USER in place of the name.
                 let same = |at: usize| match (components.get(at), rest.get(at)) {
                     (Some(there), Some(wanted)) => there == wanted || at == name && there == USER,
                     _ => false,
@@ -204,13 +204,13 @@ impl Homes {
     }
 }
 
-/// Whether the components begin with those of `prefix`.
+/// Whether the components start with those of `prefix`.
 fn begins(components: Option<&[Cow<'_, str>]>, prefix: &[String]) -> bool {
     let there = components.and_then(|components| components.get(..prefix.len()));
     there.is_some_and(|there| there.iter().eq(prefix.iter()))
 }
 
-/// Where the path goes on behind `/proc/PID/root`, which is a root.
+/// Position after `/proc/PID/root`, which is a root itself.
 fn root_in_proc(components: &[impl AsRef<str>]) -> usize {
     let is = |at: usize, name: &str| components.get(at).is_some_and(|it| it.as_ref() == name);
     match () {
@@ -221,7 +221,7 @@ fn root_in_proc(components: &[impl AsRef<str>]) -> usize {
     }
 }
 
-/// What is left of a path when its first components are cut off: how many, the rest, and where in it the name is.
+/// A path without its first components: their number, the rest, and the position of the name in the rest.
 fn tails(
     path: &[String],
     beyond: usize,
@@ -235,7 +235,7 @@ fn tails(
 
 fn replace(components: &mut [Cow<'_, str>], at: usize) -> bool {
     match components.get_mut(at) {
-        // Its own answer: `/root` was hidden already.
+        // The output of an earlier run: `/root` is already hidden.
         Some(name) if name == "ROOT" => true,
         Some(name) => {
             *name = USER.into();
@@ -268,7 +268,7 @@ fn resolved(path: &str) -> Vec<Cow<'_, str>> {
     components
 }
 
-/// Hides names in a text that is one path. None: nothing had to be hidden.
+/// Hides names in a text that is one path. None: nothing was hidden.
 pub(crate) fn path(homes: &Homes, text: &str) -> Option<String> {
     let shown = if let Some(rest) = text.strip_prefix("…/") {
         without_beginning(homes, rest)
@@ -294,9 +294,9 @@ fn trailing(text: &str) -> &'static str {
     if text.len() > 1 && text.ends_with('/') { "/" } else { "" }
 }
 
-/// Hides names in every path of a text: an argument, a label. None: nothing had to be changed.
+/// Hides names in every path of a text, such as an argument or a label. None: nothing was changed.
 ///
-/// A path that is all of the text, or all of what an option is set to, is shown resolved.
+/// A path that is the whole text, or the whole value of an option, is resolved.
 pub(crate) fn in_text(homes: &Homes, text: &str) -> Option<String> {
     let text = unescaped(homes, text);
     let mut out = String::with_capacity(text.len() + 8);
@@ -305,7 +305,7 @@ pub(crate) fn in_text(homes: &Homes, text: &str) -> Option<String> {
         out.push_str(text.get(at..start).unwrap_or_default());
         let rest = text.get(end..).unwrap_or_default();
         let found = text.get(start..end).unwrap_or_default();
-        // `/home/Jane Doe`, as all of an argument: a blank within a name.
+        // `/home/Jane Doe` as a whole argument: a name that contains a space.
         if start == 0 && found.starts_with('/') && is_rest_of_name(rest) && homes.is_home(found) {
             out.push_str(&one(homes, &out, found, true));
             return Some(out);
@@ -325,13 +325,13 @@ pub(crate) fn in_text(homes: &Homes, text: &str) -> Option<String> {
     (matches!(text, Cow::Owned(_)) || out != *text).then_some(out)
 }
 
-/// Whether a text goes on as a name with blanks in it does.
+/// Whether the text continues a name that contains spaces.
 fn is_rest_of_name(rest: &str) -> bool {
     rest.starts_with(' ')
         && rest.chars().all(|c| c == ' ' || c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
-/// Bytes of a name that a shell has to make: `{alice,bob}`, `"alice"`, `[ab]lice`, `*ice`. 0: it names nobody.
+/// Bytes of a name that a shell expands: `{alice,bob}`, `"alice"`, `[ab]lice`, `*ice`. 0: there is no name.
 fn spelled_name(rest: &str) -> usize {
     let mut chars = rest.chars();
     let (first, second) = (chars.next(), chars.next());
@@ -349,13 +349,13 @@ fn spelled_name(rest: &str) -> usize {
     inside + behind.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(behind.len())
 }
 
-/// Whether what follows is one value: nothing stands before it, or an option or variable and `=`.
+/// Whether a single value follows: nothing precedes it, or an option or variable with `=` does.
 fn is_value(before: &str) -> bool {
     let name = before.strip_suffix('=').unwrap_or(before);
     before.is_empty() || before.ends_with('=') && !name.contains([' ', '\t', '\n', ',', '='])
 }
 
-/// `%2F` and `\/` are slashes to whoever gets the argument. Only where that makes a home visible.
+/// Programs decode `%2F` and `\/` to slashes. The text changes only if that reveals a home.
 fn unescaped<'a>(homes: &Homes, text: &'a str) -> Cow<'a, str> {
     if !text.contains("%2F") && !text.contains("%2f") && !text.contains("\\/") {
         return text.into();
@@ -373,7 +373,7 @@ fn separates(c: char) -> bool {
         || matches!(c, '{' | '}' | '[' | ']' | ',' | ':' | '=' | '@' | '?' | '#' | '!' | '*' | '\\')
 }
 
-/// Start and end of the next path in `text` from `at` on: a word with a slash, or one that begins with `~`.
+/// Start and end of the next path in `text` from `at` on: a word that contains a slash or starts with `~`.
 fn next_path(text: &str, at: usize) -> Option<(usize, usize)> {
     let mut start = at;
     let mut from = at;
@@ -384,7 +384,7 @@ fn next_path(text: &str, at: usize) -> Option<(usize, usize)> {
         let here = from + offset;
         match found {
             '/' => {
-                // `-I/home/…`, `$X/home/…`: the path begins at the slash.
+                // `-I/home/…`, `$X/home/…`: the path starts at the slash.
                 let before = text.get(start..here).unwrap_or_default();
                 let absolute = before.starts_with(['-', '+', '$', '%', '^']);
                 let start = if absolute { here } else { start };
@@ -400,12 +400,12 @@ fn next_path(text: &str, at: usize) -> Option<(usize, usize)> {
     }
 }
 
-/// Where the path ends that begins at `start` and has its first slash at `slash`.
+/// End of the path that starts at `start` and has its first slash at `slash`.
 fn path_end(text: &str, start: usize, slash: usize) -> usize {
     let before = text.get(..start).unwrap_or_default();
     let rest = text.get(slash..).unwrap_or_default();
     if is_value(before) && rest.starts_with('/') && !rest.contains(char::is_whitespace) {
-        // Names may hold anything: only a list like $PATH goes on behind `:`, only JSON and the like behind `,`.
+        // Names may contain any character: `:` ends a path only in a list like $PATH, `,` only in JSON and similar.
         let list = rest.find([':', ',', '"', '\'', ';', '|', '&']);
         return list.map_or(text.len(), |offset| slash + offset);
     }
@@ -414,7 +414,7 @@ fn path_end(text: &str, start: usize, slash: usize) -> usize {
         let Some(offset) = rest.find(separates) else { return text.len() };
         let here = from + offset;
         let behind = text.get(here..).unwrap_or_default();
-        // `/home/Jane Doe/x`: a blank within a name, as another slash follows in the next word.
+        // `/home/Jane Doe/x`: the space belongs to a name, because the next word contains a slash.
         let blank = behind.strip_prefix(' ').filter(|word| {
             let end = word.find(|c| separates(c) || c == '/').unwrap_or(word.len());
             end > 0
@@ -429,7 +429,7 @@ fn path_end(text: &str, start: usize, slash: usize) -> usize {
     text.len()
 }
 
-/// One path out of a text, `before` which stands something. `whole`: it is shown resolved even when nothing was hidden.
+/// One path of a text. `before`: the text before it. `whole`: the path is resolved even if nothing was hidden.
 fn one<'a>(homes: &Homes, before: &str, found: &'a str, whole: bool) -> Cow<'a, str> {
     if let Some(rest) = found.strip_prefix('~') {
         let end = rest.find('/').unwrap_or(rest.len());
@@ -470,7 +470,7 @@ fn one<'a>(homes: &Homes, before: &str, found: &'a str, whole: bool) -> Cow<'a, 
     relative(homes, found)
 }
 
-/// `//HOST/PATH` of a URL, or `///PATH`. A host may be called as a directory of homes is.
+/// `//HOST/PATH` of a URL, or `///PATH`. A host may have the name of a directory of homes.
 fn behind_host<'a>(homes: &Homes, found: &'a str) -> Cow<'a, str> {
     let hidden = homes.hide_in_place(found);
     let behind = found.strip_prefix("//").unwrap_or(found);
@@ -484,9 +484,9 @@ fn behind_host<'a>(homes: &Homes, found: &'a str) -> Cow<'a, str> {
     }
 }
 
-/// Scheme, and what follows `://`, of the URL that is not over where `before` ends.
+/// Scheme and the text after `://` of a URL that extends beyond the end of `before`.
 fn url_before(before: &str) -> Option<(&str, &str)> {
-    // Each path of a text looks back, so this has a bound. Without its scheme a path is hidden as any other.
+    // Each path of a text searches backwards, so the distance is bounded. Beyond it, a path counts as having no scheme.
     const LOOK_BACK: usize = 512;
     let from = before.len().saturating_sub(LOOK_BACK);
     let before = (from..=from + 3).find_map(|from| before.get(from..))?;
@@ -496,14 +496,14 @@ fn url_before(before: &str) -> Option<(&str, &str)> {
 
 fn absolute<'a>(homes: &Homes, found: &'a str, whole: bool) -> Cow<'a, str> {
     let mut components = resolved(found);
-    // A name that `..` leads out of is in the text all the same.
+    // A name before a `..` is still part of the text.
     if !homes.hide(&mut components) && !whole && !found.split('/').any(|name| name == "..") {
         return found.into();
     }
     format!("/{}{}", components.join("/"), trailing(found)).into()
 }
 
-/// A relative path may lead through the root, and then it is one from there.
+/// Converts a relative path that leads through the root to an absolute one.
 fn relative<'a>(homes: &Homes, found: &'a str) -> Cow<'a, str> {
     let mut ups = 0;
     let mut led_out = false;
@@ -516,7 +516,7 @@ fn relative<'a>(homes: &Homes, found: &'a str) -> Cow<'a, str> {
             name => components.push(name.into()),
         }
     }
-    // `root/x` and `media/x` are names of anybody's directories, unless the path leads through the root.
+    // `root/x` and `media/x` may be any directories, unless the path leads through the root.
     let first = components.first().map(|first| &**first);
     let anybodys = matches!(first, Some("root" | "media" | "run" | "var"));
     let hidden = (!anybodys || ups > 0) && homes.hide_at(&mut components, 0);

@@ -1,7 +1,7 @@
-//! What each program means by its options: the tables, and how a program is found in them.
+//! Meaning of the options of each program: the tables and the lookup in them.
 //!
-//! To add a program, add a line to the table of its field in `programs/`: its names, separated by commas (`mysql*`: all that begin so),
-//! then its options by form (see `forms.rs`), separated by blanks. A subcommand has a line of its own (`docker login`).
+//! To add a program, add a line to its table in `programs/`: its names, separated by commas (`mysql*` is a prefix), then
+//! its options by form (see `forms.rs`), separated by spaces. A subcommand has its own line (`docker login`).
 
 mod cloud;
 mod containers;
@@ -25,16 +25,16 @@ const TABLES: [&[FormRow]; 8] = [
     wrappers::TABLE,
 ];
 
-/// Slots of the index: half as many again as there are names.
+/// Slots of the index: one and a half times the number of names.
 const SLOTS: usize = 1024;
-/// Stands before each line of the packed tables, and behind the last one.
+/// Precedes each line of the packed tables, and follows the last one.
 const LINE: u8 = 0xff;
 
 /// The tables in one piece, a fraction of their size: [`LINE`], the names, the rules ([`Rules`]), and so on.
 static PACKED: [u8; SIZE] = pack();
 const SIZE: usize = size();
 
-/// Where each name begins in [`PACKED`], at the name's hash or in the next slot that is free; 0: nowhere.
+/// Offset of each name in [`PACKED`], in the slot of the name's hash or in the next free one. 0: the slot is free.
 static INDEX: [u16; SLOTS] = index();
 
 const fn step(hash: u32, byte: u8) -> u32 {
@@ -109,7 +109,7 @@ const fn index() -> [u16; SLOTS] {
     let mut index = [0; SLOTS];
     let mut at = 0;
     while at < SIZE {
-        // At the byte before a name.
+        // The byte before a name.
         let (mut end, mut hash) = (at + 1, SEED);
         while end < SIZE && PACKED[end] < forms::PACKED && PACKED[end] != b',' {
             hash = step(hash, PACKED[end]);
@@ -132,22 +132,22 @@ const fn index() -> [u16; SLOTS] {
     index
 }
 
-/// A program, or a subcommand, that is in a table.
+/// A program or subcommand of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
     pub(crate) rules: Rules,
     name: &'static [u8],
-    /// The name that stands for it where its subcommands are listed: `docker` for `podman`.
+    /// The name under which its subcommands are listed: `docker` for `podman`.
     first: &'static [u8],
 }
 
-/// The name that begins here, without what follows.
+/// The name at this offset.
 fn name_at(text: &'static [u8]) -> &'static [u8] {
     let end = text.iter().position(|&byte| byte == b',' || byte >= forms::PACKED);
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
 }
 
-/// A program, or a program's subcommand.
+/// A program, or a subcommand of one.
 fn lookup(program: &[u8], sub: Option<&str>) -> Option<Program> {
     let bytes = program.iter().copied();
     let hash = match sub {
@@ -181,7 +181,7 @@ fn find(hash: u32, is: impl Fn(&'static [u8]) -> bool) -> Option<Program> {
     None
 }
 
-/// The line in which a name begins at this byte.
+/// The line with a name at this offset.
 fn line_of(begin: usize, name: &'static [u8]) -> Option<Program> {
     let start = PACKED.get(..begin)?.iter().rposition(|&byte| byte == LINE)? + 1;
     let line = PACKED.get(start..)?;
@@ -190,7 +190,7 @@ fn line_of(begin: usize, name: &'static [u8]) -> Option<Program> {
     Some(Program { rules: Rules(line.get(rules..end)?), name, first: name_at(line) })
 }
 
-/// The program that a word names: by path, with a version, as a login shell.
+/// The program that a word names: by path, with a version suffix, or as a login shell.
 pub(crate) fn program(word: &str) -> Option<Program> {
     let name = word.rsplit('/').next().unwrap_or(word);
     if name.is_empty() || name.len() > 40 || name.contains([' ', '=', '@', ':']) {
@@ -208,7 +208,7 @@ pub(crate) fn program(word: &str) -> Option<Program> {
     })
 }
 
-/// `mysqldump` is one of `mysql*`: the longest beginning decides.
+/// `mysqldump` matches `mysql*`: the longest prefix wins.
 fn family(name: &str) -> Option<Program> {
     const LONGEST: usize = 23;
     let (mut longest, mut hash) = (None, SEED);

@@ -1,14 +1,14 @@
-//! What is hidden in which field. No bindings, so testable anywhere.
+//! The rules for each field. Uses no bindings, so native tests can run it.
 
 use crate::{generic, json, paths, secrets, values};
 
 pub use crate::paths::Homes;
 
-/// Reads `{"homes": ["/srv/people"], "users": ["/data/alice"], "roots": ["/var/roothome"]}`: directories of home
-/// directories, home directories, and home directories of root.
+/// Reads `{"homes": ["/srv/people"], "users": ["/data/alice"], "roots": ["/var/roothome"]}`: parents of homes,
+/// home directories, and home directories of root.
 ///
 /// # Errors
-/// No such object, another key, or a path that is not absolute.
+/// The text is not such an object, a key is unknown, or a path is not absolute.
 pub fn configure(config: &str) -> Result<Homes, String> {
     let (mut homes, mut users, mut roots) = (Vec::new(), Vec::new(), Vec::new());
     for (key, mut paths) in json::lists_of_strings(config)? {
@@ -25,17 +25,17 @@ pub fn configure(config: &str) -> Result<Homes, String> {
     Homes::new(&homes, &users, &roots)
 }
 
-/// The text to show instead; None: show it as it is.
+/// The redacted text. None: the text is unchanged.
 pub fn redact(homes: &Homes, field: &str, value: &str, arguments: &[String]) -> Option<String> {
     match field {
         "file" | "library" | "exe" => paths::path(homes, value),
-        // An earlier redactor changed the text: its words have to do.
+        // An earlier redactor changed the text, so only its words are known.
         "cmdline" if arguments.is_empty() => {
             let words: Vec<String> = value.split(' ').map(str::to_owned).collect();
             command_line(homes, &words)
         }
         "cmdline" => command_line(homes, arguments),
-        // Names that programs and machines give themselves. None is a path in a home, and all are needed as they are.
+        // Names that programs and machines give themselves. They contain no home, and users need them unchanged.
         "process" | "cgroup" | "hostname" => None,
         _ => {
             let masked = if value.contains("PRIVATE KEY-----") {
@@ -49,14 +49,14 @@ pub fn redact(homes: &Homes, field: &str, value: &str, arguments: &[String]) -> 
     }
 }
 
-/// Bytes of arguments that the kernel hands over at most, with a byte behind each.
+/// Maximum bytes of arguments that the kernel reports, with a separator byte after each.
 const MOST_ARGUMENTS: usize = 4096;
 
 fn command_line(homes: &Homes, arguments: &[String]) -> Option<String> {
     let mut changed = false;
     let size = arguments.iter().map(|argument| argument.len() + 1).sum::<usize>();
     let mut out = String::with_capacity(size + 8);
-    // What is cut has as many bytes, or more where some were not UTF-8.
+    // A truncated command line has this many bytes, or more if some were not UTF-8.
     let cut = size >= MOST_ARGUMENTS;
     let mut first = true;
     secrets::command_line(arguments, cut, |argument, masked| {

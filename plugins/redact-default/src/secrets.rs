@@ -1,4 +1,4 @@
-//! Masks secrets in command lines: walks through the arguments and knows which program each belongs to.
+//! Masks secrets in command lines: determines for each argument the program that it belongs to.
 
 use std::borrow::Cow;
 
@@ -9,54 +9,54 @@ use crate::programs::{self, Program};
 use crate::values::{self, MASK};
 use crate::{generic, shell};
 
-/// How deep shell code in shell code is read. What is deeper is hidden.
+/// Maximum nesting of shell code. Deeper code is masked.
 const MOST_DEPTH: u8 = 6;
 
-/// What the words before say of the next one.
+/// Meaning of the next word according to the words before it.
 #[derive(Clone, Copy, Debug)]
 enum Expects {
-    /// It is the value of an option of this program.
+    /// The value of an option of this program.
     Form(Form),
-    /// An option that nobody knows has a name that says so: it may also have no value.
+    /// The value of an unknown option with the name of a secret. It may also have no value.
     Named(NameKind),
 }
 
-/// Where in a command the next word stands.
+/// Position of the next word in a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Where a program stands.
+    /// The program.
     Program,
-    /// Where a program may stand, or an argument.
+    /// A program or an argument.
     Weak,
-    /// Behind the program.
+    /// After the program.
     Arguments,
 }
 
-/// A command, as far as its words were read.
+/// State of a command after the words so far.
 #[derive(Debug)]
 pub(crate) struct ProgramCall {
     place: Place,
     current: Option<Program>,
     /// The options of the program that the subcommand belongs to.
     outer: Rules,
-    /// The program that started this one and gets what follows `;`: find.
+    /// The program that started this one and gets the arguments after `;`: find.
     starter: Option<Program>,
-    /// The program that stands for the one of the image.
+    /// The program that represents the one of the image.
     entry: Option<Program>,
     expects: Option<Expects>,
-    /// What comes behind the next argument.
+    /// Meaning of the argument after the next one.
     later: Option<Form>,
     positions: u8,
     no_options: bool,
-    /// The setting that was named is a secret.
+    /// The preceding name of a setting is that of a secret.
     named: bool,
-    /// A flag said so of every setting.
+    /// A flag makes every setting a secret.
     all_named: bool,
-    /// Its words come from shell code.
+    /// Its words are from shell code.
     pub(crate) shell: bool,
-    /// Its arguments are somebody's secret: `echo x | sudo -S`.
+    /// Its arguments are a secret for another program: `echo x | sudo -S`.
     pub(crate) feeds: bool,
-    /// Words are shell code that the program joins: `&&` may be an argument.
+    /// The program joins its words to shell code: `&&` may be an argument.
     joins: bool,
     rest_is_secret: bool,
     depth: u8,
@@ -88,7 +88,7 @@ impl ProgramCall {
         self.place == Place::Program && self.current.is_none() && self.expects.is_none()
     }
 
-    /// Whether the program takes shell code from its standard input.
+    /// Whether the program reads shell code from standard input.
     pub(crate) fn reads_code(&self) -> bool {
         let rules = self.rules();
         rules.of(Form::Code).is_some_and(|text| text.starts_with(b"-c"))
@@ -99,7 +99,7 @@ impl ProgramCall {
         self.current.map_or(Rules::default(), |program| program.rules)
     }
 
-    /// An argument masked; None: it is shown.
+    /// The masked argument. None: it is unchanged.
     pub(crate) fn argument(&mut self, argument: &str) -> Option<String> {
         if argument.contains("PRIVATE KEY-----") {
             self.expects = None;
@@ -166,7 +166,7 @@ impl ProgramCall {
     fn expected(&mut self, form: Form, argument: &str) -> Option<String> {
         match form {
             Form::Optional if is_option(argument) => return self.argument(argument),
-            // `bash -c -e code`: an option may stand between.
+            // `bash -c -e code`: an option may precede the code.
             Form::Code if self.place == Place::Arguments && is_short_option(argument) => {
                 self.expects = Some(Expects::Form(form));
                 return None;
@@ -187,7 +187,7 @@ impl ProgramCall {
         self.value(form, argument)
     }
 
-    /// The argument before the secret is shown.
+    /// The argument before the secret is not masked.
     fn expected_later(&mut self) -> Option<String> {
         self.expects = self.later.take().map(Expects::Form);
         None
@@ -223,7 +223,7 @@ impl ProgramCall {
         }
     }
 
-    /// Some: the word is an option, or belongs to one.
+    /// Some: the word is an option, or the value of one.
     #[expect(clippy::option_option, reason = "whether it was one, and what then to show")]
     fn option(&mut self, word: &str) -> Option<Option<String>> {
         if self.no_options && word.starts_with('-')
@@ -240,7 +240,7 @@ impl ProgramCall {
             return None;
         }
         if word.ends_with(":env") || word.ends_with(":file") {
-            // Java's tools: where the secret is.
+            // Java's tools: the source of the secret.
             self.expects = Some(Expects::Form(Form::Plain));
             return Some(None);
         }
@@ -251,7 +251,7 @@ impl ProgramCall {
         if kind != NameKind::Other && !asks(word) {
             self.expects = Some(Expects::Named(kind));
         }
-        // A token may begin with a dash as well as anything.
+        // A token may start with any character, including a dash.
         Some(if word.len() > 16 { self.text(word) } else { None })
     }
 
@@ -302,7 +302,7 @@ impl ProgramCall {
         }
     }
 
-    /// A program may stand at the next word.
+    /// The next word may be a program.
     fn restart(&mut self) {
         let kept = ProgramCall {
             starter: self.starter,
@@ -320,7 +320,7 @@ impl ProgramCall {
         self.no_options = false;
     }
 
-    /// What the position says of where the next word stands.
+    /// Position of the next word.
     fn place_of(&self, position: u8) -> Place {
         match argument_at(self.rules(), position) {
             b"command" | b"code" => Place::Program,
@@ -329,13 +329,13 @@ impl ProgramCall {
         }
     }
 
-    /// Whether this argument is shell code of more than a word.
+    /// Whether this argument is shell code of several words.
     fn is_code(&self, word: &str) -> bool {
         argument_at(self.rules(), self.positions) == b"code"
             && until(word, |c| " \t\n;|&(`'\"".contains(c)) < word.len()
     }
 
-    /// A word where a program stands.
+    /// A word at the position of a program.
     fn program(&mut self, word: &str) -> Option<String> {
         let joins = argument_at(self.rules(), self.positions) == b"code";
         if self.is_code(word) {
@@ -345,7 +345,7 @@ impl ProgramCall {
         self.joins |= joins;
         self.shell |= joins;
         if self.current.is_none() && !self.shell && word.contains(' ') {
-            // A program's name has no blank: one that an earlier redactor left, or a title that a process gave itself.
+            // A program's name contains no space. This is the output of an earlier redactor, or a process title.
             self.place = Place::Arguments;
             return self.text(word);
         }
@@ -418,8 +418,8 @@ impl ProgramCall {
     }
 }
 
-/// What the argument at this position is: `-` nothing, `secret`, `command`, `name` and `value`, …; the last word is
-/// for all that follow, `*` repeats the two before it.
+/// Meaning of the argument at this position: `-` none, `secret`, `command`, `name` and `value`, …; the last word
+/// applies to all further arguments, `*` repeats the two before it.
 fn argument_at(rules: Rules, position: u8) -> &'static [u8] {
     let Some(text) = rules.of(Form::Args) else { return b"-" };
     let mut at = usize::from(position);
@@ -438,7 +438,7 @@ fn argument_at(rules: Rules, position: u8) -> &'static [u8] {
     }
 }
 
-/// `NAME=…`, as the shell has it.
+/// `NAME=…`, a shell's assignment.
 fn is_assignment(word: &str) -> bool {
     let name = word.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     name.is_some_and(|end| end > 0 && word.get(end..).is_some_and(|rest| rest.starts_with('=')))
@@ -449,7 +449,7 @@ fn is_short_option(word: &str) -> bool {
     (1..=3).contains(&letters.len()) && letters.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
-/// `auth.token`, `//registry/:_authToken`, `http-basic.name`: any part of the name may say it.
+/// `auth.token`, `//registry/:_authToken`, `http-basic.name`: any part of the name may be that of a secret.
 fn is_secret_setting(name: &str) -> bool {
     let secret = |part: &str| hides(part, "") || part.eq_ignore_ascii_case("extraheader");
     name.split(|c| !is_name(c) || c == '.').any(|part| secret(part) || part == "http-basic")
@@ -457,8 +457,8 @@ fn is_secret_setting(name: &str) -> bool {
         || name.contains("-oauth.")
 }
 
-/// A command line: its arguments, joined by blanks, with what is secret masked; `each` gets one argument after the
-/// other as it is to be shown. `cut`: the last one is not whole.
+/// Masks the secrets of a command line. `each` gets each argument in order, and its masked form.
+/// `cut`: the last argument is truncated.
 pub(crate) fn command_line<'a>(
     arguments: &'a [String],
     cut: bool,

@@ -1,4 +1,4 @@
-//! Shell code: its words, by the shell's rules, with the secrets in them masked and everything else left as it is.
+//! Masks secrets in shell code. Splits it into words by the shell's rules and changes nothing else.
 
 use std::borrow::Cow;
 
@@ -7,14 +7,14 @@ use crate::generic;
 use crate::secrets::ProgramCall;
 use crate::values::MASK;
 
-/// How far ahead it is looked for who reads what `echo` prints.
+/// Maximum distance to the program that reads the output of `echo`.
 const AHEAD: usize = 256;
-/// Words behind which a program stands.
+/// Words that are followed by a program.
 const KEYWORDS: &[&str] = &[
     "if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "coproc", "}", "fi",
     "done", "esac",
 ];
-/// What reads a secret from its standard input.
+/// Programs that read a secret from standard input.
 const READERS: &[&str] = &[
     "sudo -S",
     "-stdin",
@@ -37,7 +37,7 @@ enum Piece {
     End,
     /// `<`, `>`, `2>&1`: a file follows, or nothing.
     Redirection,
-    /// `<<`: the word that follows ends the text behind the next line.
+    /// `<<`: the next word is the delimiter of the here-document that starts on the next line.
     Here,
     /// `<<<`: a text follows.
     HereString,
@@ -45,7 +45,7 @@ enum Piece {
     Comment,
 }
 
-/// Shell code masked; None: it is shown.
+/// The masked shell code. None: it is unchanged.
 pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
     let mut edit = Edit::new(code);
     let mut command = ProgramCall::new(depth, true);
@@ -94,7 +94,7 @@ pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
     edit.finish()
 }
 
-/// A word of a command; `ahead`: what follows it.
+/// A word of a command. `ahead`: the code after it.
 fn word(command: &mut ProgramCall, raw: &str, ahead: &str, depth: u8) -> Option<String> {
     if command.is_at_program() {
         if KEYWORDS.contains(&raw) {
@@ -110,7 +110,7 @@ fn word(command: &mut ProgramCall, raw: &str, ahead: &str, depth: u8) -> Option<
     })
 }
 
-/// Whether what is printed goes to a program that reads a secret.
+/// Whether the output is piped to a program that reads a secret.
 fn feeds(ahead: &str) -> bool {
     let mut end = ahead.len().min(AHEAD);
     while !ahead.is_char_boundary(end) {
@@ -121,7 +121,7 @@ fn feeds(ahead: &str) -> bool {
     READERS.iter().any(|reads| reader.contains(reads))
 }
 
-/// Substitutions masked, then the word without its quotes. What is shown has the quotes around the word again.
+/// Masks substitutions, then the word without its quotes. The result has the quotes of the word again.
 fn masked_word(
     raw: &str,
     depth: u8,
@@ -146,7 +146,7 @@ fn masked_word(
     })
 }
 
-/// `$(…)` and backticks are code of their own.
+/// `$(…)` and backticks contain separate code.
 fn substitutions(raw: &str, depth: u8) -> Option<String> {
     if !raw.contains("$(") && !raw.contains('`') {
         return None;
@@ -163,7 +163,7 @@ fn substitutions(raw: &str, depth: u8) -> Option<String> {
     edit.finish()
 }
 
-/// A word without its quotes, and whether a `$` in it is the shell's.
+/// A word without its quotes, and whether the shell expands a `$` in it.
 fn unquoted(raw: &str) -> (Cow<'_, str>, bool) {
     if !raw.contains(['"', '\'', '\\']) {
         return (raw.into(), true);
@@ -212,7 +212,7 @@ impl ShellReader<'_> {
         self.code.get(self.at..).unwrap_or_default()
     }
 
-    /// The next part and where it begins; it ends where the reader is then.
+    /// The next part and its start. It ends at the new position of the reader.
     fn piece(&mut self) -> Option<(Piece, usize)> {
         let from = self.at;
         let rest = self.rest();
@@ -236,7 +236,7 @@ impl ShellReader<'_> {
         self.at += size;
         if piece == Piece::Word {
             self.word();
-            // `2>`: the number belongs to it.
+            // `2>`: the number belongs to the redirection.
             let digits = part(self.code, from, self.at);
             if digits.bytes().all(|b| b.is_ascii_digit()) && self.rest().starts_with(['<', '>']) {
                 return self.piece().map(|(piece, _)| (piece, from));
@@ -285,7 +285,7 @@ impl ShellReader<'_> {
         self.at = (inner + close.len_utf8()).min(self.code.len());
     }
 
-    /// Where the substitution ends that the reader is in.
+    /// End of the current substitution.
     fn inner_end(&self, close: char) -> usize {
         let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
         for (at, c) in self.rest().char_indices() {
@@ -306,7 +306,7 @@ impl ShellReader<'_> {
         self.code.len()
     }
 
-    /// The next substitution's code: where it begins and ends.
+    /// Start and end of the code of the next substitution.
     fn substitution(&mut self) -> Option<(usize, usize)> {
         let mut quoted = false;
         while let Some(c) = self.rest().chars().next() {
@@ -334,7 +334,7 @@ impl ShellReader<'_> {
         None
     }
 
-    /// The text up to the line that is the delimiter.
+    /// The text up to the line of the delimiter.
     fn here(&mut self, delimiter: &str) -> &str {
         let from = self.at;
         let mut at = from;

@@ -1,14 +1,14 @@
-//! How a value is masked, by its form.
+//! Masks values by their form.
 
 use crate::edit::{Edit, part};
 use crate::forms::Form;
 use crate::generic;
 use crate::names::hides;
 
-/// Stands for a secret.
+/// Replaces a secret.
 pub(crate) const MASK: &str = "***";
 
-/// Whether the shell puts something else in the place of this word: a variable, the output of a command.
+/// Whether the shell replaces this word: a variable, or the output of a command.
 fn is_expanded(value: &str) -> bool {
     let closed = |open: &str, close: &str| {
         value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).is_some()
@@ -23,8 +23,8 @@ fn is_expanded(value: &str) -> bool {
             .is_some_and(|name| !name.is_empty() && name.chars().all(is_name))
 }
 
-/// A secret masked. None: it is shown, as it is none. `file:`, `env:`, `fd:` and `stdin` say where OpenSSL finds it;
-/// `shell`: variables stand for something else.
+/// The masked secret. None: the value is not a secret. `file:`, `env:`, `fd:` and `stdin` are sources of OpenSSL;
+/// `shell`: the shell expands variables.
 pub(crate) fn secret(value: &str, shell: bool) -> Option<String> {
     let place = ["file:", "env:", "fd:"].iter().any(|place| value.starts_with(place));
     if value.is_empty() || place || matches!(value, "stdin" | "-" | MASK) {
@@ -41,7 +41,7 @@ pub(crate) fn secret(value: &str, shell: bool) -> Option<String> {
     Some(mask.to_owned())
 }
 
-/// Masks what follows the first `at` bytes.
+/// Masks the text after its first `at` bytes.
 pub(crate) fn behind(text: &str, at: usize, shell: bool) -> Option<String> {
     let (before, value) = text.split_at_checked(at)?;
     let masked = if shell && is_expanded(value) { None } else { plain(value) }?;
@@ -62,7 +62,7 @@ fn after(text: &str, separator: char, shell: bool) -> Option<String> {
     behind(text, text.find(separator)? + separator.len_utf8(), shell)
 }
 
-/// A value masked by its form. None: nothing in it is hidden.
+/// The value masked by its form. None: nothing is masked.
 pub(crate) fn by_form(form: Form, value: &str, shell: bool) -> Option<String> {
     match form {
         Form::Secret | Form::Optional | Form::Glued | Form::Two | Form::Second | Form::Rest => {
@@ -93,7 +93,7 @@ pub(crate) fn by_form(form: Form, value: &str, shell: bool) -> Option<String> {
     }
 }
 
-/// `client.pem:secret`. `\:` is a colon of the file's name, and a PKCS #11 URI has colons of its own.
+/// `client.pem:secret`. `\:` is a colon in the name of the file, and a PKCS #11 URI contains colons.
 fn certificate(value: &str, shell: bool) -> Option<String> {
     if value.starts_with("pkcs11:") {
         return generic::text(value, shell);
@@ -112,13 +112,13 @@ fn certificate(value: &str, shell: bool) -> Option<String> {
     None
 }
 
-/// `user/secret@database`; without the database, all that follows the slash.
+/// `user/secret@database`; without the database, the rest after the slash.
 fn login(value: &str, shell: bool) -> Option<String> {
     let from = value.find('/')? + 1;
     if from == 1 || value.contains("://") {
         return generic::text(value, shell);
     }
-    // A secret in quotes may have an `@`. An `@` that is followed by `//` begins the database.
+    // A quoted secret may contain an `@`. An `@` before `//` starts the database.
     let rest = value.get(from..)?;
     let to = rest.find("@//").or_else(|| rest.rfind('@')).map_or(value.len(), |at| from + at);
     between(value, from, to, shell)
@@ -138,7 +138,7 @@ fn authority(value: &str, shell: bool) -> Option<String> {
     between(value, from, to, shell)
 }
 
-/// `key:secret` where the key says so.
+/// `key:secret`, if the key is that of a secret.
 fn keyed(value: &str, shell: bool) -> Option<String> {
     let at = value.find(':')?;
     let key = value.get(..at)?.to_ascii_lowercase();
@@ -158,7 +158,7 @@ fn keyed(value: &str, shell: bool) -> Option<String> {
     if secret { behind(value, at + 1, shell) } else { None }
 }
 
-/// `a=1,password=b,c=2`: a value goes on up to the next separator that is not escaped.
+/// `a=1,password=b,c=2`: a value extends to the next separator that is not escaped.
 pub(crate) fn pairs(
     text: &str,
     separator: char,
@@ -189,7 +189,7 @@ pub(crate) fn pairs(
     edit.finish()
 }
 
-/// Where the next separator is, or the end.
+/// Offset of the next separator, or the end of the text.
 pub(crate) fn separated(text: &str, from: usize, separator: char) -> usize {
     let mut at = from;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find(separator)) {

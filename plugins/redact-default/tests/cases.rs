@@ -1,5 +1,5 @@
-//! Command lines from the field: what is hidden and what stays visible. `tests/fixtures/cases` has them; the same
-//! files are run live by `tests/live/events/secrets.rs`.
+//! Command lines from practice, with their hidden and visible parts, from `tests/fixtures/cases`. The same files are run
+//! live by `tests/live/events/secrets.rs`.
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use redact_default::rules::{Homes, configure, redact};
@@ -8,7 +8,7 @@ use serde_json::Value;
 const REPORTED: &str = include_str!("../../../tests/fixtures/cases/cmdlines.json");
 const MORE: &str = include_str!("../../../tests/fixtures/cases/cmdlines-more.json");
 
-/// Arguable cases that are decided against: docs/redaction.md says why, kind by kind.
+/// Arguable cases that are not masked. docs/redaction.md gives the reason for each kind.
 const SHOWN: &[&str] = &[
     // The identifier of a key is not a secret.
     "app AKIA",
@@ -25,7 +25,7 @@ struct RecordedCase {
 }
 
 impl RecordedCase {
-    /// It is about paths: the rules of paths decide it.
+    /// The rules for paths apply.
     fn is_of_paths(&self) -> bool {
         let slashes =
             |text: &String| text.replace("://", "").contains("//") || text.contains("/../");
@@ -36,8 +36,8 @@ impl RecordedCase {
         self.argv.join(" ")
     }
 
-    /// What is wrong; None: nothing.
-    fn wrong(&self) -> Option<String> {
+    /// The problem, if any.
+    fn problem(&self) -> Option<String> {
         let shown = shown(&self.argv);
         let leaked: Vec<_> = self.hide.iter().filter(|text| shown.contains(*text)).collect();
         let lost: Vec<_> = self.show.iter().filter(|text| !shown.contains(*text)).collect();
@@ -70,40 +70,40 @@ fn shown(arguments: &[String]) -> String {
     redact(&homes(), "cmdline", &line, arguments).unwrap_or(line)
 }
 
-fn none(wrong: &[String]) {
-    assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
+fn assert_none(problems: &[String]) {
+    assert!(problems.is_empty(), "{} cases:\n{}", problems.len(), problems.join("\n"));
 }
 
 #[test]
-fn every_firm_case() {
+fn firm_cases() {
     let cases = cases(REPORTED);
     let firm: Vec<_> = cases.iter().filter(|case| case.firm && !case.is_of_paths()).collect();
     assert!(firm.len() > 400, "{}", firm.len());
-    none(&firm.iter().filter_map(|case| case.wrong()).collect::<Vec<_>>());
+    assert_none(&firm.iter().filter_map(|case| case.problem()).collect::<Vec<_>>());
 }
 
 #[test]
-fn every_further_case() {
+fn further_cases() {
     let cases = cases(MORE);
     assert!(cases.len() > 500, "{}", cases.len());
     let secrets = cases.iter().filter(|case| !case.is_of_paths());
-    none(&secrets.filter_map(RecordedCase::wrong).collect::<Vec<_>>());
+    assert_none(&secrets.filter_map(RecordedCase::problem).collect::<Vec<_>>());
 }
 
-/// Each is decided, and a change of mind is seen here.
+/// Detects changed decisions.
 #[test]
 fn arguable_cases_are_as_decided() {
     for case in cases(REPORTED).iter().filter(|case| !case.firm && !case.is_of_paths()) {
         let line = case.line();
         let is_shown = SHOWN.iter().any(|begin| line.starts_with(begin));
-        let wrong = case.wrong();
-        assert_eq!(wrong.is_some(), is_shown, "{line}: {wrong:?}");
+        let problem = case.problem();
+        assert_eq!(problem.is_some(), is_shown, "{line}: {problem:?}");
     }
 }
 
-/// A redactor after another one gets the text that the first one made, without its arguments.
+/// A second redactor gets the output of the first one, without the arguments.
 #[test]
-fn what_was_masked_once_stays_masked() {
+fn masked_text_stays_masked() {
     for case in cases(REPORTED).iter().chain(&cases(MORE)) {
         let once = shown(&case.argv);
         let twice = redact(&homes(), "cmdline", &once, &[]).unwrap_or_else(|| once.clone());
@@ -113,13 +113,16 @@ fn what_was_masked_once_stays_masked() {
     }
 }
 
-/// The kernel keeps 4096 bytes: what is shown of a secret that ends after them is nothing either.
+/// The kernel reports 4096 bytes. A secret that extends beyond them is masked as well.
 #[test]
 fn a_cut_command_line_shows_no_part_of_a_secret() {
     for case in cases(REPORTED).iter().chain(&cases(MORE)) {
-        // `echo x | sudo -S`: who reads it is cut off, too.
+        // `echo x | sudo -S`: the program that reads the secret is cut off too.
         let feeds = |argument: &String| argument.contains("echo ") || argument.contains("printf ");
-        if !case.firm || case.is_of_paths() || case.wrong().is_some() || case.argv.iter().any(feeds)
+        if !case.firm
+            || case.is_of_paths()
+            || case.problem().is_some()
+            || case.argv.iter().any(feeds)
         {
             continue;
         }

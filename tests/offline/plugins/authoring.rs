@@ -100,7 +100,7 @@ fn plugin_new_refuses_existing_paths_and_invalid_names() {
     for name in ["acme", "link"] {
         let made = plugin(dir.path(), ["new", name, "--kind", "filter"]);
         assert_eq!(made.status.code(), Some(2), "{}", err(&made));
-        assert!(err(&made).contains("is there already"), "{}", err(&made));
+        assert!(err(&made).contains("already exists"), "{}", err(&made));
     }
     assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
     assert_eq!(fs::read(root.join("Cargo.toml")).unwrap(), b"mine");
@@ -162,7 +162,7 @@ fn malformed_cases_are_refused() {
     let cases = dir.path().join("cases.json");
     let one = |case: &str| format!(r#"{{"cases": [{{"name": "a", {case}}}]}}"#);
     let malformed = [
-        ("{", "line 1 column 1: no JSON, an object with `cases` is right"),
+        ("{", "line 1 column 1: not valid JSON, expected an object with `cases`"),
         ("[]", "expected an object with `cases`"),
         (r#"{"cases": [[]]}"#, "expected an object with `name` and `expect`"),
         (r#"{"cases": [], "case": 1}"#, "unknown field `case`"),
@@ -189,20 +189,20 @@ fn malformed_cases_are_refused() {
         ),
         (
             &one(r#""file": {"path": "/a", "content": "", "content_file": "a"}, "expect": {}"#),
-            "one of `content`, `content_base64`, `content_file` is right",
+            "expected only one of `content`, `content_base64`, `content_file`",
         ),
         (
             &one(r#""file": {"path": "/a"}, "text": {"field": "file", "value": ""}, "expect": {}"#),
-            "one of `file`, `text`, `event` is right",
+            "expected only one of `file`, `text`, `event`",
         ),
         (&one(r#""file": {"path": "/a"}, "expect": {"decision": "keep"}"#), "`file_type` (a word"),
         (
             &one(r#""text": {"field": "file", "value": ""}, "expect": {"text": ""}"#),
-            "the case \"a\" asks a redactor, and the plugin is a classifier",
+            "the case \"a\" is for a redactor, but the plugin is a classifier",
         ),
         (
             &one(r#""event": {"event_type": "file_opened"}, "expect": {"decision": "keep"}"#),
-            "file_open, lib_load, process_exec or process_exit is right",
+            "expected file_open, lib_load, process_exec or process_exit",
         ),
         (
             &one(

@@ -122,5 +122,5 @@ fn log_limit_uses_the_recordings_clock() {
     let (_, stderr) = replay_with_filter(60, 50 * MS, "log");
     let lines = |what: &str| stderr.lines().filter(|line| line.contains(what)).count();
     assert_eq!(lines(": hello"), 30, "{stderr}");
-    assert_eq!(lines(": says more than 10 lines in a second"), 3, "{stderr}");
+    assert_eq!(lines(": logs more than 10 lines in a second"), 3, "{stderr}");
 }

@@ -94,7 +94,7 @@ impl<'a> Object<'a> {
             Notice::PluginFailed(_, failure) => Object::PluginFailed(PluginFailed {
                 timestamp,
                 plugin: &failure.plugin,
-                kind: failure.kind,
+                kind: failure.kind.as_str(),
                 cause: &failure.cause,
                 count: failure.count,
                 action: failure.action,

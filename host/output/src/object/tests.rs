@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crypto_tracer_event::{
     ClassifiedEvent, EnrichedWhat, Field, FileType, KernelPath, Label, Loss, Notice, OpenedFile,
-    PluginFailure, ProcessFacts, Redact, RedactedEvent, Timestamp, Verdict, testkit,
+    PluginFailure, PluginKind, ProcessFacts, Redact, RedactedEvent, Timestamp, Verdict, testkit,
 };
 
 const AT: i64 = 1_733_653_845_123_456;
@@ -97,7 +97,7 @@ fn notices_say_what_is_documented() {
     assert_eq!(text(Notice::EventsLost(Timestamp(0), loss(false))), perhaps);
     let failure = PluginFailure {
         plugin: "a@1".to_owned(),
-        kind: "filter",
+        kind: PluginKind::Filter,
         cause: "trap".to_owned(),
         count: 2,
         action: "kept",

@@ -108,19 +108,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_meet_within_the_first_number_that_counts() {
+    fn versions_are_compatible_within_the_first_nonzero_component() {
         let version = |text| Version::parse(text).unwrap();
         assert!(version("0.1.0").is_compatible_with(version("0.1.7")));
         assert!(!version("0.1.0").is_compatible_with(version("0.2.0")));
         assert!(version("1.2.3").is_compatible_with(version("1.0.0")));
         assert!(!version("1.2.3").is_compatible_with(version("2.2.3")));
-        for odd in ["", "1", "1.2", "1.2.3.4", "1.2.x", "-1.2.3"] {
-            assert_eq!(Version::parse(odd), None, "{odd}");
+        for invalid in ["", "1", "1.2", "1.2.3.4", "1.2.x", "-1.2.3"] {
+            assert_eq!(Version::parse(invalid), None, "{invalid}");
         }
     }
 
     #[test]
-    fn the_latest_is_what_the_contract_says() {
+    fn the_latest_version_is_that_of_the_wit_package() {
         let wit = include_str!("../../../../wit/plugin.wit");
         let package = format!("package crypto-tracer:plugin@{};", latest().version());
         assert!(wit.contains(&package));

@@ -1,4 +1,4 @@
-//! Version 0.1: `wit/plugin.wit` as Rust, and nothing that is not the same in every version.
+//! Version 0.1 of the contract: the bindings of `wit/plugin.wit`, and their conversion to the types of all versions.
 
 use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
 use wasmtime::{Result, Store};
@@ -59,7 +59,7 @@ mod bindings {
     pub(super) use classifier::crypto_tracer::plugin::{events, host};
 }
 
-/// This version.
+/// Version 0.1.
 pub(super) struct V0_1;
 
 impl Contract for V0_1 {
@@ -88,18 +88,18 @@ impl Contract for V0_1 {
     }
 }
 
-// What is lent has no number: the loan tells what it is.
-const LENT: u32 = 0;
+// Borrowed resources share one handle, because the scoped reference identifies the resource.
+const BORROWED: u32 = 0;
 
 impl Classify for ClassifierPlugin {
     fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured> {
         let guest = self.crypto_tracer_plugin_classifier();
-        guest.call_configure(store, config, Resource::new_borrow(LENT))
+        guest.call_configure(store, config, Resource::new_borrow(BORROWED))
     }
 
     fn classify(&self, store: &mut Store<State>) -> Result<Option<RawVerdict>> {
         let guest = self.crypto_tracer_plugin_classifier();
-        let verdict = guest.call_classify(store, Resource::new_borrow(LENT))?;
+        let verdict = guest.call_classify(store, Resource::new_borrow(BORROWED))?;
         Ok(verdict.map(|verdict| RawVerdict {
             file_type: verdict.file_type.map(|file_type| match file_type {
                 classifying::FileType::Certificate => FileType::Certificate,
@@ -120,7 +120,7 @@ impl Redact for RedactorPlugin {
 
     fn redact(&self, store: &mut Store<State>) -> Result<Option<String>> {
         let guest = self.crypto_tracer_plugin_redactor();
-        guest.call_redact(store, Resource::new_borrow(LENT))
+        guest.call_redact(store, Resource::new_borrow(BORROWED))
     }
 }
 
@@ -131,7 +131,7 @@ impl Decide for FilterPlugin {
 
     fn decide(&self, store: &mut Store<State>) -> Result<RawDecision> {
         let guest = self.crypto_tracer_plugin_filter();
-        Ok(match guest.call_decide(store, Resource::new_borrow(LENT))? {
+        Ok(match guest.call_decide(store, Resource::new_borrow(BORROWED))? {
             filtering::Decision::Keep => RawDecision::Keep,
             filtering::Decision::Drop => RawDecision::Drop,
             filtering::Decision::Label(labels) => RawDecision::Label(labels),
@@ -141,7 +141,7 @@ impl Decide for FilterPlugin {
 
 impl host::Host for State {
     fn log(&mut self, level: host::Level, message: String) -> Result<()> {
-        self.say(
+        self.log_line(
             match level {
                 host::Level::Error => Level::Error,
                 host::Level::Warn => Level::Warn,
@@ -156,7 +156,7 @@ impl host::Host for State {
 
 impl events::Host for State {}
 
-// Only an owned handle is ever dropped on this side, and none is given out: `drop` has nothing to do.
+// The host drops only owned handles, and it hands out none, so each `drop` is empty.
 
 impl events::HostFile for State {
     fn path(&mut self, _this: Resource<FileResource>) -> Result<String> {

@@ -1,4 +1,4 @@
-//! What plugins are asked, what is made of their answers, and what is remembered.
+//! Calls of plugins, their answers, and the caches.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn labels(verdict: &Verdict) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn the_first_type_wins_and_labels_before_it_stay() {
+fn the_first_type_wins_and_earlier_labels_are_kept() {
     let mut plugins = classifiers(vec![hostile("label"), PluginSpec::bundled()]);
     let verdict = classify(&mut plugins, "/x.crt");
     assert_eq!(verdict.file_type, FileType::Certificate);
@@ -16,7 +16,7 @@ fn the_first_type_wins_and_labels_before_it_stay() {
 
     let mut plugins = classifiers(vec![PluginSpec::bundled(), hostile("labels-16")]);
     assert_eq!(labels(&classify(&mut plugins, "/x.crt")), []);
-    // The bundled one has no opinion.
+    // The bundled classifier has no opinion.
     let verdict = classify(&mut plugins, "/x.der");
     assert_eq!((verdict.file_type, verdict.labels.len()), (FileType::Unknown, 16));
     assert!(verdict.classifier.unwrap().starts_with("hostile@"));
@@ -24,7 +24,7 @@ fn the_first_type_wins_and_labels_before_it_stay() {
 }
 
 #[test]
-fn interests_are_united() {
+fn interests_are_combined() {
     let plugins = classifiers(vec![hostile("good"), PluginSpec::bundled()]);
     assert!(plugins.interest().wants_file(b"x.HOSTILE") && plugins.interest().wants_file(b"x.pem"));
     let plugins = classifiers(vec![hostile("good")]);
@@ -32,7 +32,7 @@ fn interests_are_united() {
 }
 
 #[test]
-fn redactors_see_what_the_one_before_left() {
+fn a_redactor_gets_the_output_of_the_one_before() {
     let mut plugins = redactors(vec![PluginSpec::bundled(), hostile("upper")]);
     assert_eq!(redact(&mut plugins, "/home/alice/x").as_deref(), Some("/HOME/USER/X"));
     let arguments = ["tool".to_owned(), "a b".to_owned()];
@@ -46,16 +46,16 @@ fn redactors_see_what_the_one_before_left() {
 }
 
 #[test]
-fn filters_see_the_documented_fields() {
+fn filters_can_read_the_documented_fields() {
     let mut plugins = filters(vec![hostile("fields")]);
-    let mut ask = |event: &ClassifiedEvent| match plugins.decide(event) {
+    let mut call = |event: &ClassifiedEvent| match plugins.decide(event) {
         Decision::Label(labels) => {
             labels.iter().map(|label| format!("{}={}", label.name, label.value)).collect::<Vec<_>>()
         }
         other => panic!("{other:?}"),
     };
     assert_eq!(
-        ask(&event(1000)),
+        call(&event(1000)),
         [
             "cmdline=nginx -t",
             "ppid=1",
@@ -71,7 +71,7 @@ fn filters_see_the_documented_fields() {
         head: HeadOutcome::NotNeeded,
     });
     assert_eq!(
-        ask(&open),
+        call(&open),
         [
             "file=/x.crt",
             "file_type=site",
@@ -83,17 +83,17 @@ fn filters_see_the_documented_fields() {
     );
     open.event.what =
         EnrichedWhat::LibLoad { file: file("/l/libssl.so.3"), library_name: b"libssl".to_vec() };
-    assert_eq!(ask(&open)[..2], ["library=/l/libssl.so.3", "library_name=libssl"]);
+    assert_eq!(call(&open)[..2], ["library=/l/libssl.so.3", "library_name=libssl"]);
     open.event.what = EnrichedWhat::Exit { exit_code: 137, signal: Some(9) };
-    assert_eq!(ask(&open)[1], "exit_code=137");
+    assert_eq!(call(&open)[1], "exit_code=137");
 }
 
 #[test]
-fn all_filters_must_keep_and_labels_add_up() {
+fn an_event_is_kept_if_all_filters_keep_it() {
     let mut plugins = filters(vec![hostile("label")]);
     let mut labelled = event(1);
     labelled.labels = vec![Label { name: "owner".into(), value: "first".into() }];
-    // An event has each name once, and the first word stays.
+    // Label names are unique, and the first label is kept.
     assert_eq!(plugins.decide(&labelled), Decision::Keep);
     let mut dropping = hostile("drop");
     dropping.source = fixture("hostile-wasi.wasm");
@@ -102,7 +102,7 @@ fn all_filters_must_keep_and_labels_add_up() {
 }
 
 #[test]
-fn a_verdict_is_remembered_while_the_file_is_unchanged() {
+fn a_verdict_is_cached_while_the_file_is_unchanged() {
     let mut plugins = classifiers(vec![hostile("counts")]);
     let mut word = |file: &OpenedFile, flags: u32| {
         plugins.classify(1, file, flags, &mut certificate()).file_type.as_str().to_owned()
@@ -124,11 +124,11 @@ fn a_verdict_is_remembered_while_the_file_is_unchanged() {
         assert_eq!(word(&other, 0), format!("call-{}", n + 2));
     }
     assert_eq!(word(&first, 0), "call-1");
-    // An open that empties the file is judged anew each time, and not remembered.
+    // An open that truncates the file is classified each time, and its verdict is not cached.
     assert_eq!(word(&first, 0o1000), "call-8");
     assert_eq!(word(&first, 0o1000), "call-9");
     assert_eq!(word(&first, 0), "call-1");
-    // A file that just changed may change again within the clock's grain.
+    // A file that has just changed may change again within the resolution of ctime.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let mut young = first.clone();
     young.ctime_ns = i128::try_from(now.as_nanos()).unwrap() + 1_000_000_000;
@@ -137,7 +137,7 @@ fn a_verdict_is_remembered_while_the_file_is_unchanged() {
 }
 
 #[test]
-fn a_verdict_without_its_head_is_not_remembered() {
+fn a_verdict_without_the_head_is_not_cached() {
     for outcome in [
         HeadOutcome::Gone,
         HeadOutcome::Denied,
@@ -146,25 +146,25 @@ fn a_verdict_without_its_head_is_not_remembered() {
         HeadOutcome::Replaced,
         HeadOutcome::Created,
     ] {
-        let mut plugins = load(&patient());
+        let mut plugins = load(&generous());
         let file = file("/x.pem");
         let mut none = TestHead(b"", outcome, 0);
         for round in 1..=2 {
             let verdict = plugins.classify(1, &file, 0, &mut none);
             assert_eq!((verdict.file_type, verdict.head), (FileType::Unknown, outcome));
-            // Size and one or two looks: asked again in the second round.
+            // The head is read again in the second round.
             assert!(none.2 >= round, "{outcome:?}");
         }
         assert!(plugins.wants_head(&file));
         assert_eq!(classify(&mut plugins, "/x.pem").file_type, FileType::Certificate);
-        assert!(!plugins.wants_head(&file), "the verdict is remembered");
+        assert!(!plugins.wants_head(&file), "the verdict is cached");
     }
 }
 
-/// A head that is the file's now, and was not when it was opened.
-struct Passing(TestHead);
+/// The head of a file whose content has changed since the open.
+struct ChangedHead(TestHead);
 
-impl HeadSource for Passing {
+impl HeadSource for ChangedHead {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
         self.0.head()
     }
@@ -179,23 +179,23 @@ impl HeadSource for Passing {
 }
 
 #[test]
-fn a_verdict_that_is_not_about_the_opened_content_is_not_remembered() {
-    let mut plugins = load(&patient());
+fn a_verdict_on_changed_content_is_not_cached() {
+    let mut plugins = load(&generous());
     let file = file("/x.pem");
-    let verdict = plugins.classify(1, &file, 0, &mut Passing(certificate()));
+    let verdict = plugins.classify(1, &file, 0, &mut ChangedHead(certificate()));
     assert_eq!((verdict.file_type, verdict.head), (FileType::Certificate, HeadOutcome::Read));
     assert!(plugins.wants_head(&file));
     let created = OpenedFile { created: true, ..file.clone() };
     plugins.classify(1, &created, 0, &mut certificate());
-    assert!(plugins.wants_head(&file), "nor one of the open that made it");
+    assert!(plugins.wants_head(&file), "the verdict of the creating open is not cached");
 }
 
 #[test]
-fn an_answer_of_a_chain_that_failed_is_not_remembered() {
+fn the_verdict_of_a_chain_with_a_failure_is_not_cached() {
     let mut plugins = load(&Setup {
         classifiers: vec![hostile("only-panic"), PluginSpec::bundled()],
         every_call: false,
-        ..patient()
+        ..generous()
     });
     for count in 1..=3 {
         assert_eq!(classify(&mut plugins, "/evil.crt").file_type, FileType::Certificate);
@@ -204,11 +204,11 @@ fn an_answer_of_a_chain_that_failed_is_not_remembered() {
 }
 
 #[test]
-fn heads_are_expected_where_they_were_asked_for() {
-    let mut plugins = load(&patient());
+fn heads_are_expected_for_extensions_whose_heads_were_read() {
+    let mut plugins = load(&generous());
     let mut head = certificate();
     let crt = file("/x.crt");
-    assert!(plugins.wants_head(&crt), "nothing is known yet");
+    assert!(plugins.wants_head(&crt), "no file with this extension was classified");
     plugins.classify(1, &crt, 0, &mut head);
     assert_eq!(head.2, 0);
     assert!(!plugins.wants_head(&file("/other.crt")));
@@ -219,34 +219,34 @@ fn heads_are_expected_where_they_were_asked_for() {
 }
 
 #[test]
-fn a_redaction_is_remembered_by_field_text_and_arguments() {
+fn a_redaction_is_cached_by_field_text_and_arguments() {
     let mut plugins = redactors(vec![hostile("arguments")]);
-    let mut ask = |field: Field<'_>, value: &str, arguments: &[&str]| {
+    let mut call = |field: Field<'_>, value: &str, arguments: &[&str]| {
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
         plugins.redactor(1).redact(field, value, &arguments).unwrap()
     };
-    assert_eq!(ask(Field::Cmdline, "a b c", &["a", "b c"]), "cmdline [\"a\", \"b c\"]");
-    assert_eq!(ask(Field::Cmdline, "a b c", &["a b", "c"]), "cmdline [\"a b\", \"c\"]");
-    assert_eq!(ask(Field::Cmdline, "a b c", &["a", "b c"]), "cmdline [\"a\", \"b c\"]");
-    assert_eq!(ask(Field::File, "a b c", &[]), "file []");
-    assert_eq!(ask(Field::Label("x"), "a b c", &[]), "labels.x []");
-    assert_eq!(ask(Field::Label("y"), "a b c", &[]), "labels.y []");
+    assert_eq!(call(Field::Cmdline, "a b c", &["a", "b c"]), "cmdline [\"a\", \"b c\"]");
+    assert_eq!(call(Field::Cmdline, "a b c", &["a b", "c"]), "cmdline [\"a b\", \"c\"]");
+    assert_eq!(call(Field::Cmdline, "a b c", &["a", "b c"]), "cmdline [\"a\", \"b c\"]");
+    assert_eq!(call(Field::File, "a b c", &[]), "file []");
+    assert_eq!(call(Field::Label("x"), "a b c", &[]), "labels.x []");
+    assert_eq!(call(Field::Label("y"), "a b c", &[]), "labels.y []");
 }
 
 #[test]
-fn a_million_paths_keep_memory_flat() {
-    // In a process of its own: the tests beside this one take memory too.
-    let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-    alone.args(["--exact", "tests::answers::a_million_paths_alone", "--ignored"]);
-    let ended = alone.output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stdout);
-    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+fn memory_stays_constant_for_a_million_paths() {
+    // Runs in its own process, because concurrent tests allocate memory too.
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "tests::answers::a_million_paths_in_own_process", "--ignored"]);
+    let output = child.output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
 }
 
 #[test]
 #[ignore = "started by the test above"]
-fn a_million_paths_alone() {
-    let mut plugins = load(&patient());
+fn a_million_paths_in_own_process() {
+    let mut plugins = load(&generous());
     let resident = || {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
         statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4
@@ -269,11 +269,12 @@ fn a_million_paths_alone() {
     assert_eq!(plugins.failures(), 0);
 }
 
-/// Another tracer's reader opens what a process has just opened: no head comes with it, and no verdict changes by it.
+/// Another tracer's reader process opens the files that a process has just opened. Its opens come without a head, and do
+/// not change the verdict.
 #[test]
-fn what_a_reader_opens_has_the_verdict_of_the_open_before() {
-    let mut plugins = load(&patient());
-    // Changed in the future: as young as a file can be.
+fn an_open_by_another_reader_gets_the_previous_verdict() {
+    let mut plugins = load(&generous());
+    // A ctime in the future, so the file never counts as settled.
     const LATER_NS: i128 = 9_000_000_000_000_000_001;
     let fresh = |name: &str| OpenedFile { ctime_ns: LATER_NS, ..file(name) };
     let withheld = |plugins: &mut Plugins, file: &OpenedFile| {
@@ -283,11 +284,11 @@ fn what_a_reader_opens_has_the_verdict_of_the_open_before() {
     let unknown = (FileType::Unknown, HeadOutcome::NotNeeded);
     let known = (FileType::Certificate, HeadOutcome::NotNeeded);
     let pem = fresh("/a.pem");
-    assert_eq!(withheld(&mut plugins, &pem), unknown, "nothing is known of it");
+    assert_eq!(withheld(&mut plugins, &pem), unknown, "there is no previous verdict");
     let read = plugins.classify(0, &pem, 0, &mut certificate());
     assert_eq!((read.file_type, read.head), (FileType::Certificate, HeadOutcome::Read));
     assert_eq!(withheld(&mut plugins, &pem), known);
-    // Each of these is another file, or another state of it.
+    // Each of these is another file, or another state of the same file.
     for other in [
         OpenedFile { inode: 9, ..pem.clone() },
         OpenedFile { dev: 9, ..pem.clone() },
@@ -297,15 +298,15 @@ fn what_a_reader_opens_has_the_verdict_of_the_open_before() {
     ] {
         assert_eq!(withheld(&mut plugins, &other), unknown, "{other:?}");
     }
-    // What was said without the head is not remembered, settled or not.
+    // A verdict without the head is not cached, even for a settled file.
     let settled = file("/c.pem");
     assert_eq!(withheld(&mut plugins, &settled), unknown);
     let read = plugins.classify(0, &settled, 0, &mut certificate());
     assert_eq!(read.file_type, FileType::Certificate);
     let mut again = TestHead(b"", HeadOutcome::NotNeeded, 0);
     assert_eq!(plugins.classify(0, &settled, 0, &mut again).file_type, FileType::Certificate);
-    assert_eq!(again.2, 0, "it is remembered");
-    // They are bounded: the oldest one goes.
+    assert_eq!(again.2, 0, "the verdict is cached");
+    // The number of recent verdicts is bounded; the oldest is evicted.
     for number in 0..64 {
         plugins.classify(0, &fresh(&format!("/{number}.pem")), 0, &mut certificate());
     }

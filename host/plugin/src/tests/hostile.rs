@@ -1,9 +1,9 @@
-//! Each limit, violated and obeyed.
+//! Each limit, obeyed and violated.
 
 use super::*;
 
 #[test]
-fn each_limit_ends_the_call_and_the_next_one_works() {
+fn a_violated_limit_fails_one_call_only() {
     for (way, cause) in [
         ("only-spin", "deadline"),
         ("only-alloc", "memory"),
@@ -16,7 +16,7 @@ fn each_limit_ends_the_call_and_the_next_one_works() {
     ] {
         let mut plugins = classifiers(vec![hostile(way), PluginSpec::bundled()]);
         let verdict = classify(&mut plugins, "/evil/x.crt");
-        // The next classifier was asked.
+        // The next classifier was called.
         assert_eq!(verdict.file_type, FileType::Certificate, "{way}");
         assert_eq!(failures(&mut plugins), [(cause.to_owned(), 1)], "{way}");
         assert_eq!(classify(&mut plugins, "/good/x.crt").file_type, FileType::Certificate);
@@ -25,7 +25,7 @@ fn each_limit_ends_the_call_and_the_next_one_works() {
 }
 
 #[test]
-fn answers_outside_their_bounds_are_failures() {
+fn invalid_answers_are_failures() {
     for way in [
         "word-long",
         "word-65",
@@ -41,9 +41,9 @@ fn answers_outside_their_bounds_are_failures() {
         let mut plugins = classifiers(vec![hostile(way)]);
         let verdict = classify(&mut plugins, "/x");
         assert_eq!((verdict.file_type, verdict.labels), (FileType::Unknown, vec![]), "{way}");
-        let told = failures(&mut plugins);
-        let cause = told.first().map(|(cause, _)| cause.as_str());
-        assert!(matches!(cause, Some("answer" | "memory" | "deadline")), "{way}: {told:?}");
+        let failures = failures(&mut plugins);
+        let cause = failures.first().map(|(cause, _)| cause.as_str());
+        assert!(matches!(cause, Some("answer" | "memory" | "deadline")), "{way}: {failures:?}");
     }
     let mut plugins = classifiers(vec![hostile("word")]);
     assert_eq!(classify(&mut plugins, "/x").file_type.as_str(), "site-key_1");
@@ -53,7 +53,7 @@ fn answers_outside_their_bounds_are_failures() {
 }
 
 #[test]
-fn what_stays_within_the_limits_is_not_touched() {
+fn a_call_within_the_limits_succeeds() {
     for way in ["alloc-some", "recurse-some", "busy-5ms", "log", "good"] {
         let mut plugins = classifiers(vec![hostile(way), PluginSpec::bundled()]);
         for _ in 0..3 {
@@ -65,18 +65,18 @@ fn what_stays_within_the_limits_is_not_touched() {
 }
 
 #[test]
-fn an_endless_loop_ends_soon_also_around_host_calls() {
+fn an_endless_loop_is_interrupted_also_between_host_calls() {
     for way in ["spin", "spin-size", "spin-head"] {
         let mut plugins = classifiers(vec![hostile(way)]);
-        let took = processor(|| classify(&mut plugins, "/x"));
-        // Up to 10 ms until the first look, 20 ms from there, a tick until that is seen; a busy machine ticks late.
+        let took = processor_time(|| classify(&mut plugins, "/x"));
+        // At most 10 ms until the first check, 20 ms of processor time, and one more epoch. A busy machine is slower.
         assert!(took < Duration::from_millis(300), "{way}: {took:?}");
         assert_eq!(failures(&mut plugins), [("deadline".to_owned(), 1)], "{way}");
     }
 }
 
 #[test]
-fn a_slow_answer_of_the_host_is_not_the_plugins_time() {
+fn host_time_does_not_count_as_call_time() {
     struct Slow;
     impl HeadSource for Slow {
         fn head(&mut self) -> (&[u8], HeadOutcome) {
@@ -94,13 +94,13 @@ fn a_slow_answer_of_the_host_is_not_the_plugins_time() {
 }
 
 #[test]
-fn a_clock_that_stands_still_and_nothing_else_for_std() {
+fn wasi_is_inert() {
     let wasi = |way: &str| {
         let mut spec = hostile(way);
         spec.source = fixture("hostile-wasi.wasm");
         classifiers(vec![spec])
     };
-    for (way, word) in [
+    for (way, file_type) in [
         ("println", "printed"),
         ("hashmap", "hashmap-10"),
         ("clock", "clock-0"),
@@ -109,13 +109,13 @@ fn a_clock_that_stands_still_and_nothing_else_for_std() {
         ("stdin", "stdin-0"),
     ] {
         let mut plugins = wasi(way);
-        assert_eq!(classify(&mut plugins, "/x").file_type.as_str(), word);
+        assert_eq!(classify(&mut plugins, "/x").file_type.as_str(), file_type);
         assert_eq!(failures(&mut plugins), [], "{way}");
     }
     let mut plugins = wasi("println");
     classify(&mut plugins, "/x");
-    let said: Vec<String> = plugins.take_log().into_iter().map(|line| line.message).collect();
-    assert_eq!(said, ["to stdout", "to stderr"]);
+    let logged: Vec<String> = plugins.take_log().into_iter().map(|line| line.message).collect();
+    assert_eq!(logged, ["to stdout", "to stderr"]);
     for way in ["sleep", "exit"] {
         let mut plugins = wasi(way);
         assert_eq!(classify(&mut plugins, "/x").file_type, FileType::Unknown);
@@ -123,27 +123,27 @@ fn a_clock_that_stands_still_and_nothing_else_for_std() {
     }
 }
 
-/// Ten in each second that was touched; one more tells that there were more.
-fn most_lines(start: Instant) -> usize {
+/// Maximum lines since `start`: in each second, ten and one that reports dropped lines.
+fn max_lines(start: Instant) -> usize {
     (start.elapsed().as_secs() as usize + 2) * 11
 }
 
 #[test]
-fn few_lines_of_log_and_harmless_ones() {
+fn log_lines_are_limited_and_escaped() {
     let mut plugins = classifiers(vec![hostile("log")]);
     let start = Instant::now();
     for n in 0..100 {
         classify(&mut plugins, &format!("/{n}"));
     }
-    let said = plugins.take_log();
-    assert!((10..=most_lines(start)).contains(&said.len()), "{}", said.len());
-    assert_eq!(said[0].message, "hello\\u{1b}[2J\\nthere");
-    assert!(said[0].plugin.starts_with("hostile@"));
-    assert!(said.iter().any(|line| line.message.contains("more than 10 lines")));
+    let lines = plugins.take_log();
+    assert!((10..=max_lines(start)).contains(&lines.len()), "{}", lines.len());
+    assert_eq!(lines[0].message, "hello\\u{1b}[2J\\nthere");
+    assert!(lines[0].plugin.starts_with("hostile@"));
+    assert!(lines.iter().any(|line| line.message.contains("more than 10 lines")));
 }
 
 #[test]
-fn every_kind_is_held_by_the_same_limits() {
+fn the_limits_apply_to_every_kind() {
     for (way, cause) in [
         ("spin", "deadline"),
         ("alloc", "memory"),
@@ -162,13 +162,13 @@ fn every_kind_is_held_by_the_same_limits() {
 
 /// The host cuts a log message after 1 KiB, whatever its length, unless the message is longer than the limit `copied`.
 #[test]
-fn a_long_log_message_costs_nothing_within_the_limit() {
+fn a_long_log_message_within_the_limit_is_cut() {
     // The fixture logs 8 MiB.
     for (copied, failed) in
         [((8 << 20) - 1, true), (8 << 20, false), (9 << 20, false), (256 << 10, true)]
     {
-        let limits = Limits { copied, ..patient().limits };
-        let mut plugins = load(&Setup { filters: vec![hostile("log-long")], limits, ..patient() });
+        let limits = Limits { copied, ..generous().limits };
+        let mut plugins = load(&Setup { filters: vec![hostile("log-long")], limits, ..generous() });
         assert_eq!(plugins.decide(&event(1)), Decision::Keep);
         let expected = if failed { vec![("answer".to_owned(), 1)] } else { vec![] };
         assert_eq!(failures(&mut plugins), expected, "{copied}");
@@ -176,9 +176,9 @@ fn a_long_log_message_costs_nothing_within_the_limit() {
 }
 
 #[test]
-fn other_limits_are_obeyed_as_well() {
+fn configured_limits_apply() {
     let limits =
-        Limits { memory: 4 << 20, deadline: Duration::from_millis(90), ..patient().limits };
+        Limits { memory: 4 << 20, deadline: Duration::from_millis(90), ..generous().limits };
     let load = |way: &str| {
         load(&Setup { classifiers: vec![hostile(way)], limits: limits.clone(), ..Setup::default() })
     };
@@ -186,9 +186,9 @@ fn other_limits_are_obeyed_as_well() {
     classify(&mut plugins, "/x");
     assert_eq!(failures(&mut plugins), [("memory".to_owned(), 1)]);
     let mut plugins = load("spin");
-    let took = processor(|| classify(&mut plugins, "/x"));
+    let took = processor_time(|| classify(&mut plugins, "/x"));
     assert!(took >= Duration::from_millis(90), "{took:?}");
-    let limits = Limits { stack: 16 << 10, ..patient().limits };
+    let limits = Limits { stack: 16 << 10, ..generous().limits };
     let setup = Setup { classifiers: vec![hostile("recurse-some")], limits, ..Setup::default() };
     let mut plugins = super::load(&setup);
     classify(&mut plugins, "/x");
@@ -196,9 +196,9 @@ fn other_limits_are_obeyed_as_well() {
 }
 
 #[test]
-fn memory_stays_bounded_however_often_it_fails() {
+fn memory_of_failed_instances_is_released() {
     let mut plugins =
-        load(&Setup { classifiers: vec![hostile("alloc")], every_call: true, ..patient() });
+        load(&Setup { classifiers: vec![hostile("alloc")], every_call: true, ..generous() });
     let anonymous = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
@@ -208,13 +208,13 @@ fn memory_stays_bounded_however_often_it_fails() {
     let before = anonymous();
     (0..30).for_each(|_| drop(classify(&mut plugins, "/x")));
     let grown = anonymous().saturating_sub(before);
-    // Other tests run beside this one: the bound is for 30 instances of 16 MiB that were not given back.
+    // Concurrent tests allocate memory too. 30 leaked instances of 16 MiB would exceed this bound.
     assert!(grown < 200 << 10, "{grown} kB");
     assert_eq!(plugins.failures(), 33);
 }
 
 #[test]
-fn starting_anew_gives_no_more_lines() {
+fn a_new_instance_does_not_reset_the_limit_of_lines() {
     let mut plugins = load(&Setup {
         classifiers: vec![hostile("log-flood")],
         every_call: true,
@@ -222,6 +222,6 @@ fn starting_anew_gives_no_more_lines() {
     });
     let start = Instant::now();
     (0..5).for_each(|n| drop(classify(&mut plugins, &format!("/{n}"))));
-    let said = plugins.take_log();
-    assert!((10..=most_lines(start).min(50)).contains(&said.len()), "{}", said.len());
+    let lines = plugins.take_log();
+    assert!((10..=max_lines(start).min(50)).contains(&lines.len()), "{}", lines.len());
 }

@@ -1,4 +1,4 @@
-//! Plugins that do not run: each is told which, why, and what is right; nothing starts.
+//! Plugins that cannot be loaded. The error names the plugin, the cause and the remedy.
 
 use std::path::Path;
 
@@ -6,38 +6,38 @@ use super::*;
 
 fn refused(spec: PluginSpec) -> String {
     let setup = Setup { classifiers: vec![spec], ..Setup::default() };
-    let told = Plugins::load(&setup).unwrap_err().to_string();
-    assert!(told.starts_with("the classifier ") && !told.contains('\n'), "{told}");
-    told
+    let error = Plugins::load(&setup).unwrap_err().to_string();
+    assert!(error.starts_with("the classifier ") && !error.contains('\n'), "{error}");
+    error
 }
 
 fn refused_file(dir: &Path, name: &str, bytes: &[u8]) -> String {
     let path = dir.join(name);
     std::fs::write(&path, bytes).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    let told = refused(PluginSpec::command_line(PluginSource::File(path.clone())));
-    assert!(told.contains(&path.display().to_string()), "{told}");
-    told
+    let error = refused(PluginSpec::command_line(PluginSource::File(path.clone())));
+    assert!(error.contains(&path.display().to_string()), "{error}");
+    error
 }
 
-/// A component that imports one interface without anything in it, and exports nothing.
+/// A component that imports one empty interface and exports nothing.
 fn importing(name: &str) -> Vec<u8> {
     let length = u8::try_from(name.len()).unwrap();
     let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
-    bytes.extend([7, 3, 1, 0x42, 0]); // types: an instance
-    bytes.extend([10, length + 5, 1, 0, length]); // imports: a name
+    bytes.extend([7, 3, 1, 0x42, 0]); // type section: an instance
+    bytes.extend([10, length + 5, 1, 0, length]); // import section: a name
     bytes.extend(name.as_bytes());
-    bytes.extend([5, 0]); // and its type
+    bytes.extend([5, 0]); // the type of the import
     bytes
 }
 
 #[test]
-fn files_that_are_no_plugin() {
+fn a_file_that_is_not_a_plugin_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let hostile = std::fs::read(copied("hostile.wasm")).unwrap();
+    let hostile = std::fs::read(copy_of("hostile.wasm")).unwrap();
     let half = &hostile[..hostile.len() / 2];
     let noise: Vec<u8> = (0..1000u32).map(|n| ((n * 7919) >> 3) as u8).collect();
-    for (name, bytes, told) in [
+    for (name, bytes, expected) in [
         ("empty", &b""[..], "is empty"),
         ("noise", &noise, "is not WebAssembly"),
         ("text", b"#!/bin/sh\n", "is not WebAssembly"),
@@ -46,7 +46,7 @@ fn files_that_are_no_plugin() {
         ("nothing", b"\0asm\x0d\0\x01\0", "exports no classifier: it exports nothing"),
     ] {
         let error = refused_file(dir.path(), name, bytes);
-        assert!(error.contains(told), "{name}: {error}");
+        assert!(error.contains(expected), "{name}: {error}");
     }
     let missing = PluginSource::File(dir.path().join("missing"));
     assert!(refused(PluginSpec::command_line(missing)).contains("cannot be read: No such file"));
@@ -59,7 +59,7 @@ fn files_that_are_no_plugin() {
 }
 
 #[test]
-fn a_fifo_does_not_hold_up_the_start() {
+fn a_fifo_does_not_block_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("fifo");
     rustix::fs::mknodat(
@@ -76,7 +76,7 @@ fn a_fifo_does_not_hold_up_the_start() {
 }
 
 #[test]
-fn imports_that_nobody_gets_are_named() {
+fn unsupported_imports_are_named() {
     let dir = tempfile::tempdir().unwrap();
     for import in ["wasi:sockets/tcp@0.2.0", "wasi:http/outgoing-handler@0.2.0", "acme:host/shell"]
     {
@@ -105,7 +105,7 @@ fn unsupported_webassembly_features_are_named() {
         );
         let error = refused_file(dir.path(), "x", &wat::parse_str(&text).unwrap());
         assert!(
-            error.contains(&format!("uses {used}, which plugins do not get")),
+            error.contains(&format!("uses {used}, which plugins cannot use")),
             "{text}: {error}"
         );
         assert!(!error.contains("damaged"), "{error}");
@@ -113,7 +113,7 @@ fn unsupported_webassembly_features_are_named() {
 }
 
 #[test]
-fn another_version_of_the_contract_is_named() {
+fn an_incompatible_version_of_the_contract_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = refused_file(dir.path(), "new", &importing("crypto-tracer:plugin/events@0.2.0"));
     assert!(error.contains("version 0.2.0") && error.contains("has 0.1.1"), "{error}");
@@ -125,7 +125,7 @@ fn another_version_of_the_contract_is_named() {
 }
 
 #[test]
-fn a_plugin_of_another_kind() {
+fn a_plugin_of_another_kind_is_refused() {
     let spec = PluginSpec::command_line(fixture("redact-default.wasm"));
     let error = refused(spec);
     assert!(
@@ -134,12 +134,12 @@ fn a_plugin_of_another_kind() {
     );
     let setup = Setup { filters: vec![PluginSpec::bundled()], ..Setup::default() };
     let error = Plugins::load(&setup).unwrap_err().to_string();
-    assert_eq!(error, "the filter default: there is none in the program: name a file");
+    assert_eq!(error, "the filter default: there is no bundled one: name a file");
 }
 
 #[test]
-fn a_start_that_fails() {
-    for (way, told) in [
+fn a_plugin_that_fails_to_start_is_refused() {
+    for (way, expected) in [
         ("configure-spin", "cannot be started: ran for more than 1s"),
         ("configure-trap", "cannot be started: panicked"),
         ("configure-error", "refuses its configuration: not"),
@@ -150,14 +150,16 @@ fn a_start_that_fails() {
         ("interest-bad", "the file name \"a/b\""),
     ] {
         let error = refused(hostile(way));
-        assert!(error.contains(told), "{way}: {error}");
+        assert!(error.contains(expected), "{way}: {error}");
         assert!(!error.contains('\u{1b}') && error.len() < 600, "{way}: {error}");
     }
     let mut spec = hostile("configure-trap");
     spec.source = fixture("hostile-wasi.wasm");
     let error = refused(spec);
     assert!(
-        error.contains("panicked") && error.contains("it said: ") && error.contains("on purpose"),
+        error.contains("panicked")
+            && error.contains("its output: ")
+            && error.contains("on purpose"),
         "{error}"
     );
     assert!(!error.contains("RUST_BACKTRACE"), "{error}");
@@ -166,7 +168,7 @@ fn a_start_that_fails() {
 }
 
 #[test]
-fn bundled_plugins_check_their_configuration() {
+fn bundled_plugins_validate_their_configuration() {
     let mut spec = PluginSpec::bundled();
     spec.config.insert("homes".to_owned(), json!(["relative"]));
     let setup = Setup { redactors: vec![spec.clone()], ..Setup::default() };
@@ -179,14 +181,14 @@ fn bundled_plugins_check_their_configuration() {
 }
 
 #[test]
-fn pins_and_grants_and_duplicates() {
+fn pins_grants_and_duplicates_are_checked() {
     let mut pinned = hostile("good");
     pinned.sha256 = Some("ab".repeat(32));
     let error = refused(pinned.clone());
     let found = load(&Setup { classifiers: vec![hostile("good")], ..Setup::default() });
     let sha256 = found.running()[0].sha256.to_string();
     assert!(error.contains(&"ab".repeat(32)) && error.contains("restore the file"), "{error}");
-    assert!(error.contains(&format!("write `sha256 = \"{sha256}\"` beside it")), "{error}");
+    assert!(error.contains(&format!("write `sha256 = \"{sha256}\"` in its entry")), "{error}");
     pinned.sha256 = Some(sha256.to_uppercase());
     classifiers(vec![pinned]);
 
@@ -205,11 +207,11 @@ fn pins_and_grants_and_duplicates() {
         ..Setup::default()
     };
     let kinds: Vec<_> = load(&setup).running().iter().map(|plugin| plugin.kind).collect();
-    assert_eq!(kinds, ["classifier", "redactor", "filter"]);
+    assert_eq!(kinds, [PluginKind::Classifier, PluginKind::Redactor, PluginKind::Filter]);
 }
 
 #[test]
-fn together_they_may_not_want_too_much() {
+fn the_combined_interest_is_limited() {
     let mut other = hostile("suffixes-50");
     other.source = fixture("hostile-wasi.wasm");
     let setup = Setup { classifiers: vec![hostile("suffixes-50"), other], ..Setup::default() };
@@ -220,10 +222,10 @@ fn together_they_may_not_want_too_much() {
 }
 
 #[test]
-fn what_others_can_write_is_refused() {
+fn a_file_that_others_can_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.wasm");
-    std::fs::copy(copied("hostile.wasm"), &path).unwrap();
+    std::fs::copy(copy_of("hostile.wasm"), &path).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
     let error = refused(PluginSpec::command_line(PluginSource::File(path.clone())));
     assert!(error.contains(&format!("chmod go-w {}", path.display())), "{error}");

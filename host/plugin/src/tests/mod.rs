@@ -1,4 +1,4 @@
-//! Plugins that behave, and one that does not in each way there is.
+//! Tests with the bundled plugins and with fixtures that misbehave.
 
 mod answers;
 mod contract;
@@ -17,26 +17,30 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
+use crate::failure::Cause;
+use crate::redactor::REDACTED;
 use crypto_tracer_event::testkit;
-use crypto_tracer_event::{EnrichedWhat, Field, FileType, HeadOutcome, Label, ProcessFacts};
+use crypto_tracer_event::{
+    EnrichedWhat, Field, FileType, HeadOutcome, Label, PluginKind, ProcessFacts,
+};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/plugins/0.1.0");
 
-/// A copy that only its owner can write, whatever the checkout's umask was.
-fn copied(name: &str) -> PathBuf {
-    static PLACE: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let place = PLACE.get_or_init(|| tempfile::tempdir().unwrap()).path().join(name);
-    if !place.exists() {
-        let part = place.with_extension(format!("{:?}", std::thread::current().id()));
+/// A copy of a fixture that only its owner can write, independent of the umask of the checkout.
+fn copy_of(name: &str) -> PathBuf {
+    static DIRECTORY: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let path = DIRECTORY.get_or_init(|| tempfile::tempdir().unwrap()).path().join(name);
+    if !path.exists() {
+        let part = path.with_extension(format!("{:?}", std::thread::current().id()));
         std::fs::copy(PathBuf::from(FIXTURES).join(name), &part).unwrap();
         std::fs::set_permissions(&part, Permissions::from_mode(0o600)).unwrap();
-        std::fs::rename(&part, &place).unwrap();
+        std::fs::rename(&part, &path).unwrap();
     }
-    place
+    path
 }
 
 fn fixture(name: &str) -> PluginSource {
-    PluginSource::File(copied(name))
+    PluginSource::File(copy_of(name))
 }
 
 /// The fixture that misbehaves in this way.
@@ -46,8 +50,8 @@ fn hostile(way: &str) -> PluginSpec {
     spec
 }
 
-/// Chains under limits that a busy machine does not make a call break; for what is not about time.
-fn patient() -> Setup {
+/// Limits of time that no call exceeds, even on a busy machine. For tests that do not measure time.
+fn generous() -> Setup {
     let limits = Limits {
         deadline: Duration::from_secs(5),
         wall: Duration::from_secs(3600),
@@ -57,16 +61,16 @@ fn patient() -> Setup {
     Setup { limits, ..Setup::default() }
 }
 
-/// The real limits for what only a deadline ends, patience for all others.
+/// The default limits for fixtures that only a deadline ends, generous ones for all others.
 fn limits_for(specs: &[PluginSpec]) -> Setup {
     let way =
         |spec: &PluginSpec| spec.config.get("way").map_or(String::new(), |way| way.to_string());
     let endless = |way: String| way.contains("spin") || way.contains("flood");
-    if specs.iter().map(way).any(endless) { Setup::default() } else { patient() }
+    if specs.iter().map(way).any(endless) { Setup::default() } else { generous() }
 }
 
-/// Processor time that this takes: on a busy machine the wall clock tells nothing.
-fn processor<T>(work: impl FnOnce() -> T) -> Duration {
+/// Processor time of `work`. Wall time depends on the load of the machine.
+fn processor_time<T>(work: impl FnOnce() -> T) -> Duration {
     let start = deadline::processor_time();
     work();
     deadline::processor_time() - start
@@ -95,7 +99,7 @@ fn file(path: &str) -> OpenedFile {
     OpenedFile { dev: 1, inode: 2, size: 3, ctime_ns: 4, ..testkit::file(path) }
 }
 
-/// A head that is there, and how often it was asked for.
+/// A head, its outcome, and how often it was read.
 struct TestHead(&'static [u8], HeadOutcome, u32);
 
 impl HeadSource for TestHead {
@@ -127,14 +131,14 @@ fn event(uid: u32) -> ClassifiedEvent {
     testkit::classified(testkit::enriched(5, process, testkit::executes("nginx -t")), None)
 }
 
-/// Cause and count of everything that failed.
+/// Cause and count of all failures.
 fn failures(plugins: &mut Plugins) -> Vec<(String, u64)> {
     plugins.take_failures().into_iter().map(|failure| (failure.cause, failure.count)).collect()
 }
 
 #[test]
-fn the_bundled_plugins_do_what_is_documented() {
-    let mut plugins = load(&patient());
+fn bundled_plugins_work_as_documented() {
+    let mut plugins = load(&generous());
     assert!(plugins.interest().wants_file(b"server.PEM"));
     for library in [
         "libssl.so.3",

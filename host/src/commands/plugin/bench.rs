@@ -1,4 +1,4 @@
-//! `plugin bench`: what a plugin costs, beside the bundled one.
+//! `plugin bench`: the cost of a plugin, compared with the bundled one.
 
 use std::time::{Duration, Instant};
 
@@ -11,49 +11,50 @@ use super::report::{Report, bytes};
 use super::standalone::{self, CallFailures};
 use crate::cli::plugin::BenchArgs;
 use crate::error::{ExitStatus, Failure};
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_plugin::{Limits, LoadError, PluginSpec, Plugins, Setup, inspect};
 use crypto_tracer_system::console::Console;
 
-/// How long each kind is measured.
+/// Duration of the measurement of each kind.
 const MEASURE: Duration = Duration::from_millis(600);
-/// Calls of which one figure is made.
+/// Calls of one round; a round gives one figure.
 const ROUND: u32 = 128;
-/// Calls between two looks at the clock: a look costs a tenth of a call.
-const LOOK: u32 = 4;
+/// Calls between two readings of the clock: a reading costs a tenth of a call.
+const CLOCK_INTERVAL: u32 = 4;
 
-/// What a plugin costs as one kind.
+/// Costs of a plugin as one kind.
 struct Costs {
     load: Duration,
     first: Duration,
-    /// A call, the median of rounds.
+    /// Time of a call, median of the rounds.
     median: Duration,
-    /// A call, of the slowest round in a hundred.
+    /// Time of a call, 99th percentile of the rounds.
     slow: Duration,
     memory: usize,
     calls: u64,
-    trouble: CallFailures,
+    failures: CallFailures,
 }
 
-/// Prints a table for each kind that the plugin is.
+/// Prints a table for each kind that the plugin exports.
 pub(super) fn bench(arguments: &BenchArgs, console: Console) -> Result<(), Failure> {
     let BenchArgs { subject, cases, config } = arguments;
     let usage = |error: LoadError| Failure::new(ExitStatus::Usage, error);
     let limits = standalone::limits(config.as_deref())?;
-    let (kinds, asked) = match cases {
+    let (kinds, queries) = match cases {
         None => {
             let setup = Setup { limits: limits.clone(), ..Setup::default() };
             let found = inspect(&subject.spec(), &setup).map_err(usage)?;
-            let asked = usual().into_iter().map(|query| (subject.with.clone(), query));
-            (found.kinds, asked.collect())
+            let queries = typical().into_iter().map(|query| (subject.with.clone(), query));
+            (found.kinds, queries.collect())
         }
         Some(path) => {
-            let (kinds, cases) = cases::of(path, subject, &limits)?;
-            (kinds, cases.into_iter().filter_map(asked).collect::<Vec<_>>())
+            let (kinds, cases) = cases::load(path, subject, &limits)?;
+            (kinds, cases.into_iter().filter_map(query_of).collect::<Vec<_>>())
         }
     };
     let mut report = Report::default();
     for kind in kinds {
-        let asked: Vec<(PluginSpec, Query)> = asked
+        let queries: Vec<(PluginSpec, Query)> = queries
             .iter()
             .filter(|(_, query)| query.kind() == kind)
             .map(|(config, query)| {
@@ -61,36 +62,38 @@ pub(super) fn bench(arguments: &BenchArgs, console: Console) -> Result<(), Failu
                 (spec, query.clone())
             })
             .collect();
-        if asked.is_empty() {
+        if queries.is_empty() {
             report.line(format_args!("{kind}: no question for it in the cases"));
             continue;
         }
-        let own = costs(kind, &asked, &limits).map_err(usage)?;
-        let bundled = asked.into_iter().map(|(_, query)| (PluginSpec::bundled(), query));
+        let own = costs(kind, &queries, &limits).map_err(usage)?;
+        let bundled = queries.into_iter().map(|(_, query)| (PluginSpec::bundled(), query));
         let bundled = match kind {
-            "filter" => None,
-            _ => Some(costs(kind, &bundled.collect::<Vec<_>>(), &limits).map_err(usage)?),
+            PluginKind::Filter => None,
+            PluginKind::Classifier | PluginKind::Redactor => {
+                Some(costs(kind, &bundled.collect::<Vec<_>>(), &limits).map_err(usage)?)
+            }
         };
         table(kind, &own, bundled.as_ref(), &mut report);
-        for line in &own.trouble.log {
+        for line in &own.failures.log {
             console.detail(format_args!("{}: {}", line.plugin, line.message));
         }
-        if let Some(told) = own.trouble.told() {
-            report.row("first failure", told);
+        if let Some(summary) = own.failures.summary() {
+            report.row("first failure", summary);
         }
     }
     report.print()
 }
 
-/// What a case asks, and of a plugin with which configuration.
-fn asked(case: PluginCase) -> Option<(Map<String, Value>, Query)> {
+/// The query of a case and its configuration. None: the case only checks the configuration.
+fn query_of(case: PluginCase) -> Option<(Map<String, Value>, Query)> {
     let refused = matches!(case.expected, ExpectedAnswer::Refused(_));
     case.query.filter(|_| !refused).map(|query| (case.config, query))
 }
 
 type Show = fn(&Costs) -> String;
 
-fn table(kind: &str, own: &Costs, bundled: Option<&Costs>, report: &mut Report) {
+fn table(kind: PluginKind, own: &Costs, bundled: Option<&Costs>, report: &mut Report) {
     let rows: [(&str, Show); 7] = [
         ("a call", |costs| time(costs.median)),
         ("slow rounds", |costs| time(costs.slow)),
@@ -101,9 +104,9 @@ fn table(kind: &str, own: &Costs, bundled: Option<&Costs>, report: &mut Report) 
         ("failed", |costs| costs.failed().to_string()),
     ];
     let line = |own: &str, bundled: &str| format!("{own:<16}{bundled}").trim_end().to_owned();
-    let beside = if bundled.is_some() { "the bundled one" } else { "" };
+    let header = if bundled.is_some() { "the bundled one" } else { "" };
     report.line(kind);
-    report.row("", line("this plugin", beside));
+    report.row("", line("this plugin", header));
     for (name, show) in rows {
         report.row(name, line(&show(own), &bundled.map(show).unwrap_or_default()));
     }
@@ -111,85 +114,88 @@ fn table(kind: &str, own: &Costs, bundled: Option<&Costs>, report: &mut Report) 
 
 impl Costs {
     fn failed(&self) -> u64 {
-        self.trouble.failures.iter().map(|failure| failure.count).sum()
+        self.failures.failures.iter().map(|failure| failure.count).sum()
     }
 }
 
-/// A plugin with one of its configurations, and what it is asked.
-struct TimedQuery {
+/// A plugin with one of its configurations, and its queries.
+struct TimedPlugin {
     plugins: Plugins,
-    questions: Vec<Query>,
+    queries: Vec<Query>,
 }
 
-fn costs(kind: &str, asked: &[(PluginSpec, Query)], limits: &Limits) -> Result<Costs, LoadError> {
-    let mut all: Vec<(&PluginSpec, TimedQuery)> = Vec::new();
+fn costs(
+    kind: PluginKind,
+    queries: &[(PluginSpec, Query)],
+    limits: &Limits,
+) -> Result<Costs, LoadError> {
+    let mut all: Vec<(&PluginSpec, TimedPlugin)> = Vec::new();
     let mut load = None;
-    for (spec, query) in asked {
-        if let Some((_, there)) = all.iter_mut().find(|(known, _)| *known == spec) {
-            there.questions.push(query.clone());
+    for (spec, query) in queries {
+        if let Some((_, known)) = all.iter_mut().find(|(known, _)| *known == spec) {
+            known.queries.push(query.clone());
             continue;
         }
-        let began = Instant::now();
+        let start = Instant::now();
         let plugins = standalone::load(kind, spec, limits)?;
-        load.get_or_insert(began.elapsed());
-        all.push((spec, TimedQuery { plugins, questions: vec![query.clone()] }));
+        load.get_or_insert(start.elapsed());
+        all.push((spec, TimedPlugin { plugins, queries: vec![query.clone()] }));
     }
-    let mut all: Vec<TimedQuery> = all.into_iter().map(|(_, asked)| asked).collect();
+    let mut all: Vec<TimedPlugin> = all.into_iter().map(|(_, timed)| timed).collect();
     let mut turns = turns(&all).into_iter().cycle();
-    let mut ask = || {
-        let (who, which) = turns.next().unwrap_or_default();
-        if let Some(TimedQuery { plugins, questions }) = all.get_mut(who)
-            && let Some(query) = questions.get_mut(which)
+    let mut call = || {
+        let (plugin, query) = turns.next().unwrap_or_default();
+        if let Some(TimedPlugin { plugins, queries }) = all.get_mut(plugin)
+            && let Some(query) = queries.get_mut(query)
         {
-            query.ask(plugins);
+            query.run(plugins);
         }
     };
-    let began = Instant::now();
-    ask();
-    let first = began.elapsed();
+    let start = Instant::now();
+    call();
+    let first = start.elapsed();
     let mut rounds = Vec::new();
     let mut calls = 1;
     let end = Instant::now() + MEASURE;
     while rounds.is_empty() || Instant::now() < end {
-        let (time, made) = round(&mut ask, end);
+        let (time, count) = round(&mut call, end);
         rounds.push(time);
-        calls += u64::from(made);
+        calls += u64::from(count);
     }
     rounds.sort_unstable();
     let at = |part: usize| rounds.get(part).copied().unwrap_or_default();
-    let mut trouble = CallFailures::default();
-    all.iter_mut().for_each(|asked| trouble.add(CallFailures::take(&mut asked.plugins)));
+    let mut failures = CallFailures::default();
+    all.iter_mut().for_each(|timed| failures.add(CallFailures::take(&mut timed.plugins)));
     Ok(Costs {
         load: load.unwrap_or_default(),
         first,
         median: at(rounds.len() / 2),
         slow: at(rounds.len() * 99 / 100),
-        memory: all.iter().map(|asked| asked.plugins.memory()).max().unwrap_or(0),
+        memory: all.iter().map(|timed| timed.plugins.memory()).max().unwrap_or(0),
         calls,
-        trouble,
+        failures,
     })
 }
 
-/// Every question once, by who is asked and its place there.
-fn turns(all: &[TimedQuery]) -> Vec<(usize, usize)> {
+/// Each query once, as the indices of its plugin and of the query.
+fn turns(all: &[TimedPlugin]) -> Vec<(usize, usize)> {
     let each = all.iter().enumerate();
-    each.flat_map(|(who, asked)| (0..asked.questions.len()).map(move |which| (who, which)))
+    each.flat_map(|(plugin, timed)| (0..timed.queries.len()).map(move |query| (plugin, query)))
         .collect()
 }
 
-/// The time of a call, on average over a round, and how many there were in it: calls that overrun their limits take so
-/// long that the round ends before all were made.
-fn round(ask: &mut impl FnMut(), end: Instant) -> (Duration, u32) {
-    let began = Instant::now();
-    let mut made = 0;
-    while made < ROUND {
-        ask();
-        made += 1;
-        if made.is_multiple_of(LOOK) && Instant::now() >= end {
+/// The average time of a call in a round, and the number of calls. Slow calls end the round early, at `end`.
+fn round(call: &mut impl FnMut(), end: Instant) -> (Duration, u32) {
+    let start = Instant::now();
+    let mut count = 0;
+    while count < ROUND {
+        call();
+        count += 1;
+        if count.is_multiple_of(CLOCK_INTERVAL) && Instant::now() >= end {
             break;
         }
     }
-    (began.elapsed() / made, made)
+    (start.elapsed() / count, count)
 }
 
 fn time(time: Duration) -> String {
@@ -200,8 +206,8 @@ fn time(time: Duration) -> String {
     }
 }
 
-/// What a busy machine asks of each kind.
-fn usual() -> Vec<Query> {
+/// Typical queries of a busy machine, for each kind.
+fn typical() -> Vec<Query> {
     let certificate = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     let file = |path: &str, content: &[u8]| {
         Query::File(FileQuery::new(path.into(), content, Some(content.len() as u64)))
@@ -244,15 +250,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_asked_something() {
-        for kind in crypto_tracer_plugin::KINDS {
-            let asked = usual().iter().filter(|query| query.kind() == kind).count();
-            assert!(asked >= 4, "{kind}");
+    fn each_kind_has_typical_queries() {
+        for kind in PluginKind::ALL {
+            let count = typical().iter().filter(|query| query.kind() == kind).count();
+            assert!(count >= 4, "{kind}");
         }
     }
 
     #[test]
-    fn times_for_people() {
+    fn times_have_units() {
         for (nanos, text) in
             [(0, "0 ns"), (9999, "9999 ns"), (10_000, "10 µs"), (25_000_000, "25 ms")]
         {

@@ -1,4 +1,4 @@
-//! cases.json: questions to a plugin, and the answers that it has to give.
+//! cases.json: queries for a plugin, and the expected answers.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,34 +12,35 @@ use serde_json::{Map, Value};
 use super::query::{FileQuery, Query, TextQuery};
 use crate::cli::plugin::Subject;
 use crate::error::{ExitStatus, Failure};
-use crypto_tracer_plugin::{Limits, LoadError, PluginSpec, Problem, Setup, inspect};
+use crypto_tracer_event::PluginKind;
+use crypto_tracer_plugin::{Limits, LoadError, LoadSubject, PluginSpec, Problem, Setup, inspect};
 
-/// Most bytes of a file of cases, and of a file that one names.
-const MOST_BYTES: u64 = 64 << 20;
+/// Maximum size of a file of cases, and of a `content_file`, in bytes.
+const MAX_BYTES: u64 = 64 << 20;
 
-/// One question, and what has to come back.
+/// One query and the expected answer.
 #[derive(Debug)]
 pub(super) struct PluginCase {
     pub(super) name: String,
-    /// The plugin's own part of the configuration.
+    /// The plugin's own configuration.
     pub(super) config: Map<String, Value>,
-    /// None: only whether it takes its configuration.
+    /// None: the case only checks the configuration.
     pub(super) query: Option<Query>,
     pub(super) expected: ExpectedAnswer,
 }
 
-/// What has to come back.
+/// The expected answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ExpectedAnswer {
-    /// It refuses its configuration, with this in its words.
+    /// It rejects its configuration with an error that contains this text.
     Refused(String),
-    /// It takes its configuration.
+    /// It accepts its configuration.
     Accepted,
-    /// Of a classifier. None: no opinion about the type.
+    /// Verdict of a classifier. `file_type` is None if it has no opinion.
     Verdict { file_type: Option<String>, labels: BTreeMap<String, String> },
-    /// Of a redactor.
+    /// Text of a redactor.
     Text(String),
-    /// Of a filter.
+    /// Decision of a filter.
     Decision { decision: String, labels: BTreeMap<String, String> },
 }
 
@@ -93,35 +94,37 @@ struct WrittenExpect {
     accepted: Option<bool>,
 }
 
-/// Some(None) where `null` is written.
-#[expect(clippy::option_option, reason = "whether it is written, and what")]
+/// Returns Some(None) for an explicit `null`.
+#[expect(clippy::option_option, reason = "distinguishes a missing field from `null`")]
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     from: D,
 ) -> std::result::Result<Option<Option<T>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
 
-/// What the plugin is, as its cases have it start, and the cases.
+/// The kinds that the plugin exports, and the cases.
 ///
 /// # Errors
-/// The cases cannot be read, or ask what the plugin is not; or it would not load for another reason than its
-/// configuration.
-pub(super) fn of(
+/// The cases cannot be read, or one is for a kind that the plugin does not export; or the plugin cannot be loaded, for
+/// another reason than its configuration.
+pub(super) fn load(
     path: &Path,
     subject: &Subject,
     limits: &Limits,
-) -> Result<(Vec<&'static str>, Vec<PluginCase>), Failure> {
+) -> Result<(Vec<PluginKind>, Vec<PluginCase>), Failure> {
     let usage = |error| Failure { code: ExitStatus::Usage, error };
     let cases = read(path, &subject.with).map_err(usage)?;
     let setup = Setup { limits: limits.clone(), ..Setup::default() };
     let inspected = |spec: &PluginSpec| match inspect(spec, &setup) {
-        // It wants a configuration, which the cases have.
-        Err(LoadError { problem: Problem::Refuses(_), kind, .. }) => Ok(Err(kind)),
+        // It needs a configuration, which the cases have.
+        Err(LoadError {
+            problem: Problem::Refuses(_), subject: LoadSubject::Kind(kind), ..
+        }) => Ok(Err(kind)),
         found => found.map(|found| Ok(found.kinds)),
     };
     let mut kinds = inspected(&subject.spec()).map_err(|error| usage(error.into()))?;
-    let taken = cases.iter().find(|case| !matches!(case.expected, ExpectedAnswer::Refused(_)));
-    if let (Err(_), Some(case)) = (&kinds, taken) {
+    let accepted = cases.iter().find(|case| !matches!(case.expected, ExpectedAnswer::Refused(_)));
+    if let (Err(_), Some(case)) = (&kinds, accepted) {
         let spec = PluginSpec { config: case.config.clone(), ..subject.spec() };
         kinds = inspected(&spec).map_err(|error| usage(error.into()))?;
     }
@@ -129,29 +132,30 @@ pub(super) fn of(
         Ok(kinds) => kinds,
         Err(kind) => return Ok((vec![kind], cases)),
     };
-    let asks_another =
-        |case: &&PluginCase| case.query.as_ref().is_some_and(|it| !kinds.contains(&it.kind()));
-    if let Some(case) = cases.iter().find(asks_another) {
-        let kind = case.query.as_ref().map_or("", Query::kind);
+    let other_kind = |case: &PluginCase| {
+        let kind = case.query.as_ref()?.kind();
+        (!kinds.contains(&kind)).then(|| (case.name.clone(), kind))
+    };
+    if let Some((name, kind)) = cases.iter().find_map(other_kind) {
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         return Err(usage(anyhow!(
-            "{}: the case {:?} asks a {kind}, and the plugin is a {}",
+            "{}: the case {name:?} is for a {kind}, but the plugin is a {}",
             path.display(),
-            case.name,
             kinds.join(" and a ")
         )));
     }
     Ok((kinds, cases))
 }
 
-/// What is no JSON at all is told with what is right: there is no field to name.
+/// Describes an error of parsing. Malformed JSON has no field to name, so the expected form is added.
 fn malformed(error: serde_json::Error) -> Error {
     if error.is_data() {
         return error.into();
     }
-    anyhow!("{error}: no JSON, an object with `cases` is right")
+    anyhow!("{error}: not valid JSON, expected an object with `cases`")
 }
 
-/// Reads all cases of a file. `config`: for those that name none, where the file names none either.
+/// Reads all cases of a file. `config`: the configuration of cases without one, if the file has none either.
 fn read(path: &Path, config: &Map<String, Value>) -> Result<Vec<PluginCase>> {
     let name = || path.display().to_string();
     let text = bounded(path).with_context(name)?;
@@ -168,10 +172,10 @@ fn read(path: &Path, config: &Map<String, Value>) -> Result<Vec<PluginCase>> {
 
 fn bounded(path: &Path) -> Result<Vec<u8>> {
     let file = File::open(path)?;
-    ensure!(file.metadata()?.is_file(), "no regular file");
+    ensure!(file.metadata()?.is_file(), "not a regular file");
     let mut bytes = Vec::new();
-    let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    ensure!(read as u64 <= MOST_BYTES, "has more than {MOST_BYTES} bytes");
+    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    ensure!(read as u64 <= MAX_BYTES, "has more than {MAX_BYTES} bytes");
     Ok(bytes)
 }
 
@@ -179,16 +183,16 @@ fn checked(case: WrittenCase, common: &Map<String, Value>, folder: &Path) -> Res
     let WrittenCase { name, config, file, text, event, expect } = case;
     let query = match (file, text, event) {
         (None, None, None) => None,
-        (Some(file), None, None) => Some(Query::File(file_question(file, folder)?)),
-        (None, Some(text), None) => Some(Query::Text(text_question(text)?)),
+        (Some(file), None, None) => Some(Query::File(file_query(file, folder)?)),
+        (None, Some(text), None) => Some(Query::Text(text_query(text)?)),
         (None, None, Some(event)) => Some(Query::Event(Box::new(super::event::event(&event)?))),
-        _ => bail!("one of `file`, `text`, `event` is right, not several"),
+        _ => bail!("expected only one of `file`, `text`, `event`"),
     };
     let expected = expected(expect, query.as_ref()).context("`expect`")?;
     Ok(PluginCase { name, config: config.unwrap_or_else(|| common.clone()), query, expected })
 }
 
-fn file_question(file: WrittenFile, folder: &Path) -> Result<FileQuery> {
+fn file_query(file: WrittenFile, folder: &Path) -> Result<FileQuery> {
     let WrittenFile { path, content, content_base64, content_file, size } = file;
     let content = match (content, content_base64, content_file) {
         (None, None, None) => Vec::new(),
@@ -201,23 +205,23 @@ fn file_question(file: WrittenFile, folder: &Path) -> Result<FileQuery> {
             let file = folder.join(file);
             bounded(&file).with_context(|| format!("`content_file` {}", file.display()))?
         }
-        _ => bail!("one of `content`, `content_base64`, `content_file` is right, not several"),
+        _ => bail!("expected only one of `content`, `content_base64`, `content_file`"),
     };
     let size = size.unwrap_or(Some(content.len() as u64));
     Ok(FileQuery::new(path.into_bytes(), &content, size))
 }
 
-fn text_question(text: WrittenText) -> Result<TextQuery> {
+fn text_query(text: WrittenText) -> Result<TextQuery> {
     let WrittenText { field, value, arguments } = text;
     let query = match (field.as_str(), value, arguments) {
         ("cmdline", None, Some(arguments)) => TextQuery::command_line(arguments),
-        ("cmdline", ..) => bail!("`cmdline` takes `arguments`, a list, and no `value`"),
+        ("cmdline", ..) => bail!("`cmdline` takes `arguments`, a list, and not `value`"),
         (_, Some(value), None) => TextQuery { field, value, arguments: Vec::new() },
-        _ => bail!("the field {field:?} takes `value`, and no `arguments`"),
+        _ => bail!("the field {field:?} takes `value`, and not `arguments`"),
     };
     ensure!(
         query.field().is_some(),
-        "there is no field {:?}: file, library, exe, cmdline or labels.NAME is right",
+        "unknown field {:?}: expected file, library, exe, cmdline or labels.NAME",
         query.field
     );
     Ok(query)
@@ -230,26 +234,26 @@ fn expected(written: WrittenExpect, query: Option<&Query>) -> Result<ExpectedAns
         (_, (None, None, None, None), Some(words), None) => Ok(ExpectedAnswer::Refused(words)),
         (None, (None, None, None, None), None, Some(true)) => Ok(ExpectedAnswer::Accepted),
         (None, ..) => Err(anyhow!(
-            "without `file`, `text` or `event`, `refused` (words of the error) or `accepted` (true) is right"
+            "a case without `file`, `text` or `event` expects `refused` (words of the error) or `accepted` (true)"
         )),
         (Some(Query::File(_)), (Some(file_type), labels, None, None), None, None) => {
             Ok(ExpectedAnswer::Verdict { file_type, labels: labels.unwrap_or_default() })
         }
         (Some(Query::File(_)), ..) => Err(anyhow!(
-            "for a file, `file_type` (a word, or null for no opinion) and `labels` are right"
+            "a case for a file expects `file_type` (a word, or null for no opinion) and `labels`"
         )),
         (Some(Query::Text(_)), (None, None, Some(text), None), None, None) => {
             Ok(ExpectedAnswer::Text(text))
         }
-        (Some(Query::Text(_)), ..) => Err(anyhow!("for a text, `text` alone is right")),
+        (Some(Query::Text(_)), ..) => Err(anyhow!("a case for a text expects only `text`")),
         (Some(Query::Event(_)), (None, labels, None, Some(decision)), None, None) => {
             let known = ["keep", "drop", "label"].contains(&decision.as_str());
-            ensure!(known, "the decision {decision:?}: keep, drop or label is right");
+            ensure!(known, "unknown decision {decision:?}: expected keep, drop or label");
             Ok(ExpectedAnswer::Decision { decision, labels: labels.unwrap_or_default() })
         }
-        (Some(Query::Event(_)), ..) => {
-            Err(anyhow!("for an event, `decision` (keep, drop or label) and `labels` are right"))
-        }
+        (Some(Query::Event(_)), ..) => Err(anyhow!(
+            "a case for an event expects `decision` (keep, drop or label) and `labels`"
+        )),
     }
 }
 
@@ -257,14 +261,14 @@ fn expected(written: WrittenExpect, query: Option<&Query>) -> Result<ExpectedAns
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> String {
+    fn message(text: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cases.json");
         std::fs::write(&path, text).unwrap();
         let error = read(&path, &Map::new()).map(|_| ()).unwrap_err();
-        let told = format!("{error:#}");
-        assert!(told.contains("cases.json"), "{told}");
-        told
+        let message = format!("{error:#}");
+        assert!(message.contains("cases.json"), "{message}");
+        message
     }
 
     fn case(inside: &str) -> String {
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_problem() {
         for (text, wanted) in [
             ("", "EOF"),
             ("[1]", "line 1"),
@@ -293,7 +297,7 @@ mod tests {
                 &case(
                     "\"text\": {\"field\": \"fiel\", \"value\": \"\"}, \"expect\": {\"text\": \"\"}",
                 ),
-                "no field \"fiel\"",
+                "unknown field \"fiel\"",
             ),
             (
                 &case(
@@ -326,8 +330,8 @@ mod tests {
             (&case("\"expect\": {\"file_type\": null}"), "without `file`"),
             (&case("\"config\": [], \"expect\": {\"accepted\": true}"), "line 1"),
         ] {
-            let told = told(text);
-            assert!(told.contains(wanted), "{text}: {told}");
+            let message = message(text);
+            assert!(message.contains(wanted), "{text}: {message}");
         }
     }
 }

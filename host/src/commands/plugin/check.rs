@@ -1,4 +1,4 @@
-//! `plugin check`: would this plugin load, and what is it?
+//! `plugin check`: whether a plugin loads, and its properties.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use super::super::setup;
 use super::report::{Report, bytes};
 use crate::cli::plugin;
 use crate::error::{ExitStatus, Failure};
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_plugin::{Grant, Import, Inspection, Limits, Setup, Trust, inspect};
 use crypto_tracer_system::console::Console;
 
-/// Prints what there is to know. A plugin that would not load is a bad argument.
+/// Prints the properties of a plugin. A plugin that cannot be loaded is a usage error.
 pub(super) fn check(arguments: &plugin::CheckArgs, console: Console) -> Result<(), Failure> {
-    // The limits and the trust of a run.
     let trust = Trust::of_this_process();
     let config = setup::read_config(arguments.config.as_deref(), &trust)?;
     let setup = Setup { limits: config.limits, trust, ..Setup::default() };
@@ -31,33 +31,34 @@ pub(super) fn check(arguments: &plugin::CheckArgs, console: Console) -> Result<(
 }
 
 fn describe(found: &Inspection, limits: &Limits, report: &mut Report) {
-    report.row("kinds", found.kinds.join(", "));
+    let kinds: Vec<&str> = found.kinds.iter().map(|kind| kind.as_str()).collect();
+    report.row("kinds", kinds.join(", "));
     let Inspection { contract, contract_here, .. } = found;
     report.row("contract", format_args!("{contract} (this program has {contract_here})"));
     report.row("sha256", &found.sha256);
     let most = bytes(limits.component as u64);
     report.row("size", format_args!("{} of at most {most}", bytes(found.size)));
-    report.row("may ask for", may_ask(&found.imports));
+    report.row("may ask for", contract_functions(&found.imports));
     let inert = inert(&found.imports);
     if !inert.is_empty() {
         report.row("inert", format_args!("{inert} (imported, gives nothing)"));
     }
     report
         .row("needs grants", if found.asks_for_heads { Grant::FileHead.as_str() } else { "none" });
-    if found.kinds.contains(&"classifier") {
+    if found.kinds.contains(&PluginKind::Classifier) {
         captures(&found.interest, report);
     }
-    report.rows("limits", &limits_in_words(limits));
+    report.rows("limits", &limit_lines(limits));
 }
 
-/// The functions of ours that it imports: it can call no other.
-fn may_ask(imports: &[Import]) -> String {
-    let ours = imports.iter().filter(|import| import.interface.starts_with("crypto-tracer:"));
-    let words: Vec<&str> = ours
+/// The functions of the contract that it imports, which are all that it can call.
+fn contract_functions(imports: &[Import]) -> String {
+    let contract = imports.iter().filter(|import| import.interface.starts_with("crypto-tracer:"));
+    let functions: Vec<&str> = contract
         .flat_map(|import| &import.functions)
         .map(|name| name.strip_prefix("[method]").unwrap_or(name))
         .collect();
-    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+    if functions.is_empty() { "nothing".to_owned() } else { functions.join(", ") }
 }
 
 fn inert(imports: &[Import]) -> String {
@@ -68,7 +69,7 @@ fn inert(imports: &[Import]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// What all of it makes the kernel report.
+/// Prints which files and libraries the kernel reports for this interest.
 pub(super) fn captures(interest: &Interest, report: &mut Report) {
     let words = |what: &str, words: &BTreeSet<String>| {
         let listed: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -87,7 +88,7 @@ pub(super) fn captures(interest: &Interest, report: &mut Report) {
     report.rows("captures", &parts);
 }
 
-fn limits_in_words(limits: &Limits) -> [String; 4] {
+fn limit_lines(limits: &Limits) -> [String; 4] {
     let Limits { memory, stack, deadline, wall, setup, copied, log_lines, .. } = limits;
     [
         format!("memory {}, stack {}", bytes(*memory as u64), bytes(*stack as u64)),

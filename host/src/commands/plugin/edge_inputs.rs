@@ -1,4 +1,4 @@
-//! Odd questions: what a hostile machine would have a plugin look at.
+//! Queries with unusual and hostile inputs.
 
 use std::sync::Arc;
 
@@ -6,22 +6,22 @@ use serde_json::{Map, Value, json};
 
 use super::event::event;
 use super::query::{FileQuery, Query, TextQuery};
-use crypto_tracer_event::EnrichedWhat;
 use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::{EnrichedWhat, PluginKind};
 
-/// Bytes of the longest path, head and text.
+/// Length of the longest path, head and text, in bytes.
 const LONG: usize = 64 << 10;
 
-/// Questions for these kinds. Files are named after what the plugin asks to see, so that its rules are reached.
-pub(super) fn questions(kinds: &[&str], interest: &Interest) -> Vec<(String, Query)> {
+/// Queries for these kinds, with their names. The names of files match the plugin's interest, so that they reach its rules.
+pub(super) fn queries(kinds: &[PluginKind], interest: &Interest) -> Vec<(String, Query)> {
     let mut all = Vec::new();
-    if kinds.contains(&"classifier") {
+    if kinds.contains(&PluginKind::Classifier) {
         all.extend(files(interest));
     }
-    if kinds.contains(&"redactor") {
+    if kinds.contains(&PluginKind::Redactor) {
         all.extend(texts());
     }
-    if kinds.contains(&"filter") {
+    if kinds.contains(&PluginKind::Filter) {
         all.extend(events());
     }
     all
@@ -36,11 +36,11 @@ fn files(interest: &Interest) -> Vec<(String, Query)> {
         add(format!("a file, named {what}"), path, b"", Some(0));
     }
     let suffixes = interest.suffixes.iter().map(|suffix| format!("/srv/a{suffix}"));
-    let whole = interest.names.iter().map(|name| format!("/srv/{name}"));
-    let begun = interest.prefixes.iter().map(|prefix| format!("/srv/{prefix}_a"));
-    let mut wanted: Vec<String> = suffixes.chain(whole).chain(begun).collect();
-    wanted.push("/srv/other".to_owned());
-    for path in wanted {
+    let names = interest.names.iter().map(|name| format!("/srv/{name}"));
+    let prefixes = interest.prefixes.iter().map(|prefix| format!("/srv/{prefix}_a"));
+    let mut paths: Vec<String> = suffixes.chain(names).chain(prefixes).collect();
+    paths.push("/srv/other".to_owned());
+    for path in paths {
         for (what, content) in contents() {
             let size = Some(content.len() as u64);
             add(format!("{path} with {what}"), path.clone().into(), &content, size);
@@ -48,15 +48,15 @@ fn files(interest: &Interest) -> Vec<(String, Query)> {
         add(format!("{path}, which is gone"), path.clone().into(), b"", None);
         let size = Some(u64::MAX);
         add(format!("{path} of the largest size"), path.clone().into(), b"-----BEGIN ", size);
-        let odd = [path.to_ascii_uppercase(), format!("{path}/"), format!("/a{path}{path}")];
-        for path in odd {
+        let variants = [path.to_ascii_uppercase(), format!("{path}/"), format!("/a{path}{path}")];
+        for path in variants {
             add(format!("a file, named {path}"), path.into(), b"", Some(0));
         }
     }
     all
 }
 
-/// Names of files, as whoever makes them likes them.
+/// Arbitrary names of files.
 fn names() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("nothing", Vec::new()),
@@ -127,13 +127,13 @@ fn texts() -> Vec<(String, Query)> {
 
 fn events() -> Vec<(String, Query)> {
     let mut all = Vec::new();
-    let plain = [
+    let minimal = [
         ("file_open", json!({"file": "/a.pem"})),
         ("lib_load", json!({"library": "/libssl.so", "library_name": "libssl"})),
         ("process_exec", json!({"cmdline": []})),
         ("process_exit", json!({"exit_code": -1})),
     ];
-    for (kind, fields) in plain {
+    for (kind, fields) in minimal {
         let mut written: Map<String, Value> = fields.as_object().cloned().unwrap_or_default();
         written.insert("event_type".to_owned(), kind.into());
         for (what, name, value) in [
@@ -171,17 +171,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_questions_for_every_kind() {
+    fn each_kind_has_queries_with_unique_names() {
         let mut interest = Interest::default();
         interest.add_suffix(".acme").unwrap();
-        for kind in crypto_tracer_plugin::KINDS {
-            let asked = questions(&[kind], &interest);
-            assert!(asked.len() > 40, "{kind}: {}", asked.len());
-            assert!(asked.iter().all(|(_, query)| query.kind() == kind));
-            let mut names: Vec<&String> = asked.iter().map(|(name, _)| name).collect();
+        for kind in PluginKind::ALL {
+            let queries = queries(&[kind], &interest);
+            assert!(queries.len() > 40, "{kind}: {}", queries.len());
+            assert!(queries.iter().all(|(_, query)| query.kind() == kind));
+            let mut names: Vec<&String> = queries.iter().map(|(name, _)| name).collect();
             names.sort();
             names.dedup();
-            assert_eq!(names.len(), asked.len(), "two of one name");
+            assert_eq!(names.len(), queries.len(), "two queries have the same name");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An event of cases.json: the documented fields, as a filter may ask for them.
+//! An event of cases.json, with the documented fields that a filter can read.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
@@ -13,28 +13,28 @@ use crypto_tracer_event::{
 const COMMON: [&str; 9] =
     ["event_type", "timestamp", "pid", "ppid", "uid", "process", "exe", "container", "labels"];
 
-/// The fields that are left; each is taken once.
+/// The fields of an event.
 struct Fields<'a>(&'a Map<String, Value>);
 
 impl Fields<'_> {
-    /// None: it is not written, or null.
-    fn take<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+    /// The value of a field. None: it is missing or null.
+    fn optional<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let value = self.0.get(name).filter(|value| !value.is_null());
         value.map(|value| T::deserialize(value)).transpose().with_context(|| format!("`{name}`"))
     }
 
-    fn need<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        self.take(name)?.ok_or_else(|| anyhow!("this event needs `{name}`"))
+    fn required<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        self.optional(name)?.ok_or_else(|| anyhow!("this event needs `{name}`"))
     }
 
-    fn check(&self, besides: &[&str]) -> Result<()> {
-        let known =
-            |name: &&String| !COMMON.contains(&name.as_str()) && !besides.contains(&name.as_str());
-        match self.0.keys().find(known) {
+    fn check(&self, specific: &[&str]) -> Result<()> {
+        let is_unknown =
+            |name: &&String| !COMMON.contains(&name.as_str()) && !specific.contains(&name.as_str());
+        match self.0.keys().find(is_unknown) {
             Some(name) => bail!(
                 "unknown field `{name}`: this event has {}, {}",
                 COMMON.join(", "),
-                besides.join(", ")
+                specific.join(", ")
             ),
             None => Ok(()),
         }
@@ -44,7 +44,7 @@ impl Fields<'_> {
 /// Reads an event.
 pub(super) fn event(written: &Map<String, Value>) -> Result<ClassifiedEvent> {
     let fields = Fields(written);
-    let kind: String = fields.need("event_type").context("`event`")?;
+    let kind: String = fields.required("event_type").context("`event`")?;
     let (what, verdict) = what(&kind, &fields).context("`event`")?;
     let event = EnrichedEvent { timestamp: timestamp(&fields)?, process: process(&fields)?, what };
     let labels = labels(&fields)?;
@@ -62,61 +62,61 @@ fn what(kind: &str, fields: &Fields<'_>) -> Result<(EnrichedWhat, Option<Verdict
     Ok(match kind {
         "file_open" => {
             fields.check(&["file", "file_type", "flags"])?;
-            let flags = fields.take::<String>("flags")?.map_or(Ok(0), |text| flags(&text))?;
-            let file = file(fields.need("file")?);
-            (EnrichedWhat::FileOpen { file, flags }, Some(verdict(fields.take("file_type")?)))
+            let flags = fields.optional::<String>("flags")?.map_or(Ok(0), |text| flags(&text))?;
+            let file = file(fields.required("file")?);
+            (EnrichedWhat::FileOpen { file, flags }, Some(verdict(fields.optional("file_type")?)))
         }
         "lib_load" => {
             fields.check(&["library", "library_name"])?;
-            let file = file(fields.need("library")?);
-            let library_name = fields.need::<String>("library_name")?.into_bytes();
+            let file = file(fields.required("library")?);
+            let library_name = fields.required::<String>("library_name")?.into_bytes();
             (EnrichedWhat::LibLoad { file, library_name }, None)
         }
         "process_exec" => {
             fields.check(&["cmdline"])?;
-            (EnrichedWhat::Exec { arguments: arguments(fields.need("cmdline")?)? }, None)
+            (EnrichedWhat::Exec { arguments: arguments(fields.required("cmdline")?)? }, None)
         }
         "process_exit" => {
             fields.check(&["exit_code"])?;
-            (EnrichedWhat::Exit { exit_code: fields.need("exit_code")?, signal: None }, None)
+            (EnrichedWhat::Exit { exit_code: fields.required("exit_code")?, signal: None }, None)
         }
         other => bail!(
-            "the event_type {other:?}: file_open, lib_load, process_exec or process_exit is right"
+            "unknown event_type {other:?}: expected file_open, lib_load, process_exec or process_exit"
         ),
     })
 }
 
 fn process(fields: &Fields<'_>) -> Result<ProcessFacts> {
-    let name: String = fields.take("process")?.unwrap_or_else(|| "test".to_owned());
+    let name: String = fields.optional("process")?.unwrap_or_else(|| "test".to_owned());
     let mut comm = [0; 16];
-    ensure!(name.len() < comm.len(), "`process`: a name has up to 15 bytes");
+    ensure!(name.len() < comm.len(), "`process`: a name has at most 15 bytes");
     comm.iter_mut().zip(name.bytes()).for_each(|(to, byte)| *to = byte);
-    let pid = fields.take("pid")?.unwrap_or(1000);
+    let pid = fields.optional("pid")?.unwrap_or(1000);
     Ok(ProcessFacts {
         key: ProcessKey { tgid: pid, start_ns: 1 },
         exec_id: 1,
         tid: pid,
-        ppid: fields.take("ppid")?.unwrap_or(1),
-        uid: fields.take("uid")?.unwrap_or(1000),
+        ppid: fields.optional("ppid")?.unwrap_or(1),
+        uid: fields.optional("uid")?.unwrap_or(1000),
         comm: Comm::new(comm),
-        exe: fields.take::<String>("exe")?.map(|exe| exe.into_bytes().into()),
+        exe: fields.optional::<String>("exe")?.map(|exe| exe.into_bytes().into()),
         mount_ns: 1,
         root: (1, 1),
         cgroup_id: 1,
         cgroup: None,
-        container: fields.take::<String>("container")?.map(Into::into),
+        container: fields.optional::<String>("container")?.map(Into::into),
     })
 }
 
-/// Microseconds, as plugins get it.
+/// In microseconds since 1970, as in the contract.
 fn timestamp(fields: &Fields<'_>) -> Result<Timestamp> {
-    Ok(Timestamp(fields.take("timestamp")?.unwrap_or(1_700_000_000_000_000)))
+    Ok(Timestamp(fields.optional("timestamp")?.unwrap_or(1_700_000_000_000_000)))
 }
 
 fn labels(fields: &Fields<'_>) -> Result<Vec<Label>> {
-    let written: Map<String, Value> = fields.take("labels")?.unwrap_or_default();
+    let written: Map<String, Value> = fields.optional("labels")?.unwrap_or_default();
     let label = |(name, value): (String, Value)| {
-        let text = value.as_str().with_context(|| format!("`labels.{name}` is no text"))?;
+        let text = value.as_str().with_context(|| format!("`labels.{name}` is not a string"))?;
         Ok(Label { value: text.into(), name: name.into() })
     };
     written.into_iter().map(label).collect()
@@ -131,25 +131,27 @@ fn verdict(word: Option<String>) -> Verdict {
     let known =
         [FileType::Certificate, FileType::PrivateKey, FileType::Keystore, FileType::Unknown];
     let file_type = word.map_or(FileType::Unknown, |word| {
-        let same = known.into_iter().find(|known| known.as_str() == word);
-        same.unwrap_or_else(|| FileType::Other(word.into()))
+        let found = known.into_iter().find(|known| known.as_str() == word);
+        found.unwrap_or_else(|| FileType::Other(word.into()))
     });
     Verdict { file_type, labels: Vec::new(), classifier: None, head: HeadOutcome::NotNeeded }
 }
 
-/// A list, or a text whose words they are.
+/// A list of strings, or a string of words separated by spaces.
 fn arguments(written: Value) -> Result<Arguments> {
     let list: Vec<String> = match written {
         Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
-        list => serde_json::from_value(list).context("`cmdline` is a text or a list of texts")?,
+        list => {
+            serde_json::from_value(list).context("`cmdline` is a string or a list of strings")?
+        }
     };
     let bytes = list.iter().flat_map(|word| word.bytes().chain([0])).collect();
     Ok(Arguments { bytes, truncated: false })
 }
 
-/// The flags whose text this is, as events show it.
+/// The flags for their text in events.
 fn flags(text: &str) -> Result<u32> {
-    // Few bits are shown, so all there are can be tried.
+    // Events show few bits, so all combinations can be tried.
     let shown = [0o100, 0o200, OpenFlags::TRUNC, 0o2000];
     let each = (0..3u32).flat_map(|mode| {
         (0..1u32 << shown.len()).map(move |set| {
@@ -159,7 +161,7 @@ fn flags(text: &str) -> Result<u32> {
     });
     each.into_iter().find(|&flags| OpenFlags(flags).to_string() == text).with_context(|| {
         format!(
-            "`flags` {text:?}: as events show them is right, for example O_RDWR|O_CREAT|O_TRUNC"
+            "`flags` {text:?}: expected flags as events show them, for example O_RDWR|O_CREAT|O_TRUNC"
         )
     })
 }
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_what_events_show() {
+    fn flags_are_parsed_as_events_show_them() {
         for shown in [0, 1, 2, 0o1101, 0o3302] {
             assert_eq!(flags(&OpenFlags(shown).to_string()).unwrap(), shown);
         }
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_problem() {
         for (value, wanted) in [
             (json!({}), "needs `event_type`"),
             (json!({"event_type": "fork"}), "\"fork\""),
@@ -202,8 +204,8 @@ mod tests {
                 "`labels.a`",
             ),
         ] {
-            let told = format!("{:#}", read(value.clone()).unwrap_err());
-            assert!(told.contains(wanted), "{value}: {told}");
+            let message = format!("{:#}", read(value.clone()).unwrap_err());
+            assert!(message.contains(wanted), "{value}: {message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `plugin list`: what runs with these options.
+//! `plugin list`: the plugins of a run with these options.
 
 use super::super::setup;
 use super::check::captures;

@@ -1,4 +1,4 @@
-//! `plugin`: an author's workbench. Without privileges and without tracing, by the engine and limits of the tracer.
+//! The `plugin` commands for authors. They need no privileges and trace nothing; engine and limits are those of a run.
 
 mod bench;
 mod cases;
@@ -16,7 +16,7 @@ use crate::cli::plugin::{PluginAction, PluginCommand};
 use crate::error::Failure;
 use crypto_tracer_system::console::Console;
 
-/// Does what was asked for.
+/// Runs a `plugin` command.
 pub fn plugin(arguments: &PluginCommand, console: Console) -> Result<(), Failure> {
     match &arguments.command {
         PluginAction::Check(arguments) => check::check(arguments, console),

@@ -1,4 +1,4 @@
-//! `plugin new`: a crate to start from.
+//! `plugin new`: creates a crate from a template.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -10,18 +10,18 @@ use super::report::Report;
 use crate::cli::plugin::{NewArgs, TemplateKind};
 use crate::error::{ExitStatus, Failure};
 
-/// The contract of this program, as every new crate holds it.
+/// The contract, which is copied into each new crate.
 const CONTRACT: &str = include_str!("../../../../wit/plugin.wit");
 
-/// What is different for each kind.
+/// The parts of a template that depend on the kind.
 struct Template {
     word: &'static str,
     library: &'static str,
     rules: &'static str,
     cases: &'static str,
-    /// How a run takes it, before the file.
+    /// Option of a run, before the file.
     option: &'static str,
-    /// Behind the file: who is asked next.
+    /// Options after the file: the rest of the chain.
     next: &'static str,
 }
 
@@ -48,14 +48,14 @@ impl TemplateKind {
     }
 }
 
-/// Writes a crate. What is there already stays as it is.
+/// Creates a crate. Existing files are never overwritten.
 pub(super) fn new(arguments: &NewArgs) -> Result<(), Failure> {
     let NewArgs { name, kind } = arguments;
     let root = Path::new(name);
     fs::create_dir(root).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Failure {
             code: ExitStatus::Usage,
-            error: anyhow!("{name} is there already and stays as it is: take another name"),
+            error: anyhow!("{name} already exists and is not changed: choose another name"),
         },
         _ => failed(name)(error),
     })?;
@@ -85,12 +85,12 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    // Never over another file, whoever put it there meanwhile.
+    // Never overwrites a file that another process has just created.
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes())
 }
 
-/// Where cargo puts the component.
+/// Path of the built component.
 fn component(name: &str) -> String {
     format!("target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_"))
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_to_fill_in() {
+    fn all_placeholders_are_replaced() {
         for kind in [TemplateKind::Classifier, TemplateKind::Redactor, TemplateKind::Filter] {
             for (path, text) in files("acme-plugin", &kind.template()) {
                 for word in ["{NAME}", "{KIND}", "{FILE}", "{CONTRACT}", "{OPTIONS}", "{BESIDE}"] {

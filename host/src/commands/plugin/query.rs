@@ -1,37 +1,38 @@
-//! A question to a plugin, asked as the tracer asks it.
+//! Queries: calls of a plugin, made as in a run.
 
 use crypto_tracer_event::{
-    ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile, Redact,
+    ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile, PluginKind,
+    Redact,
 };
 use crypto_tracer_plugin::{Decision, HeadSource, Plugins};
 use crypto_tracer_reader::public_head;
 
-/// Whose event it is.
+/// User id of each event.
 const UID: u32 = 1000;
 
-/// What a plugin is asked.
+/// The input of a call.
 #[derive(Clone, Debug)]
 pub(super) enum Query {
-    /// A classifier: what is this file?
+    /// A file, for a classifier.
     File(FileQuery),
-    /// A redactor: what must not be shown of this text?
+    /// A text, for a redactor.
     Text(TextQuery),
-    /// A filter: is this event shown?
+    /// An event, for a filter.
     Event(Box<ClassifiedEvent>),
 }
 
 impl Query {
-    /// The kind of plugin that is asked.
-    pub(super) fn kind(&self) -> &'static str {
+    /// The kind of plugin that it is for.
+    pub(super) fn kind(&self) -> PluginKind {
         match self {
-            Query::File(_) => "classifier",
-            Query::Text(_) => "redactor",
-            Query::Event(_) => "filter",
+            Query::File(_) => PluginKind::Classifier,
+            Query::Text(_) => PluginKind::Redactor,
+            Query::Event(_) => PluginKind::Filter,
         }
     }
 
-    /// Asks.
-    pub(super) fn ask(&mut self, plugins: &mut Plugins) -> QueryAnswer {
+    /// Calls the plugin.
+    pub(super) fn run(&mut self, plugins: &mut Plugins) -> QueryAnswer {
         match self {
             Query::File(FileQuery { file, head }) => {
                 let verdict = plugins.classify(UID, file, 0, head);
@@ -41,42 +42,42 @@ impl Query {
             }
             Query::Text(text) => {
                 let field = text.field().unwrap_or(Field::File);
-                let hidden = plugins.redactor(UID).redact(field, &text.value, &text.arguments);
-                QueryAnswer::Text(hidden.unwrap_or_else(|| text.value.clone()))
+                let redacted = plugins.redactor(UID).redact(field, &text.value, &text.arguments);
+                QueryAnswer::Text(redacted.unwrap_or_else(|| text.value.clone()))
             }
             Query::Event(event) => QueryAnswer::Decision(plugins.decide(event)),
         }
     }
 }
 
-/// What came back.
+/// The answer of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum QueryAnswer {
-    /// None: no opinion about the type.
+    /// `file_type` is None if the classifier has no opinion.
     Verdict { file_type: Option<FileType>, labels: Vec<Label> },
-    /// The text as it is shown.
+    /// The redacted text.
     Text(String),
-    /// The event's fate.
+    /// The decision about the event.
     Decision(Decision),
 }
 
-/// A file that is only told of.
+/// A file that does not exist on disk.
 #[derive(Clone, Debug)]
 pub(super) struct FileQuery {
     file: OpenedFile,
-    head: GivenHead,
+    head: QueryHead,
 }
 
 #[derive(Clone, Debug)]
-struct GivenHead {
-    visible: Vec<u8>,
+struct QueryHead {
+    public: Vec<u8>,
     size: Option<u64>,
 }
 
-impl HeadSource for GivenHead {
+impl HeadSource for QueryHead {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
         let outcome = if self.size.is_some() { HeadOutcome::Read } else { HeadOutcome::Gone };
-        (&self.visible, outcome)
+        (&self.public, outcome)
     }
 
     fn size(&mut self) -> Option<u64> {
@@ -85,16 +86,16 @@ impl HeadSource for GivenHead {
 }
 
 impl FileQuery {
-    /// `size`: in bytes; None when the file is gone, which leaves nothing to look at.
+    /// `size`: in bytes; None: the file no longer exists, so its head cannot be read.
     pub(super) fn new(path: Vec<u8>, content: &[u8], size: Option<u64>) -> FileQuery {
         let path = KernelPath { bytes: path, ..KernelPath::default() };
         let file = OpenedFile { path, size: size.unwrap_or(0), ..OpenedFile::default() };
-        let visible = if size.is_some() { public_head(content) } else { Vec::new() };
-        FileQuery { file, head: GivenHead { visible, size } }
+        let public = if size.is_some() { public_head(content) } else { Vec::new() };
+        FileQuery { file, head: QueryHead { public, size } }
     }
 }
 
-/// A text that may have to be hidden.
+/// A text that may contain private data.
 #[derive(Clone, Debug)]
 pub(super) struct TextQuery {
     pub(super) field: String,
@@ -103,12 +104,12 @@ pub(super) struct TextQuery {
 }
 
 impl TextQuery {
-    /// A command line, joined as the tracer joins it.
+    /// A command line. Its value is the arguments joined by spaces, as in a run.
     pub(super) fn command_line(arguments: Vec<String>) -> TextQuery {
         TextQuery { field: "cmdline".to_owned(), value: arguments.join(" "), arguments }
     }
 
-    /// None: there is no such field.
+    /// None: the field is unknown.
     pub(super) fn field(&self) -> Option<Field<'_>> {
         Some(match self.field.as_str() {
             "file" => Field::File,

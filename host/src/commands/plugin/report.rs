@@ -1,4 +1,4 @@
-//! What a command prints on standard output.
+//! The output of a command on standard output.
 
 use std::fmt::Display;
 
@@ -7,35 +7,35 @@ use crate::error::Failure;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
 
-/// Lines for standard output. Texts from outside are made harmless.
+/// Lines for standard output. Texts from outside are escaped.
 #[derive(Debug, Default)]
 pub(super) struct Report(String);
 
 impl Report {
-    /// A line of this program's own words, with texts in it that went through [`printable`].
+    /// Adds a line. Texts from outside in it must have been escaped by [`printable`].
     pub(super) fn line(&mut self, line: impl Display) {
         self.0.push_str(&format!("{line}\n"));
     }
 
-    /// A name and what there is to say, in two columns.
+    /// Adds a name and a value in two columns.
     pub(super) fn row(&mut self, name: &str, value: impl Display) {
         self.line(format_args!("  {name:<13} {}", printable(&value.to_string())));
     }
 
-    /// A name once, and several things to say.
+    /// Adds a name with several values, one in each line.
     pub(super) fn rows(&mut self, name: &str, values: &[String]) {
         for (at, value) in values.iter().enumerate() {
             self.row(if at == 0 { name } else { "" }, value);
         }
     }
 
-    /// Prints everything so far. A reader that closed the pipe has seen enough.
+    /// Prints and clears all lines. A closed pipe is not an error.
     pub(super) fn print(&mut self) -> Result<(), Failure> {
         help::print(std::mem::take(&mut self.0).as_bytes())
     }
 }
 
-/// A number of bytes for people: exact where it is short.
+/// A number of bytes with its unit.
 pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [(u64, &str); 2] = [(1 << 20, "MiB"), (1 << 10, "KiB")];
     match UNITS.iter().find(|(size, _)| bytes >= *size) {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_for_people() {
+    fn bytes_have_units() {
         for (number, text) in
             [(0, "0 bytes"), (1023, "1023 bytes"), (4 << 20, "4 MiB"), (1536, "1.5 KiB")]
         {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_from_outside_are_harmless() {
+    fn texts_from_outside_are_escaped() {
         let mut report = Report::default();
         report.row("name", "a\u{1b}[2J\nb");
         assert_eq!(report.0, "  name          a\\u{1b}[2J\\nb\n");

@@ -1,31 +1,35 @@
-//! One plugin alone in its chain, every call of it made.
+//! A single plugin in its chain, without cache and back-off.
 
 use std::path::Path;
 
 use super::super::setup;
 use crate::error::Failure;
-use crypto_tracer_event::PluginFailure;
+use crypto_tracer_event::{PluginFailure, PluginKind};
 use crypto_tracer_plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust};
 
-/// The limits of a run with this configuration, or the one that a run would take.
+/// The limits of this configuration, or of the default one.
 pub(super) fn limits(config: Option<&Path>) -> Result<Limits, Failure> {
     Ok(setup::read_config(config, &Trust::of_this_process())?.limits)
 }
 
-/// Loads a plugin as this kind, and no other.
-pub(super) fn load(kind: &str, spec: &PluginSpec, limits: &Limits) -> Result<Plugins, LoadError> {
-    let only = |this: &str| if this == kind { vec![spec.clone()] } else { Vec::new() };
+/// Loads a plugin as this kind only.
+pub(super) fn load(
+    kind: PluginKind,
+    spec: &PluginSpec,
+    limits: &Limits,
+) -> Result<Plugins, LoadError> {
+    let chain = |of: PluginKind| if of == kind { vec![spec.clone()] } else { Vec::new() };
     Plugins::load(&Setup {
-        classifiers: only("classifier"),
-        redactors: only("redactor"),
-        filters: only("filter"),
+        classifiers: chain(PluginKind::Classifier),
+        redactors: chain(PluginKind::Redactor),
+        filters: chain(PluginKind::Filter),
         every_call: true,
         limits: limits.clone().by_processor(),
         ..Setup::default()
     })
 }
 
-/// What failed, and in the plugin's or the engine's own words how.
+/// Failed calls, with the log lines of the plugin and of the host about them.
 #[derive(Debug, Default)]
 pub(super) struct CallFailures {
     pub(super) failures: Vec<PluginFailure>,
@@ -33,19 +37,19 @@ pub(super) struct CallFailures {
 }
 
 impl CallFailures {
-    /// Of the calls since the last time.
+    /// Failures since the last call.
     pub(super) fn take(plugins: &mut Plugins) -> CallFailures {
         CallFailures { failures: plugins.take_failures(), log: plugins.take_log() }
     }
 
-    /// What failed elsewhere.
+    /// Adds the failures of another plugin.
     pub(super) fn add(&mut self, mut other: CallFailures) {
         self.failures.append(&mut other.failures);
         self.log.append(&mut other.log);
     }
 
-    /// In one line, if anything failed.
-    pub(super) fn told(&self) -> Option<String> {
+    /// Describes the first failure in one line. None: nothing failed.
+    pub(super) fn summary(&self) -> Option<String> {
         let first = self.failures.first()?;
         let detail = self.log.iter().map(|line| line.message.as_str());
         let detail: Vec<&str> = detail.filter(|line| line.starts_with("failed as a ")).collect();

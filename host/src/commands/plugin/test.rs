@@ -1,4 +1,4 @@
-//! `plugin test`: does a plugin answer as it should, or, without cases, does it answer at all?
+//! `plugin test`: compares the answers of a plugin with the expected ones or, without cases, checks that it answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,50 +13,50 @@ use super::report::Report;
 use super::standalone::{self, CallFailures};
 use crate::cli::plugin::{Subject, TestArgs};
 use crate::error::{ExitStatus, Failure};
-use crypto_tracer_event::Label;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
+use crypto_tracer_event::{Label, PluginKind};
 use crypto_tracer_plugin::{
     Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect,
 };
 use crypto_tracer_system::console::Console;
 
-/// What is asked in a case of a file, or by ourselves.
-enum CaseOutcome {
+/// A test: a case of a file, or one of the built-in queries.
+enum Test {
     Case(Box<PluginCase>),
-    Odd(String, Query),
+    Edge(String, Query),
 }
 
-/// A plugin in tests: loaded once for each kind and configuration.
+/// A plugin under test, loaded once for each kind and configuration.
 struct Tested<'a> {
     subject: &'a Subject,
-    kinds: Vec<&'static str>,
+    kinds: Vec<PluginKind>,
     limits: Limits,
-    loaded: BTreeMap<(&'static str, String), Result<Plugins, LoadError>>,
+    loaded: BTreeMap<(PluginKind, String), Result<Plugins, LoadError>>,
     console: Console,
 }
 
-/// Prints what differs, and a count of all.
+/// Prints the differences, and the number of passed and failed tests.
 pub(super) fn test(arguments: &TestArgs, console: Console) -> Result<(), Failure> {
     let TestArgs { subject, cases, config } = arguments;
     let limits = standalone::limits(config.as_deref())?;
-    let (kinds, questions) = questions(subject, cases.as_deref(), &limits)?;
+    let (kinds, tests) = tests(subject, cases.as_deref(), &limits)?;
     let mut tested = Tested { subject, kinds, limits, loaded: BTreeMap::new(), console };
     let mut report = Report::default();
     let mut failed = 0;
-    let all = questions.len();
-    for query in questions {
-        let (name, wrong) = match query {
-            CaseOutcome::Case(case) => (case.name.clone(), tested.case(&case)),
-            CaseOutcome::Odd(name, query) => (name, tested.odd(query)),
+    let all = tests.len();
+    for test in tests {
+        let (name, problems) = match test {
+            Test::Case(case) => (case.name.clone(), tested.case(&case)),
+            Test::Edge(name, query) => (name, tested.edge(query)),
         };
-        if wrong.is_empty() {
+        if problems.is_empty() {
             console.detail(format_args!("ok: {}", printable(&name)));
             continue;
         }
         failed += 1;
         report.line(format_args!("FAILED {}", printable(&name)));
-        for line in wrong {
+        for line in problems {
             report.line(format_args!("  {}", printable(&line)));
         }
     }
@@ -72,30 +72,27 @@ pub(super) fn test(arguments: &TestArgs, console: Console) -> Result<(), Failure
     }
 }
 
-/// The kinds that the plugin is, and what it is asked.
-fn questions(
+/// The kinds that the plugin exports, and the tests.
+fn tests(
     subject: &Subject,
     cases: Option<&Path>,
     limits: &Limits,
-) -> Result<(Vec<&'static str>, Vec<CaseOutcome>), Failure> {
+) -> Result<(Vec<PluginKind>, Vec<Test>), Failure> {
     if let Some(path) = cases {
-        let (kinds, cases) = cases::of(path, subject, limits)?;
-        return Ok((
-            kinds,
-            cases.into_iter().map(|case| CaseOutcome::Case(Box::new(case))).collect(),
-        ));
+        let (kinds, cases) = cases::load(path, subject, limits)?;
+        return Ok((kinds, cases.into_iter().map(|case| Test::Case(Box::new(case))).collect()));
     }
     let setup = Setup { limits: limits.clone(), ..Setup::default() };
     let found =
         inspect(&subject.spec(), &setup).map_err(|error| Failure::new(ExitStatus::Usage, error))?;
-    let odd = edge_inputs::questions(&found.kinds, &found.interest);
-    Ok((found.kinds, odd.into_iter().map(|(name, odd)| CaseOutcome::Odd(name, odd)).collect()))
+    let queries = edge_inputs::queries(&found.kinds, &found.interest);
+    Ok((found.kinds, queries.into_iter().map(|(name, query)| Test::Edge(name, query)).collect()))
 }
 
 impl Tested<'_> {
     fn plugins(
         &mut self,
-        kind: &'static str,
+        kind: PluginKind,
         config: &Map<String, Value>,
     ) -> &mut Result<Plugins, LoadError> {
         let (subject, limits) = (self.subject, &self.limits);
@@ -105,7 +102,7 @@ impl Tested<'_> {
         })
     }
 
-    /// What is wrong, a line each.
+    /// Runs a case. Returns one line for each problem.
     fn case(&mut self, case: &PluginCase) -> Vec<String> {
         let Some(query) = &case.query else {
             let kinds = self.kinds.clone();
@@ -117,70 +114,70 @@ impl Tested<'_> {
         }
         let console = self.console;
         match self.plugins(query.kind(), &case.config) {
-            Ok(plugins) => match asked_twice(query.clone(), plugins, console) {
-                Ok(answer) => differences(&case.expected, &shown(answer)),
-                Err(wrong) => vec![wrong],
+            Ok(plugins) => match run_twice(query.clone(), plugins, console) {
+                Ok(answer) => differences(&case.expected, &as_expected(answer)),
+                Err(problem) => vec![problem],
             },
             Err(error) => vec![error.to_string()],
         }
     }
 
-    /// What is wrong with how it takes a case's configuration.
-    fn configured(&mut self, kind: &'static str, case: &PluginCase) -> Vec<String> {
-        let told = match self.plugins(kind, &case.config) {
+    /// Checks whether it accepts the configuration of a case. Returns one line for each problem.
+    fn configured(&mut self, kind: PluginKind, case: &PluginCase) -> Vec<String> {
+        let refusal = match self.plugins(kind, &case.config) {
             Ok(_) => None,
-            Err(LoadError { problem: Problem::Refuses(told), .. }) => Some(told.clone()),
+            Err(LoadError { problem: Problem::Refuses(text), .. }) => Some(text.clone()),
             Err(error) => return vec![error.to_string()],
         };
-        match (&case.expected, told) {
-            (ExpectedAnswer::Refused(words), Some(told)) if told.contains(words.as_str()) => {
+        match (&case.expected, refusal) {
+            (ExpectedAnswer::Refused(words), Some(refusal)) if refusal.contains(words.as_str()) => {
                 Vec::new()
             }
-            (ExpectedAnswer::Refused(words), told) => {
-                let told = told.unwrap_or_else(|| "the configuration is accepted".to_owned());
-                different("refused", Some(words), Some(&told))
+            (ExpectedAnswer::Refused(words), refusal) => {
+                let given = refusal.unwrap_or_else(|| "the configuration is accepted".to_owned());
+                different("refused", Some(words), Some(&given))
             }
-            (_, Some(told)) => vec![format!("refuses its configuration: {told}")],
+            (_, Some(refusal)) => vec![format!("refuses its configuration: {refusal}")],
             (_, None) => Vec::new(),
         }
     }
 
-    fn odd(&mut self, query: Query) -> Vec<String> {
+    fn edge(&mut self, query: Query) -> Vec<String> {
         let (config, console) = (self.subject.with.clone(), self.console);
         match self.plugins(query.kind(), &config) {
-            Ok(plugins) => asked_twice(query, plugins, console).err().into_iter().collect(),
+            Ok(plugins) => run_twice(query, plugins, console).err().into_iter().collect(),
             Err(error) => vec![error.to_string()],
         }
     }
 }
 
-/// The answer; an error where the plugin failed, or answers otherwise when it is asked again.
-fn asked_twice(
+/// Makes the same call twice. Fails if the plugin fails, or if the answers differ.
+fn run_twice(
     mut query: Query,
     plugins: &mut Plugins,
     console: Console,
 ) -> Result<QueryAnswer, String> {
-    let mut ask = || {
-        let answer = query.ask(plugins);
-        let trouble = CallFailures::take(plugins);
-        for line in &trouble.log {
+    let mut run = || {
+        let answer = query.run(plugins);
+        let failures = CallFailures::take(plugins);
+        for line in &failures.log {
             console.detail(format_args!("{}: {}", line.plugin, line.message));
         }
-        trouble.told().map_or(Ok(answer), Err)
+        failures.summary().map_or(Ok(answer), Err)
     };
-    let (first, again) = (ask()?, ask()?);
-    // What filters decide is never remembered: they may count.
+    let (first, again) = (run()?, run()?);
+    // Decisions of filters are never cached, so a filter may keep state.
     if first != again && !matches!(first, QueryAnswer::Decision(_)) {
         return Err(format!(
-            "asked again, it answers otherwise: first {first:?}, then {again:?}; an answer may depend on the question \
-             and the configuration alone"
+            "the answer to the same query differs: first {first:?}, then {again:?}; an answer must depend only on the query \
+             and the configuration"
         ));
     }
     Ok(first)
 }
 
-/// The answer as cases are written.
-fn shown(answer: QueryAnswer) -> ExpectedAnswer {
+/// The answer in the form of a case.
+fn as_expected(answer: QueryAnswer) -> ExpectedAnswer {
     let pairs = |labels: Vec<Label>| {
         labels.iter().map(|label| (label.name.to_string(), label.value.to_string())).collect()
     };
@@ -201,7 +198,7 @@ fn shown(answer: QueryAnswer) -> ExpectedAnswer {
     }
 }
 
-/// What differs, field by field: what should be there behind `-`, what is there behind `+`.
+/// The differing fields: the expected value after `-`, the given one after `+`.
 fn differences(wanted: &ExpectedAnswer, given: &ExpectedAnswer) -> Vec<String> {
     let (wanted, given) = (fields(wanted), fields(given));
     let names: BTreeSet<&String> = wanted.keys().chain(given.keys()).collect();
@@ -239,7 +236,7 @@ fn fields(answer: &ExpectedAnswer) -> BTreeMap<String, String> {
     }
 }
 
-/// As in cases.json.
+/// Quoted as in cases.json.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }

@@ -54,7 +54,7 @@ pub(super) const TABLE: &[FormRow] = &[
     ("knife,chef-run", &[(Secret, "-P"), (Letters, "xiNrEsp")]),
     ("vagrant", &[(Sub, "")]),
     ("vagrant ssh", &[(Code, "-c --command"), (Args, "- weak")]),
-    // Storage and backups. Options like `--sftp-pass` have names that say so.
+    // Storage and backups. Options like `--sftp-pass` have the names of secrets.
     ("mc,mcli", &[(Takes, "-C --config-dir"), (Sub, "")]),
     ("mc alias,mc admin,mc config", &[(Sub, "")]),
     ("mc alias set", &[(Args, "- - - secret")]),

@@ -7,7 +7,7 @@ use crate::forms::FormRow;
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[FormRow] = &[
-    // OpenSSL. `-passin`, `-pass` and their kind have names that say so.
+    // OpenSSL. `-passin`, `-pass` and similar options have the names of secrets.
     ("openssl", &[
         (Secret, "-k -K -hmac"),
         (Keyed, "-macopt -kdfopt -pkeyopt -sigopt -mac_opt -skeyopt"),
@@ -27,7 +27,7 @@ pub(super) const TABLE: &[FormRow] = &[
         (Letters, "pu"),
     ]),
     ("pk12util", &[(Secret, "-W -K"), (Letters, "iodkwncCmhP")]),
-    // Java. `-storepass` and its kind have names that say so.
+    // Java. `-storepass` and similar options have the names of secrets.
     ("keytool,jarsigner", &[
         (Secret, "-new"),
         (Words, ""),

@@ -8,7 +8,7 @@ use crate::forms::FormRow;
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[FormRow] = &[
-    // MySQL and MariaDB: `-p` alone asks, and what follows is the database.
+    // MySQL and MariaDB: `-p` alone prompts, and the database follows.
     ("mysql*,mariadb*,xtrabackup,innobackupex,mycli", &[
         (Glued, "-p --password --password1 --password2 --password3"),
         (Letters, "uhPSDeTwdoiq"),
@@ -28,14 +28,14 @@ pub(super) const TABLE: &[FormRow] = &[
         (Letters, "uhPSDt"),
         (Args, "percona percona percona"),
     ]),
-    // PostgreSQL: `--password` asks.
+    // PostgreSQL: `--password` prompts.
     ("psql,pg_*,createdb,dropdb,createuser,dropuser,vacuumdb,reindexdb,clusterdb,pgbench,pgcli", &[
         (Flag, "-W --password -w --no-password"),
         (Conninfo, "-d --dbname"),
         (Letters, "hpUfcvPFRTLontjODlE"),
         (Args, "conninfo conninfo"),
     ]),
-    // Redis and those that speak like it.
+    // Redis and compatible servers.
     ("redis-*,valkey-*,keydb-*,memtier_benchmark", &[
         (Secret, "-a --authenticate requirepass masterauth REQUIREPASS"),
         (Rest, "AUTH auth Auth"),
@@ -44,7 +44,7 @@ pub(super) const TABLE: &[FormRow] = &[
     ("redis-server,valkey-server,redis-sentinel", &[
         (Secret, "--masterauth requirepass masterauth"),
     ]),
-    // MongoDB: `-p` alone asks.
+    // MongoDB: `-p` alone prompts.
     ("mongo*", &[
         (Optional, "-p --password"),
         (Letters, "uhdcofqnj"),
@@ -99,7 +99,7 @@ pub(super) const TABLE: &[FormRow] = &[
     ("consul kv put", &[(Args, "name value"), (Words, "")]),
     ("elasticsearch-users", &[(Secret, "-p")]),
     ("solr", &[(Pair, "-credentials -u --credentials"), (Words, "")]),
-    // Messages.
+    // Message brokers.
     ("rabbitmqadmin", &[(Secret, "-p"), (Letters, "uHPVcNfdSk")]),
     ("rabbitmqctl,rabbitmq-*", &[(Letters, "npt"), (Takes, "--node"), (Sub, "")]),
     ("rabbitmqctl add_user,rabbitmqctl change_password,rabbitmqctl authenticate_user", &[(Args, "- secret")]),
@@ -110,7 +110,7 @@ pub(super) const TABLE: &[FormRow] = &[
     ]),
     ("mosquitto_passwd", &[(Args, "- - secret"), (Letters, "HI")]),
     ("kcat,kafkacat", &[(List, "-X"), (Letters, "btpGFocfKD")]),
-    // Directories.
+    // Directory services.
     ("ldap*,dsconf,dsctl,dsidm", &[
         (Secret, "-w --bindpw"),
         (Letters, "DHhpbslzyeEfFdoOURXYaSTr"),

@@ -1,11 +1,11 @@
-//! Tools of developers: version control, package managers, application servers.
+//! Developer tools: version control, package managers, application servers.
 
 use crate::forms::Form::{Args, Authority, Code, Flag, Letters, Plain, Secret, Sub, Takes, Words};
 use crate::forms::FormRow;
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[FormRow] = &[
-    // Messages may speak of passwords.
+    // Commit messages may mention passwords.
     ("git", &[(Letters, "Cc"), (Takes, "--git-dir --work-tree --namespace --exec-path"), (Sub, "")]),
     ("git commit,git tag,git merge,git stash", &[
         (Plain, "-m --message -F --file --author --date -C -t --template"),

@@ -1,4 +1,4 @@
-//! Clients of the network: the web, mail, remote access, monitoring.
+//! Network clients: the web, mail, remote access, monitoring.
 
 use crate::forms::Form::{
     Args, Authority, Cert, Code, Comma, Command, Cookie, Data, Letters, List, Optional, Pair,

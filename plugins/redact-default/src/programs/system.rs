@@ -1,4 +1,4 @@
-//! Accounts, Kerberos, disks and what else belongs to a machine.
+//! Administration of a machine: accounts, Kerberos, disks.
 
 use crate::forms::Form::{
     Args, Code, Flag, Letters, List, Name, Plain, Secret, Sub, Takes, Value, Words,

@@ -1,5 +1,5 @@
-//! Programs that start others, and those that take shell code. Their own options with values are listed, for what
-//! follows them is no value but the program.
+//! Programs that start other programs, and programs that take shell code. Their options with values are listed, because
+//! the first word that is not a value is the program.
 
 use crate::forms::Form::{Args, Code, Command, Flag, Letters, Sub, Switch, Takes, Words};
 use crate::forms::FormRow;

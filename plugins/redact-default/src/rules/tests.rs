@@ -1,4 +1,4 @@
-//! Every rule, and what no rule may do.
+//! Tests of every rule, and of texts that no rule may change.
 
 use super::*;
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn command(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn homes_in_paths() {
+fn homes_in_paths_are_hidden() {
     for (given, expected) in [
         ("/home/alice/key.pem", "/home/USER/key.pem"),
         ("/home/bob/cert.pem", "/home/USER/cert.pem"),
@@ -53,7 +53,7 @@ fn homes_in_paths() {
     }
 }
 
-/// `/home` is a link to `/data/users`, that one is a link to `/nas/u`; root's home is a link to `/var/roothome`.
+/// `/home` is a link to `/data/users`, which is a link to `/nas/u`. Root's home is a link to `/var/roothome`.
 fn linked() -> Homes {
     configure(
         r#"{"homes": ["/data/users", "/nas/u/", "/usr/home"],
@@ -64,7 +64,7 @@ fn linked() -> Homes {
 }
 
 #[test]
-fn homes_behind_links() {
+fn homes_with_symbolic_links_are_hidden() {
     for (given, expected) in [
         ("/data/users/alice/k.pem", "/data/users/USER/k.pem"),
         ("/data/users/alice", "/data/users/USER"),
@@ -106,7 +106,7 @@ fn homes_behind_links() {
 }
 
 #[test]
-fn homes_behind_links_in_texts() {
+fn homes_with_symbolic_links_are_hidden_in_texts() {
     for (given, expected) in [
         ("--key=/data/users/alice/k.pem", "--key=/data/users/USER/k.pem"),
         ("-I/nas/u/alice/include", "-I/nas/u/USER/include"),
@@ -215,7 +215,7 @@ fn a_url_and_a_share_keep_their_shape() {
 }
 
 #[test]
-fn names_of_programs_and_machines_stay() {
+fn names_of_programs_and_machines_are_kept() {
     for field in ["process", "cgroup", "hostname"] {
         for kept in ["alice", "/home/alice", "password=x", "/user.slice/user-1000.slice", ""] {
             assert_eq!(redact(&linked(), field, kept, &[]), None, "{field}");
@@ -224,7 +224,7 @@ fn names_of_programs_and_machines_stay() {
 }
 
 #[test]
-fn a_path_without_beginning_hides_what_may_be_a_name() {
+fn a_path_without_its_start_hides_possible_names() {
     for (given, expected) in [
         ("…/alice/a/b.pem", "…/…/a/b.pem"),
         ("…/people/alice/b.pem", "…/…/USER/b.pem"),
@@ -241,7 +241,7 @@ fn a_path_without_beginning_hides_what_may_be_a_name() {
 }
 
 #[test]
-fn system_paths_stay() {
+fn system_paths_are_kept() {
     for kept in [
         "/etc/ssl/certs/ca.crt",
         "/usr/lib/libssl.so",
@@ -267,7 +267,7 @@ fn system_paths_stay() {
 }
 
 #[test]
-fn paths_in_command_lines() {
+fn homes_in_command_lines_are_hidden() {
     for (given, expected) in [
         (&["cat", "/home/alice/x"][..], "cat /home/USER/x"),
         (&["cat", "/etc//ssl/../ssl/./x"], "cat /etc/ssl/x"),
@@ -314,7 +314,7 @@ fn paths_in_command_lines() {
     }
 }
 
-/// Arguments, and what is shown of them.
+/// Arguments and their redacted form.
 const WITH_SECRETS: &[(&[&str], &str)] = &[
     (
         &["openssl", "rsa", "-in", "/root/k.pem", "-passin", "pass:x"],
@@ -412,14 +412,14 @@ const WITH_SECRETS: &[(&[&str], &str)] = &[
 ];
 
 #[test]
-fn secrets_in_command_lines() {
+fn secrets_in_command_lines_are_masked() {
     for (given, expected) in WITH_SECRETS {
         assert_eq!(command(given), *expected);
     }
 }
 
 #[test]
-fn names_that_a_shell_spells() {
+fn names_with_shell_expansions_are_hidden() {
     for (given, expected) in [
         ("cat /home/{alice,bob}/key.pem", "cat /home/USER/key.pem"),
         ("cat /home/{alice/a,bob/b}", "cat /home/USER"),
@@ -438,7 +438,7 @@ fn names_that_a_shell_spells() {
 }
 
 #[test]
-fn secrets_of_programs_that_are_named_in_passing() {
+fn secrets_of_programs_named_in_arguments_are_masked() {
     for (given, expected) in [
         (
             &["git", "clone", "https://alice:s3cret@host/openssl/openssl"][..],
@@ -461,14 +461,14 @@ fn secrets_of_programs_that_are_named_in_passing() {
 }
 
 #[test]
-fn labels_are_texts() {
+fn labels_are_redacted_as_texts() {
     assert_eq!(shown("labels.owner", "of /home/alice/x"), "of /home/USER/x");
     assert_eq!(shown("labels.how", "password=x"), "password=***");
     assert_eq!(shown("new-field", "/home/alice"), "/home/USER");
 }
 
 #[test]
-fn configuration() {
+fn the_configuration_is_validated() {
     assert!(configure("{}").is_ok());
     for bad in [
         "",
@@ -487,7 +487,7 @@ fn configuration() {
     }
 }
 
-/// A name that occurs nowhere else.
+/// A name that occurs in no other test.
 fn name() -> impl Strategy<Value = String> {
     "zq[a-z0-9_.-]{3,12}"
 }

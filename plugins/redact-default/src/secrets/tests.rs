@@ -1,4 +1,4 @@
-//! Every line of every table, in every form: the secret is hidden, and the rest stays.
+//! Each line of each table, in each form: the secret is masked, and the rest is unchanged.
 
 use super::*;
 use crate::forms::FieldGroup;
@@ -17,7 +17,7 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// The value of an option of this form that has the secret; None: the form has none.
+/// The value of an option of this form, with the secret. None: the form has no secret.
 fn value(form: Form, secret: &str) -> Option<String> {
     Some(match form {
         Form::Secret | Form::Optional | Form::Glued | Form::Two | Form::Auth => secret.to_owned(),
@@ -38,7 +38,7 @@ fn value(form: Form, secret: &str) -> Option<String> {
     })
 }
 
-/// All ways to write an option with its value.
+/// All spellings of an option with its value.
 fn spellings(form: Form, option: &str, value: &str, is_words: bool) -> Vec<Vec<String>> {
     let next = words(&[option, value]);
     let glued = words(&[&format!("{option}{value}")]);
@@ -56,7 +56,7 @@ fn spellings(form: Form, option: &str, value: &str, is_words: bool) -> Vec<Vec<S
     }
 }
 
-/// The command lines that a line of a table promises to understand; the name of the program is not in them.
+/// The command lines that a line of a table covers, without the name of the program.
 fn promised(rules: &[FieldGroup], secret: &str) -> Vec<Vec<String>> {
     let is_words = rules.iter().any(|&(form, _)| form == Form::Words);
     let mut lines = Vec::new();
@@ -87,7 +87,7 @@ fn check(name: &str, line: &[String], secret: &str) -> Result<(), TestCaseError>
     Ok(())
 }
 
-/// Arguments by position, with the secret where the line of the table has one.
+/// Positional arguments, with the secret at the position that the line of the table defines.
 fn positions(rules: &[FieldGroup], secret: &str) -> Option<Vec<String>> {
     let (_, text) = rules.iter().find(|(form, _)| *form == Form::Args)?;
     let mut any = false;
@@ -189,7 +189,7 @@ proptest! {
     }
 }
 
-/// The index knows every name, and no name is in two lines.
+/// The index contains every name, and no name is in two lines.
 #[test]
 fn every_name_is_found() {
     let mut seen = std::collections::HashSet::new();
@@ -216,7 +216,7 @@ fn every_name_is_found() {
 }
 
 #[test]
-fn deep_code_is_hidden() {
+fn deeply_nested_code_is_masked() {
     let mut code = "mysql -pzqsecret".to_owned();
     for _ in 0..9 {
         code = format!("eval \"{}\"", code.replace('\\', "\\\\").replace('"', "\\\""));

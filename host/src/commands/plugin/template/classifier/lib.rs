@@ -1,4 +1,4 @@
-//! Where the rules meet the contract, `wit/plugin.wit`.
+//! Implements the contract, `wit/plugin.wit`, with the rules.
 
 pub mod rules;
 
@@ -19,7 +19,7 @@ mod component {
     impl Guest for Plugin {
         fn configure(config: String, interest: &Interest) -> Result<(), String> {
             let rules = Rules::read(&config)?;
-            // The kernel reports nothing that no classifier asks for.
+            // The kernel reports only files in the interest of a classifier.
             rules.suffixes.iter().for_each(|suffix| interest.file_suffix(suffix));
             let _ = RULES.set(rules);
             Ok(())

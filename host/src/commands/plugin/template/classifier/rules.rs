@@ -1,12 +1,12 @@
-//! Which files are site keys. No bindings, so `cargo test` runs it as it is.
+//! Recognises site keys. Uses no bindings, so `cargo test` can run it.
 
 use serde::Deserialize;
 
-/// The plugin's own part of the configuration.
+/// The plugin's own configuration.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rules {
-    /// Endings of file names, 3 to 15 bytes each.
+    /// Suffixes of file names, 3 to 15 bytes each.
     pub suffixes: Vec<String>,
 }
 
@@ -20,12 +20,12 @@ impl Rules {
     /// Reads the configuration, a JSON object.
     ///
     /// # Errors
-    /// What is wrong with it, for the operator.
+    /// The problem with it, for the operator.
     pub fn read(config: &str) -> Result<Rules, String> {
         serde_json::from_str(config).map_err(|error| error.to_string())
     }
 
-    /// The type of a file, where these rules know it.
+    /// The type of a file. None: these rules do not know it.
     pub fn file_type(&self, path: &str) -> Option<&'static str> {
         let path = path.to_ascii_lowercase();
         let ends = |suffix: &String| path.ends_with(&suffix.to_ascii_lowercase());
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endings_decide_whatever_their_case() {
+    fn suffixes_are_compared_without_case() {
         let rules = Rules::read("{}").unwrap();
         assert_eq!(rules.file_type("/srv/app/a.sitekey"), Some("site_key"));
         assert_eq!(rules.file_type("/srv/app/A.SiteKey"), Some("site_key"));
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn endings_can_be_configured() {
+    fn suffixes_can_be_configured() {
         let rules = Rules::read(r#"{"suffixes": [".tier1"]}"#).unwrap();
         assert_eq!(rules.file_type("/srv/app/a.tier1"), Some("site_key"));
         assert_eq!(rules.file_type("/srv/app/a.sitekey"), None);

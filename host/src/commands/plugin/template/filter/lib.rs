@@ -1,4 +1,4 @@
-//! Where the rules meet the contract, `wit/plugin.wit`.
+//! Implements the contract, `wit/plugin.wit`, with the rules.
 
 pub mod rules;
 

@@ -1,12 +1,12 @@
-//! Which events are left out, and which are labelled. No bindings, so `cargo test` runs it as it is.
+//! Drops events of quiet processes and recognises written keys. Uses no bindings, so `cargo test` can run it.
 
 use serde::Deserialize;
 
-/// The plugin's own part of the configuration.
+/// The plugin's own configuration.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rules {
-    /// Names of processes that nobody wants to hear of.
+    /// Names of processes whose events are dropped.
     pub quiet: Vec<String>,
 }
 
@@ -14,18 +14,18 @@ impl Rules {
     /// Reads the configuration, a JSON object.
     ///
     /// # Errors
-    /// What is wrong with it, for the operator.
+    /// The problem with it, for the operator.
     pub fn read(config: &str) -> Result<Rules, String> {
         serde_json::from_str(config).map_err(|error| error.to_string())
     }
 
-    /// Whether a process of this name is left out.
+    /// Whether events of a process with this name are dropped.
     pub fn is_quiet(&self, process: &str) -> bool {
         self.quiet.iter().any(|name| name == process)
     }
 }
 
-/// Whether this open may change a private key. An event that is no open has neither.
+/// Whether this open may change a private key. Events other than opens have neither field.
 pub fn is_written_key(file_type: Option<&str>, flags: Option<&str>) -> bool {
     file_type == Some("private_key") && flags.is_some_and(|flags| !flags.starts_with("O_RDONLY"))
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_named_are_quiet() {
+    fn only_configured_processes_are_quiet() {
         let rules = Rules::read(r#"{"quiet": ["logrotate"]}"#).unwrap();
         assert!(rules.is_quiet("logrotate"));
         assert!(!rules.is_quiet("log"));
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_written() {
+    fn written_keys_are_recognised() {
         assert!(is_written_key(Some("private_key"), Some("O_WRONLY|O_CREAT|O_TRUNC")));
         assert!(is_written_key(Some("private_key"), Some("O_RDWR")));
         assert!(!is_written_key(Some("private_key"), Some("O_RDONLY")));

@@ -1,4 +1,4 @@
-//! Where the rules meet the contract, `wit/plugin.wit`.
+//! Implements the contract, `wit/plugin.wit`, with the rules.
 
 pub mod rules;
 
@@ -25,7 +25,7 @@ mod component {
         fn redact(text: &Text) -> Option<String> {
             match RULES.get() {
                 Some(rules) => rules.redact(&text.value()),
-                // Never without its configuration: nobody knows what it would show.
+                // Without a configuration, everything is redacted.
                 None => Some("[REDACTED]".to_owned()),
             }
         }
