@@ -70,7 +70,11 @@ impl RedactedText {
     /// A path outside the process's root begins at its mount's root, which may be `/home` or a home directory. A
     /// redactor would treat `/alice/key.pem` as a system path. It therefore receives `…/alice/key.pem`: a path whose
     /// beginning is missing.
-    pub(crate) fn of_path(redact: &mut dyn Redact, field: Field<'_>, path: &KernelPath) -> RedactedText {
+    pub(crate) fn of_path(
+        redact: &mut dyn Redact,
+        field: Field<'_>,
+        path: &KernelPath,
+    ) -> RedactedText {
         let value = String::from_utf8_lossy(&path.bytes);
         match path.marked() {
             None => Self::of_text(redact, field, value, &[]),
