@@ -1,25 +1,25 @@
-//! Lists that come from outside. What they say of their length is not believed, and how long they may be is bounded: an
-//! element may take many times the bytes in memory that it takes in a message.
+//! Bounded decoding of lists from untrusted input. The declared length is not trusted, and the number of elements is
+//! limited: an element can take many times more bytes in memory than in the message.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-/// Takes at most so many elements; one more is an error. For `#[serde(deserialize_with = "…")]`.
-pub fn at_most<'de, D, C, const MOST: usize>(from: D) -> Result<C, D::Error>
+/// Decodes at most `MAX` elements; more are an error. For `#[serde(deserialize_with = "…")]`.
+pub fn at_most<'de, D, C, const MAX: usize>(from: D) -> Result<C, D::Error>
 where
     D: Deserializer<'de>,
     C: Default + IntoIterator + Extend<C::Item>,
     C::Item: Deserialize<'de>,
 {
-    weighing(from, MOST, |_| 1)
+    weighing(from, MAX, |_| 1)
 }
 
-/// Takes elements until they weigh more than `most` together, which is an error.
+/// Decodes elements with a total weight of at most `max`; more are an error.
 pub fn weighing<'de, D, C>(
     from: D,
-    most: usize,
+    max: usize,
     weight: fn(&C::Item) -> usize,
 ) -> Result<C, D::Error>
 where
@@ -27,11 +27,11 @@ where
     C: Default + IntoIterator + Extend<C::Item>,
     C::Item: Deserialize<'de>,
 {
-    from.deserialize_seq(Elements { most, weight, into: PhantomData })
+    from.deserialize_seq(Elements { max, weight, into: PhantomData })
 }
 
 struct Elements<C: IntoIterator> {
-    most: usize,
+    max: usize,
     weight: fn(&C::Item) -> usize,
     into: PhantomData<C>,
 }
@@ -44,19 +44,19 @@ where
     type Value = C;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {} elements", self.most)
+        write!(f, "at most {} elements", self.max)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<C, A::Error> {
-        let (mut taken, mut weight) = (C::default(), 0_usize);
+        let (mut decoded, mut weight) = (C::default(), 0_usize);
         while let Some(element) = elements.next_element()? {
             weight = weight.saturating_add((self.weight)(&element));
-            if weight > self.most {
+            if weight > self.max {
                 return Err(A::Error::custom("too many elements"));
             }
-            taken.extend([element]);
+            decoded.extend([element]);
         }
-        Ok(taken)
+        Ok(decoded)
     }
 }
 
@@ -82,19 +82,19 @@ mod tests {
     }
 
     #[test]
-    fn as_many_as_are_allowed_and_no_more() {
+    fn one_element_above_the_limit_is_an_error() {
         let three = |bytes: &[u8]| postcard::from_bytes::<Three>(bytes).map(|three| three.0);
         assert_eq!(three(&[3, 1, 2, 3]).unwrap(), [1, 2, 3]);
         assert!(three(&[4, 1, 2, 3, 4]).is_err());
-        // A length without elements.
+        // A declared length without elements.
         assert!(three(&[0xff, 0xff, 0xff, 0xff, 0x0f, 1]).is_err());
-        // What is there already counts as well.
+        // Duplicates count too.
         assert!(postcard::from_bytes::<Set>(&[4, 1, 1, 1, 1]).is_err());
         assert_eq!(postcard::from_bytes::<Set>(&[3, 1, 1, 2]).unwrap().0.len(), 2);
     }
 
     #[test]
-    fn elements_may_weigh_more_than_one() {
+    fn the_total_weight_is_limited() {
         let heavy = |words: &[&str]| {
             let bytes = postcard::to_stdvec(words).unwrap();
             postcard::from_bytes::<Heavy>(&bytes).map(|heavy| heavy.0.len()).ok()

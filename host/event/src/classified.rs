@@ -1,4 +1,4 @@
-//! An event with the classifiers' and filters' word on it.
+//! An event with the classifiers' verdict and the plugins' labels.
 
 use std::sync::Arc;
 
@@ -7,87 +7,87 @@ use serde::Serialize;
 
 use super::EnrichedEvent;
 
-/// What a file is.
+/// Type of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FileType {
-    /// An X.509 certificate, or several.
+    /// One or more X.509 certificates.
     Certificate,
     /// A private key.
     PrivateKey,
     /// A container of certificates and keys.
     Keystore,
-    /// No classifier knew.
+    /// No classifier recognised the file.
     Unknown,
-    /// A site classifier's own word.
+    /// A type that a site classifier defines.
     Other(Arc<str>),
 }
 
 impl FileType {
-    /// The documented word.
+    /// Returns the documented name.
     pub fn as_str(&self) -> &str {
         match self {
             FileType::Certificate => "certificate",
             FileType::PrivateKey => "private_key",
             FileType::Keystore => "keystore",
             FileType::Unknown => "unknown",
-            FileType::Other(word) => word,
+            FileType::Other(name) => name,
         }
     }
 }
 
-/// What a plugin adds to an event: a name and a value.
+/// A name and a value that a plugin adds to an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Label {
-    /// 1 to 64 of a-z, 0-9, `_`.
+    /// 1 to 64 characters of a-z, 0-9, `_`.
     pub name: Arc<str>,
-    /// Up to 256 bytes.
+    /// At most 256 bytes.
     pub value: Arc<str>,
 }
 
-/// What became of the wish to see a file's beginning.
+/// Outcome of reading the file's head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum HeadOutcome {
-    /// No classifier asked.
+    /// No classifier needed the head.
     #[default]
     NotNeeded,
-    /// It was read.
+    /// The head was read.
     Read,
-    /// It may not be read.
+    /// The tracer has no permission to read the file.
     Denied,
-    /// The file is gone, and no other one has its path.
+    /// The file was deleted, and its path does not exist.
     Gone,
-    /// It did not come in time.
+    /// The head was not read before the deadline.
     Late,
-    /// It lies on a file system that the tracer never touches: network, FUSE, another user namespace's.
+    /// The file is on a file system that the tracer does not access: network, FUSE, or another user namespace.
     Remote,
-    /// Another file has the path now: it is the one that was read.
+    /// The path names another file now, and the head of that file was read.
     Replaced,
-    /// The open created or truncated the file: there was no content.
+    /// The open created or truncated the file, so it had no content.
     Created,
 }
 
-/// The classifiers' answer for one file.
+/// The classifiers' verdict on one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What it is.
+    /// Type of the file.
     pub file_type: FileType,
-    /// What else is worth telling.
+    /// Labels of the classifiers.
     pub labels: Vec<Label>,
-    /// `name@version` of the plugin that gave the type; None when none did.
+    /// `name@version` of the plugin that gave the type; `None` if no plugin did.
     pub classifier: Option<Arc<str>>,
-    /// What became of the head.
+    /// Outcome of reading the file's head.
     pub head: HeadOutcome,
 }
 
-/// An event that only has to be redacted.
+/// A classified event before redaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassifiedEvent {
     /// The event.
     pub event: EnrichedEvent,
-    /// Only for an opened file.
+    /// Verdict on the opened file; `None` for other events.
     pub verdict: Option<Verdict>,
-    /// Labels of filters, behind the verdict's.
+    /// Labels of filters. They follow the verdict's labels.
     pub labels: Vec<Label>,
 }

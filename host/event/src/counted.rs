@@ -1,29 +1,29 @@
-//! Numbers of things in messages.
+//! Counts with a singular or plural noun, for messages.
 
 use std::fmt::{self, Display, Formatter};
 
-/// How many of what: `1 process`, `2 processes`.
+/// A count and its noun: `1 process`, `2 processes`.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted(u64, &'static str);
 
-/// So many of what `one` names one of; the last word takes the plural.
-pub fn counted(count: impl TryInto<u64>, one: &'static str) -> Counted {
-    Counted(count.try_into().unwrap_or(u64::MAX), one)
+/// Returns `count` and the noun `singular`, whose last word takes the plural.
+pub fn counted(count: impl TryInto<u64>, singular: &'static str) -> Counted {
+    Counted(count.try_into().unwrap_or(u64::MAX), singular)
 }
 
 impl Display for Counted {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Counted(count, one) = *self;
+        let Counted(count, singular) = *self;
         write!(f, "{count} ")?;
         let vowel = |stem: &str| stem.ends_with(['a', 'e', 'i', 'o', 'u']);
         if count == 1 {
-            f.write_str(one)
-        } else if let Some(stem) = one.strip_suffix('y').filter(|stem| !vowel(stem)) {
+            f.write_str(singular)
+        } else if let Some(stem) = singular.strip_suffix('y').filter(|stem| !vowel(stem)) {
             write!(f, "{stem}ies")
-        } else if one.ends_with(['s', 'x']) {
-            write!(f, "{one}es")
+        } else if singular.ends_with(['s', 'x']) {
+            write!(f, "{singular}es")
         } else {
-            write!(f, "{one}s")
+            write!(f, "{singular}s")
         }
     }
 }
@@ -33,8 +33,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_one_and_everything_else_is_several() {
-        for (one, several) in [
+    fn every_count_but_one_takes_the_plural() {
+        for (singular, plural) in [
             ("event", "events"),
             ("process", "processes"),
             ("library", "libraries"),
@@ -51,9 +51,9 @@ mod tests {
             ("crypto library", "crypto libraries"),
             ("open crypto file", "open crypto files"),
         ] {
-            assert_eq!(counted(1, one).to_string(), format!("1 {one}"));
+            assert_eq!(counted(1, singular).to_string(), format!("1 {singular}"));
             for count in [0, 2, 11, 20, 21, 101, u64::MAX] {
-                assert_eq!(counted(count, one).to_string(), format!("{count} {several}"));
+                assert_eq!(counted(count, singular).to_string(), format!("{count} {plural}"));
             }
         }
         assert_eq!(counted(7_usize, "file").to_string(), "7 files");

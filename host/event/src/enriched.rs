@@ -1,4 +1,4 @@
-//! An event with what the tracer knows besides: wall clock, executable, container.
+//! An event with wall-clock time, executable and container.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::{Arguments, Comm, OpenedFile, Payload, ProcessKey};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
-/// For people: to the second, in UTC.
+/// UTC, to the second.
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let time = chrono::DateTime::from_timestamp_micros(self.0).unwrap_or_default();
@@ -16,22 +16,22 @@ impl std::fmt::Display for Timestamp {
     }
 }
 
-/// What is known of the process behind an event, as it was at that moment.
+/// The process that caused an event, at the time of the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessFacts {
-    /// Which process.
+    /// Id and start time.
     pub key: ProcessKey,
-    /// Which of its program images.
+    /// Number of the process's program image: each `execve` changes it.
     pub exec_id: u64,
-    /// Which thread.
+    /// Thread id.
     pub tid: u32,
-    /// Its parent.
+    /// Process id of the parent.
     pub ppid: u32,
     /// Real user id.
     pub uid: u32,
     /// Name of the thread group's leader.
     pub comm: Comm,
-    /// The executable's path. None when it could not be known any more.
+    /// Path of the executable; `None` if it could not be read.
     pub exe: Option<Arc<[u8]>>,
     /// Inode number of the mount namespace.
     pub mount_ns: u32,
@@ -39,22 +39,22 @@ pub struct ProcessFacts {
     pub root: (u32, u64),
     /// Id of the cgroup.
     pub cgroup_id: u64,
-    /// Path of the cgroup, where known.
+    /// Path of the cgroup, if known.
     pub cgroup: Option<Arc<str>>,
-    /// Container id from the cgroup; None on the host itself.
+    /// Container id from the cgroup path; `None` on the host.
     pub container: Option<Arc<str>>,
 }
 
 /// Payload of an event before redaction. The library's name is bytes, as the kernel gave them.
 pub type EnrichedWhat = Payload<OpenedFile, Vec<u8>, Arguments>;
 
-/// An event that the host's own filters can judge.
+/// An event with every fact that the host's own filters test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnrichedEvent {
-    /// When.
+    /// Time of the event.
     pub timestamp: Timestamp,
-    /// Who.
+    /// The process that caused it.
     pub process: ProcessFacts,
-    /// What.
+    /// What happened.
     pub what: EnrichedWhat,
 }

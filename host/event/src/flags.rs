@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-/// Flags of an open as the caller gave them; shown as access mode and what was asked besides: `O_RDWR|O_CREAT`.
+/// Open flags as the caller gave them. Displayed as the access mode and the other known flags: `O_RDWR|O_CREAT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenFlags(pub u32);
 
 impl OpenFlags {
-    /// The file was emptied.
+    /// `O_TRUNC`.
     pub const TRUNC: u32 = 0o1000;
 
-    // x86-64's values: this program runs nowhere else.
+    // Values of x86-64, the only supported architecture.
     pub(super) const ACCESS: [(u32, &str); 3] = [(0, "O_RDONLY"), (1, "O_WRONLY"), (2, "O_RDWR")];
-    pub(super) const BESIDES: [(u32, &str); 4] = [
+    pub(super) const OTHERS: [(u32, &str); 4] = [
         (0o100, "O_CREAT"),
         (0o200, "O_EXCL"),
         (OpenFlags::TRUNC, "O_TRUNC"),
@@ -23,9 +23,9 @@ impl OpenFlags {
 impl fmt::Display for OpenFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let access = Self::ACCESS.iter().find(|&&(value, _)| value == self.0 & 3);
-        // The fourth value asks for both as well.
+        // The fourth value also requires both permissions.
         f.write_str(access.map_or("O_RDWR", |(_, name)| name))?;
-        for (bit, name) in Self::BESIDES {
+        for (bit, name) in Self::OTHERS {
             if self.0 & bit != 0 {
                 write!(f, "|{name}")?;
             }

@@ -1,34 +1,35 @@
-//! What the classifiers want to see. The kernel's tables are filled from it, and user space repeats the exact test.
+//! File and library names that the classifiers request. They fill the kernel's tables, and user space repeats the exact
+//! test.
 
 use std::collections::BTreeSet;
 
 use crate::bounded::at_most;
 
-/// Most suffixes over all classifiers.
+/// Maximum number of suffixes of all classifiers together.
 pub const MOST_SUFFIXES: usize = 64;
-/// Most file names over all classifiers.
+/// Maximum number of file names of all classifiers together.
 pub const MOST_NAMES: usize = 256;
-/// Most beginnings of file names over all classifiers.
+/// Maximum number of file name prefixes of all classifiers together.
 pub const MOST_PREFIXES: usize = 16;
-/// Most libraries over all classifiers.
+/// Maximum number of libraries of all classifiers together.
 pub const MOST_LIBRARIES: usize = 64;
 
-/// The words of all classifiers together.
+/// The requests of all classifiers together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(into = "Encoded", try_from = "Encoded")]
 pub struct Interest {
-    /// Endings of file names: ASCII in lower case, 3 to 15 bytes.
+    /// Suffixes of file names: lower-case ASCII, 3 to 15 bytes.
     pub suffixes: BTreeSet<String>,
     /// Whole file names: 1 to 31 bytes.
     pub names: BTreeSet<String>,
-    /// Beginnings of file names: 3 to 15 bytes.
+    /// Prefixes of file names: 3 to 15 bytes.
     pub prefixes: BTreeSet<String>,
     /// Library names, as in `libssl`: 3 to 31 bytes.
     pub libraries: BTreeSet<String>,
 }
 
-/// The form in recordings, which is older than prefixes. A prefix is an entry of `names` that ends in `/`: no file
-/// name has one, and recordings of earlier versions stay readable.
+/// The encoding in recordings, which has no field for prefixes. A prefix is an entry of `names` that ends in `/`, which
+/// no file name contains, so recordings of earlier versions remain readable.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Encoded {
     #[serde(deserialize_with = "at_most::<_, _, MOST_SUFFIXES>")]
@@ -63,33 +64,33 @@ impl TryFrom<Encoded> for Interest {
     }
 }
 
-/// Why a word is not taken.
+/// An entry is invalid or exceeds a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// A suffix outside its bounds.
+    /// Invalid suffix.
     #[error("the suffix {0:?} is not 3 to 15 bytes of ASCII")]
     Suffix(String),
-    /// A name outside its bounds.
+    /// Invalid file name.
     #[error("the file name {0:?} is not 1 to 31 bytes without `/` and NUL")]
     Name(String),
-    /// A prefix outside its bounds.
+    /// Invalid prefix.
     #[error("the file prefix {0:?} is not 3 to 15 bytes without `/` and NUL")]
     Prefix(String),
-    /// A library outside its bounds.
+    /// Invalid library name.
     #[error("the library {0:?} is not 3 to 31 bytes without `/` and NUL")]
     Library(String),
-    /// More words than the kernel's tables hold.
+    /// More entries than the kernel's table holds.
     #[error("more than {most} {what} are asked for, by all classifiers together")]
     TooMany {
-        /// How many there may be.
+        /// Maximum number of entries.
         most: usize,
-        /// Of what.
+        /// Kind of the entries.
         what: &'static str,
     },
 }
 
 impl Interest {
-    /// Adds an ending of file names.
+    /// Adds a suffix of file names.
     pub fn add_suffix(&mut self, suffix: &str) -> Result<(), Refused> {
         let fits = (3..=15).contains(&suffix.len()) && suffix.bytes().all(|b| b.is_ascii_graphic());
         if !fits || suffix.contains('/') {
@@ -106,7 +107,7 @@ impl Interest {
         add(&mut self.names, name.to_owned(), MOST_NAMES, "file names")
     }
 
-    /// Adds a beginning of file names.
+    /// Adds a prefix of file names.
     pub fn add_prefix(&mut self, prefix: &str) -> Result<(), Refused> {
         if !(3..=15).contains(&prefix.len()) || prefix.contains(['/', '\0']) {
             return Err(Refused::Prefix(excerpt(prefix)));
@@ -114,7 +115,7 @@ impl Interest {
         add(&mut self.prefixes, prefix.to_owned(), MOST_PREFIXES, "prefixes")
     }
 
-    /// Adds a library.
+    /// Adds a library name.
     pub fn add_library(&mut self, name: &str) -> Result<(), Refused> {
         if !(3..=31).contains(&name.len()) || name.contains(['/', '\0']) {
             return Err(Refused::Library(excerpt(name)));
@@ -122,18 +123,18 @@ impl Interest {
         add(&mut self.libraries, name.to_owned(), MOST_LIBRARIES, "libraries")
     }
 
-    /// Adds all words of `other`.
+    /// Adds all entries of `other`.
     pub fn add_all(&mut self, other: &Interest) -> Result<(), Refused> {
-        other.suffixes.iter().try_for_each(|word| self.add_suffix(word))?;
-        other.names.iter().try_for_each(|word| self.add_name(word))?;
-        other.prefixes.iter().try_for_each(|word| self.add_prefix(word))?;
-        other.libraries.iter().try_for_each(|word| self.add_library(word))
+        other.suffixes.iter().try_for_each(|suffix| self.add_suffix(suffix))?;
+        other.names.iter().try_for_each(|name| self.add_name(name))?;
+        other.prefixes.iter().try_for_each(|prefix| self.add_prefix(prefix))?;
+        other.libraries.iter().try_for_each(|library| self.add_library(library))
     }
 
-    /// Whether a file of this name (without directories) is wanted.
+    /// Returns whether a file name without directories matches.
     pub fn wants_file(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|word| word.as_bytes() == name)
-            || self.prefixes.iter().any(|word| name.starts_with(word.as_bytes()))
+        self.names.iter().any(|wanted| wanted.as_bytes() == name)
+            || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
             || self.suffixes.iter().any(|suffix| {
                 name.len()
                     .checked_sub(suffix.len())
@@ -142,10 +143,10 @@ impl Interest {
             })
     }
 
-    /// Whether a library of this file name is wanted.
+    /// Returns whether the file name of a library matches: a library name, followed by `.`, `-` or nothing.
     pub fn wants_library(&self, name: &[u8]) -> bool {
-        self.libraries.iter().any(|word| {
-            name.strip_prefix(word.as_bytes()).is_some_and(|rest| {
+        self.libraries.iter().any(|library| {
+            name.strip_prefix(library.as_bytes()).is_some_and(|rest| {
                 rest.is_empty() || rest.starts_with(b".") || rest.starts_with(b"-")
             })
         })
@@ -154,16 +155,16 @@ impl Interest {
 
 fn add(
     set: &mut BTreeSet<String>,
-    word: String,
+    entry: String,
     most: usize,
     what: &'static str,
 ) -> Result<(), Refused> {
-    set.insert(word);
+    set.insert(entry);
     if set.len() > most { Err(Refused::TooMany { most, what }) } else { Ok(()) }
 }
 
-fn excerpt(word: &str) -> String {
-    word.chars().take(40).collect()
+fn excerpt(entry: &str) -> String {
+    entry.chars().take(40).collect()
 }
 
 #[cfg(test)]
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_by_suffix_whatever_the_case_and_by_whole_name() {
+    fn suffixes_ignore_case_and_names_do_not() {
         let mut interest = Interest::default();
         interest.add_suffix(".PEM").unwrap();
         interest.add_name("id_rsa").unwrap();
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn files_by_their_beginning() {
+    fn prefixes_match_the_start_of_a_name() {
         let mut interest = Interest::default();
         interest.add_prefix("id_rsa").unwrap();
         for wanted in [&b"id_rsa"[..], b"id_rsa_work", b"id_rsa.old", b"id_rsa\xff", b"id_rsa.pub"]
@@ -197,10 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_have_bounds() {
+    fn prefixes_have_limits() {
         let mut interest = Interest::default();
-        for odd in ["", "id", "0123456789abcdef", "id_/x", "id_\0"] {
-            assert!(matches!(interest.add_prefix(odd), Err(Refused::Prefix(_))), "{odd:?}");
+        for invalid in ["", "id", "0123456789abcdef", "id_/x", "id_\0"] {
+            assert!(matches!(interest.add_prefix(invalid), Err(Refused::Prefix(_))), "{invalid:?}");
         }
         for n in 0..MOST_PREFIXES {
             interest.add_prefix(&format!("id_{n}")).unwrap();
@@ -209,9 +210,9 @@ mod tests {
         assert_eq!(more, Err(Refused::TooMany { most: 16, what: "prefixes" }));
     }
 
-    /// What a recording holds: the form did not change for interests without a prefix.
+    /// Without prefixes, the bytes in a recording are those of earlier versions.
     #[test]
-    fn the_recorded_form_is_that_of_earlier_versions() {
+    fn the_encoding_is_that_of_earlier_versions() {
         let mut interest = Interest::default();
         interest.add_suffix(".pem").unwrap();
         interest.add_name("id_rsa").unwrap();
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_up_to_their_version() {
+    fn libraries_match_up_to_their_version() {
         let mut interest = Interest::default();
         interest.add_library("libssl").unwrap();
         for wanted in [&b"libssl"[..], b"libssl.so", b"libssl.so.1.1", b"libssl-3.so"] {
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn words_have_bounds() {
+    fn entries_have_limits() {
         let mut interest = Interest::default();
         assert!(interest.add_suffix("ab").is_err());
         assert!(interest.add_suffix(&"a".repeat(16)).is_err());

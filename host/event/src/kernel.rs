@@ -1,26 +1,26 @@
-//! What the kernel said, decoded. Names are bytes: whoever chose them may be hostile.
+//! Decoded kernel records. Names are bytes: an attacker may have chosen them.
 
 use super::text::MISSING;
 
-/// A record as it came from the ring buffer, or from a recording.
+/// A record from the ring buffer or from a recording.
 #[derive(Clone, Copy, Debug)]
 pub struct RawRecord<'a>(pub &'a [u8]);
 
-/// Names a process for ever: a pid alone is used again.
+/// Identifies a process. A pid alone is ambiguous, because the kernel reuses it.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessKey {
     /// The thread group, in the tracer's pid namespace.
     pub tgid: u32,
-    /// When its leader started, in nanoseconds of the boot clock.
+    /// Start time of its leader, in nanoseconds of the boot clock.
     pub start_ns: u64,
 }
 
-/// A process name as the kernel keeps it: up to 15 bytes.
+/// A process name (`comm`): up to 15 bytes.
 #[derive(Clone, Copy, Default, Hash, PartialEq, Eq)]
 pub struct Comm([u8; 16]);
 
 impl Comm {
-    /// Takes the kernel's field; what follows the first NUL is dropped.
+    /// Decodes the kernel's field. Bytes after the first NUL are ignored.
     pub fn new(raw: [u8; 16]) -> Comm {
         let mut ended = false;
         Comm(raw.map(|byte| {
@@ -29,7 +29,7 @@ impl Comm {
         }))
     }
 
-    /// The name, without NUL.
+    /// Returns the name without NUL.
     pub fn as_bytes(&self) -> &[u8] {
         let end = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
         self.0.split_at(end).0
@@ -42,50 +42,50 @@ impl std::fmt::Debug for Comm {
     }
 }
 
-/// How much of a path there is.
+/// Completeness of a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathState {
-    /// All of it.
+    /// The whole path.
     #[default]
     Complete,
-    /// Its beginning is missing: it begins with `…/`.
+    /// The path is longer than the probe's buffer. Its beginning is missing, and it begins with `…/`.
     Truncated,
-    /// Part of it could not be read: it begins with `…/`.
+    /// Part of the path could not be read. It begins with `…/`.
     Unreadable,
 }
 
-/// A path as the process's root sees it.
+/// A path relative to the process's root directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelPath {
-    /// The bytes, absolute.
+    /// Bytes of the absolute path.
     pub bytes: Vec<u8>,
-    /// Whether that is all.
+    /// Completeness.
     pub state: PathState,
-    /// It is outside the process's root: the path from its mount's root.
+    /// The file is outside the process's root: the path begins at its mount's root.
     pub unreachable: bool,
-    /// The file has no name any more.
+    /// The file was unlinked.
     pub deleted: bool,
-    /// No file of a directory tree: a memfd, a pipe.
+    /// The file is not in a directory tree: a memfd, a pipe.
     pub pseudo: bool,
 }
 
 impl KernelPath {
-    /// What follows the last slash.
+    /// Returns the bytes after the last slash.
     pub fn file_name(&self) -> &[u8] {
         self.bytes.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
     }
 
-    /// With `…` in front, where the path does not begin at the process's root and does not say so itself.
+    /// Returns the path with `…` in front if it is outside the process's root and has no such mark; `None` otherwise.
     pub fn marked(&self) -> Option<Vec<u8>> {
-        let says = self.bytes.starts_with(MISSING.as_bytes());
-        (self.unreachable && !says).then(|| [MISSING.as_bytes(), &self.bytes].concat())
+        let has_mark = self.bytes.starts_with(MISSING.as_bytes());
+        (self.unreachable && !has_mark).then(|| [MISSING.as_bytes(), &self.bytes].concat())
     }
 }
 
-/// A file and what the kernel knew of it at that moment.
+/// A file and its metadata at the time of the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenedFile {
-    /// Where it is.
+    /// Path.
     pub path: KernelPath,
     /// Device of its superblock: major << 20 | minor.
     pub dev: u32,
@@ -97,38 +97,38 @@ pub struct OpenedFile {
     pub ctime_ns: i128,
     /// Magic number of its superblock.
     pub sb_magic: u32,
-    /// Its superblock belongs to another user namespace than the initial one.
+    /// Its superblock does not belong to the initial user namespace.
     pub foreign_user_ns: bool,
-    /// The open created or truncated it: there was no content.
+    /// The open created or truncated the file, so it has no content.
     pub created: bool,
 }
 
-/// Whether a file that last changed at `ctime_ns` shows in its change time when it changes again at `now_ns` or later;
-/// both in nanoseconds since 1970.
+/// Returns whether a change at `now_ns` or later gives the file another change time than `ctime_ns`. Both are in
+/// nanoseconds since 1970.
 pub fn is_settled(ctime_ns: i128, now_ns: i128) -> bool {
-    /// The kernel's clock for files ticks that often, with room.
-    const YOUNG_NS: i128 = 50_000_000;
-    /// The same where the file system keeps whole seconds, or two.
-    const YOUNG_WHOLE_NS: i128 = 2_000_000_000;
-    let young = if ctime_ns % 1_000_000_000 == 0 { YOUNG_WHOLE_NS } else { YOUNG_NS };
-    now_ns - ctime_ns >= young
+    /// Upper bound of the tick of the kernel's file clock, with a margin.
+    const TICK_NS: i128 = 50_000_000;
+    /// The same for file systems that store whole or even seconds.
+    const COARSE_TICK_NS: i128 = 2_000_000_000;
+    let tick = if ctime_ns % 1_000_000_000 == 0 { COARSE_TICK_NS } else { TICK_NS };
+    now_ns - ctime_ns >= tick
 }
 
-/// The command line.
+/// A command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
     /// The arguments, each followed by a NUL.
     pub bytes: Vec<u8>,
-    /// There was more.
+    /// The end of the command line is missing.
     pub truncated: bool,
 }
 
 impl Arguments {
-    /// The arguments one by one.
+    /// Iterates over the separate arguments.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let all = self.bytes.strip_suffix(b"\0").unwrap_or(&self.bytes);
-        let none = self.bytes.is_empty();
-        all.split(|&byte| byte == 0).filter(move |_| !none)
+        let bytes = self.bytes.strip_suffix(b"\0").unwrap_or(&self.bytes);
+        let is_empty = self.bytes.is_empty();
+        bytes.split(|&byte| byte == 0).filter(move |_| !is_empty)
     }
 }
 
@@ -139,15 +139,15 @@ pub enum KernelWhat {
     FileOpen {
         /// The file.
         file: OpenedFile,
-        /// Flags as the caller gave them.
+        /// Open flags as the caller gave them.
         flags: u32,
     },
-    /// A file's code was mapped.
+    /// A file was mapped with execute permission.
     LibLoad {
         /// The file.
         file: OpenedFile,
     },
-    /// Another program runs.
+    /// The process executed a program.
     Exec {
         /// The executable.
         exe: OpenedFile,
@@ -156,25 +156,25 @@ pub enum KernelWhat {
     },
     /// The process ended.
     Exit {
-        /// As `wait` would give it.
+        /// Status in the encoding of `wait(2)`.
         wait_status: u32,
     },
-    /// The process was made.
+    /// The process was forked.
     Fork,
 }
 
 /// A decoded record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelEvent {
-    /// When, in nanoseconds of the boot clock.
+    /// Time in nanoseconds of the boot clock.
     pub ts_ns: u64,
-    /// Which process.
+    /// The process.
     pub process: ProcessKey,
-    /// Which of its program images.
+    /// Number of the process's program image: each `execve` changes it.
     pub exec_id: u64,
-    /// Which thread.
+    /// Thread id.
     pub tid: u32,
-    /// Its parent; 0 when that is outside the tracer's pid namespace.
+    /// Process id of the parent; 0 if it is outside the tracer's pid namespace.
     pub ppid: u32,
     /// Real user id.
     pub uid: u32,
@@ -195,12 +195,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_that_would_not_show_is_not_forgotten() {
+    fn a_file_is_settled_once_its_change_time_must_differ() {
         const SECOND: i128 = 1_000_000_000;
         let settled =
             |ctime_ns: i128, ms_later: i128| is_settled(ctime_ns, ctime_ns + ms_later * 1_000_000);
         assert_eq!([49, 50].map(|later| settled(7 * SECOND + 1, later)), [false, true]);
-        // Whole seconds, or even two of them, are all that this file system has.
+        // The file system stores whole or even seconds.
         assert_eq!([50, 1999, 2000].map(|later| settled(8 * SECOND, later)), [false, false, true]);
         assert!(!settled(7 * SECOND + 1, -10_000), "a clock that was set back");
     }

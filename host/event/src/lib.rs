@@ -1,4 +1,4 @@
-//! What travels between the steps: one type for each arrow of the pipeline, and no step's logic.
+//! The types that pass between the pipeline's stages: one type for each arrow. No stage's logic is in this crate.
 //!
 //! ```text
 //! kernel ─► RawRecord ─► KernelEvent ─► EnrichedEvent ─► ClassifiedEvent ─► RedactedEvent ─► output

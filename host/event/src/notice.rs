@@ -1,4 +1,4 @@
-//! What the tracer says of itself in the stream.
+//! Notices of the tracer itself in the event stream.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,11 +12,11 @@ use crate::counted::counted;
 /// Events that are missing from the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// How many since the last word of this cause.
+    /// Number of events since the last report of this cause.
     pub count: u64,
-    /// Why.
+    /// Cause of the loss.
     pub cause: Cow<'static, str>,
-    /// False where the kernel only counts misses of any kind.
+    /// `false` if the kernel's counter includes misses that are not events.
     pub exact: bool,
 }
 
@@ -55,15 +55,15 @@ impl std::fmt::Display for PluginKind {
 /// Calls of a plugin that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginFailure {
-    /// Which plugin: `name@version`.
+    /// `name@version` of the plugin.
     pub plugin: String,
-    /// As which kind it was called.
+    /// The plugin's kind.
     pub kind: PluginKind,
-    /// Why.
+    /// Cause of the failure.
     pub cause: String,
-    /// How many calls since the last word.
+    /// Number of failed calls since the last report.
     pub count: u64,
-    /// What was done instead.
+    /// What the tracer did instead.
     pub action: &'static str,
 }
 
@@ -75,50 +75,50 @@ impl std::fmt::Display for PluginFailure {
     }
 }
 
-/// A run that tells of itself: one that is quiet can be told from one that is dead.
+/// State of the run. A regular status distinguishes a run without events from one that hangs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Status {
-    /// Records that came from the kernel.
+    /// Records received from the kernel.
     pub received: u64,
-    /// Events that were shown.
+    /// Events written to the output.
     pub shown: u64,
-    /// Events that filters left out.
+    /// Events that filters removed.
     pub filtered: u64,
-    /// Events that are missing, as far as they were counted one by one.
+    /// Lost events that were counted exactly.
     pub lost: u64,
-    /// Everything that is missing, or may be, by cause.
+    /// All lost events, exact and estimated, by cause.
     pub lost_by_cause: BTreeMap<String, u64>,
-    /// Plugin calls that failed.
+    /// Failed plugin calls.
     pub plugin_failures: u64,
-    /// What is attached.
+    /// Attached probes.
     pub probes: Vec<StatusProbe>,
-    /// What runs, in order.
+    /// Running plugins, in order.
     pub plugins: Vec<StatusPlugin>,
 }
 
-/// A probe that is attached.
+/// An attached probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct StatusProbe {
-    /// As `--probe` takes it.
+    /// Name as in `--probe`.
     pub name: &'static str,
-    /// The kernel's names of where it is attached.
+    /// Kernel functions, tracepoints or hooks that it is attached to.
     pub hook: String,
-    /// What it cannot see.
+    /// Accesses that it cannot observe.
     pub cannot_see: Vec<String>,
 }
 
-/// A plugin that runs.
+/// A running plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct StatusPlugin {
     /// `classifier`, `redactor` or `filter`.
     pub kind: &'static str,
-    /// Its name.
+    /// Name of the plugin.
     pub name: String,
-    /// Its version.
+    /// Version of the plugin.
     pub version: String,
-    /// Of its component, in hexadecimal.
+    /// SHA-256 of its component, in hexadecimal.
     pub sha256: String,
 }
 
@@ -134,14 +134,14 @@ impl std::fmt::Display for Status {
         let plugins =
             self.plugins.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.version));
         let probes = self.probes.iter().map(|probe| probe.hook.clone());
-        for word in plugins.chain(probes) {
-            write!(f, "; {word}")?;
+        for name in plugins.chain(probes) {
+            write!(f, "; {name}")?;
         }
         Ok(())
     }
 }
 
-/// An object in the stream that is no event of a traced process.
+/// An object in the stream that is not an event of a traced process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// `events_lost`

@@ -1,7 +1,7 @@
-//! Text from outside, made harmless for a terminal.
+//! Escapes untrusted text for a terminal.
 
-/// The text as one line that a terminal shows and does not obey: control characters, and those that change how the
-/// text around them is shown, become visible escapes.
+/// Returns the text as one line. Control characters, and characters that change how the text around them is displayed,
+/// become visible escapes.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -10,16 +10,16 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// Longest word that is shown whole, in characters: what is said behind it has to fit too.
-const MOST_WORD: usize = 240;
-/// What is kept of a longer one, at its beginning and at its end.
+/// Maximum length of a word, in characters, so that the text after it remains visible.
+const MAX_WORD_CHARS: usize = 240;
+/// Characters kept at the start and at the end of a longer word.
 const KEPT: (usize, usize) = (120, 60);
 
-/// The text with the middle of overlong words left out.
+/// Returns the text with the middle of overlong words replaced by `…`.
 pub fn shortened(text: &str) -> String {
     let words = text.split(' ').map(|word| {
         let count = word.chars().count();
-        if count <= MOST_WORD {
+        if count <= MAX_WORD_CHARS {
             return word.to_owned();
         }
         let beginning = word.chars().take(KEPT.0);
@@ -48,17 +48,17 @@ mod tests {
     use super::{KEPT, printable, shortened};
 
     #[test]
-    fn escape_sequences_clear_no_screen() {
+    fn escape_sequences_are_escaped() {
         assert_eq!(printable("a\u{1b}[2Jb\n\u{9b}31m"), r"a\u{1b}[2Jb\n\u{9b}31m");
     }
 
     #[test]
-    fn right_to_left_override_reverses_no_name() {
+    fn right_to_left_overrides_are_escaped() {
         assert_eq!(printable("safe\u{202e}exe\u{200b}"), r"safe\u{202e}exe\u{200b}");
     }
 
     #[test]
-    fn what_stands_behind_an_overlong_name_is_still_said() {
+    fn text_after_an_overlong_word_is_kept() {
         assert_eq!(shortened("cannot open /a  b: gone"), "cannot open /a  b: gone");
         let long = shortened(&format!("'{}é': it is too long", "x".repeat(100_000)));
         assert!(long.starts_with("'xxx") && long.ends_with("xé': it is too long"), "{long}");
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_any_language_stay() {
+    fn letters_of_any_script_are_unchanged() {
         assert_eq!(printable("schlüssel-鍵.pem"), "schlüssel-鍵.pem");
     }
 }

@@ -11,7 +11,7 @@ use super::{
 /// Payload of an event after redaction.
 pub type RedactedWhat = Payload<RedactedFile, String, RedactedText>;
 
-/// Tells two real paths apart that are shown alike, without revealing either: a hash with a key that is random in each
+/// Distinguishes real paths that redaction shows alike, without revealing them: a hash with a key that is random in each
 /// run of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PathIdentity(u64);
@@ -20,7 +20,7 @@ impl PathIdentity {
     fn of(path: &KernelPath) -> PathIdentity {
         static KEY: OnceLock<RandomState> = OnceLock::new();
         let key = KEY.get_or_init(RandomState::new);
-        // A path outside the process's root is another one than the same bytes inside it.
+        // The same bytes outside and inside the process's root are different paths.
         PathIdentity(match path.marked() {
             Some(marked) => key.hash_one(marked.as_slice()),
             None => key.hash_one(path.bytes.as_slice()),
@@ -31,9 +31,9 @@ impl PathIdentity {
 /// A file whose path is redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedactedFile {
-    /// Its path.
+    /// Path.
     pub path: RedactedText,
-    /// The same for every event with the same real path.
+    /// Identity of the real path.
     pub identity: PathIdentity,
     /// Device: major << 20 | minor.
     pub dev: u32,
@@ -61,7 +61,7 @@ impl RedactedFile {
     }
 }
 
-/// The classifiers' verdict, without its labels: those are texts, and redacted with the event's other labels.
+/// The classifiers' verdict without its labels, which are redacted with the event's other labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileVerdict {
     /// The file's type.
@@ -87,7 +87,7 @@ pub struct RedactedEvent {
 pub struct Facts {
     /// Process id.
     pub pid: u32,
-    /// When the process started, in nanoseconds of the boot clock.
+    /// Start time in nanoseconds of the boot clock.
     pub start_ns: u64,
     /// Thread id.
     pub tid: u32,
@@ -101,14 +101,14 @@ pub struct Facts {
     pub exe: Option<RedactedText>,
     /// Inode number of the mount namespace.
     pub mount_ns: u32,
-    /// Path of the control group.
+    /// Path of the cgroup.
     pub cgroup: Option<RedactedText>,
     /// Container id.
     pub container: Option<Arc<str>>,
 }
 
 impl RedactedEvent {
-    /// Redacts every text of `event`. `extended`: also those that only `--extended` shows.
+    /// Redacts every text of `event`. `extended`: includes the texts that only `--extended` shows.
     pub fn new(event: ClassifiedEvent, redact: &mut dyn Redact, extended: bool) -> RedactedEvent {
         let ClassifiedEvent { event, verdict, labels } = event;
         let path = event.what.file().map(|file| &file.path);
@@ -139,27 +139,27 @@ impl RedactedEvent {
         RedactedEvent { timestamp: event.timestamp, process, what, verdict, labels }
     }
 
-    /// Time of the event.
+    /// Returns the time of the event.
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp
     }
 
-    /// The process that caused it.
+    /// Returns the process that caused the event.
     pub fn process(&self) -> &Facts {
         &self.process
     }
 
-    /// What happened.
+    /// Returns what happened.
     pub fn what(&self) -> &RedactedWhat {
         &self.what
     }
 
-    /// The classifiers' verdict on the opened file; for other events, [`FileType::Unknown`].
+    /// Returns the classifiers' verdict on the opened file; [`FileType::Unknown`] for other events.
     pub fn verdict(&self) -> &FileVerdict {
         &self.verdict
     }
 
-    /// Labels that plugins added: name and value.
+    /// Returns the labels that plugins added: name and value.
     pub fn labels(&self) -> &[(Arc<str>, RedactedText)] {
         &self.labels
     }
@@ -198,14 +198,14 @@ fn facts(process: ProcessFacts, redact: &mut dyn Redact, extended: bool) -> Fact
     }
 }
 
-/// A process as documents list it, before redaction.
+/// A process of a document, before redaction.
 #[derive(Clone, Debug)]
 pub struct ProcessSummary {
     /// Process id.
     pub pid: u32,
-    /// When it started, in nanoseconds of the boot clock.
+    /// Start time in nanoseconds of the boot clock.
     pub start_ns: u64,
-    /// When it started, as wall-clock time.
+    /// Start time as wall-clock time.
     pub start_time: Timestamp,
     /// Name.
     pub name: Vec<u8>,
@@ -224,9 +224,9 @@ pub struct ProcessSummary {
 pub struct RedactedProcess {
     /// Process id.
     pub pid: u32,
-    /// When it started, in nanoseconds of the boot clock.
+    /// Start time in nanoseconds of the boot clock.
     pub start_ns: u64,
-    /// When it started, as wall-clock time.
+    /// Start time as wall-clock time.
     pub start_time: Timestamp,
     /// Name.
     pub name: RedactedText,

@@ -1,5 +1,4 @@
-//! The shapes of texts, for the schema of what is printed: where a value's text has a form, the form is next to the
-//! type that makes it.
+//! JSON Schema of formatted texts.
 
 use std::borrow::Cow;
 
@@ -16,36 +15,36 @@ pub fn timestamp(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The same, or null.
+/// Timestamp or null.
 pub fn timestamp_or_null(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = timestamp(generator);
     schema.insert("type".to_owned(), serde_json::json!(["string", "null"]));
     schema
 }
 
-/// The documented words, or a site classifier's own.
+/// A documented file type, or one of a site classifier.
 pub fn file_type(_: &mut SchemaGenerator) -> Schema {
-    let known =
+    let documented =
         [FileType::Certificate, FileType::PrivateKey, FileType::Keystore, FileType::Unknown];
-    let known: Vec<&str> = known.iter().map(FileType::as_str).collect();
+    let documented: Vec<&str> = documented.iter().map(FileType::as_str).collect();
     json_schema!({
         "type": "string",
-        "examples": known,
+        "examples": documented,
         "pattern": "^[a-z0-9_-]{1,64}$",
     })
 }
 
-/// `8:1`
+/// Device, `major:minor`.
 pub fn device(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "pattern": "^[0-9]+:[0-9]+$" })
 }
 
-/// Bytes.
+/// Bytes in base64.
 pub fn base64(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "contentEncoding": "base64" })
 }
 
-/// Names and values.
+/// Labels: an object of names and values.
 pub fn labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -65,10 +64,10 @@ impl JsonSchema for OpenFlags {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let [access, besides] = [&Self::ACCESS[..], &Self::BESIDES[..]]
+        let [access, others] = [&Self::ACCESS[..], &Self::OTHERS[..]]
             .map(|table| table.iter().map(|&(_, name)| name).collect::<Vec<_>>());
-        let besides: String = besides.iter().map(|name| format!(r"(\|{name})?")).collect();
-        json_schema!({ "type": "string", "pattern": format!("^({}){besides}$", access.join("|")) })
+        let others: String = others.iter().map(|name| format!(r"(\|{name})?")).collect();
+        json_schema!({ "type": "string", "pattern": format!("^({}){others}$", access.join("|")) })
     }
 }
 
@@ -78,7 +77,7 @@ impl JsonSchema for RedactedText {
     }
 
     fn schema_name() -> Cow<'static, str> {
-        "Shown".into()
+        "RedactedText".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

@@ -1,14 +1,14 @@
-//! Builders of events, for tests alone.
+//! Builders of events, for tests only.
 //!
-//! A process, a file or an event of a test is made here, and the test changes only the fields that it is about:
-//! `ProcessFacts { uid: 1000, ..process(7, "cat") }`. A new field has its value in one place.
+//! A test takes a process, a file or an event from here and changes only the fields that it is about:
+//! `ProcessFacts { uid: 1000, ..process(7, "cat") }`. A new field gets its value in one place.
 
 use super::{
     Arguments, ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, Field, FileType, HeadOutcome,
     KernelPath, OpenedFile, ProcessFacts, ProcessKey, Redact, Timestamp, Verdict,
 };
 
-/// A root process of the host that started a nanosecond after the machine. Of the name, 15 bytes are kept.
+/// A process of root on the host, started one nanosecond after boot. The name is cut to 15 bytes.
 pub fn process(tgid: u32, name: &str) -> ProcessFacts {
     let mut comm = [0; 16];
     comm.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
@@ -28,44 +28,44 @@ pub fn process(tgid: u32, name: &str) -> ProcessFacts {
     }
 }
 
-/// A file of which only the path is known.
+/// A file with this path; the other fields have default values.
 pub fn file(path: &str) -> OpenedFile {
     let path = KernelPath { bytes: path.into(), ..KernelPath::default() };
     OpenedFile { path, ..OpenedFile::default() }
 }
 
-/// An open of that file.
+/// An open of the file at `path`.
 pub fn opens(path: &str, flags: u32) -> EnrichedWhat {
     EnrichedWhat::FileOpen { file: file(path), flags }
 }
 
-/// A load of libssl from that file.
+/// A load of libssl from the file at `path`.
 pub fn loads(path: &str) -> EnrichedWhat {
     EnrichedWhat::LibLoad { file: file(path), library_name: b"libssl".to_vec() }
 }
 
-/// The execution of a program with these arguments, which a space separates.
+/// The execution of a program with these arguments, separated by spaces.
 pub fn executes(words: &str) -> EnrichedWhat {
     let bytes = words.split(' ').flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
     EnrichedWhat::Exec { arguments: Arguments { bytes, truncated: false } }
 }
 
-/// A process's end that no signal caused.
+/// An exit without a signal.
 pub fn exits(exit_code: i32) -> EnrichedWhat {
     EnrichedWhat::Exit { exit_code, signal: None }
 }
 
-/// What a process did, at so many microseconds since 1970.
+/// An event of `process`, `at` microseconds after 1970.
 pub fn enriched(at: i64, process: ProcessFacts, what: EnrichedWhat) -> EnrichedEvent {
     EnrichedEvent { timestamp: Timestamp(at), process, what }
 }
 
-/// An event with the verdict of its file, if it has one.
+/// An event with a verdict if `file_type` is given.
 pub fn classified(event: EnrichedEvent, file_type: Option<FileType>) -> ClassifiedEvent {
     ClassifiedEvent { event, verdict: file_type.map(verdict), labels: Vec::new() }
 }
 
-/// A verdict without labels that needed no content.
+/// A verdict without labels and without a head.
 pub fn verdict(file_type: FileType) -> Verdict {
     Verdict { file_type, labels: Vec::new(), classifier: None, head: HeadOutcome::NotNeeded }
 }
@@ -80,14 +80,14 @@ impl Redact for RedactNothing {
     }
 }
 
-/// A redactor that hides the name behind `/home/`, up to the next slash.
+/// A redactor that replaces the directory name after `/home/`.
 #[derive(Debug)]
 pub struct HideHomes;
 
 impl Redact for HideHomes {
     fn redact(&mut self, _: Field<'_>, value: &str, _: &[String]) -> Option<String> {
-        let (_, behind) = value.split_once("/home/")?;
-        let (_, rest) = behind.split_once('/')?;
+        let (_, path) = value.split_once("/home/")?;
+        let (_, rest) = path.split_once('/')?;
         Some(format!("/home/USER/{rest}"))
     }
 }

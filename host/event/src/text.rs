@@ -1,13 +1,13 @@
-//! Text that may be shown: it went through a redactor, or the operator said that nothing is to be hidden.
+//! Redacted text: the only text that may leave the program.
 
 use std::borrow::Cow;
 
 use super::{Arguments, KernelPath};
 
-/// Stands where the beginning of a path is missing.
+/// Marks a path whose beginning is missing.
 pub(super) const MISSING: &str = "…";
 
-/// Which field a text goes into; redactors are told.
+/// The output field of a text. Redactors receive its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Field<'a> {
     /// Path of an opened file.
@@ -18,18 +18,18 @@ pub enum Field<'a> {
     Exe,
     /// A command line.
     Cmdline,
-    /// The name of a process.
+    /// Name of a process.
     Process,
-    /// Path of a control group.
+    /// Path of a cgroup.
     Cgroup,
     /// Name of the host.
     Hostname,
-    /// The value of this label.
+    /// Value of the label with this name.
     Label(&'a str),
 }
 
 impl Field<'_> {
-    /// The documented name: `labels.NAME` for a label.
+    /// Returns the documented name; `labels.NAME` for a label.
     pub fn name(&self) -> Cow<'static, str> {
         match self {
             Field::File => "file".into(),
@@ -44,15 +44,15 @@ impl Field<'_> {
     }
 }
 
-/// Hides what must not be shown.
+/// Replaces private parts of a text.
 pub trait Redact {
-    /// The text to show instead of `value`; None: show it as it is.
+    /// Returns the text to show instead of `value`; `None` if `value` is shown unchanged.
     ///
-    /// `arguments` are those of a command line, one by one; empty for every other field.
+    /// `arguments`: the separate arguments of a command line; empty for every other field.
     fn redact(&mut self, field: Field<'_>, value: &str, arguments: &[String]) -> Option<String>;
 }
 
-/// Text that was redacted. There is no other way to make one than through [`Redact`].
+/// Text after redaction. Every constructor passes the text to a [`Redact`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedactedText {
     text: String,
@@ -67,10 +67,14 @@ impl RedactedText {
 
     /// Redacts the path of a file.
     ///
-    /// One outside of the process's root begins at its mount's root, which may be `/home` or somebody's home directory.
-    /// A redactor that got `/alice/key.pem` would take it for a system path, so it sees `…/alice/key.pem`: a path
-    /// whose beginning is missing.
-    pub fn of_path(redact: &mut dyn Redact, field: Field<'_>, path: &KernelPath) -> RedactedText {
+    /// A path outside the process's root begins at its mount's root, which may be `/home` or a home directory. A
+    /// redactor would treat `/alice/key.pem` as a system path. It therefore receives `…/alice/key.pem`: a path whose
+    /// beginning is missing.
+    pub(crate) fn of_path(
+        redact: &mut dyn Redact,
+        field: Field<'_>,
+        path: &KernelPath,
+    ) -> RedactedText {
         let value = String::from_utf8_lossy(&path.bytes);
         match path.marked() {
             None => Self::of_text(redact, field, value, &[]),
@@ -80,8 +84,9 @@ impl RedactedText {
         }
     }
 
-    /// Redacts what a plugin says of a file. Where it names the file's path, the same holds as for the path.
-    pub fn of_label(
+    /// Redacts the value of a label. If the value contains the file's path, the path is marked as in
+    /// [`RedactedText::of_path`].
+    pub(crate) fn of_label(
         redact: &mut dyn Redact,
         field: Field<'_>,
         value: &str,
@@ -97,7 +102,7 @@ impl RedactedText {
         Self::of_text(redact, field, value.into(), &[])
     }
 
-    /// Asks about `marked`, and shows `value` where nothing has to be hidden of it.
+    /// Passes `marked` to the redactor; returns `value` if the redactor hides nothing.
     fn of_marked(
         redact: &mut dyn Redact,
         field: Field<'_>,
@@ -106,7 +111,7 @@ impl RedactedText {
     ) -> RedactedText {
         match redact.redact(field, marked, &[]) {
             Some(text) if text != marked => {
-                // The mark was for the redactor; that the path is no whole one is told by `unreachable`.
+                // The mark is for the redactor only: in the output, `unreachable` reports such a path.
                 let text = match text.strip_prefix(MISSING) {
                     Some(rest) if rest.starts_with('/') => rest.to_owned(),
                     _ => text,
@@ -117,25 +122,15 @@ impl RedactedText {
         }
     }
 
-    /// Redacts a command line: its arguments, joined by spaces.
-    pub fn of_command_line(
-        redact: &mut dyn Redact,
-        arguments: &[String],
-        truncated: bool,
-    ) -> RedactedText {
-        let mut shown =
-            Self::of_text(redact, Field::Cmdline, arguments.join(" ").into(), arguments);
-        if truncated {
+    /// Redacts a command line: its arguments, joined by spaces, and ` …` if it is truncated.
+    pub(crate) fn of_arguments(redact: &mut dyn Redact, arguments: &Arguments) -> RedactedText {
+        let words: Vec<String> =
+            arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let mut shown = Self::of_text(redact, Field::Cmdline, words.join(" ").into(), &words);
+        if arguments.truncated {
             shown.text.push_str(" …");
         }
         shown
-    }
-
-    /// Redacts a command line as the kernel keeps it.
-    pub fn of_arguments(redact: &mut dyn Redact, arguments: &Arguments) -> RedactedText {
-        let words: Vec<String> =
-            arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        RedactedText::of_command_line(redact, &words, arguments.truncated)
     }
 
     fn of_text(
@@ -150,12 +145,12 @@ impl RedactedText {
         }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether something was hidden.
+    /// Returns whether redaction changed the text.
     pub fn hidden(&self) -> bool {
         self.hidden
     }
@@ -171,7 +166,7 @@ impl serde::Serialize for RedactedText {
 mod tests {
     use super::*;
 
-    /// Shows what it is asked, and hides what it is told to.
+    /// Records the values it receives, and returns a fixed answer.
     struct ScriptedRedactor(Vec<String>, Option<&'static str>);
 
     impl Redact for ScriptedRedactor {
@@ -186,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_from_its_mounts_root_is_marked_for_the_redactor_only() {
+    fn only_the_redactor_sees_the_mark_of_an_unreachable_path() {
         for (answer, shown, hidden) in [
             (None, "/alice/k.pem", false),
             (Some("…/alice/k.pem"), "/alice/k.pem", false),
@@ -205,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_names_such_a_path_is_marked_as_well() {
+    fn a_label_with_an_unreachable_path_is_marked_too() {
         let mut redact = ScriptedRedactor(Vec::new(), None);
         let value = "owner of /alice/k.pem";
         let shown =
@@ -214,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn redactors_are_told_the_documented_names() {
+    fn fields_have_their_documented_names() {
         let names = [
             Field::File,
             Field::Library,
@@ -232,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_is_known_as_hidden_and_what_was_not_is_not() {
+    fn only_changed_text_counts_as_hidden() {
         for (answer, shown, hidden) in
             [(None, "/a", false), (Some("/a"), "/a", false), (Some("/USER"), "/USER", true)]
         {
@@ -243,9 +238,9 @@ mod tests {
         }
     }
 
-    /// The redactor gets the words one by one as well: it cannot know where a space was one of an argument's own.
+    /// The redactor also receives the separate arguments: an argument may contain spaces itself.
     #[test]
-    fn a_command_line_is_its_words_and_says_when_there_were_more() {
+    fn a_command_line_is_joined_and_marked_if_truncated() {
         struct Words(Vec<String>);
         impl Redact for Words {
             fn redact(&mut self, _: Field<'_>, _: &str, words: &[String]) -> Option<String> {
@@ -265,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_is_taken_off_only_where_a_path_stands_behind_it() {
+    fn the_mark_is_removed_only_in_front_of_a_path() {
         for (answer, shown) in [("…x", "…x"), ("…/USER/k.pem", "/USER/k.pem"), ("/x", "/x")] {
             let mut redact = ScriptedRedactor(Vec::new(), Some(answer));
             let found = RedactedText::of_path(&mut redact, Field::File, &unreachable());

@@ -1,4 +1,4 @@
-//! One document as bytes, and the bytes in a file, a pipe or a terminal.
+//! Writes one document to a file, a pipe or a terminal.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,31 +17,31 @@ use super::target::OUTPUT;
 use super::{NewFile, OpenError, Target};
 use crypto_tracer_system::shutdown::Shutdown;
 
-/// How long a pipe that nobody reads may take when the end was asked for.
-const LAST_WRITE: Duration = Duration::from_millis(80);
-/// How often the wish to end is looked at while waiting.
-const LOOK_NS: i64 = 10_000_000;
+/// Time limit for writing to a full pipe after a shutdown request.
+const SHUTDOWN_WRITE_TIMEOUT: Duration = Duration::from_millis(80);
+/// Interval at which a waiting write checks for a shutdown request, in nanoseconds.
+const POLL_NS: i64 = 10_000_000;
 
-/// Longest file name in bytes.
-const MOST_NAME: usize = 255;
-/// Files of killed runs with the same process id that are got round.
-const MOST_LEFT: u32 = 100;
+/// Maximum length of a file name in bytes.
+const NAME_MAX: usize = 255;
+/// Maximum number of temporary files that killed runs with the same process id may have left.
+const MAX_LEFTOVERS: u32 = 100;
 
-/// How a document is written.
+/// Layout of a JSON document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DocumentShape {
     /// Indented.
     Pretty,
     /// On one line.
     Line,
-    /// As the one element of an array.
+    /// The only element of an array.
     Array,
 }
 
-/// The document as JSON.
+/// Serialises the document as JSON.
 ///
 /// # Errors
-/// What it is made of cannot be JSON; no document of ours is.
+/// The document cannot be serialised. No document of this crate fails.
 pub fn json(document: &impl Serialize, shape: DocumentShape) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match shape {
@@ -57,83 +57,82 @@ pub fn json(document: &impl Serialize, shape: DocumentShape) -> io::Result<Vec<u
     Ok(bytes)
 }
 
-/// Where a document goes.
+/// The destination of a document.
 #[derive(Debug)]
 pub struct DocumentTarget {
     target: Target,
-    /// The file that it becomes when it is whole, and where it is until then.
+    /// Temporary path, and the path to which the complete document is renamed.
     rename: Option<(PathBuf, PathBuf)>,
 }
 
-/// The document is not out.
+/// The document was not written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the document to {name}")]
 pub struct WriteError {
-    /// Where to.
+    /// Name of the target.
     pub name: String,
-    /// Why.
+    /// The cause.
     pub source: io::Error,
 }
 
 impl DocumentTarget {
-    /// Standard output.
+    /// Writes to standard output.
     pub fn standard_output() -> io::Result<DocumentTarget> {
         Ok(DocumentTarget { target: Target::standard_output()?, rename: None })
     }
 
-    /// A file. A regular one is replaced when the document is whole; FIFOs, devices and links are written through.
-    /// None: the end was asked for while a FIFO had no reader.
+    /// Writes to a file. A regular file is replaced when the document is complete; FIFOs, devices and links are followed.
+    /// Returns `None` if a shutdown is requested while a FIFO has no reader.
     pub fn open(
         path: &Path,
         new: NewFile,
         shutdown: &Shutdown,
     ) -> Result<Option<DocumentTarget>, OpenError> {
         let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
-        let there = path.symlink_metadata().ok();
-        if there.as_ref().is_some_and(|there| !there.is_file()) {
+        let existing = path.symlink_metadata().ok();
+        if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
             let target = Target::open_waiting(path, false, new, shutdown)?;
             return Ok(target.map(|target| DocumentTarget { target, rename: None }));
         }
         let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-        let (part, file) = unfinished(path, name).map_err(failed)?;
-        let new = match &there {
-            // The file keeps who may read it.
-            Some(there) => NewFile { mode: there.mode() & 0o777, gid: Some(there.gid()) },
+        let (temporary, file) = create_temporary(path, name).map_err(failed)?;
+        let new = match &existing {
+            // Permissions and group of the replaced file are kept.
+            Some(existing) => NewFile { mode: existing.mode() & 0o777, gid: Some(existing.gid()) },
             None => new,
         };
-        if let Some(there) = &there {
-            // Whose it was; root can, everybody else has only own ones.
-            let _ = std::os::unix::fs::fchown(&file, Some(there.uid()), None);
+        if let Some(existing) = &existing {
+            // Keeps the owner, if the program may set it.
+            let _ = std::os::unix::fs::fchown(&file, Some(existing.uid()), None);
         }
-        let given =
-            new.give(&file).and_then(|()| Target::of(file.into(), path.display().to_string()));
-        match given {
+        let name = path.display().to_string();
+        match new.apply(&file).and_then(|()| Target::from_fd(file.into(), name)) {
             Ok(target) => {
-                let rename = Some((part, path.to_owned()));
+                let rename = Some((temporary, path.to_owned()));
                 Ok(Some(DocumentTarget { target, rename }))
             }
             Err(error) => {
-                let _ = std::fs::remove_file(&part);
+                let _ = std::fs::remove_file(&temporary);
                 Err(failed(error))
             }
         }
     }
 
-    /// The pipe or socket whose reader can go away before the document is there.
+    /// Duplicates the file descriptor of a pipe or socket, whose reader can close its end before the document is written.
     ///
     /// # Errors
-    /// It cannot be watched.
+    /// The file descriptor cannot be duplicated.
     pub fn pipe(&self) -> io::Result<Option<OwnedFd>> {
         self.target.has_reader.then(|| self.target.fd.try_clone()).transpose()
     }
 
-    /// Writes the document, whole or not at all where that is a file. A reader that went away is no error.
+    /// Writes the document. A file receives all of it or nothing. A pipe that its reader has closed is not an error.
     ///
     /// # Errors
-    /// It could not be written, or nobody took it when the end was asked for.
+    /// The document cannot be written, or the reader of a pipe does not read after a shutdown request.
     pub fn write(mut self, bytes: &[u8], shutdown: &Shutdown) -> Result<(), WriteError> {
-        let written = self.put(bytes, shutdown).and_then(|()| match &self.rename {
-            Some((part, path)) => std::fs::rename(part, path),
+        let written = self.write_bytes(bytes, shutdown).and_then(|()| match &self.rename {
+            Some((temporary, path)) => std::fs::rename(temporary, path),
             None => Ok(()),
         });
         match written {
@@ -148,27 +147,26 @@ impl DocumentTarget {
         }
     }
 
-    fn put(&self, bytes: &[u8], shutdown: &Shutdown) -> io::Result<()> {
+    fn write_bytes(&self, bytes: &[u8], shutdown: &Shutdown) -> io::Result<()> {
         let fd = self.target.fd.as_fd();
         let mut rest = bytes;
-        let mut asked = None;
+        let mut shutdown_seen = None;
         while !rest.is_empty() {
             if !self.target.regular {
-                let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK_NS };
+                let timeout = Timespec { tv_sec: 0, tv_nsec: POLL_NS };
                 if poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&timeout)) == Ok(0) {
                     if shutdown.is_requested() {
-                        let since = *asked.get_or_insert_with(Instant::now);
-                        if since.elapsed() >= LAST_WRITE {
+                        let since = *shutdown_seen.get_or_insert_with(Instant::now);
+                        if since.elapsed() >= SHUTDOWN_WRITE_TIMEOUT {
                             return Err(io::ErrorKind::TimedOut.into());
                         }
                     }
                     continue;
                 }
             }
-            // A pipe that is ready takes this much without blocking.
-            let most =
-                if self.target.regular { rest.len() } else { rest.len().min(libc::PIPE_BUF) };
-            match rustix::io::write(fd, rest.get(..most).unwrap_or_default()) {
+            // A pipe that is ready accepts PIPE_BUF bytes without blocking.
+            let max = if self.target.regular { rest.len() } else { rest.len().min(libc::PIPE_BUF) };
+            match rustix::io::write(fd, rest.get(..max).unwrap_or_default()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => rest = rest.get(n..).unwrap_or_default(),
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
@@ -179,31 +177,33 @@ impl DocumentTarget {
     }
 }
 
-/// A new file beside `path`, for its owner only, for what is not whole yet. One that a killed run left is let alone.
-fn unfinished(path: &Path, name: &OsStr) -> io::Result<(PathBuf, File)> {
+/// Creates a temporary file in the folder of `path`, accessible to its owner only. Files of killed runs are not touched.
+fn create_temporary(path: &Path, name: &OsStr) -> io::Result<(PathBuf, File)> {
     let mut options = File::options();
     options.write(true).create_new(true).mode(0o600);
     let mut number = 0;
     loop {
-        let end = format!(".{}.{number}.new", std::process::id());
+        let suffix = format!(".{}.{number}.new", std::process::id());
         let name = name.as_bytes();
-        let room = MOST_NAME.saturating_sub(1 + end.len()).min(name.len());
-        let hidden = [b".", name.get(..room).unwrap_or_default(), end.as_bytes()].concat();
-        let part = path.with_file_name(OsStr::from_bytes(&hidden));
-        match options.open(&part) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_LEFT => {
+        let kept = NAME_MAX.saturating_sub(1 + suffix.len()).min(name.len());
+        let hidden = [b".", name.get(..kept).unwrap_or_default(), suffix.as_bytes()].concat();
+        let temporary = path.with_file_name(OsStr::from_bytes(&hidden));
+        match options.open(&temporary) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists && number < MAX_LEFTOVERS =>
+            {
                 number += 1;
             }
-            opened => return opened.map(|file| (part, file)),
+            opened => return opened.map(|file| (temporary, file)),
         }
     }
 }
 
 impl Drop for DocumentTarget {
-    /// What is not whole does not stay.
+    /// Removes the temporary file of an incomplete document.
     fn drop(&mut self) {
-        if let Some((part, _)) = &self.rename {
-            let _ = std::fs::remove_file(part);
+        if let Some((temporary, _)) = &self.rename {
+            let _ = std::fs::remove_file(temporary);
         }
     }
 }
@@ -222,11 +222,11 @@ mod tests {
         assert_eq!(text(DocumentShape::Line), "{\"a\":1}\n");
         assert_eq!(text(DocumentShape::Array), "[\n{\"a\":1}\n]\n");
         let text = json(&serde_json::json!("\u{9b}2J"), DocumentShape::Pretty).unwrap();
-        assert_eq!(text, b"\"\\u009b2J\"\n", "an order to the terminal");
+        assert_eq!(text, b"\"\\u009b2J\"\n", "a terminal escape sequence");
     }
 
     #[test]
-    fn a_file_is_replaced_when_the_document_is_whole() {
+    fn a_file_is_replaced_when_the_document_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.json");
         let shutdown = Shutdown::default();
@@ -246,9 +246,9 @@ mod tests {
         assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"one".to_vec(), 0o600));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let next = open(&path);
-        assert_eq!(std::fs::read(&path).unwrap(), b"one", "until the next one is whole");
+        assert_eq!(std::fs::read(&path).unwrap(), b"one", "the next document is incomplete");
         drop(next);
-        assert_eq!(names(), ["x.json"], "nothing half stays");
+        assert_eq!(names(), ["x.json"], "no temporary file remains");
         open(&path).write(b"two", &shutdown).unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o644));
         let link = dir.path().join("link");
@@ -261,14 +261,14 @@ mod tests {
 
     fn pipe() -> (File, DocumentTarget) {
         let (reads, writes) = rustix::pipe::pipe().unwrap();
-        let target = Target::of(writes, "a pipe".to_owned()).unwrap();
+        let target = Target::from_fd(writes, "a pipe".to_owned()).unwrap();
         (reads.into(), DocumentTarget { target, rename: None })
     }
 
     #[test]
-    fn a_document_that_is_longer_than_a_pipe_comes_whole() {
+    fn a_document_longer_than_a_pipe_is_written_completely() {
         let (mut reads, target) = pipe();
-        assert!(target.pipe().unwrap().is_some(), "its reader can go away");
+        assert!(target.pipe().unwrap().is_some(), "its reader can close it");
         let document: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
         let reader = std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -279,11 +279,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_went_away_is_no_error_and_a_full_device_is() {
+    fn a_full_device_is_an_error_and_a_closed_pipe_is_not() {
         let (reads, target) = pipe();
         drop(reads);
         target.write(b"x", &Shutdown::default()).unwrap();
-        // Through a link: what replaced it by mistake, as root, would replace the machine's own device.
+        // Through a link: a bug that replaces the file would, as root, replace the machine's device.
         let dir = tempfile::tempdir().unwrap();
         let full = dir.path().join("full");
         std::os::unix::fs::symlink("/dev/full", &full).unwrap();
@@ -297,29 +297,28 @@ mod tests {
         );
     }
 
-    /// The end was asked for, and nobody reads: it is waited for a little, not for ever.
     #[test]
-    fn a_reader_that_does_not_read_is_not_waited_for_once_the_end_was_asked_for() {
+    fn writing_to_a_full_pipe_times_out_after_a_shutdown_request() {
         let (mut reads, target) = pipe();
         let shutdown = Shutdown::default();
         shutdown.request();
-        let begun = Instant::now();
+        let start = Instant::now();
         let error = target.write(&vec![b'x'; 1 << 20], &shutdown).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= LAST_WRITE, "it was waited for: {:?}", begun.elapsed());
-        let mut taken = Vec::new();
-        io::Read::read_to_end(&mut reads, &mut taken).unwrap();
-        assert!(taken.len() >= libc::PIPE_BUF, "what fits is in it");
+        assert!(start.elapsed() >= SHUTDOWN_WRITE_TIMEOUT, "{:?}", start.elapsed());
+        let mut read = Vec::new();
+        io::Read::read_to_end(&mut reads, &mut read).unwrap();
+        assert!(read.len() >= libc::PIPE_BUF, "the pipe was filled");
     }
 
     #[test]
-    fn a_file_that_cannot_be_made_is_told_with_its_name() {
+    fn an_open_error_names_the_option_and_the_path() {
         let dir = tempfile::tempdir().unwrap();
         let shutdown = Shutdown::default();
         let path = dir.path().join("no/x.json");
         let error = DocumentTarget::open(&path, NewFile::default(), &shutdown).unwrap_err();
         assert_eq!((error.option, &error.path), ("--output", &path));
-        // An end that was asked for while nobody reads a FIFO is no failure.
+        // A shutdown request while a FIFO has no reader is not an error.
         let fifo = dir.path().join("fifo");
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_and_a_long_name_are_no_hindrance() {
+    fn leftover_temporary_files_and_long_names_are_supported() {
         let dir = tempfile::tempdir().unwrap();
         let shutdown = Shutdown::default();
         for name in ["x.json".to_owned(), "x".repeat(255)] {
@@ -336,11 +335,11 @@ mod tests {
             let open =
                 || DocumentTarget::open(&path, NewFile::default(), &shutdown).unwrap().unwrap();
             let killed = open();
-            let left = killed.rename.as_ref().map(|(part, _)| part.clone()).unwrap();
+            let leftover = killed.rename.as_ref().map(|(path, _)| path.clone()).unwrap();
             std::mem::forget(killed);
             open().write(b"whole", &shutdown).unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), b"whole");
-            assert_eq!(std::fs::read(left).unwrap(), b"", "it is somebody else's");
+            assert_eq!(std::fs::read(leftover).unwrap(), b"", "it is not overwritten");
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4);
     }

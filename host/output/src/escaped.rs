@@ -1,5 +1,5 @@
-//! JSON whose control characters are all escaped. serde_json escapes those below 0x20; to a terminal, those from
-//! 0x7f to 0x9f are orders too.
+//! JSON with all control characters escaped. serde_json escapes those below 0x20, but terminals also interpret those
+//! from 0x7f to 0x9f.
 
 use std::io::{self, Write};
 
@@ -19,7 +19,7 @@ pub(super) fn pretty(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::R
     value.serialize(&mut Serializer::with_formatter(out, Escaped(PrettyFormatter::new())))
 }
 
-/// Layout as the inner one has it.
+/// Formats like the inner formatter, with control characters escaped.
 struct Escaped<F>(F);
 
 impl<F: Formatter> Formatter for Escaped<F> {
@@ -29,18 +29,18 @@ impl<F: Formatter> Formatter for Escaped<F> {
         fragment: &str,
     ) -> io::Result<()> {
         let mut rest = fragment;
-        // Nearly no text has such a byte.
+        // Fast path: hardly any text has such a byte.
         if rest.bytes().any(|byte| byte == 0x7f || byte == LEAD) {
             let control = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
             while let Some((before, found)) =
                 rest.find(control).and_then(|at| rest.split_at_checked(at))
             {
-                let mut behind = found.chars();
+                let mut chars = found.chars();
                 writer.write_all(before.as_bytes())?;
-                if let Some(c) = behind.next() {
+                if let Some(c) = chars.next() {
                     write!(writer, "\\u{:04x}", u32::from(c))?;
                 }
-                rest = behind.as_str();
+                rest = chars.as_str();
             }
         }
         writer.write_all(rest.as_bytes())
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_control_character_gets_out_raw() {
+    fn every_control_character_is_escaped() {
         let text: String = (0..=0x2ff).filter_map(char::from_u32).collect();
         let value =
             serde_json::json!({ "a": [text.as_str(), "x\u{9b}2J"], text.as_str(): {}, "b": [] });
@@ -111,14 +111,14 @@ mod tests {
         assert!(!line.contains(char::is_control), "{line}");
         assert!(!lines.contains(|c: char| c.is_control() && c != '\n'), "{lines}");
         assert!(line.contains("\"x\\u009b2J\"") && line.contains("~\\u007f\\u0080"));
-        assert!(line.contains('\u{a0}'), "what is no control character stays");
+        assert!(line.contains('\u{a0}'), "other characters are unchanged");
         for text in [&line, &lines] {
             assert_eq!(serde_json::from_str::<serde_json::Value>(text).unwrap(), value);
         }
     }
 
     #[test]
-    fn what_has_none_is_as_serde_json_has_it() {
+    fn other_text_is_formatted_as_by_serde_json() {
         let value = serde_json::json!({"a": [1, -2.5, null, true, {}], "b": {"é\n\"": []}});
         let (mut line, mut lines) = (Vec::new(), Vec::new());
         compact(&mut line, &value).unwrap();

@@ -1,4 +1,4 @@
-//! Events as JSON: the documented fields, in the documented order.
+//! Renders events as JSON.
 
 use std::io::Write as _;
 
@@ -9,46 +9,46 @@ use super::escaped::{compact, pretty};
 use super::object::Object;
 use crypto_tracer_event::{Notice, RedactedEvent, Timestamp};
 
-/// Renders objects.
+/// Renders events and notices as JSON objects.
 #[derive(Debug)]
 pub(super) struct Json {
     extended: bool,
     shape: Shape,
-    clock: TimestampText,
+    timestamps: TimestampText,
 }
 
-/// What stands around the objects.
+/// Arrangement of the objects.
 #[derive(Debug)]
 enum Shape {
     Lines,
     Array {
         pretty: bool,
-        /// No object came yet.
+        /// The array has no object yet.
         empty: bool,
     },
 }
 
 impl Json {
-    /// One compact object a line.
+    /// One compact object on each line.
     pub(super) fn lines(extended: bool) -> Json {
-        Json { extended, shape: Shape::Lines, clock: TimestampText::default() }
+        Json { extended, shape: Shape::Lines, timestamps: TimestampText::default() }
     }
 
     /// One array of all objects, compact or indented.
     pub(super) fn array(extended: bool, pretty: bool) -> Json {
         let shape = Shape::Array { pretty, empty: true };
-        Json { extended, shape, clock: TimestampText::default() }
+        Json { extended, shape, timestamps: TimestampText::default() }
     }
 
-    /// The next object is the first one of another file.
+    /// The next object is the first one of a new file.
     pub(super) fn restart(&mut self) {
         if let Shape::Array { empty, .. } = &mut self.shape {
             *empty = true;
         }
     }
 
-    /// What makes the objects so far a whole document.
-    pub(super) fn ends(&self) -> Trailer {
+    /// Returns the bytes that complete the file after the last object.
+    pub(super) fn trailer(&self) -> Trailer {
         match self.shape {
             Shape::Lines => Trailer::NONE,
             Shape::Array { .. } => Trailer { close: b"\n]\n", empty: b"[]\n" },
@@ -56,7 +56,7 @@ impl Json {
     }
 
     pub(super) fn event(&mut self, event: &RedactedEvent, out: &mut Vec<u8>) {
-        let timestamp = self.clock.text(event.timestamp());
+        let timestamp = self.timestamps.text(event.timestamp());
         self.shape.add(&Object::of_event(event, timestamp, self.extended), out);
     }
 
@@ -64,30 +64,30 @@ impl Json {
         let at = match notice {
             Notice::EventsLost(at, _) | Notice::PluginFailed(at, _) | Notice::Status(at, _) => *at,
         };
-        self.shape.add(&Object::of_notice(notice, self.clock.text(at)), out);
+        self.shape.add(&Object::of_notice(notice, self.timestamps.text(at)), out);
     }
 }
 
 impl Shape {
     fn add(&mut self, object: &impl Serialize, out: &mut Vec<u8>) {
         let start = out.len();
-        let done = match self {
+        let result = match self {
             Shape::Lines => compact(out, object).map(|()| out.push(b'\n')),
             Shape::Array { pretty: indent, empty } => {
                 out.extend_from_slice(if *empty { b"[\n" } else { b",\n" });
-                let done = if *indent { indented(object, out) } else { compact(out, object) };
-                *empty &= done.is_err();
-                done
+                let result = if *indent { indented(object, out) } else { compact(out, object) };
+                *empty &= result.is_err();
+                result
             }
         };
-        if done.is_err() {
-            // Writing strings and numbers to memory does not fail; a half object must not stay if it ever does.
+        if result.is_err() {
+            // Serialising strings and numbers to memory does not fail. If it ever does, no partial object remains.
             out.truncate(start);
         }
     }
 }
 
-/// As an element of an array: two more spaces in front of each line. No line end stands inside a JSON string.
+/// Appends an element of an array, each line indented by two more spaces. JSON strings contain no line ends.
 fn indented(object: &impl Serialize, out: &mut Vec<u8>) -> serde_json::Result<()> {
     let mut text = Vec::new();
     pretty(&mut text, object)?;
@@ -98,7 +98,7 @@ fn indented(object: &impl Serialize, out: &mut Vec<u8>) -> serde_json::Result<()
     Ok(())
 }
 
-/// Renders timestamps; remembers the last second, since most events share it.
+/// Formats timestamps. Caches the text of the last second, which most events share.
 #[derive(Debug, Default)]
 struct TimestampText {
     second: Option<i64>,
@@ -109,7 +109,7 @@ impl TimestampText {
     /// `YYYY-MM-DDTHH:MM:SS.ffffffZ`
     fn text(&mut self, at: Timestamp) -> &str {
         const SECOND_US: i64 = 1_000_000;
-        /// Length of the part down to the second.
+        /// Length of the text up to the seconds.
         const SECONDS_LEN: usize = 19;
         let second = at.0.div_euclid(SECOND_US);
         if self.second != Some(second) {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn timestamps_have_microseconds_and_a_z() {
-        let mut clock = TimestampText::default();
+        let mut timestamps = TimestampText::default();
         for (at, text) in [
             (1_733_653_845_123_456, "2024-12-08T10:30:45.123456Z"),
             (1_733_653_845_000_001, "2024-12-08T10:30:45.000001Z"),
@@ -140,12 +140,12 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999999Z"),
             (0, "1970-01-01T00:00:00.000000Z"),
         ] {
-            assert_eq!(clock.text(Timestamp(at)), text);
+            assert_eq!(timestamps.text(Timestamp(at)), text);
         }
     }
 
     #[test]
-    fn orders_to_a_terminal_are_escaped_in_every_shape() {
+    fn control_characters_are_escaped_in_every_shape() {
         let object = serde_json::json!({"file": "/a\u{9b}2J\u{7f}.pem"});
         let array = |pretty| Shape::Array { pretty, empty: true };
         for mut shape in [Shape::Lines, array(false), array(true)] {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_the_access_mode_and_what_was_asked_besides() {
+    fn flags_are_the_access_mode_and_known_flags() {
         for (flags, text) in [
             (0, "O_RDONLY"),
             (1, "O_WRONLY"),

@@ -1,6 +1,7 @@
-//! [`RedactedEvent`] → bytes in a file or a pipe. Nothing else about a traced process leaves the program.
+//! Writes [`RedactedEvent`](crypto_tracer_event::RedactedEvent)s to a file, a pipe or a terminal. Nothing else about a
+//! traced process leaves the program.
 //!
-//! A kind of output implements [`Output`]: a [`Stream`] of events in some [`Format`], a [`document`].
+//! Every kind of output implements [`Output`]: a [`Stream`] of events in a [`Format`], or a [`document`].
 
 mod chunk;
 pub mod document;
@@ -30,7 +31,7 @@ pub use table::TableStyle;
 pub use target::{NewFile, OpenError, Target};
 pub use writer::{BUFFER_BYTES, Writer, WriterReport};
 
-/// Schema of the objects of a stream.
-pub fn schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
+/// JSON Schema of the objects in a stream.
+fn stream_schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
     generator.into_root_schema_for::<object::Object<'static>>()
 }

@@ -1,4 +1,4 @@
-//! An output that keeps events in memory. For tests only.
+//! An in-memory output, for tests only.
 
 use std::future::{Future, ready};
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Output;
 use crypto_tracer_event::{Notice, RedactedEvent};
 
-/// Keeps every event and every notice, in order.
+/// Collects every event and every notice, in order.
 #[derive(Debug, Default)]
 pub struct MemoryOutput {
     /// Events that passed all stages.

@@ -1,4 +1,4 @@
-//! What the pipeline needs of every kind of output.
+//! The interface between the pipeline and an output.
 
 use std::future::{Future, pending};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,29 +9,29 @@ use super::Target;
 use super::writer::WriterState;
 use crypto_tracer_event::{Notice, RedactedEvent};
 
-/// Takes the events that pass all stages: the last stage of the pipeline.
+/// Receives the events that pass all stages: the last stage of the pipeline.
 ///
 /// A new kind of output is one file that implements this trait, and one line where the command chooses it.
 pub trait Output {
-    /// What remains when the run has ended: how much a stream has written, what a document has gathered.
+    /// Result of the output: how much a stream has written, what a document has collected.
     type Finished;
 
-    /// Takes an event. Returns whether [`Output::flush`] must be called before the next one.
+    /// Adds an event. Returns whether [`Output::flush`] must be called before the next one.
     fn event(&mut self, event: &RedactedEvent) -> bool;
 
-    /// Takes a notice of the tracer itself: a loss, a plugin's failure, a status. Returns the same as [`Output::event`].
+    /// Adds a notice of the tracer itself: a loss, a plugin's failure, a status. Returns the same as [`Output::event`].
     fn notice(&mut self, notice: &Notice) -> bool;
 
-    /// Passes on what is pending; waits while the receiver is slow. Dropped while it waits, it keeps what is pending.
+    /// Passes pending data on; waits while the receiver is slow. Cancel safe: pending data is kept.
     fn flush(&mut self) -> impl Future<Output = ()>;
 
-    /// Ends the output. What is pending is written until `deadline`.
+    /// Ends the output. Pending data is written until `deadline`.
     fn finish(self, deadline: Instant) -> Self::Finished;
 }
 
-/// The file descriptor of an output, seen from the run: whether it can still be written, and where to go on.
+/// Controls the file descriptor of an output: reports when it breaks, and continues the stream in another target.
 ///
-/// The default controls nothing: an output without a file descriptor never breaks.
+/// The default has no file descriptor and never breaks.
 #[derive(Debug, Default)]
 pub struct OutputControl {
     pipe: Option<OwnedFd>,
@@ -39,11 +39,11 @@ pub struct OutputControl {
     next: NextTarget,
 }
 
-/// The target at which the stream continues after its next flush.
+/// The target in which the stream continues after its next flush.
 pub(super) type NextTarget = Arc<Mutex<Option<Target>>>;
 
 impl OutputControl {
-    /// For an output that writes once, at its end. `pipe`: the pipe or socket that it will write to.
+    /// Control for an output that writes once, at its end. `pipe`: the pipe or socket that it will write to.
     pub fn of_pipe(pipe: Option<OwnedFd>) -> OutputControl {
         OutputControl { pipe, ..OutputControl::default() }
     }
@@ -69,7 +69,7 @@ impl OutputControl {
         }
     }
 
-    /// With the next [`Output::flush`], what was written so far is ended, and the stream continues in `target`.
+    /// At the next [`Output::flush`], ends the current target and continues the stream in `target`.
     pub fn reopen(&self, target: Target) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
     }

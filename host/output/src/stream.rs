@@ -8,17 +8,17 @@ use super::table::TableStyle;
 use super::{Chunk, Output, OutputControl, Target, Writer, WriterReport, chunk, json, table};
 use crypto_tracer_event::{Notice, RedactedEvent};
 
-/// How a stream is written.
+/// Format of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// One compact object a line.
+    /// One compact object on each line.
     #[default]
     JsonStream,
     /// An array of compact objects.
     JsonArray,
     /// An array of indented objects.
     JsonPretty,
-    /// Columns for people.
+    /// A table with aligned columns.
     Table(TableStyle),
 }
 
@@ -62,14 +62,14 @@ impl Stream {
     pub fn start(target: Target, format: Format, extended: bool) -> std::io::Result<Stream> {
         let render = format.render(extended);
         let trailer = match &render {
-            Render::Json(json) => json.ends(),
+            Render::Json(json) => json.trailer(),
             Render::Table(_) => chunk::Trailer::NONE,
         };
         let writer = Writer::start(target, trailer)?;
         Ok(Stream { render, pending: writer.spare(), writer, next: NextTarget::default() })
     }
 
-    /// The control of this stream's file descriptor.
+    /// Returns the control of this stream's file descriptor.
     ///
     /// # Errors
     /// The file descriptor cannot be duplicated.
@@ -110,7 +110,7 @@ impl Output for Stream {
         let is_due = self.next.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         if is_due {
             let slot = self.writer.reserve().await;
-            // Taken only now: dropped while it waited, the reopening is still due.
+            // Taken after the await: if this future is dropped there, the reopening remains due.
             if let Some(target) = self.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 match &mut self.render {
                     Render::Json(json) => json.restart(),

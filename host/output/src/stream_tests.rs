@@ -1,4 +1,4 @@
-//! Tests of whole streams in files and pipes, in every format.
+//! Tests of streams to files and pipes, in every format.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -32,7 +32,7 @@ fn open(path: &Path, format: Format) -> Target {
     Target::open(path, format.appends(), NewFile::default()).unwrap()
 }
 
-/// Whole, and so many objects or rows.
+/// Asserts that `text` is complete and has `count` objects or rows.
 fn assert_counts(format: Format, text: &str, count: usize) {
     let found = match format {
         Format::JsonStream => {
@@ -54,7 +54,7 @@ fn block<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_file_is_whole_after_each_flush_and_at_its_end() {
+fn a_file_is_complete_after_each_flush_and_at_its_end() {
     let dir = tempfile::tempdir().unwrap();
     for (at, format) in FORMATS.into_iter().enumerate() {
         let path = dir.path().join(at.to_string());
@@ -64,9 +64,9 @@ fn a_file_is_whole_after_each_flush_and_at_its_end() {
             output.notice(&notice(1));
             block(output.flush());
             let end = soon();
-            // The writer's thread is somewhere in between; what it leaves is whole.
+            // The writer's thread may not have written the trailer yet.
             while read().matches("ring_full").count() < count
-                || (format != Format::JsonStream && !whole(format, &read()))
+                || (format != Format::JsonStream && !is_complete(format, &read()))
             {
                 assert!(Instant::now() < end, "{format:?}: {:?}", read());
                 std::thread::yield_now();
@@ -76,12 +76,12 @@ fn a_file_is_whole_after_each_flush_and_at_its_end() {
         output.notice(&notice(1));
         let ended = output.finish(soon());
         assert!(ended.error.is_none() && !ended.reader_closed, "{ended:?}");
-        assert_eq!((ended.written, ended.not_written), (0, 0), "these are no events");
+        assert_eq!((ended.written, ended.not_written), (0, 0), "notices are not events");
         assert_counts(format, &read(), 4);
     }
 }
 
-fn whole(format: Format, text: &str) -> bool {
+fn is_complete(format: Format, text: &str) -> bool {
     match format {
         Format::JsonArray | Format::JsonPretty => text.ends_with("\n]\n"),
         Format::JsonStream | Format::Table(_) => text.ends_with('\n'),
@@ -89,7 +89,7 @@ fn whole(format: Format, text: &str) -> bool {
 }
 
 #[test]
-fn another_file_begins_anew_and_what_an_earlier_run_left_is_kept_or_replaced() {
+fn a_reopened_stream_starts_a_new_file_and_old_content_is_kept_or_replaced() {
     let dir = tempfile::tempdir().unwrap();
     for (at, format) in FORMATS.into_iter().enumerate() {
         let [first, second] = ["a", "b"].map(|name| dir.path().join(format!("{at}.{name}")));
@@ -114,7 +114,7 @@ fn another_file_begins_anew_and_what_an_earlier_run_left_is_kept_or_replaced() {
 }
 
 #[test]
-fn nothing_at_all_is_whole_too() {
+fn an_empty_stream_is_complete() {
     let dir = tempfile::tempdir().unwrap();
     for (at, format) in FORMATS.into_iter().enumerate() {
         let path = dir.path().join(at.to_string());
@@ -126,15 +126,15 @@ fn nothing_at_all_is_whole_too() {
 
 fn pipe() -> (File, Target) {
     let (reads, writes) = rustix::pipe::pipe().unwrap();
-    (reads.into(), Target::of(writes, "a pipe".to_owned()).unwrap())
+    (reads.into(), Target::from_fd(writes, "a pipe".to_owned()).unwrap())
 }
 
 #[test]
-fn on_a_pipe_the_end_is_written_when_the_run_ends() {
+fn a_pipe_gets_the_trailer_when_the_run_ends() {
     for format in FORMATS {
         let (mut reads, target) = pipe();
         let mut output = Stream::start(target, format, false).unwrap();
-        assert!(output.control().unwrap().pipe().is_some(), "its reader can go away");
+        assert!(output.control().unwrap().pipe().is_some(), "its reader can close it");
         output.notice(&notice(1));
         block(output.flush());
         output.notice(&notice(2));
@@ -147,7 +147,7 @@ fn on_a_pipe_the_end_is_written_when_the_run_ends() {
 }
 
 #[test]
-fn a_reader_that_went_away_is_no_error_and_ends_the_writer() {
+fn a_closed_pipe_ends_the_writer_without_an_error() {
     let (reads, target) = pipe();
     let mut output = Stream::start(target, Format::JsonStream, false).unwrap();
     let control = output.control().unwrap();
@@ -164,9 +164,9 @@ fn a_reader_that_went_away_is_no_error_and_ends_the_writer() {
 }
 
 #[test]
-fn a_device_that_is_full_is_an_error_with_its_name() {
+fn a_full_device_is_an_error_with_its_name() {
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let target = Target::of(OwnedFd::from(full), "/dev/full".to_owned()).unwrap();
+    let target = Target::from_fd(OwnedFd::from(full), "/dev/full".to_owned()).unwrap();
     let mut output = Stream::start(target, Format::JsonStream, false).unwrap();
     output.notice(&notice(1));
     let ended = output.finish(soon());
@@ -174,9 +174,9 @@ fn a_device_that_is_full_is_an_error_with_its_name() {
     assert_eq!((ended.target.as_str(), ended.reader_closed), ("/dev/full", false));
 }
 
-/// Nobody reads: the end comes at the deadline, and what did not get out is counted.
+/// The pipe is full: the run ends at the deadline, and the events that were not written are counted.
 #[test]
-fn a_reader_that_does_not_read_is_not_waited_for_longer_than_that() {
+fn finishing_waits_for_a_blocked_reader_until_the_deadline() {
     let (mut reads, target) = pipe();
     let writer = Writer::unbuffered(target).unwrap();
     let mut chunk = Chunk::default();
@@ -184,20 +184,20 @@ fn a_reader_that_does_not_read_is_not_waited_for_longer_than_that() {
         chunk.add(true, |out| out.extend_from_slice(format!("line {number:06}\n").as_bytes()));
     }
     assert!(chunk.is_full());
-    let begun = Instant::now();
-    let ended = writer.finish(chunk, begun + Duration::from_millis(50));
-    let took = begun.elapsed();
+    let start = Instant::now();
+    let ended = writer.finish(chunk, start + Duration::from_millis(50));
+    let took = start.elapsed();
     assert!(took >= Duration::from_millis(50), "{took:?}");
     assert_eq!(ended.written + ended.not_written, 20_000);
     assert!(ended.not_written > 0 && ended.error.is_none(), "{ended:?}");
-    // What is in the pipe ends with a whole line.
+    // The pipe's content ends with a complete line.
     let mut text = vec![0; 1 << 20];
     let length = reads.read(&mut text).unwrap();
     assert!(length > 0 && text[..length].ends_with(b"\n"));
 }
 
 #[test]
-fn events_are_counted_and_gathered_until_they_are_worth_a_write() {
+fn events_are_counted_and_buffered_until_a_chunk_is_full() {
     let dir = tempfile::tempdir().unwrap();
     for (at, format) in FORMATS.into_iter().enumerate() {
         let path = dir.path().join(at.to_string());

@@ -1,4 +1,4 @@
-//! Events as lines for people. What a hostile name holds is shown, never obeyed.
+//! Renders events as a table. Control characters in names are escaped.
 
 use std::borrow::Cow;
 
@@ -9,35 +9,35 @@ use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_event::{FileType, Notice, RedactedEvent, RedactedWhat, Timestamp};
 
-/// What the terminal can show.
+/// Display capabilities of the terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableStyle {
-    /// Columns of the terminal; None: lines have no bound.
+    /// Columns of the terminal; `None` if lines have no limit.
     pub width: Option<u16>,
-    /// With colours.
+    /// Whether to use colours.
     pub color: bool,
 }
 
-/// Columns that a path gets where there is hardly any room.
-const LEAST_PATH: usize = 12;
+/// Minimum columns of a path.
+const MIN_PATH: usize = 12;
 /// Columns of a process name.
 const NAME: usize = 15;
 
-/// Renders lines.
+/// Renders rows.
 #[derive(Debug)]
 pub(super) struct Table {
-    look: TableStyle,
-    headed: bool,
+    style: TableStyle,
+    has_heading: bool,
 }
 
 impl Table {
-    pub(super) fn new(look: TableStyle) -> Table {
-        Table { look, headed: false }
+    pub(super) fn new(style: TableStyle) -> Table {
+        Table { style, has_heading: false }
     }
 
-    /// The next line is the first one of another file.
+    /// The next row is the first one of a new file.
     pub(super) fn restart(&mut self) {
-        self.headed = false;
+        self.has_heading = false;
     }
 
     pub(super) fn event(&mut self, event: &RedactedEvent, out: &mut Vec<u8>) {
@@ -63,14 +63,14 @@ impl Table {
         for (label, value) in event.labels() {
             details.after.push_str(&printable(&format!("  {label}={}", value.as_str())));
         }
-        self.line(event.timestamp(), Some(process.pid), &name, (kind, color), &details, out);
+        self.row(event.timestamp(), Some(process.pid), &name, (kind, color), &details, out);
     }
 
     pub(super) fn notice(&mut self, notice: &Notice, out: &mut Vec<u8>) {
         let (at, kind, text) = match notice {
             Notice::EventsLost(at, loss) => {
-                let about = if loss.exact { "" } else { "perhaps " };
-                (*at, "lost", format!("{about}{}: {}", counted(loss.count, "event"), loss.cause))
+                let estimate = if loss.exact { "" } else { "perhaps " };
+                (*at, "lost", format!("{estimate}{}: {}", counted(loss.count, "event"), loss.cause))
             }
             Notice::PluginFailed(at, failure) => {
                 let text = format!(
@@ -86,10 +86,10 @@ impl Table {
             Notice::Status(at, status) => (*at, "stat", status.to_string()),
         };
         let color = if kind == "stat" { Color::Plain } else { Color::Red };
-        self.line(at, None, "", (kind, color), &Details::text(&text), out);
+        self.row(at, None, "", (kind, color), &Details::text(&text), out);
     }
 
-    fn line(
+    fn row(
         &mut self,
         at: Timestamp,
         pid: Option<u32>,
@@ -98,25 +98,25 @@ impl Table {
         details: &Details,
         out: &mut Vec<u8>,
     ) {
-        if !self.headed {
-            self.headed = true;
+        if !self.has_heading {
+            self.has_heading = true;
             let heading =
                 format!("{:12} {:>7} {:NAME$} {:4} DETAILS", "TIME", "PID", "PROCESS", "WHAT");
-            self.put(&heading, Color::Plain, out);
+            self.write_line(&heading, Color::Plain, out);
         }
         let time = DateTime::from_timestamp_micros(at.0).unwrap_or_default().format("%H:%M:%S%.3f");
         let pid = pid.map_or(Cow::Borrowed("-"), |pid| pid.to_string().into());
         let name = fit(name, Some(NAME));
         let padding = NAME.saturating_sub(name.width());
         let mut line = format!("{time} {pid:>7} {name}{:padding$} {kind:4} ", "");
-        let room = self.look.width.map(|width| usize::from(width).saturating_sub(line.width()));
-        details.put(room, &mut line);
-        self.put(&line, color, out);
+        let width = self.style.width.map(|width| usize::from(width).saturating_sub(line.width()));
+        details.append_to(&mut line, width);
+        self.write_line(&line, color, out);
     }
 
-    fn put(&self, line: &str, color: Color, out: &mut Vec<u8>) {
-        let line = fit(line, self.look.width.map(usize::from));
-        match color.code().filter(|_| self.look.color) {
+    fn write_line(&self, line: &str, color: Color, out: &mut Vec<u8>) {
+        let line = fit(line, self.style.width.map(usize::from));
+        match color.code().filter(|_| self.style.color) {
             Some(code) => {
                 out.extend_from_slice(format!("\u{1b}[{code}m{line}\u{1b}[0m\n").as_bytes())
             }
@@ -125,7 +125,7 @@ impl Table {
     }
 }
 
-/// The last column: what can be shown of a terminal's width is left of the path's end, where the name is.
+/// The last column. If the terminal is too narrow, the beginning of the path is omitted: the file name is at its end.
 #[derive(Debug, Default)]
 struct Details {
     before: String,
@@ -143,12 +143,12 @@ impl Details {
         Details { before, path: printable(path), after: String::new() }
     }
 
-    /// Behind the other columns; None: there is room for everything.
-    fn put(&self, room: Option<usize>, line: &mut String) {
-        let beside = self.before.width() + self.after.width();
-        let room = room.map(|room| room.saturating_sub(beside).max(LEAST_PATH));
+    /// Appends the column to `line`. `width`: the remaining columns; `None` if there is no limit.
+    fn append_to(&self, line: &mut String, width: Option<usize>) {
+        let other = self.before.width() + self.after.width();
+        let width = width.map(|width| width.saturating_sub(other).max(MIN_PATH));
         line.push_str(&self.before);
-        line.push_str(&fit_end(&self.path, room));
+        line.push_str(&fit_end(&self.path, width));
         line.push_str(&self.after);
     }
 }
@@ -187,7 +187,7 @@ fn file_color(file_type: &FileType) -> Color {
     }
 }
 
-/// The text within so many columns; what is left out is marked.
+/// Truncates the text to `columns`; `…` marks the omitted end.
 fn fit(text: &str, columns: Option<usize>) -> Cow<'_, str> {
     let Some(columns) = columns.filter(|&columns| text.width() > columns) else {
         return text.into();
@@ -207,7 +207,7 @@ fn fit(text: &str, columns: Option<usize>) -> Cow<'_, str> {
     kept.into()
 }
 
-/// The same, with what is left out at the beginning.
+/// Truncates the text to `columns`; `…` marks the omitted beginning.
 fn fit_end(text: &str, columns: Option<usize>) -> Cow<'_, str> {
     let Some(columns) = columns.filter(|&columns| text.width() > columns) else {
         return text.into();
@@ -249,13 +249,13 @@ mod tests {
         let mut table = Table::new(TableStyle { width, color: false });
         let mut out = Vec::new();
         for (name, details) in rows {
-            table.line(Timestamp(0), Some(7), name, ("open", Color::Red), details, &mut out);
+            table.row(Timestamp(0), Some(7), name, ("open", Color::Red), details, &mut out);
         }
         String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
     }
 
     #[test]
-    fn columns_are_aligned_whatever_is_in_them() {
+    fn columns_are_aligned_for_every_name() {
         let names = ["nginx", "鍵鍵", "鍵鍵鍵鍵鍵鍵鍵鍵鍵", "a-name-of-fifteen-and-more", "é"];
         let rows = names.map(|name| (name, Details::path("private_key", "/a.key")));
         let lines = lines(None, &rows);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_path_the_name_is_kept() {
+    fn a_long_path_keeps_its_end() {
         let path = "/usr/share/a/folder/far/away/site.key";
         let row = || ("nginx", Details::path("private_key", path));
         let labelled = || (row().0, Details { after: "  tier=gold".to_owned(), ..row().1 });
@@ -288,7 +288,7 @@ mod tests {
         fn a_line_never_exceeds_the_terminal(text in any::<String>(), width in 0u16..40) {
             let table = Table::new(TableStyle { width: Some(width), color: false });
             let mut out = Vec::new();
-            table.put(&printable(&text), Color::Plain, &mut out);
+            table.write_line(&printable(&text), Color::Plain, &mut out);
             let line = String::from_utf8(out).unwrap();
             prop_assert!(line.trim_end_matches('\n').width() <= width.into());
             prop_assert!(!line.trim_end_matches('\n').chars().any(char::is_control));

@@ -1,4 +1,4 @@
-//! Tests of the table: the rows that events become.
+//! Tests of the table: the rows of events and notices.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn text(color: bool, put: impl FnOnce(&mut Table, &mut Vec<u8>)) -> Vec<String> 
 }
 
 #[test]
-fn every_kind_of_event_has_a_row() {
+fn every_event_type_has_a_row() {
     let lines = text(false, |table, out| {
         for event in [
             open("/etc/a.key", FileType::PrivateKey),
@@ -70,7 +70,7 @@ fn every_kind_of_event_has_a_row() {
 }
 
 #[test]
-fn what_the_tracer_says_has_a_row_without_a_process() {
+fn notices_have_a_row_without_a_process() {
     let loss = |exact| Loss { count: 3, cause: "ring_full".into(), exact };
     let failure = PluginFailure {
         plugin: "site@1".to_owned(),
@@ -98,7 +98,7 @@ fn what_the_tracer_says_has_a_row_without_a_process() {
 }
 
 #[test]
-fn the_heading_stands_once_in_each_file() {
+fn each_file_has_one_heading() {
     let lines = text(false, |table, out| {
         table.event(&load(), out);
         table.event(&load(), out);
@@ -110,8 +110,8 @@ fn the_heading_stands_once_in_each_file() {
 }
 
 #[test]
-fn each_kind_has_its_colour_where_there_are_colours() {
-    let begin = |event: &RedactedEvent| {
+fn each_event_type_has_its_colour() {
+    let color_code = |event: &RedactedEvent| {
         let lines = text(true, |table, out| table.event(event, out));
         let [heading, row] = &lines[..] else { unreachable!("{lines:?}") };
         assert_eq!(heading, HEADING);
@@ -130,7 +130,7 @@ fn each_kind_has_its_colour_where_there_are_colours() {
         (exit(0), ""),
         (exit(1), "33"),
     ] {
-        assert_eq!(begin(&event), code, "{event:?}");
+        assert_eq!(color_code(&event), code, "{event:?}");
     }
     let lost = Notice::EventsLost(AT, Loss { count: 1, cause: "x".into(), exact: true });
     let status = Notice::Status(AT, Box::default());
@@ -147,17 +147,17 @@ fn each_kind_has_its_colour_where_there_are_colours() {
     );
 }
 
-/// A name of wide characters takes as many columns as one of narrow ones; a hostile one no more.
+/// Wide characters and escaped control characters do not shift the columns.
 #[test]
-fn columns_stay_columns_whatever_a_process_is_called() {
+fn the_name_of_a_process_does_not_shift_columns() {
     let column = |name: &str| {
         let lines = text(false, |table, out| table.event(&exec(name, "x"), out));
         let row = lines.last().unwrap();
         let at = row.rfind("exec").unwrap();
         unicode_width::UnicodeWidthStr::width(&row[..at])
     };
-    let right = column("cat");
+    let expected = column("cat");
     for name in ["", "鍵鍵鍵", "fifteen-letters", "\u{1b}[31m\u{1b}[31mx", "caf\u{e9}"] {
-        assert_eq!(column(name), right, "{name:?}");
+        assert_eq!(column(name), expected, "{name:?}");
     }
 }

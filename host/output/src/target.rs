@@ -1,4 +1,4 @@
-//! Where a stream goes.
+//! The file, pipe or terminal of an output.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,27 +12,27 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::stdout_closed::check_standard_output;
 
-/// Permissions of a new output file: it may tell secrets' places.
+/// Permissions of a new output file. It may contain the locations of secrets.
 const NEW_FILE_MODE: u32 = 0o600;
 
 /// The option that names the output.
 pub(super) const OUTPUT: &str = "--output";
-/// How often it is tried again to open what is not ready yet.
-const AGAIN: Duration = Duration::from_millis(10);
+/// Interval between attempts to open a file that is temporarily unavailable.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// The option that names the recording.
 const RECORD: &str = "--record";
 
-/// What a new file is given.
+/// Permissions and group of a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewFile {
-    /// Permissions, whatever the umask is.
+    /// Permissions, independent of the umask.
     pub mode: u32,
-    /// Group; None: the one that new files have.
+    /// Group; `None` for the default group of new files.
     pub gid: Option<u32>,
 }
 
 impl Default for NewFile {
-    /// For its owner only.
+    /// Read and write for the owner only.
     fn default() -> Self {
         NewFile { mode: NEW_FILE_MODE, gid: None }
     }
@@ -42,15 +42,15 @@ impl Default for NewFile {
 #[derive(Debug)]
 pub struct Target {
     pub(super) fd: OwnedFd,
-    /// A regular file: it can be cut back to its last whole line.
+    /// A regular file, which can be truncated to its last complete item.
     pub(super) regular: bool,
-    /// A pipe or a socket: its reader can go away.
+    /// A pipe or a socket, whose reader can close its end.
     pub(super) has_reader: bool,
     pub(super) name: String,
 }
 
 impl NewFile {
-    pub(super) fn give(self, file: &File) -> std::io::Result<()> {
+    pub(super) fn apply(self, file: &File) -> std::io::Result<()> {
         if let Some(gid) = self.gid {
             std::os::unix::fs::fchown(file, None, Some(gid))?;
         }
@@ -58,39 +58,39 @@ impl NewFile {
     }
 }
 
-/// Whether what is appended would stand behind somebody's half line, as a machine that stopped leaves it.
-fn ends_in_half_a_line(file: &File, path: &Path) -> std::io::Result<bool> {
-    let there = file.metadata()?;
-    let Some(last) = there.len().checked_sub(1).filter(|_| there.is_file()) else {
+/// Returns whether the last line of the file has no line end, for example after a power failure.
+fn ends_in_partial_line(file: &File, path: &Path) -> std::io::Result<bool> {
+    let metadata = file.metadata()?;
+    let Some(last) = metadata.len().checked_sub(1).filter(|_| metadata.is_file()) else {
         return Ok(false);
     };
-    // To append, nobody has to be allowed to read.
-    let read =
+    // A separate open: appending does not need permission to read.
+    let readable =
         File::options().read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;
-    let found = read.metadata()?;
+    let opened = readable.metadata()?;
     let mut byte = [0];
-    read.read_exact_at(&mut byte, last)?;
-    Ok((found.dev(), found.ino()) == (there.dev(), there.ino()) && byte != *b"\n")
+    readable.read_exact_at(&mut byte, last)?;
+    Ok((opened.dev(), opened.ino()) == (metadata.dev(), metadata.ino()) && byte != *b"\n")
 }
 
-/// The output cannot be opened.
+/// A file of the command line cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open the file of {option} {}", path.display())]
 pub struct OpenError {
-    /// The option that named it.
+    /// The option that names the file.
     pub option: &'static str,
-    /// Which file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Why.
+    /// The cause.
     pub source: std::io::Error,
 }
 
 impl OpenError {
-    /// Whether a FIFO has no reader yet, or somebody has to give up a lease of the file.
-    fn is_for_now(&self) -> bool {
+    /// Returns whether the error is temporary: a FIFO without a reader, or a file whose lease is being broken.
+    fn is_temporary(&self) -> bool {
         match self.source.raw_os_error() {
             Some(libc::EWOULDBLOCK) => true,
-            // Sockets and missing devices say the same, and stay so.
+            // Sockets and missing devices return it permanently.
             Some(libc::ENXIO) => {
                 std::fs::metadata(&self.path).is_ok_and(|found| found.file_type().is_fifo())
             }
@@ -100,39 +100,42 @@ impl OpenError {
 }
 
 impl Target {
-    /// Standard output.
+    /// Returns standard output as a target.
     pub fn standard_output() -> std::io::Result<Target> {
         check_standard_output()?;
-        Target::of(std::io::stdout().as_fd().try_clone_to_owned()?, "standard output".to_owned())
+        Target::from_fd(
+            std::io::stdout().as_fd().try_clone_to_owned()?,
+            "standard output".to_owned(),
+        )
     }
 
-    /// Opens a file to append to it, or to replace what is in it; one that is not there is made as `new` says. FIFOs,
-    /// devices and links are written through. Waits for nothing: a FIFO without a reader is an error.
+    /// Opens a file to append to it or to replace its content. Creates a missing file with the permissions of `new`.
+    /// FIFOs, devices and links are followed. Never blocks: a FIFO without a reader is an error.
     pub fn open(path: &Path, append: bool, new: NewFile) -> Result<Target, OpenError> {
         let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
         let mut options = File::options();
-        // A FIFO would wait for its reader in the kernel, where no wish to end comes through.
+        // Without O_NONBLOCK, a FIFO blocks until it has a reader, and a shutdown request cannot interrupt that.
         options.append(append).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
-        // For nobody else until it is given away.
-        let made = options.clone().create_new(true).mode(new.mode & NEW_FILE_MODE).open(path);
-        let file = match made {
-            Ok(file) => new.give(&file).map(|()| file),
-            // There already; or behind a link, which nothing is made new through with O_EXCL.
+        // Accessible to the owner only until the group is set.
+        let created = options.clone().create_new(true).mode(new.mode & NEW_FILE_MODE).open(path);
+        let file = match created {
+            Ok(file) => new.apply(&file).map(|()| file),
+            // The file exists, or the path is a link: O_EXCL creates no file through a link.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 options.truncate(!append).create(true).mode(NEW_FILE_MODE).open(path)
             }
             Err(error) => Err(error),
         }
         .map_err(failed)?;
-        if append && ends_in_half_a_line(&file, path).unwrap_or(false) {
+        if append && ends_in_partial_line(&file, path).unwrap_or(false) {
             (&file).write_all(b"\n").map_err(failed)?;
         }
         let flags = fcntl_getfl(&file).map_err(|error| failed(error.into()))?;
         fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
-        Target::of(file.into(), path.display().to_string()).map_err(failed)
+        Target::from_fd(file.into(), path.display().to_string()).map_err(failed)
     }
 
-    /// [`Target::open`], waiting for the reader of a FIFO. None: the end was asked for meanwhile.
+    /// Opens like [`Target::open`], but waits for the reader of a FIFO. Returns `None` if a shutdown is requested.
     pub fn open_waiting(
         path: &Path,
         append: bool,
@@ -141,17 +144,17 @@ impl Target {
     ) -> Result<Option<Target>, OpenError> {
         loop {
             match Target::open(path, append, new) {
-                Err(error) if error.is_for_now() => {}
+                Err(error) if error.is_temporary() => {}
                 opened => return opened.map(Some),
             }
             if shutdown.is_requested() {
                 return Ok(None);
             }
-            std::thread::sleep(AGAIN);
+            std::thread::sleep(RETRY_INTERVAL);
         }
     }
 
-    /// Makes a new regular file, for its owner only.
+    /// Creates a regular file, accessible to its owner only.
     pub fn create_new(path: &Path) -> Result<Target, OpenError> {
         let failed = |source| OpenError { option: RECORD, path: path.to_owned(), source };
         let file = File::options()
@@ -160,10 +163,10 @@ impl Target {
             .mode(NEW_FILE_MODE)
             .open(path)
             .map_err(failed)?;
-        Target::of(file.into(), path.display().to_string()).map_err(failed)
+        Target::from_fd(file.into(), path.display().to_string()).map_err(failed)
     }
 
-    /// Whether [`Target::create_new`] can succeed, as far as that is to know without making the file.
+    /// Checks whether [`Target::create_new`] can succeed, without creating the file.
     pub fn check_new(path: &Path) -> Result<(), OpenError> {
         match std::fs::symlink_metadata(path) {
             Ok(_) => {
@@ -174,7 +177,7 @@ impl Target {
         }
     }
 
-    /// Whether [`Target::open`] can succeed, as far as that is to know without making the file.
+    /// Checks whether [`Target::open`] can succeed, without creating the file.
     pub fn check(path: &Path) -> Result<(), OpenError> {
         let failed = |source| OpenError { option: OUTPUT, path: path.to_owned(), source };
         match std::fs::metadata(path) {
@@ -192,15 +195,15 @@ impl Target {
         }
     }
 
-    /// Where a regular file is written next, unless that is always its end.
+    /// Returns the current offset of a regular file that is not in append mode.
     pub(super) fn offset(&self) -> Option<u64> {
         let flags = fcntl_getfl(&self.fd).ok()?;
-        let anywhere = self.regular && !flags.contains(OFlags::APPEND);
-        let here = rustix::fs::SeekFrom::Current(0);
-        anywhere.then(|| rustix::fs::seek(&self.fd, here).ok()).flatten()
+        let is_seekable = self.regular && !flags.contains(OFlags::APPEND);
+        let current = rustix::fs::SeekFrom::Current(0);
+        is_seekable.then(|| rustix::fs::seek(&self.fd, current).ok()).flatten()
     }
 
-    pub(super) fn of(fd: OwnedFd, name: String) -> std::io::Result<Target> {
+    pub(super) fn from_fd(fd: OwnedFd, name: String) -> std::io::Result<Target> {
         let kind = File::from(fd.try_clone()?).metadata()?.file_type();
         Ok(Target {
             fd,
@@ -220,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_no_place_for_a_recording() {
+    fn a_recording_needs_a_path_that_does_not_exist() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.rec");
         assert!(Target::check_new(&path).is_ok());
@@ -231,60 +234,60 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_without_a_reader_is_waited_for_until_the_end_is_asked_for() {
+    fn opening_waits_for_the_reader_of_a_fifo_until_shutdown() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let new = NewFile::default();
-        assert!(Target::open(&path, true, new).unwrap_err().is_for_now());
+        assert!(Target::open(&path, true, new).unwrap_err().is_temporary());
         let shutdown = Shutdown::default();
-        let ending = shutdown.clone();
-        let asks = std::thread::spawn(move || {
-            std::thread::sleep(3 * AGAIN);
-            ending.request();
+        let requested = shutdown.clone();
+        let request = std::thread::spawn(move || {
+            std::thread::sleep(3 * RETRY_INTERVAL);
+            requested.request();
         });
         assert!(Target::open_waiting(&path, true, new, &shutdown).unwrap().is_none());
-        asks.join().unwrap();
+        request.join().unwrap();
 
-        let there = path.clone();
+        let fifo = path.clone();
         let reader = std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            File::open(there).unwrap().read_to_end(&mut bytes).unwrap();
+            File::open(fifo).unwrap().read_to_end(&mut bytes).unwrap();
             bytes
         });
         let target = Target::open_waiting(&path, true, new, &Shutdown::default()).unwrap().unwrap();
         assert!(target.has_reader);
-        assert!(!fcntl_getfl(&target.fd).unwrap().contains(OFlags::NONBLOCK), "writes may wait");
+        assert!(!fcntl_getfl(&target.fd).unwrap().contains(OFlags::NONBLOCK), "writes may block");
         rustix::io::write(&target.fd, b"x").unwrap();
         drop(target);
         assert_eq!(reader.join().unwrap(), b"x");
     }
 
     #[test]
-    fn half_a_line_is_ended_before_something_is_appended() {
+    fn a_partial_last_line_is_ended_before_appending() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.json");
-        for (there, then) in [("{\"a\":1", "{\"a\":1\n"), ("{}\n", "{}\n"), ("", "")] {
-            std::fs::write(&path, there).unwrap();
+        for (before, after) in [("{\"a\":1", "{\"a\":1\n"), ("{}\n", "{}\n"), ("", "")] {
+            std::fs::write(&path, before).unwrap();
             Target::open(&path, true, NewFile::default()).unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), then);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
         }
         std::fs::write(&path, "[1").unwrap();
         Target::open(&path, false, NewFile::default()).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "an array replaces it");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "an array replaces the content");
         for path in ["/dev/null", "/dev/full"] {
             Target::open(Path::new(path), true, NewFile::default()).unwrap();
         }
     }
 
     #[test]
-    fn what_will_never_open_is_not_waited_for() {
+    fn permanent_errors_are_returned_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
         for path in [path.as_path(), dir.path()] {
             let opened = Target::open_waiting(path, true, NewFile::default(), &Shutdown::default());
-            assert!(!opened.unwrap_err().is_for_now());
+            assert!(!opened.unwrap_err().is_temporary());
         }
     }
 
@@ -297,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_given_away_and_one_that_is_there_stays_as_it_is() {
+    fn only_a_new_file_gets_permissions_and_group() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new");
         let target = Target::open(&path, true, NewFile::default()).unwrap();
@@ -310,26 +313,26 @@ mod tests {
         let new = NewFile { mode: 0o664, gid: Some(own_gid(&path)) };
         Target::open(&wide, true, new).unwrap();
         assert_eq!((mode(&wide), own_gid(&wide)), (0o664, own_gid(&path)));
-        // A group that it may not be given to: root may give it to any.
+        // Only root may set a group that it is not in.
         if rustix::process::geteuid().is_root() {
             let given = dir.path().join("given");
             Target::open(&given, true, NewFile { mode: 0o640, gid: Some(4) }).unwrap();
             assert_eq!((mode(&given), own_gid(&given)), (0o640, 4));
         }
         let link = dir.path().join("link");
-        std::os::unix::fs::symlink(dir.path().join("behind"), &link).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("target"), &link).unwrap();
         Target::open(&link, true, NewFile::default()).unwrap();
         assert!(link.is_symlink());
         assert_eq!(mode(&link), 0o600);
     }
 
     #[test]
-    fn what_is_there_is_appended_to_or_replaced() {
+    fn an_existing_file_is_appended_to_or_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         std::fs::write(&path, "before\n").unwrap();
         let appends = Target::open(&path, true, NewFile::default()).unwrap();
-        assert_eq!(appends.offset(), None, "always at its end");
+        assert_eq!(appends.offset(), None, "append mode");
         rustix::io::write(&appends.fd, b"+").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"before\n+");
         let replaces = Target::open(&path, false, NewFile::default()).unwrap();
@@ -337,14 +340,14 @@ mod tests {
         rustix::io::write(&replaces.fd, b"new").unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), replaces.offset()), (b"new".to_vec(), Some(3)));
         let null = File::options().write(true).open("/dev/null").unwrap();
-        let null = Target::of(null.into(), "a device".to_owned()).unwrap();
+        let null = Target::from_fd(null.into(), "a device".to_owned()).unwrap();
         assert_eq!((null.offset(), null.regular, null.has_reader), (None, false, false));
         let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert!(Target::of(one.into(), "a socket".to_owned()).unwrap().has_reader);
+        assert!(Target::from_fd(one.into(), "a socket".to_owned()).unwrap().has_reader);
     }
 
     #[test]
-    fn a_recording_is_never_written_over() {
+    fn a_recording_is_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.rec");
         assert!(Target::create_new(&path).unwrap().regular);
@@ -355,12 +358,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_later_is_known_before() {
+    fn check_reports_what_open_would_refuse() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
-        for fine in [file.as_path(), &dir.path().join("new"), Path::new("new-in-this-folder")] {
-            Target::check(fine).unwrap();
+        for valid in [file.as_path(), &dir.path().join("new"), Path::new("new-in-this-folder")] {
+            Target::check(valid).unwrap();
         }
         let kind = |path: &Path| Target::check(path).unwrap_err().source.kind();
         assert_eq!(kind(dir.path()), std::io::ErrorKind::IsADirectory);

@@ -1,5 +1,5 @@
-//! The thread that writes. A slow reader blocks it, its bounded buffer blocks the pipeline, the ring fills, and the
-//! kernel counts what is lost: one place where events are lost.
+//! The writer's thread. A slow reader blocks the thread, the thread's bounded buffer blocks the pipeline, and the ring
+//! fills. Events are therefore lost in one place only, the ring, where the kernel side counts them.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,53 +14,55 @@ use tokio::sync::{Notify, mpsc};
 use super::chunk::{ROOM, Trailer};
 use super::{Chunk, Target};
 
-/// Chunks that there are: one is gathered, one is written, the others may wait.
+/// Number of chunks: one is filled, one is written, the others are queued.
 const CHUNKS: usize = 32;
-/// Chunks that may wait.
-const WAITING: usize = CHUNKS - 2;
-/// Bytes of all of them: the part of the event buffer that is behind the kernel's.
+/// Maximum number of queued chunks.
+const QUEUED: usize = CHUNKS - 2;
+/// Size of all chunks in bytes: the user-space part of the event buffer.
 pub const BUFFER_BYTES: usize = CHUNKS * ROOM;
 
-/// How much longer a writer is waited for that nothing holds up but a busy machine.
-const STARVED: Duration = Duration::from_secs(1);
-/// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(1);
+/// Additional time for a writer's thread that is not in a system call: the machine is busy, not the target.
+const SCHEDULING_GRACE: Duration = Duration::from_secs(1);
+/// Interval at which [`Writer::finish`] checks the thread.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How a stream ended.
+/// Result of a writer.
 #[derive(Debug)]
 pub struct WriterReport {
-    /// Events that are out.
+    /// Events that were written.
     pub written: u64,
-    /// Events that were given to the writer and are not out.
+    /// Events that were passed to the writer and not written.
     pub not_written: u64,
-    /// The reader closed its end.
+    /// The reader of the pipe closed its end.
     pub reader_closed: bool,
-    /// What stopped the writer, besides a reader that went away.
+    /// The error that stopped the writer, unless the reader closed the pipe.
     pub error: Option<io::Error>,
     /// Name of the target.
     pub target: String,
 }
 
-/// What the thread is told.
+/// A message to the writer's thread.
 #[derive(Debug)]
 enum Message {
     Write(Chunk),
     Reopen(Target),
 }
 
+/// State that the writer's thread shares with the pipeline.
 #[derive(Debug, Default)]
 pub(super) struct WriterState {
-    /// Events handed to the writer.
-    taken: AtomicU64,
+    /// Events passed to the writer.
+    accepted: AtomicU64,
+    /// Events written.
     written: AtomicU64,
-    /// The writer's thread is in the kernel: a reader or a disk may be holding it up.
+    /// The thread is in a system call, which a reader or a disk may block.
     writing: AtomicBool,
-    /// The writer's thread has ended: everything is out, or nothing more will be.
+    /// The thread has ended: everything is written, or writing failed.
     ended: AtomicBool,
     end: Notify,
-    /// Chunks that nothing is in.
+    /// Empty chunks.
     spare: Mutex<Vec<Chunk>>,
-    /// How many there are in all.
+    /// Number of all chunks.
     chunks: usize,
 }
 
@@ -77,7 +79,7 @@ impl WriterState {
     }
 }
 
-/// The writer's thread, seen from the pipeline.
+/// Handle of the writer's thread.
 #[derive(Debug)]
 pub struct Writer {
     messages: mpsc::Sender<Message>,
@@ -87,7 +89,7 @@ pub struct Writer {
     target: String,
 }
 
-/// A place in the writer's buffer.
+/// A reserved slot in the writer's queue.
 #[derive(Debug)]
 pub struct WriterSlot<'a> {
     permit: Option<mpsc::Permit<'a, Message>>,
@@ -95,15 +97,15 @@ pub struct WriterSlot<'a> {
 }
 
 impl WriterSlot<'_> {
-    /// Hands a chunk over.
+    /// Passes a chunk to the writer.
     pub fn send(self, chunk: Chunk) {
-        self.shared.taken.fetch_add(chunk.events(), Ordering::Relaxed);
+        self.shared.accepted.fetch_add(chunk.events(), Ordering::Relaxed);
         if let Some(permit) = self.permit {
             permit.send(Message::Write(chunk));
         }
     }
 
-    /// What comes next goes elsewhere.
+    /// Writes all further chunks to `target`.
     pub fn reopen(self, target: Target) {
         if let Some(permit) = self.permit {
             permit.send(Message::Reopen(target));
@@ -112,63 +114,63 @@ impl WriterSlot<'_> {
 }
 
 impl Writer {
-    /// Starts the thread, with its buffer.
-    pub(super) fn start(target: Target, ends: Trailer) -> io::Result<Writer> {
-        Writer::with(CHUNKS, target, ends)
+    /// Starts the thread and allocates its buffer.
+    pub(super) fn start(target: Target, trailer: Trailer) -> io::Result<Writer> {
+        Writer::with_chunks(CHUNKS, target, trailer)
     }
 
-    /// Starts the thread, for chunks that are made elsewhere.
+    /// Starts the thread without a buffer: the caller allocates the chunks.
     ///
     /// # Errors
     /// The thread cannot be started, or the target's file descriptor cannot be duplicated.
     pub fn unbuffered(target: Target) -> io::Result<Writer> {
-        Writer::with(0, target, Trailer::NONE)
+        Writer::with_chunks(0, target, Trailer::NONE)
     }
 
-    fn with(chunks: usize, target: Target, ends: Trailer) -> io::Result<Writer> {
-        let (messages, received) = mpsc::channel(WAITING);
-        let (ended, result) = std::sync::mpsc::channel();
+    fn with_chunks(chunks: usize, target: Target, trailer: Trailer) -> io::Result<Writer> {
+        let (messages, received) = mpsc::channel(QUEUED);
+        let (sender, result) = std::sync::mpsc::channel();
         let spare: Vec<Chunk> = (0..chunks).map(|_| Chunk::with_room()).collect();
         let shared =
             Arc::new(WriterState { spare: spare.into(), chunks, ..WriterState::default() });
         let pipe = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
         let name = target.name.clone();
-        let theirs = Arc::clone(&shared);
+        let state = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let outcome = run(target, ends, received, &theirs);
-            theirs.ended.store(true, Ordering::Release);
-            let _ = ended.send(outcome);
-            theirs.end.notify_one();
+            let outcome = run(target, trailer, received, &state);
+            state.ended.store(true, Ordering::Release);
+            let _ = sender.send(outcome);
+            state.end.notify_one();
         })?;
         Ok(Writer { messages, shared, result, pipe, target: name })
     }
 
-    /// A chunk to gather in: one of the buffer's, as long as there is one.
+    /// Takes an empty chunk out of the buffer, or returns a new one if none is available.
     pub(super) fn spare(&self) -> Chunk {
         self.shared.spare().pop().unwrap_or_default()
     }
 
-    /// Waits for room in the buffer.
+    /// Waits for a free slot in the queue.
     pub async fn reserve(&self) -> WriterSlot<'_> {
-        // Closed: the thread has ended, and what comes now counts as not written.
+        // A closed channel means that the thread has ended. Further events count as not written.
         let permit = self.messages.reserve().await.ok();
         WriterSlot { permit, shared: &self.shared }
     }
 
-    /// A duplicate of the pipe or socket whose reader can close its end while nothing is written.
+    /// Duplicates the file descriptor of a pipe or socket, whose reader can close its end at any time.
     pub(super) fn pipe(&self) -> io::Result<Option<OwnedFd>> {
         self.pipe.as_ref().map(OwnedFd::try_clone).transpose()
     }
 
-    /// What the writer's thread shares with the pipeline.
+    /// Returns the state that the thread shares.
     pub(super) fn state(&self) -> Arc<WriterState> {
         Arc::clone(&self.shared)
     }
 
-    /// Writes the last chunk and ends; waits for a reader or a disk until `deadline` at most.
+    /// Writes the last chunk and ends the thread. Waits for a slow reader or disk until `deadline`.
     pub fn finish(self, last: Chunk, deadline: Instant) -> WriterReport {
         let Writer { messages, shared, result, target, pipe: _ } = self;
-        shared.taken.fetch_add(last.events(), Ordering::Relaxed);
+        shared.accepted.fetch_add(last.events(), Ordering::Relaxed);
         let mut last = Some(last);
         let mut messages = Some(messages);
         let outcome = loop {
@@ -181,13 +183,14 @@ impl Writer {
             if last.is_none() {
                 messages = None;
             }
-            match result.recv_timeout(LOOK) {
+            match result.recv_timeout(POLL_INTERVAL) {
                 Ok(outcome) => break Some(outcome),
                 Err(RecvTimeoutError::Disconnected) => break None,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            let held_up = shared.writing.load(Ordering::Relaxed);
-            if Instant::now() >= if held_up { deadline } else { deadline + STARVED } {
+            let in_system_call = shared.writing.load(Ordering::Relaxed);
+            let limit = if in_system_call { deadline } else { deadline + SCHEDULING_GRACE };
+            if Instant::now() >= limit {
                 break None;
             }
         };
@@ -195,10 +198,10 @@ impl Writer {
         let reader_closed =
             error.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
         let written = shared.written.load(Ordering::Relaxed);
-        let taken = shared.taken.load(Ordering::Relaxed);
+        let accepted = shared.accepted.load(Ordering::Relaxed);
         WriterReport {
             written,
-            not_written: taken.saturating_sub(written),
+            not_written: accepted.saturating_sub(written),
             reader_closed,
             error: error.filter(|_| !reader_closed),
             target,
@@ -206,79 +209,80 @@ impl Writer {
     }
 }
 
-/// Where the next byte goes.
+/// Write position in a target.
 #[derive(Debug)]
 struct Position<'a> {
     target: &'a Target,
     shared: &'a WriterState,
-    ends: Trailer,
-    /// Bytes of items that are out.
-    items: u64,
-    /// Offset of the first item, where the file can be written at any offset.
+    trailer: Trailer,
+    /// Bytes of items written.
+    item_bytes: u64,
+    /// Offset of the first item in a file that can be written at any offset.
     base: Option<u64>,
 }
 
 fn run(
     mut target: Target,
-    ends: Trailer,
+    trailer: Trailer,
     mut messages: mpsc::Receiver<Message>,
     shared: &WriterState,
 ) -> io::Result<()> {
-    while let Some(next) = fill(&target, ends, &mut messages, shared)? {
+    while let Some(next) = write_target(&target, trailer, &mut messages, shared)? {
         target = next;
     }
     Ok(())
 }
 
-/// Writes to one target; gives the next one, if there is one.
-fn fill(
+/// Writes to one target until it is replaced or the channel is closed. Returns the next target.
+fn write_target(
     target: &Target,
-    ends: Trailer,
+    trailer: Trailer,
     messages: &mut mpsc::Receiver<Message>,
     shared: &WriterState,
 ) -> io::Result<Option<Target>> {
-    let base = if ends == Trailer::NONE { None } else { target.offset() };
-    let mut position = Position { target, shared, ends, items: 0, base };
-    position.close_meanwhile()?;
+    let base = if trailer == Trailer::NONE { None } else { target.offset() };
+    let mut position = Position { target, shared, trailer, item_bytes: 0, base };
+    position.write_interim_trailer()?;
     loop {
         match messages.blocking_recv() {
             Some(Message::Write(chunk)) => {
-                let (events, outcome) = position.put(&chunk);
+                let (events, outcome) = position.write_chunk(&chunk);
                 shared.written.fetch_add(events, Ordering::Relaxed);
                 outcome?;
                 let mut spare = shared.spare();
                 if spare.len() < shared.chunks {
-                    spare.push(chunk.emptied());
+                    spare.push(chunk.cleared());
                 }
             }
-            Some(Message::Reopen(next)) => return position.close().map(|()| Some(next)),
-            None => return position.close().map(|()| None),
+            Some(Message::Reopen(next)) => return position.write_trailer().map(|()| Some(next)),
+            None => return position.write_trailer().map(|()| None),
         }
     }
 }
 
 impl Position<'_> {
-    /// Writes a chunk; how many of its events are out, whole.
-    fn put(&mut self, chunk: &Chunk) -> (u64, io::Result<()>) {
+    /// Writes a chunk. Returns the number of its events that were written completely.
+    fn write_chunk(&mut self, chunk: &Chunk) -> (u64, io::Result<()>) {
         let (done, outcome) = self.write_parts(chunk);
-        let (whole, events) = chunk.whole(done);
-        self.items += whole as u64;
+        let (complete, events) = chunk.complete(done);
+        self.item_bytes += complete as u64;
         if outcome.is_err() {
-            self.cut_back(done - whole);
-            // What is out stays valid, if there is room for that.
-            let _ = self.close_meanwhile();
+            self.remove_partial_item(done - complete);
+            // Keeps the written part valid, if there is space for the trailer.
+            let _ = self.write_interim_trailer();
             return (events, outcome);
         }
-        (events, self.close_meanwhile())
+        (events, self.write_interim_trailer())
     }
 
-    /// A pipe takes this much at once or not at all: a run that ends while nobody reads leaves no half line in it.
+    /// Writes a chunk in parts. A pipe accepts up to `PIPE_BUF` bytes atomically, so a run that ends while the pipe is
+    /// full leaves no partial line in it.
     fn write_parts(&self, chunk: &Chunk) -> (usize, io::Result<()>) {
-        let most = if self.target.has_reader { libc::PIPE_BUF } else { usize::MAX };
+        let max = if self.target.has_reader { libc::PIPE_BUF } else { usize::MAX };
         let mut start = 0;
-        for end in chunk.parts(most) {
+        for end in chunk.parts(max) {
             let part = chunk.bytes.get(start..end).unwrap_or_default();
-            if let Err((done, error)) = self.write(part, self.items + start as u64) {
+            if let Err((done, error)) = self.write(part, self.item_bytes + start as u64) {
                 return (start + done, Err(error));
             }
             start = end;
@@ -286,17 +290,17 @@ impl Position<'_> {
         (start, Ok(()))
     }
 
-    /// In a file that can be written anywhere, the end follows each chunk; the next chunk overwrites it.
-    fn close_meanwhile(&self) -> io::Result<()> {
-        if self.base.is_some() { self.close() } else { Ok(()) }
+    /// Writes the trailer after each chunk if the file can be written at any offset; the next chunk overwrites it.
+    fn write_interim_trailer(&self) -> io::Result<()> {
+        if self.base.is_some() { self.write_trailer() } else { Ok(()) }
     }
 
-    fn close(&self) -> io::Result<()> {
-        let end = self.ends.behind(self.items);
-        self.write(end, self.items).map_err(|(_, error)| error)
+    fn write_trailer(&self) -> io::Result<()> {
+        let trailer = self.trailer.after(self.item_bytes);
+        self.write(trailer, self.item_bytes).map_err(|(_, error)| error)
     }
 
-    /// The error comes with the number of bytes that are out. `at` counts from the first item.
+    /// Writes bytes at the offset `at` after the first item. An error contains the number of bytes written.
     fn write(&self, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error)> {
         self.shared.writing.store(true, Ordering::Relaxed);
         let outcome = self.write_all(bytes, at);
@@ -316,7 +320,7 @@ impl Position<'_> {
                 Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
                 Ok(n) => done += n,
                 Err(rustix::io::Errno::INTR) => {}
-                // Somebody else made the other side of this terminal or pipe non-blocking.
+                // Another process set O_NONBLOCK on this terminal or pipe.
                 Err(rustix::io::Errno::AGAIN) => {
                     let _ = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None);
                 }
@@ -326,16 +330,14 @@ impl Position<'_> {
         Ok(())
     }
 
-    /// Takes an unfinished item off the end of a regular file.
-    fn cut_back(&self, unfinished: usize) {
+    /// Truncates a regular file to remove the `partial` bytes of an incomplete item.
+    fn remove_partial_item(&self, partial: usize) {
         let fd = self.target.fd.as_fd();
         let len = match self.base {
-            Some(base) => base + self.items,
+            Some(base) => base + self.item_bytes,
             None if !self.target.regular => return,
             None => match rustix::fs::fstat(fd) {
-                Ok(stat) => {
-                    u64::try_from(stat.st_size).unwrap_or(0).saturating_sub(unfinished as u64)
-                }
+                Ok(stat) => u64::try_from(stat.st_size).unwrap_or(0).saturating_sub(partial as u64),
                 Err(_) => return,
             },
         };

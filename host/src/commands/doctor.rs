@@ -116,7 +116,7 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorRep
     });
     DoctorReport {
         doctor_version: "1.0",
-        generated_at: DoctorReport::made(Clock::system().now()),
+        generated_at: DoctorReport::format_time(Clock::system().now()),
         program_version: env!("CARGO_PKG_VERSION"),
         ready: failure.is_none(),
         exit_code: failure.map_or(0, |failure| failure.code as u8),

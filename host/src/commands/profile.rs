@@ -80,7 +80,7 @@ pub(super) fn profile(
         duration: start.elapsed(),
         total_events: outcome.stats.shown,
         events_lost: outcome.stats.lost(),
-        several: watched.follow_children || !watched.name.is_empty(),
+        list_processes: watched.follow_children || !watched.name.is_empty(),
     };
     let profile = collector.take().finish(summary);
     document::print(&profile, print, target, &shutdown)

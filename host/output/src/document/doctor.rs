@@ -1,4 +1,5 @@
-//! `doctor`: what this kernel and these privileges allow. Nothing in it is about a process or a file of anybody.
+//! The document of `doctor`: what this kernel and these privileges allow. It contains no data of users' processes or
+//! files.
 
 use std::fmt::Write as _;
 
@@ -12,30 +13,30 @@ use crypto_tracer_event::{Timestamp, schema};
 
 /// What this kernel and these privileges allow.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(title = "crypto-tracer: what doctor says", deny_unknown_fields)]
+#[schemars(title = "crypto-tracer: doctor report", deny_unknown_fields)]
 pub struct DoctorReport {
-    /// Version of the document's shape.
+    /// Version of this format.
     pub doctor_version: &'static str,
-    /// When it was made, UTC.
+    /// Time of the report, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     pub generated_at: String,
     /// Version of the program.
     pub program_version: &'static str,
     /// Whether `monitor` would run.
     pub ready: bool,
-    /// How `monitor` would end otherwise; 0: it would run.
+    /// Exit code of `monitor` if it would not run; 0 if it would.
     pub exit_code: u8,
-    /// Why it would not run.
+    /// Reason why it would not run; null if it would.
     pub reason: Option<String>,
-    /// What it would not see.
+    /// Accesses that it would not observe.
     pub cannot_see: Vec<String>,
     /// The kernel.
     pub kernel: KernelReport,
-    /// What a run makes use of.
+    /// Capabilities that a run uses.
     pub capabilities: Vec<CapabilityReport>,
-    /// Whose processes are told.
+    /// The pid namespace, whose processes are reported.
     pub pid_namespace: PidNamespace,
-    /// Sizes and bounds of a run.
+    /// Sizes and limits of a run.
     pub limits: RunLimits,
     /// Every probe for every purpose, best first.
     pub probes: Vec<ProbeReport>,
@@ -45,15 +46,15 @@ pub struct DoctorReport {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct KernelReport {
-    /// Its release.
+    /// Release of the kernel.
     pub release: String,
-    /// When it is preempted: `chosen`, `full`, or `unknown`.
+    /// Preemption model: `chosen` (at places that the kernel chose), `full` or `unknown`.
     pub preemption: &'static str,
-    /// Size in bytes of its type information; null: it has none.
+    /// Size of the BTF type information in bytes; null if there is none.
     pub btf_bytes: Option<u64>,
-    /// `none`, `integrity` or `confidentiality`; null: it does not tell.
+    /// Lockdown mode: `none`, `integrity` or `confidentiality`; null if unknown.
     pub lockdown: Option<String>,
-    /// The active security modules; null: it does not tell.
+    /// Active security modules; null if unknown.
     pub security_modules: Option<Vec<String>>,
 }
 
@@ -61,71 +62,71 @@ pub struct KernelReport {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct CapabilityReport {
-    /// Its name.
+    /// Name of the capability.
     pub name: &'static str,
     /// Whether the program has it.
     pub held: bool,
-    /// What it is needed for.
+    /// Purpose of the capability.
     pub needed_for: &'static str,
 }
 
-/// The pid namespace that the program is in.
+/// The pid namespace of the program.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct PidNamespace {
-    /// It is the first one: it has every process.
+    /// Whether it is the initial namespace, which contains every process.
     pub initial: bool,
-    /// What is not told otherwise.
+    /// Processes that are not reported in another namespace.
     pub note: Option<&'static str>,
 }
 
-/// Sizes and bounds of a run.
+/// Sizes and limits of a run.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct RunLimits {
     /// Size of the ring buffer in bytes.
     pub ring_bytes: u32,
-    /// Bytes of a path that are kept: its end.
+    /// Maximum length of a path in bytes. The beginning of a longer path is removed.
     pub path_bytes: usize,
-    /// Bytes of a command line that are kept: its beginning.
+    /// Maximum length of a command line in bytes. The end of a longer command line is removed.
     pub cmdline_bytes: usize,
-    /// Suffixes that all classifiers together may want.
+    /// Maximum number of suffixes of all classifiers together.
     pub suffixes: usize,
-    /// File names that all classifiers together may want.
+    /// Maximum number of file names of all classifiers together.
     pub file_names: usize,
-    /// Beginnings of file names that all classifiers together may want.
+    /// Maximum number of file name prefixes of all classifiers together.
     pub file_prefixes: usize,
-    /// Libraries that all classifiers together may want.
+    /// Maximum number of libraries of all classifiers together.
     pub libraries: usize,
-    /// Processes that are remembered.
+    /// Maximum number of processes that a run remembers.
     pub processes: usize,
-    /// Descendants that `--follow-children` follows at a time.
+    /// Maximum number of descendants that `--follow-children` follows at a time.
     pub followed: u32,
 }
 
-/// Programs that do one thing together.
+/// A set of BPF programs that together serve one purpose.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct ProbeReport {
-    /// What it is for.
+    /// Purpose of the probe.
     pub purpose: &'static str,
-    /// Its name; for opens and library loads, `--probe` takes it.
+    /// Name of the probe; for opens and library loads, the value of `--probe`.
     pub name: &'static str,
-    /// It was attached, and what it told of this process was true.
+    /// Whether it attached and passed its self test.
     pub works: bool,
-    /// A run would use it.
+    /// Whether a run would use it.
     pub chosen: bool,
-    /// Why it does not work, or what speaks against it.
+    /// Reason why it does not work or is not preferred.
     pub reason: Option<String>,
-    /// What would help.
+    /// Remedy for the reason.
     pub remedy: Option<&'static str>,
-    /// What it cannot see.
+    /// Accesses that it cannot observe.
     pub cannot_see: Vec<String>,
-    /// What it costs others.
+    /// Cost for other processes.
     pub costs: Option<&'static str>,
-    /// Where its programs are attached.
+    /// Kernel functions, tracepoints or hooks that it is attached to.
     pub hooks: Vec<String>,
-    /// Its programs.
+    /// BPF programs of the probe.
     pub programs: Vec<ProgramReport>,
 }
 
@@ -133,21 +134,21 @@ pub struct ProbeReport {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct ProgramReport {
-    /// Its name.
+    /// Name of the program.
     pub name: &'static str,
-    /// Instructions that the kernel's verifier looked at, of a million that it may; null: it does not tell.
+    /// Instructions that the kernel's verifier processed, of at most one million; null if unknown.
     pub verified_instructions: Option<u32>,
 }
 
 impl DoctorReport {
-    /// When it was made, as documents have it.
+    /// Formats a time for `generated_at`.
     pub fn made(at: Timestamp) -> String {
         text_of(at)
     }
 }
 
-/// Writes `name  text`, the names in a column.
-fn entry(text: &mut String, name: &str, value: &str) {
+/// Appends a line with `name` in the first column.
+fn push_entry(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "{name:<20} {}", printable(value));
 }
 
@@ -165,29 +166,29 @@ impl Document for DoctorReport {
                 );
             }
         }
-        for unseen in &self.cannot_see {
-            let _ = writeln!(text, "  it cannot see {}", printable(unseen));
+        for blind_spot in &self.cannot_see {
+            let _ = writeln!(text, "  it cannot see {}", printable(blind_spot));
         }
         text.push('\n');
-        self.surroundings(&mut text);
+        self.push_environment(&mut text);
         let mut purpose = "";
         for probe in &self.probes {
             if probe.purpose != purpose {
                 purpose = probe.purpose;
                 let _ = writeln!(text, "\nProbes for {purpose}:");
             }
-            probe.tell(&mut text);
+            probe.push_to(&mut text);
         }
         text
     }
 }
 
 impl DoctorReport {
-    fn surroundings(&self, text: &mut String) {
+    fn push_environment(&self, text: &mut String) {
         let DoctorReport { kernel, limits, .. } = self;
-        entry(text, "program", &format!("crypto-tracer {}", self.program_version));
-        entry(text, "kernel", &kernel.release);
-        entry(
+        push_entry(text, "program", &format!("crypto-tracer {}", self.program_version));
+        push_entry(text, "kernel", &kernel.release);
+        push_entry(
             text,
             "preemption",
             match kernel.preemption {
@@ -197,18 +198,22 @@ impl DoctorReport {
             },
         );
         let btf = kernel.btf_bytes.map_or_else(|| "none".into(), |bytes| format!("{bytes} bytes"));
-        entry(text, "BTF", &btf);
-        let untold = "the kernel does not tell (is securityfs mounted?)";
-        entry(text, "lockdown", kernel.lockdown.as_deref().unwrap_or(untold));
+        push_entry(text, "BTF", &btf);
+        let unknown = "the kernel does not tell (is securityfs mounted?)";
+        push_entry(text, "lockdown", kernel.lockdown.as_deref().unwrap_or(unknown));
         let modules = kernel.security_modules.as_ref().map(|modules| modules.join(", "));
-        entry(text, "security modules", modules.as_deref().unwrap_or(untold));
+        push_entry(text, "security modules", modules.as_deref().unwrap_or(unknown));
         for capability in &self.capabilities {
             let held = if capability.held { "held" } else { "MISSING" };
-            entry(text, capability.name, &format!("{held} ({})", capability.needed_for));
+            push_entry(text, capability.name, &format!("{held} ({})", capability.needed_for));
         }
-        entry(text, "pid namespace", self.pid_namespace.note.unwrap_or("the first: all processes"));
-        entry(text, "ring", &format!("{} bytes", limits.ring_bytes));
-        let bounds = format!(
+        push_entry(
+            text,
+            "pid namespace",
+            self.pid_namespace.note.unwrap_or("the first: all processes"),
+        );
+        push_entry(text, "ring", &format!("{} bytes", limits.ring_bytes));
+        let values = format!(
             "{} bytes of a path, {} of a command line; {} suffixes, {} file names, {} file prefixes, \
              {} libraries; {} processes remembered, {} followed",
             limits.path_bytes,
@@ -220,36 +225,36 @@ impl DoctorReport {
             limits.processes,
             limits.followed,
         );
-        entry(text, "limits", &bounds);
+        push_entry(text, "limits", &values);
     }
 }
 
 impl ProbeReport {
-    fn tell(&self, text: &mut String) {
+    fn push_to(&self, text: &mut String) {
         let state = match (self.works, self.chosen) {
             (true, true) => "works, chosen",
             (true, false) => "works",
             (false, _) => "does not work",
         };
         let _ = writeln!(text, "  {:<8}{state} ({})", self.name, self.hooks.join(", "));
-        let mut more = |name: &str, value: &str| {
+        let mut detail = |name: &str, value: &str| {
             let _ = writeln!(text, "          {name}: {}", printable(value));
         };
         if let Some(reason) = &self.reason {
-            more(if self.works { "against it" } else { "why" }, reason);
+            detail(if self.works { "against it" } else { "why" }, reason);
         }
         if let Some(remedy) = self.remedy {
-            more("remedy", remedy);
+            detail("remedy", remedy);
         }
-        for unseen in &self.cannot_see {
-            more("cannot see", unseen);
+        for blind_spot in &self.cannot_see {
+            detail("cannot see", blind_spot);
         }
         if let Some(costs) = self.costs {
-            more("costs", costs);
+            detail("costs", costs);
         }
         for program in &self.programs {
             if let Some(count) = program.verified_instructions {
-                more(
+                detail(
                     program.name,
                     &format!("{} verified, of 1000000", counted(count, "instruction")),
                 );
@@ -277,7 +282,7 @@ mod tests {
         };
         DoctorReport {
             doctor_version: "1.0",
-            generated_at: DoctorReport::made(Timestamp(0)),
+            generated_at: DoctorReport::format_time(Timestamp(0)),
             program_version: "0.0.0",
             ready: false,
             exit_code: 5,
@@ -312,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_says_what_the_document_says() {
+    fn the_summary_has_the_values_of_the_document() {
         let text = document().summary();
         for part in [
             "monitor would not run (exit code 5): no probe",

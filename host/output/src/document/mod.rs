@@ -1,4 +1,4 @@
-//! Documents: many events gathered into one object. They take redacted events and processes, like every output.
+//! Documents: one object built from many events. Like every output, they receive redacted events and processes only.
 
 mod doctor;
 mod profile;
@@ -22,9 +22,9 @@ pub use doctor::{
 pub use profile::{Profile, ProfileBuilder, RunSummary};
 pub use snapshot::{ProcessHoldings, Snapshot, SnapshotBuilder, SnapshotCoverage};
 
-/// An object that is printed when it is complete.
+/// An object that is written when it is complete.
 pub trait Document: Serialize {
-    /// The document as text for people.
+    /// Returns the document as readable text.
     fn summary(&self) -> String;
 }
 
@@ -34,7 +34,7 @@ fn text_of(at: Timestamp) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
-/// A text that several places share.
+/// A reference-counted text.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(inline)]
 struct SharedText(Arc<RedactedText>);
@@ -51,7 +51,7 @@ impl Serialize for SharedText {
     }
 }
 
-/// Redacted paths, each kept in memory once however many processes have the file.
+/// Interned redacted paths: each is in memory once, no matter how many processes have the file.
 #[derive(Debug, Default)]
 struct SharedPaths(HashMap<PathIdentity, SharedText>);
 

@@ -1,4 +1,4 @@
-//! `profile`: what some processes did in a run, and what they had before it.
+//! The document of `profile`: the crypto libraries and files of some processes, before and during a run.
 
 mod builder;
 
@@ -16,40 +16,40 @@ use crypto_tracer_event::{RedactedText, Timestamp, schema};
 
 const VERSION: &str = "1.0";
 
-/// What some processes did in a run, and what they had before it.
+/// The crypto libraries and files of some processes, before and during a run.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "crypto-tracer: a profile", deny_unknown_fields)]
+#[schemars(title = "crypto-tracer: profile", deny_unknown_fields)]
 pub struct Profile {
-    /// Version of this shape.
+    /// Version of this format.
     #[schemars(extend("const" = VERSION))]
     profile_version: &'static str,
-    /// When the run ended, UTC.
+    /// End of the run, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     generated_at: String,
-    /// How long the run was, to the millisecond.
+    /// Duration of the run in seconds, rounded to milliseconds.
     duration_seconds: f64,
-    /// The oldest of them.
+    /// The process that started first; null if there was none.
     process: Option<ProfileProcess>,
-    /// All, where there can be several.
+    /// All processes; absent if the options select a single process.
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<Vec<ProfileProcess>>,
-    /// How many more there were, 262144 at most; not there when there were none.
+    /// Number of processes beyond the limit of the list, at most 262144; absent if 0.
     #[serde(skip_serializing_if = "is_zero")]
     processes_not_listed: usize,
-    /// Crypto libraries that they have loaded, before the run or in it.
+    /// Crypto libraries that the processes loaded before or during the run.
     libraries: Vec<Library>,
-    /// How many more there were, 262144 at most; not there when there were none.
+    /// Number of libraries beyond the limit of the list, at most 262144; absent if 0.
     #[serde(skip_serializing_if = "is_zero")]
     libraries_not_listed: usize,
-    /// Crypto files that they had open or opened.
+    /// Crypto files that the processes had open before the run or opened during it.
     files_accessed: Vec<ProfileFile>,
-    /// How many more there were, 262144 at most; not there when there were none.
+    /// Number of files beyond the limit of the list, at most 262144; absent if 0.
     #[serde(skip_serializing_if = "is_zero")]
     files_not_listed: usize,
     statistics: Statistics,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "signature that serde requires")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
 }
@@ -62,20 +62,20 @@ struct ProfileProcess {
     pid: u32,
     /// Name.
     name: RedactedText,
-    /// Path of the executable; null when it could not be known any more.
+    /// Path of the executable; null if it could not be read.
     exe: Option<RedactedText>,
-    /// The arguments, joined by spaces; null when they could not be known any more.
+    /// Arguments, joined by spaces; null if they could not be read.
     cmdline: Option<RedactedText>,
     /// Real user id.
     uid: u32,
-    /// Real group id; null when it could not be known any more.
+    /// Real group id; null if it could not be read.
     gid: Option<u32>,
-    /// When it started, UTC.
+    /// Start time, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     start_time: String,
 }
 
-/// A library that was mapped.
+/// A mapped library.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 struct Library {
@@ -83,29 +83,29 @@ struct Library {
     name: String,
     /// Absolute path.
     path: RedactedText,
-    /// When it was mapped, UTC; null: before the run.
+    /// Time of the first load, UTC; null if it was before the run.
     #[schemars(schema_with = "schema::timestamp_or_null")]
     load_time: Option<String>,
 }
 
-/// A file that was open or was opened.
+/// A file that was open before the run or was opened during it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 struct ProfileFile {
     /// Absolute path.
     path: RedactedText,
-    /// What it is: the documented words, or a site classifier's own.
+    /// Type of the file: a documented type, or one that a site classifier defines.
     #[schemars(schema_with = "schema::file_type")]
     r#type: String,
-    /// Opens in the run; 0: it was open before, and not opened again.
+    /// Number of opens during the run; 0 if the file was only open before it.
     access_count: u64,
-    /// The first open in the run, UTC.
+    /// Time of the first open during the run, UTC; null if there was none.
     #[schemars(schema_with = "schema::timestamp_or_null")]
     first_access: Option<String>,
-    /// The last open in the run, UTC.
+    /// Time of the last open during the run, UTC; null if there was none.
     #[schemars(schema_with = "schema::timestamp_or_null")]
     last_access: Option<String>,
-    /// What the opens asked for, all together.
+    /// Combined access mode of all opens.
     mode: AccessMode,
 }
 
@@ -118,37 +118,37 @@ enum AccessMode {
     ReadWrite,
 }
 
-/// What was counted.
+/// Counters.
 #[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 struct Statistics {
-    /// Events of these processes that were seen in the run.
+    /// Events of these processes during the run.
     total_events: u64,
-    /// Distinct libraries that they have loaded, before the run or in it.
+    /// Distinct libraries that the processes loaded before or during the run.
     libraries_loaded: usize,
-    /// Distinct files that were opened in the run.
+    /// Distinct files that were opened during the run.
     files_accessed: usize,
-    /// Events that are missing, as far as they were counted one by one.
+    /// Lost events that were counted exactly.
     events_lost: u64,
 }
 
-/// What the run itself counted.
+/// Facts about the run, for its profile.
 #[derive(Clone, Copy, Debug)]
 pub struct RunSummary {
-    /// When it ended.
+    /// End of the run.
     pub at: Timestamp,
-    /// How long it was.
+    /// Duration of the run.
     pub duration: Duration,
-    /// Events that were seen.
+    /// Number of events.
     pub total_events: u64,
-    /// Events that are missing.
+    /// Number of lost events.
     pub events_lost: u64,
-    /// There can be several processes: list them.
-    pub several: bool,
+    /// Whether the document lists all processes, because the options can select several.
+    pub list_processes: bool,
 }
 
 impl AccessMode {
-    fn word(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             AccessMode::Read => "read",
             AccessMode::Write => "write",
@@ -160,8 +160,7 @@ impl AccessMode {
 impl Document for Profile {
     fn summary(&self) -> String {
         let mut text = String::new();
-        let one = self.process.as_slice();
-        for process in self.processes.as_deref().unwrap_or(one) {
+        for process in self.processes.as_deref().unwrap_or(self.process.as_slice()) {
             let name = printable(process.name.as_str());
             let exe = process.exe.as_ref().map_or("?", RedactedText::as_str);
             let _ = writeln!(text, "{name} (pid {}), {}", process.pid, printable(exe));
@@ -195,7 +194,7 @@ impl Document for Profile {
                 text,
                 "  {:>6}x {:<11}{:<12} {path}",
                 file.access_count,
-                file.mode.word(),
+                file.mode.name(),
                 printable(&file.r#type)
             );
         }

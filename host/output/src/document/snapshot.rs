@@ -1,4 +1,4 @@
-//! `snapshot`: the running processes that have crypto libraries mapped or crypto files open.
+//! The document of `snapshot`: the running processes that have crypto libraries mapped or crypto files open.
 
 use std::fmt::Write as _;
 
@@ -16,19 +16,19 @@ const VERSION: &str = "1.0";
 
 /// The running processes that have crypto libraries mapped or crypto files open.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "crypto-tracer: a snapshot", deny_unknown_fields)]
+#[schemars(title = "crypto-tracer: snapshot", deny_unknown_fields)]
 pub struct Snapshot {
-    /// Version of this shape.
+    /// Version of this format.
     #[schemars(extend("const" = VERSION))]
     snapshot_version: &'static str,
-    /// When the look was done, UTC.
+    /// Time of the snapshot, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     generated_at: String,
     /// Name of the host.
     hostname: RedactedText,
-    /// Release of its kernel.
+    /// Release of the kernel.
     kernel: String,
-    /// Those that have any.
+    /// Processes with at least one library or file.
     processes: Vec<SnapshotProcess>,
     summary: SnapshotSummary,
     coverage: SnapshotCoverage,
@@ -42,43 +42,43 @@ struct SnapshotProcess {
     pid: u32,
     /// Name.
     name: RedactedText,
-    /// Path of the executable; null when it may not be read.
+    /// Path of the executable; null if it could not be read.
     exe: Option<RedactedText>,
-    /// Name of its user; `USER` for user ids from 1000 on, unless nothing is hidden.
+    /// Name of its user; `USER` for user ids of 1000 and above, unless redaction is off.
     running_as: String,
-    /// Paths of the crypto libraries that it has mapped.
+    /// Paths of its mapped crypto libraries.
     libraries: Vec<SharedText>,
-    /// Paths of the crypto files that it holds open.
+    /// Paths of its open crypto files.
     open_crypto_files: Vec<SharedText>,
 }
 
-/// What is listed, distinct by real paths.
+/// Number of distinct entries, by real path.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 struct SnapshotSummary {
-    /// Processes.
+    /// Number of listed processes.
     total_processes: usize,
-    /// Libraries.
+    /// Number of distinct libraries.
     total_libraries: usize,
-    /// Files.
+    /// Number of distinct files.
     total_files: usize,
 }
 
-/// How much of the system was seen.
+/// Coverage of the system.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct SnapshotCoverage {
-    /// Every process that was there was looked into.
+    /// Whether every process was inspected completely.
     pub complete: bool,
-    /// Processes that could not be looked into, or not wholly.
+    /// Number of processes that could not be inspected completely.
     pub unreadable_processes: u64,
 }
 
 impl SnapshotCoverage {
-    /// What is missing, if anything is.
+    /// Returns a description of what is missing; `None` if the snapshot is complete.
     pub fn missing(&self) -> Option<String> {
         let missing = match self.unreadable_processes {
-            // The look itself was cut short.
+            // The walk over the processes was interrupted.
             0 => "not every process was looked at".to_owned(),
             many => format!("{} could not be looked into, or not wholly", counted(many, "process")),
         };
@@ -86,18 +86,18 @@ impl SnapshotCoverage {
     }
 }
 
-/// A process, and the libraries and files that it has.
+/// A process, its mapped libraries and its open files.
 #[derive(Debug)]
 pub struct ProcessHoldings {
     /// The process.
     pub process: RedactedProcess,
-    /// Name of its user, as it may be shown.
+    /// Name of its user, after redaction.
     pub running_as: String,
-    /// A load for each library that it has mapped, an open for each file that it holds open.
+    /// A load for each mapped library, an open for each open file.
     pub holds: Vec<RedactedEvent>,
 }
 
-/// Gathers processes.
+/// Builds a snapshot.
 #[derive(Debug, Default)]
 pub struct SnapshotBuilder {
     processes: Vec<SnapshotProcess>,
@@ -106,7 +106,7 @@ pub struct SnapshotBuilder {
 }
 
 impl SnapshotBuilder {
-    /// Adds a process if it has any library or file.
+    /// Adds a process if it has a library or a file.
     pub fn add_process(&mut self, holdings: ProcessHoldings) {
         let ProcessHoldings { process, running_as, holds } = holdings;
         let (mut libraries, mut files) = (Vec::new(), Vec::new());
@@ -117,8 +117,8 @@ impl SnapshotBuilder {
                 RedactedWhat::Exec { .. } | RedactedWhat::Exit { .. } => continue,
             };
             let path = paths.share(file);
-            // Two users' keys may both be shown as /home/USER/key.pem: they are two files.
-            if !list.iter().any(|known: &SharedText| std::sync::Arc::ptr_eq(&known.0, &path.0)) {
+            // By identity: the keys of two users may both be shown as /home/USER/key.pem.
+            if !list.iter().any(|listed: &SharedText| std::sync::Arc::ptr_eq(&listed.0, &path.0)) {
                 list.push(path);
             }
         }
@@ -135,7 +135,7 @@ impl SnapshotBuilder {
         });
     }
 
-    /// Returns the whole document.
+    /// Returns the complete document.
     pub fn finish(
         self,
         at: Timestamp,
@@ -197,7 +197,7 @@ mod tests {
 
     const COMPLETE: SnapshotCoverage = SnapshotCoverage { complete: true, unreadable_processes: 0 };
 
-    fn seen(pid: u32, holds: Vec<ClassifiedEvent>) -> ProcessHoldings {
+    fn process(pid: u32, holds: Vec<ClassifiedEvent>) -> ProcessHoldings {
         let summary = ProcessSummary {
             pid,
             start_ns: 0,
@@ -219,17 +219,18 @@ mod tests {
 
     fn snapshot(processes: Vec<ProcessHoldings>, coverage: SnapshotCoverage) -> Snapshot {
         let mut builder = SnapshotBuilder::default();
-        processes.into_iter().for_each(|seen| builder.add_process(seen));
+        processes.into_iter().for_each(|process| builder.add_process(process));
         let hostname = RedactedText::of(&mut HideHomes, Field::Hostname, b"host");
         builder.finish(Timestamp(1_500_000), (hostname, "6.1.0\u{7}".to_owned()), coverage)
     }
 
-    /// Two that are shown alike are two, one that is held twice or by two is one; who has nothing is not there.
+    /// Files with the same redacted path are distinct. A file is counted once, no matter how many processes have it. A
+    /// process without libraries and files is not listed.
     #[test]
-    fn what_is_held_is_listed_and_counted() {
+    fn held_libraries_and_files_are_listed_and_counted() {
         let exit = classified(0, EnrichedWhat::Exit { exit_code: 0, signal: None }, None);
         let processes = vec![
-            seen(
+            process(
                 3,
                 vec![
                     load(0, "/lib/libssl.so.3"),
@@ -237,9 +238,9 @@ mod tests {
                     key("/home/alice/a.key"),
                 ],
             ),
-            seen(4, vec![exit]),
-            seen(5, vec![key("/home/bob/a.key"), key("/home/alice/a.key")]),
-            seen(6, vec![load(0, "/lib/libssl.so.3")]),
+            process(4, vec![exit]),
+            process(5, vec![key("/home/bob/a.key"), key("/home/alice/a.key")]),
+            process(6, vec![load(0, "/lib/libssl.so.3")]),
         ];
         let coverage = SnapshotCoverage { complete: false, unreadable_processes: 2 };
         let snapshot = snapshot(processes, coverage);
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_of_nothing_says_so() {
+    fn the_summary_of_an_empty_snapshot() {
         let text = snapshot(Vec::new(), COMPLETE).summary();
         assert_eq!(
             text,
@@ -258,18 +259,18 @@ mod tests {
     }
 
     #[test]
-    fn a_path_from_a_mounts_root_is_another_one() {
-        let mut elsewhere = key("/a.key");
-        if let EnrichedWhat::FileOpen { file, .. } = &mut elsewhere.event.what {
+    fn an_unreachable_path_is_distinct() {
+        let mut unreachable = key("/a.key");
+        if let EnrichedWhat::FileOpen { file, .. } = &mut unreachable.event.what {
             file.path.unreachable = true;
         }
-        let snapshot = snapshot(vec![seen(3, vec![key("/a.key"), elsewhere])], COMPLETE);
+        let snapshot = snapshot(vec![process(3, vec![key("/a.key"), unreachable])], COMPLETE);
         assert_eq!(snapshot.summary.total_files, 2);
         assert_eq!(snapshot.processes[0].open_crypto_files.len(), 2);
     }
 
     #[test]
-    fn what_is_missing_is_told_as_it_is() {
+    fn missing_describes_the_coverage() {
         let missing = |complete, unreadable_processes| {
             let coverage = SnapshotCoverage { complete, unreadable_processes };
             coverage.missing().unwrap_or_default()

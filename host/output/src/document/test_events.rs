@@ -19,7 +19,7 @@ pub(super) fn load(at: i64, path: &str) -> ClassifiedEvent {
     classified(at, loads(path), None)
 }
 
-/// The event as a document takes it, with home directories hidden.
+/// Returns the event with redacted home directories.
 pub(super) fn redacted(event: ClassifiedEvent) -> RedactedEvent {
     RedactedEvent::new(event, &mut HideHomes, false)
 }

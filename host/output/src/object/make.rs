@@ -1,17 +1,17 @@
-//! From what was redacted to what is printed.
+//! Conversion of redacted events and notices to the serialised types.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{
-    At, Device, EventsLost, Exe, FileOpen, FileOpenMore, Labels, LibLoad, LibLoadMore, Object,
-    PathMore, PluginFailed, ProcessContext, ProcessExec, ProcessExecMore, ProcessExit,
-    ProcessExitMore, StatusNow, Thread,
+    Device, EventsLost, Exe, FileLocation, FileOpen, FileOpenMore, Labels, LibLoad, LibLoadMore,
+    Object, PathMore, PluginFailed, ProcessContext, ProcessExec, ProcessExecMore, ProcessExit,
+    ProcessExitMore, RunStatus, Thread,
 };
 use crypto_tracer_event::{Facts, Notice, OpenFlags, RedactedEvent, RedactedFile, RedactedWhat};
 
 impl<'a> Object<'a> {
-    /// `extended`: with the fields of `--extended`.
+    /// Converts an event. `extended`: with the fields of `--extended`.
     pub(crate) fn of_event(event: &'a RedactedEvent, timestamp: &'a str, extended: bool) -> Self {
         let facts = event.process();
         let (pid, process) = (facts.pid, &facts.name);
@@ -23,7 +23,7 @@ impl<'a> Object<'a> {
                     tid: facts.tid,
                     ppid: facts.ppid,
                     exe: exe(facts),
-                    place: at(file),
+                    location: location(file),
                     context: context(facts),
                     classifier: verdict.classifier.as_deref(),
                     head: verdict.head,
@@ -83,6 +83,7 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Converts a notice.
     pub(crate) fn of_notice(notice: &'a Notice, timestamp: &'a str) -> Self {
         match notice {
             Notice::EventsLost(_, loss) => Object::EventsLost(EventsLost {
@@ -99,7 +100,7 @@ impl<'a> Object<'a> {
                 count: failure.count,
                 action: failure.action,
             }),
-            Notice::Status(_, status) => Object::Status(StatusNow { timestamp, status }),
+            Notice::Status(_, status) => Object::Status(RunStatus { timestamp, status }),
         }
     }
 }
@@ -109,7 +110,7 @@ fn load_more<'a>(process: &'a Facts, file: &RedactedFile) -> LibLoadMore<'a> {
         thread: thread(process),
         ppid: process.ppid,
         exe: exe(process),
-        place: at(file),
+        location: location(file),
         context: context(process),
         path: path(file),
     }
@@ -137,8 +138,8 @@ fn exe(process: &Facts) -> Exe<'_> {
     Exe { exe: process.exe.as_ref() }
 }
 
-fn at(file: &RedactedFile) -> At {
-    At { dev: Device(file.dev), inode: file.inode }
+fn location(file: &RedactedFile) -> FileLocation {
+    FileLocation { dev: Device(file.dev), inode: file.inode }
 }
 
 fn context(process: &Facts) -> ProcessContext<'_> {

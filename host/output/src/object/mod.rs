@@ -1,5 +1,5 @@
-//! What a line of a stream is, field by field and in this order. These types are what is serialised, and
-//! docs/schema/event.json is derived from them.
+//! The objects of a stream. The fields are serialised in the order of declaration, and docs/schema/event.json is derived
+//! from these types.
 
 mod make;
 
@@ -11,10 +11,10 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crypto_tracer_event::{HeadOutcome, OpenFlags, RedactedText, Status, schema};
 
-/// One object of a stream of crypto-tracer.
+/// An object in the stream of crypto-tracer.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "event_type", rename_all = "snake_case")]
-#[schemars(title = "crypto-tracer: an event")]
+#[schemars(title = "crypto-tracer: event")]
 pub(super) enum Object<'a> {
     FileOpen(FileOpen<'a>),
     LibLoad(LibLoad<'a>),
@@ -22,28 +22,28 @@ pub(super) enum Object<'a> {
     ProcessExit(ProcessExit<'a>),
     EventsLost(EventsLost<'a>),
     PluginFailed(PluginFailed<'a>),
-    Status(StatusNow<'a>),
+    Status(RunStatus<'a>),
 }
 
 /// A process opened a certificate, a key or a keystore.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct FileOpen<'a> {
-    /// When the file was opened, UTC.
+    /// Time of the open, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     timestamp: &'a str,
-    /// The process.
+    /// Process id.
     pid: u32,
-    /// Its real user id.
+    /// Real user id of the process.
     uid: u32,
-    /// Its name.
+    /// Name of the process.
     process: &'a RedactedText,
     /// Absolute path of the file.
     file: &'a RedactedText,
-    /// What it is: the documented words, or a site classifier's own.
+    /// Type of the file: a documented type, or one that a site classifier defines.
     #[schemars(schema_with = "schema::file_type")]
     file_type: &'a str,
-    /// Access mode, and what was asked besides.
+    /// Access mode and other open flags.
     flags: OpenFlags,
     #[serde(flatten)]
     more: Option<FileOpenMore<'a>>,
@@ -51,41 +51,41 @@ pub(super) struct FileOpen<'a> {
     labels: Labels<'a>,
 }
 
-/// What `--extended` appends to a `file_open`.
+/// Additional fields of `file_open` with `--extended`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct FileOpenMore<'a> {
-    /// The thread.
+    /// Thread id.
     tid: u32,
-    /// The parent process.
+    /// Process id of the parent.
     ppid: u32,
     #[serde(flatten)]
     exe: Exe<'a>,
     #[serde(flatten)]
-    place: At,
+    location: FileLocation,
     #[serde(flatten)]
     context: ProcessContext<'a>,
-    /// `name@version` of the plugin that said what the file is.
+    /// `name@version` of the plugin that gave the file type; null if no plugin did.
     classifier: Option<&'a str>,
-    /// What became of the wish to see the file's beginning.
+    /// Outcome of reading the file's head.
     head: HeadOutcome,
     #[serde(flatten)]
     path: PathMore,
 }
 
-/// A process mapped code of a crypto library.
+/// A process mapped the code of a crypto library.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct LibLoad<'a> {
-    /// When the library was loaded, UTC.
+    /// Time of the load, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     timestamp: &'a str,
-    /// The process.
+    /// Process id.
     pid: u32,
-    /// Its name.
+    /// Name of the process.
     process: &'a RedactedText,
     /// Absolute path of the library.
     library: &'a RedactedText,
-    /// Its file name without version.
+    /// File name of the library without version.
     library_name: &'a str,
     #[serde(flatten)]
     more: Option<LibLoadMore<'a>>,
@@ -93,37 +93,37 @@ pub(super) struct LibLoad<'a> {
     labels: Labels<'a>,
 }
 
-/// What `--extended` appends to a `lib_load`.
+/// Additional fields of `lib_load` with `--extended`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct LibLoadMore<'a> {
     #[serde(flatten)]
     thread: Thread,
-    /// The parent process.
+    /// Process id of the parent.
     ppid: u32,
     #[serde(flatten)]
     exe: Exe<'a>,
     #[serde(flatten)]
-    place: At,
+    location: FileLocation,
     #[serde(flatten)]
     context: ProcessContext<'a>,
     #[serde(flatten)]
     path: PathMore,
 }
 
-/// A process runs another program.
+/// A process executed a program.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct ProcessExec<'a> {
-    /// When the program started, UTC.
+    /// Time of the execution, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     timestamp: &'a str,
-    /// The process.
+    /// Process id.
     pid: u32,
-    /// Its parent; 0 when that is outside the tracer's pid namespace.
+    /// Process id of the parent; 0 if it is outside the tracer's pid namespace.
     ppid: u32,
-    /// Its name.
+    /// Name of the process.
     process: &'a RedactedText,
-    /// The arguments, joined by spaces; ends in ` …` when there were more.
+    /// Arguments, joined by spaces; ends in ` …` if the command line is truncated.
     cmdline: &'a RedactedText,
     #[serde(flatten)]
     more: Option<ProcessExecMore<'a>>,
@@ -131,7 +131,7 @@ pub(super) struct ProcessExec<'a> {
     labels: Labels<'a>,
 }
 
-/// What `--extended` appends to a `process_exec`.
+/// Additional fields of `process_exec` with `--extended`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ProcessExecMore<'a> {
     #[serde(flatten)]
@@ -146,14 +146,14 @@ pub(super) struct ProcessExecMore<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct ProcessExit<'a> {
-    /// When the last thread ended, UTC.
+    /// Time at which the last thread ended, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     timestamp: &'a str,
-    /// The process.
+    /// Process id.
     pid: u32,
-    /// Its name.
+    /// Name of the process.
     process: &'a RedactedText,
-    /// Exit status; 128 + N when signal N ended it.
+    /// Exit status; 128 + N if signal N killed the process.
     exit_code: i32,
     #[serde(flatten)]
     more: Option<ProcessExitMore<'a>>,
@@ -161,16 +161,16 @@ pub(super) struct ProcessExit<'a> {
     labels: Labels<'a>,
 }
 
-/// What `--extended` appends to a `process_exit`.
+/// Additional fields of `process_exit` with `--extended`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ProcessExitMore<'a> {
     #[serde(flatten)]
     thread: Thread,
-    /// The parent process.
+    /// Process id of the parent.
     ppid: u32,
     #[serde(flatten)]
     exe: Exe<'a>,
-    /// The signal that ended it; null when none did.
+    /// The signal that killed the process; null if it exited.
     signal: Option<u8>,
     #[serde(flatten)]
     context: ProcessContext<'a>,
@@ -178,20 +178,20 @@ pub(super) struct ProcessExitMore<'a> {
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct Thread {
-    /// The thread.
+    /// Thread id.
     tid: u32,
-    /// The process's real user id.
+    /// Real user id of the process.
     uid: u32,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct Exe<'a> {
-    /// Path of the executable; null when it could not be known any more.
+    /// Path of the executable; null if it could not be read.
     exe: Option<&'a RedactedText>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct At {
+struct FileLocation {
     /// Device, `major:minor`.
     #[schemars(schema_with = "schema::device")]
     dev: Device,
@@ -203,17 +203,17 @@ struct At {
 struct ProcessContext<'a> {
     /// Inode number of the mount namespace.
     mount_ns: u32,
-    /// Container id; null on the host itself.
+    /// Container id; null on the host.
     container: Option<&'a str>,
-    /// Path of the cgroup; null when it could not be known.
+    /// Path of the cgroup; null if it could not be found.
     cgroup: Option<&'a RedactedText>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct PathMore {
-    /// The file is outside the process's root: its path begins at its mount's root.
+    /// The file is outside the process's root, so the path begins at its mount's root.
     unreachable: bool,
-    /// The path byte for byte, only when it is no UTF-8 and nothing in it was hidden.
+    /// Bytes of the path; only if the path is not valid UTF-8 and was not redacted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::base64")]
     file_bytes: Option<String>,
@@ -223,15 +223,15 @@ struct PathMore {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct EventsLost<'a> {
-    /// When this was told, UTC.
+    /// Time of the report, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     timestamp: &'a str,
-    /// How many since the last word of this cause.
+    /// Number of events since the last report of this cause.
     #[schemars(range(min = 1))]
     count: u64,
-    /// Why.
+    /// Cause of the loss.
     cause: &'a str,
-    /// Only there, and false, where the kernel only counts misses of any kind.
+    /// Only present, and false, if the kernel's counter includes misses that are not events.
     #[serde(skip_serializing_if = "is_true")]
     #[schemars(extend("const" = false))]
     exact: bool,
@@ -241,27 +241,27 @@ pub(super) struct EventsLost<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct PluginFailed<'a> {
-    /// When this was told, UTC.
+    /// Time of the report, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     timestamp: &'a str,
     /// `name@version` of the plugin.
     plugin: &'a str,
     /// `classifier`, `redactor` or `filter`.
     kind: &'static str,
-    /// Why.
+    /// Cause of the failure.
     cause: &'a str,
-    /// How many calls since the last word of this cause.
+    /// Number of failed calls since the last report of this cause.
     #[schemars(range(min = 1))]
     count: u64,
-    /// What was done instead.
+    /// What the tracer did instead.
     action: &'static str,
 }
 
-/// The run tells how it is.
+/// State of the run.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub(super) struct StatusNow<'a> {
-    /// When this was told, UTC.
+pub(super) struct RunStatus<'a> {
+    /// Time of the report, UTC.
     #[schemars(schema_with = "schema::timestamp")]
     timestamp: &'a str,
     #[serde(flatten)]
@@ -272,7 +272,7 @@ fn is_true(exact: &bool) -> bool {
     *exact
 }
 
-/// What plugins added; only there where one gave some.
+/// Labels that plugins added; absent if there are none.
 #[derive(Debug, JsonSchema)]
 #[schemars(inline)]
 struct Labels<'a>(#[schemars(schema_with = "schema::labels")] &'a [(Arc<str>, RedactedText)]);
@@ -285,7 +285,7 @@ impl Labels<'_> {
 
 impl Serialize for Labels<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // An object has each name once; the first plugin's word stays.
+        // Each name once: the value of the first plugin.
         let mut map = serializer.serialize_map(None)?;
         for (at, (name, value)) in self.0.iter().enumerate() {
             if self.0.iter().take(at).all(|(earlier, _)| earlier != name) {

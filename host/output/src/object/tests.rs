@@ -8,10 +8,10 @@ use crypto_tracer_event::{
 
 const AT: i64 = 1_733_653_845_123_456;
 
-/// Hides what has an "alice" in it.
-struct HideAll;
+/// Replaces every "alice".
+struct HideAlice;
 
-impl Redact for HideAll {
+impl Redact for HideAlice {
     fn redact(&mut self, _: Field<'_>, value: &str, _: &[String]) -> Option<String> {
         value.contains("alice").then(|| value.replace("alice", "USER"))
     }
@@ -37,7 +37,7 @@ fn file(path: &[u8]) -> OpenedFile {
 }
 
 fn text(event: ClassifiedEvent, extended: bool) -> String {
-    let event = RedactedEvent::new(event, &mut HideAll, extended);
+    let event = RedactedEvent::new(event, &mut HideAlice, extended);
     assert_eq!(event.timestamp(), Timestamp(AT));
     let object = Object::of_event(&event, "1970-01-01T00:00:00.000000Z", extended);
     serde_json::to_string(&object).unwrap()
@@ -55,7 +55,7 @@ fn opened(path: &[u8]) -> ClassifiedEvent {
 }
 
 #[test]
-fn extended_fields_are_in_their_places() {
+fn extended_fields_have_the_documented_order() {
     let short = r#"{"event_type":"file_open","timestamp":"1970-01-01T00:00:00.000000Z","pid":7,"uid":1000,"process":"cat","file":"/a.key","file_type":"private_key","flags":"O_RDWR|O_CREAT","#;
     let labels = r#""labels":{"of":"USER"}}"#;
     assert_eq!(text(opened(b"/a.key"), false), format!("{short}{labels}"));
@@ -76,7 +76,7 @@ fn extended_fields_are_in_their_places() {
 }
 
 #[test]
-fn bytes_are_told_only_where_nothing_was_hidden() {
+fn bytes_of_a_path_are_present_only_without_redaction() {
     let bytes = |path: &[u8]| {
         let value: Value = serde_json::from_str(&text(opened(path), true)).unwrap();
         value.get("file_bytes").cloned()
@@ -87,14 +87,14 @@ fn bytes_are_told_only_where_nothing_was_hidden() {
 }
 
 #[test]
-fn notices_say_what_is_documented() {
+fn notices_have_the_documented_fields() {
     let at = "1970-01-01T00:00:00.000000Z";
     let text = |notice| serde_json::to_string(&Object::of_notice(&notice, at)).unwrap();
     let loss = |exact| Loss { count: 3, cause: "ring_full".into(), exact };
     let lost = r#"{"event_type":"events_lost","timestamp":"1970-01-01T00:00:00.000000Z","count":3,"cause":"ring_full"}"#;
     assert_eq!(text(Notice::EventsLost(Timestamp(0), loss(true))), lost);
-    let perhaps = lost.replace('}', ",\"exact\":false}");
-    assert_eq!(text(Notice::EventsLost(Timestamp(0), loss(false))), perhaps);
+    let estimated = lost.replace('}', ",\"exact\":false}");
+    assert_eq!(text(Notice::EventsLost(Timestamp(0), loss(false))), estimated);
     let failure = PluginFailure {
         plugin: "a@1".to_owned(),
         kind: PluginKind::Filter,

@@ -11,7 +11,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-/// Events of so many bytes each.
+/// Returns a chunk of `count` events of `bytes` bytes each.
 fn events(count: usize, bytes: usize) -> Chunk {
     let mut chunk = Chunk::default();
     for _ in 0..count {
@@ -24,7 +24,7 @@ fn events(count: usize, bytes: usize) -> Chunk {
 }
 
 fn target(file: &File) -> Target {
-    Target::of(file.try_clone().unwrap().into(), "a file".to_owned()).unwrap()
+    Target::from_fd(file.try_clone().unwrap().into(), "a file".to_owned()).unwrap()
 }
 
 fn content(mut file: &File) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn content(mut file: &File) -> Vec<u8> {
     bytes
 }
 
-/// A disk on which there is room for this many bytes, a multiple of the page size.
+/// Returns a file that cannot grow beyond this many bytes, a multiple of the page size.
 fn full_at(bytes: u64) -> File {
     let file = File::from(memfd_create("full", MemfdFlags::ALLOW_SEALING).unwrap());
     file.set_len(bytes).unwrap();
@@ -43,10 +43,10 @@ fn full_at(bytes: u64) -> File {
 }
 
 #[test]
-fn on_a_full_disk_the_last_event_is_whole_and_the_others_are_counted() {
-    for ends in [Trailer::NONE, ARRAY] {
+fn a_full_disk_has_complete_events_and_the_others_are_counted() {
+    for trailer in [Trailer::NONE, ARRAY] {
         let disk = full_at(4096);
-        let writer = Writer::start(target(&disk), ends).unwrap();
+        let writer = Writer::start(target(&disk), trailer).unwrap();
         let ended = writer.finish(events(6, 1000), soon());
         assert_eq!((ended.written, ended.not_written), (4, 2), "{ended:?}");
         assert!(ended.error.is_some() && !ended.reader_closed, "{ended:?}");
@@ -55,7 +55,7 @@ fn on_a_full_disk_the_last_event_is_whole_and_the_others_are_counted() {
 }
 
 #[test]
-fn an_array_behind_what_is_there_leaves_that_alone() {
+fn an_array_keeps_the_content_in_front_of_it() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"before\n").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -68,13 +68,14 @@ fn an_array_behind_what_is_there_leaves_that_alone() {
     assert_eq!(String::from_utf8(content(&file)).unwrap(), "before\nxx\nxx\nxxx\n\n]\n");
 }
 
-/// Somebody else made the pipe non-blocking: it is waited for all the same, and nothing is missing.
+/// Another process may have set O_NONBLOCK on the pipe.
 #[test]
-fn a_pipe_that_says_again_is_waited_for() {
+fn the_writer_waits_for_a_non_blocking_pipe() {
     let (reads, writes) = rustix::pipe::pipe().unwrap();
     fcntl_setfl(&writes, OFlags::NONBLOCK).unwrap();
     let writer =
-        Writer::start(Target::of(writes, "a pipe".to_owned()).unwrap(), Trailer::NONE).unwrap();
+        Writer::start(Target::from_fd(writes, "a pipe".to_owned()).unwrap(), Trailer::NONE)
+            .unwrap();
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         File::from(reads).read_to_end(&mut bytes).map(|_| bytes)
@@ -84,9 +85,8 @@ fn a_pipe_that_says_again_is_waited_for() {
     assert_eq!(reader.join().unwrap().unwrap(), events(30_000, 50).bytes);
 }
 
-/// What comes when nothing more can be written is counted, not waited for.
 #[test]
-fn behind_the_end_everything_counts_as_not_written() {
+fn events_after_the_end_of_the_thread_count_as_not_written() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let disk = full_at(0);
     let writer = Writer::start(target(&disk), Trailer::NONE).unwrap();
@@ -100,30 +100,29 @@ fn behind_the_end_everything_counts_as_not_written() {
     assert!(ended.error.is_some());
 }
 
-/// However much is written, the memory is that of the start.
 #[test]
-fn the_buffer_is_there_from_the_start_and_is_all_there_is() {
+fn the_buffer_is_allocated_at_the_start_and_never_grows() {
     let file: OwnedFd = tempfile::tempfile().unwrap().into();
-    let target = Target::of(file, "a file".to_owned()).unwrap();
+    let target = Target::from_fd(file, "a file".to_owned()).unwrap();
     let writer = Writer::start(target, Trailer::NONE).unwrap();
     let room = |writer: &Writer| {
         writer.shared.spare().iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>()
     };
     assert_eq!((room(&writer), BUFFER_BYTES), (BUFFER_BYTES, 2 << 20));
     for _ in 0..10 * CHUNKS {
-        let place = loop {
+        let slot = loop {
             if let Ok(permit) = writer.messages.try_reserve() {
                 break WriterSlot { permit: Some(permit), shared: &writer.shared };
             }
             std::thread::yield_now();
         };
         let mut chunk = writer.spare();
-        assert_eq!(chunk.bytes.capacity(), ROOM, "there is always one left");
+        assert_eq!(chunk.bytes.capacity(), ROOM, "a chunk is always available");
         chunk.add(true, |out| out.extend([b'x'; ROOM / 2]));
-        place.send(chunk);
+        slot.send(chunk);
     }
     let shared = Arc::clone(&writer.shared);
-    let ended = writer.finish(Chunk::default(), Instant::now() + STARVED);
+    let ended = writer.finish(Chunk::default(), Instant::now() + SCHEDULING_GRACE);
     assert_eq!((ended.written, ended.not_written), (10 * CHUNKS as u64, 0));
     assert_eq!(shared.spare().len(), CHUNKS);
 }

@@ -1,4 +1,4 @@
-//! Gathers events into a [`Profile`].
+//! Builds a [`Profile`] from events.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -14,10 +14,10 @@ use crypto_tracer_event::{
     RedactedWhat, Timestamp,
 };
 
-/// Entries of each list: files, libraries and processes.
-pub(super) const MOST_LISTED: usize = 10_000;
-/// Entries beyond a list that are counted exactly, with 64 bits for each.
-const MOST_COUNTED: usize = 1 << 18;
+/// Maximum number of entries in each list: files, libraries and processes.
+pub(super) const MAX_LISTED: usize = 10_000;
+/// Maximum number of entries beyond a list that are counted. Each takes 64 bits.
+const MAX_COUNTED: usize = 1 << 18;
 /// Resolution of start times in `/proc`.
 const TICK_NS: u64 = 10_000_000;
 
@@ -40,7 +40,7 @@ struct Accessed {
     writes: bool,
 }
 
-/// Entries beyond the limit of a list: each is counted once.
+/// Distinct entries beyond the limit of a list.
 #[derive(Debug, Default)]
 struct Overflow {
     hashes: HashSet<u64>,
@@ -49,7 +49,7 @@ struct Overflow {
 
 impl Overflow {
     fn add(&mut self, key: &(impl Hash + ?Sized)) {
-        if self.hashes.len() < MOST_COUNTED {
+        if self.hashes.len() < MAX_COUNTED {
             self.hashes.insert(self.hasher.hash_one(key));
         }
     }
@@ -59,7 +59,7 @@ impl Overflow {
     }
 }
 
-/// Gathers a profile. Two libraries or files are the same if their real paths are, whatever redaction shows of them.
+/// Builds a profile. Libraries and files are identified by their real paths, not by their redacted ones.
 #[derive(Debug, Default)]
 pub struct ProfileBuilder {
     processes: LinkedHashMap<(u32, u64), RedactedProcess>,
@@ -68,17 +68,17 @@ pub struct ProfileBuilder {
     more_processes: Overflow,
     more_libraries: Overflow,
     more_files: Overflow,
-    /// The files of `more_files` that were opened in the run.
+    /// The files of `more_files` that were opened during the run.
     more_opened: Overflow,
 }
 
 impl ProfileBuilder {
-    /// Whether no process was added.
+    /// Returns whether no process was added.
     pub fn is_empty(&self) -> bool {
         self.processes.is_empty()
     }
 
-    /// Whether this process was added.
+    /// Returns whether this process was added.
     pub fn knows(&self, pid: u32, start_ns: u64) -> bool {
         self.processes.contains_key(&key(pid, start_ns))
     }
@@ -86,14 +86,14 @@ impl ProfileBuilder {
     /// Adds a process.
     pub fn add_process(&mut self, process: RedactedProcess) {
         let key = key(process.pid, process.start_ns);
-        if self.processes.len() >= MOST_LISTED {
+        if self.processes.len() >= MAX_LISTED {
             self.more_processes.add(&key);
         } else {
             self.processes.insert(key, process);
         }
     }
 
-    /// Adds a library or a file that a process had when the process was added. `before`: it had it before the run.
+    /// Adds a library or a file that a process already had when the process was added. `before`: since before the run.
     pub fn add_held(&mut self, held: &RedactedEvent, before: bool) {
         match held.what() {
             RedactedWhat::LibLoad { file, library_name } => {
@@ -110,7 +110,7 @@ impl ProfileBuilder {
         }
     }
 
-    /// Adds an event of the run.
+    /// Adds an event that happened during the run.
     pub fn add_event(&mut self, event: &RedactedEvent) {
         let at = event.timestamp();
         match event.what() {
@@ -135,7 +135,7 @@ impl ProfileBuilder {
     fn library(&mut self, file: &RedactedFile, name: &str) -> Option<&mut Loaded> {
         let identity = file.identity;
         if !self.libraries.contains_key(&identity) {
-            if self.libraries.len() >= MOST_LISTED {
+            if self.libraries.len() >= MAX_LISTED {
                 self.more_libraries.add(&identity);
                 return None;
             }
@@ -146,7 +146,7 @@ impl ProfileBuilder {
         self.libraries.get_mut(&identity)
     }
 
-    /// `opened`: in the run, not before it.
+    /// `opened`: during the run, not before it.
     fn file(
         &mut self,
         file: &RedactedFile,
@@ -155,7 +155,7 @@ impl ProfileBuilder {
     ) -> Option<&mut Accessed> {
         let identity = file.identity;
         if !self.files.contains_key(&identity) {
-            if self.files.len() >= MOST_LISTED {
+            if self.files.len() >= MAX_LISTED {
                 self.more_files.add(&identity);
                 if opened {
                     self.more_opened.add(&identity);
@@ -165,14 +165,14 @@ impl ProfileBuilder {
             self.files.insert(identity, Accessed::new(file.path.clone()));
         }
         let accessed = self.files.get_mut(&identity)?;
-        // A file that was deleted or emptied since keeps the type that it had.
+        // A file that was deleted or truncated since keeps its earlier type.
         if *file_type != FileType::Unknown {
             accessed.file_type = file_type.clone();
         }
         Some(accessed)
     }
 
-    /// Returns the whole document.
+    /// Returns the complete document.
     pub fn finish(self, run: RunSummary) -> Profile {
         let statistics = Statistics {
             total_events: run.total_events,
@@ -191,7 +191,7 @@ impl ProfileBuilder {
             generated_at: text_of(run.at),
             duration_seconds: (run.duration.as_secs_f64() * 1e3).round() / 1e3,
             process: first,
-            processes: run.several.then_some(processes),
+            processes: run.list_processes.then_some(processes),
             processes_not_listed: self.more_processes.len(),
             libraries: self
                 .libraries
@@ -206,7 +206,7 @@ impl ProfileBuilder {
     }
 }
 
-/// `/proc` gives start times in hundredths of a second.
+/// Rounds the start time, because `/proc` has a resolution of 1/100 s.
 fn key(pid: u32, start_ns: u64) -> (u32, u64) {
     (pid, start_ns / TICK_NS)
 }

@@ -1,10 +1,10 @@
-use super::builder::MOST_LISTED;
+use super::builder::MAX_LISTED;
 use super::*;
 use crate::document::test_events::{classified, load, open, redacted};
 use crypto_tracer_event::testkit::HideHomes;
 use crypto_tracer_event::{Arguments, EnrichedWhat, FileType, ProcessSummary, RedactedProcess};
 
-fn seen(pid: u32, start_ns: u64) -> RedactedProcess {
+fn process(pid: u32, start_ns: u64) -> RedactedProcess {
     RedactedProcess::new(summary(pid, start_ns), &mut HideHomes)
 }
 
@@ -22,21 +22,21 @@ fn summary(pid: u32, start_ns: u64) -> ProcessSummary {
     }
 }
 
-fn counted() -> RunSummary {
+fn run() -> RunSummary {
     RunSummary {
         at: Timestamp(2_000_000),
         duration: Duration::from_micros(1_234_567),
         total_events: 9,
         events_lost: 3,
-        several: true,
+        list_processes: true,
     }
 }
 
 #[test]
 fn counts_times_and_modes() {
     let mut builder = ProfileBuilder::default();
-    builder.add_process(seen(8, 50_000_000));
-    builder.add_process(seen(7, 20_000_000));
+    builder.add_process(process(8, 50_000_000));
+    builder.add_process(process(7, 20_000_000));
     assert!(builder.knows(7, 25_000_000) && !builder.knows(7, 30_000_000));
     builder.add_held(&redacted(load(0, "/lib/libssl.so.3")), true);
     builder.add_held(&redacted(open(0, "/home/alice/a.pem", 2, FileType::PrivateKey)), true);
@@ -54,58 +54,58 @@ fn counts_times_and_modes() {
     ] {
         builder.add_event(&redacted(event));
     }
-    let profile = builder.finish(counted());
+    let profile = builder.finish(run());
     insta::assert_json_snapshot!(profile);
     insta::assert_snapshot!(profile.summary());
 }
 
 #[test]
-fn a_single_process_is_no_list() {
+fn a_single_process_is_not_in_a_list() {
     let mut builder = ProfileBuilder::default();
-    builder.add_process(seen(7, 1));
-    let profile = builder.finish(RunSummary { several: false, ..counted() });
+    builder.add_process(process(7, 1));
+    let profile = builder.finish(RunSummary { list_processes: false, ..run() });
     let text = serde_json::to_string(&profile).unwrap();
     assert!(!text.contains("processes") && !text.contains("not_listed"), "{text}");
 }
 
 #[test]
-fn what_is_too_much_is_counted() {
+fn files_beyond_the_limit_are_counted() {
     let mut builder = ProfileBuilder::default();
     for round in 0..2 {
-        for i in 0..MOST_LISTED + 5 {
+        for i in 0..MAX_LISTED + 5 {
             let event = open(round, &format!("/{i}.pem"), 0, FileType::Certificate);
             builder.add_event(&redacted(event));
         }
     }
-    let profile = builder.finish(counted());
-    assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MOST_LISTED, 5));
-    assert_eq!(profile.statistics.files_accessed, MOST_LISTED + 5);
+    let profile = builder.finish(run());
+    assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MAX_LISTED, 5));
+    assert_eq!(profile.statistics.files_accessed, MAX_LISTED + 5);
     assert!(serde_json::to_string(&profile).unwrap().contains("\"files_not_listed\":5"));
     assert!(profile.files_accessed.iter().all(|file| file.access_count == 2));
 }
 
 #[test]
-fn what_is_too_much_and_was_only_open_before_was_not_opened() {
+fn files_beyond_the_limit_count_as_accessed_only_if_opened_in_the_run() {
     let mut builder = ProfileBuilder::default();
     let certificate = |at, path: &str| open(at, path, 0, FileType::Certificate);
-    for i in 0..MOST_LISTED + 3 {
+    for i in 0..MAX_LISTED + 3 {
         builder.add_held(&redacted(certificate(0, &format!("/{i}.pem"))), true);
     }
-    for i in [0, MOST_LISTED, MOST_LISTED] {
+    for i in [0, MAX_LISTED, MAX_LISTED] {
         builder.add_event(&redacted(certificate(1, &format!("/{i}.pem"))));
     }
-    let profile = builder.finish(counted());
-    assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MOST_LISTED, 3));
+    let profile = builder.finish(run());
+    assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MAX_LISTED, 3));
     assert_eq!(profile.statistics.files_accessed, 2);
 }
 
 #[test]
-fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time() {
+fn unreachable_paths_are_distinct_and_a_load_in_the_run_has_a_time() {
     let mut builder = ProfileBuilder::default();
     assert!(builder.is_empty());
-    builder.add_process(seen(7, 1));
+    builder.add_process(process(7, 1));
     assert!(!builder.is_empty());
-    // Found when a process was met in the middle of the run: that is not before it.
+    // A library that was found when the process appeared during the run was not loaded before the run.
     builder.add_held(&redacted(load(5, "/lib/libssl.so.3")), false);
     let unreachable = |path: &str| {
         let mut event = open(6, path, 0, FileType::Certificate);
@@ -118,7 +118,7 @@ fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time()
     builder.add_event(&redacted(unreachable("/a.pem")));
     builder.add_event(&redacted(unreachable("/a.pem")));
     builder.add_event(&redacted(load(9, "/lib/libssl.so.3")));
-    let profile = builder.finish(counted());
+    let profile = builder.finish(run());
     let counts: Vec<_> = profile.files_accessed.iter().map(|file| file.access_count).collect();
     assert_eq!(counts, [1, 2]);
     let time = profile.libraries.first().and_then(|library| library.load_time.as_deref());
@@ -126,41 +126,41 @@ fn two_paths_that_look_alike_are_two_and_one_that_was_there_before_has_no_time()
 }
 
 #[test]
-fn a_summary_tells_what_is_there_and_nothing_else() {
+fn a_summary_omits_empty_sections() {
     let mut builder = ProfileBuilder::default();
     let process = ProcessSummary { name: b"a\x1b[2J".to_vec(), exe: None, ..summary(7, 1) };
     builder.add_process(RedactedProcess::new(process, &mut HideHomes));
-    let run = RunSummary { several: false, ..counted() };
-    let text = builder.finish(run).summary();
+    let single = RunSummary { list_processes: false, ..run() };
+    let text = builder.finish(single).summary();
     assert_eq!(
         text,
         "a\\u{1b}[2J (pid 7), ?\n1970-01-01T00:00:02.000000Z, 1.235 s: 9 events, 0 libraries, \
          0 files opened, 3 events lost\n"
     );
     let mut builder = ProfileBuilder::default();
-    for i in 0..MOST_LISTED + 2 {
+    for i in 0..MAX_LISTED + 2 {
         builder.add_event(&redacted(open(0, &format!("/{i}.pem"), 0, FileType::Certificate)));
     }
-    let text = builder.finish(counted()).summary();
+    let text = builder.finish(run()).summary();
     assert!(text.ends_with("\n  and 2 more\n"), "{}", &text[text.len() - 200..]);
 }
 
 #[test]
-fn processes_and_libraries_that_are_too_many_are_counted() {
+fn processes_and_libraries_beyond_the_limit_are_counted() {
     let mut builder = ProfileBuilder::default();
     for round in 0..2 {
-        for i in 0..MOST_LISTED + 4 {
+        for i in 0..MAX_LISTED + 4 {
             let pid = u32::try_from(i).unwrap();
             let start_ns = 10_000_000 * u64::from(pid);
             if !builder.knows(pid, start_ns) {
-                builder.add_process(seen(pid, start_ns));
+                builder.add_process(process(pid, start_ns));
             }
             builder.add_event(&redacted(load(round, &format!("/{i}/libssl.so"))));
         }
     }
-    let profile = builder.finish(counted());
+    let profile = builder.finish(run());
     let listed = profile.processes.as_ref().map(Vec::len);
-    assert_eq!((listed, profile.processes_not_listed), (Some(MOST_LISTED), 4));
-    assert_eq!((profile.libraries.len(), profile.libraries_not_listed), (MOST_LISTED, 4));
-    assert_eq!(profile.statistics.libraries_loaded, MOST_LISTED + 4);
+    assert_eq!((listed, profile.processes_not_listed), (Some(MAX_LISTED), 4));
+    assert_eq!((profile.libraries.len(), profile.libraries_not_listed), (MAX_LISTED, 4));
+    assert_eq!(profile.statistics.libraries_loaded, MAX_LISTED + 4);
 }
