@@ -20,7 +20,7 @@ mod tables;
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crypto_tracer_common::{fixed::kinds, loss};
+use crypto_tracer_common::loss;
 
 pub use self::{
     blind_spots::{BlindSpot, route},
@@ -34,47 +34,10 @@ use self::{
     probe::AttachContext,
 };
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_event::{ProcessKey, RawRecord};
+use crypto_tracer_event::{EventKinds, ProcessKey, RawRecord};
 
 /// Maximum number of descendants that are followed at a time.
 pub const FAMILY_ROOM: u32 = 32_768;
-
-/// A set of event kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventKinds {
-    /// File opens.
-    pub open: bool,
-    /// Library loads.
-    pub load: bool,
-    /// Execs.
-    pub exec: bool,
-    /// Process exits.
-    pub exit: bool,
-    /// Forks.
-    pub fork: bool,
-}
-
-impl EventKinds {
-    /// No events.
-    pub const NONE: EventKinds =
-        EventKinds { open: false, load: false, exec: false, exit: false, fork: false };
-    /// All events.
-    pub const ALL: EventKinds =
-        EventKinds { open: true, load: true, exec: true, exit: true, fork: true };
-
-    fn intersects(self, other: EventKinds) -> bool {
-        self.bits() & other.bits() != 0
-    }
-
-    fn bits(self) -> u32 {
-        let bit = |is_set, bit| if is_set { bit } else { 0 };
-        bit(self.open, kinds::OPEN)
-            | bit(self.load, kinds::LOAD)
-            | bit(self.exec, kinds::EXEC)
-            | bit(self.exit, kinds::EXIT)
-            | bit(self.fork, kinds::FORK)
-    }
-}
 
 /// What to capture.
 #[derive(Clone, Debug)]

@@ -4,11 +4,13 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
 };
+use crypto_tracer_common::fixed::kinds;
 use crypto_tracer_common::{
     filter::{Control, OWN_MAX, TICK_NS, family_key},
     fixed::{Fixed, Settings},
     loss::CAUSES,
 };
+use crypto_tracer_event::EventKinds;
 use zerocopy::IntoBytes;
 
 use super::{
@@ -197,7 +199,7 @@ fn settings(options: &CaptureOptions<'_>, layout: &Layout) -> Result<Settings, E
     Ok(Settings {
         comm_pattern,
         comm_mask,
-        kinds: options.kinds.bits(),
+        kinds: bits(options.kinds),
         pid: options.pid.unwrap_or(0),
         pid_ns: machine::pid_namespace()?,
         exit_tells_group_dead: u32::from(layout.exit_tells_group_dead),
@@ -244,6 +246,16 @@ fn replace<const WORDS: usize>(
         map.insert(key, 1, 0).map_err(|error| problem(&error))?;
     }
     Ok(())
+}
+
+/// Bits of a set of event kinds, as the BPF programs read them.
+fn bits(set: EventKinds) -> u32 {
+    let bit = |is_set, bit| if is_set { bit } else { 0 };
+    bit(set.open, kinds::OPEN)
+        | bit(set.load, kinds::LOAD)
+        | bit(set.exec, kinds::EXEC)
+        | bit(set.exit, kinds::EXIT)
+        | bit(set.fork, kinds::FORK)
 }
 
 #[cfg(test)]

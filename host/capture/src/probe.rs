@@ -1,5 +1,6 @@
 //! A BPF program and its hook.
 
+use crypto_tracer_event::EventKinds;
 use std::os::fd::{AsFd, AsRawFd};
 
 use aya::{
@@ -8,7 +9,6 @@ use aya::{
 };
 
 use super::{
-    EventKinds,
     error::{AttachRefusal, error_chain},
     kernel_field::OffsetGroup,
     machine::Machine,

@@ -1,6 +1,7 @@
 //! Verifies the records of this process's own open and mapping. The offsets come from the kernel's BTF; if they are
 //! wrong, tracing fails instead of reporting wrong data.
 
+use crypto_tracer_event::EventKinds;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +11,7 @@ use crypto_tracer_common::record::{Header, kind};
 use rustix::mm::{MapFlags, ProtFlags};
 use zerocopy::FromBytes;
 
-use super::{EventKinds, error::Error, object::BpfObject};
+use super::{error::Error, object::BpfObject};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::boot;

@@ -1,7 +1,7 @@
 //! The survey for `doctor`: tries every rung and determines which ones a run would use.
 
 use super::{
-    Attached, BlindSpot, CaptureOptions, EventKinds,
+    Attached, BlindSpot, CaptureOptions,
     error::{AttachRefusal, Error},
     ladder::{self, LADDERS, Ladder, Rung},
     machine::{self, Capability, Machine, Preemption},
@@ -9,6 +9,7 @@ use super::{
     offsets::Layout,
     probe::AttachContext,
 };
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::interest::Interest;
 
 /// Options of the run that the survey is for.

@@ -17,7 +17,7 @@ impl std::fmt::Display for Timestamp {
 }
 
 /// The process that caused an event, at the time of the event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessFacts {
     /// Id and start time.
     pub key: ProcessKey,

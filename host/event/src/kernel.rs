@@ -7,7 +7,7 @@ use super::text::MISSING;
 pub struct RawRecord<'a>(pub &'a [u8]);
 
 /// Identifies a process. A pid alone is ambiguous, because the kernel reuses it.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessKey {
     /// The thread group, in the tracer's pid namespace.
     pub tgid: u32,

@@ -29,7 +29,7 @@ pub use kernel::{
     RawRecord, is_settled,
 };
 pub use notice::{Loss, Notice, PluginFailure, PluginKind, Status, StatusPlugin, StatusProbe};
-pub use payload::Payload;
+pub use payload::{EventKinds, Payload};
 pub use redacted::{
     Facts, FileVerdict, PathIdentity, ProcessSummary, RedactedEvent, RedactedFile, RedactedProcess,
     RedactedWhat,

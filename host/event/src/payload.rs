@@ -35,6 +35,49 @@ pub enum Payload<F, N, C> {
     },
 }
 
+/// A set of event types. Forks are never printed, but processes are followed by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventKinds {
+    /// File opens.
+    pub open: bool,
+    /// Library loads.
+    pub load: bool,
+    /// Execs.
+    pub exec: bool,
+    /// Process exits.
+    pub exit: bool,
+    /// Forks.
+    pub fork: bool,
+}
+
+impl EventKinds {
+    /// No events.
+    pub const NONE: EventKinds =
+        EventKinds { open: false, load: false, exec: false, exit: false, fork: false };
+    /// All events.
+    pub const ALL: EventKinds =
+        EventKinds { open: true, load: true, exec: true, exit: true, fork: true };
+
+    /// Whether an event type is in both sets.
+    pub fn intersects(self, other: EventKinds) -> bool {
+        self.open && other.open
+            || self.load && other.load
+            || self.exec && other.exec
+            || self.exit && other.exit
+            || self.fork && other.fork
+    }
+
+    /// Whether the set has the type of this event.
+    pub fn contains<F, N, C>(self, event: &Payload<F, N, C>) -> bool {
+        match event {
+            Payload::FileOpen { .. } => self.open,
+            Payload::LibLoad { .. } => self.load,
+            Payload::Exec { .. } => self.exec,
+            Payload::Exit { .. } => self.exit,
+        }
+    }
+}
+
 impl<F, N, C> Payload<F, N, C> {
     /// The documented name of this event type.
     pub fn event_type(&self) -> &'static str {

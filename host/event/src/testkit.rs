@@ -17,14 +17,8 @@ pub fn process(tgid: u32, name: &str) -> ProcessFacts {
         exec_id: 1,
         tid: tgid,
         ppid: 1,
-        uid: 0,
         comm: Comm::new(comm),
-        exe: None,
-        mount_ns: 0,
-        root: (0, 0),
-        cgroup_id: 0,
-        cgroup: None,
-        container: None,
+        ..ProcessFacts::default()
     }
 }
 

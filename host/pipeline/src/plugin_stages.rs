@@ -131,16 +131,11 @@ pub(super) fn details_facts(process: &ProcessDetails) -> ProcessFacts {
     comm.iter_mut().zip(process.comm.iter().take(15)).for_each(|(to, from)| *to = *from);
     ProcessFacts {
         key: ProcessKey { tgid: process.pid, start_ns: process.start_ns },
-        exec_id: 0,
         tid: process.pid,
         ppid: process.ppid,
         uid: process.uid,
         comm: Comm::new(comm),
         exe: process.exe.as_deref().map(Into::into),
-        mount_ns: 0,
-        root: (0, 0),
-        cgroup_id: 0,
-        cgroup: None,
-        container: None,
+        ..ProcessFacts::default()
     }
 }

@@ -163,7 +163,7 @@ impl Collector {
             KernelWhat::Exit { .. } | KernelWhat::Exec { .. } => {
                 self.alive.remove(&pid);
             }
-            KernelWhat::Fork | KernelWhat::FileOpen { .. } | KernelWhat::LibLoad { .. } => {}
+            _ => {}
         }
     }
 

@@ -4,6 +4,7 @@ use super::run_request::RunRequest;
 use crate::config::Config;
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_capture::{self as capture, Source};
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_pipeline::select::{COMM_BYTES, Select};
 use crypto_tracer_plugin::Plugins;
@@ -26,7 +27,7 @@ pub(super) fn start(
     let probe = named_probe(run, config).map(str::to_owned);
     let options = capture::CaptureOptions {
         interest: plugins.interest(),
-        kinds: capture::EventKinds {
+        kinds: EventKinds {
             open: select.kinds.open && select.libraries.is_empty(),
             load: select.kinds.load && select.files.is_empty(),
             // Always: the executable of later events comes from the exec.

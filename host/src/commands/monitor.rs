@@ -4,12 +4,10 @@ use super::run_request::RunRequest;
 use super::session;
 use crate::cli::{self, Trace};
 use crate::error::Failure;
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_pipeline::Redaction;
-use crypto_tracer_pipeline::select::ShownKinds;
 use crypto_tracer_reader::Spawner;
 use crypto_tracer_system::console::Console;
-
-const NONE: ShownKinds = ShownKinds { open: false, load: false, exec: false, exit: false };
 
 /// All event types. Runs until Ctrl+C, the duration's end, or the output's.
 pub(super) fn monitor(
@@ -18,7 +16,7 @@ pub(super) fn monitor(
     console: Console,
 ) -> Result<(), Failure> {
     let cli::Monitor { trace, capture, print, plugins } = arguments;
-    stream(ShownKinds::ALL, trace, capture, print, plugins, (spawner, console))
+    stream(EventKinds::ALL, trace, capture, print, plugins, (spawner, console))
 }
 
 /// Opened files. Runs as long as [`monitor`].
@@ -28,7 +26,7 @@ pub(super) fn files(
     console: Console,
 ) -> Result<(), Failure> {
     let cli::FilesCommand { processes, files, capture, print, plugins } = arguments;
-    let kinds = ShownKinds { open: true, ..NONE };
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
     let trace = &Trace { processes: processes.clone(), files: files.clone(), ..Trace::default() };
     stream(kinds, trace, capture, print, plugins, (spawner, console))
 }
@@ -40,14 +38,14 @@ pub(super) fn libs(
     console: Console,
 ) -> Result<(), Failure> {
     let cli::LibsCommand { processes, libraries, capture, print, plugins } = arguments;
-    let kinds = ShownKinds { load: true, ..NONE };
+    let kinds = EventKinds { load: true, ..EventKinds::NONE };
     let trace =
         &Trace { processes: processes.clone(), libraries: libraries.clone(), ..Trace::default() };
     stream(kinds, trace, capture, print, plugins, (spawner, console))
 }
 
 fn stream(
-    kinds: ShownKinds,
+    kinds: EventKinds,
     trace: &Trace,
     capture: &cli::Capture,
     print: &cli::Print,

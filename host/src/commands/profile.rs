@@ -13,10 +13,10 @@ use super::session::{self, SessionBuilder};
 use crate::cli::{self, Processes, Trace};
 use crate::error::{ExitStatus, Failure};
 use crate::progress::RunProgress;
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::OutputControl;
 use crypto_tracer_output::document::RunSummary;
-use crypto_tracer_pipeline::select::ShownKinds;
 use crypto_tracer_pipeline::{
     EndReason, Observer as _, ProfileCollector, ProfileTarget, Redaction,
 };
@@ -34,7 +34,7 @@ pub(super) fn profile(
     let processes = Processes { duration: *duration, watched: watched.clone() };
     let trace = Trace { processes, ..Trace::default() };
     let run = RunRequest {
-        kinds: ShownKinds::ALL,
+        kinds: EventKinds::ALL,
         trace: &trace,
         plugins,
         capture,

@@ -6,9 +6,9 @@ use super::document::failed;
 use super::run_request::RunRequest;
 use crate::cli::Trace;
 use crate::error::Failure;
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_output::{Target, Writer};
 use crypto_tracer_pipeline::recording::Start;
-use crypto_tracer_pipeline::select::ShownKinds;
 use crypto_tracer_pipeline::{LiveReader, Recorder, RecordingHeads};
 use crypto_tracer_plugin::Plugins;
 use crypto_tracer_reader::ExistingProcess;
@@ -46,7 +46,7 @@ pub(super) fn start(
 }
 
 /// The filters that the kernel may have applied already.
-fn only(kinds: ShownKinds, trace: &Trace) -> Vec<String> {
+fn only(kinds: EventKinds, trace: &Trace) -> Vec<String> {
     let command = match (kinds.open, kinds.load) {
         (true, false) => Some("files".to_owned()),
         (false, true) => Some("libs".to_owned()),

@@ -9,13 +9,13 @@ use super::{output_conflict, session, setup};
 use crate::cli;
 use crate::error::{ExitStatus, Failure};
 use crate::interruptible_read::Input;
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::Output as _;
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::recording::{Damage, Frame, Frames, Start};
-use crypto_tracer_pipeline::select::ShownKinds;
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
     Family, MissingHeads, Observer, Pipeline, PluginStages, RecordedHeads, RecordingCoverage,
@@ -65,7 +65,7 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
         _ => Family::default(),
     };
     let observers: Vec<Box<dyn Observer>> = vec![Box::new(family.clone())];
-    let select = setup::select(ShownKinds::ALL, &arguments.trace, family);
+    let select = setup::select(EventKinds::ALL, &arguments.trace, family);
     setup::warn(&select, plugins.interest(), console);
     let print = &arguments.print;
     let mut pipeline = Pipeline {

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use crate::cli::{Capture, PluginArgs, Trace};
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_pipeline::Redaction;
-use crypto_tracer_pipeline::select::ShownKinds;
 use crypto_tracer_system::console::Console;
 
 /// What a command asks of a run.
 #[derive(Debug)]
 pub(super) struct RunRequest<'a> {
-    pub(super) kinds: ShownKinds,
+    pub(super) kinds: EventKinds,
     pub(super) trace: &'a Trace,
     pub(super) plugins: &'a PluginArgs,
     pub(super) capture: &'a Capture,

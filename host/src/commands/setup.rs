@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use crate::cli::{ColorArg, FormatArg, PluginArgs, Print, Trace};
 use crate::config::Config;
 use crate::error::{ExitStatus, Failure};
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
@@ -19,7 +20,7 @@ use crypto_tracer_output::{
 use crypto_tracer_pipeline::Family;
 use crypto_tracer_pipeline::enrich::{Baseline, Enrich, ProcessInfo};
 use crypto_tracer_pipeline::glob::Glob;
-use crypto_tracer_pipeline::select::{Select, ShownKinds};
+use crypto_tracer_pipeline::select::Select;
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Setup, Trust};
 use crypto_tracer_reader::{ExistingProcess, resolve_links};
@@ -78,7 +79,7 @@ fn named(file: &OsString) -> PluginSpec {
 }
 
 /// The host's filters. `family`: the processes of `--follow-children`, where the kernel side does not know them.
-pub(super) fn select(kinds: ShownKinds, trace: &Trace, family: Family) -> Select {
+pub(super) fn select(kinds: EventKinds, trace: &Trace, family: Family) -> Select {
     let bytes = |texts: &[OsString]| texts.iter().map(|text| text.clone().into_vec()).collect();
     let watched = &trace.processes.watched;
     Select {

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crypto_tracer_capture::EventKinds;
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_system::cgroup::Hierarchy;
 
 use super::{routes, world};

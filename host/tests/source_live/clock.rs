@@ -67,7 +67,7 @@ fn timed_open(output: &mut impl BufRead, file: &Path) -> (i64, i64, i64) {
 
 fn timestamps_follow_changes_of_the_wall_clock() {
     let interest = world::interest();
-    let kinds = crypto_tracer_capture::EventKinds::ALL;
+    let kinds = crypto_tracer_event::EventKinds::ALL;
     let world = world::start(&world::options(&interest, kinds));
     let (_keep, dir) = world::directory();
     let file = dir.join("x.pem");

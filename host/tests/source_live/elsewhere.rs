@@ -8,8 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crypto_tracer_capture::EventKinds;
 use crypto_tracer_common::record::{flag, kind};
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_tests::not_tried;
 
 use super::processes::{ROLE, self_command};

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crypto_tracer_capture::{CaptureOptions, EventKinds, Source, SurveyRequest, survey};
+use crypto_tracer_capture::{CaptureOptions, Source, SurveyRequest, survey};
 use crypto_tracer_common::record::kind;
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::ProcessKey;
 use crypto_tracer_tests::until;
 

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crypto_tracer_capture::EventKinds;
 use crypto_tracer_common::record::kind;
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_tests::not_tried;
 
 use super::processes::{ROLE, self_command};

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use crypto_tracer_capture::{CaptureOptions, EventKinds, SurveyRequest, route, survey};
+use crypto_tracer_capture::{CaptureOptions, SurveyRequest, route, survey};
 use crypto_tracer_common::record::kind;
+use crypto_tracer_event::EventKinds;
 
 use super::{routes, sys, world};
 

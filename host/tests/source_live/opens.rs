@@ -6,8 +6,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crypto_tracer_capture::{BlindSpot, CaptureOptions, EventKinds, route};
+use crypto_tracer_capture::{BlindSpot, CaptureOptions, route};
 use crypto_tracer_common::record::{SMALL, flag, kind};
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_system::cgroup::Hierarchy;
 
 use super::uring::{self, Mode};

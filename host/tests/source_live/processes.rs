@@ -10,8 +10,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use crypto_tracer_capture::EventKinds;
 use crypto_tracer_common::record::{flag, kind};
+use crypto_tracer_event::EventKinds;
 
 use super::world::{Record, World};
 use super::{routes, sys, world};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 
-use crypto_tracer_capture::EventKinds;
 use crypto_tracer_capture::decode::decode;
 use crypto_tracer_common::record::kind;
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::{EnrichedWhat, RawRecord};
 use crypto_tracer_pipeline::enrich::Enrich;
 

@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crypto_tracer_capture::{CaptureOptions, EventKinds};
+use crypto_tracer_capture::CaptureOptions;
 use crypto_tracer_common::record::kind;
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::interest::Interest;
 
 use super::{routes, sys, world};

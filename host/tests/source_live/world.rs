@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crypto_tracer_capture::{BlindSpot, CaptureOptions, Error, EventKinds, Source};
+use crypto_tracer_capture::{BlindSpot, CaptureOptions, Error, Source};
 use crypto_tracer_common::record::{Header, flag};
+use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::interest::Interest;
 use zerocopy::FromBytes;
 

@@ -2,13 +2,14 @@
 
 use super::rung::{Ladder, Rung, Unsuitable};
 use crate::{
-    BlindSpot, EventKinds,
+    BlindSpot,
     blind_spots::{blind_spot, route},
     error::Error,
     kernel_field::OffsetGroup,
     machine::{Machine, Preemption},
     probe::{Hook, Probe},
 };
+use crypto_tracer_event::EventKinds;
 
 const OPEN: EventKinds = EventKinds { open: true, ..EventKinds::NONE };
 const LOAD: EventKinds = EventKinds { load: true, ..EventKinds::NONE };

@@ -1,6 +1,7 @@
 //! The types of a ladder and its rungs.
 
-use crate::{BlindSpot, EventKinds, machine::Machine, probe::Probe};
+use crate::{BlindSpot, machine::Machine, probe::Probe};
+use crypto_tracer_event::EventKinds;
 
 /// Probes that together serve one purpose.
 #[derive(Debug)]

@@ -114,7 +114,7 @@ impl SnapshotBuilder {
             let (paths, list, file) = match held.what() {
                 RedactedWhat::LibLoad { file, .. } => (&mut self.libraries, &mut libraries, file),
                 RedactedWhat::FileOpen { file, .. } => (&mut self.files, &mut files, file),
-                RedactedWhat::Exec { .. } | RedactedWhat::Exit { .. } => continue,
+                _ => continue,
             };
             let path = paths.share(file);
             // By identity: the keys of two users may both be shown as /home/USER/key.pem.

@@ -6,34 +6,16 @@ mod unsatisfiable;
 use crate::family::Family;
 use crate::glob::Glob;
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, ProcessFacts};
+use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, EventKinds, ProcessFacts};
 
 /// A process name in the kernel holds this many bytes.
 pub const COMM_BYTES: usize = 15;
-
-/// Which kinds of events a command prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShownKinds {
-    /// `file_open`
-    pub open: bool,
-    /// `lib_load`
-    pub load: bool,
-    /// `process_exec`
-    pub exec: bool,
-    /// `process_exit`
-    pub exit: bool,
-}
-
-impl ShownKinds {
-    /// All of them.
-    pub const ALL: ShownKinds = ShownKinds { open: true, load: true, exec: true, exit: true };
-}
 
 /// What an event must meet: all of it.
 #[derive(Clone, Debug)]
 pub struct Select {
     /// Kinds that are printed.
-    pub kinds: ShownKinds,
+    pub kinds: EventKinds,
     /// `--pid`: the process is each of these.
     pub pids: Vec<u32>,
     /// `--follow-children` of a replay: the process is a member.
@@ -49,7 +31,7 @@ pub struct Select {
 impl Default for Select {
     fn default() -> Self {
         Select {
-            kinds: ShownKinds::ALL,
+            kinds: EventKinds::ALL,
             pids: Vec::new(),
             family: Family::default(),
             names: Vec::new(),
@@ -75,16 +57,12 @@ impl Select {
     }
 
     fn kind_is_left(&self, event: &EnrichedEvent, interest: &Interest) -> bool {
-        match &event.what {
-            EnrichedWhat::FileOpen { file, .. } => {
-                self.kinds.open && interest.wants_file(file.path.file_name())
+        self.kinds.contains(&event.what)
+            && match &event.what {
+                EnrichedWhat::FileOpen { file, .. } => interest.wants_file(file.path.file_name()),
+                EnrichedWhat::LibLoad { file, .. } => interest.wants_library(file.path.file_name()),
+                _ => true,
             }
-            EnrichedWhat::LibLoad { file, .. } => {
-                self.kinds.load && interest.wants_library(file.path.file_name())
-            }
-            EnrichedWhat::Exec { .. } => self.kinds.exec,
-            EnrichedWhat::Exit { .. } => self.kinds.exit,
-        }
     }
 
     /// An event without the field that a filter is about does not match it.
@@ -92,7 +70,7 @@ impl Select {
         let (file, library) = match &event.what {
             EnrichedWhat::FileOpen { file, .. } => (Some(&file.path.bytes), None),
             EnrichedWhat::LibLoad { file, .. } => (None, Some(&file.path.bytes)),
-            EnrichedWhat::Exec { .. } | EnrichedWhat::Exit { .. } => (None, None),
+            _ => (None, None),
         };
         self.libraries.iter().all(|text| library.is_some_and(|path| contains(path, text)))
             && self.files.iter().all(|glob| file.is_some_and(|path| glob.matches(path)))
@@ -156,8 +134,8 @@ mod tests {
 
     #[test]
     fn kinds_that_a_command_does_not_print() {
-        let none = ShownKinds { open: false, load: false, exec: false, exit: false };
-        let files = Select { kinds: ShownKinds { open: true, ..none }, ..Select::default() };
+        let kinds = EventKinds { open: true, ..EventKinds::NONE };
+        let files = Select { kinds, ..Select::default() };
         assert!(files.keeps(&open("/b.pem"), &interest()));
         assert!(
             !files.keeps(&load("/libssl.so"), &interest()) && !files.keeps(&exec(), &interest())

@@ -106,7 +106,7 @@ impl ProfileBuilder {
                     accessed.add_mode(*flags);
                 }
             }
-            RedactedWhat::Exec { .. } | RedactedWhat::Exit { .. } => {}
+            _ => {}
         }
     }
 
@@ -128,7 +128,7 @@ impl ProfileBuilder {
                     accessed.add_mode(*flags);
                 }
             }
-            RedactedWhat::Exec { .. } | RedactedWhat::Exit { .. } => {}
+            _ => {}
         }
     }
 
