@@ -91,7 +91,7 @@ fn profile(redact: bool) -> Profile {
         duration: Duration::from_millis(2500),
         total_events: events.len() as u64,
         events_lost: 0,
-        several: true,
+        list_processes: true,
     };
     let mut builder = ProfileBuilder::default();
     for event in &events {
