@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use crypto_tracer_event::{
     ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, Field, HeadOutcome, KernelPath, OpenedFile,
-    ProcessFacts, ProcessKey, Redact, Timestamp,
+    PluginKind, ProcessFacts, ProcessKey, Redact, Timestamp,
 };
 use crypto_tracer_plugin::{HeadSource, Limits, PluginSource, PluginSpec, Plugins, Setup};
 use rustix::time::{ClockId, clock_gettime};
@@ -128,7 +128,9 @@ fn memory() -> Result<Value> {
 
 fn loads(copies: &PluginCopies) -> Result<Vec<Value>> {
     let time = |classifiers: Vec<PluginSpec>, redactors: Vec<PluginSpec>| -> Result<Duration> {
-        let setup = Setup { classifiers, redactors, ..Setup::default() };
+        let chains =
+            [(PluginKind::Classifier, classifiers), (PluginKind::Redactor, redactors)].into();
+        let setup = Setup { chains, ..Setup::default() };
         let mut times = Vec::new();
         for _ in 0..LOADS {
             times.push(processor_time(|| {
@@ -196,8 +198,8 @@ fn calls(copies: &PluginCopies) -> Result<Vec<Value>> {
             figures.push(figure(&format!("{what}, {word}"), us(took), "µs", None, ""));
         }
     }
-    let filters = vec![copies.hostile("")];
-    let mut plugins = Plugins::load(&Setup { filters, ..Setup::default() })?;
+    let chains = [(PluginKind::Filter, vec![copies.hostile("")])].into();
+    let mut plugins = Plugins::load(&Setup { chains, ..Setup::default() })?;
     let event = event();
     let keep = call(|| {
         black_box(plugins.decide(&event));
@@ -209,8 +211,8 @@ fn calls(copies: &PluginCopies) -> Result<Vec<Value>> {
 
 fn failures(copies: &PluginCopies) -> Result<Vec<Value>> {
     let load = |way: &str| {
-        let classifiers = vec![copies.hostile(way)];
-        Plugins::load(&Setup { classifiers, every_call: true, ..Setup::default() })
+        let chains = [(PluginKind::Classifier, vec![copies.hostile(way)])].into();
+        Plugins::load(&Setup { chains, every_call: true, ..Setup::default() })
     };
     let file = file("/etc/ssl/a.crt");
     let mut good = load("word")?;

@@ -1,5 +1,6 @@
 //! The configuration of a run's plugins, and their loader.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,12 +27,9 @@ use crypto_tracer_system::shutdown::Shutdown;
 /// The chains of a run.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The first classifier that knows the type of a file determines it.
-    pub classifiers: Vec<PluginSpec>,
-    /// Each redactor gets the output of the one before.
-    pub redactors: Vec<PluginSpec>,
-    /// An event is shown if all filters keep it.
-    pub filters: Vec<PluginSpec>,
+    /// The chain of each kind. A missing kind has its bundled plugin, if there is one. The first classifier that knows the type
+    /// of a file determines it, each redactor gets the output of the one before, and all filters must keep an event.
+    pub chains: BTreeMap<PluginKind, Vec<PluginSpec>>,
     /// Limits of each plugin.
     pub limits: Limits,
     /// Effect of a failed call on the run.
@@ -49,9 +47,7 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Setup {
         Setup {
-            classifiers: vec![PluginSpec::bundled()],
-            redactors: vec![PluginSpec::bundled()],
-            filters: Vec::new(),
+            chains: BTreeMap::new(),
             limits: Limits::default(),
             on_failure: OnFailure::default(),
             shutdown: Shutdown::default(),
@@ -161,9 +157,9 @@ impl<'a> Loader<'a> {
     }
 
     pub(super) fn chains(&mut self, setup: &Setup) -> Result<Chains, LoadError> {
-        let classifiers = self.chain(&setup.classifiers)?;
-        let redactors = self.chain(&setup.redactors)?;
-        let filters = self.chain(&setup.filters)?;
+        let classifiers = self.chain(setup)?;
+        let redactors = self.chain(setup)?;
+        let filters = self.chain(setup)?;
         let remember = !setup.every_call;
         Ok(Chains {
             classifiers: Classifiers::new(
@@ -177,10 +173,9 @@ impl<'a> Loader<'a> {
         })
     }
 
-    fn chain<K: GuestKind>(
-        &mut self,
-        specs: &[PluginSpec],
-    ) -> Result<Vec<PluginSlot<K>>, LoadError> {
+    fn chain<K: GuestKind>(&mut self, setup: &Setup) -> Result<Vec<PluginSlot<K>>, LoadError> {
+        let bundled: Vec<PluginSpec> = K::BUNDLED.iter().map(|_| PluginSpec::bundled()).collect();
+        let specs = setup.chains.get(&K::KIND).unwrap_or(&bundled);
         let slot = |(at, spec): (usize, &PluginSpec)| {
             let earlier = specs.get(..at).unwrap_or_default();
             let twice = earlier.iter().any(|other| same_source(&other.source, &spec.source));

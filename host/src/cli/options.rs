@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::values;
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_pipeline::glob::Glob;
 use crypto_tracer_system::console::{Console, Verbosity};
 
@@ -157,6 +158,17 @@ pub struct PluginArgs {
     /// Read this configuration instead of /etc/crypto-tracer/config.toml or the user's
     #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub config: Option<PathBuf>,
+}
+
+impl PluginArgs {
+    /// The files of each kind.
+    pub fn chains(&self) -> [(PluginKind, &[OsString]); 3] {
+        [
+            (PluginKind::Classifier, &self.classifier),
+            (PluginKind::Redactor, &self.redactor),
+            (PluginKind::Filter, &self.filter),
+        ]
+    }
 }
 
 /// Amount of messages on standard error.

@@ -54,14 +54,9 @@ pub(super) fn plugins(
     shutdown: &Shutdown,
     clock: &Clock,
 ) -> Result<Option<Plugins>, Failure> {
-    let chain = |files: &[OsString]| files.iter().map(named).collect();
-    let setup = config.setup(
-        chain(&arguments.classifier),
-        chain(&arguments.redactor),
-        chain(&arguments.filter),
-        trust,
-        shutdown,
-    );
+    let named_chains = arguments.chains().into_iter().filter(|(_, files)| !files.is_empty());
+    let chains = named_chains.map(|(kind, files)| (kind, files.iter().map(named).collect()));
+    let setup = config.setup(chains.collect(), trust, shutdown);
     match Plugins::load(&Setup { clock: clock.clone(), ..setup }) {
         Ok(plugins) => Ok(Some(plugins)),
         Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Error};
 
 use super::units::{ByteSize, DurationText};
 use super::{CaptureConfig, Config, OutputFile};
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_plugin::{Grant, Limits, OnFailure, PluginSource, PluginSpec};
 
 #[derive(Deserialize)]
@@ -211,11 +212,14 @@ impl ConfigFile {
             });
             Some(specs.collect())
         };
+        let chains = [
+            (PluginKind::Classifier, self.classifier),
+            (PluginKind::Redactor, self.redactor),
+            (PluginKind::Filter, self.filter),
+        ];
         let OutputTable { mode, group, status_every } = self.output;
         Config {
-            classifiers: chain(self.classifier),
-            redactors: chain(self.redactor),
-            filters: chain(self.filter),
+            chains: chains.into_iter().filter_map(|(kind, it)| Some((kind, chain(it)?))).collect(),
             on_failure: match self.plugins.on_failure {
                 Some(OnFailureName::Stop) => OnFailure::Stop,
                 Some(OnFailureName::Continue) | None => OnFailure::Continue,

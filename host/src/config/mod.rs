@@ -3,12 +3,14 @@
 mod file;
 mod units;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::nearest::nearest;
+use crypto_tracer_event::PluginKind;
 use crypto_tracer_plugin::{Limits, OnFailure, PluginSpec, SITE, Setup, Trust};
 use crypto_tracer_system::shutdown::Shutdown;
 
@@ -18,12 +20,8 @@ const MAX_BYTES: u64 = 1 << 20;
 /// The settings of a configuration file. The default is that of an empty file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// Chain of classifiers. `None` means the bundled one.
-    pub classifiers: Option<Vec<PluginSpec>>,
-    /// Chain of redactors. `None` means the bundled one.
-    pub redactors: Option<Vec<PluginSpec>>,
-    /// Chain of filters. `None` means no filter.
-    pub filters: Option<Vec<PluginSpec>>,
+    /// The chains that the file defines, by kind.
+    pub chains: BTreeMap<PluginKind, Vec<PluginSpec>>,
     /// Limits of every plugin.
     pub limits: Limits,
     /// Effect of a failed call of a plugin on the run.
@@ -163,28 +161,22 @@ impl Config {
         }
     }
 
-    /// Returns the plugins of a run. Plugins of the command line replace those of the same kind in the file.
+    /// Returns the plugins of a run. `named`: the chains of the command line, which replace those of the same kind in the file.
     pub fn setup(
         &self,
-        classifiers: Vec<PluginSpec>,
-        redactors: Vec<PluginSpec>,
-        filters: Vec<PluginSpec>,
+        named: BTreeMap<PluginKind, Vec<PluginSpec>>,
         trust: &Trust,
         shutdown: &Shutdown,
     ) -> Setup {
-        let default = Setup::default();
-        let chain = |named: Vec<PluginSpec>, configured: &Option<Vec<PluginSpec>>, default| {
-            if named.is_empty() { configured.clone().unwrap_or(default) } else { named }
-        };
+        let mut chains = self.chains.clone();
+        chains.extend(named);
         Setup {
-            classifiers: chain(classifiers, &self.classifiers, default.classifiers),
-            redactors: chain(redactors, &self.redactors, default.redactors),
-            filters: chain(filters, &self.filters, default.filters),
+            chains,
             limits: self.limits.clone(),
             on_failure: self.on_failure,
             shutdown: shutdown.clone(),
             trust: trust.clone(),
-            ..default
+            ..Setup::default()
         }
     }
 }
@@ -263,7 +255,7 @@ mod tests {
             "#
         ))
         .unwrap();
-        let [acme, bundled] = config.classifiers.as_deref().unwrap() else { panic!("two") };
+        let [acme, bundled] = &config.chains[&PluginKind::Classifier][..] else { panic!("two") };
         let path = PathBuf::from("/etc/crypto-tracer/plugins/acme.wasm");
         assert_eq!((&acme.source, acme.origin), (&PluginSource::File(path), Origin::Configuration));
         assert_eq!(acme.sha256, Some(pin));
@@ -271,7 +263,7 @@ mod tests {
         let text = serde_json::to_string(&acme.config).unwrap();
         assert_eq!(text, r#"{"since":"2024-01-02","tiers":["gold"]}"#);
         assert_eq!(bundled.source, PluginSource::Bundled);
-        assert_eq!(config.filters, None);
+        assert_eq!(config.chains.get(&PluginKind::Filter), None);
         assert_eq!((config.limits.memory, config.limits.deadline.as_millis()), (32 << 20, 30));
         assert_eq!(config.limits.wall, Limits::default().wall);
         assert_eq!(config.on_failure, OnFailure::Stop);
@@ -348,12 +340,13 @@ mod tests {
         let config =
             parse("[[classifier]]\npath = \"/a.wasm\"\n[[filter]]\npath = \"/b.wasm\"").unwrap();
         let (trust, shutdown) = (Trust::of_this_process(), Shutdown::default());
-        let setup = config.setup(vec![], vec![], vec![], &trust, &shutdown);
-        assert_eq!(setup.classifiers, config.classifiers.clone().unwrap());
-        assert_eq!(setup.redactors, [PluginSpec::bundled()]);
-        assert_eq!(setup.filters.len(), 1);
-        let setup = config.setup(vec![PluginSpec::bundled()], vec![], vec![], &trust, &shutdown);
-        assert_eq!(setup.classifiers, [PluginSpec::bundled()]);
+        let setup = config.setup(BTreeMap::new(), &trust, &shutdown);
+        assert_eq!(setup.chains, config.chains);
+        assert_eq!(setup.chains.len(), 2, "no redactor is configured");
+        let named = BTreeMap::from([(PluginKind::Classifier, vec![PluginSpec::bundled()])]);
+        let setup = config.setup(named, &trust, &shutdown);
+        assert_eq!(setup.chains[&PluginKind::Classifier], [PluginSpec::bundled()]);
+        assert_eq!(setup.chains[&PluginKind::Filter], config.chains[&PluginKind::Filter]);
     }
 
     #[test]

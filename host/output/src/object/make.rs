@@ -24,7 +24,7 @@ impl<'a> Object<'a> {
                     ppid: facts.ppid,
                     exe: exe(facts),
                     location: location(file),
-                    context: context(facts),
+                    context: ProcessContext::of(facts),
                     classifier: verdict.classifier.as_deref(),
                     head: verdict.head,
                     path: path(file),
@@ -111,13 +111,17 @@ fn load_more<'a>(process: &'a Facts, file: &RedactedFile) -> LibLoadMore<'a> {
         ppid: process.ppid,
         exe: exe(process),
         location: location(file),
-        context: context(process),
+        context: ProcessContext::of(process),
         path: path(file),
     }
 }
 
 fn exec_more(process: &Facts) -> ProcessExecMore<'_> {
-    ProcessExecMore { thread: thread(process), exe: exe(process), context: context(process) }
+    ProcessExecMore {
+        thread: thread(process),
+        exe: exe(process),
+        context: ProcessContext::of(process),
+    }
 }
 
 fn exit_more(process: &Facts, signal: Option<u8>) -> ProcessExitMore<'_> {
@@ -126,7 +130,7 @@ fn exit_more(process: &Facts, signal: Option<u8>) -> ProcessExitMore<'_> {
         ppid: process.ppid,
         exe: exe(process),
         signal,
-        context: context(process),
+        context: ProcessContext::of(process),
     }
 }
 
@@ -140,14 +144,6 @@ fn exe(process: &Facts) -> Exe<'_> {
 
 fn location(file: &RedactedFile) -> FileLocation {
     FileLocation { dev: Device(file.dev), inode: file.inode }
-}
-
-fn context(process: &Facts) -> ProcessContext<'_> {
-    ProcessContext {
-        mount_ns: process.mount_ns,
-        container: process.container.as_deref(),
-        cgroup: process.cgroup.as_ref(),
-    }
 }
 
 fn path(file: &RedactedFile) -> PathMore {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crypto_tracer_event::{HeadOutcome, OpenFlags, RedactedText, Status, schema};
+use crypto_tracer_event::{Facts, HeadOutcome, OpenFlags, RedactedText, Status, schema};
 
 /// An object in the stream of crypto-tracer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -207,6 +207,16 @@ struct ProcessContext<'a> {
     container: Option<&'a str>,
     /// Path of the cgroup; null if it could not be found.
     cgroup: Option<&'a RedactedText>,
+}
+
+impl ProcessContext<'_> {
+    fn of(process: &Facts) -> ProcessContext<'_> {
+        ProcessContext {
+            mount_ns: process.mount_ns,
+            container: process.container.as_deref(),
+            cgroup: process.cgroup.as_ref(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

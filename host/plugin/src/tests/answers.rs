@@ -193,7 +193,8 @@ fn a_verdict_on_changed_content_is_not_cached() {
 #[test]
 fn the_verdict_of_a_chain_with_a_failure_is_not_cached() {
     let mut plugins = load(&Setup {
-        classifiers: vec![hostile("only-panic"), PluginSpec::bundled()],
+        chains: [(PluginKind::Classifier, vec![hostile("only-panic"), PluginSpec::bundled()])]
+            .into(),
         every_call: false,
         ..generous()
     });

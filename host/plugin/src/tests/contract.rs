@@ -30,9 +30,15 @@ fn released_files_are_unchanged() {
 #[test]
 fn plugins_of_0_1_0_still_work() {
     let setup = Setup {
-        classifiers: vec![PluginSpec::command_line(fixture("classify-default.wasm"))],
-        redactors: vec![PluginSpec::command_line(fixture("redact-default.wasm"))],
-        filters: vec![hostile("label")],
+        chains: [
+            (
+                PluginKind::Classifier,
+                vec![PluginSpec::command_line(fixture("classify-default.wasm"))],
+            ),
+            (PluginKind::Redactor, vec![PluginSpec::command_line(fixture("redact-default.wasm"))]),
+            (PluginKind::Filter, vec![hostile("label")]),
+        ]
+        .into(),
         ..generous()
     };
     let mut plugins = load(&setup);

@@ -87,7 +87,10 @@ fn host_time_does_not_count_as_call_time() {
             None
         }
     }
-    let mut plugins = load(&Setup { classifiers: vec![hostile("head")], ..Setup::default() });
+    let mut plugins = load(&Setup {
+        chains: [(PluginKind::Classifier, vec![hostile("head")])].into(),
+        ..Setup::default()
+    });
     let verdict = plugins.classify(1000, &file("/x"), 0, &mut Slow);
     assert_eq!(verdict.file_type.as_str(), "head-16");
     assert_eq!(failures(&mut plugins), []);
@@ -168,7 +171,11 @@ fn a_long_log_message_within_the_limit_is_cut() {
         [((8 << 20) - 1, true), (8 << 20, false), (9 << 20, false), (256 << 10, true)]
     {
         let limits = Limits { copied, ..generous().limits };
-        let mut plugins = load(&Setup { filters: vec![hostile("log-long")], limits, ..generous() });
+        let mut plugins = load(&Setup {
+            chains: [(PluginKind::Filter, vec![hostile("log-long")])].into(),
+            limits,
+            ..generous()
+        });
         assert_eq!(plugins.decide(&event(1)), Decision::Keep);
         let expected = if failed { vec![("answer".to_owned(), 1)] } else { vec![] };
         assert_eq!(failures(&mut plugins), expected, "{copied}");
@@ -180,7 +187,11 @@ fn configured_limits_apply() {
     let limits =
         Limits { memory: 4 << 20, deadline: Duration::from_millis(90), ..generous().limits };
     let load = |way: &str| {
-        load(&Setup { classifiers: vec![hostile(way)], limits: limits.clone(), ..Setup::default() })
+        load(&Setup {
+            chains: [(PluginKind::Classifier, vec![hostile(way)])].into(),
+            limits: limits.clone(),
+            ..Setup::default()
+        })
     };
     let mut plugins = load("alloc-some");
     classify(&mut plugins, "/x");
@@ -189,7 +200,11 @@ fn configured_limits_apply() {
     let took = processor_time(|| classify(&mut plugins, "/x"));
     assert!(took >= Duration::from_millis(90), "{took:?}");
     let limits = Limits { stack: 16 << 10, ..generous().limits };
-    let setup = Setup { classifiers: vec![hostile("recurse-some")], limits, ..Setup::default() };
+    let setup = Setup {
+        chains: [(PluginKind::Classifier, vec![hostile("recurse-some")])].into(),
+        limits,
+        ..Setup::default()
+    };
     let mut plugins = super::load(&setup);
     classify(&mut plugins, "/x");
     assert_eq!(failures(&mut plugins), [("stack".to_owned(), 1)]);
@@ -197,8 +212,11 @@ fn configured_limits_apply() {
 
 #[test]
 fn memory_of_failed_instances_is_released() {
-    let mut plugins =
-        load(&Setup { classifiers: vec![hostile("alloc")], every_call: true, ..generous() });
+    let mut plugins = load(&Setup {
+        chains: [(PluginKind::Classifier, vec![hostile("alloc")])].into(),
+        every_call: true,
+        ..generous()
+    });
     let anonymous = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
@@ -216,7 +234,7 @@ fn memory_of_failed_instances_is_released() {
 #[test]
 fn a_new_instance_does_not_reset_the_limit_of_lines() {
     let mut plugins = load(&Setup {
-        classifiers: vec![hostile("log-flood")],
+        chains: [(PluginKind::Classifier, vec![hostile("log-flood")])].into(),
         every_call: true,
         ..Setup::default()
     });

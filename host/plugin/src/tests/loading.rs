@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 
 fn refused(spec: PluginSpec) -> String {
-    let setup = Setup { classifiers: vec![spec], ..Setup::default() };
+    let setup = Setup { chains: [(PluginKind::Classifier, vec![spec])].into(), ..Setup::default() };
     let error = Plugins::load(&setup).unwrap_err().to_string();
     assert!(error.starts_with("the classifier ") && !error.contains('\n'), "{error}");
     error
@@ -132,7 +132,10 @@ fn a_plugin_of_another_kind_is_refused() {
         error.contains("exports no classifier: it exports crypto-tracer:plugin/redactor@0.1.0"),
         "{error}"
     );
-    let setup = Setup { filters: vec![PluginSpec::bundled()], ..Setup::default() };
+    let setup = Setup {
+        chains: [(PluginKind::Filter, vec![PluginSpec::bundled()])].into(),
+        ..Setup::default()
+    };
     let error = Plugins::load(&setup).unwrap_err().to_string();
     assert_eq!(error, "the filter default: there is no bundled one: name a file");
 }
@@ -171,7 +174,8 @@ fn a_plugin_that_fails_to_start_is_refused() {
 fn bundled_plugins_validate_their_configuration() {
     let mut spec = PluginSpec::bundled();
     spec.config.insert("homes".to_owned(), json!(["relative"]));
-    let setup = Setup { redactors: vec![spec.clone()], ..Setup::default() };
+    let setup =
+        Setup { chains: [(PluginKind::Redactor, vec![spec.clone()])].into(), ..Setup::default() };
     let error = Plugins::load(&setup).unwrap_err().to_string();
     assert!(error.contains("the redactor default: refuses its configuration"), "{error}");
     assert!(refused(spec.clone()).contains("refuses its configuration"));
@@ -185,7 +189,10 @@ fn pins_grants_and_duplicates_are_checked() {
     let mut pinned = hostile("good");
     pinned.sha256 = Some("ab".repeat(32));
     let error = refused(pinned.clone());
-    let found = load(&Setup { classifiers: vec![hostile("good")], ..Setup::default() });
+    let found = load(&Setup {
+        chains: [(PluginKind::Classifier, vec![hostile("good")])].into(),
+        ..Setup::default()
+    });
     let sha256 = found.running()[0].sha256.to_string();
     assert!(error.contains(&"ab".repeat(32)) && error.contains("restore the file"), "{error}");
     assert!(error.contains(&format!("write `sha256 = \"{sha256}\"` in its entry")), "{error}");
@@ -196,14 +203,20 @@ fn pins_grants_and_duplicates_are_checked() {
     without.allow.clear();
     assert!(refused(without).contains("allow = [\"file-head\"]"));
 
-    let setup = Setup { classifiers: vec![hostile("good"), hostile("spin")], ..Setup::default() };
+    let setup = Setup {
+        chains: [(PluginKind::Classifier, vec![hostile("good"), hostile("spin")])].into(),
+        ..Setup::default()
+    };
     let error = Plugins::load(&setup).unwrap_err().to_string();
     assert!(error.contains("is named twice as a classifier"), "{error}");
     // One component may be of several kinds.
     let setup = Setup {
-        classifiers: vec![hostile("good")],
-        redactors: vec![hostile("good")],
-        filters: vec![hostile("good")],
+        chains: [
+            (PluginKind::Classifier, vec![hostile("good")]),
+            (PluginKind::Redactor, vec![hostile("good")]),
+            (PluginKind::Filter, vec![hostile("good")]),
+        ]
+        .into(),
         ..Setup::default()
     };
     let kinds: Vec<_> = load(&setup).running().iter().map(|plugin| plugin.kind).collect();
@@ -214,10 +227,17 @@ fn pins_grants_and_duplicates_are_checked() {
 fn the_combined_interest_is_limited() {
     let mut other = hostile("suffixes-50");
     other.source = fixture("hostile-wasi.wasm");
-    let setup = Setup { classifiers: vec![hostile("suffixes-50"), other], ..Setup::default() };
+    let setup = Setup {
+        chains: [(PluginKind::Classifier, vec![hostile("suffixes-50"), other])].into(),
+        ..Setup::default()
+    };
     load(&setup);
     let specs = vec![hostile("suffixes-50"), PluginSpec::bundled()];
-    let error = Plugins::load(&Setup { classifiers: specs, ..Setup::default() }).unwrap_err();
+    let error = Plugins::load(&Setup {
+        chains: [(PluginKind::Classifier, specs)].into(),
+        ..Setup::default()
+    })
+    .unwrap_err();
     assert!(error.to_string().contains("more than 64 suffixes"), "{error}");
 }
 

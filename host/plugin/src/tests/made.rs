@@ -20,7 +20,11 @@ pub(super) fn plugin_file(made: &Made<'_>) -> TempPlugin {
 
 pub(super) fn setup(plugin: &TempPlugin, limits: Limits) -> Setup {
     let spec = PluginSpec::command_line(PluginSource::File(plugin.path.clone()));
-    Setup { classifiers: vec![spec, PluginSpec::bundled()], limits, ..Setup::default() }
+    Setup {
+        chains: [(PluginKind::Classifier, vec![spec, PluginSpec::bundled()])].into(),
+        limits,
+        ..Setup::default()
+    }
 }
 
 /// Failures of `calls` calls of a plugin.
@@ -155,7 +159,11 @@ fn the_configured_time_of_a_call_applies() {
 fn configured_sizes_apply() {
     let spec = |way: &str| vec![hostile(way)];
     let redact_with = |way: &str, limits: Limits| {
-        let mut plugins = load(&Setup { redactors: spec(way), limits, ..Setup::default() });
+        let mut plugins = load(&Setup {
+            chains: [(PluginKind::Redactor, spec(way))].into(),
+            limits,
+            ..Setup::default()
+        });
         redact(&mut plugins, "abc").map(|text| text.len())
     };
     let text = |text| Limits { text, ..generous().limits };
@@ -170,7 +178,11 @@ fn configured_sizes_apply() {
     let size = std::fs::metadata(fixture).unwrap().len() as usize;
     let component = |component| {
         let limits = Limits { component, ..generous().limits };
-        let setup = Setup { classifiers: spec("good"), limits, ..Setup::default() };
+        let setup = Setup {
+            chains: [(PluginKind::Classifier, spec("good"))].into(),
+            limits,
+            ..Setup::default()
+        };
         Plugins::load(&setup).map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(component(size), Ok(()));
@@ -182,8 +194,11 @@ fn configured_sizes_apply() {
 fn the_configured_number_of_log_lines_applies() {
     let logged = |log_lines| {
         let limits = Limits { log_lines, ..generous().limits };
-        let mut plugins =
-            load(&Setup { classifiers: vec![hostile("log")], limits, ..Setup::default() });
+        let mut plugins = load(&Setup {
+            chains: [(PluginKind::Classifier, vec![hostile("log")])].into(),
+            limits,
+            ..Setup::default()
+        });
         let start = Instant::now();
         (0..50).for_each(|n| drop(classify(&mut plugins, &format!("/{n}"))));
         let seconds = start.elapsed().as_secs() as usize + 2;

@@ -82,17 +82,17 @@ fn load(setup: &Setup) -> Plugins {
 
 fn classifiers(specs: Vec<PluginSpec>) -> Plugins {
     let setup = limits_for(&specs);
-    load(&Setup { classifiers: specs, ..setup })
+    load(&Setup { chains: [(PluginKind::Classifier, specs)].into(), ..setup })
 }
 
 fn redactors(specs: Vec<PluginSpec>) -> Plugins {
     let setup = limits_for(&specs);
-    load(&Setup { redactors: specs, ..setup })
+    load(&Setup { chains: [(PluginKind::Redactor, specs)].into(), ..setup })
 }
 
 fn filters(specs: Vec<PluginSpec>) -> Plugins {
     let setup = limits_for(&specs);
-    load(&Setup { filters: specs, ..setup })
+    load(&Setup { chains: [(PluginKind::Filter, specs)].into(), ..setup })
 }
 
 fn file(path: &str) -> OpenedFile {

@@ -37,7 +37,10 @@ fn an_event_whose_filter_fails_is_kept() {
 
 #[test]
 fn shutdown_interrupts_the_call() {
-    let setup = Setup { classifiers: vec![hostile("spin")], ..Setup::default() };
+    let setup = Setup {
+        chains: [(PluginKind::Classifier, vec![hostile("spin")])].into(),
+        ..Setup::default()
+    };
     let mut plugins = load(&setup);
     setup.shutdown.request();
     let took = processor_time(|| {
@@ -52,8 +55,11 @@ fn shutdown_interrupts_the_call() {
 #[test]
 fn failures_of_one_user_do_not_affect_others() {
     let setup = Setup {
-        classifiers: vec![hostile("only-panic"), PluginSpec::bundled()],
-        redactors: vec![hostile("only-panic"), PluginSpec::bundled()],
+        chains: [
+            (PluginKind::Classifier, vec![hostile("only-panic"), PluginSpec::bundled()]),
+            (PluginKind::Redactor, vec![hostile("only-panic"), PluginSpec::bundled()]),
+        ]
+        .into(),
         ..generous()
     };
     let mut plugins = load(&setup);
@@ -110,7 +116,8 @@ fn a_failed_instance_is_replaced() {
 
 #[test]
 fn a_failure_can_end_the_run() {
-    let mut setup = Setup { filters: vec![hostile("panic")], ..generous() };
+    let mut setup =
+        Setup { chains: [(PluginKind::Filter, vec![hostile("panic")])].into(), ..generous() };
     let mut plugins = load(&setup);
     plugins.decide(&event(1));
     assert_eq!(plugins.must_end(), None);

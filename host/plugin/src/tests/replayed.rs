@@ -51,8 +51,11 @@ fn failures_within_the_deadline_are_not_charged() {
 fn ten_overruns_fit_in_the_budget_of_a_recorded_second() {
     let spec = hostile("spin");
     let limits = Limits::default().by_processor();
-    let (mut plugins, clock) =
-        replayed(Setup { classifiers: vec![spec], limits, ..Setup::default() });
+    let (mut plugins, clock) = replayed(Setup {
+        chains: [(PluginKind::Classifier, vec![spec])].into(),
+        limits,
+        ..Setup::default()
+    });
     for second in 0..2 {
         // The eleventh overrun starts a back-off of one second.
         clock.replay_to(0, Some(2 * second * SECOND_NS));

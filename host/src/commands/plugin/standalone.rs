@@ -19,10 +19,9 @@ pub(super) fn load(
     limits: &Limits,
 ) -> Result<Plugins, LoadError> {
     let chain = |of: PluginKind| if of == kind { vec![spec.clone()] } else { Vec::new() };
+    let chains = PluginKind::ALL.map(|of| (of, chain(of)));
     Plugins::load(&Setup {
-        classifiers: chain(PluginKind::Classifier),
-        redactors: chain(PluginKind::Redactor),
-        filters: chain(PluginKind::Filter),
+        chains: chains.into(),
         every_call: true,
         limits: limits.clone().by_processor(),
         ..Setup::default()
