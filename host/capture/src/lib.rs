@@ -14,6 +14,7 @@ mod machine;
 mod object;
 mod offsets;
 mod probe;
+mod ring;
 mod self_test;
 mod survey;
 mod tables;
@@ -165,9 +166,7 @@ impl Source {
     /// Passes at most `limit` records to `f` and returns their number. Does not block.
     pub fn drain(&mut self, limit: usize, f: &mut dyn FnMut(RawRecord<'_>)) -> usize {
         let mut count = 0;
-        while count < limit {
-            let Some(record) = self.object.ring.next() else { break };
-            f(RawRecord(&record));
+        while count < limit && self.object.ring.take(&mut |record| f(RawRecord(record))) {
             count += 1;
         }
         count

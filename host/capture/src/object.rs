@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray},
 };
 use crypto_tracer_common::fixed::kinds;
 use crypto_tracer_common::{
@@ -11,6 +11,7 @@ use crypto_tracer_common::{
     loss::CAUSES,
 };
 use crypto_tracer_event::EventKinds;
+use std::os::fd::AsFd;
 use zerocopy::IntoBytes;
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     machine::{self, BTF_PATH},
     offsets::Layout,
     probe,
+    ring::Ring,
     tables::{Slot, Tables, comm_pattern},
 };
 use crypto_tracer_event::ProcessKey;
@@ -47,7 +49,7 @@ pub(super) fn read_layout(hooks: &[String]) -> Result<Layout, Error> {
 pub(super) struct BpfObject {
     /// `None`: detached.
     bpf: Option<Ebpf>,
-    pub(super) ring: RingBuf<MapData>,
+    pub(super) ring: Ring,
     /// The content of `control_map`.
     control: Control,
     control_map: Array<MapData, [u8; CONTROL_LEN]>,
@@ -73,18 +75,19 @@ impl BpfObject {
     /// Parses the object and creates its maps. Loads no program.
     pub(super) fn load(options: &CaptureOptions<'_>, layout: &Layout) -> Result<BpfObject, Error> {
         let fixed = Fixed { settings: settings(options, layout)?, offsets: layout.offsets };
+        let ring_bytes = ring_size(options.ring_bytes)?;
         let mut bpf = EbpfLoader::new()
             // The programs have no CO-RE relocations. Without the kernel's BTF, aya keeps no second copy of it.
             .btf(None)
             .override_global("FIXED", fixed.as_bytes(), true)
-            .map_max_entries("EVENTS", ring_size(options.ring_bytes)?)
+            .map_max_entries("EVENTS", ring_bytes)
             .map_max_entries("FAMILY", if options.follow_children { FAMILY_ROOM } else { 1 })
             .load(OBJECT)
             .map_err(|error| Error::Setup { what: error_chain(&error) })?;
         // Returns the memory of the parsed BTF to the kernel before the ring buffer is used.
         memory::give_back();
         Ok(BpfObject {
-            ring: take_map(&mut bpf, "EVENTS")?,
+            ring: map_ring(&mut bpf, ring_bytes)?,
             control: Control::EMPTY,
             control_map: take_map(&mut bpf, ".bss")?,
             suffixes: take_map(&mut bpf, "SUFFIXES")?,
@@ -218,9 +221,20 @@ fn ring_size(bytes: u32) -> Result<u32, Error> {
     Err(Error::Option(format!("ring of {bytes}: must be a power of two, at least {page}")))
 }
 
+/// Maps the ring buffer. aya's own type would map its data twice.
+fn map_ring(bpf: &mut Ebpf, bytes: u32) -> Result<Ring, Error> {
+    let problem = |what: String| Error::Setup { what: format!("map EVENTS: {what}") };
+    let Some(Map::RingBuf(map)) = bpf.take_map("EVENTS") else {
+        return Err(problem("missing in the BPF object".to_owned()));
+    };
+    let fd = map.fd().as_fd().try_clone_to_owned();
+    let ring = fd.and_then(|fd| Ring::map(fd, bytes as usize));
+    ring.map_err(|error| problem(error.to_string()))
+}
+
 fn take_map<T>(bpf: &mut Ebpf, name: &str) -> Result<T, Error>
 where
-    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+    T: TryFrom<Map, Error = aya::maps::MapError>,
 {
     let problem = |what: String| Error::Setup { what: format!("map {name}: {what}") };
     let map = bpf.take_map(name).ok_or_else(|| problem("missing in the BPF object".to_owned()))?;

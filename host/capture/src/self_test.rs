@@ -79,11 +79,12 @@ fn map_memory() -> Option<fs::File> {
 /// Removes all records from the ring buffer and returns those with a complete header.
 fn drain(object: &mut BpfObject) -> Vec<CapturedRecord> {
     let mut all = Vec::new();
-    while let Some(record) = object.ring.next() {
-        let Ok((header, rest)) = Header::read_from_prefix(&record) else { continue };
-        let path = rest.get(..header.path_len.into()).unwrap_or_default().to_vec();
-        all.push((header, path));
-    }
+    while object.ring.take(&mut |record| {
+        if let Ok((header, rest)) = Header::read_from_prefix(record) {
+            let path = rest.get(..header.path_len.into()).unwrap_or_default().to_vec();
+            all.push((header, path));
+        }
+    }) {}
     all
 }
 
