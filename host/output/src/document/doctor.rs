@@ -142,7 +142,7 @@ pub struct ProgramReport {
 
 impl DoctorReport {
     /// Formats a time for `generated_at`.
-    pub fn made(at: Timestamp) -> String {
+    pub fn format_time(at: Timestamp) -> String {
         text_of(at)
     }
 }
