@@ -108,13 +108,13 @@ impl<O: Output> Pipeline<O> {
         for (at, (id, _)) in unknown.into_iter().enumerate() {
             match paths.get(at) {
                 Some(path) => self.enrich.insert_cgroup(id, path.as_deref()),
-                None => self.enrich.cgroup_unanswered(id, ts_ns),
+                None => self.enrich.cgroup_timed_out(id, ts_ns),
             }
         }
     }
 
     /// Reports the plugins' failures since the last call, and their log lines. Returns whether any plugin failed.
-    pub fn report_failures(&mut self, at: Timestamp) -> bool {
+    pub(crate) fn report_failures(&mut self, at: Timestamp) -> bool {
         let failures = self.stages.plugins.take_failures();
         let any = !failures.is_empty();
         for failure in failures {

@@ -23,12 +23,10 @@ pub enum Unobservable {
 impl fmt::Display for Unobservable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unobservable::Thread(process) => write!(f, "that is a thread of process {process}"),
-            Unobservable::Zombie => {
-                f.write_str("it has ended already, and its parent has not taken note of it")
-            }
+            Unobservable::Thread(process) => write!(f, "this is a thread of process {process}"),
+            Unobservable::Zombie => f.write_str("the process is a zombie: it has ended"),
             Unobservable::KernelThread => {
-                f.write_str("it is one of the kernel's own, which open no files")
+                f.write_str("this is a kernel thread, which opens no files")
             }
         }
     }

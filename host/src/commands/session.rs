@@ -58,7 +58,7 @@ impl SessionBuilder {
         let signals =
             Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
         // Before the configuration: in a user namespace no file seems to belong to root.
-        check_user_namespace().map_err(capture::refused)?;
+        check_user_namespace().map_err(capture::capture_failure)?;
         let trust = Trust::of_this_process();
         let config = setup::config(run.plugins, &trust)?;
         let clock = Clock::system();
@@ -66,7 +66,7 @@ impl SessionBuilder {
         let Some(plugins) = plugins else { return Ok(None) };
         let new_file = setup::new_file(&config)?;
         if let Some(path) = run.output {
-            setup::named_by_user(|| Target::check(path)).map_err(failed)?;
+            setup::open_as_caller(|| Target::check(path)).map_err(failed)?;
         }
         if let Some(record) = &run.capture.record {
             output_conflict::check_record(record, run.output)?;
@@ -77,7 +77,7 @@ impl SessionBuilder {
         let watched = &run.trace.processes.watched;
         watched.pid.iter().try_for_each(|&pid| preflight::check(pid, &mut client, &shutdown))?;
         let select = setup::select(run.kinds, run.trace, Family::default());
-        setup::warn(&select, plugins.interest(), run.console);
+        setup::warn_of_unsatisfiable(&select, plugins.interest(), run.console);
         setup::warn_of_links(&select, run.console);
         let mut source = capture::start(run, &select, &plugins, &client, &config)?;
         if watched.follow_children {
@@ -92,7 +92,7 @@ impl SessionBuilder {
         )?;
         register_reader(client.news(), &mut source, run.console);
         let mut enrich = Enrich::new(clock.clone());
-        setup::remember(&mut enrich, &existing, plugins.interest());
+        setup::add_baselines(&mut enrich, &existing, plugins.interest());
         let reader = LiveReader::new(client, shutdown.clone());
         let pipeline = Pipeline {
             clock,
@@ -126,7 +126,7 @@ impl SessionBuilder {
     /// Opens the recording, if one is wanted, and drops all privileges. The output must be open by now.
     pub(super) fn confine(&mut self, run: &RunRequest<'_>) -> Result<(), Failure> {
         let path = run.capture.record.as_deref();
-        let recording = path.map(|path| setup::named_by_user(|| Target::create_new(path)));
+        let recording = path.map(|path| setup::open_as_caller(|| Target::create_new(path)));
         let recording = recording.transpose().map_err(failed)?;
         // An existing configuration may name a group after a reload.
         let gives_files_away =
@@ -203,16 +203,16 @@ pub(super) fn stream(run: &RunRequest<'_>, spawner: Spawner, print: &Print) -> R
     let output = setup::output(target, print)?;
     let reopen = run.output.map(|path| reopen(path, print, run.plugins, &builder.trust, new_file));
     let outcome = block_on(builder.build(run, output, reopen)?)?;
-    let failure = ended(outcome.recording, outcome.why);
+    let failure = check_end(outcome.recording, outcome.reason);
     setup::report(&outcome.stats, outcome.reader, outcome.output, run.console).and(failure)
 }
 
-/// The failure of an incomplete recording, or of a plugin that ended the run.
-pub(super) fn ended(recording: Option<WriterReport>, why: EndReason) -> Result<(), Failure> {
-    recording.map_or(Ok(()), setup::ended)?;
-    match why {
-        EndReason::Plugin(why) => Err(failed(anyhow!(why))),
-        EndReason::Asked | EndReason::Over | EndReason::Output => Ok(()),
+/// Returns the failure of an incomplete recording, or of a plugin that ended the run.
+pub(super) fn check_end(recording: Option<WriterReport>, reason: EndReason) -> Result<(), Failure> {
+    recording.map_or(Ok(()), setup::check_written)?;
+    match reason {
+        EndReason::Plugin(message) => Err(failed(anyhow!(message))),
+        EndReason::Requested | EndReason::Completed | EndReason::Output => Ok(()),
     }
 }
 
@@ -237,7 +237,7 @@ fn reopen(
     Box::new(move || {
         let config = setup::config(&arguments, &trust);
         new_file = config.and_then(|config| setup::new_file(&config)).unwrap_or(new_file);
-        setup::again(&path, &print, new_file)
+        setup::reopen(&path, &print, new_file)
     })
 }
 
@@ -255,7 +255,7 @@ fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, shutdown: &Shutdown
     };
     Arc::new(move || {
         let loaded = load().map_err(|failure: Failure| failure.error)?;
-        loaded.context("the run is to end")
+        loaded.context("shutdown was requested")
     })
 }
 
