@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::future::{Future, ready};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,8 +18,8 @@ use crypto_tracer_event::{
     Arguments, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice, ProcessSummary,
     RedactedEvent,
 };
-use crypto_tracer_output::Output;
 use crypto_tracer_output::document::ProfileBuilder;
+use crypto_tracer_output::{Flush, Output, WriterReport};
 use crypto_tracer_reader::ProcessDetails;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
@@ -250,8 +249,6 @@ impl Observer for ProfileCollector {
 }
 
 impl Output for ProfileCollector {
-    type Finished = ();
-
     fn event(&mut self, event: &RedactedEvent) -> bool {
         let mut collector = self.0.borrow_mut();
         collector.builder.add_event(event);
@@ -270,11 +267,13 @@ impl Output for ProfileCollector {
         false
     }
 
-    fn flush(&mut self) -> impl Future<Output = ()> {
-        ready(())
+    fn flush(&mut self) -> Option<Flush<'_>> {
+        None
     }
 
-    fn finish(self, _deadline: Instant) {}
+    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
+        WriterReport::default()
+    }
 }
 
 /// Returns whether the process exists. EPERM is the answer for a process of another user.

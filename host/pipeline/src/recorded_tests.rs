@@ -34,6 +34,7 @@ fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
     let heads = RecordedHeads::default();
     let clock = Clock::recorded();
     let setup = Setup { clock: clock.clone(), ..Setup::default() };
+    let output = MemoryOutput::default();
     let mut pipeline = Pipeline {
         enrich: Enrich::new(clock.clone()),
         clock,
@@ -44,7 +45,7 @@ fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
             plugins: Plugins::load(&setup).unwrap(),
             redaction: Redaction { enabled: redact, extended: true },
         },
-        output: MemoryOutput::default(),
+        output: Box::new(output.clone()),
         stats: Stats::default(),
         shutdown,
         console: Console(Verbosity::Quiet),
@@ -57,7 +58,7 @@ fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
         super::RecordingCoverage::default(),
         &signals,
     ));
-    let MemoryOutput { events, notices } = pipeline.output;
+    let (events, notices) = output.take();
     assert_eq!(notices, [], "no losses and failures in the recorded run");
     assert_eq!(pipeline.stats.shown, events.len() as u64);
     (events, pipeline.stages)

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{Pipeline, StatusSchedule};
 use crypto_tracer_capture::Source;
-use crypto_tracer_output::{NewFile, Output, OutputControl, Target};
+use crypto_tracer_output::{NewFile, OutputControl, Target};
 use crypto_tracer_plugin::Plugins;
 use crypto_tracer_system::console::Console;
 
@@ -83,16 +83,12 @@ impl Reloader {
     }
 
     /// Reopens the output and starts loading the plugins. After a failure, the output or the plugins remain unchanged.
-    pub(super) async fn start<O: Output>(
-        &mut self,
-        pipeline: &mut Pipeline<O>,
-        control: &OutputControl,
-    ) {
+    pub(super) async fn start(&mut self, pipeline: &mut Pipeline, control: &OutputControl) {
         if let Some(reopen) = &mut self.reopen {
             match reopen() {
                 Ok(target) => {
                     control.reopen(target);
-                    pipeline.output.flush().await;
+                    pipeline.flush().await;
                 }
                 Err(error) => {
                     pipeline.console.error(format_args!("the output is unchanged: {error:#}"));
@@ -125,9 +121,9 @@ impl Reloader {
     }
 
     /// Replaces plugins and settings by the reloaded ones. Returns whether they were replaced.
-    pub(super) fn replace<O>(
+    pub(super) fn replace(
         &mut self,
-        pipeline: &mut Pipeline<O>,
+        pipeline: &mut Pipeline,
         source: &mut Source,
         schedule: &mut StatusSchedule,
         loaded: anyhow::Result<Reloaded>,
@@ -150,8 +146,8 @@ impl Reloader {
     }
 }
 
-fn replace<O>(
-    pipeline: &mut Pipeline<O>,
+fn replace(
+    pipeline: &mut Pipeline,
     source: &mut Source,
     next: Reloaded,
     output_changes: &[String],

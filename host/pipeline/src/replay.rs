@@ -9,7 +9,6 @@ use super::{Pipeline, RecordedHeads, RecordingCoverage};
 use crate::recording::{Damage, Frame, Frames};
 use crate::stats::{LossCount, Stats};
 use crypto_tracer_event::{Loss, Notice, RawRecord, Timestamp};
-use crypto_tracer_output::Output;
 use crypto_tracer_system::signals::Signals;
 
 /// Maximum number of records in one batch, as in a live run. A frame may contain more.
@@ -32,7 +31,7 @@ pub enum Replayed {
 /// recording captured at its start.
 pub async fn replay<R: Read>(
     mut frames: Frames<R>,
-    pipeline: &mut Pipeline<impl Output>,
+    pipeline: &mut Pipeline,
     heads: &RecordedHeads,
     mut coverage: RecordingCoverage,
     signals: &Signals,
@@ -89,11 +88,11 @@ pub async fn replay<R: Read>(
             Err(damage) => break Replayed::Damaged(damage),
         }
         if is_flush_due {
-            pipeline.output.flush().await;
+            pipeline.flush().await;
         }
     };
     pipeline.report_failures(last);
-    pipeline.output.flush().await;
+    pipeline.flush().await;
     replayed
 }
 
@@ -101,7 +100,7 @@ pub async fn replay<R: Read>(
 async fn process(
     wall_offset_ns: i64,
     records: &[Vec<u8>],
-    pipeline: &mut Pipeline<impl Output>,
+    pipeline: &mut Pipeline,
     heads: &RecordedHeads,
 ) -> Option<Timestamp> {
     pipeline.clock.replay_to(wall_offset_ns, None);

@@ -13,7 +13,7 @@ use super::{LiveReader, Pipeline, Recorder, Reloaded, Reloader};
 use crate::stats::{LossCount, Stats};
 use crypto_tracer_capture::Source;
 use crypto_tracer_event::{KernelEvent, Notice, Timestamp};
-use crypto_tracer_output::{Output, OutputControl, WriterReport};
+use crypto_tracer_output::{OutputControl, WriterReport};
 use crypto_tracer_reader::ReaderEvent;
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::signals::Signals;
@@ -49,11 +49,11 @@ pub enum EndReason {
 
 /// Result of a run.
 #[derive(Debug)]
-pub struct RunOutcome<E> {
+pub struct RunOutcome {
     /// Counters.
     pub stats: Stats,
     /// Result of the output.
-    pub output: E,
+    pub output: WriterReport,
     /// Why the run ended.
     pub reason: EndReason,
     /// Result of the recording.
@@ -64,9 +64,9 @@ pub struct RunOutcome<E> {
 
 /// The parts of a live run.
 #[derive(Debug)]
-pub struct Session<O> {
+pub struct Session {
     /// The stages.
-    pub pipeline: Pipeline<O>,
+    pub pipeline: Pipeline,
     /// The attached kernel side.
     pub capture: Source,
     /// The reader process.
@@ -87,8 +87,8 @@ pub struct Session<O> {
 
 /// A session with the state of its loop.
 #[derive(Debug)]
-struct Run<O> {
-    session: Session<O>,
+struct Run {
+    session: Session,
     losses: LossReporter,
     /// Earliest time of the next report of plugin failures.
     failures_next: Option<Instant>,
@@ -97,12 +97,12 @@ struct Run<O> {
     is_report_due: bool,
 }
 
-impl<O: Output> Session<O> {
+impl Session {
     /// Runs until a shutdown request, the end of the duration, or the end of the output.
     ///
     /// # Errors
     /// The ring or the output's pipe cannot be watched.
-    pub async fn run(self) -> io::Result<RunOutcome<O::Finished>> {
+    pub async fn run(self) -> io::Result<RunOutcome> {
         let run = Run {
             session: self,
             losses: LossReporter::default(),
@@ -114,8 +114,8 @@ impl<O: Output> Session<O> {
     }
 }
 
-impl<O: Output> Run<O> {
-    async fn run(mut self) -> io::Result<RunOutcome<O::Finished>> {
+impl Run {
+    async fn run(mut self) -> io::Result<RunOutcome> {
         let (signals, until) = (self.session.signals.clone(), self.session.until);
         let ring = watch(self.session.capture.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let reader = PipeWatch::of(&self.session.control)?;
@@ -200,7 +200,7 @@ impl<O: Output> Run<O> {
         }
         self.session.register_reader();
         self.report(false);
-        self.session.pipeline.output.flush().await;
+        self.session.pipeline.flush().await;
         Ok(drained)
     }
 
@@ -216,7 +216,7 @@ impl<O: Output> Run<O> {
 
     async fn process(&mut self) {
         self.session.pipeline.process(&mut self.batch).await;
-        self.session.pipeline.output.flush().await;
+        self.session.pipeline.flush().await;
         if let Some(recorder) = &mut self.session.recorder {
             recorder.end_batch().await;
         }
@@ -288,11 +288,7 @@ impl<O: Output> Run<O> {
     }
 
     /// Detaches the probes, processes the records in the ring until `until`, and counts the others as lost.
-    async fn finish(
-        mut self,
-        reason: EndReason,
-        until: Instant,
-    ) -> io::Result<RunOutcome<O::Finished>> {
+    async fn finish(mut self, reason: EndReason, until: Instant) -> io::Result<RunOutcome> {
         let usage_deadline = Instant::now() + USAGE_TIMEOUT;
         self.session.capture.detach();
         if reason != EndReason::Output {
@@ -315,7 +311,7 @@ impl<O: Output> Run<O> {
     }
 }
 
-impl<O> Session<O> {
+impl Session {
     fn register_reader(&mut self) {
         register_reader(self.reader.take_event(), &mut self.capture, self.pipeline.console);
     }
@@ -329,9 +325,7 @@ impl<O> Session<O> {
             recorder.add_interest(self.pipeline.stages.plugins.interest());
         }
     }
-}
 
-impl<O: Output> Session<O> {
     async fn start_reload(&mut self) {
         self.reloader.start(&mut self.pipeline, &self.control).await;
     }

@@ -66,7 +66,7 @@ pub(super) fn profile(
     let length = (!duration.is_zero()).then_some(*duration);
     let progress = RunProgress::show(console, length, collector.counter());
     let start = Instant::now();
-    let session = builder.build(&run, (collector.clone(), control), None)?;
+    let session = builder.build(&run, (Box::new(collector.clone()), control), None)?;
     let outcome = session::block_on(session)?;
     drop(progress);
     console.info(format_args!("{}; {}", outcome.stats, Used::with(outcome.reader)));

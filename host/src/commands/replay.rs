@@ -13,7 +13,6 @@ use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
-use crypto_tracer_output::Output as _;
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::recording::{Damage, Frame, Frames, Start};
 use crypto_tracer_pipeline::stats::Stats;

@@ -13,7 +13,7 @@ use crate::cli::{PluginArgs, Print};
 use crate::config::Config;
 use crate::error::Failure;
 use crypto_tracer_capture::{Source, check_user_namespace};
-use crypto_tracer_output::{NewFile, Output, OutputControl, Target, WriterReport};
+use crypto_tracer_output::{Discard, NewFile, Output, OutputControl, Target, WriterReport};
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
@@ -31,7 +31,7 @@ use crypto_tracer_system::signals::Signals;
 /// A run that is being started: first attached with all privileges, then confined.
 #[derive(Debug)]
 pub(super) struct SessionBuilder {
-    pub(super) pipeline: Pipeline<()>,
+    pub(super) pipeline: Pipeline,
     capture: Source,
     reader: LiveReader,
     recorder: Option<Recorder>,
@@ -104,7 +104,7 @@ impl SessionBuilder {
                 plugins,
                 redaction: run.redaction,
             },
-            output: (),
+            output: Box::new(Discard),
             stats: Stats::default(),
             shutdown,
             console: run.console,
@@ -157,12 +157,12 @@ impl SessionBuilder {
     }
 
     /// Puts the session together. `reopen` opens the file of `--output` again; `None` without such a file.
-    pub(super) fn build<O: Output>(
+    pub(super) fn build(
         self,
         run: &RunRequest<'_>,
-        (output, control): (O, OutputControl),
+        (output, control): (Box<dyn Output>, OutputControl),
         reopen: Option<Reopen>,
-    ) -> Result<Session<O>, Failure> {
+    ) -> Result<Session, Failure> {
         let SessionBuilder { pipeline, capture: source, reader, recorder, signals, .. } = self;
         let settings = output_settings(&self.config)?;
         capture::announce(&source, &pipeline.stages.plugins, &self.config, run);
@@ -174,7 +174,7 @@ impl SessionBuilder {
         let reload = reload(run, self.trust, self.config, &pipeline.shutdown);
         let is_verbose = run.console.0 >= Verbosity::Verbose;
         Ok(Session {
-            pipeline: pipeline.with_output(output),
+            pipeline: Pipeline { output, ..pipeline },
             capture: source,
             reader,
             reloader: Reloader::new(reopen, reload, settings),
@@ -188,7 +188,7 @@ impl SessionBuilder {
 }
 
 /// Runs a session to its end on this thread.
-pub(super) fn block_on<O: Output>(session: Session<O>) -> Result<RunOutcome<O::Finished>, Failure> {
+pub(super) fn block_on(session: Session) -> Result<RunOutcome, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.and_then(|runtime| runtime.block_on(session.run())).map_err(failed)
 }

@@ -15,7 +15,7 @@ use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::{
-    Format, NewFile, OpenError, OutputControl, Stream, TableStyle, Target, WriterReport,
+    Format, NewFile, OpenError, Output, OutputControl, Stream, TableStyle, Target, WriterReport,
 };
 use crypto_tracer_pipeline::Family;
 use crypto_tracer_pipeline::enrich::{Baseline, Enrich, ProcessInfo};
@@ -165,11 +165,17 @@ pub(super) fn reopen(path: &Path, print: &Print, new: NewFile) -> Result<Target,
     Target::open(path, format(print).appends(), new).map_err(anyhow::Error::new)
 }
 
-/// Starts the stream of a command that prints events. A new kind of output is chosen here.
-pub(super) fn output(target: Target, print: &Print) -> Result<(Stream, OutputControl), Failure> {
-    let stream = Stream::start(target, format(print), print.extended);
-    let started = stream.and_then(|stream| stream.control().map(|control| (stream, control)));
-    started
+/// Starts the output of a command that prints events. A new kind of output is chosen here.
+pub(super) fn output(
+    target: Target,
+    print: &Print,
+) -> Result<(Box<dyn Output>, OutputControl), Failure> {
+    let start = || -> std::io::Result<(Box<dyn Output>, OutputControl)> {
+        let stream = Stream::start(target, format(print), print.extended)?;
+        let control = stream.control()?;
+        Ok((Box::new(stream), control))
+    };
+    start()
         .context("cannot start the writer")
         .map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
