@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_more_comes_from_a_zombie() {
+    fn a_zombie_is_refused() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let waited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(Pid::from_child(&child)), waited).unwrap();
