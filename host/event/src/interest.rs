@@ -80,7 +80,7 @@ pub enum Refused {
     #[error("the library {0:?} is not 3 to 31 bytes without `/` and NUL")]
     Library(String),
     /// More entries than the kernel's table holds.
-    #[error("more than {most} {what} are asked for, by all classifiers together")]
+    #[error("all classifiers together request more than {most} {what}")]
     TooMany {
         /// Maximum number of entries.
         most: usize,

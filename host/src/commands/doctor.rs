@@ -34,7 +34,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 pub(super) fn doctor(arguments: &cli::DoctorArgs, console: Console) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     let _signals =
-        Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
+        Signals::start(shutdown.clone()).context("cannot handle signals").map_err(failed)?;
     let print = DocumentPrint {
         output: arguments.output.clone(),
         format: arguments.format,

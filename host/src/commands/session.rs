@@ -1,4 +1,4 @@
-//! From the arguments to a live run: what all commands share that trace the running system.
+//! Starts a live run, for all commands that trace the running system.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,17 +38,17 @@ pub(super) struct SessionBuilder {
     signals: Signals,
     pub(super) trust: Trust,
     config: Config,
-    /// Processes that ran before the trace.
+    /// Processes that started before the run.
     pub(super) existing: Vec<ExistingProcess>,
-    /// What a new output file is given.
+    /// Permissions and group of a new output file.
     pub(super) new_file: NewFile,
     /// Pids of the tracer itself.
     own: Vec<u32>,
 }
 
 impl SessionBuilder {
-    /// Reads the configuration, loads the plugins, starts the reader and attaches the kernel side. `None`: the end was
-    /// requested meanwhile.
+    /// Reads the configuration, loads the plugins, starts the reader and attaches the kernel side. Returns `None` if a
+    /// shutdown is requested.
     pub(super) fn attach(
         run: &RunRequest<'_>,
         spawner: Spawner,
@@ -56,7 +56,7 @@ impl SessionBuilder {
         let shutdown = Shutdown::default();
         // First: a thread that started earlier would not have these signals blocked.
         let signals =
-            Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
+            Signals::start(shutdown.clone()).context("cannot handle signals").map_err(failed)?;
         // Before the configuration: in a user namespace no file seems to belong to root.
         check_user_namespace().map_err(capture::capture_failure)?;
         let trust = Trust::of_this_process();
@@ -123,7 +123,7 @@ impl SessionBuilder {
         }))
     }
 
-    /// Opens the recording, if one is wanted, and drops all privileges. The output must be open by now.
+    /// Opens the recording, if requested, and drops all privileges. The output must be open by now.
     pub(super) fn confine(&mut self, run: &RunRequest<'_>) -> Result<(), Failure> {
         let path = run.capture.record.as_deref();
         let recording = path.map(|path| setup::open_as_caller(|| Target::create_new(path)));
@@ -146,12 +146,12 @@ impl SessionBuilder {
         Ok(())
     }
 
-    /// Whether this is a process of the tracer itself.
+    /// Returns whether this is a process of the tracer itself.
     pub(super) fn is_own(&self, pid: u32) -> bool {
         self.own.contains(&pid)
     }
 
-    /// Leaves a new reader process out of the trace.
+    /// Excludes a new reader process from the trace.
     pub(super) fn register_reader(&mut self) {
         register_reader(self.reader.take_event(), &mut self.capture, self.pipeline.console);
     }

@@ -32,7 +32,7 @@ pub(super) fn snapshot(
 ) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     let _signals =
-        Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
+        Signals::start(shutdown.clone()).context("cannot handle signals").map_err(failed)?;
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments.plugins, &trust)?;
     let clock = Clock::system();
