@@ -29,12 +29,9 @@ pub(super) fn start(
         kinds: EventKinds {
             open: select.kinds.open && select.libraries.is_empty(),
             load: select.kinds.load && select.files.is_empty(),
-            // Always: the exec has the executable for later events.
-            exec: true,
-            // Always: the exit ends the tracking of a process.
-            exit: true,
-            // Always: a child has its parent's executable until its first exec.
-            fork: true,
+            // The others are always captured: an exec has the executable of later events, a fork that of the child, and an
+            // exit ends the tracking of a process.
+            ..EventKinds::ALL
         },
         pid: run.trace.processes.watched.pid.first().copied(),
         follow_children: run.trace.processes.watched.follow_children,
