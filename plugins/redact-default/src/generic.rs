@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::edit::{Edit, name_end, part, tail, until};
+use crate::mask::{self, MASK};
 use crate::names::{NameKind, asks, hides, is_name, is_option, is_token, kind};
-use crate::values::{self, MASK};
 
 /// The rules that may match a text.
 #[derive(Clone, Copy, Default)]
@@ -83,7 +83,7 @@ fn rules(text: &str, shell: bool, lead: char) -> Option<String> {
         if lead == '\0'
             && let Some(at) = whole(text)
         {
-            let masked = values::secret(tail(text, at), shell);
+            let masked = mask::secret(tail(text, at), shell);
             return masked.map(|masked| [part(text, 0, at), &masked].concat());
         }
         if let Some(masked) = crate::pairs::assignments(&chain.0, shell, lead) {
@@ -130,10 +130,10 @@ fn whole(text: &str) -> Option<usize> {
     loop {
         let rest = text.get(at..)?;
         let end = name_end(rest)?;
-        let (name, behind) = rest.split_at(end);
-        let equals = behind.starts_with('=');
-        let skip = if behind.starts_with(":=") || behind.starts_with(": ") { 2 } else { 1 };
-        let value = behind.get(skip..).filter(|_| equals || behind.starts_with(':'))?;
+        let (name, after) = rest.split_at(end);
+        let equals = after.starts_with('=');
+        let skip = if after.starts_with(":=") || after.starts_with(": ") { 2 } else { 1 };
+        let value = after.get(skip..).filter(|_| equals || after.starts_with(':'))?;
         let may = equals && !slashed || skip == 2 || !value.starts_with(['/', ' ']);
         if may && !value.is_empty() && hides(name, value) && !asks(name) {
             // In a text of several lines, the value of `--password: a` ends with its line.
@@ -157,8 +157,8 @@ pub(crate) fn code(text: &str) -> Option<usize> {
     loop {
         let rest = text.get(at..)?;
         let end = name_end(rest)?;
-        let (name, behind) = rest.split_at(end);
-        if !behind.starts_with('=') {
+        let (name, after) = rest.split_at(end);
+        if !after.starts_with('=') {
             return None;
         }
         at += end + 1;
@@ -207,10 +207,10 @@ fn options(text: &str) -> Option<String> {
         let end = until(rest, |c| !is_name(c));
         from = start + end.max(1);
         let name = part(rest, 0, end);
-        let behind = tail(rest, end);
-        let value = behind.trim_start_matches(' ');
+        let after = tail(rest, end);
+        let value = after.trim_start_matches(' ');
         let begin = text.len() - value.len();
-        if value.len() == behind.len() || !hides(name, value) || asks(name) || is_option(value) {
+        if value.len() == after.len() || !hides(name, value) || asks(name) || is_option(value) {
             continue;
         }
         let quoted = value.starts_with(['"', '\'']);
@@ -270,19 +270,19 @@ fn urls(text: &str) -> Option<String> {
     while let Some(found) = tail(text, from).find("://") {
         let begin = from + found + 3;
         from = begin;
-        let behind = tail(text, begin);
+        let after = tail(text, begin);
         if word_end < begin {
             let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`');
-            word_end = begin + until(behind, ends);
+            word_end = begin + until(after, ends);
         }
         if next_at < begin {
-            next_at = begin + until(behind, |c| c == '@');
+            next_at = begin + until(after, |c| c == '@');
         }
         if next_at >= word_end {
             continue;
         }
-        let end = until(behind, |c| matches!(c, '/' | '?' | '#')).min(word_end - begin);
-        let authority = part(behind, 0, end);
+        let end = until(after, |c| matches!(c, '/' | '?' | '#')).min(word_end - begin);
+        let authority = part(after, 0, end);
         let port = authority.rsplit(':').next().unwrap_or_default();
         // A password that contains a slash: there is no port, and the `@` follows later.
         let odd = authority.contains(':') && port.chars().any(|c| !c.is_ascii_digit() && c != ']');
@@ -329,7 +329,7 @@ fn bot(text: &str) -> Option<String> {
     let secret = rest.get(digits..)?.strip_prefix(':')?;
     let begin = text.len() - secret.len();
     let end = begin + until(secret, |c| matches!(c, '/' | ' ' | '"' | '\''));
-    values::between(text, begin, end, false)
+    mask::between(text, begin, end, false)
 }
 
 /// `user:secret@tcp(host)/db`, `user:secret@host:5432/db`, `jdbc:oracle:thin:user/secret@host`.
@@ -337,7 +337,7 @@ fn connection(text: &str) -> Option<String> {
     if let Some(found) = text.find("jdbc:oracle:") {
         let slash = found + text.get(found..)?.find('/')? + 1;
         let at = text.rfind('@').filter(|&at| at > slash)?;
-        return values::between(text, slash, at, false);
+        return mask::between(text, slash, at, false);
     }
     if text.contains("://") {
         return None;
@@ -360,7 +360,7 @@ fn connection(text: &str) -> Option<String> {
     if secret.is_empty() || secret.starts_with('/') || digest || !(named || addressed) {
         return None;
     }
-    values::between(text, begin + user + 1, begin + at, false)
+    mask::between(text, begin + user + 1, begin + at, false)
 }
 
 /// `<password>x</password>`.
@@ -408,7 +408,7 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
     });
     let last = text.get(start..)?;
     if let Some(begin) = text.rfind("-----BEGIN") {
-        return values::behind(text, begin, false);
+        return mask::from_offset(text, begin, false);
     }
     if let Some(scheme) = text.rfind("://") {
         let rest = tail(text, scheme + 3);
@@ -416,7 +416,7 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
             && until(tail(rest, at), |c| matches!(c, '/' | ' ')) == rest.len() - at
         {
             // A secret may contain an `@`.
-            return values::behind(text, scheme + 4 + at, false);
+            return mask::from_offset(text, scheme + 4 + at, false);
         }
     }
     if let Some(scheme) = text.rfind("://") {
@@ -429,17 +429,17 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
                 Some(_) => None,
                 None => Some(0),
             };
-            return secret.and_then(|at| values::behind(text, scheme + 3 + at, false));
+            return secret.and_then(|at| mask::from_offset(text, scheme + 3 + at, false));
         }
     }
     if let Some(colon) = tail(last, 1).find(':').map(|at| at + 1) {
         let value = last.get(colon + 1..)?;
         if !value.starts_with('/') && value.chars().any(|c| !c.is_ascii_digit()) {
-            return values::behind(text, start + colon + 1, false);
+            return mask::from_offset(text, start + colon + 1, false);
         }
     }
     let run = last.rfind(|c| !is_name(c)).map_or(0, |at| at + 1);
     last.get(run..)
         .filter(|run| is_token(run, true))
-        .and_then(|_| values::behind(text, start + run, false))
+        .and_then(|_| mask::from_offset(text, start + run, false))
 }

@@ -4,6 +4,7 @@ mod edit;
 mod forms;
 mod generic;
 mod json;
+mod mask;
 mod names;
 mod pairs;
 mod paths;

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use crate::edit::{part, tail, until};
 use crate::forms::{self, Form, FormMatch, Rules};
+use crate::mask::{self, MASK};
 use crate::names::{NameKind, asks, hides, is_name, is_option, is_path, kind};
 use crate::programs::{self, Program};
-use crate::values::{self, MASK};
-use crate::{generic, shell};
+use crate::{generic, shell, values};
 
 /// Maximum nesting of shell code. Deeper code is masked.
 const MOST_DEPTH: u8 = 6;
@@ -113,7 +113,7 @@ impl ProgramCall {
             _ => {}
         }
         if self.rest_is_secret {
-            return values::secret(argument, self.shell);
+            return mask::secret(argument, self.shell);
         }
         if let ";" | "\\;" | "+" = argument
             && let Some(starter) = self.starter.take()
@@ -156,7 +156,7 @@ impl ProgramCall {
 
     fn code(&self, code: &str) -> Option<String> {
         if self.depth >= MOST_DEPTH {
-            values::secret(code, false)
+            mask::secret(code, false)
         } else {
             shell::code(code, self.depth + 1)
         }
@@ -197,9 +197,9 @@ impl ProgramCall {
         match kind {
             NameKind::Code => self.code(value),
             NameKind::Key if is_path(value) => None,
-            NameKind::Secret | NameKind::Key => values::secret(value, self.shell),
+            NameKind::Secret | NameKind::Key => mask::secret(value, self.shell),
             NameKind::Count if value.bytes().all(|b| b.is_ascii_digit()) => None,
-            NameKind::Count => values::secret(value, self.shell),
+            NameKind::Count => mask::secret(value, self.shell),
             NameKind::Pair => values::by_form(Form::Pair, value, self.shell),
             NameKind::Other => self.text(value),
         }
@@ -217,7 +217,7 @@ impl ProgramCall {
                 self.named = is_secret_setting(value);
                 None
             }
-            Form::Value if self.named => values::secret(value, self.shell),
+            Form::Value if self.named => mask::secret(value, self.shell),
             Form::Value => self.text(value),
             _ => values::by_form(form, value, self.shell),
         }
@@ -377,7 +377,7 @@ impl ProgramCall {
         if self.feeds {
             let format = self.positions == 0 && argument.contains('%');
             self.positions = self.positions.saturating_add(1);
-            return if format { None } else { values::secret(argument, self.shell) };
+            return if format { None } else { mask::secret(argument, self.shell) };
         }
         let Some(program) = self.current else { return self.text(argument) };
         if self.positions == 0
@@ -400,8 +400,8 @@ impl ProgramCall {
             }
         }
         match what {
-            b"secret" => values::secret(argument, self.shell),
-            b"token" if !argument.contains('=') => values::secret(argument, self.shell),
+            b"secret" => mask::secret(argument, self.shell),
+            b"token" if !argument.contains('=') => mask::secret(argument, self.shell),
             b"pair" => self.value(Form::Pair, argument),
             b"login" => self.value(Form::Login, argument),
             b"authority" => self.value(Form::Authority, argument),
@@ -412,7 +412,7 @@ impl ProgramCall {
                 self.named = is_secret_setting(argument);
                 self.text(argument)
             }
-            b"value" if self.named || self.all_named => values::secret(argument, self.shell),
+            b"value" if self.named || self.all_named => mask::secret(argument, self.shell),
             _ => self.text(argument),
         }
     }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::edit::{Edit, part, tail};
 use crate::generic;
+use crate::mask::MASK;
 use crate::secrets::ProgramCall;
-use crate::values::MASK;
 
 /// Maximum distance to the program that reads the output of `echo`.
 const AHEAD: usize = 256;
