@@ -7,10 +7,8 @@ use crate::forms::{self, Form, FormMatch, Rules};
 use crate::mask::{self, MASK};
 use crate::names::{NameKind, asks, hides, is_name, is_option, is_path, kind};
 use crate::programs::{self, Program};
-use crate::{generic, shell, values};
-
-/// Maximum nesting of shell code. Deeper code is masked.
-const MOST_DEPTH: u8 = 6;
+use crate::shell::{self, Command, MAX_DEPTH};
+use crate::{generic, values};
 
 /// Meaning of the next word according to the words before it.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +32,7 @@ enum Place {
 
 /// State of a command after the words so far.
 #[derive(Debug)]
-pub(crate) struct ProgramCall {
+struct ProgramCall {
     place: Place,
     current: Option<Program>,
     /// The options of the program that the subcommand belongs to.
@@ -53,9 +51,9 @@ pub(crate) struct ProgramCall {
     /// A flag makes every setting a secret.
     all_named: bool,
     /// Its words are from shell code.
-    pub(crate) shell: bool,
+    shell: bool,
     /// Its arguments are a secret for another program: `echo x | sudo -S`.
-    pub(crate) feeds: bool,
+    feeds: bool,
     /// The program joins its words to shell code: `&&` may be an argument.
     joins: bool,
     rest_is_secret: bool,
@@ -63,7 +61,7 @@ pub(crate) struct ProgramCall {
 }
 
 impl ProgramCall {
-    pub(crate) fn new(depth: u8, shell: bool) -> ProgramCall {
+    fn new(depth: u8, shell: bool) -> ProgramCall {
         ProgramCall {
             place: Place::Program,
             current: None,
@@ -84,23 +82,12 @@ impl ProgramCall {
         }
     }
 
-    pub(crate) fn is_at_program(&self) -> bool {
-        self.place == Place::Program && self.current.is_none() && self.expects.is_none()
-    }
-
-    /// Whether the program reads shell code from standard input.
-    pub(crate) fn reads_code(&self) -> bool {
-        let rules = self.rules();
-        rules.of(Form::Code).is_some_and(|text| text.starts_with(b"-c"))
-            || rules.of(Form::Args).is_some_and(|text| text.ends_with(b"code"))
-    }
-
     fn rules(&self) -> Rules {
         self.current.map_or(Rules::default(), |program| program.rules)
     }
 
     /// The masked argument. None: it is unchanged.
-    pub(crate) fn argument(&mut self, argument: &str) -> Option<String> {
+    fn argument(&mut self, argument: &str) -> Option<String> {
         if argument.contains("PRIVATE KEY-----") {
             self.expects = None;
             return Some(MASK.to_owned());
@@ -155,10 +142,10 @@ impl ProgramCall {
     }
 
     fn code(&self, code: &str) -> Option<String> {
-        if self.depth >= MOST_DEPTH {
+        if self.depth >= MAX_DEPTH {
             mask::secret(code, false)
         } else {
-            shell::code(code, self.depth + 1)
+            shell::code::<ProgramCall>(code, self.depth + 1)
         }
     }
 
@@ -415,6 +402,31 @@ impl ProgramCall {
             b"value" if self.named || self.all_named => mask::secret(argument, self.shell),
             _ => self.text(argument),
         }
+    }
+}
+
+impl Command for ProgramCall {
+    fn begin(depth: u8) -> ProgramCall {
+        ProgramCall::new(depth, true)
+    }
+
+    fn is_at_program(&self) -> bool {
+        self.place == Place::Program && self.current.is_none() && self.expects.is_none()
+    }
+
+    fn reads_code(&self) -> bool {
+        let rules = self.rules();
+        rules.of(Form::Code).is_some_and(|text| text.starts_with(b"-c"))
+            || rules.of(Form::Args).is_some_and(|text| text.ends_with(b"code"))
+    }
+
+    fn set_feeds(&mut self, feeds: bool) {
+        self.feeds = feeds;
+    }
+
+    fn word(&mut self, word: &str, expands: bool) -> Option<String> {
+        self.shell = expands;
+        self.argument(word)
     }
 }
 
