@@ -3,6 +3,7 @@
 mod edit;
 mod forms;
 mod generic;
+mod homes;
 mod json;
 mod mask;
 mod names;

@@ -3,7 +3,7 @@
 use crate::mask::MASK;
 use crate::{generic, json, paths, secrets};
 
-pub use crate::paths::Homes;
+pub use crate::homes::Homes;
 
 /// Reads `{"homes": ["/srv/people"], "users": ["/data/alice"], "roots": ["/var/roothome"]}`: parents of homes,
 /// home directories, and home directories of root.
