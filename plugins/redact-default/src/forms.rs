@@ -71,7 +71,7 @@ pub(crate) enum Form {
     Words,
     /// The first argument is a subcommand with its own line: `docker login`.
     Sub,
-    /// Meaning of the arguments that belong to no option, in order: see `position` in secrets.rs.
+    /// Meaning of the arguments that belong to no option, in order: see `argument_at` in current_program.rs.
     Args,
 }
 

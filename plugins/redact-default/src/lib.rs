@@ -1,5 +1,6 @@
 //! The documented redaction as a plugin. [`rules`] contains the rules; this file implements the contract.
 
+mod current_program;
 mod edit;
 mod forms;
 mod generic;

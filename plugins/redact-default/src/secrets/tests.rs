@@ -1,7 +1,7 @@
 //! Each line of each table, in each form: the secret is masked, and the rest is unchanged.
 
 use super::*;
-use crate::forms::FieldGroup;
+use crate::forms::{self, FieldGroup};
 use crate::programs;
 use proptest::prelude::*;
 
