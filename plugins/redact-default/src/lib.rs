@@ -14,6 +14,7 @@ mod programs;
 pub mod rules;
 mod secrets;
 mod shell;
+mod urls;
 mod values;
 
 #[cfg(target_family = "wasm")]
