@@ -78,8 +78,8 @@ impl LiveReader {
 
     /// From now on, a new reader process gets no request before [`LiveReader::take_event`] has reported it, so that it can
     /// be excluded from the trace first.
-    pub fn wait_until_ready(&self) {
-        self.client.borrow_mut().wait_until_ready();
+    pub fn hold_requests_until_event_taken(&self) {
+        self.client.borrow_mut().hold_requests_until_event_taken();
     }
 
     /// Returns the pids of the reader process and its helpers.
@@ -89,7 +89,7 @@ impl LiveReader {
 
     /// Returns the next event of the reader process.
     pub fn take_event(&self) -> Option<ReaderEvent> {
-        self.client.borrow_mut().news()
+        self.client.borrow_mut().take_event()
     }
 
     /// Returns the resources that the reader process has used. `None`: there was no answer before `until`.
@@ -119,7 +119,7 @@ impl ProcessInspector for LiveReader {
         interest: Option<&Interest>,
         until: Instant,
     ) -> Option<Vec<ProcessDetails>> {
-        self.client.borrow_mut().look(pids, interest, until, &self.shutdown)
+        self.client.borrow_mut().inspect(pids, interest, until, &self.shutdown)
     }
 }
 

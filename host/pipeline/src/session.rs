@@ -341,7 +341,7 @@ pub fn register_reader(event: Option<ReaderEvent>, source: &mut Source, console:
         Some(ReaderEvent::Replaced(pids, uid)) => {
             let own: Vec<u32> = pids.into_iter().chain([std::process::id()]).collect();
             let at = uid.map(|uid| format!(" at a file of user {uid}")).unwrap_or_default();
-            match source.set_own(&own) {
+            match source.set_excluded_pids(&own) {
                 Ok(()) => {
                     console.info(format_args!("the reader process blocked{at} and was replaced"));
                 }

@@ -38,7 +38,7 @@ pub(super) fn start(
         comm,
         ring_bytes: config.capture.ring_bytes.unwrap_or(RING_BYTES),
         probe,
-        own: reader.pids().into_iter().chain([std::process::id()]).collect(),
+        excluded_pids: reader.pids().into_iter().chain([std::process::id()]).collect(),
     };
     Source::start(&options).map_err(capture_failure)
 }
@@ -68,11 +68,11 @@ pub(super) fn announce(source: &Source, plugins: &Plugins, config: &Config, run:
         for blind_spot in &probe.cannot_see {
             run.console.detail(format_args!("{} cannot see {}", probe.probe, blind_spot.what));
         }
-        if let Some(costs) = probe.costs {
+        if let Some(costs) = probe.overhead {
             run.console.detail(format_args!("{} costs {costs}", probe.probe));
         }
     }
-    if let Some(outside) = source.outside() {
+    if let Some(outside) = source.pid_namespace_limit() {
         run.console.info(outside);
     }
     let hooks: Vec<&str> = source.attached().iter().map(|probe| probe.hook.as_str()).collect();

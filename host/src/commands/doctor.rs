@@ -134,7 +134,10 @@ fn report(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorR
             security_modules: survey.security_modules,
         },
         capabilities: capabilities.collect(),
-        pid_namespace: PidNamespace { initial: survey.outside.is_none(), note: survey.outside },
+        pid_namespace: PidNamespace {
+            initial: survey.pid_namespace_limit.is_none(),
+            note: survey.pid_namespace_limit,
+        },
         limits: RunLimits {
             ring_bytes,
             path_bytes: PATH_MAX,
@@ -144,7 +147,7 @@ fn report(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorR
             file_prefixes: MAX_PREFIXES,
             libraries: MAX_LIBRARIES,
             processes: MAX_PROCESSES,
-            followed: capture::FAMILY_ROOM,
+            followed: capture::MAX_FOLLOWED,
         },
         probes: survey.rungs.into_iter().map(probe).collect(),
     }
@@ -161,7 +164,7 @@ fn probe(rung: RungSurvey) -> ProbeReport {
         reason: rung.refused.or(rung.unfit.map(str::to_owned)),
         remedy: rung.remedy,
         cannot_see: rung.cannot_see.into_iter().map(|spot| spot.what.into_owned()).collect(),
-        costs: rung.costs,
+        costs: rung.overhead,
         hooks: rung.hooks,
         programs: rung.programs.into_iter().map(program).collect(),
     }

@@ -80,7 +80,7 @@ pub(super) fn follow(
 ) -> Result<(), Failure> {
     let until = Instant::now() + REQUIRED_SCAN_TIMEOUT;
     loop {
-        let Some(ancestry) = reader.kin(until, shutdown) else {
+        let Some(ancestry) = reader.ancestry(until, shutdown) else {
             return scan_timed_out(true, shutdown, console);
         };
         let children: Vec<(u32, u32)> =

@@ -90,7 +90,7 @@ impl SessionBuilder {
             &shutdown,
             run.console,
         )?;
-        register_reader(client.news(), &mut source, run.console);
+        register_reader(client.take_event(), &mut source, run.console);
         let mut enrich = Enrich::new(clock.clone());
         setup::add_baselines(&mut enrich, &existing, plugins.interest());
         let reader = LiveReader::new(client, shutdown.clone());
@@ -132,7 +132,7 @@ impl SessionBuilder {
         let gives_files_away =
             self.new_file.gid.is_some() || setup::has_config(run.plugins, &self.trust);
         setup::confine(run.output, gives_files_away)?;
-        self.reader.wait_until_ready();
+        self.reader.hold_requests_until_event_taken();
         self.own = self.reader.pids().into_iter().chain([std::process::id()]).collect();
         if let Some(target) = recording {
             let existing = std::mem::take(&mut self.existing);

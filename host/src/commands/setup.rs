@@ -102,7 +102,7 @@ pub(super) fn warn_of_links(select: &Select, console: Console) {
         // With the caller's permissions, so that the warning reveals no link that the caller cannot read.
         let absolute = Path::new(&fixed).is_absolute();
         let resolve = || absolute.then(|| resolve_links(Path::new(&fixed))).flatten();
-        let resolved = confine::as_caller(resolve).ok().flatten();
+        let resolved = confine::as_invoker(resolve).ok().flatten();
         let Some(resolved) = resolved.as_deref().and_then(Path::to_str) else { continue };
         let corrected = format!("{}{rest}", Glob::escape(resolved.trim_end_matches('/')));
         console.info(format_args!(
@@ -132,7 +132,7 @@ pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
 /// `changes_group`: the group of new files may have to be set.
 pub(super) fn confine(output: Option<&Path>, changes_group: bool) -> Result<(), Failure> {
     let retained = RetainedPrivileges::for_output(output, changes_group);
-    let confined = confine::thread(&retained).context("cannot drop privileges");
+    let confined = confine::confine_thread(&retained).context("cannot drop privileges");
     confined.map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
@@ -140,7 +140,7 @@ pub(super) fn confine(output: Option<&Path>, changes_group: bool) -> Result<(), 
 pub(super) fn open_as_caller<T>(
     open: impl FnOnce() -> Result<T, OpenError>,
 ) -> Result<T, anyhow::Error> {
-    confine::as_caller(open)
+    confine::as_invoker(open)
         .context("cannot switch to the caller's permissions")?
         .map_err(anyhow::Error::new)
 }
