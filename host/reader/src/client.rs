@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, HANG_TIMEOUT, PendingRequest};
 use super::protocol::{
-    Ancestry, ExistingProcess, HeadResponse, ProcessDetails, Request, Response, Wanted, send,
+    Ancestry, ExistingProcess, HeadResponse, ProcessDetails, Request, Response, Unobservable,
+    Wanted, send,
 };
 use super::restart_backoff::RestartBackoff;
 use super::spawner::Spawner;
-use super::unobservable::Unobservable;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::ResourceUsage;
