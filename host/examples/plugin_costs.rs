@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use crypto_tracer_event::{
-    ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, Field, HeadOutcome, KernelPath, OpenedFile,
+    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, HeadOutcome, KernelPath, OpenedFile,
     PluginKind, ProcessFacts, ProcessKey, Redact, Timestamp,
 };
 use crypto_tracer_plugin::{HeadSource, Limits, PluginSource, PluginSpec, Plugins, Setup};
@@ -272,13 +272,7 @@ fn event() -> ClassifiedEvent {
         tid: 7,
         ppid: 1,
         uid: UID,
-        comm: Comm::default(),
-        exe: None,
-        mount_ns: 1,
-        root: (1, 1),
-        cgroup_id: 1,
-        cgroup: None,
-        container: None,
+        ..ProcessFacts::default()
     };
     let what = EnrichedWhat::Exit { exit_code: 0, signal: None };
     let event = EnrichedEvent { timestamp: Timestamp(5), process, what };

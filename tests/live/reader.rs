@@ -283,7 +283,7 @@ fn only_the_user_who_blocks_readers_gets_no_heads() {
     };
     let blocked_count = || {
         let stderr = tracer.said();
-        stderr.iter().filter(|line| line.contains("hung at a file of user 65534")).count()
+        stderr.iter().filter(|line| line.contains("blocked at a file of user 65534")).count()
     };
     wait_for_head(NOBODY, "before");
     let mut blocked_before = None;
@@ -348,6 +348,10 @@ fn unresponsive_file_systems_delay_no_event() {
     assert_eq!(readers(&tracer), reader, "a reader was replaced");
     // All actors are still running.
     let ended = tracer.finish();
-    assert!(!ended.said.iter().any(|line| line.contains("reader hung")), "{:?}", ended.said);
+    assert!(
+        !ended.said.iter().any(|line| line.contains("reader process blocked")),
+        "{:?}",
+        ended.said
+    );
     drop(actors);
 }

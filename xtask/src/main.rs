@@ -1,4 +1,4 @@
-//! Builds, checks and measurements that plain cargo cannot do. `cargo xtask --help` lists them.
+//! Build, check and benchmark tasks. `cargo xtask --help` lists them.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -7,8 +7,8 @@
 
 mod artifacts;
 mod bench;
+mod call_loop;
 mod docs;
-mod opener;
 mod plugins;
 mod reference;
 mod run;
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Builds, checks and measurements that plain cargo cannot do.
+/// Build, check and benchmark tasks.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Xtask {
@@ -31,7 +31,7 @@ struct Xtask {
 enum Job {
     /// Rebuild artifacts/ from source, or verify that it matches the sources.
     Artifacts(artifacts::ArtifactsOptions),
-    /// Run clippy on the crates that build for their own targets only: the BPF programs and the plugins.
+    /// Run clippy on the crates that only build for BPF or WebAssembly.
     Lint,
     /// Write the JSON Schemas and the man pages, or verify that they match the program.
     Docs(docs::DocsOptions),
@@ -45,7 +45,7 @@ enum Job {
     Reference(reference::ReferenceOptions),
     /// Repeat a system call, for the benchmark.
     #[command(hide = true)]
-    Opener(opener::OpenerOptions),
+    CallLoop(call_loop::CallLoopOptions),
 }
 
 fn main() -> ExitCode {
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Job::Vm(options) => vm::run(&workspace(), &options),
         Job::Plugins(options) => plugins::run_all(&workspace(), &options),
         Job::Reference(options) => reference::run(&workspace(), &options),
-        Job::Opener(options) => opener::run(&options),
+        Job::CallLoop(options) => call_loop::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,7 +12,7 @@ use crate::{
 
 /// `TS_COMPAT`: this is a 32-bit system call.
 const COMPAT: u32 = 2;
-/// The bit that marks a system call of the x32 ABI. Without this bit, its number is that of x86-64.
+/// The bit that marks a system call of the x32 ABI. The calls used here have the x86-64 numbers.
 const X32: u32 = 0x4000_0000;
 /// The flags of creat(2): `O_CREAT | O_WRONLY | O_TRUNC`.
 const CREAT_FLAGS: u64 = 0o1101;

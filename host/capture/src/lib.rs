@@ -38,7 +38,7 @@ use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{EventKinds, ProcessKey, RawRecord};
 
 /// Maximum number of descendants that are followed at a time.
-pub const FAMILY_ROOM: u32 = 32_768;
+pub const MAX_FOLLOWED: u32 = 32_768;
 
 /// What to capture.
 #[derive(Clone, Debug)]
@@ -47,22 +47,23 @@ pub struct CaptureOptions<'a> {
     pub interest: &'a Interest,
     /// The kinds of events to report.
     pub kinds: EventKinds,
-    /// Only this process: its id in this process's pid namespace. `None`: all processes.
+    /// PID to trace, in the tracer's pid namespace. `None`: all processes.
     pub pid: Option<u32>,
-    /// With `pid`: its descendants too. The programs add those that are forked from now on; the caller adds the
+    /// With `pid`: trace its descendants too. The programs add those that are forked from now on; the caller adds the
     /// existing ones with [`Source::follow`].
     pub follow_children: bool,
-    /// Only processes whose name (`comm`) contains this: 1 to 15 bytes.
+    /// Trace only processes whose name (`comm`) contains this: 1 to 15 bytes. `None`: any name.
     pub comm: Option<Vec<u8>>,
     /// Size of the ring buffer in bytes: a power of two, at least one page.
     pub ring_bytes: u32,
     /// The probe for opens and library loads. `None`: the best one that works.
     pub probe: Option<String>,
-    /// Ids of processes that are never reported, at most eight. Include this process's id to exclude its own opens.
-    pub own: Vec<u32>,
+    /// PIDs that are never reported, at most eight. Include this process's PID to exclude its own opens.
+    pub excluded_pids: Vec<u32>,
 }
 
-/// An attached probe.
+/// An attached rung. A rung is what `--probe` names: one or more BPF programs that together capture events of some kinds.
+/// A ladder lists the rungs that can capture the same kinds, best first; the first one that works is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
     /// Name, as for `--probe`.
@@ -72,8 +73,8 @@ pub struct Attached {
     /// Events that it misses or misreports.
     pub cannot_see: Vec<BlindSpot>,
     /// Overhead for all processes, if it is significant.
-    pub costs: Option<&'static str>,
-    /// Whether its rung is unsuitable here: the kernel may skip its programs, and only `recursion_misses` counts that.
+    pub overhead: Option<&'static str>,
+    /// The kernel may skip these programs; only `recursion_misses` counts it.
     pub(crate) may_be_skipped: bool,
 }
 
@@ -90,11 +91,11 @@ pub struct Losses {
     pub ring_full_exit: u64,
     /// Forks lost because the ring buffer was full.
     pub ring_full_fork: u64,
-    /// Descendants that are not followed because the map of followed processes was full.
+    /// Descendants not followed because the map of followed processes was full.
     pub family_full: u64,
     /// Opens whose file was closed before the program read it, including files outside the interest.
     pub file_gone: u64,
-    /// Runs of attached programs that the kernel skipped, including those for events outside the interest.
+    /// Program invocations that the kernel skipped, including those for events outside the interest.
     pub probe_missed: u64,
 }
 
@@ -136,16 +137,16 @@ pub struct Source {
 }
 
 impl Source {
-    /// Loads and attaches the programs, verifies their records of this process, and fills the maps.
+    /// Loads and attaches the programs, self-tests them on its own system calls, and fills the maps.
     ///
     /// Fails if `options` are invalid, if the kernel or this process's privileges do not suffice, or if no probe works.
     pub fn start(options: &CaptureOptions<'_>) -> Result<Source, Error> {
         ladder::check_name(options.probe.as_deref())?;
         if options.follow_children && options.pid.is_none() {
-            return Err(Error::Option("following children requires a process id".to_owned()));
+            return Err(Error::Option("--follow-children requires --pid".to_owned()));
         }
         machine::check_kernel()?;
-        // Before the privileges: they do not help if the kernel lacks a feature.
+        // Checked before privileges, because a missing kernel feature is the more useful error.
         let layout = read_layout(&ladder::hook_btf_names())?;
         machine::check_privileges()?;
         let mut object = BpfObject::load(options, &layout)?;
@@ -158,7 +159,7 @@ impl Source {
         let machine = Machine::detect();
         let context = AttachContext { layout: &layout, machine: &machine, kinds };
         let attached = ladder::attach(&mut object, &context, options.probe.as_deref())?;
-        object.set_own(&options.own)?;
+        object.set_excluded_pids(&options.excluded_pids)?;
         object.set_interest(options.interest)?;
         Ok(Source { object, attached })
     }
@@ -187,15 +188,16 @@ impl Source {
         &self.attached
     }
 
-    /// Returns whether losses may occur that do not make the ring buffer readable, so that the caller must poll
+    /// Returns whether losses may occur without waking the reader of the ring buffer, so that the caller must poll
     /// [`Source::losses`].
     pub fn loses_silently(&self) -> bool {
         self.attached.iter().any(|probe| probe.may_be_skipped)
     }
 
-    /// Returns which processes are never reported, as a sentence. `None`: every process is reported.
-    pub fn outside(&self) -> Option<&'static str> {
-        machine::outside()
+    /// Returns a sentence about the processes that are not reported because of the pid namespace. `None`: no pid namespace
+    /// limit.
+    pub fn pid_namespace_limit(&self) -> Option<&'static str> {
+        machine::pid_namespace_limit()
     }
 
     /// Replaces the interest atomically: at any time, either the old or the new names are captured.
@@ -203,16 +205,16 @@ impl Source {
         self.object.set_interest(interest)
     }
 
-    /// Follows existing descendants. Returns how many of them were not followed yet.
+    /// Follows existing descendants. Returns how many were added.
     ///
-    /// Start times need the resolution of `/proc` only, which is 10 ms.
+    /// For start times, `/proc`'s 10 ms resolution is sufficient.
     pub fn follow(&mut self, processes: &[ProcessKey]) -> Result<usize, Error> {
         self.object.follow(processes)
     }
 
-    /// Replaces the ids of the processes that are never reported, at most eight.
-    pub fn set_own(&mut self, own: &[u32]) -> Result<(), Error> {
-        self.object.set_own(own)
+    /// Replaces the PIDs that are never reported, at most eight.
+    pub fn set_excluded_pids(&mut self, pids: &[u32]) -> Result<(), Error> {
+        self.object.set_excluded_pids(pids)
     }
 }
 

@@ -81,8 +81,8 @@ fn bracketed(words: &str) -> Option<&str> {
     })
 }
 
-/// Determines the preemption mode from `uname -v`. A PREEMPT_DYNAMIC kernel selects it at boot: the first source
-/// decides that contains it, of debugfs, the kernel command line and the build configuration.
+/// Determines the preemption mode from `uname -v`. A PREEMPT_DYNAMIC kernel selects it at boot: it is read from the first
+/// source that has it, of debugfs, the kernel command line and the build configuration.
 fn preemption(
     version: &str,
     real_time: bool,
@@ -203,8 +203,9 @@ fn held() -> CapabilitySet {
     rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
 }
 
-/// Returns which processes are never reported, as a sentence. `None`: every process is reported.
-pub(super) fn outside() -> Option<&'static str> {
+/// Returns a sentence about the processes that are not reported because of the pid namespace. `None`: no pid namespace
+/// limit.
+pub(super) fn pid_namespace_limit() -> Option<&'static str> {
     let is_initial = pid_namespace().is_ok_and(|inode| inode == 0);
     (!is_initial).then_some("processes outside this process's pid namespace are not reported")
 }

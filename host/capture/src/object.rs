@@ -15,7 +15,7 @@ use std::os::fd::AsFd;
 use zerocopy::IntoBytes;
 
 use super::{
-    CaptureOptions, Error, FAMILY_ROOM, Losses,
+    CaptureOptions, Error, Losses, MAX_FOLLOWED,
     error::error_chain,
     machine::{self, BTF_PATH},
     offsets::Layout,
@@ -81,7 +81,7 @@ impl BpfObject {
             .btf(None)
             .override_global("FIXED", fixed.as_bytes(), true)
             .map_max_entries("EVENTS", ring_bytes)
-            .map_max_entries("FAMILY", if options.follow_children { FAMILY_ROOM } else { 1 })
+            .map_max_entries("FAMILY", if options.follow_children { MAX_FOLLOWED } else { 1 })
             .load(OBJECT)
             .map_err(|error| Error::Setup { what: error_chain(&error) })?;
         // Returns the memory of the parsed BTF to the kernel before the ring buffer is used.
@@ -119,7 +119,7 @@ impl BpfObject {
         self.write_control()
     }
 
-    /// Adds processes to the followed ones. Returns how many of them were not followed yet.
+    /// Adds processes to the followed ones. Returns how many were added.
     pub(super) fn follow(&mut self, processes: &[ProcessKey]) -> Result<usize, Error> {
         let mut added = 0;
         for process in processes {
@@ -140,14 +140,14 @@ impl BpfObject {
         Ok(added)
     }
 
-    /// Replaces the ids of the processes that are never reported. Fails if there are more than [`OWN_MAX`].
-    pub(super) fn set_own(&mut self, own: &[u32]) -> Result<(), Error> {
+    /// Replaces the PIDs that are never reported. Fails if there are more than [`OWN_MAX`].
+    pub(super) fn set_excluded_pids(&mut self, pids: &[u32]) -> Result<(), Error> {
         let mut slots = [0; OWN_MAX];
-        let Some(used) = slots.get_mut(..own.len()) else {
-            let what = format!("{} excluded processes, at most {OWN_MAX} are possible", own.len());
+        let Some(used) = slots.get_mut(..pids.len()) else {
+            let what = format!("{} excluded processes, at most {OWN_MAX} are possible", pids.len());
             return Err(Error::Setup { what });
         };
-        used.copy_from_slice(own);
+        used.copy_from_slice(pids);
         self.control.own = slots;
         self.write_control()
     }

@@ -1,4 +1,4 @@
-//! A BPF program and its hook.
+//! Probes: BPF programs, each with its hook. A rung consists of one or more of them.
 
 use crypto_tracer_event::EventKinds;
 use std::os::fd::{AsFd, AsRawFd};

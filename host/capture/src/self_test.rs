@@ -122,7 +122,7 @@ fn compare_process(header: &Header, parent: u32) -> Result<(), String> {
     let tid = u32::try_from(rustix::thread::gettid().as_raw_nonzero().get()).unwrap_or_default();
     expect_eq("process", header.tgid, std::process::id())?;
     expect_eq("thread", header.tid, tid)?;
-    // The parent may have exited since.
+    // The parent may have exited meanwhile.
     if parent == std::os::unix::process::parent_id() {
         expect_eq("parent", header.ppid, parent)?;
     }
@@ -235,7 +235,7 @@ mod tests {
             comm: None,
             ring_bytes: 64 << 10,
             probe: None,
-            own: Vec::new(),
+            excluded_pids: Vec::new(),
         };
         let (layout, machine) =
             (object::read_layout(&ladder::hook_btf_names()).unwrap(), Machine::detect());

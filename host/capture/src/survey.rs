@@ -36,15 +36,15 @@ pub struct Survey {
     pub lockdown: Option<String>,
     /// The capabilities that tracing uses.
     pub capabilities: Vec<Capability>,
-    /// Which processes are never reported, as a sentence. `None`: every process is reported.
-    pub outside: Option<&'static str>,
+    /// A sentence about the processes that are not reported because of the pid namespace. `None`: no pid namespace limit.
+    pub pid_namespace_limit: Option<&'static str>,
     /// All rungs of all ladders, best first for each purpose, including those that could not be tried.
     pub rungs: Vec<RungSurvey>,
     /// Why a run would not start. `None`: it would start.
     pub refused: Option<Error>,
 }
 
-/// The result for one rung.
+/// The result for one rung: what `--probe` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RungSurvey {
     /// The kinds of events that it captures.
@@ -64,7 +64,7 @@ pub struct RungSurvey {
     /// Events that it misses or misreports.
     pub cannot_see: Vec<BlindSpot>,
     /// Overhead for all processes, if it is significant.
-    pub costs: Option<&'static str>,
+    pub overhead: Option<&'static str>,
     /// Its programs, with the number of instructions that the verifier processed (at most one million), if known.
     pub programs: Vec<(&'static str, Option<u32>)>,
 }
@@ -77,7 +77,7 @@ pub fn survey(request: &SurveyRequest) -> Survey {
     Survey {
         btf_bytes: machine::btf_bytes(),
         capabilities: machine::capabilities(),
-        outside: machine::outside(),
+        pid_namespace_limit: machine::pid_namespace_limit(),
         release: machine.release,
         preemption: machine.preemption,
         security_modules: machine.security_modules,
@@ -135,7 +135,7 @@ fn try_rungs(
         comm: None,
         ring_bytes: request.ring_bytes,
         probe: None,
-        own: Vec::new(),
+        excluded_pids: Vec::new(),
     };
     let (mut load_error, mut choice_error) = (None, None);
     for ladder in LADDERS {
@@ -222,7 +222,7 @@ fn rung_result(
         chosen: false,
         refused: refusal.map(|refusal| refusal.reason),
         cannot_see,
-        costs: rung.costs,
+        overhead: rung.overhead,
         programs: Vec::new(),
     }
 }
@@ -241,7 +241,7 @@ mod tests {
             remedy: None,
             chosen: false,
             cannot_see: Vec::new(),
-            costs: None,
+            overhead: None,
             programs: Vec::new(),
         }
     }

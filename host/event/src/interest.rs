@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use crate::bounded::at_most;
 
 /// Maximum number of suffixes of all classifiers together.
-pub const MOST_SUFFIXES: usize = 64;
+pub const MAX_SUFFIXES: usize = 64;
 /// Maximum number of file names of all classifiers together.
-pub const MOST_NAMES: usize = 256;
+pub const MAX_NAMES: usize = 256;
 /// Maximum number of file name prefixes of all classifiers together.
-pub const MOST_PREFIXES: usize = 16;
+pub const MAX_PREFIXES: usize = 16;
 /// Maximum number of libraries of all classifiers together.
-pub const MOST_LIBRARIES: usize = 64;
+pub const MAX_LIBRARIES: usize = 64;
 
 /// The requests of all classifiers together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -32,11 +32,11 @@ pub struct Interest {
 /// no file name contains, so recordings of earlier versions remain readable.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Encoded {
-    #[serde(deserialize_with = "at_most::<_, _, MOST_SUFFIXES>")]
+    #[serde(deserialize_with = "at_most::<_, _, MAX_SUFFIXES>")]
     suffixes: BTreeSet<String>,
-    #[serde(deserialize_with = "at_most::<_, _, { MOST_NAMES + MOST_PREFIXES }>")]
+    #[serde(deserialize_with = "at_most::<_, _, { MAX_NAMES + MAX_PREFIXES }>")]
     names: BTreeSet<String>,
-    #[serde(deserialize_with = "at_most::<_, _, MOST_LIBRARIES>")]
+    #[serde(deserialize_with = "at_most::<_, _, MAX_LIBRARIES>")]
     libraries: BTreeSet<String>,
 }
 
@@ -56,8 +56,8 @@ impl TryFrom<Encoded> for Interest {
         let (mut names, mut prefixes) = (BTreeSet::new(), BTreeSet::new());
         for name in encoded_names {
             match name.strip_suffix('/') {
-                Some(prefix) => add(&mut prefixes, prefix.to_owned(), MOST_PREFIXES, "prefixes")?,
-                None => add(&mut names, name, MOST_NAMES, "file names")?,
+                Some(prefix) => add(&mut prefixes, prefix.to_owned(), MAX_PREFIXES, "prefixes")?,
+                None => add(&mut names, name, MAX_NAMES, "file names")?,
             }
         }
         Ok(Interest { suffixes, names, prefixes, libraries })
@@ -80,7 +80,7 @@ pub enum Refused {
     #[error("the library {0:?} is not 3 to 31 bytes without `/` and NUL")]
     Library(String),
     /// More entries than the kernel's table holds.
-    #[error("more than {most} {what} are asked for, by all classifiers together")]
+    #[error("all classifiers together request more than {most} {what}")]
     TooMany {
         /// Maximum number of entries.
         most: usize,
@@ -96,7 +96,7 @@ impl Interest {
         if !fits || suffix.contains('/') {
             return Err(Refused::Suffix(excerpt(suffix)));
         }
-        add(&mut self.suffixes, suffix.to_ascii_lowercase(), MOST_SUFFIXES, "suffixes")
+        add(&mut self.suffixes, suffix.to_ascii_lowercase(), MAX_SUFFIXES, "suffixes")
     }
 
     /// Adds a whole file name.
@@ -104,7 +104,7 @@ impl Interest {
         if !(1..=31).contains(&name.len()) || name.contains(['/', '\0']) {
             return Err(Refused::Name(excerpt(name)));
         }
-        add(&mut self.names, name.to_owned(), MOST_NAMES, "file names")
+        add(&mut self.names, name.to_owned(), MAX_NAMES, "file names")
     }
 
     /// Adds a prefix of file names.
@@ -112,7 +112,7 @@ impl Interest {
         if !(3..=15).contains(&prefix.len()) || prefix.contains(['/', '\0']) {
             return Err(Refused::Prefix(excerpt(prefix)));
         }
-        add(&mut self.prefixes, prefix.to_owned(), MOST_PREFIXES, "prefixes")
+        add(&mut self.prefixes, prefix.to_owned(), MAX_PREFIXES, "prefixes")
     }
 
     /// Adds a library name.
@@ -120,7 +120,7 @@ impl Interest {
         if !(3..=31).contains(&name.len()) || name.contains(['/', '\0']) {
             return Err(Refused::Library(excerpt(name)));
         }
-        add(&mut self.libraries, name.to_owned(), MOST_LIBRARIES, "libraries")
+        add(&mut self.libraries, name.to_owned(), MAX_LIBRARIES, "libraries")
     }
 
     /// Adds all entries of `other`.
@@ -203,7 +203,7 @@ mod tests {
         for invalid in ["", "id", "0123456789abcdef", "id_/x", "id_\0"] {
             assert!(matches!(interest.add_prefix(invalid), Err(Refused::Prefix(_))), "{invalid:?}");
         }
-        for n in 0..MOST_PREFIXES {
+        for n in 0..MAX_PREFIXES {
             interest.add_prefix(&format!("id_{n}")).unwrap();
         }
         let more = interest.add_prefix("id_more");
@@ -221,12 +221,12 @@ mod tests {
         assert_eq!(postcard::to_allocvec(&interest).unwrap(), earlier);
         assert_eq!(postcard::from_bytes::<Interest>(earlier).unwrap(), interest);
         interest.add_prefix("id_rsa").unwrap();
-        for n in 1..MOST_NAMES {
+        for n in 1..MAX_NAMES {
             interest.add_name(&format!("name{n}")).unwrap();
         }
         let bytes = postcard::to_allocvec(&interest).unwrap();
         assert_eq!(postcard::from_bytes::<Interest>(&bytes).unwrap(), interest);
-        let many: BTreeSet<String> = (0..=MOST_PREFIXES).map(|n| format!("id_{n}/")).collect();
+        let many: BTreeSet<String> = (0..=MAX_PREFIXES).map(|n| format!("id_{n}/")).collect();
         let (none, set) = (BTreeSet::<String>::new(), BTreeSet::<String>::new());
         let bytes = postcard::to_allocvec(&(none, many, set)).unwrap();
         assert!(postcard::from_bytes::<Interest>(&bytes).is_err());
@@ -253,7 +253,7 @@ mod tests {
         assert!(interest.add_name("").is_err());
         assert!(interest.add_name("a/b").is_err());
         assert!(interest.add_library("ab").is_err());
-        for i in 0..MOST_SUFFIXES {
+        for i in 0..MAX_SUFFIXES {
             interest.add_suffix(&format!(".x{i:02}")).unwrap();
         }
         assert!(matches!(interest.add_suffix(".more"), Err(Refused::TooMany { most: 64, .. })));

@@ -31,7 +31,7 @@ pub use kernel::{
 pub use notice::{Loss, Notice, PluginFailure, PluginKind, Status, StatusPlugin, StatusProbe};
 pub use payload::{EventKinds, Payload};
 pub use redacted::{
-    Facts, FileVerdict, PathIdentity, ProcessSummary, RedactedEvent, RedactedFile, RedactedProcess,
-    RedactedWhat,
+    FileVerdict, PathIdentity, ProcessSummary, RedactedEvent, RedactedFacts, RedactedFile,
+    RedactedProcess, RedactedWhat,
 };
 pub use text::{Field, Redact, RedactedText};

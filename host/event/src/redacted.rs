@@ -11,7 +11,7 @@ use super::{
 /// Payload of an event after redaction.
 pub type RedactedWhat = Payload<RedactedFile, String, RedactedText>;
 
-/// Distinguishes real paths that redaction shows alike, without revealing them: a hash with a key that is random in each
+/// Distinguishes paths whose redacted forms are equal, without revealing them: a hash with a key that is random in each
 /// run of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PathIdentity(u64);
@@ -33,7 +33,7 @@ impl PathIdentity {
 pub struct RedactedFile {
     /// Path.
     pub path: RedactedText,
-    /// Identity of the real path.
+    /// Identity of the path before redaction.
     pub identity: PathIdentity,
     /// Device: major << 20 | minor.
     pub dev: u32,
@@ -41,7 +41,7 @@ pub struct RedactedFile {
     pub inode: u64,
     /// The path begins at its mount's root, because it is outside the process's root.
     pub unreachable: bool,
-    /// The path's bytes, if they are not UTF-8 and nothing was hidden.
+    /// The path's bytes, if they are not UTF-8 and nothing was redacted.
     pub path_bytes: Option<Vec<u8>>,
 }
 
@@ -66,17 +66,18 @@ impl RedactedFile {
 pub struct FileVerdict {
     /// The file's type.
     pub file_type: FileType,
-    /// `name@version` of the plugin that gave the type; `None` if no plugin did.
+    /// `name@version` of the plugin that determined the type; `None` if no plugin did.
     pub classifier: Option<Arc<str>>,
     /// Outcome of reading the file's head.
     pub head: HeadOutcome,
 }
 
-/// An event that may leave the program: its only constructor passes every text to a redactor.
+/// An event that may leave the program. Its only constructor passes every text to a redactor, except library names (file
+/// names without version), container ids (hexadecimal digits), and file types and label names (checked words).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedactedEvent {
     timestamp: Timestamp,
-    process: Facts,
+    process: RedactedFacts,
     what: RedactedWhat,
     verdict: FileVerdict,
     labels: Vec<(Arc<str>, RedactedText)>,
@@ -84,7 +85,7 @@ pub struct RedactedEvent {
 
 /// [`ProcessFacts`] with its texts redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct RedactedFacts {
     /// Process id.
     pub pid: u32,
     /// Start time in nanoseconds of the boot clock.
@@ -108,7 +109,7 @@ pub struct Facts {
 }
 
 impl RedactedEvent {
-    /// Redacts every text of `event`. `extended`: includes the texts that only `--extended` shows.
+    /// Redacts the texts of `event`. `extended`: whether to include the texts that only `--extended` shows.
     pub fn new(event: ClassifiedEvent, redact: &mut dyn Redact, extended: bool) -> RedactedEvent {
         let ClassifiedEvent { event, verdict, labels } = event;
         let path = event.what.file().map(|file| &file.path);
@@ -145,7 +146,7 @@ impl RedactedEvent {
     }
 
     /// Returns the process that caused the event.
-    pub fn process(&self) -> &Facts {
+    pub fn process(&self) -> &RedactedFacts {
         &self.process
     }
 
@@ -181,10 +182,10 @@ fn redact_payload(what: EnrichedWhat, redact: &mut dyn Redact) -> RedactedWhat {
     }
 }
 
-fn facts(process: ProcessFacts, redact: &mut dyn Redact, extended: bool) -> Facts {
+fn facts(process: ProcessFacts, redact: &mut dyn Redact, extended: bool) -> RedactedFacts {
     let exe = process.exe.filter(|_| extended);
     let cgroup = process.cgroup.filter(|_| extended);
-    Facts {
+    RedactedFacts {
         pid: process.key.tgid,
         start_ns: process.key.start_ns,
         tid: process.tid,

@@ -25,7 +25,7 @@ mod table_tests;
 
 pub use chunk::Chunk;
 pub use document_target::{DocumentShape, DocumentTarget, WriteError, json as document_json};
-pub use output::{Output, OutputControl};
+pub use output::{Discard, Flush, Output, OutputControl};
 pub use stream::{Format, Stream};
 pub use table::TableStyle;
 pub use target::{NewFile, OpenError, Target};

@@ -1,38 +1,39 @@
-//! An in-memory output, for tests only.
+//! An output that keeps events in memory. For tests only.
 
-use std::future::{Future, ready};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Instant;
 
-use super::Output;
+use super::{Flush, Output, WriterReport};
 use crypto_tracer_event::{Notice, RedactedEvent};
 
-/// Collects every event and every notice, in order.
-#[derive(Debug, Default)]
-pub struct MemoryOutput {
-    /// Events that passed all stages.
-    pub events: Vec<RedactedEvent>,
-    /// Notices of the tracer itself.
-    pub notices: Vec<Notice>,
+/// Keeps every event and every notice. Copies share them: one is the pipeline's output, one stays with the test.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryOutput(Rc<RefCell<(Vec<RedactedEvent>, Vec<Notice>)>>);
+
+impl MemoryOutput {
+    /// Takes out the events and notices so far, in order.
+    pub fn take(&self) -> (Vec<RedactedEvent>, Vec<Notice>) {
+        self.0.take()
+    }
 }
 
 impl Output for MemoryOutput {
-    type Finished = MemoryOutput;
-
     fn event(&mut self, event: &RedactedEvent) -> bool {
-        self.events.push(event.clone());
+        self.0.borrow_mut().0.push(event.clone());
         false
     }
 
     fn notice(&mut self, notice: &Notice) -> bool {
-        self.notices.push(notice.clone());
+        self.0.borrow_mut().1.push(notice.clone());
         false
     }
 
-    fn flush(&mut self) -> impl Future<Output = ()> {
-        ready(())
+    fn flush(&mut self) -> Option<Flush<'_>> {
+        None
     }
 
-    fn finish(self, _deadline: Instant) -> MemoryOutput {
-        self
+    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
+        WriterReport::default()
     }
 }

@@ -2,31 +2,55 @@
 
 use std::future::{Future, pending};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::Target;
 use super::writer::WriterState;
+use super::{Target, WriterReport};
 use crypto_tracer_event::{Notice, RedactedEvent};
 
 /// Receives the events that pass all stages: the last stage of the pipeline.
 ///
 /// A new kind of output is one file that implements this trait, and one line where the command chooses it.
-pub trait Output {
-    /// Result of the output: how much a stream has written, what a document has collected.
-    type Finished;
-
+pub trait Output: std::fmt::Debug {
     /// Adds an event. Returns whether [`Output::flush`] must be called before the next one.
     fn event(&mut self, event: &RedactedEvent) -> bool;
 
     /// Adds a notice of the tracer itself: a loss, a plugin's failure, a status. Returns the same as [`Output::event`].
     fn notice(&mut self, notice: &Notice) -> bool;
 
-    /// Passes pending data on; waits while the receiver is slow. Cancel safe: pending data is kept.
-    fn flush(&mut self) -> impl Future<Output = ()>;
+    /// Passes pending data on. `None`: done. Otherwise the receiver is slow, and the future waits for it. Cancel safe: pending
+    /// data is kept.
+    fn flush(&mut self) -> Option<Flush<'_>>;
 
-    /// Ends the output. Pending data is written until `deadline`.
-    fn finish(self, deadline: Instant) -> Self::Finished;
+    /// Ends the output. Pending data is written until `deadline`. The report of an output that writes nothing itself is empty.
+    fn finish(self: Box<Self>, deadline: Instant) -> WriterReport;
+}
+
+/// A flush that waits for a slow receiver.
+pub type Flush<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// Drops events: the output of a session before its command has opened another one.
+#[derive(Debug)]
+pub struct Discard;
+
+impl Output for Discard {
+    fn event(&mut self, _event: &RedactedEvent) -> bool {
+        false
+    }
+
+    fn notice(&mut self, _notice: &Notice) -> bool {
+        false
+    }
+
+    fn flush(&mut self) -> Option<Flush<'_>> {
+        None
+    }
+
+    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
+        WriterReport::default()
+    }
 }
 
 /// Controls the file descriptor of an output: reports when it breaks, and continues the stream in another target.

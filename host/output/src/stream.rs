@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use super::output::NextTarget;
 use super::table::TableStyle;
-use super::{Chunk, Output, OutputControl, Target, Writer, WriterReport, chunk, json, table};
+use super::{
+    Chunk, Flush, Output, OutputControl, Target, Writer, WriterReport, chunk, json, table,
+};
 use crypto_tracer_event::{Notice, RedactedEvent};
 
 /// Format of a stream.
@@ -78,17 +80,40 @@ impl Stream {
         Ok(OutputControl::of_writer(pipe, self.writer.state(), self.next.clone()))
     }
 
+    /// Passes pending data to the writer. Returns false if its queue is full.
+    fn try_pass_on(&mut self) -> bool {
+        if self.pending.is_empty() {
+            return true;
+        }
+        let Some(slot) = self.writer.try_reserve() else { return false };
+        slot.send(std::mem::replace(&mut self.pending, self.writer.spare()));
+        true
+    }
+
     async fn pass_on(&mut self) {
         if !self.pending.is_empty() {
             let slot = self.writer.reserve().await;
             slot.send(std::mem::replace(&mut self.pending, self.writer.spare()));
         }
+        if self.is_reopening_due() {
+            let slot = self.writer.reserve().await;
+            // Taken after the await: if this future is dropped there, the reopening remains due.
+            if let Some(target) = self.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                match &mut self.render {
+                    Render::Json(json) => json.restart(),
+                    Render::Table(table) => table.restart(),
+                }
+                slot.reopen(target);
+            }
+        }
+    }
+
+    fn is_reopening_due(&self) -> bool {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
 impl Output for Stream {
-    type Finished = WriterReport;
-
     fn event(&mut self, event: &RedactedEvent) -> bool {
         self.pending.add(true, |out| match &mut self.render {
             Render::Json(json) => json.event(event, out),
@@ -105,23 +130,14 @@ impl Output for Stream {
         self.pending.is_full()
     }
 
-    async fn flush(&mut self) {
-        self.pass_on().await;
-        let is_due = self.next.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if is_due {
-            let slot = self.writer.reserve().await;
-            // Taken after the await: if this future is dropped there, the reopening remains due.
-            if let Some(target) = self.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                match &mut self.render {
-                    Render::Json(json) => json.restart(),
-                    Render::Table(table) => table.restart(),
-                }
-                slot.reopen(target);
-            }
+    fn flush(&mut self) -> Option<Flush<'_>> {
+        if self.try_pass_on() && !self.is_reopening_due() {
+            return None;
         }
+        Some(Box::pin(self.pass_on()))
     }
 
-    fn finish(self, deadline: Instant) -> WriterReport {
+    fn finish(self: Box<Self>, deadline: Instant) -> WriterReport {
         self.writer.finish(self.pending, deadline)
     }
 }

@@ -27,7 +27,7 @@ const SCHEDULING_GRACE: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Result of a writer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct WriterReport {
     /// Events that were written.
     pub written: u64,
@@ -148,6 +148,16 @@ impl Writer {
     /// Takes an empty chunk out of the buffer, or returns a new one if none is available.
     pub(super) fn spare(&self) -> Chunk {
         self.shared.spare().pop().unwrap_or_default()
+    }
+
+    /// Reserves a slot in the queue. `None`: the queue is full.
+    pub(super) fn try_reserve(&self) -> Option<WriterSlot<'_>> {
+        let permit = match self.messages.try_reserve() {
+            Ok(permit) => Some(permit),
+            Err(mpsc::error::TrySendError::Closed(())) => None,
+            Err(mpsc::error::TrySendError::Full(())) => return None,
+        };
+        Some(WriterSlot { permit, shared: &self.shared })
     }
 
     /// Waits for a free slot in the queue.

@@ -1,52 +1,54 @@
-//! What a recording captured of what today's plugins ask for. What it did not capture cannot come back.
+//! Compares what a recording captured with what the current plugins request. A replay cannot show what was not captured.
 
 use std::collections::BTreeSet;
 
 use crypto_tracer_event::interest::Interest;
 
-/// What is captured at this point of a recording.
+/// What is captured at the current position of a recording.
 #[derive(Clone, Debug, Default)]
 pub struct RecordingCoverage(Interest);
 
 impl RecordingCoverage {
-    /// At its start.
-    pub fn new(then: Interest) -> RecordingCoverage {
-        RecordingCoverage(then)
+    /// `recorded`: the interest at the start of the recording.
+    pub fn new(recorded: Interest) -> RecordingCoverage {
+        RecordingCoverage(recorded)
     }
 
-    /// What is missing, for people.
-    pub fn missing(&self, today: &Interest) -> Option<String> {
-        told(
+    /// Returns a message that lists what was not captured; `None` if nothing is missing.
+    pub fn missing(&self, current: &Interest) -> Option<String> {
+        message(
             "did not capture",
-            &lacking(today, &self.0),
-            "the plugins of that run did not ask for it",
+            &not_captured(current, &self.0),
+            "the plugins of the recorded run did not request it",
         )
     }
 
-    /// The recorded run went on with other plugins: what that changed, for people.
-    pub fn change(&mut self, today: &Interest, then: Interest) -> Vec<String> {
-        let before = lacking(today, &self.0);
-        let now = lacking(today, &then);
-        self.0 = then;
-        let others = "that run went on with other plugins";
-        let gained = told("captured", &before.difference(&now).cloned().collect(), others);
-        let lost = told("did not capture", &now.difference(&before).cloned().collect(), others);
+    /// Continues with the interest of plugins that a reload of the recorded run has loaded. Returns messages about the
+    /// changes.
+    pub(crate) fn change(&mut self, current: &Interest, recorded: Interest) -> Vec<String> {
+        let before = not_captured(current, &self.0);
+        let now = not_captured(current, &recorded);
+        self.0 = recorded;
+        let reason = "the recorded run reloaded its plugins";
+        let gained = message("captured", &before.difference(&now).cloned().collect(), reason);
+        let lost = message("did not capture", &now.difference(&before).cloned().collect(), reason);
         gained.into_iter().chain(lost).collect()
     }
 }
 
-fn told(did: &str, words: &BTreeSet<String>, why: &str) -> Option<String> {
-    let listed: Vec<&str> = words.iter().map(String::as_str).collect();
-    (!listed.is_empty()).then(|| format!("the recording {did} {}: {why}", listed.join(", ")))
+fn message(verb: &str, entries: &BTreeSet<String>, reason: &str) -> Option<String> {
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    (!entries.is_empty()).then(|| format!("the recording {verb} {}: {reason}", entries.join(", ")))
 }
 
-/// The words of `today` that are not in `then`.
-fn lacking(today: &Interest, then: &Interest) -> BTreeSet<String> {
-    let files =
-        today.suffixes.difference(&then.suffixes).chain(today.names.difference(&then.names));
-    let files = files.chain(today.prefixes.difference(&then.prefixes));
-    let all = files.chain(today.libraries.difference(&then.libraries));
-    all.map(|word| format!("{word:?}")).collect()
+/// Returns the entries of `current` that are not in `recorded`.
+fn not_captured(current: &Interest, recorded: &Interest) -> BTreeSet<String> {
+    let suffixes = current.suffixes.difference(&recorded.suffixes);
+    let names = current.names.difference(&recorded.names);
+    let prefixes = current.prefixes.difference(&recorded.prefixes);
+    let libraries = current.libraries.difference(&recorded.libraries);
+    let all = suffixes.chain(names).chain(prefixes).chain(libraries);
+    all.map(|entry| format!("{entry:?}")).collect()
 }
 
 #[cfg(test)]
@@ -60,17 +62,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_for_a_part_is_told_where_that_begins() {
-        let today = interest(&[".aaa", ".bbb", ".ccc"]);
+    fn changes_are_reported_where_they_begin() {
+        let current = interest(&[".aaa", ".bbb", ".ccc"]);
         let mut coverage = RecordingCoverage::new(interest(&[".aaa", ".ddd"]));
-        let missing = coverage.missing(&today).unwrap();
+        let missing = coverage.missing(&current).unwrap();
         assert!(missing.contains("did not capture \".bbb\", \".ccc\": "), "{missing}");
-        let changes = coverage.change(&today, interest(&[".bbb"]));
+        let changes = coverage.change(&current, interest(&[".bbb"]));
         assert_eq!(changes.len(), 2);
         assert!(changes[0].contains("recording captured \".bbb\": "), "{changes:?}");
         assert!(changes[1].contains("recording did not capture \".aaa\": "), "{changes:?}");
-        assert!(coverage.change(&today, interest(&[".bbb", ".eee"])).is_empty());
-        coverage.change(&today, today.clone());
-        assert_eq!(coverage.missing(&today), None);
+        assert!(coverage.change(&current, interest(&[".bbb", ".eee"])).is_empty());
+        coverage.change(&current, current.clone());
+        assert_eq!(coverage.missing(&current), None);
     }
 }

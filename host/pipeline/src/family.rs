@@ -7,8 +7,8 @@ use std::rc::Rc;
 use super::Observer;
 use crypto_tracer_event::{KernelEvent, KernelWhat};
 
-/// Maximum number of processes: Linux has no more pids.
-const MOST: usize = 1 << 22;
+/// Maximum number of members: the kernel's limit for pids.
+const MAX_MEMBERS: usize = 1 << 22;
 
 /// The process of `--follow-children` and its descendants; by default, every process. Copies share their members: one
 /// observes the run, the other selects.
@@ -20,7 +20,7 @@ impl Family {
     /// of parent and child.
     pub fn of(pids: &[u32], children: &[(u32, u32)]) -> Family {
         let mut members: HashSet<u32> = pids.iter().copied().collect();
-        // No event is of two processes.
+        // No event belongs to two processes.
         if members.len() > 1 {
             members.clear();
         }
@@ -40,16 +40,16 @@ impl Family {
     fn fork(&self, parent: u32, child: u32) {
         if let Some(members) = &self.0 {
             let mut members = members.borrow_mut();
-            if members.contains(&parent) && members.len() < MOST {
+            if members.contains(&parent) && members.len() < MAX_MEMBERS {
                 members.insert(child);
             } else {
-                // The pid may have been a member's before.
+                // The kernel may have reused the pid of a member.
                 members.remove(&child);
             }
         }
     }
 
-    /// Whether the process is a member.
+    /// Returns whether the process is a member.
     pub fn has(&self, pid: u32) -> bool {
         self.0.as_ref().is_none_or(|members| members.borrow().contains(&pid))
     }
@@ -79,7 +79,7 @@ mod tests {
         family.fork(20, 31);
         assert!(family.has(30) && !family.has(31));
         family.fork(20, 30);
-        assert!(!family.has(30), "the pid is used again");
+        assert!(!family.has(30), "the pid is reused");
         assert!(Family::default().has(99));
         assert!(!Family::of(&[1, 2], &[]).has(1), "no process has two pids");
     }

@@ -1,8 +1,8 @@
-//! File globs over whole paths, by character.
+//! File globs that match whole paths by character.
 //!
-//! globset reads the pattern, so its syntax and its errors are those that people know. It matches bytes, though: its
-//! `?` takes half of an `é`. So what decides is a regular expression over characters, made from the same pattern,
-//! where `*` also crosses `/` and a byte that is no UTF-8 is one character.
+//! globset validates the pattern, so syntax and errors are the known ones. But globset matches bytes: its `?` matches half
+//! of an `é`. Matching therefore uses a regular expression over characters, translated from the same pattern. In it, `*`
+//! also matches `/`, and a byte that is not valid UTF-8 is one character.
 
 use std::borrow::Cow;
 use std::iter::Peekable;
@@ -11,36 +11,36 @@ use std::str::Chars;
 use globset::GlobBuilder;
 use regex::Regex;
 
-/// A pattern, ready to match.
+/// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct Glob {
     text: String,
     regex: Regex,
 }
 
-/// A pattern that is none.
+/// The pattern is invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Malformed(String);
+pub struct InvalidGlob(String);
 
 impl Glob {
-    /// Reads a pattern: `*`, `?`, `[…]`, `[!…]`, `{a,b}`, `**` for folders or none, and `\` before a character that
-    /// stands for itself.
-    pub fn new(pattern: &str) -> Result<Glob, Malformed> {
-        let checked = theirs(pattern).build();
-        checked.map_err(|error| Malformed(error.kind().to_string()))?;
+    /// Compiles a pattern: `*`, `?`, `[…]`, `[!…]`, `{a,b}`, `**` for any number of folders, and `\` as the escape
+    /// character.
+    pub fn new(pattern: &str) -> Result<Glob, InvalidGlob> {
+        let checked = globset_builder(pattern).build();
+        checked.map_err(|error| InvalidGlob(error.kind().to_string()))?;
         let regex = format!("^(?s:{})$", Translation::of(pattern));
-        let regex = Regex::new(&regex).map_err(|error| Malformed(error.to_string()))?;
+        let regex = Regex::new(&regex).map_err(|error| InvalidGlob(error.to_string()))?;
         Ok(Glob { text: pattern.to_owned(), regex })
     }
 
-    /// The pattern as it was given.
+    /// Returns the source pattern.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The path that all matches begin with, up to the last folder that stands there in full, and what follows it. All of
-    /// the pattern, where nothing in it stands for something else.
+    /// Splits the pattern into the literal path of the last folder without wildcards, unescaped, and the rest. A pattern
+    /// without wildcards has no rest.
     pub fn fixed_part(&self) -> (String, &str) {
         let (mut fixed, mut text, mut rest) = (String::new(), String::new(), self.text.as_str());
         let mut chars = self.text.char_indices();
@@ -59,7 +59,7 @@ impl Glob {
         (text, "")
     }
 
-    /// Text as a pattern that matches it alone.
+    /// Returns a pattern that matches `text` only.
     pub fn escape(text: &str) -> String {
         let mut pattern = String::new();
         for c in text.chars() {
@@ -71,25 +71,25 @@ impl Glob {
         pattern
     }
 
-    /// Whether all of `path` matches.
+    /// Returns whether the whole `path` matches.
     pub fn matches(&self, path: &[u8]) -> bool {
         match std::str::from_utf8(path) {
             Ok(path) => self.regex.is_match(path),
-            Err(_) => self.regex.is_match(&characters(path)),
+            Err(_) => self.regex.is_match(&replace_invalid(path)),
         }
     }
 }
 
-/// The pattern as globset is to read it.
-fn theirs(pattern: &str) -> GlobBuilder<'_> {
+/// Returns globset's builder with the options of [`Glob`].
+fn globset_builder(pattern: &str) -> GlobBuilder<'_> {
     let mut builder = GlobBuilder::new(pattern);
-    // `{,x}` is nothing or x, as in a shell.
+    // `{,x}` matches nothing or x, as in a shell.
     builder.backslash_escape(true).empty_alternates(true);
     builder
 }
 
-/// The path with U+FFFD for each single byte that is no UTF-8.
-fn characters(path: &[u8]) -> String {
+/// Replaces each byte that is not valid UTF-8 by U+FFFD.
+fn replace_invalid(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -98,22 +98,22 @@ fn characters(path: &[u8]) -> String {
     text
 }
 
-/// Folders, or none, before what follows: `**/` at the beginning.
+/// `**/` at the beginning: any number of folders.
 const PREFIX: &str = "(?:/?|.*/)";
-/// Everything below: `/**` at the end.
+/// `/**` at the end: everything below a folder.
 const SUFFIX: &str = "/.*";
-/// A slash, or folders between two: `/**/`.
+/// `/**/`: any number of folders between two slashes.
 const BETWEEN: &str = "(?:/|/.*/)";
 
-/// A pattern on its way to a regular expression. globset has checked it before, so braces close.
+/// Translates a pattern to a regular expression. globset has validated the pattern, so all braces are closed.
 struct Translation<'a> {
     rest: Peekable<Chars<'a>>,
-    /// The character that is read, and the one before it.
+    /// The current character, and the previous one.
     current: Option<char>,
-    before: Option<char>,
-    /// The pieces so far: of the pattern itself, then of each alternative of the braces that are open.
+    previous: Option<char>,
+    /// The pieces so far: of the pattern itself, then of each alternative of the open braces.
     branches: Vec<Vec<Cow<'static, str>>>,
-    /// Which branch is the first one of each open brace.
+    /// Index of the first branch of each open brace.
     open: Vec<usize>,
 }
 
@@ -122,7 +122,7 @@ impl Translation<'_> {
         let mut it = Translation {
             rest: pattern.chars().peekable(),
             current: None,
-            before: None,
+            previous: None,
             branches: vec![Vec::new()],
             open: Vec::new(),
         };
@@ -130,12 +130,12 @@ impl Translation<'_> {
             it.token(c);
         }
         let regex = it.branches.concat().concat();
-        // Alone it is every path, not every folder.
+        // Alone, `**` matches every path.
         if regex == PREFIX { ".*".to_owned() } else { regex }
     }
 
     fn next(&mut self) -> Option<char> {
-        self.before = self.current;
+        self.previous = self.current;
         self.current = self.rest.next();
         self.current
     }
@@ -158,8 +158,8 @@ impl Translation<'_> {
             '}' => {
                 let first = self.open.pop().unwrap_or(self.branches.len());
                 let branches = self.branches.drain(first..).map(|branch| branch.concat());
-                let either = branches.collect::<Vec<_>>().join("|");
-                self.push(format!("(?:{either})"));
+                let alternation = branches.collect::<Vec<_>>().join("|");
+                self.push(format!("(?:{alternation})"));
             }
             ',' if !self.open.is_empty() => self.branches.push(Vec::new()),
             '\\' => {
@@ -171,9 +171,9 @@ impl Translation<'_> {
         }
     }
 
-    /// `*`, or `**`, which means folders where slashes or ends are around it, and else the same as `*`.
+    /// Translates `*` or `**`. `**` matches folders between slashes or ends of the pattern, and otherwise equals `*`.
     fn star(&mut self) {
-        let behind = self.before;
+        let previous = self.previous;
         if self.rest.peek() != Some(&'*') {
             return self.push(".*");
         }
@@ -188,13 +188,13 @@ impl Translation<'_> {
             return self.push(PREFIX);
         }
         let ends = at_end || within && matches!(self.rest.peek(), Some(',' | '}'));
-        if behind != Some('/') || !(ends || slash) {
+        if previous != Some('/') || !(ends || slash) {
             return self.push(".*");
         }
         if at_end || slash {
             self.next();
         }
-        // The slash before it is part of it; what was such a thing already stays what it was.
+        // The slash before it belongs to this piece. A PREFIX before it is kept.
         let last = self.branches.last_mut().and_then(Vec::pop);
         self.push(match last.as_deref() {
             Some(PREFIX) => PREFIX,
@@ -212,7 +212,7 @@ impl Translation<'_> {
         let mut first = true;
         while let Some(c) = self.next() {
             match c {
-                // Directly behind the bracket it is one of the characters.
+                // Directly after the opening bracket, `]` is literal.
                 ']' if !first => break,
                 '-' if !first && self.rest.peek() != Some(&']') => class.push('-'),
                 c => class.push_str(&literal(c)),
@@ -224,7 +224,7 @@ impl Translation<'_> {
     }
 }
 
-/// A character that stands for itself; every ASCII punctuation may be escaped, in classes too.
+/// Escapes a character for a regular expression. ASCII punctuation may always be escaped, also in classes.
 fn literal(c: char) -> String {
     if c.is_ascii_punctuation() { format!("\\{c}") } else { c.to_string() }
 }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_part_that_every_match_begins_with() {
+    fn the_fixed_part_of_a_pattern() {
         for (pattern, fixed, rest) in [
             ("/var/run/x/*.pem", "/var/run/x", "/*.pem"),
             ("/var/run/x*/a.pem", "/var/run", "/x*/a.pem"),
@@ -256,7 +256,7 @@ mod tests {
         ] {
             let glob = Glob::new(pattern).unwrap();
             assert_eq!(glob.fixed_part(), (fixed.to_owned(), rest), "{pattern}");
-            // Escaped, it is the same pattern still.
+            // The escaped part matches itself.
             let path = format!("{fixed}/x");
             let escaped = Glob::new(&format!("{}/x", Glob::escape(fixed))).unwrap();
             assert!(escaped.matches(path.as_bytes()), "{pattern}");
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_is_one_whatever_its_bytes() {
+    fn wildcards_match_characters_not_bytes() {
         assert!(matches("/caf?.pem", "/café.pem".as_bytes()));
         assert!(matches("/caf[é].pem", "/café.pem".as_bytes()));
         assert!(matches("/caf[à-ü].pem", "/café.pem".as_bytes()));
@@ -323,14 +323,14 @@ mod tests {
     }
 
     #[test]
-    fn malformed_patterns_are_refused() {
+    fn invalid_patterns_are_errors() {
         for pattern in ["[", "[a", "{a", "a}", "[z-a]"] {
             assert!(Glob::new(pattern).is_err(), "{pattern}");
         }
     }
 
     proptest! {
-        /// On ASCII both mean the same.
+        /// For ASCII, both have the same result.
         #[test]
         fn agrees_with_globset(
             pattern in prop_oneof![
@@ -339,7 +339,7 @@ mod tests {
             ],
             path in "[ab/.,-]{0,10}",
         ) {
-            if let Ok(checked) = theirs(&pattern).build() {
+            if let Ok(checked) = globset_builder(&pattern).build() {
                 let ours = Glob::new(&pattern).unwrap();
                 prop_assert_eq!(
                     ours.matches(path.as_bytes()), checked.compile_matcher().is_match(&path),

@@ -1,7 +1,7 @@
-//! The beginnings of files in recordings: asked for while one is made, answered when it is replayed.
+//! Heads of files in recordings: requested while recording, returned in a replay.
 //!
-//! A recording has the beginning of every file that was opened, not only of those that its run's classifiers looked
-//! into: tomorrow's look elsewhere. Each is in it once, for as long as a replay remembers it.
+//! A recording has the head of every file that was opened, not only of those that the run's classifiers requested: other
+//! classifiers may request others. A head is recorded once, as long as a replay has it in its cache.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -15,54 +15,55 @@ use crypto_tracer_event::is_settled;
 use crypto_tracer_reader::{Found, HeadRefusal, HeadRequest, HeadResponse, ProcessDetails, Wanted};
 use crypto_tracer_system::clock::Clock;
 
-/// A question and what came back.
-pub type HeadExchange = (HeadRequest, Option<HeadResponse>);
+/// A request and its answer.
+type HeadExchange = (HeadRequest, Option<HeadResponse>);
 
-/// Bytes of heads that a replay remembers.
-const MOST_REMEMBERED: usize = 64 << 20;
-/// Bytes of heads that a recording counts on: less, so that no file is left out that a replay has forgotten.
-const MOST_COUNTED_ON: usize = MOST_REMEMBERED / 8 * 7;
-/// Bytes of answers before their records: those of one frame of each kind fit. More would be a recording that was made
-/// up.
-const MOST_NOW: usize = 128 << 20;
-/// Files that a recording counts on: as many as there are verdicts that are remembered.
-const MOST_FILES: usize = 32 << 10;
-/// What a remembered file takes beside its beginning and its path.
+/// Capacity of a replay's cache in bytes.
+const REPLAY_CACHE_BYTES: usize = 64 << 20;
+/// Bytes of heads that a recording assumes to be in a replay's cache: less than its capacity, so that a recording omits no
+/// head that a replay has evicted.
+const ASSUMED_CACHE_BYTES: usize = REPLAY_CACHE_BYTES / 8 * 7;
+/// Maximum size of the answers of one batch in a replay, in bytes: one frame of each kind fits. Only a forged recording
+/// has more.
+const MAX_BATCH_BYTES: usize = 128 << 20;
+/// Maximum number of files that a recording assumes to be in a replay's cache: the capacity of the verdict cache.
+const MAX_FILES: usize = 32 << 10;
+/// Size of a cache entry in bytes, without head and path.
 const ENTRY: usize = 256;
-/// Files that are asked for at once because they were opened.
-const PART: usize = 64;
-/// Bytes of answers of one batch that are asked for because files were opened: the rest waits for another open.
-const MOST_OPENED: usize = 16 << 20;
+/// Number of opened files whose heads are requested together.
+const CHUNK: usize = 64;
+/// Limit in bytes for heads in one batch that no classifier requested. The remaining files are read at a later open.
+const MAX_OPENED_BYTES: usize = 16 << 20;
 
-/// Keeps what was asked, and the beginning of whatever else was opened, for a recording.
+/// Records the answers of a reader, and reads the heads of all other opened files for the recording.
 #[derive(Debug)]
 pub struct RecordingHeads {
     inner: Box<dyn Reader>,
     clock: Clock,
-    kept: Rc<RefCell<HeadLog>>,
-    /// Files whose answers are in the recording, and whether they hold until the ctime changes.
-    known: Remembered<u64, bool>,
+    log: Rc<RefCell<HeadLog>>,
+    /// Files whose answers are in the recording, and whether an answer is valid until the ctime changes.
+    recorded: HeadCache<u64, bool>,
     hash: RandomState,
 }
 
-/// Questions and answers between two batches.
+/// Requests and answers of one batch.
 #[derive(Debug, Default)]
 pub struct HeadLog {
-    /// Heads.
-    pub heads: Vec<HeadExchange>,
-    /// Heads that no classifier asked for.
-    pub others: Vec<HeadExchange>,
+    /// Heads that classifiers requested.
+    pub(crate) heads: Vec<HeadExchange>,
+    /// Heads that no classifier requested.
+    pub(crate) others: Vec<HeadExchange>,
     /// Paths of cgroups.
-    pub cgroups: Vec<(u64, Option<String>)>,
+    pub(crate) cgroups: Vec<(u64, Option<String>)>,
 }
 
 impl HeadLog {
-    /// What a replay needs. Many may ask for one file in a batch: where all got the same beginning, one answer is
-    /// enough, since a replay remembers it for whoever asks.
-    pub(super) fn needed(mut self) -> HeadLog {
-        let mut same = self.same();
-        let mut is_needed = |(file, _): &HeadExchange| match same.get_mut(&which(file)) {
-            Some(is_there) => !std::mem::replace(is_there, true),
+    /// Returns the answers that a replay needs. If all requests for a file in a batch had the same head, one answer is
+    /// enough, because a replay caches it.
+    pub(super) fn deduplicated(mut self) -> HeadLog {
+        let mut same = self.files_with_one_head();
+        let mut is_needed = |(file, _): &HeadExchange| match same.get_mut(&file_version(file)) {
+            Some(is_recorded) => !std::mem::replace(is_recorded, true),
             None => true,
         };
         self.heads.retain(&mut is_needed);
@@ -70,17 +71,17 @@ impl HeadLog {
         self
     }
 
-    /// The files that have one beginning for all who asked; none of them is there yet.
-    fn same(&self) -> HashMap<WhichFile, bool> {
+    /// Returns the files with the same head in all answers, each with `false`: it is not recorded yet.
+    fn files_with_one_head(&self) -> HashMap<FileVersion, bool> {
         let mut answers = HashMap::new();
         for (file, answer) in self.heads.iter().chain(&self.others) {
-            let read = answer.as_ref().filter(|answer| answer.head.is_ok() && holds(answer));
-            let (_, first) = answers.entry(which(file)).or_insert((size(file, read), read));
+            let read = answer.as_ref().filter(|answer| answer.head.is_ok() && is_cacheable(answer));
+            let (_, first) = answers.entry(file_version(file)).or_insert((size(file, read), read));
             *first = first.filter(|first| read == Some(*first));
         }
         let bytes: usize = answers.values().map(|(size, _)| size).sum();
-        if bytes > MOST_COUNTED_ON {
-            // A replay would have forgotten the first of them when the last asks.
+        if bytes > ASSUMED_CACHE_BYTES {
+            // A replay would evict the first of them before the last request.
             return HashMap::new();
         }
         let same = answers.into_iter().filter(|(_, (_, first))| first.is_some());
@@ -89,23 +90,23 @@ impl HeadLog {
 }
 
 impl RecordingHeads {
-    /// Records what `inner` answers.
+    /// Records the answers of `inner`.
     pub fn new(inner: Box<dyn Reader>, clock: Clock) -> RecordingHeads {
-        let known = Remembered::new(MOST_COUNTED_ON, MOST_FILES);
-        RecordingHeads { inner, clock, kept: Rc::default(), known, hash: RandomState::new() }
+        let recorded = HeadCache::new(ASSUMED_CACHE_BYTES, MAX_FILES);
+        RecordingHeads { inner, clock, log: Rc::default(), recorded, hash: RandomState::new() }
     }
 
-    /// What was asked since somebody took it.
-    pub fn kept(&self) -> Rc<RefCell<HeadLog>> {
-        self.kept.clone()
+    /// Returns the shared log of requests and answers. The recorder takes its content.
+    pub fn log(&self) -> Rc<RefCell<HeadLog>> {
+        self.log.clone()
     }
 
-    fn note(&mut self, file: &HeadRequest, answer: Option<&HeadResponse>) {
-        let Some(answer) = answer.filter(|answer| holds(answer)) else { return };
+    fn note_recorded(&mut self, file: &HeadRequest, answer: Option<&HeadResponse>) {
+        let Some(answer) = answer.filter(|answer| is_cacheable(answer)) else { return };
         let settled = is_settled(file.ctime_ns, self.clock.file_time_ns());
-        let key = self.hash.hash_one(which(file));
-        if answer.head.is_ok() || !self.known.has(&key) {
-            self.known.insert(key, settled, size(file, Some(answer)));
+        let key = self.hash.hash_one(file_version(file));
+        if answer.head.is_ok() || !self.recorded.contains(&key) {
+            self.recorded.insert(key, settled, size(file, Some(answer)));
         }
     }
 }
@@ -116,9 +117,9 @@ impl HeadReader for RecordingHeads {
         files
             .iter()
             .zip(&answers)
-            .for_each(|(wanted, answer)| self.note(&wanted.file, answer.as_ref()));
-        let asked = files.iter().map(|wanted| wanted.file.clone()).zip(answers.iter().cloned());
-        self.kept.borrow_mut().heads.extend(asked);
+            .for_each(|(wanted, answer)| self.note_recorded(&wanted.file, answer.as_ref()));
+        let exchanges = files.iter().map(|wanted| wanted.file.clone()).zip(answers.iter().cloned());
+        self.log.borrow_mut().heads.extend(exchanges);
         answers
     }
 
@@ -127,31 +128,32 @@ impl HeadReader for RecordingHeads {
     }
 
     fn note_opened(&mut self, files: &[Wanted], until: Instant) {
-        // A classifier has just asked for these: one look is enough, however young the file is.
-        let kept = self.kept.borrow();
-        let read = kept
+        // Heads that a classifier has requested in this batch are not read again, even if the file is not settled.
+        let log = self.log.borrow();
+        let read = log
             .heads
             .iter()
             .filter(|(_, answer)| answer.as_ref().is_some_and(|answer| answer.head.is_ok()));
-        let mut now: HashSet<u64> = read.map(|(file, _)| self.hash.hash_one(which(file))).collect();
-        drop(kept);
-        let unknown = files.iter().filter(|wanted| {
-            let key = self.hash.hash_one(which(&wanted.file));
-            self.known.get(&key) != Some(&true) && now.insert(key)
+        let mut in_batch: HashSet<u64> =
+            read.map(|(file, _)| self.hash.hash_one(file_version(file))).collect();
+        drop(log);
+        let missing = files.iter().filter(|wanted| {
+            let key = self.hash.hash_one(file_version(&wanted.file));
+            self.recorded.get(&key) != Some(&true) && in_batch.insert(key)
         });
-        let unknown: Vec<Wanted> = unknown.cloned().collect();
+        let missing: Vec<Wanted> = missing.cloned().collect();
         let mut bytes = 0;
-        for part in unknown.chunks(PART) {
-            if bytes >= MOST_OPENED {
+        for chunk in missing.chunks(CHUNK) {
+            if bytes >= MAX_OPENED_BYTES {
                 break;
             }
-            let answers = self.inner.read(part, until);
-            for (Wanted { file, .. }, answer) in part.iter().zip(&answers) {
-                self.note(file, answer.as_ref());
+            let answers = self.inner.read(chunk, until);
+            for (Wanted { file, .. }, answer) in chunk.iter().zip(&answers) {
+                self.note_recorded(file, answer.as_ref());
                 bytes += size(file, answer.as_ref());
             }
-            let asked = part.iter().map(|wanted| wanted.file.clone()).zip(answers);
-            self.kept.borrow_mut().others.extend(asked);
+            let exchanges = chunk.iter().map(|wanted| wanted.file.clone()).zip(answers);
+            self.log.borrow_mut().others.extend(exchanges);
         }
     }
 }
@@ -159,8 +161,8 @@ impl HeadReader for RecordingHeads {
 impl ProcessInspector for RecordingHeads {
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
         let paths = self.inner.cgroups(wanted, until);
-        let asked = wanted.iter().map(|(id, _)| *id).zip(paths.iter().cloned());
-        self.kept.borrow_mut().cgroups.extend(asked);
+        let cgroups = wanted.iter().map(|(id, _)| *id).zip(paths.iter().cloned());
+        self.log.borrow_mut().cgroups.extend(cgroups);
         paths
     }
 
@@ -168,7 +170,7 @@ impl ProcessInspector for RecordingHeads {
         self.inner.all_pids(until)
     }
 
-    /// Not recorded: no stage of a replay asks for it.
+    /// Not recorded: no stage of a replay inspects processes.
     fn inspect(
         &mut self,
         pids: &[u32],
@@ -179,67 +181,67 @@ impl ProcessInspector for RecordingHeads {
     }
 }
 
-/// The heads of a recording.
+/// The heads of a recording, for its replay. Copies share them.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedHeads(Rc<RefCell<Recorded>>);
 
 #[derive(Debug)]
 struct Recorded {
-    /// What was asked in this batch, in the order of the asking.
-    now: HashMap<HeadRequest, VecDeque<Option<HeadResponse>>>,
-    /// What that takes.
-    now_bytes: usize,
-    /// What else was opened in this batch.
+    /// Requests of classifiers in this batch, with their answers in order.
+    requested: HashMap<HeadRequest, VecDeque<Option<HeadResponse>>>,
+    /// Size of this batch's answers in bytes.
+    batch_bytes: usize,
+    /// Heads in this batch that no classifier requested.
     others: HashMap<HeadRequest, Option<HeadResponse>>,
-    /// The last answer for each file: today's plugins may forget a verdict that was remembered then.
-    before: Remembered<WhichFile, HeadResponse>,
+    /// The last answer for each file: the current plugins may request it again where the recorded run had a cached verdict.
+    cache: HeadCache<FileVersion, HeadResponse>,
     missing: MissingHeads,
 }
 
-/// Questions that a recording has no answer to.
+/// Requests without an answer in the recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MissingHeads {
-    /// How many.
+    /// Number of requests.
     pub count: u64,
-    /// The path of the first one's file.
+    /// Path of the file of the first request.
     pub first: Vec<u8>,
 }
 
-/// A file as it was: whoever opens it, its beginning is the same.
-type WhichFile = (Vec<u8>, u32, u64, i128);
+/// Path, device, inode number and change time. Files with the same values have the same head.
+type FileVersion = (Vec<u8>, u32, u64, i128);
 
 impl RecordedHeads {
-    /// Takes the answers for the records that follow.
-    pub fn add(&self, asked: Vec<HeadExchange>) {
-        let mut known = self.0.borrow_mut();
-        for (question, answer) in asked {
-            known.remember(&question, answer.as_ref());
-            if known.fits(&question, answer.as_ref()) {
-                known.now.entry(question).or_default().push_back(answer);
+    /// Adds the answers to classifiers for the records that follow.
+    pub(crate) fn add(&self, exchanges: Vec<HeadExchange>) {
+        let mut recorded = self.0.borrow_mut();
+        for (request, answer) in exchanges {
+            recorded.cache(&request, answer.as_ref());
+            if recorded.fits(&request, answer.as_ref()) {
+                recorded.requested.entry(request).or_default().push_back(answer);
             }
         }
     }
 
-    /// Takes what else was opened with the records that follow.
-    pub fn add_others(&self, asked: Vec<HeadExchange>) {
-        let mut known = self.0.borrow_mut();
-        for (question, answer) in asked {
-            known.remember(&question, answer.as_ref());
-            if known.fits(&question, answer.as_ref()) {
-                known.others.insert(question, answer);
+    /// Adds the heads that no classifier requested, for the records that follow.
+    pub(crate) fn add_others(&self, exchanges: Vec<HeadExchange>) {
+        let mut recorded = self.0.borrow_mut();
+        for (request, answer) in exchanges {
+            recorded.cache(&request, answer.as_ref());
+            if recorded.fits(&request, answer.as_ref()) {
+                recorded.others.insert(request, answer);
             }
         }
     }
 
-    /// The records of these answers are through.
-    pub fn batch_ends(&self) {
-        let mut known = self.0.borrow_mut();
-        known.now.clear();
-        known.others.clear();
-        known.now_bytes = 0;
+    /// Ends a batch: its records were replayed.
+    pub(crate) fn end_batch(&self) {
+        let mut recorded = self.0.borrow_mut();
+        recorded.requested.clear();
+        recorded.others.clear();
+        recorded.batch_bytes = 0;
     }
 
-    /// What classifiers asked for in vain.
+    /// Returns the requests without an answer.
     pub fn missing(&self) -> MissingHeads {
         self.0.borrow().missing.clone()
     }
@@ -248,10 +250,10 @@ impl RecordedHeads {
 impl Default for Recorded {
     fn default() -> Recorded {
         Recorded {
-            now: HashMap::new(),
-            now_bytes: 0,
+            requested: HashMap::new(),
+            batch_bytes: 0,
             others: HashMap::new(),
-            before: Remembered::new(MOST_REMEMBERED, usize::MAX),
+            cache: HeadCache::new(REPLAY_CACHE_BYTES, usize::MAX),
             missing: MissingHeads::default(),
         }
     }
@@ -259,51 +261,51 @@ impl Default for Recorded {
 
 impl Recorded {
     fn answer(&mut self, file: &HeadRequest) -> Option<HeadResponse> {
-        if let Some(answers) = self.now.get_mut(file) {
-            // Asked more often than then: the last answer holds.
+        if let Some(answers) = self.requested.get_mut(file) {
+            // The last answer is repeated, if there are more requests than in the recorded run.
             return if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
                 .flatten();
         }
-        let before = || self.before.get(&which(file)).cloned();
-        self.others.get(file).cloned().unwrap_or_else(before)
+        let cached = || self.cache.get(&file_version(file)).cloned();
+        self.others.get(file).cloned().unwrap_or_else(cached)
     }
 
-    /// Counts an answer for this batch; whether there is room for it.
+    /// Counts the size of an answer. Returns whether the batch's limit allows it.
     fn fits(&mut self, file: &HeadRequest, answer: Option<&HeadResponse>) -> bool {
-        self.now_bytes += size(file, answer);
-        self.now_bytes <= MOST_NOW
+        self.batch_bytes += size(file, answer);
+        self.batch_bytes <= MAX_BATCH_BYTES
     }
 
-    fn remember(&mut self, file: &HeadRequest, answer: Option<&HeadResponse>) {
-        let Some(answer) = answer.filter(|answer| holds(answer)) else { return };
-        let key = which(file);
-        if answer.head.is_ok() || !self.before.has(&key) {
-            self.before.insert(key, answer.clone(), size(file, Some(answer)));
+    fn cache(&mut self, file: &HeadRequest, answer: Option<&HeadResponse>) {
+        let Some(answer) = answer.filter(|answer| is_cacheable(answer)) else { return };
+        let key = file_version(file);
+        if answer.head.is_ok() || !self.cache.contains(&key) {
+            self.cache.insert(key, answer.clone(), size(file, Some(answer)));
         }
     }
 }
 
 impl HeadReader for RecordedHeads {
     fn read(&mut self, files: &[Wanted], _until: Instant) -> Vec<Option<HeadResponse>> {
-        let mut known = self.0.borrow_mut();
-        files.iter().map(|wanted| known.answer(&wanted.file)).collect()
+        let mut recorded = self.0.borrow_mut();
+        files.iter().map(|wanted| recorded.answer(&wanted.file)).collect()
     }
 
     fn on_cache_miss(&mut self, file: &HeadRequest) {
-        let mut known = self.0.borrow_mut();
-        // An answer that came too late for the classifiers of the recorded run is not missing from the recording.
-        if known.now.contains_key(file) {
+        let mut recorded = self.0.borrow_mut();
+        // If the answer was late in the recorded run too, it is not missing from the recording.
+        if recorded.requested.contains_key(file) {
             return;
         }
-        if known.missing.count == 0 {
-            known.missing.first.clone_from(&file.path);
+        if recorded.missing.count == 0 {
+            recorded.missing.first.clone_from(&file.path);
         }
-        known.missing.count += 1;
+        recorded.missing.count += 1;
     }
 }
 
 impl ProcessInspector for RecordedHeads {
-    /// A recording has the paths in a frame before the records that need them.
+    /// A frame before the records contains the paths.
     fn cgroups(&mut self, wanted: &[(u64, u32)], _until: Instant) -> Vec<Option<String>> {
         vec![None; wanted.len()]
     }
@@ -322,22 +324,23 @@ impl ProcessInspector for RecordedHeads {
     }
 }
 
-/// Answers by file, bounded; the first one that came goes first.
+/// A bounded cache of answers by file. Evicts the oldest entry first.
 #[derive(Debug)]
-struct Remembered<K, V> {
+struct HeadCache<K, V> {
     answers: HashMap<K, (V, usize)>,
     order: VecDeque<K>,
     bytes: usize,
-    most_bytes: usize,
-    most: usize,
+    max_bytes: usize,
+    max_entries: usize,
 }
 
-impl<K: Clone + Eq + Hash, V> Remembered<K, V> {
-    fn new(most_bytes: usize, most: usize) -> Self {
-        Remembered { answers: HashMap::new(), order: VecDeque::new(), bytes: 0, most_bytes, most }
+impl<K: Clone + Eq + Hash, V> HeadCache<K, V> {
+    fn new(max_bytes: usize, max_entries: usize) -> Self {
+        let (answers, order) = (HashMap::new(), VecDeque::new());
+        HeadCache { answers, order, bytes: 0, max_bytes, max_entries }
     }
 
-    fn has(&self, key: &K) -> bool {
+    fn contains(&self, key: &K) -> bool {
         self.answers.contains_key(key)
     }
 
@@ -351,24 +354,24 @@ impl<K: Clone + Eq + Hash, V> Remembered<K, V> {
             Some((_, old)) => self.bytes -= old,
             None => self.order.push_back(key),
         }
-        while self.bytes > self.most_bytes || self.order.len() > self.most {
-            let Some(first) = self.order.pop_front() else { break };
-            self.bytes -= self.answers.remove(&first).map_or(0, |(_, bytes)| bytes);
+        while self.bytes > self.max_bytes || self.order.len() > self.max_entries {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.bytes -= self.answers.remove(&oldest).map_or(0, |(_, bytes)| bytes);
         }
     }
 }
 
-/// Whether an answer is one for the file, and not only for this moment or this process.
-fn holds(answer: &HeadResponse) -> bool {
-    let passing = matches!(answer.head, Err(HeadRefusal::Gone | HeadRefusal::OtherTracer));
-    answer.found == Found::Same && !passing
+/// Returns whether an answer is valid for every open of the file, not only for this process or this moment.
+fn is_cacheable(answer: &HeadResponse) -> bool {
+    let is_temporary = matches!(answer.head, Err(HeadRefusal::Gone | HeadRefusal::OtherTracer));
+    answer.found == Found::Same && !is_temporary
 }
 
-fn which(file: &HeadRequest) -> WhichFile {
+fn file_version(file: &HeadRequest) -> FileVersion {
     (file.path.clone(), file.dev, file.inode, file.ctime_ns)
 }
 
-/// What it takes to remember an answer.
+/// Returns the size of a cached answer in bytes.
 fn size(file: &HeadRequest, answer: Option<&HeadResponse>) -> usize {
     let head = answer.and_then(|answer| answer.head.as_ref().ok()).map_or(0, Vec::len);
     head + 2 * file.path.len() + ENTRY

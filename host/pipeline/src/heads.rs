@@ -23,7 +23,7 @@ pub trait HeadReader: std::fmt::Debug {
     /// Reads the heads of these files, in order. `None`: there was no answer before `until`.
     fn read(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>>;
 
-    /// Whether [`HeadReader::note_opened`] must be called.
+    /// Returns whether [`HeadReader::note_opened`] must be called.
     fn notes_opened(&self) -> bool {
         false
     }
@@ -33,23 +33,23 @@ pub trait HeadReader: std::fmt::Debug {
         let _ = (files, until);
     }
 
-    /// A classifier read the head of this file, and there was no answer.
+    /// Called when a classifier requested the head of this file and there was no answer.
     fn on_cache_miss(&mut self, file: &HeadRequest) {
         let _ = file;
     }
 }
 
-/// Looks up what `/proc` and the control group file system show of processes.
+/// Looks up processes in `/proc` and in the cgroup file system.
 pub trait ProcessInspector {
-    /// Paths of control groups, in order; each id comes with a process that was in the group. `None`: the group was not
+    /// Returns the paths of cgroups, in order; each id comes with a process in the cgroup. `None`: the cgroup was not
     /// found. Shorter than `wanted`: there was no answer for the others before `until`.
     fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
 
-    /// Ids of all processes. `None`: there was no answer before `until`.
+    /// Returns the ids of all processes. `None`: there was no answer before `until`.
     fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>>;
 
-    /// Details of these processes; without an interest, only their identity. Processes that have ended are missing.
-    /// `None`: there was no answer for some of them before `until`.
+    /// Returns details of these processes; without an interest, only their identity. Ended processes are omitted. `None`:
+    /// there was no answer for some of them before `until`.
     fn inspect(
         &mut self,
         pids: &[u32],
@@ -58,7 +58,7 @@ pub trait ProcessInspector {
     ) -> Option<Vec<ProcessDetails>>;
 }
 
-/// Everything that the pipeline asks of the reader process, or of a recording in its place.
+/// The interface of the pipeline to the reader process, or to a recording in its place.
 pub trait Reader: HeadReader + ProcessInspector {}
 
 impl<R: HeadReader + ProcessInspector> Reader for R {}
@@ -71,28 +71,28 @@ pub struct LiveReader {
 }
 
 impl LiveReader {
-    /// `shutdown` ends the waiting for an answer.
+    /// `shutdown` interrupts the waiting for an answer.
     pub fn new(client: ReaderClient, shutdown: Shutdown) -> LiveReader {
         LiveReader { client: Rc::new(RefCell::new(client)), shutdown }
     }
 
     /// From now on, a new reader process gets no request before [`LiveReader::take_event`] has reported it, so that it can
-    /// be left out of the trace.
-    pub fn wait_until_ready(&self) {
-        self.client.borrow_mut().wait_until_ready();
+    /// be excluded from the trace first.
+    pub fn hold_requests_until_event_taken(&self) {
+        self.client.borrow_mut().hold_requests_until_event_taken();
     }
 
-    /// Pids of the reader process and its helpers.
+    /// Returns the pids of the reader process and its helpers.
     pub fn pids(&self) -> Vec<u32> {
         self.client.borrow().pids()
     }
 
-    /// What happened to the reader process since the last call.
+    /// Returns the next event of the reader process.
     pub fn take_event(&self) -> Option<ReaderEvent> {
-        self.client.borrow_mut().news()
+        self.client.borrow_mut().take_event()
     }
 
-    /// Resources that the reader process has used. `None`: there was no answer before `until`.
+    /// Returns the resources that the reader process has used. `None`: there was no answer before `until`.
     pub fn usage(&self, until: Instant) -> Option<ResourceUsage> {
         self.client.borrow_mut().usage(until)
     }
@@ -119,7 +119,7 @@ impl ProcessInspector for LiveReader {
         interest: Option<&Interest>,
         until: Instant,
     ) -> Option<Vec<ProcessDetails>> {
-        self.client.borrow_mut().look(pids, interest, until, &self.shutdown)
+        self.client.borrow_mut().inspect(pids, interest, until, &self.shutdown)
     }
 }
 
@@ -127,7 +127,7 @@ impl ProcessInspector for LiveReader {
 #[derive(Debug)]
 pub(super) struct Prefetched {
     pub(super) events: Vec<EventWithHead>,
-    /// When to stop waiting for heads that were not requested in advance.
+    /// Deadline for heads that were not requested in advance.
     pub(super) until: Instant,
 }
 
@@ -138,7 +138,7 @@ pub(super) struct EventWithHead {
     pub(super) prefetch: Prefetch,
 }
 
-/// What is known of a head before classification.
+/// State of a head before classification.
 #[derive(Debug)]
 pub(super) enum Prefetch {
     /// No classifier was expected to read it.
@@ -185,7 +185,7 @@ impl Prefetched {
     }
 }
 
-/// The head of one file, as classifiers read it.
+/// The head of one file, as the source for classifiers.
 #[derive(Debug)]
 pub(super) struct EventHead<'a> {
     reader: &'a mut dyn HeadReader,
@@ -195,7 +195,7 @@ pub(super) struct EventHead<'a> {
     file: &'a OpenedFile,
     flags: u32,
     /// The cache miss was reported: once for each event.
-    missed: bool,
+    has_missed: bool,
 }
 
 impl<'a> EventHead<'a> {
@@ -206,7 +206,7 @@ impl<'a> EventHead<'a> {
         file: &'a OpenedFile,
         flags: u32,
     ) -> EventHead<'a> {
-        EventHead { reader, until, prefetch, process, file, flags, missed: false }
+        EventHead { reader, until, prefetch, process, file, flags, has_missed: false }
     }
 
     fn answer(&mut self) -> Option<&HeadResponse> {
@@ -216,7 +216,7 @@ impl<'a> EventHead<'a> {
             self.prefetch = Prefetch::Requested(answer);
         }
         let Prefetch::Requested(answer) = &self.prefetch else { return None };
-        if answer.is_none() && !std::mem::replace(&mut self.missed, true) {
+        if answer.is_none() && !std::mem::replace(&mut self.has_missed, true) {
             self.reader.on_cache_miss(&wanted(self.process, self.file, self.flags).file);
         }
         answer.as_ref()
@@ -225,7 +225,7 @@ impl<'a> EventHead<'a> {
 
 impl HeadSource for EventHead<'_> {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
-        // Whether the head shows what was written to a new file depends on when it is read.
+        // The head of a new file depends on the time of the read, so it is never read.
         if self.file.created {
             return (&[], HeadOutcome::Created);
         }
@@ -252,7 +252,7 @@ impl HeadSource for EventHead<'_> {
             return None;
         }
         let answer = self.answer()?;
-        // The reader did not open the file: the size is that of the open, from the kernel.
+        // The reader did not open the file: the kernel's record has the size at the open.
         let was_not_opened = answer.head == Err(HeadRefusal::OtherTracer);
         let size = answer.size;
         if was_not_opened { Some(self.file.size) } else { size }
@@ -266,7 +266,7 @@ impl HeadSource for EventHead<'_> {
     }
 }
 
-/// The request for the head of an opened file. `None`: the event has no file whose head may be read.
+/// Returns the request for the head of an opened file. `None`: the event has no file whose head may be read.
 fn request_of(event: &EnrichedEvent) -> Option<Wanted> {
     match &event.what {
         EnrichedWhat::FileOpen { file, flags } => {

@@ -27,7 +27,8 @@ mod status;
 
 pub use coverage::RecordingCoverage;
 pub use family::Family;
-pub use head_recording::{HeadExchange, HeadLog, MissingHeads, RecordedHeads, RecordingHeads};
+use head_recording::HeadLog;
+pub use head_recording::{MissingHeads, RecordedHeads, RecordingHeads};
 pub use heads::{HeadReader, LiveReader, ProcessInspector, Reader};
 pub use observer::Observer;
 pub use pipeline::Pipeline;

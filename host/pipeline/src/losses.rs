@@ -1,4 +1,4 @@
-//! Tells what was lost: in the stream at most once a second, whenever something was.
+//! Reports losses in the stream, at most once a second.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,49 +7,49 @@ use std::time::{Duration, Instant};
 use crate::stats::LossCount;
 use crypto_tracer_event::Loss;
 
-/// How often each cause is told at most.
-pub(super) const EVERY: Duration = Duration::from_secs(1);
+/// Minimum interval between two reports.
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the counters are looked at while there is nothing to tell: a look costs system calls.
-pub(super) const LOOK: Duration = Duration::from_millis(100);
+/// Minimum interval between two reads of the counters that find no loss: reading them takes system calls.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What was told already.
+/// The losses that were reported.
 #[derive(Debug, Default)]
 pub(super) struct LossReporter {
-    told: BTreeMap<Cow<'static, str>, u64>,
+    reported: BTreeMap<Cow<'static, str>, u64>,
     next: Option<Instant>,
-    looked: Option<Instant>,
+    checked: Option<Instant>,
 }
 
 impl LossReporter {
-    /// When the counters are worth a look again.
+    /// Returns the earliest time of the next report.
     pub(super) fn next(&self, now: Instant) -> Instant {
         self.next.unwrap_or(now)
     }
 
-    /// When the counters are to be looked at though nothing else happens.
-    pub(super) fn look_again(&self, now: Instant) -> Instant {
-        self.looked.map_or(now, |looked| looked + EVERY)
+    /// Returns when to read the counters if no event arrives until then.
+    pub(super) fn next_idle(&self, now: Instant) -> Instant {
+        self.checked.map_or(now, |checked| checked + REPORT_INTERVAL)
     }
 
-    /// What is new since the last word. `total`: all that was lost, by cause.
-    pub(super) fn news(
+    /// Returns the losses since the last call. `total`: all losses by cause.
+    pub(super) fn take_new(
         &mut self,
         total: &BTreeMap<Cow<'static, str>, LossCount>,
         now: Instant,
     ) -> Vec<Loss> {
-        let news: Vec<Loss> = total
+        let losses: Vec<Loss> = total
             .iter()
             .filter_map(|(cause, &LossCount { count, exact })| {
                 let cause = cause.clone();
-                let told = self.told.insert(cause.clone(), count).unwrap_or(0);
-                let count = count.checked_sub(told).filter(|&count| count > 0)?;
+                let reported = self.reported.insert(cause.clone(), count).unwrap_or(0);
+                let count = count.checked_sub(reported).filter(|&count| count > 0)?;
                 Some(Loss { count, cause, exact })
             })
             .collect();
-        self.looked = Some(now);
-        self.next = Some(now + if news.is_empty() { LOOK } else { EVERY });
-        news
+        self.checked = Some(now);
+        self.next = Some(now + if losses.is_empty() { CHECK_INTERVAL } else { REPORT_INTERVAL });
+        losses
     }
 }
 
@@ -58,19 +58,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_new_is_told() {
-        let mut teller = LossReporter::default();
+    fn each_loss_is_reported_once() {
+        let mut reporter = LossReporter::default();
         let now = Instant::now();
-        let missing = |count| LossCount { count, exact: true };
-        let mut total = BTreeMap::from([("ring_full".into(), missing(3))]);
-        assert_eq!(teller.next(now), now);
+        let count = |count| LossCount { count, exact: true };
+        let mut total = BTreeMap::from([("ring_full".into(), count(3))]);
+        assert_eq!(reporter.next(now), now);
         let loss = |count| Loss { count, cause: "ring_full".into(), exact: true };
-        assert_eq!(teller.news(&total, now), [loss(3)]);
-        assert_eq!(teller.next(now), now + EVERY);
-        assert_eq!(teller.look_again(now), now + EVERY);
-        assert_eq!(teller.news(&total, now), []);
-        assert_eq!(teller.next(now), now + LOOK);
-        total.insert("ring_full".into(), missing(5));
-        assert_eq!(teller.news(&total, now), [loss(2)]);
+        assert_eq!(reporter.take_new(&total, now), [loss(3)]);
+        assert_eq!(reporter.next(now), now + REPORT_INTERVAL);
+        assert_eq!(reporter.next_idle(now), now + REPORT_INTERVAL);
+        assert_eq!(reporter.take_new(&total, now), []);
+        assert_eq!(reporter.next(now), now + CHECK_INTERVAL);
+        total.insert("ring_full".into(), count(5));
+        assert_eq!(reporter.take_new(&total, now), [loss(2)]);
     }
 }

@@ -16,7 +16,7 @@ use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 
 /// All stages after the kernel, for live records and recorded ones alike.
-pub struct Pipeline<O> {
+pub struct Pipeline {
     /// The clock of the run.
     pub clock: Clock,
     /// What is known of processes.
@@ -28,7 +28,7 @@ pub struct Pipeline<O> {
     /// Heads, classifiers, filters and redactors.
     pub stages: PluginStages,
     /// The destination of events.
-    pub output: O,
+    pub output: Box<dyn Output>,
     /// Counters of the run.
     pub stats: Stats,
     /// Ends the run.
@@ -37,13 +37,13 @@ pub struct Pipeline<O> {
     pub console: Console,
 }
 
-impl<O> std::fmt::Debug for Pipeline<O> {
+impl std::fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pipeline").field("stats", &self.stats).finish_non_exhaustive()
     }
 }
 
-impl<O: Output> Pipeline<O> {
+impl Pipeline {
     /// Stage `decode`: adds the record to `batch`. A record that cannot be decoded is counted as lost.
     ///
     /// It comes before [`Pipeline::process`] because a record lies in the ring only until the next one is read.
@@ -71,8 +71,9 @@ impl<O: Output> Pipeline<O> {
             unfinished.finish_one(event.is_some());
             if let Some(event) = event
                 && self.output.event(&event)
+                && let Some(flush) = self.output.flush()
             {
-                self.output.flush().await;
+                flush.await;
             }
         }
     }
@@ -108,13 +109,13 @@ impl<O: Output> Pipeline<O> {
         for (at, (id, _)) in unknown.into_iter().enumerate() {
             match paths.get(at) {
                 Some(path) => self.enrich.insert_cgroup(id, path.as_deref()),
-                None => self.enrich.cgroup_unanswered(id, ts_ns),
+                None => self.enrich.cgroup_timed_out(id, ts_ns),
             }
         }
     }
 
     /// Reports the plugins' failures since the last call, and their log lines. Returns whether any plugin failed.
-    pub fn report_failures(&mut self, at: Timestamp) -> bool {
+    pub(crate) fn report_failures(&mut self, at: Timestamp) -> bool {
         let failures = self.stages.plugins.take_failures();
         let any = !failures.is_empty();
         for failure in failures {
@@ -130,14 +131,12 @@ impl<O: Output> Pipeline<O> {
         }
         any
     }
-}
 
-impl<O> Pipeline<O> {
-    /// The same pipeline with another output.
-    pub fn with_output<P>(self, output: P) -> Pipeline<P> {
-        let Pipeline { clock, enrich, select, observers, stages, stats, shutdown, console, .. } =
-            self;
-        Pipeline { clock, enrich, select, observers, stages, output, stats, shutdown, console }
+    /// Passes on what is pending in the output; waits while its receiver is slow.
+    pub(super) async fn flush(&mut self) {
+        if let Some(flush) = self.output.flush() {
+            flush.await;
+        }
     }
 
     /// Whether an observer has nothing more to wait for.

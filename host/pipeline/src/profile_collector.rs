@@ -1,8 +1,7 @@
-//! Gathers a profile, and notices when the processes that it is about have ended.
+//! Builds the profile of a run, and detects the end of its processes.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::future::{Future, ready};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,29 +18,29 @@ use crypto_tracer_event::{
     Arguments, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice, ProcessSummary,
     RedactedEvent,
 };
-use crypto_tracer_output::Output;
 use crypto_tracer_output::document::ProfileBuilder;
+use crypto_tracer_output::{Flush, Output, WriterReport};
 use crypto_tracer_reader::ProcessDetails;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
 
-/// New processes of one batch that are inspected. Of further ones, only their events are known.
-const MOST_INSPECTED: usize = 64;
+/// Maximum number of new processes in one batch that are inspected. Further ones are known from their events only.
+const MAX_INSPECTED: usize = 64;
 /// `/proc` rounds start times down to a multiple of this.
-const SAME_NS: u64 = 10_000_000;
+const TICK_NS: u64 = 10_000_000;
 
-/// The processes that a profile is about.
+/// The processes of a profile.
 #[derive(Debug)]
 pub struct ProfileTarget {
-    /// Filters that their events pass.
+    /// Filters for their events.
     pub select: Select,
-    /// Whether their descendants belong to them.
+    /// Whether to include their descendants.
     pub follow_children: bool,
     /// The processes that match at the start. `None`: any process can match, also one that starts later.
     pub pids: Option<Vec<u32>>,
 }
 
-/// Gathers a profile. Copies share it: one observes the run, one is its output, and one stays with the command.
+/// Builds a profile. Copies share it: one observes the run, one is its output, and one remains with the command.
 #[derive(Clone, Debug)]
 pub struct ProfileCollector(Rc<RefCell<Collector>>);
 
@@ -51,25 +50,25 @@ struct Collector {
     select: Select,
     /// A child of a matching process matches too: with `--follow-children`, and with `--name` until it changes its name.
     inherits: bool,
-    /// Matching processes that run.
+    /// Running processes that match.
     alive: HashSet<u32>,
-    /// Processes that can match and run. `None`: any process can match.
+    /// Running processes that can match. `None`: any process can match.
     candidates: Option<HashSet<u32>>,
     /// A child of a candidate is a candidate.
     follow_children: bool,
-    /// Processes of this batch that are new, and whether their start was observed.
+    /// New processes of this batch, and whether their start was observed.
     new: Vec<(ProcessSummary, bool)>,
-    /// Events so far.
+    /// Number of events so far.
     count: Arc<AtomicU64>,
     clock: Clock,
     console: Console,
 }
 
 impl ProfileCollector {
-    /// Gathers a profile of the processes of `target`.
+    /// Builds a profile of the processes of `target`.
     pub fn new(target: ProfileTarget, clock: Clock, console: Console) -> ProfileCollector {
         let ProfileTarget { select, follow_children, pids } = target;
-        let running = |pids: Vec<u32>| pids.into_iter().filter(|&pid| runs(pid)).collect();
+        let running = |pids: Vec<u32>| pids.into_iter().filter(|&pid| is_running(pid)).collect();
         ProfileCollector(Rc::new(RefCell::new(Collector {
             builder: ProfileBuilder::default(),
             inherits: follow_children || select.pids.is_empty(),
@@ -84,12 +83,12 @@ impl ProfileCollector {
         })))
     }
 
-    /// Whether the profile is about this process, as far as its pid and name show.
+    /// Returns whether the profile includes this process, according to its pid and name.
     pub fn wants(&self, process: &ProcessDetails) -> bool {
         self.0.borrow().select.wants_process(&details_facts(process))
     }
 
-    /// Adds a process that ran before the trace, with what it has.
+    /// Adds a process that started before the run, with its libraries and files.
     pub fn add_existing(&self, process: &ProcessDetails, stages: &mut PluginStages) {
         let mut collector = self.0.borrow_mut();
         collector.alive.insert(process.pid);
@@ -97,24 +96,24 @@ impl ProfileCollector {
         collector.add(summary, Some(process), true, stages);
     }
 
-    /// Whether the profile has no process yet.
+    /// Returns whether the profile has no process yet.
     pub fn is_empty(&self) -> bool {
         self.0.borrow().builder.is_empty()
     }
 
-    /// The number of events so far, for a display of the progress.
+    /// Returns the counter of events, for a progress display.
     pub fn counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.0.borrow().count)
     }
 
-    /// Takes out what was gathered.
+    /// Takes the profile out of the collector.
     pub fn take(&self) -> ProfileBuilder {
         std::mem::take(&mut self.0.borrow_mut().builder)
     }
 }
 
 impl Collector {
-    /// `before`: the process had what it has before the run.
+    /// `before`: the process had its libraries and files before the run.
     fn add(
         &mut self,
         summary: ProcessSummary,
@@ -200,14 +199,14 @@ impl Collector {
         if new.is_empty() {
             return;
         }
-        let pids: Vec<u32> = new.iter().map(|(new, _)| new.pid).take(MOST_INSPECTED).collect();
+        let pids: Vec<u32> = new.iter().map(|(new, _)| new.pid).take(MAX_INSPECTED).collect();
         let interest = stages.plugins.interest();
         let until = Instant::now() + PREFETCH_TIMEOUT;
         let inspected = stages.reader.inspect(&pids, Some(interest), until).unwrap_or_default();
         for (mut summary, starts) in new {
-            // The pid of a process that has ended may be another process's by now.
+            // The pid of an ended process may be reused.
             let is_same = |process: &&ProcessDetails| {
-                process.pid == summary.pid && summary.start_ns.abs_diff(process.start_ns) < SAME_NS
+                process.pid == summary.pid && summary.start_ns.abs_diff(process.start_ns) < TICK_NS
             };
             let process = inspected.iter().find(is_same);
             if let Some(process) = process {
@@ -215,16 +214,16 @@ impl Collector {
                 summary.arguments = summary.arguments.or_else(|| Some(arguments(process)));
                 summary.exe = summary.exe.or_else(|| process.exe.clone());
             }
-            // If the start was observed, events show what the process loads and opens.
+            // If the start was observed, events contain everything that the process loads and opens.
             self.add(summary, process.filter(|_| !starts), false, stages);
         }
     }
 
-    /// The exit of a process may be among the lost events.
-    fn recheck(&mut self) {
-        self.alive.retain(|&pid| runs(pid));
+    /// Removes processes that have ended: their exit may be among the lost events.
+    fn remove_ended(&mut self) {
+        self.alive.retain(|&pid| is_running(pid));
         if let Some(candidates) = &mut self.candidates {
-            candidates.retain(|&pid| runs(pid));
+            candidates.retain(|&pid| is_running(pid));
         }
     }
 }
@@ -250,8 +249,6 @@ impl Observer for ProfileCollector {
 }
 
 impl Output for ProfileCollector {
-    type Finished = ();
-
     fn event(&mut self, event: &RedactedEvent) -> bool {
         let mut collector = self.0.borrow_mut();
         collector.builder.add_event(event);
@@ -262,23 +259,25 @@ impl Output for ProfileCollector {
     fn notice(&mut self, notice: &Notice) -> bool {
         let mut collector = self.0.borrow_mut();
         match notice {
-            // The document has the number of lost events.
-            Notice::EventsLost(..) => collector.recheck(),
+            // The document contains the number of lost events.
+            Notice::EventsLost(..) => collector.remove_ended(),
             Notice::PluginFailed(_, failure) => collector.console.info(failure),
             Notice::Status(_, status) => collector.console.info(status),
         }
         false
     }
 
-    fn flush(&mut self) -> impl Future<Output = ()> {
-        ready(())
+    fn flush(&mut self) -> Option<Flush<'_>> {
+        None
     }
 
-    fn finish(self, _deadline: Instant) {}
+    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
+        WriterReport::default()
+    }
 }
 
-/// Whether the process runs. The kernel refuses to signal another user's process: it runs too.
-fn runs(pid: u32) -> bool {
+/// Returns whether the process exists. EPERM is the answer for a process of another user.
+fn is_running(pid: u32) -> bool {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     raw.is_some_and(|raw| test_kill_process(raw) != Err(Errno::SRCH))
 }

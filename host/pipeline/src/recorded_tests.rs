@@ -1,4 +1,4 @@
-//! Documents of a recorded run, in every format: tests/fixtures/recordings/every-event.rec through all stages.
+//! Documents of a recorded run, in every format. The recording is tests/fixtures/recordings/every-event.rec.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,7 +23,7 @@ use crypto_tracer_system::console::{Console, Verbosity};
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
 
-/// All events of the recording, and the stages that they went through.
+/// Returns all events of the recording after all stages, and the stages.
 fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/fixtures/recordings/every-event.rec");
@@ -34,6 +34,7 @@ fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
     let heads = RecordedHeads::default();
     let clock = Clock::recorded();
     let setup = Setup { clock: clock.clone(), ..Setup::default() };
+    let output = MemoryOutput::default();
     let mut pipeline = Pipeline {
         enrich: Enrich::new(clock.clone()),
         clock,
@@ -44,7 +45,7 @@ fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
             plugins: Plugins::load(&setup).unwrap(),
             redaction: Redaction { enabled: redact, extended: true },
         },
-        output: MemoryOutput::default(),
+        output: Box::new(output.clone()),
         stats: Stats::default(),
         shutdown,
         console: Console(Verbosity::Quiet),
@@ -57,13 +58,13 @@ fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
         super::RecordingCoverage::default(),
         &signals,
     ));
-    let MemoryOutput { events, notices } = pipeline.output;
-    assert_eq!(notices, [], "nothing went wrong in the recorded run");
+    let (events, notices) = output.take();
+    assert_eq!(notices, [], "no losses and failures in the recorded run");
     assert_eq!(pipeline.stats.shown, events.len() as u64);
     (events, pipeline.stages)
 }
 
-/// The start time is as if the machine had started with the year 1970: the same on every machine.
+/// The start time assumes that the machine booted at the start of 1970, so that it is equal on every machine.
 fn summary(event: &RedactedEvent) -> ProcessSummary {
     let process = event.process();
     let arguments = match event.what() {
@@ -104,7 +105,7 @@ fn profile(redact: bool) -> Profile {
     builder.finish(run)
 }
 
-/// As if every process still held what it opened and mapped.
+/// A snapshot in which every process still has open and mapped what it opened and mapped in the recorded run.
 fn snapshot(redact: bool) -> Snapshot {
     let (events, mut stages) = recorded(redact);
     let at = events.last().map(RedactedEvent::timestamp).unwrap();
@@ -123,16 +124,16 @@ fn snapshot(redact: bool) -> Snapshot {
     builder.finish(at, (hostname, "6.1.0".to_owned()), coverage)
 }
 
-/// In each format of documents.
+/// Renders a document in every format.
 fn printed(document: &impl Document) -> String {
     let json = |shape| String::from_utf8(document_json(document, shape).unwrap()).unwrap();
-    let whole = [
+    let rendered = [
         ("json-pretty", json(DocumentShape::Pretty)),
         ("json-stream", json(DocumentShape::Line)),
         ("json-array", json(DocumentShape::Array)),
         ("summary", document.summary()),
     ];
-    whole.map(|(format, text)| format!("== {format}\n{text}")).concat()
+    rendered.map(|(format, text)| format!("== {format}\n{text}")).concat()
 }
 
 #[test]
@@ -141,12 +142,12 @@ fn a_profile_of_the_recorded_run() {
 }
 
 #[test]
-fn a_snapshot_of_what_the_recorded_run_held() {
+fn a_snapshot_of_the_recorded_run() {
     insta::assert_snapshot!(printed(&snapshot(true)));
 }
 
 #[test]
-fn what_the_recorded_documents_hide_is_in_them_with_no_redact() {
+fn documents_are_redacted_unless_redaction_is_off() {
     for (hidden, shown) in [
         (printed(&profile(true)), printed(&profile(false))),
         (printed(&snapshot(true)), printed(&snapshot(false))),

@@ -1,4 +1,4 @@
-//! Writes a recording beside a live run.
+//! Writes a recording during a live run.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,35 +12,35 @@ use crypto_tracer_event::{Loss, RawRecord, Timestamp};
 use crypto_tracer_output::{Chunk, Writer, WriterReport};
 use crypto_tracer_system::clock::Clock;
 
-/// A recording that is being written. Its writer is as patient as the output's: when the disk is slow, the ring fills.
+/// Writes a recording. As with the output, a slow disk blocks the pipeline, and the ring fills.
 #[derive(Debug)]
 pub struct Recorder {
     writer: Writer,
     clock: Clock,
     records: Vec<Vec<u8>>,
-    kept: Rc<RefCell<HeadLog>>,
+    log: Rc<RefCell<HeadLog>>,
     pending: Vec<u8>,
 }
 
 impl Recorder {
-    /// Begins the recording. `kept` collects the requests to the reader process and their answers.
-    pub fn new(writer: Writer, start: Start, kept: Rc<RefCell<HeadLog>>, clock: Clock) -> Recorder {
+    /// Begins the recording. `log` contains the requests to the reader process and their answers.
+    pub fn new(writer: Writer, start: Start, log: Rc<RefCell<HeadLog>>, clock: Clock) -> Recorder {
         let pending = recording::header();
-        let mut recorder = Recorder { writer, clock, records: vec![], kept, pending };
+        let mut recorder = Recorder { writer, clock, records: vec![], log, pending };
         recorder.add(&Frame::Start(Box::new(start)));
         recorder
     }
 
-    /// Keeps a record, without the padding behind it. One that is none is kept as it is.
+    /// Adds a record without its padding. A malformed record is added unchanged.
     pub(super) fn record(&mut self, record: RawRecord<'_>) {
         let len = meaningful_len(record).unwrap_or(record.0.len());
         self.records.push(record.0.get(..len).unwrap_or(record.0).to_vec());
     }
 
-    /// Everything about the records since the last call is known.
-    pub(super) async fn batch_ends(&mut self) {
-        // The records last: a recording that ends in the middle has none whose answers are missing.
-        let HeadLog { heads, others, cgroups } = self.kept.take().needed();
+    /// Writes the records since the last call, and the answers about them.
+    pub(super) async fn end_batch(&mut self) {
+        // The records follow their answers: a truncated recording has no record whose answers are missing.
+        let HeadLog { heads, others, cgroups } = self.log.take().deduplicated();
         if !cgroups.is_empty() {
             self.add(&Frame::Cgroups(cgroups));
         }
@@ -52,30 +52,30 @@ impl Recorder {
         }
         let records = std::mem::take(&mut self.records);
         self.add(&Frame::Records { wall_offset_ns: self.clock.wall_offset_ns(), records });
-        let place = self.writer.reserve().await;
-        place.send(Chunk::raw(std::mem::take(&mut self.pending)));
+        let slot = self.writer.reserve().await;
+        slot.send(Chunk::raw(std::mem::take(&mut self.pending)));
     }
 
-    /// Other plugins run from here on, which want to see this.
-    pub(super) fn interest(&mut self, interest: &Interest) {
+    /// Adds the interest of plugins that a reload has loaded.
+    pub(super) fn add_interest(&mut self, interest: &Interest) {
         self.add(&Frame::Interest(Box::new(interest.clone())));
     }
 
-    /// What the run said of losses.
-    pub(super) fn lost(&mut self, at: Timestamp, losses: &[Loss]) {
+    /// Adds losses that the run reported.
+    pub(super) fn add_losses(&mut self, at: Timestamp, losses: &[Loss]) {
         let losses =
             losses.iter().map(|loss| (loss.cause.to_string(), loss.count, loss.exact)).collect();
         self.add(&Frame::Lost { at_us: at.0, losses });
     }
 
-    /// Ends the recording; what is pending is written until `deadline`.
+    /// Ends the recording. Pending data is written until `deadline`.
     pub(super) fn finish(mut self, deadline: Instant) -> WriterReport {
         self.add(&Frame::End);
         self.writer.finish(Chunk::raw(self.pending), deadline)
     }
 
     fn add(&mut self, frame: &Frame) {
-        // Encoding to memory fails for no frame that this program makes.
+        // Encoding a frame of this program to memory does not fail.
         let _ = recording::write(frame, &mut self.pending);
     }
 }

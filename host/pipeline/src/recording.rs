@@ -1,8 +1,8 @@
-//! Recordings: what the kernel and the reader said in a run, so that it can be sent through other plugins later.
+//! Format of recordings: the records of the kernel and the answers of the reader process, for replay with other plugins.
 //!
-//! A file begins with [`MAGIC`] and the version of the format, four bytes, little endian. Frames follow: the length of
-//! the body and its CRC-32, four bytes each, then the body, a [`Frame`] in postcard's encoding. A recording is raw, it
-//! holds what redaction would hide; heads are in it as plugins may see them.
+//! A file begins with [`MAGIC`] and the format version, four bytes, little endian. Frames follow: the length of the body
+//! and its CRC-32, four bytes each, then the body, a [`Frame`] in postcard's encoding. A recording is not redacted. Heads
+//! contain what plugins may see.
 
 use std::io::{self, Read};
 
@@ -12,145 +12,145 @@ use crypto_tracer_event::bounded::{at_most, weighing};
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_reader::{ExistingProcess, Found, HeadRefusal, HeadRequest, HeadResponse};
 
-/// What a recording begins with. The line ends show a transfer that changed them.
+/// First bytes of a recording. The line ends reveal a transfer in text mode.
 pub const MAGIC: [u8; 8] = *b"CTREC\r\n\x1a";
-/// The version of the format that this program writes.
+/// Format version that this program writes.
 pub const VERSION: u32 = 4;
-/// The oldest version that it reads: what came since then is only more kinds of frames.
+/// Oldest format version that it reads. Later versions only add kinds of frames.
 const OLDEST: u32 = 2;
-/// Longest body of a frame in bytes: a drain's records fit.
-const MOST_BODY: usize = 64 << 20;
-/// Records of one frame, or answers about them: a run writes those of a batch, 4 096, and at its end of a few.
-const MOST_RECORDS: usize = 1 << 16;
-/// Causes of losses in one frame: there are about twenty.
-const MOST_LOSSES: usize = 256;
-/// Options that are named.
-const MOST_OPTIONS: usize = 1 << 16;
-/// Processes that were there before, and the files that they map, together.
-const MOST_BEFORE: usize = 1 << 20;
+/// Maximum length of a frame's body in bytes: the records of a drain fit.
+const MAX_BODY: usize = 64 << 20;
+/// Maximum number of records in a frame, or of answers: a run writes those of one batch, 4096, and of a few batches at
+/// its end.
+const MAX_RECORDS: usize = 1 << 16;
+/// Maximum number of causes of losses in a frame: there are about twenty.
+const MAX_LOSSES: usize = 256;
+/// Maximum number of filter options.
+const MAX_OPTIONS: usize = 1 << 16;
+/// Maximum number of existing processes and of the files that they map, together.
+const MAX_EXISTING: usize = 1 << 20;
 
 /// A part of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Frame {
-    /// First: how the run was set up.
+    /// First frame: setup of the run.
     Start(Box<Start>),
-    /// The records of one drain, as they are meaningful.
+    /// The records of one drain, without padding.
     Records {
-        /// What turns their boot clock into wall clock, in nanoseconds.
+        /// Offset of the wall clock to the boot clock in nanoseconds.
         wall_offset_ns: i64,
         /// The records.
-        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
+        #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")]
         records: Vec<Vec<u8>>,
     },
-    /// Up to version 3: as [`Frame::Heads`], which is what a reader of recordings gets.
-    HeadsUntil3(
-        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
-        Vec<(HeadRequest, Option<AnswerUntil3>)>,
+    /// Versions 2 and 3 of [`Frame::Heads`]. [`Frames`] converts it.
+    HeadsV3(
+        #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")]
+        Vec<(HeadRequest, Option<HeadResponseV3>)>,
     ),
-    /// Paths of cgroups, by id, that were asked for with the records that follow.
-    Cgroups(
-        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")] Vec<(u64, Option<String>)>,
-    ),
-    /// What the run said of losses at this point.
+    /// Paths of the cgroups of the records that follow, by id.
+    Cgroups(#[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")] Vec<(u64, Option<String>)>),
+    /// Losses that the run reported.
     Lost {
-        /// When, in microseconds since 1970.
+        /// Time of the report in microseconds since 1970.
         at_us: i64,
-        /// Cause, count since the last word, and whether that is exact.
-        #[serde(deserialize_with = "at_most::<_, _, MOST_LOSSES>")]
+        /// Cause, count since the last report, and whether the count is exact.
+        #[serde(deserialize_with = "at_most::<_, _, MAX_LOSSES>")]
         losses: Vec<(String, u64, bool)>,
     },
-    /// Last: the run came to its end.
+    /// Last frame: the run has ended.
     End,
-    /// In version 3: as [`Frame::OtherHeads`], likewise.
-    OtherHeadsIn3(
-        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
-        Vec<(HeadRequest, Option<AnswerUntil3>)>,
+    /// Version 3 of [`Frame::OtherHeads`]. [`Frames`] converts it.
+    OtherHeadsV3(
+        #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")]
+        Vec<(HeadRequest, Option<HeadResponseV3>)>,
     ),
-    /// Since version 3: other plugins run from here on, and this is captured.
+    /// Since version 3: the interest of plugins that a reload has loaded.
     Interest(Box<Interest>),
-    /// Since version 4: heads that were asked for with the records that follow.
+    /// Since version 4: heads that classifiers requested for the records that follow.
     Heads(
-        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
+        #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")]
         Vec<(HeadRequest, Option<HeadResponse>)>,
     ),
-    /// Since version 4: heads of files that were opened with the records that follow, that no classifier of the run
-    /// asked for. Each file's once, for as long as it is unchanged.
+    /// Since version 4: heads of files that the records that follow open, and that no classifier requested. The head of an
+    /// unchanged file is recorded once.
     OtherHeads(
-        #[serde(deserialize_with = "at_most::<_, _, MOST_RECORDS>")]
+        #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")]
         Vec<(HeadRequest, Option<HeadResponse>)>,
     ),
 }
 
 impl Frame {
-    /// In today's form.
-    fn today(self) -> Frame {
-        let answers = |asked: Vec<(HeadRequest, Option<AnswerUntil3>)>| {
-            asked.into_iter().map(|(file, answer)| (file, answer.map(HeadResponse::from))).collect()
+    /// Converts frames of older versions.
+    fn into_current(self) -> Frame {
+        let convert = |exchanges: Vec<(HeadRequest, Option<HeadResponseV3>)>| {
+            let exchanges = exchanges.into_iter();
+            exchanges.map(|(file, answer)| (file, answer.map(HeadResponse::from))).collect()
         };
         match self {
-            Frame::HeadsUntil3(asked) => Frame::Heads(answers(asked)),
-            Frame::OtherHeadsIn3(asked) => Frame::OtherHeads(answers(asked)),
+            Frame::HeadsV3(exchanges) => Frame::Heads(convert(exchanges)),
+            Frame::OtherHeadsV3(exchanges) => Frame::OtherHeads(convert(exchanges)),
             frame => frame,
         }
     }
 }
 
-/// An answer as recordings up to version 3 have it: of the file itself, or none.
+/// A head in versions 2 and 3: always of the file itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnswerUntil3 {
+pub struct HeadResponseV3 {
     head: Result<Vec<u8>, HeadRefusal>,
     size: Option<u64>,
 }
 
-impl From<AnswerUntil3> for HeadResponse {
-    fn from(AnswerUntil3 { head, size }: AnswerUntil3) -> HeadResponse {
+impl From<HeadResponseV3> for HeadResponse {
+    fn from(HeadResponseV3 { head, size }: HeadResponseV3) -> HeadResponse {
         HeadResponse { head, size, found: Found::Same }
     }
 }
 
-/// How a recorded run was set up.
+/// Setup of a recorded run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// Version of the program that recorded.
+    /// Version of the recording program.
     pub program: String,
-    /// The kernel's release.
+    /// Release of the kernel.
     pub kernel: String,
-    /// What was captured.
+    /// Interest of the plugins at the start.
     pub interest: Interest,
-    /// Options that left out events before they were recorded, as they were given.
-    #[serde(deserialize_with = "at_most::<_, _, MOST_OPTIONS>")]
-    pub only: Vec<String>,
-    /// Processes that were there before.
+    /// Options of the run that filter events before they are recorded.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_OPTIONS>")]
+    pub filter_options: Vec<String>,
+    /// Processes that started before the run.
     #[serde(deserialize_with = "processes")]
     pub processes: Vec<ExistingProcess>,
 }
 
 fn processes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ExistingProcess>, D::Error> {
-    weighing(from, MOST_BEFORE, |process: &ExistingProcess| 1 + process.mapped.len())
+    weighing(from, MAX_EXISTING, |process: &ExistingProcess| 1 + process.mapped.len())
 }
 
-/// Why a recording cannot be read on.
+/// A recording cannot be read any further.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
-    /// Something else than a recording.
-    #[error("this is no recording of crypto-tracer")]
+    /// The file is not a recording.
+    #[error("not a crypto-tracer recording")]
     Foreign,
-    /// Of a version that this program does not know.
+    /// The format version is not supported.
     #[error(
-        "this recording has version {0} of the format, this program reads versions {OLDEST} to {VERSION}: replay it with the \
-         crypto-tracer that made it"
+        "the recording has format version {0}, but this program reads versions {OLDEST} to {VERSION}: replay it with the \
+         crypto-tracer that wrote it"
     )]
     Version(u32),
-    /// It ends in the middle.
-    #[error("the recording is cut short at byte {at}: what was before it has been replayed")]
-    Short {
-        /// Where the frame begins that is not whole.
+    /// The file ends before its last frame.
+    #[error("the recording is truncated at byte {at}: everything before it was replayed")]
+    Truncated {
+        /// Offset of the incomplete frame.
         at: u64,
     },
-    /// A frame is not what was written.
-    #[error("the recording is damaged at byte {at}: what was before it has been replayed")]
+    /// A frame has a wrong checksum or cannot be decoded.
+    #[error("the recording is damaged at byte {at}: everything before it was replayed")]
     Damaged {
-        /// Where the frame begins.
+        /// Offset of the frame.
         at: u64,
     },
     /// The file cannot be read.
@@ -158,12 +158,15 @@ pub enum Damage {
     Io(#[from] io::Error),
 }
 
-/// The first bytes of a recording.
+/// Returns the magic bytes and the format version.
 pub fn header() -> Vec<u8> {
     [&MAGIC[..], &VERSION.to_le_bytes()].concat()
 }
 
 /// Appends a frame.
+///
+/// # Errors
+/// The frame is too long.
 pub fn write(frame: &Frame, out: &mut Vec<u8>) -> io::Result<()> {
     let body = postcard::to_stdvec(frame).map_err(io::Error::other)?;
     let len = u32::try_from(body.len()).map_err(io::Error::other)?;
@@ -173,7 +176,7 @@ pub fn write(frame: &Frame, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads frames one after the other.
+/// Reads the frames of a recording.
 #[derive(Debug)]
 pub struct Frames<R> {
     from: R,
@@ -181,7 +184,10 @@ pub struct Frames<R> {
 }
 
 impl<R: Read> Frames<R> {
-    /// Reads the beginning.
+    /// Reads the magic bytes and the format version.
+    ///
+    /// # Errors
+    /// The file is not a recording, or its version is not supported.
     pub fn open(mut from: R) -> Result<Frames<R>, Damage> {
         let mut magic = [0; MAGIC.len()];
         if fill(&mut from, &mut magic)? < magic.len() || magic != MAGIC {
@@ -189,7 +195,7 @@ impl<R: Read> Frames<R> {
         }
         let mut version = [0; 4];
         if fill(&mut from, &mut version)? < version.len() {
-            return Err(Damage::Short { at: magic.len() as u64 });
+            return Err(Damage::Truncated { at: magic.len() as u64 });
         }
         match u32::from_le_bytes(version) {
             OLDEST..=VERSION => Ok(Frames { from, at: (magic.len() + version.len()) as u64 }),
@@ -197,36 +203,39 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// The next frame; None behind [`Frame::End`], which stands last.
+    /// Reads the next frame. The last one is [`Frame::End`].
+    ///
+    /// # Errors
+    /// The file is truncated or damaged, or cannot be read.
     pub fn next_frame(&mut self) -> Result<Frame, Damage> {
         let at = self.at;
         let mut prefix = [0; 8];
         if fill(&mut self.from, &mut prefix)? < prefix.len() {
-            return Err(Damage::Short { at });
+            return Err(Damage::Truncated { at });
         }
         let [a, b, c, d, rest @ ..] = prefix;
         let (len, checksum) = (u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes(rest));
-        if len > MOST_BODY {
+        if len > MAX_BODY {
             return Err(Damage::Damaged { at });
         }
-        // The length is not to be trusted: memory is taken as bytes come.
+        // The length is untrusted, so the buffer grows with the bytes that are read.
         let mut body = Vec::new();
         self.from.by_ref().take(len as u64).read_to_end(&mut body)?;
         if body.len() < len {
-            return Err(Damage::Short { at });
+            return Err(Damage::Truncated { at });
         }
         if crc32fast::hash(&body) != checksum {
             return Err(Damage::Damaged { at });
         }
         self.at += (prefix.len() + len) as u64;
         match postcard::take_from_bytes::<Frame>(&body) {
-            Ok((frame, [])) => Ok(frame.today()),
+            Ok((frame, [])) => Ok(frame.into_current()),
             Ok(_) | Err(_) => Err(Damage::Damaged { at }),
         }
     }
 }
 
-/// Fills `buffer` as far as the file goes.
+/// Fills `buffer`, or as much of it as the file has. Returns the number of bytes.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -251,14 +260,14 @@ mod tests {
             Frame::Start(Box::new(start)),
             Frame::Records { wall_offset_ns: -7, records: vec![vec![1, 2, 3], vec![]] },
             Frame::Interest(Box::default()),
-            Frame::Heads(vec![(question(), Some(replaced()))]),
+            Frame::Heads(vec![(request(), Some(replaced()))]),
             Frame::OtherHeads(Vec::new()),
             Frame::Lost { at_us: 5, losses: vec![("ring_full".into(), 3, true)] },
             Frame::End,
         ]
     }
 
-    fn question() -> HeadRequest {
+    fn request() -> HeadRequest {
         HeadRequest {
             pid: 7,
             nameless: false,
@@ -276,23 +285,23 @@ mod tests {
         HeadResponse { head: Ok(b"x".to_vec()), size: None, found: Found::Replaced }
     }
 
-    /// The numbers of the kinds of frames are part of the format.
+    /// The index of each variant of [`Frame`] is part of the format.
     #[test]
-    fn answers_of_older_recordings_are_about_the_file_itself() {
-        let answer = || AnswerUntil3 { head: Ok(b"x".to_vec()), size: Some(1) };
-        let (first, second) = (vec![(question(), Some(answer()))], vec![(question(), None)]);
+    fn heads_of_older_versions_are_of_the_file_itself() {
+        let answer = || HeadResponseV3 { head: Ok(b"x".to_vec()), size: Some(1) };
+        let (first, second) = (vec![(request(), Some(answer()))], vec![(request(), None)]);
         let mut bytes = header();
-        write(&Frame::HeadsUntil3(first), &mut bytes).unwrap();
-        write(&Frame::OtherHeadsIn3(second), &mut bytes).unwrap();
+        write(&Frame::HeadsV3(first), &mut bytes).unwrap();
+        write(&Frame::OtherHeadsV3(second), &mut bytes).unwrap();
         bytes[MAGIC.len()] = 3;
         assert_eq!(bytes[MAGIC.len() + 4 + 8], 2);
         let answer = HeadResponse { head: Ok(b"x".to_vec()), size: Some(1), found: Found::Same };
-        let (found, _) = read(&bytes);
-        let right = [
-            Frame::Heads(vec![(question(), Some(answer))]),
-            Frame::OtherHeads(vec![(question(), None)]),
+        let (frames, _) = read(&bytes);
+        let expected = [
+            Frame::Heads(vec![(request(), Some(answer))]),
+            Frame::OtherHeads(vec![(request(), None)]),
         ];
-        assert_eq!(found, right);
+        assert_eq!(frames, expected);
     }
 
     fn recording() -> Vec<u8> {
@@ -301,7 +310,7 @@ mod tests {
         bytes
     }
 
-    /// All frames up to the end or the damage.
+    /// Returns all frames up to the end or the damage.
     fn read(bytes: &[u8]) -> (Vec<Frame>, Option<Damage>) {
         let mut found = Vec::new();
         let mut frames = match Frames::open(bytes) {
@@ -321,27 +330,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_frames_are_read_back() {
         let (found, damage) = read(&recording());
         assert_eq!(found, frames());
         assert!(damage.is_none());
     }
 
     #[test]
-    fn cut_anywhere_it_gives_what_was_before_and_says_so() {
-        let whole = recording();
-        for len in 0..whole.len() {
-            let (found, damage) = read(&whole[..len]);
+    fn a_truncated_recording_has_the_frames_before_the_truncation() {
+        let complete = recording();
+        for len in 0..complete.len() {
+            let (found, damage) = read(&complete[..len]);
             assert!(frames().starts_with(&found), "{len}");
             assert!(damage.is_some(), "{len}");
         }
     }
 
     #[test]
-    fn a_flipped_bit_anywhere_is_noticed() {
-        let whole = recording();
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
+    fn a_flipped_bit_is_detected() {
+        let complete = recording();
+        for at in 0..complete.len() {
+            let mut bytes = complete.clone();
             bytes[at] ^= 0x10;
             let (found, damage) = read(&bytes);
             assert!(damage.is_some(), "byte {at}");
@@ -350,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_and_other_versions_are_named() {
+    fn other_files_and_unsupported_versions_are_errors() {
         assert!(matches!(read(b"{}").1, Some(Damage::Foreign)));
         let mut newer = recording();
         newer[MAGIC.len()] = 99;

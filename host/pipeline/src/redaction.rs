@@ -1,17 +1,17 @@
-//! The redaction stage: nothing behind it sees a text that was not redacted.
+//! Stage `redact`. Later stages receive redacted text only.
 
 use crypto_tracer_event::{
     ClassifiedEvent, Field, ProcessSummary, Redact, RedactedEvent, RedactedProcess, RedactedText,
 };
 use crypto_tracer_plugin::Plugins;
 
-/// The host itself belongs to root.
+/// The host belongs to root.
 const HOST_UID: u32 = 0;
 
 /// Options of the redaction stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Redaction {
-    /// False with `--no-redact`: every text is shown as it is.
+    /// `false` with `--no-redact`: every text is shown unchanged.
     pub enabled: bool,
     /// Whether to redact, and keep, the fields that only `--extended` shows.
     pub extended: bool,

@@ -1,48 +1,47 @@
-//! Sends a recording through the steps behind the kernel.
+//! Runs a recording through the stages of the pipeline.
 
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::losses::{EVERY, LOOK};
+use super::losses::{CHECK_INTERVAL, REPORT_INTERVAL};
 use super::status::status;
 use super::{Pipeline, RecordedHeads, RecordingCoverage};
 use crate::recording::{Damage, Frame, Frames};
 use crate::stats::{LossCount, Stats};
 use crypto_tracer_event::{Loss, Notice, RawRecord, Timestamp};
-use crypto_tracer_output::Output;
 use crypto_tracer_system::signals::Signals;
 
-/// Records of one batch, as in a live run: a frame may hold more.
+/// Maximum number of records in one batch, as in a live run. A frame may contain more.
 const BATCH: usize = 4096;
-/// Causes of losses that a recording may name: more than there are.
-const MOST_CAUSES: usize = 64;
-/// Bytes of such a cause.
-const CAUSE: usize = 64;
+/// Maximum number of causes of losses that are taken from a recording: more than the program has.
+const MAX_CAUSES: usize = 64;
+/// Maximum length of such a cause in bytes.
+const MAX_CAUSE_BYTES: usize = 64;
 
-/// How far a replay came.
+/// Result of a replay.
 #[derive(Debug)]
 pub enum Replayed {
-    /// To the recording's end, or to where it was asked to stop.
-    Whole,
-    /// To the damage; all before it was replayed.
+    /// The replay reached the end of the recording, or a shutdown was requested.
+    Complete,
+    /// The recording is damaged. Everything before the damage was replayed.
     Damaged(Damage),
 }
 
-/// Replays the frames behind [`Frame::Start`] through `pipeline`, whose heads are `heads`. `coverage`: what was captured at
-/// the start.
+/// Replays the frames after [`Frame::Start`] through `pipeline`, which reads its heads from `heads`. `coverage`: what the
+/// recording captured at its start.
 pub async fn replay<R: Read>(
     mut frames: Frames<R>,
-    pipeline: &mut Pipeline<impl Output>,
+    pipeline: &mut Pipeline,
     heads: &RecordedHeads,
     mut coverage: RecordingCoverage,
     signals: &Signals,
 ) -> Replayed {
     let mut last = Timestamp::default();
-    let mut tell_at = i64::MIN;
+    let mut next_report = i64::MIN;
     let replayed = loop {
         let mut is_flush_due = false;
         if pipeline.shutdown.is_requested() || pipeline.stages.plugins.must_end().is_some() {
-            break Replayed::Whole;
+            break Replayed::Complete;
         }
         if signals.take_status_asked() {
             let at = pipeline.clock.now();
@@ -52,16 +51,17 @@ pub async fn replay<R: Read>(
         match frames.next_frame() {
             Ok(Frame::Records { wall_offset_ns, records }) => {
                 last = process(wall_offset_ns, &records, pipeline, heads).await.unwrap_or(last);
-                // By the recording's own time: a replay prints the same each time, however long it takes.
-                if last.0 >= tell_at {
-                    let wait = if pipeline.report_failures(last) { EVERY } else { LOOK };
-                    tell_at = last.0.saturating_add(wait.as_micros() as i64);
+                // Uses the time of the recording, so that every replay prints the same.
+                if last.0 >= next_report {
+                    let has_failures = pipeline.report_failures(last);
+                    let wait = if has_failures { REPORT_INTERVAL } else { CHECK_INTERVAL };
+                    next_report = last.0.saturating_add(wait.as_micros() as i64);
                 }
             }
-            Ok(Frame::Heads(asked)) => heads.add(asked),
-            Ok(Frame::OtherHeads(asked)) => heads.add_others(asked),
-            Ok(Frame::Interest(then)) => {
-                let changes = coverage.change(pipeline.stages.plugins.interest(), *then);
+            Ok(Frame::Heads(exchanges)) => heads.add(exchanges),
+            Ok(Frame::OtherHeads(exchanges)) => heads.add_others(exchanges),
+            Ok(Frame::Interest(recorded)) => {
+                let changes = coverage.change(pipeline.stages.plugins.interest(), *recorded);
                 changes
                     .iter()
                     .for_each(|it| pipeline.console.info(format_args!("from {last} on {it}")));
@@ -73,34 +73,34 @@ pub async fn replay<R: Read>(
             }
             Ok(Frame::Lost { at_us, losses }) => {
                 for (cause, count, exact) in losses {
-                    let cause = known(cause, &pipeline.stats);
-                    pipeline.stats.miss(Cow::clone(&cause), LossCount { count, exact });
+                    let cause = bounded_cause(cause, &pipeline.stats);
+                    pipeline.stats.add_loss_count(Cow::clone(&cause), LossCount { count, exact });
                     let loss = Loss { count, cause, exact };
                     let notice = Notice::EventsLost(Timestamp(at_us), loss);
                     is_flush_due |= pipeline.output.notice(&notice);
                 }
             }
-            // A second start has nothing to say; the others come in today's form.
-            Ok(Frame::Start(_) | Frame::HeadsUntil3(_) | Frame::OtherHeadsIn3(_)) => {}
-            Ok(Frame::End) => break Replayed::Whole,
-            // What it was read from gave up because the end was asked for.
-            Err(Damage::Io(_)) if pipeline.shutdown.is_requested() => break Replayed::Whole,
+            // A second start is ignored. `Frames` converts the frames of older versions.
+            Ok(Frame::Start(_) | Frame::HeadsV3(_) | Frame::OtherHeadsV3(_)) => {}
+            Ok(Frame::End) => break Replayed::Complete,
+            // The shutdown request interrupted the read.
+            Err(Damage::Io(_)) if pipeline.shutdown.is_requested() => break Replayed::Complete,
             Err(damage) => break Replayed::Damaged(damage),
         }
         if is_flush_due {
-            pipeline.output.flush().await;
+            pipeline.flush().await;
         }
     };
     pipeline.report_failures(last);
-    pipeline.output.flush().await;
+    pipeline.flush().await;
     replayed
 }
 
-/// The time of the last event.
+/// Replays the records of a frame. Returns the time of the last event.
 async fn process(
     wall_offset_ns: i64,
     records: &[Vec<u8>],
-    pipeline: &mut Pipeline<impl Output>,
+    pipeline: &mut Pipeline,
     heads: &RecordedHeads,
 ) -> Option<Timestamp> {
     pipeline.clock.replay_to(wall_offset_ns, None);
@@ -115,18 +115,19 @@ async fn process(
         }
         last = last.max(batch.iter().map(|event| event.ts_ns).max());
         // The recorded run classified after the batch's last event, so this time is slightly early. That is safe: a
-        // verdict that is not remembered because of it is asked for again.
+        // verdict that is not cached because of it is computed again.
         pipeline.clock.replay_to(wall_offset_ns, last);
         pipeline.process(&mut batch).await;
     }
-    heads.batch_ends();
+    heads.end_batch();
     Some(pipeline.clock.wall(last?))
 }
 
-/// A cause that a recording names, as far as it is a word and one of few.
-fn known(cause: String, stats: &Stats) -> Cow<'static, str> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let word = (1..=CAUSE).contains(&cause.len()) && cause.bytes().all(plain);
-    let room = stats.lost.len() < MOST_CAUSES || stats.lost.contains_key(&*cause);
-    if word && room { Cow::Owned(cause) } else { Cow::Borrowed("unknown") }
+/// Returns the cause, or `unknown` if it is not an identifier or there are too many causes.
+fn bounded_cause(cause: String, stats: &Stats) -> Cow<'static, str> {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_identifier =
+        (1..=MAX_CAUSE_BYTES).contains(&cause.len()) && cause.bytes().all(is_allowed);
+    let has_space = stats.lost.len() < MAX_CAUSES || stats.lost.contains_key(&*cause);
+    if is_identifier && has_space { Cow::Owned(cause) } else { Cow::Borrowed("unknown") }
 }

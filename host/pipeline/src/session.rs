@@ -1,4 +1,4 @@
-//! A run on the live system: wait for the ring, sleep shortly, drain it, repeat.
+//! The loop of a live run: wait for the ring, sleep briefly, drain it, repeat.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,103 +7,102 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::losses::{EVERY, LOOK, LossReporter};
+use super::losses::{CHECK_INTERVAL, LossReporter, REPORT_INTERVAL};
 use super::status::{StatusSchedule, status};
 use super::{LiveReader, Pipeline, Recorder, Reloaded, Reloader};
 use crate::stats::{LossCount, Stats};
 use crypto_tracer_capture::Source;
 use crypto_tracer_event::{KernelEvent, Notice, Timestamp};
-use crypto_tracer_output::{Output, OutputControl, WriterReport};
+use crypto_tracer_output::{OutputControl, WriterReport};
 use crypto_tracer_reader::ReaderEvent;
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::signals::Signals;
 use crypto_tracer_system::usage::ResourceUsage;
 
-/// How long events gather before they are taken: one wake-up for many, and one time order between threads.
+/// Delay before a drain: many events take one wake-up, and events of several threads are sorted together.
 const NAP: Duration = Duration::from_millis(1);
-/// The same while they come steadily, but few at a time: a wake-up costs as much as ten of them.
+/// Delay while events arrive steadily but slowly: a wake-up costs as much as ten events.
 const LONG_NAP: Duration = Duration::from_millis(3);
-/// At most so many are few. A burst is not let gather.
+/// Maximum number of events in a drain that is followed by [`LONG_NAP`]. A burst is drained sooner.
 const FEW: usize = 64;
-/// Records of one batch: bounds what a drain holds in memory.
+/// Maximum number of records in a batch. Limits the memory of a drain.
 const BATCH: usize = 4096;
-/// How long the ring may be emptied after the end was asked for.
+/// Time limit for draining the ring after a shutdown request.
 const LAST_DRAIN: Duration = Duration::from_millis(30);
-/// How long the writer may take for what is left.
+/// Time limit for the writers after the last drain.
 const LAST_WRITE: Duration = Duration::from_millis(40);
-
-/// When the reader has to have said what it used, counted from when the end was asked for.
-const LAST_WORD: Duration = Duration::from_millis(50);
+/// Time limit for the reader process to report its resource usage, from the end of the loop.
+const USAGE_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// A signal, or the duration is over.
-    Asked,
-    /// Nothing more will come.
-    Over,
+    /// A signal, or the end of the duration.
+    Requested,
+    /// All traced processes have ended.
+    Completed,
     /// The reader of the output closed it, or the output cannot be written.
     Output,
-    /// A plugin failed, and that was to end the run.
+    /// A plugin failed that ends the run on failure.
     Plugin(String),
 }
 
-/// What a run leaves.
+/// Result of a run.
 #[derive(Debug)]
-pub struct RunOutcome<E> {
-    /// What was counted.
+pub struct RunOutcome {
+    /// Counters.
     pub stats: Stats,
-    /// What the output left.
-    pub output: E,
-    /// Why it ended.
-    pub why: EndReason,
-    /// How the recording ended.
+    /// Result of the output.
+    pub output: WriterReport,
+    /// Why the run ended.
+    pub reason: EndReason,
+    /// Result of the recording.
     pub recording: Option<WriterReport>,
-    /// What the reader used, if it said so.
+    /// Resource usage of the reader process, if it answered in time.
     pub reader: Option<ResourceUsage>,
 }
 
-/// Everything that a live run consists of.
+/// The parts of a live run.
 #[derive(Debug)]
-pub struct Session<O> {
+pub struct Session {
     /// The stages.
-    pub pipeline: Pipeline<O>,
+    pub pipeline: Pipeline,
     /// The attached kernel side.
     pub capture: Source,
     /// The reader process.
     pub reader: LiveReader,
-    /// What SIGHUP does.
+    /// Handles SIGHUP.
     pub reloader: Reloader,
     /// Writes the recording of `--record`.
     pub recorder: Option<Recorder>,
-    /// The output's file descriptor.
+    /// Control of the output's file descriptor.
     pub control: OutputControl,
-    /// When `status` is printed.
+    /// Schedule of `status`.
     pub schedule: StatusSchedule,
-    /// The signals that the process receives.
+    /// Signals that the process receives.
     pub signals: Signals,
-    /// When the run ends; `None`: when it is asked to.
+    /// End of the run; `None` if it runs until a shutdown request.
     pub until: Option<Instant>,
 }
 
-/// A run, with the state of its loop.
+/// A session with the state of its loop.
 #[derive(Debug)]
-struct Run<O> {
-    session: Session<O>,
+struct Run {
+    session: Session,
     losses: LossReporter,
-    /// When failures of plugins may be reported again.
+    /// Earliest time of the next report of plugin failures.
     failures_next: Option<Instant>,
     batch: Vec<KernelEvent>,
-    /// The counters were not looked at since the last drain.
+    /// Losses or failures since the last drain were not reported, because the interval has not passed.
     is_report_due: bool,
 }
 
-impl<O: Output> Session<O> {
-    /// Runs until the end is requested, the time is over, or the output can take no more.
+impl Session {
+    /// Runs until a shutdown request, the end of the duration, or the end of the output.
     ///
     /// # Errors
     /// The ring or the output's pipe cannot be watched.
-    pub async fn run(self) -> io::Result<RunOutcome<O::Finished>> {
+    pub async fn run(self) -> io::Result<RunOutcome> {
         let run = Run {
             session: self,
             losses: LossReporter::default(),
@@ -115,35 +114,35 @@ impl<O: Output> Session<O> {
     }
 }
 
-impl<O: Output> Run<O> {
-    async fn run(mut self) -> io::Result<RunOutcome<O::Finished>> {
+impl Run {
+    async fn run(mut self) -> io::Result<RunOutcome> {
         let (signals, until) = (self.session.signals.clone(), self.session.until);
         let ring = watch(self.session.capture.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let reader = PipeWatch::of(&self.session.control)?;
         let end = async {
             tokio::select! {
-                () = signals.asked() => EndReason::Asked,
-                () = at(until) => EndReason::Asked,
-                () = reader.gone() => EndReason::Output,
+                () = signals.asked() => EndReason::Requested,
+                () = sleep_until(until) => EndReason::Requested,
+                () = reader.closed() => EndReason::Output,
             }
         };
         tokio::pin!(end);
         let mut drained = 0;
         let mut last_drain = None;
-        let why = loop {
-            let tick = at(self.next_word());
+        let reason = loop {
+            let tick = sleep_until(self.next_report());
             tokio::select! {
                 biased;
-                why = &mut end => break why,
+                reason = &mut end => break reason,
                 () = self.session.control.broken() => break EndReason::Output,
                 () = signals.hung_up() => tokio::select! {
                     biased;
-                    why = &mut end => break why,
-                    () = self.session.take_hangup() => {}
+                    reason = &mut end => break reason,
+                    () = self.session.start_reload() => {}
                 },
                 loaded = self.session.reloader.loaded() => self.session.replace_plugins(loaded),
-                () = signals.status_asked() => self.session.schedule.ask(),
-                // While events come with every nap, waiting for the first one would only be one more wake-up.
+                () = signals.status_asked() => self.session.schedule.request(),
+                // While every drain finds events, waiting for the first one would only be another wake-up.
                 () = std::future::ready(()), if drained > 0 => {}
                 ready = ring.readable() => ready?.clear_ready(),
                 () = tick => {}
@@ -151,57 +150,57 @@ impl<O: Output> Run<O> {
             {
                 let nap = if (1..=FEW).contains(&drained) { LONG_NAP } else { NAP };
                 let round = async {
-                    // The thread itself sleeps: nothing else waits for it, and a timer of the runtime takes four system
-                    // calls and up to twice the time.
+                    // Blocks the thread: no other task runs on it, and a tokio timer takes four system calls and up to
+                    // twice the time.
                     std::thread::sleep(nap);
                     self.drain().await
                 };
                 tokio::pin!(round);
                 tokio::select! {
                     biased;
-                    why = &mut end => {
-                        if why == EndReason::Asked {
-                            // What is in the middle of the steps may come out.
+                    reason = &mut end => {
+                        if reason == EndReason::Requested {
+                            // Events in the middle of the stages may still reach the output.
                             let until = *last_drain.insert(Instant::now() + LAST_DRAIN);
                             let _ = tokio::time::timeout_at(until.into(), &mut round).await;
                         }
-                        break why;
+                        break reason;
                     }
                     done = &mut round => drained = done?,
                 }
             }
-            if let Some(why) = self.session.pipeline.stages.plugins.must_end() {
-                break EndReason::Plugin(why);
+            if let Some(message) = self.session.pipeline.stages.plugins.must_end() {
+                break EndReason::Plugin(message);
             }
             if self.session.pipeline.is_complete() {
-                break EndReason::Over;
+                break EndReason::Completed;
             }
         };
-        // One patience for both: a reader that does not read uses up all of it, here or there.
-        self.finish(why, last_drain.unwrap_or_else(|| Instant::now() + LAST_DRAIN)).await
+        // Both drains share one time limit: a blocked output uses all of it in either.
+        self.finish(reason, last_drain.unwrap_or_else(|| Instant::now() + LAST_DRAIN)).await
     }
 
-    /// Takes what is in the ring; how many records that was.
+    /// Drains the ring. Returns the number of records.
     async fn drain(&mut self) -> io::Result<usize> {
         let mut drained = 0;
         loop {
             let count = self.take_batch();
             if count > 0 {
                 drained += count;
-                // Behind the taking: whoever set the clock before one of these events is noticed.
+                // After the drain, so that a clock change before any of these events is measured.
                 self.session.pipeline.clock.measure();
                 self.process().await;
             }
-            // Lets the signals, the duration and the output have their say at any event rate.
+            // Signals, the duration and the output are polled at any event rate.
             tokio::task::yield_now().await;
-            // What came meanwhile is not worth a round, and a line to the output, of its own.
+            // The few records that arrived meanwhile wait for the next drain.
             if count < BATCH || self.session.pipeline.shutdown.is_requested() {
                 break;
             }
         }
         self.session.register_reader();
-        self.tell(false);
-        self.session.pipeline.output.flush().await;
+        self.report(false);
+        self.session.pipeline.flush().await;
         Ok(drained)
     }
 
@@ -217,39 +216,39 @@ impl<O: Output> Run<O> {
 
     async fn process(&mut self) {
         self.session.pipeline.process(&mut self.batch).await;
-        self.session.pipeline.output.flush().await;
+        self.session.pipeline.flush().await;
         if let Some(recorder) = &mut self.session.recorder {
-            recorder.batch_ends().await;
+            recorder.end_batch().await;
         }
     }
 
-    /// When there is word to give of what was lost or failed, or of the run itself.
-    fn next_word(&self) -> Option<Instant> {
+    /// Returns the time of the next report of losses, failures or status.
+    fn next_report(&self) -> Option<Instant> {
         let now = Instant::now();
         let failures = self.failures_next.unwrap_or(now);
         let due = self.is_report_due.then(|| self.losses.next(now).max(failures));
-        // Nothing wakes up for a program that was not run. Only who asked for such a probe pays for the look.
-        let silent = self.session.capture.loses_silently().then(|| self.losses.look_again(now));
+        // A BPF program that the kernel skips wakes nothing up. Only probes with such losses need regular checks.
+        let silent = self.session.capture.loses_silently().then(|| self.losses.next_idle(now));
         due.into_iter().chain(silent).chain(self.session.schedule.next()).min()
     }
 
-    /// Tells in the stream what is missing and what failed.
-    fn tell(&mut self, last: bool) {
+    /// Reports losses, failures and status in the stream. `last`: without waiting for the interval.
+    fn report(&mut self, last: bool) {
         let now = Instant::now();
         let at = self.session.pipeline.clock.now();
-        let losses_wait = !last && now < self.losses.next(now);
-        let failures_wait = !last && self.failures_next.is_some_and(|next| now < next);
-        self.is_report_due = losses_wait || failures_wait;
-        if !losses_wait {
-            self.tell_losses(at, now);
+        let defer_losses = !last && now < self.losses.next(now);
+        let defer_failures = !last && self.failures_next.is_some_and(|next| now < next);
+        self.is_report_due = defer_losses || defer_failures;
+        if !defer_losses {
+            self.report_losses(at, now);
         }
-        if !failures_wait {
-            self.tell_failures(at, now);
+        if !defer_failures {
+            self.report_failures(at, now);
         }
-        self.tell_status(now);
+        self.report_status(now);
     }
 
-    fn tell_status(&mut self, now: Instant) {
+    fn report_status(&mut self, now: Instant) {
         let (status_due, counters_due) =
             (self.session.schedule.status_is_due(now), self.session.schedule.counters_are_due(now));
         if !status_due && !counters_due {
@@ -270,88 +269,85 @@ impl<O: Output> Run<O> {
         }
     }
 
-    fn tell_losses(&mut self, at: Timestamp, now: Instant) {
+    fn report_losses(&mut self, at: Timestamp, now: Instant) {
         let mut total = self.session.pipeline.stats.clone();
         add_losses(&mut total, &self.session.capture);
-        let news = self.losses.news(&total.lost, now);
-        if let Some(recorder) = self.session.recorder.as_mut().filter(|_| !news.is_empty()) {
-            recorder.lost(at, &news);
+        let losses = self.losses.take_new(&total.lost, now);
+        if let Some(recorder) = self.session.recorder.as_mut().filter(|_| !losses.is_empty()) {
+            recorder.add_losses(at, &losses);
         }
-        for loss in news {
+        for loss in losses {
             self.session.pipeline.output.notice(&Notice::EventsLost(at, loss));
         }
     }
 
-    fn tell_failures(&mut self, at: Timestamp, now: Instant) {
-        let any = self.session.pipeline.report_failures(at);
-        self.failures_next = Some(now + if any { EVERY } else { LOOK });
+    fn report_failures(&mut self, at: Timestamp, now: Instant) {
+        let has_failures = self.session.pipeline.report_failures(at);
+        self.failures_next =
+            Some(now + if has_failures { REPORT_INTERVAL } else { CHECK_INTERVAL });
     }
 
-    /// Detaches, takes what is left in the ring, writes it, and counts what is not out by then.
-    /// `until`: how long the ring may be emptied.
-    async fn finish(
-        mut self,
-        why: EndReason,
-        until: Instant,
-    ) -> io::Result<RunOutcome<O::Finished>> {
-        let over = Instant::now() + LAST_WORD;
+    /// Detaches the probes, processes the records in the ring until `until`, and counts the others as lost.
+    async fn finish(mut self, reason: EndReason, until: Instant) -> io::Result<RunOutcome> {
+        let usage_deadline = Instant::now() + USAGE_TIMEOUT;
         self.session.capture.detach();
-        if why != EndReason::Output {
+        if reason != EndReason::Output {
             while Instant::now() < until && self.take_batch() > 0 {
                 self.session.pipeline.clock.measure();
-                let left = until.saturating_duration_since(Instant::now());
-                let _ = tokio::time::timeout(left, self.process()).await;
+                let remaining = until.saturating_duration_since(Instant::now());
+                let _ = tokio::time::timeout(remaining, self.process()).await;
             }
         }
-        let left = self.session.capture.drain(usize::MAX, &mut |_| {}) as u64;
-        self.session.pipeline.stats.received += left;
-        self.session.pipeline.stats.add_loss("ended_before", left);
-        self.tell(true);
+        let unprocessed = self.session.capture.drain(usize::MAX, &mut |_| {}) as u64;
+        self.session.pipeline.stats.received += unprocessed;
+        self.session.pipeline.stats.add_loss("ended_before", unprocessed);
+        self.report(true);
         add_losses(&mut self.session.pipeline.stats, &self.session.capture);
         let until = Instant::now() + LAST_WRITE;
         let recording = self.session.recorder.map(|recorder| recorder.finish(until));
         let output = self.session.pipeline.output.finish(until);
-        let reader = self.session.reader.usage(over);
-        Ok(RunOutcome { stats: self.session.pipeline.stats, output, why, recording, reader })
+        let reader = self.session.reader.usage(usage_deadline);
+        Ok(RunOutcome { stats: self.session.pipeline.stats, output, reason, recording, reader })
     }
 }
 
-impl<O> Session<O> {
-    /// Leaves a new reader process out of the trace before it opens a file.
-    pub fn register_reader(&mut self) {
+impl Session {
+    fn register_reader(&mut self) {
         register_reader(self.reader.take_event(), &mut self.capture, self.pipeline.console);
     }
 
-    /// Continues with the plugins that a reload has loaded.
+    /// Replaces the plugins by those that a reload has loaded.
     fn replace_plugins(&mut self, loaded: anyhow::Result<Reloaded>) {
         let Session { pipeline, capture, schedule, .. } = self;
         if self.reloader.replace(pipeline, capture, schedule, loaded)
             && let Some(recorder) = &mut self.recorder
         {
-            recorder.interest(self.pipeline.stages.plugins.interest());
+            recorder.add_interest(self.pipeline.stages.plugins.interest());
         }
     }
-}
 
-impl<O: Output> Session<O> {
-    async fn take_hangup(&mut self) {
-        self.reloader.take(&mut self.pipeline, &self.control).await;
+    async fn start_reload(&mut self) {
+        self.reloader.start(&mut self.pipeline, &self.control).await;
     }
 }
 
-/// A reader that took the place of one that hung is left out of the trace before it opens anything.
-pub fn register_reader(news: Option<ReaderEvent>, source: &mut Source, console: Console) {
-    match news {
+/// Excludes a new reader process from the trace before it opens a file. A new one replaces a blocked one.
+pub fn register_reader(event: Option<ReaderEvent>, source: &mut Source, console: Console) {
+    match event {
         None => {}
         Some(ReaderEvent::Off) => console.error(format_args!(
-            "readers hung too often: for a while beginnings of files are not looked at"
+            "the reader process blocked too often: file heads are not read for a while"
         )),
-        Some(ReaderEvent::Replaced(pids, whose)) => {
+        Some(ReaderEvent::Replaced(pids, uid)) => {
             let own: Vec<u32> = pids.into_iter().chain([std::process::id()]).collect();
-            let at = whose.map(|uid| format!(" at a file of user {uid}")).unwrap_or_default();
-            match source.set_own(&own) {
-                Ok(()) => console.info(format_args!("the reader hung{at} and was replaced")),
-                Err(error) => console.error(format_args!("the new reader is traced: {error}")),
+            let at = uid.map(|uid| format!(" at a file of user {uid}")).unwrap_or_default();
+            match source.set_excluded_pids(&own) {
+                Ok(()) => {
+                    console.info(format_args!("the reader process blocked{at} and was replaced"));
+                }
+                Err(error) => console.error(format_args!(
+                    "cannot exclude the new reader process from the trace: {error}"
+                )),
             }
         }
     }
@@ -359,11 +355,11 @@ pub fn register_reader(news: Option<ReaderEvent>, source: &mut Source, console: 
 
 fn add_losses(stats: &mut Stats, source: &Source) {
     for (cause, count, exact) in source.losses().causes() {
-        stats.miss(cause, LossCount { count, exact });
+        stats.add_loss_count(cause, LossCount { count, exact });
     }
 }
 
-/// The other end of a pipe: it may close while nothing is written.
+/// Watches the other end of a pipe, which its reader can close at any time.
 #[derive(Debug)]
 struct PipeWatch(Option<AsyncFd<OwnedFd>>);
 
@@ -373,7 +369,8 @@ impl PipeWatch {
         Ok(PipeWatch(Some(watch(fd.try_clone_to_owned()?, Interest::ERROR)?)))
     }
 
-    async fn gone(&self) {
+    /// Returns when the reader has closed the pipe; pending for other outputs.
+    async fn closed(&self) {
         match &self.0 {
             Some(fd) => {
                 let _ = fd.ready(Interest::ERROR).await;
@@ -384,11 +381,11 @@ impl PipeWatch {
 }
 
 fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an OwnedFd stays open, and the same, for as long as the AsyncFd that owns it.
+    // SAFETY: an OwnedFd remains open and unchanged as long as the AsyncFd that owns it.
     Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }
 
-async fn at(moment: Option<Instant>) {
+async fn sleep_until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! What a run counted. Nothing is lost that is not in here.
+//! Counters of a run. Every lost event is counted here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,57 +7,57 @@ use std::fmt::{self, Display};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::{PluginFailure, PluginKind};
 
-/// What one cause took.
+/// Losses by one cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LossCount {
-    /// How many.
+    /// Number of losses.
     pub count: u64,
-    /// Events, one by one; false where the kernel counts misses of any kind, of events that nobody wanted too.
+    /// Whether each loss is an event. `false` if the kernel's counter includes misses that filters would have removed.
     pub exact: bool,
 }
 
 /// Counters of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Records that came from the kernel.
+    /// Records received from the kernel.
     pub received: u64,
-    /// Events that were given to the output.
+    /// Events passed to the output.
     pub shown: u64,
-    /// Events that the host's filters or the plugins' left out, and library loads that were told before.
+    /// Events that the host's or the plugins' filters removed, and repeated loads of a library.
     pub filtered: u64,
-    /// What is missing, by cause.
+    /// Losses by cause.
     pub lost: BTreeMap<Cow<'static, str>, LossCount>,
-    /// Plugin calls that failed, by plugin, kind and cause.
+    /// Failed plugin calls by plugin, kind and cause.
     pub plugin_failures: BTreeMap<(String, PluginKind, String), u64>,
 }
 
 impl Stats {
-    /// Counts events that are missing.
-    pub fn add_loss(&mut self, cause: impl Into<Cow<'static, str>>, count: u64) {
-        self.miss(cause, LossCount { count, exact: true });
+    /// Counts lost events.
+    pub(crate) fn add_loss(&mut self, cause: impl Into<Cow<'static, str>>, count: u64) {
+        self.add_loss_count(cause, LossCount { count, exact: true });
     }
 
-    /// Counts what is missing, or may be.
-    pub fn miss(&mut self, cause: impl Into<Cow<'static, str>>, missing: LossCount) {
-        if missing.count > 0 {
-            let LossCount { count, exact } = missing;
+    /// Counts losses, exact or not.
+    pub(crate) fn add_loss_count(&mut self, cause: impl Into<Cow<'static, str>>, loss: LossCount) {
+        if loss.count > 0 {
+            let LossCount { count, exact } = loss;
             let sum =
                 &mut self.lost.entry(cause.into()).or_insert(LossCount { count: 0, exact }).count;
-            // A recording may claim any number.
+            // A recording may contain any number.
             *sum = sum.saturating_add(count);
         }
     }
 
-    /// Counts calls of a plugin that failed.
-    pub fn attribute(&mut self, failure: &PluginFailure) {
+    /// Counts failed calls of a plugin.
+    pub(crate) fn attribute(&mut self, failure: &PluginFailure) {
         let PluginFailure { plugin, kind, cause, count, .. } = failure;
         *self.plugin_failures.entry((plugin.clone(), *kind, cause.clone())).or_default() += count;
     }
 
-    /// All events that are missing, as far as they were counted one by one.
+    /// Returns the number of lost events that were counted exactly.
     pub fn lost(&self) -> u64 {
-        let exact = self.lost.values().filter(|missing| missing.exact);
-        exact.fold(0, |sum, missing| sum.saturating_add(missing.count))
+        let exact = self.lost.values().filter(|loss| loss.exact);
+        exact.fold(0, |sum, loss| sum.saturating_add(loss.count))
     }
 }
 
@@ -65,11 +65,11 @@ impl Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = counted(self.shown, "event");
         write!(f, "{shown} shown, {} filtered, {} lost", self.filtered, self.lost())?;
-        let mut open = " (";
-        for (cause, missing) in &self.lost {
-            let about = if missing.exact { "" } else { "perhaps " };
-            write!(f, "{open}{cause} {about}{}", missing.count)?;
-            open = ", ";
+        let mut separator = " (";
+        for (cause, loss) in &self.lost {
+            let estimate = if loss.exact { "" } else { "perhaps " };
+            write!(f, "{separator}{cause} {estimate}{}", loss.count)?;
+            separator = ", ";
         }
         if !self.lost.is_empty() {
             f.write_str(")")?;
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn losses_are_told_by_cause() {
+    fn losses_are_listed_by_cause() {
         let mut stats = Stats { received: 9, shown: 5, filtered: 2, ..Stats::default() };
         assert_eq!(
             stats.to_string(),
@@ -97,7 +97,7 @@ mod tests {
         stats.add_loss("ring_full", 3);
         stats.add_loss("ring_full", 1);
         stats.add_loss("malformed", 1);
-        stats.miss("probe_missed", LossCount { count: 9, exact: false });
+        stats.add_loss_count("probe_missed", LossCount { count: 9, exact: false });
         assert_eq!(
             stats.to_string(),
             "5 events shown, 2 filtered, 5 lost (malformed 1, probe_missed perhaps 9, ring_full 4); 9 records received; 0 plugin failures"
@@ -105,6 +105,6 @@ mod tests {
         for cause in ["ring_full", "another"] {
             stats.add_loss(cause, u64::MAX);
         }
-        assert_eq!(stats.lost(), u64::MAX, "no number wraps around");
+        assert_eq!(stats.lost(), u64::MAX, "counters saturate");
     }
 }

@@ -1,4 +1,4 @@
-//! Word of the run itself: `status` in the stream, and with `--verbose` the counters on standard error.
+//! Reports on the run itself: `status` in the stream and, with `--verbose`, the counters on standard error.
 
 use std::time::{Duration, Instant};
 
@@ -7,77 +7,77 @@ use crypto_tracer_capture::Attached;
 use crypto_tracer_event::{Notice, Status, StatusPlugin, StatusProbe, Timestamp};
 use crypto_tracer_plugin::Plugins;
 
-/// How often counters are told with `--verbose`.
-const SECOND: Duration = Duration::from_secs(1);
+/// Interval of the counters with `--verbose`.
+const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When it is due.
+/// Schedule of the reports.
 #[derive(Debug, Default)]
 pub struct StatusSchedule {
-    every: Option<Duration>,
+    interval: Option<Duration>,
     next_status: Option<Instant>,
-    asked: bool,
+    requested: bool,
     next_counters: Option<Instant>,
-    told: Stats,
+    reported: Stats,
 }
 
 impl StatusSchedule {
-    /// `every`: how often `status` comes, besides when it is asked for. `verbose`: with counters every second.
-    pub fn new(every: Option<Duration>, verbose: bool) -> StatusSchedule {
+    /// `interval`: interval of `status`; `None` if it is printed on request only. `verbose`: with counters every second.
+    pub fn new(interval: Option<Duration>, verbose: bool) -> StatusSchedule {
         let now = Instant::now();
         StatusSchedule {
-            every,
-            next_status: every.map(|every| now + every),
-            next_counters: verbose.then_some(now + SECOND),
+            interval,
+            next_status: interval.map(|interval| now + interval),
+            next_counters: verbose.then_some(now + COUNTERS_INTERVAL),
             ..StatusSchedule::default()
         }
     }
 
-    /// From now on `status` comes so often; None: only when it is asked for.
-    pub(super) fn come_every(&mut self, every: Option<Duration>) {
-        self.every = every;
-        self.next_status = every.map(|every| Instant::now() + every);
+    /// Changes the interval of `status`; `None` if it is printed on request only.
+    pub(super) fn set_interval(&mut self, interval: Option<Duration>) {
+        self.interval = interval;
+        self.next_status = interval.map(|interval| Instant::now() + interval);
     }
 
-    /// Status is wanted now.
-    pub(super) fn ask(&mut self) {
-        self.asked = true;
+    /// Requests a `status` now.
+    pub(super) fn request(&mut self) {
+        self.requested = true;
     }
 
-    /// When there is something to tell next.
+    /// Returns the time of the next scheduled report.
     pub(super) fn next(&self) -> Option<Instant> {
         self.next_status.into_iter().chain(self.next_counters).min()
     }
 
-    /// Whether the stream is to be told now.
+    /// Returns whether `status` is due, and schedules the next one.
     pub(super) fn status_is_due(&mut self, now: Instant) -> bool {
         let due = self.next_status.is_some_and(|next| next <= now);
         if due {
-            self.next_status = self.every.map(|every| now + every);
+            self.next_status = self.interval.map(|interval| now + interval);
         }
-        due | std::mem::take(&mut self.asked)
+        due | std::mem::take(&mut self.requested)
     }
 
-    /// Whether counters are to be told now. Only when they have changed is there anything to tell.
+    /// Returns whether the counters are due, and schedules the next ones.
     pub(super) fn counters_are_due(&mut self, now: Instant) -> bool {
         let due = self.next_counters.is_some_and(|next| next <= now);
         if due {
-            self.next_counters = Some(now + SECOND);
+            self.next_counters = Some(now + COUNTERS_INTERVAL);
         }
         due
     }
 
-    /// What is new in the counters since the last time; None: nothing.
+    /// Returns the counters and their change since the last call; `None` if they have not changed.
     pub(super) fn counters(&mut self, total: Stats) -> Option<String> {
-        if total == self.told {
+        if total == self.reported {
             return None;
         }
-        let text = format!("{total} (+{} shown)", total.shown - self.told.shown);
-        self.told = total;
+        let text = format!("{total} (+{} shown)", total.shown - self.reported.shown);
+        self.reported = total;
         Some(text)
     }
 }
 
-/// The state of the run at this moment.
+/// Returns the current state of the run.
 pub(super) fn status(
     stats: &Stats,
     plugins: &Plugins,
@@ -87,7 +87,7 @@ pub(super) fn status(
     let probes = attached.iter().map(|probe| StatusProbe {
         name: probe.probe,
         hook: probe.hook.clone(),
-        cannot_see: probe.cannot_see.iter().map(|unseen| unseen.what.to_string()).collect(),
+        cannot_see: probe.cannot_see.iter().map(|spot| spot.what.to_string()).collect(),
     });
     let plugins = plugins.running().iter().map(|plugin| StatusPlugin {
         kind: plugin.kind.as_str(),
@@ -95,7 +95,7 @@ pub(super) fn status(
         version: plugin.version.to_string(),
         sha256: plugin.sha256.to_string(),
     });
-    let causes = stats.lost.iter().map(|(cause, missing)| (cause.to_string(), missing.count));
+    let causes = stats.lost.iter().map(|(cause, loss)| (cause.to_string(), loss.count));
     let status = Status {
         received: stats.received,
         shown: stats.shown,
@@ -114,33 +114,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_comes_every_so_often_and_when_it_is_asked_for() {
-        let every = Duration::from_secs(60);
-        let mut schedule = StatusSchedule::new(Some(every), false);
+    fn status_is_due_at_its_interval_and_on_request() {
+        let interval = Duration::from_secs(60);
+        let mut schedule = StatusSchedule::new(Some(interval), false);
         let now = Instant::now();
         assert!(!schedule.status_is_due(now));
-        schedule.ask();
+        schedule.request();
         assert!(schedule.status_is_due(now));
         assert!(!schedule.status_is_due(now));
-        assert!(schedule.status_is_due(now + every));
-        assert_eq!(schedule.next(), Some(now + 2 * every));
-        assert!(!schedule.status_is_due(now + every));
-        // A reload says otherwise.
-        schedule.come_every(None);
-        assert_eq!((schedule.next(), schedule.status_is_due(now + 9 * every)), (None, false));
-        schedule.come_every(Some(every / 2));
-        assert!(schedule.next().is_some_and(|next| next < now + every));
+        assert!(schedule.status_is_due(now + interval));
+        assert_eq!(schedule.next(), Some(now + 2 * interval));
+        assert!(!schedule.status_is_due(now + interval));
+        schedule.set_interval(None);
+        assert_eq!((schedule.next(), schedule.status_is_due(now + 9 * interval)), (None, false));
+        schedule.set_interval(Some(interval / 2));
+        assert!(schedule.next().is_some_and(|next| next < now + interval));
         let mut never = StatusSchedule::new(None, false);
-        assert_eq!((never.next(), never.status_is_due(now + every)), (None, false));
+        assert_eq!((never.next(), never.status_is_due(now + interval)), (None, false));
     }
 
     #[test]
-    fn counters_come_every_second_in_which_something_happened() {
+    fn counters_are_due_every_second_and_returned_if_changed() {
         let mut schedule = StatusSchedule::new(None, true);
         let now = Instant::now();
         assert!(!schedule.counters_are_due(now));
         assert!(
-            schedule.counters_are_due(now + SECOND) && !schedule.counters_are_due(now + SECOND)
+            schedule.counters_are_due(now + COUNTERS_INTERVAL)
+                && !schedule.counters_are_due(now + COUNTERS_INTERVAL)
         );
         assert!(schedule.next().is_some());
         assert_eq!(schedule.counters(Stats::default()), None);

@@ -71,7 +71,7 @@ fn on_thread<T: Send + 'static>(
     let running = Arc::new(());
     let running_on_thread = running.clone();
     let thread = thread::Builder::new().name("compile".to_owned()).spawn(move || {
-        let _ = confine::thread(&RetainedPrivileges::NOTHING);
+        let _ = confine::confine_thread(&RetainedPrivileges::NONE);
         let _ = sender.send(work());
         drop(running_on_thread);
     });

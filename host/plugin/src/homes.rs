@@ -31,7 +31,7 @@ const MAX_TIME: Duration = Duration::from_millis(500);
 pub(super) fn resolved<const N: usize>(lists: [Vec<String>; N]) -> [Vec<String>; N] {
     let (sender, receiver) = mpsc::channel();
     let resolve = move || {
-        let _ = confine::thread(&RetainedPrivileges::NOTHING);
+        let _ = confine::confine_thread(&RetainedPrivileges::NONE);
         let mut links = Links::of_this_machine();
         for (list, paths) in lists.into_iter().enumerate() {
             for path in paths {

@@ -97,7 +97,7 @@ impl<K: GuestKind> InstanceFactory<K> {
     {
         let (sender, receiver) = mpsc::channel();
         let spawn = move || {
-            let _ = confine::thread(&RetainedPrivileges::NOTHING);
+            let _ = confine::confine_thread(&RetainedPrivileges::NONE);
             let _ = sender.send(self.spawn(self.runtime.limits.setup, log));
         };
         thread::Builder::new().name("plugin-renewal".to_owned()).spawn(spawn).ok().map(|_| receiver)

@@ -51,7 +51,7 @@ pub use log::{Level, LogLine};
 pub use scoped::HeadSource;
 pub use setup::{LoadedPlugin, Setup};
 pub use spec::{Grant, OnFailure, PluginSpec};
-pub use trust::{Origin, SITE, Trust, Untrusted};
+pub use trust::{Origin, SITE_DIR, Trust, Untrusted};
 
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
@@ -135,7 +135,7 @@ impl Plugins {
 
     /// Failures since the last call. Call this at most once a second, and at the end of the run.
     pub fn take_failures(&mut self) -> Vec<PluginFailure> {
-        /// Maximum lines in the queue while no caller takes them.
+        /// Maximum number of lines in the queue until taken.
         const MAX_LINES: usize = 64;
         let mut failures = std::mem::take(&mut self.past);
         for (failure, detail) in self.chains.slots_mut().flat_map(|slot| slot.take_failures()) {

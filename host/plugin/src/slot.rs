@@ -25,9 +25,9 @@ use crypto_tracer_event::PluginFailure;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::backoff::Backoff;
 
-/// Pause after an instance was created on another thread, as a multiple of the time that took: a plugin that always fails
-/// uses at most a tenth of a processor.
-const PAUSE: u32 = 9;
+/// Pause after an instance was created on another thread, as a multiple of the time the instantiation took: a plugin that
+/// always fails uses at most a tenth of a processor.
+const PAUSE_FACTOR: u32 = 9;
 
 /// A plugin at its position in a chain.
 pub(super) struct PluginSlot<K: GuestKind> {
@@ -101,19 +101,19 @@ impl<K: GuestKind> PluginSlot<K> {
         spawned.outcome
     }
 
-    /// Replaces an instance that failed. None: another thread creates the new one, or has done so recently.
+    /// Replaces an instance that failed. None: another thread creates the new one, or retries are paused.
     fn respawn(&mut self) -> Option<std::result::Result<Instance<K>, SpawnError>> {
         let Limits { setup, wall, .. } = self.factory.runtime.limits;
         if !self.slow {
             let limit = setup.min(wall);
             let mut log = self.previous_log.take();
-            let now = self.replayed();
+            let now = self.replay_time();
             log.iter_mut().for_each(|log| log.set_now(now));
             let spawned = self.factory.spawn(limit, log);
             let overran = spawned.outcome.as_ref().err().is_some_and(SpawnError::is_overrun);
             self.charge(spawned.took, overran);
             let outcome = self.adopt(spawned);
-            // It may succeed within the longer limit of the start, but events must not wait that long.
+            // It may succeed within the startup limit, but that would delay events too much.
             self.slow = limit < setup && overran;
             if !self.slow {
                 return Some(outcome);
@@ -129,7 +129,7 @@ impl<K: GuestKind> PluginSlot<K> {
                 }
             };
             self.pending = None;
-            self.not_before = Some(Instant::now() + spawned.took * PAUSE);
+            self.not_before = Some(Instant::now() + spawned.took * PAUSE_FACTOR);
             return Some(self.adopt(spawned));
         }
         if self.not_before.is_none_or(|moment| Instant::now() >= moment) {
@@ -159,8 +159,9 @@ impl<K: GuestKind> PluginSlot<K> {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return self.failed(uid, error.cause(), error.to_string()),
             None => {
-                self.failures
-                    .note(Cause::Resting, || "not called until a new instance exists".to_owned());
+                self.failures.note(Cause::Resting, || {
+                    "not called: a new instance is being created".to_owned()
+                });
                 return None;
             }
         };
@@ -210,14 +211,15 @@ impl<K: GuestKind> PluginSlot<K> {
         let spent = self.budget.is_spent(now);
         if spent {
             self.failures
-                .note(Cause::Resting, || "not called: failures have used up their time".to_owned());
+                .note(Cause::Resting, || "not called: failure time budget exhausted".to_owned());
         }
         spent
     }
 
-    /// Charges the budget for a failed call or for the new instance after it. A replay charges by `overran` instead.
+    /// Charges the budget for a failed call or for the new instance after it. In a replay, charges a fixed cost if it
+    /// exceeded the limit.
     fn charge(&mut self, took: Duration, overran: bool) {
-        match self.replayed() {
+        match self.replay_time() {
             Some(now) => self.budget.spend_replayed(overran, now),
             None => self.budget.spend(took, Instant::now()),
         }
@@ -235,10 +237,10 @@ impl<K: GuestKind> PluginSlot<K> {
     }
 
     fn now(&self) -> Instant {
-        self.replayed().unwrap_or_else(Instant::now)
+        self.replay_time().unwrap_or_else(Instant::now)
     }
 
-    fn replayed(&self) -> Option<Instant> {
+    fn replay_time(&self) -> Option<Instant> {
         self.factory.runtime.clock.replayed_instant()
     }
 }
@@ -283,7 +285,7 @@ impl<K: GuestKind> AnySlot for PluginSlot<K> {
     }
 }
 
-/// Output of a plugin that failed to start, for the error message: it is not in the log yet.
+/// Formats the output of a plugin that failed to start, for the error message. The log does not contain it yet.
 fn startup_output(lines: &[(Level, String)]) -> String {
     /// Enough for the location and the message of a panic.
     const MAX_LINES: usize = 4;
@@ -298,7 +300,7 @@ fn startup_output(lines: &[(Level, String)]) -> String {
 }
 
 fn add_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, lines: Vec<(Level, String)>) {
-    /// Maximum lines in the queue while no caller takes them.
+    /// Maximum number of lines in the queue until taken.
     const MAX_LINES: usize = 64;
     for (level, message) in lines {
         if into.len() < MAX_LINES {

@@ -36,8 +36,8 @@ impl Ticker {
         let thread = thread::Builder::new().name("plugin-clock".to_owned()).spawn({
             let (shared, engine) = (shared.clone(), engine.clone());
             move || {
-                let _ = crypto_tracer_system::confine::thread(
-                    &crypto_tracer_system::confine::RetainedPrivileges::NOTHING,
+                let _ = crypto_tracer_system::confine::confine_thread(
+                    &crypto_tracer_system::confine::RetainedPrivileges::NONE,
                 );
                 tick(&shared, &engine);
             }

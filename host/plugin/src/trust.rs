@@ -1,4 +1,4 @@
-//! Checks that no unprivileged user could have written a configuration or a plugin.
+//! Ownership and mode checks for configuration and plugin files.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use crypto_tracer_system::confine;
 
-/// The only directory for plugins and configuration of a program that has more privileges than its caller.
-pub const SITE: &str = "/etc/crypto-tracer";
+/// The only directory for plugins and configuration of a program that has more privileges than its invoker.
+pub const SITE_DIR: &str = "/etc/crypto-tracer";
 
 /// Write permission for the group and for others.
 const OTHERS_WRITE: u32 = 0o022;
@@ -18,7 +18,7 @@ const STICKY: u32 = 0o1000;
 /// Maximum number of symbolic links in one path.
 const MAX_LINKS: usize = 40;
 
-/// Why a file is not trusted, and the command that repairs it.
+/// Why a file is not trusted, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Untrusted(String);
@@ -35,13 +35,13 @@ pub enum Origin {
 /// Trust in files, which depends on the privileges of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
-    /// It has capabilities, or runs as root.
+    /// This process has capabilities, or runs as root.
     privileged: bool,
-    /// It has more privileges than its caller (AT_SECURE): file capabilities or set-user-ID.
+    /// This process has more privileges than its invoker (AT_SECURE): file capabilities or set-user-ID.
     elevated: bool,
     /// Required owner of trusted files.
     owner: u32,
-    /// This directory and those above it are not checked. The root, except in tests.
+    /// This directory and its parents are not checked. `/`, except in tests.
     base: PathBuf,
 }
 
@@ -55,7 +55,7 @@ impl Trust {
         Trust { privileged, elevated, owner: 0, base: "/".into() }
     }
 
-    /// Whether plugins and configuration may come only from [`SITE`], not from the command line or the user's files.
+    /// Whether plugins and configuration may come only from [`SITE_DIR`], not from the command line or the user's files.
     pub fn is_elevated(&self) -> bool {
         self.elevated
     }
@@ -67,9 +67,9 @@ impl Trust {
     pub fn check_configuration(&self, path: &Path) -> Result<(), Untrusted> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let plain = absolute.components().all(|part| part != Component::ParentDir);
-        if self.elevated && !(plain && absolute.starts_with(SITE)) {
+        if self.elevated && !(plain && absolute.starts_with(SITE_DIR)) {
             return Err(Untrusted(format!(
-                "{} is not below {SITE}: a program with file capabilities accepts no other files",
+                "{} is not below {SITE_DIR}: a program with elevated privileges accepts no other files",
                 path.display()
             )));
         }
@@ -84,16 +84,16 @@ impl Trust {
         match origin {
             Origin::Configuration => self.check_configuration(path),
             Origin::CommandLine if self.elevated => Err(Untrusted(format!(
-                "a program with file capabilities accepts no plugins from the command line: name it in {SITE}/config.toml"
+                "a program with elevated privileges accepts no plugins from the command line: list the plugin in {SITE_DIR}/config.toml"
             ))),
             Origin::CommandLine => match std::fs::metadata(path) {
                 Ok(found) if found.is_file() && found.mode() & OTHERS_WRITE != 0 => {
                     let path = quoted(path);
                     Err(Untrusted(format!(
-                        "users other than its owner can write it: repair with `chmod go-w {path}`"
+                        "users other than its owner can write to it; to fix it, run `chmod go-w {path}`"
                     )))
                 }
-                // A file that cannot be read is reported when it is read.
+                // Missing files are reported on open.
                 _ => Ok(()),
             },
         }
@@ -126,35 +126,35 @@ impl Trust {
         Ok(())
     }
 
-    /// Checks one component of the path of `file`. None: it does not exist, which is reported when the file is read.
+    /// Checks one component of the path of `file`. None: it does not exist, which is reported on open.
     fn check(&self, path: &Path, file: &Path) -> Result<Option<Metadata>, Untrusted> {
         let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(None) };
         if self.base.starts_with(path) {
             return Ok(Some(found));
         }
         let what = if found.is_dir() { "the directory" } else { "the file" };
-        let (path, repair) = (path.display(), quoted(path));
-        // The owner of a directory and a world-writable `/tmp` are not mistakes, so another location is suggested instead.
+        let (path, fix) = (path.display(), quoted(path));
+        // Do not suggest changing a directory's owner or the mode of `/tmp`; suggest moving the file.
         let move_file =
-            || format!("put the file where only root can write: {}", install_command(file));
+            || format!("put the file where only root can write: run {}", install_command(file));
         if found.uid() != self.owner {
             let remedy = if found.is_dir() {
                 move_file()
             } else {
-                format!("repair with `chown -h root:root {repair}`")
+                format!("to fix it, run `chown -h root:root {fix}`")
             };
             let owner = found.uid();
             return Err(Untrusted(format!(
-                "{what} {path} belongs to uid {owner}, not to root: {remedy}"
+                "{what} {path} belongs to uid {owner}, not to root; {remedy}"
             )));
         }
         // The mode of a symbolic link is ignored; its directory has been checked.
         if !found.is_symlink() && found.mode() & OTHERS_WRITE != 0 {
             let sticky = found.is_dir() && found.mode() & STICKY != 0;
             let remedy =
-                if sticky { move_file() } else { format!("repair with `chmod go-w {repair}`") };
+                if sticky { move_file() } else { format!("to fix it, run `chmod go-w {fix}`") };
             return Err(Untrusted(format!(
-                "users other than root can write {what} {path}: {remedy}"
+                "users other than root can write to {what} {path}; {remedy}"
             )));
         }
         Ok(Some(found))
@@ -171,10 +171,10 @@ fn parts(path: &Path) -> Vec<OsString> {
     parts.collect()
 }
 
-/// The command that installs a copy of a file in [`SITE`].
+/// The command that installs a copy of a file in [`SITE_DIR`].
 fn install_command(file: &Path) -> String {
     let name = file.file_name().map(Path::new).unwrap_or(file);
-    let target = Path::new(SITE).join(name);
+    let target = Path::new(SITE_DIR).join(name);
     format!("`install -D -o root -g root -m 0644 {} {}`", quoted(file), quoted(&target))
 }
 
@@ -262,7 +262,7 @@ mod tests {
                 let text = message(trust.check_configuration(&file));
                 assert!(!text.contains("chmod"), "{text}");
                 let name = file.file_name().map(Path::new).unwrap();
-                let target = quoted(&Path::new(SITE).join(name));
+                let target = quoted(&Path::new(SITE_DIR).join(name));
                 let command =
                     format!("`install -D -o root -g root -m 0644 {} {target}`", quoted(&file));
                 assert!(text.contains("the directory") && text.contains(&command), "{text}");
@@ -305,10 +305,10 @@ mod tests {
         let (_dir, trust) = test_directory();
         let file = trust.base.join("etc/a.wasm");
         let trust = Trust { elevated: true, ..trust };
-        assert!(message(trust.check_plugin(&file, Origin::CommandLine)).contains(SITE));
-        assert!(message(trust.check_configuration(&file)).contains(SITE));
+        assert!(message(trust.check_plugin(&file, Origin::CommandLine)).contains(SITE_DIR));
+        assert!(message(trust.check_configuration(&file)).contains(SITE_DIR));
         let around = Path::new("/etc/crypto-tracer/../../tmp/a.wasm");
-        assert!(message(trust.check_configuration(around)).contains(SITE));
+        assert!(message(trust.check_configuration(around)).contains(SITE_DIR));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, HANG_TIMEOUT, PendingRequest};
 use super::protocol::{
-    Ancestry, ExistingProcess, HeadResponse, ProcessDetails, Request, Response, Wanted, send,
+    Ancestry, ExistingProcess, HeadResponse, ProcessDetails, Request, Response, Unobservable,
+    Wanted, send,
 };
 use super::restart_backoff::RestartBackoff;
 use super::spawner::Spawner;
-use super::unobservable::Unobservable;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::ResourceUsage;
@@ -19,7 +19,8 @@ use crypto_tracer_system::usage::ResourceUsage;
 const MAX_FILES: usize = 256;
 /// Maximum number of processes in a scan request.
 const MAX_SCANNED: usize = 256;
-/// Maximum bytes of mapped files in a scan. Processes after this limit are scanned without their libraries.
+/// Maximum size in bytes of the list of mapped files in a scan. Processes after this limit are scanned without their
+/// libraries.
 const MAX_SCANNED_BYTES: usize = 32 << 20;
 
 /// Interval between retries while the reader does not respond or is off.
@@ -33,17 +34,17 @@ pub struct ReaderClient {
     /// Number of the last request.
     number: u64,
     backoff: RestartBackoff,
-    /// Not yet taken by [`ReaderClient::news`].
+    /// The last event, until [`ReaderClient::take_event`] returns it.
     event: Option<ReaderEvent>,
-    /// Send requests to a new reader only after its event was taken.
-    waits_for_event: bool,
+    /// A new reader gets no request until its event was taken.
+    hold_requests: bool,
 }
 
 /// What happened to a hung reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReaderEvent {
-    /// A new reader replaced it: the new value of [`ReaderClient::pids`], and the ID of the user who opened the file at
-    /// which the old one hung.
+    /// A new reader replaced it: the new value of [`ReaderClient::pids`], and the ID of the user whose file hung the old
+    /// reader.
     Replaced(Vec<u32>, Option<u32>),
     /// No reader is running for now.
     Off,
@@ -59,18 +60,18 @@ impl ReaderClient {
             number: 0,
             backoff: RestartBackoff::default(),
             event: None,
-            waits_for_event: false,
+            hold_requests: false,
         })
     }
 
-    /// From now on, a new reader gets no request before the caller has taken its event from [`ReaderClient::news`], so
-    /// that the caller can exclude the reader's own opens from the trace.
-    pub fn wait_until_ready(&mut self) {
-        self.waits_for_event = true;
+    /// From now on, a new reader gets no request before [`ReaderClient::take_event`] has returned its event, so that the
+    /// caller can exclude the reader's own opens from the trace. Does not block.
+    pub fn hold_requests_until_event_taken(&mut self) {
+        self.hold_requests = true;
     }
 
     /// Takes the last event since the previous call, if any.
-    pub fn news(&mut self) -> Option<ReaderEvent> {
+    pub fn take_event(&mut self) -> Option<ReaderEvent> {
         self.event.take()
     }
 
@@ -99,7 +100,7 @@ impl ReaderClient {
         shutdown: &Shutdown,
     ) -> Vec<Option<HeadResponse>> {
         let mut heads = vec![None; files.len()];
-        // Only users whose opened files repeatedly hang readers lose heads.
+        // Skip users whose files repeatedly hung a reader.
         let is_allowed = |(_, file): &(usize, &Wanted)| !self.backoff.is_backing_off(file.uid);
         let (indices, files): (Vec<usize>, Vec<Wanted>) = files
             .iter()
@@ -133,7 +134,7 @@ impl ReaderClient {
         }
     }
 
-    /// Requests the reason why a trace sees nothing of this process. `None`: there is none, or no response by `deadline`.
+    /// Requests the reason why this process cannot be traced. `None`: it can, or no response by `deadline`.
     pub fn unobservable(
         &mut self,
         pid: u32,
@@ -150,7 +151,7 @@ impl ReaderClient {
 
     /// Requests all processes with their parents, and retries if the response was incomplete or the reader hung.
     /// `None`: no complete response by `deadline`.
-    pub fn kin(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Vec<Ancestry>> {
+    pub fn ancestry(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Vec<Ancestry>> {
         loop {
             let number = self.next_number();
             let request = Request::Ancestry { number };
@@ -165,8 +166,8 @@ impl ReaderClient {
         }
     }
 
-    /// Requests all processes with the libraries in `interest`. Also returns the number of processes whose libraries
-    /// are unknown. `None`: no response by `deadline`.
+    /// Requests all processes, each with its mapped libraries that match `interest`. Also returns the number of processes
+    /// whose libraries are unknown. `None`: no response by `deadline`.
     pub fn scan(
         &mut self,
         interest: &Interest,
@@ -220,7 +221,7 @@ impl ReaderClient {
 
     /// Inspects these processes; without an interest returns only their identities. `None`: the response was not
     /// complete by `deadline`.
-    pub fn look(
+    pub fn inspect(
         &mut self,
         pids: &[u32],
         interest: Option<&Interest>,
@@ -253,8 +254,8 @@ impl ReaderClient {
         }
     }
 
-    /// Requests the paths of cgroup IDs, each with a process that was in the cgroup, and returns them in order. Empty
-    /// without a response by `deadline`.
+    /// Resolves cgroup IDs to paths, in order; each ID comes with the PID of a past member. Returns an empty list if there
+    /// is no response by `deadline`.
     pub fn cgroups(
         &mut self,
         wanted: &[(u64, u32)],
@@ -285,7 +286,7 @@ impl ReaderClient {
         self.number
     }
 
-    /// Sends a request with one response, and waits for that.
+    /// Sends a request that has one response, and waits for it.
     fn request_one(
         &mut self,
         number: u64,
@@ -296,7 +297,8 @@ impl ReaderClient {
         self.request(number, request, [None].into(), deadline, shutdown)
     }
 
-    /// Sends a request and waits for the first response. `uids` has an entry for each expected response.
+    /// Sends a request and waits for the first response. `uids` has an entry for each expected response: the user to blame
+    /// if it hangs.
     fn request(
         &mut self,
         number: u64,
@@ -346,7 +348,7 @@ impl ReaderClient {
                 break;
             }
         }
-        if self.waits_for_event && self.event.is_some() {
+        if self.hold_requests && self.event.is_some() {
             return None;
         }
         self.connection.as_mut().filter(|connection| connection.pending.is_none())
@@ -366,7 +368,7 @@ impl ReaderClient {
         }
     }
 
-    /// Starts a reader. `uid` is the user who opened the file at which the previous one hung.
+    /// Starts a reader. `uid` is the user whose file hung the previous one.
     fn spawn(&mut self, uid: Option<u32>) {
         self.connection = Connection::spawn(&self.spawner).ok();
         self.event = Some(match self.connection {

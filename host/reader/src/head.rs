@@ -1,5 +1,5 @@
-//! Reads the head of a file that another process opened, without following links that an attacker may have put in its
-//! place since, and without access to remote file systems, which may block indefinitely.
+//! Reads the head of a file that another process opened, without following symlinks that an attacker may have substituted
+//! after the open, and without access to remote file systems, which may block indefinitely.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -20,8 +20,7 @@ use crypto_tracer_system::fs_magic::{BCACHEFS, BTRFS, OVERLAYFS, without_device}
 
 /// Bytes read of every file, so that a BEGIN line that starts within the head is complete.
 pub(super) const FIRST_BYTES: usize = HEAD_BYTES + pem::MAX_LINE;
-/// Maximum bytes read of a file whose first bytes have only blocks that do not determine its type, with room for the
-/// block that does.
+/// Read limit if the head has PEM blocks but none that determines the type. Includes room for the block that does.
 pub(super) const MAX_BYTES: usize = pem::MAX_BYTES + HEAD_BYTES;
 
 /// Flags with which the reader opens files; `other_tracer` detects another tracer's reader by them.
@@ -31,7 +30,7 @@ pub(super) const OPEN_FLAGS: OFlags =
 /// Reads the head of one file.
 pub(super) fn read(wanted: &Wanted, namespaces: &mut MountNamespaces) -> HeadResponse {
     match find(wanted, namespaces) {
-        // Content that is written between the stat and the read must not count as the content at the open.
+        // Content written after the open of an empty file must not be used.
         Ok(File { found: found @ (Found::Same | Found::Changed), .. }) if wanted.size == 0 => {
             HeadResponse { head: Ok(Vec::new()), size: Some(0), found }
         }
@@ -51,8 +50,8 @@ struct File {
     found: Found,
 }
 
-/// Finds the file by its path, by a descriptor, or by another name in its directory; otherwise the file that has its
-/// path now.
+/// Finds the file by its path, by a descriptor, or by another name in its directory; falls back to the file now at that
+/// path.
 fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadRefusal> {
     let request = &wanted.file;
     let (mut denied, mut replacement) = (false, None);
@@ -74,15 +73,14 @@ fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadR
         return by_descriptor(wanted).ok_or(HeadRefusal::Gone);
     }
     with_view_of_opener(request, namespaces, &mut look_up)
-        // The file may have been unlinked or renamed since.
+        // The file may have been unlinked or renamed after the open.
         .or_else(|| by_descriptor(wanted))
         .or_else(|| with_view_of_opener(request, namespaces, |pid| renamed(pid, wanted)))
         .or(replacement)
         .ok_or(if denied { HeadRefusal::Denied } else { HeadRefusal::Gone })
 }
 
-/// Whether a path leads to the same file for this process as for the one that opened the file. The PID of the latter
-/// may have been reused.
+/// Whether `pid` sees the opener's mount namespace and root. The opener's PID may have been reused.
 fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
     request.mount_ns == 0 || mount_namespaces::has_same_view(pid, request)
 }
@@ -137,8 +135,8 @@ fn renamed(pid: u32, wanted: &Wanted) -> Option<File> {
     )
 }
 
-/// Calls `look_up` with the process that opened the file; if that has exited, with processes that have the same view of
-/// the file system, often the reader itself.
+/// Calls `look_up` with the process that opened the file, then, if it finds nothing, with processes that share its view
+/// of the file system, often the reader itself.
 fn with_view_of_opener<T>(
     request: &HeadRequest,
     namespaces: &mut MountNamespaces,
@@ -155,7 +153,7 @@ fn with_view_of_opener<T>(
     others.into_iter().find_map(look_up)
 }
 
-/// Whether the process still runs in its mount namespace. Then no other process sees more than it does.
+/// Whether the process still runs in its mount namespace. Then no substitute is needed.
 fn is_in_namespace(request: &HeadRequest) -> bool {
     request.mount_ns == 0 || mount_namespaces::mount_ns(request.pid) == Some(request.mount_ns)
 }
@@ -178,7 +176,7 @@ fn has_view_of_reader(request: &HeadRequest) -> bool {
     own() == Some((request.mount_ns, request.root))
 }
 
-/// Opens this path with `O_PATH` below `root`, the root of the process. Every component must be without links.
+/// Opens this path with `O_PATH` below `root`, the root of the process. Fails if a component is a symlink.
 fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
     let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
     let (_, relative) = path.split_at(start);
@@ -198,7 +196,7 @@ fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
         Err(Errno::AGAIN | Errno::INVAL) => {}
         result => return result,
     }
-    // The mountinfo of a process lacks the mount of its root if the root is a subdirectory of that mount.
+    // mountinfo omits the root's mount if a chroot points inside it.
     let mounts = Mounts::of(pid);
     let may_block =
         mounts.may_block(path) || mount_of(root, &mounts).is_none_or(|(_, remote)| remote);
@@ -238,8 +236,8 @@ fn by_descriptor(wanted: &Wanted) -> Option<File> {
     })
 }
 
-/// Returns the file system type of the file, and whether it may block, from the mounts of the process or else of the
-/// reader.
+/// Returns the file system type of the file, and whether it may block; looked up in the process's mounts, then the
+/// reader's.
 fn mount_of(file: &OwnedFd, mounts: &Mounts) -> Option<(String, bool)> {
     let id = cached(file, "")?.stx_mnt_id;
     let owned = |(kind, remote): (&str, bool)| (kind.to_owned(), remote);

@@ -29,10 +29,9 @@ pub use links::resolve_links;
 pub use other_tracer::may_be_readers_open;
 pub use protocol::{
     Ancestry, ExistingProcess, FileDescriptor, Found, HeadRefusal, HeadRequest, HeadResponse,
-    MappedFile, MaybeReader, ProcessDetails, Wanted,
+    MappedFile, MaybeReader, ProcessDetails, Unobservable, Wanted,
 };
 pub use spawner::Spawner;
-pub use unobservable::Unobservable;
 
 /// Returns the part of a file with this content that the reader passes to plugins.
 pub fn public_head(content: &[u8]) -> Vec<u8> {

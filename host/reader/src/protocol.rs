@@ -1,11 +1,11 @@
 //! Messages on the socket between the tracer and its reader: a length (`u32`, little-endian), then the message in the
 //! postcard format.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::unobservable::Unobservable;
 use crypto_tracer_event::bounded::at_most;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::usage::ResourceUsage;
@@ -198,6 +198,29 @@ pub struct FileDescriptor {
     pub ctime_ns: i128,
     /// Magic number of the superblock.
     pub sb_magic: u32,
+}
+
+/// Why a trace never sees an event of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unobservable {
+    /// The id is that of a thread of this process. Events have the process's id.
+    Thread(u32),
+    /// The process is a zombie.
+    Zombie,
+    /// A kernel thread opens no files.
+    KernelThread,
+}
+
+impl fmt::Display for Unobservable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unobservable::Thread(process) => write!(f, "this is a thread of process {process}"),
+            Unobservable::Zombie => f.write_str("the process is a zombie: it has ended"),
+            Unobservable::KernelThread => {
+                f.write_str("this is a kernel thread, which opens no files")
+            }
+        }
+    }
 }
 
 /// Requests of the tracer.

@@ -1,38 +1,10 @@
 //! Whether a process is one of which a trace never sees anything.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
 use super::procfs;
+use super::protocol::Unobservable;
 
 /// Flag of a kernel thread in `/proc/PID/stat`.
 pub(super) const PF_KTHREAD: u64 = 0x0020_0000;
-
-/// Why a trace never sees an event of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Unobservable {
-    /// The id is that of a thread of this process. Events have the process's id.
-    Thread(u32),
-    /// The process is a zombie.
-    Zombie,
-    /// A kernel thread opens no files.
-    KernelThread,
-}
-
-impl fmt::Display for Unobservable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unobservable::Thread(process) => write!(f, "that is a thread of process {process}"),
-            Unobservable::Zombie => {
-                f.write_str("it has ended already, and its parent has not taken note of it")
-            }
-            Unobservable::KernelThread => {
-                f.write_str("it is one of the kernel's own, which open no files")
-            }
-        }
-    }
-}
 
 /// Returns why a trace would see nothing of this process. `None` also if `/proc` does not show it.
 pub(super) fn of(pid: u32) -> Option<Unobservable> {

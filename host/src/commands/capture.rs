@@ -1,4 +1,4 @@
-//! The kernel side of a run: which filters it gets, and what the start prints about it.
+//! Starts the kernel side of a run, and prints its probes.
 
 use super::run_request::RunRequest;
 use crate::config::Config;
@@ -10,11 +10,10 @@ use crypto_tracer_pipeline::select::{COMM_BYTES, Select};
 use crypto_tracer_plugin::Plugins;
 use crypto_tracer_reader::ReaderClient;
 
-/// Size of the ring buffer in bytes. It holds more than 100 ms of events at full speed; the writer's buffer is another
-/// 2 MiB.
+/// Size of the ring buffer in bytes: more than 100 ms of events at full speed. The writer's buffer adds 2 MiB.
 pub(super) const RING_BYTES: u32 = 8 << 20;
 
-/// Attaches the kernel side, with those filters that it can apply.
+/// Attaches the kernel side, with the filters that it can apply.
 pub(super) fn start(
     run: &RunRequest<'_>,
     select: &Select,
@@ -30,25 +29,22 @@ pub(super) fn start(
         kinds: EventKinds {
             open: select.kinds.open && select.libraries.is_empty(),
             load: select.kinds.load && select.files.is_empty(),
-            // Always: the executable of later events comes from the exec.
-            exec: true,
-            // Always: it ends what is remembered of a process.
-            exit: true,
-            // Always: a child that executes nothing has its parent's executable.
-            fork: true,
+            // The others are always captured: an exec has the executable of later events, a fork that of the child, and an
+            // exit ends the tracking of a process.
+            ..EventKinds::ALL
         },
         pid: run.trace.processes.watched.pid.first().copied(),
         follow_children: run.trace.processes.watched.follow_children,
         comm,
         ring_bytes: config.capture.ring_bytes.unwrap_or(RING_BYTES),
         probe,
-        own: reader.pids().into_iter().chain([std::process::id()]).collect(),
+        excluded_pids: reader.pids().into_iter().chain([std::process::id()]).collect(),
     };
-    Source::start(&options).map_err(refused)
+    Source::start(&options).map_err(capture_failure)
 }
 
-/// The failure of the kernel side, with its exit code.
-pub(super) fn refused(error: capture::Error) -> Failure {
+/// Converts an error of the kernel side to a failure with its exit code.
+pub(super) fn capture_failure(error: capture::Error) -> Failure {
     let code = match error.exit_code() {
         2 => ExitStatus::Usage,
         3 => ExitStatus::Privileges,
@@ -58,25 +54,25 @@ pub(super) fn refused(error: capture::Error) -> Failure {
     Failure::new(code, error)
 }
 
-/// The probe for opens and loads that the operator named.
+/// Returns the probe for opens and loads that the arguments or the configuration name.
 fn named_probe<'a>(run: &'a RunRequest<'_>, config: &'a Config) -> Option<&'a str> {
     run.capture.probe.as_deref().or(config.capture.open_probe.as_deref())
 }
 
-/// Prints which plugins run, which probes are attached, and what they cannot see.
+/// Prints the running plugins, the attached probes and their blind spots.
 pub(super) fn announce(source: &Source, plugins: &Plugins, config: &Config, run: &RunRequest<'_>) {
     for plugin in plugins.running() {
         run.console.detail(format_args!("plugin {plugin}"));
     }
     for probe in source.attached() {
-        for unseen in &probe.cannot_see {
-            run.console.detail(format_args!("{} cannot see {}", probe.probe, unseen.what));
+        for blind_spot in &probe.cannot_see {
+            run.console.detail(format_args!("{} cannot see {}", probe.probe, blind_spot.what));
         }
-        if let Some(costs) = probe.costs {
+        if let Some(costs) = probe.overhead {
             run.console.detail(format_args!("{} costs {costs}", probe.probe));
         }
     }
-    if let Some(outside) = source.outside() {
+    if let Some(outside) = source.pid_namespace_limit() {
         run.console.info(outside);
     }
     let hooks: Vec<&str> = source.attached().iter().map(|probe| probe.hook.as_str()).collect();
@@ -85,7 +81,7 @@ pub(super) fn announce(source: &Source, plugins: &Plugins, config: &Config, run:
     run.console.info(format_args!("ready: {}; {}", hooks.join(", "), blind_spots(spots, &doctor)));
 }
 
-/// How many things the probes cannot see, and where they are listed.
+/// Describes the number of blind spots, and the command that lists them.
 fn blind_spots(count: usize, doctor: &str) -> String {
     match count {
         0 => "no blind spots".to_owned(),
@@ -93,7 +89,7 @@ fn blind_spots(count: usize, doctor: &str) -> String {
     }
 }
 
-/// The command that judges the same probes.
+/// Returns the `doctor` command for the same probes.
 fn doctor(probe: Option<&str>) -> String {
     let probe = probe.map(|name| format!(" --probe {name}")).unwrap_or_default();
     format!("crypto-tracer doctor{probe}")
@@ -105,7 +101,7 @@ mod tests {
     use crypto_tracer_output::BUFFER_BYTES;
 
     #[test]
-    fn the_start_says_how_much_is_not_seen_and_where_that_is_listed() {
+    fn the_number_of_blind_spots_comes_with_the_command_that_lists_them() {
         let doctor = doctor(Some("tp_btf"));
         assert_eq!(blind_spots(0, &doctor), "no blind spots");
         assert_eq!(
@@ -117,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn events_have_ten_megabytes_between_kernel_and_output() {
+    fn the_event_buffers_have_ten_megabytes() {
         assert_eq!((RING_BYTES, BUFFER_BYTES), (8 << 20, 2 << 20));
     }
 }

@@ -1,4 +1,4 @@
-//! `doctor`: what this kernel and these privileges allow, without tracing.
+//! `doctor`: reports what this kernel and these privileges allow, without tracing.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use crypto_tracer_common::record::{ARGS_MAX, PATH_MAX};
 
-use super::capture::{RING_BYTES, refused as refusal};
+use super::capture::{RING_BYTES, capture_failure};
 use super::document::{self, failed};
 use super::setup;
 use crate::cli::{self, DocumentPrint, PluginArgs};
 use crate::config::Config;
 use crate::error::Failure;
 use crypto_tracer_capture::{self as capture, Preemption, RungSurvey, Survey, SurveyRequest};
-use crypto_tracer_event::interest::{MOST_LIBRARIES, MOST_NAMES, MOST_PREFIXES, MOST_SUFFIXES};
+use crypto_tracer_event::interest::{MAX_LIBRARIES, MAX_NAMES, MAX_PREFIXES, MAX_SUFFIXES};
 use crypto_tracer_output::NewFile;
 use crypto_tracer_output::document::{
     CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
     RunLimits,
 };
-use crypto_tracer_pipeline::enrich::MOST_PROCESSES;
+use crypto_tracer_pipeline::enrich::MAX_PROCESSES;
 use crypto_tracer_plugin::Trust;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::confine;
@@ -27,14 +27,14 @@ use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
 
-/// How often the wish to end is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+/// Interval of the checks for a shutdown request.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Tries all probes and prints what came of it; ends as `monitor` would.
+/// Tests all probes and prints the results. The exit code is that of `monitor`.
 pub(super) fn doctor(arguments: &cli::DoctorArgs, console: Console) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     let _signals =
-        Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
+        Signals::start(shutdown.clone()).context("cannot handle signals").map_err(failed)?;
     let print = DocumentPrint {
         output: arguments.output.clone(),
         format: arguments.format,
@@ -51,43 +51,43 @@ pub(super) fn doctor(arguments: &cli::DoctorArgs, console: Console) -> Result<()
         SurveyRequest { ring_bytes, probe: arguments.probe.clone().or(capture.open_probe) };
     let survey = if shutdown.is_requested() { None } else { survey(request, &shutdown)? };
     let Some(mut survey) = survey else {
-        console.info("nothing is printed: it was asked to end");
+        console.info("nothing is printed: shutdown was requested");
         return Ok(());
     };
     // A run reads its configuration first.
-    let refused = survey.refused.take().map(refusal);
+    let refused = survey.refused.take().map(capture_failure);
     let failure = configured.err().or(refused);
-    // The rest is a matter of the caller's own files.
+    // Only files of the caller are opened from here on.
     confine::drop_to_invoker().map_err(failed)?;
-    let told = tell(survey, failure.as_ref(), ring_bytes);
+    let report = report(survey, failure.as_ref(), ring_bytes);
     if let Some(target) = document::target(&print, new, &shutdown)? {
-        document::print(&told, &print, target, &shutdown)?;
+        document::print(&report, &print, target, &shutdown)?;
     }
     failure.map_or(Ok(()), Err)
 }
 
-/// Tries all probes on a thread of its own: a verifier that takes long holds up no wish to end. None: there was one.
-/// What is attached by then the kernel detaches when this process ends.
+/// Tests all probes on a separate thread, so that a slow verifier does not delay a shutdown. Returns `None` if a shutdown
+/// is requested: the kernel detaches the probes when this process ends.
 fn survey(request: SurveyRequest, shutdown: &Shutdown) -> Result<Option<Survey>, Failure> {
-    let (done, result) = mpsc::channel();
-    let tries = std::thread::Builder::new().name("survey".to_owned());
-    let tries = tries.spawn(move || {
-        let _ = done.send(capture::survey(&request));
+    let (sender, result) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("survey".to_owned());
+    let thread = thread.spawn(move || {
+        let _ = sender.send(capture::survey(&request));
     });
-    tries.context("cannot start a thread").map_err(failed)?;
+    thread.context("cannot start a thread").map_err(failed)?;
     loop {
-        match result.recv_timeout(LOOK) {
+        match result.recv_timeout(POLL_INTERVAL) {
             Ok(survey) => return Ok(Some(survey)),
             Err(RecvTimeoutError::Timeout) if !shutdown.is_requested() => {}
             Err(RecvTimeoutError::Timeout) => return Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(failed(anyhow!("the probes could not be tried")));
+                return Err(failed(anyhow!("cannot test the probes")));
             }
         }
     }
 }
 
-/// What `monitor` reads before it traces: configuration and plugins.
+/// Reads the configuration and the plugins, as `monitor` does before it traces.
 fn configured(
     arguments: &cli::DoctorArgs,
     shutdown: &Shutdown,
@@ -98,7 +98,7 @@ fn configured(
         filter: Vec::new(),
         config: arguments.config.clone(),
     };
-    capture::check_user_namespace().map_err(refusal)?;
+    capture::check_user_namespace().map_err(capture_failure)?;
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments, &trust)?;
     setup::plugins(&arguments, &config, &trust, shutdown, &Clock::system())?;
@@ -106,10 +106,10 @@ fn configured(
     Ok((config, new))
 }
 
-fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorReport {
+fn report(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorReport {
     let chosen = survey.rungs.iter().filter(|rung| rung.chosen);
-    let unseen = chosen.flat_map(|rung| &rung.cannot_see).map(|unseen| unseen.what.to_string());
-    let cannot_see = unseen.collect();
+    let blind_spots = chosen.flat_map(|rung| &rung.cannot_see);
+    let cannot_see = blind_spots.map(|blind_spot| blind_spot.what.to_string()).collect();
     let capabilities = survey.capabilities.into_iter().map(|capability| {
         let capture::Capability { name, held, needed_for } = capability;
         CapabilityReport { name, held, needed_for }
@@ -134,17 +134,20 @@ fn tell(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorRep
             security_modules: survey.security_modules,
         },
         capabilities: capabilities.collect(),
-        pid_namespace: PidNamespace { initial: survey.outside.is_none(), note: survey.outside },
+        pid_namespace: PidNamespace {
+            initial: survey.pid_namespace_limit.is_none(),
+            note: survey.pid_namespace_limit,
+        },
         limits: RunLimits {
             ring_bytes,
             path_bytes: PATH_MAX,
             cmdline_bytes: ARGS_MAX,
-            suffixes: MOST_SUFFIXES,
-            file_names: MOST_NAMES,
-            file_prefixes: MOST_PREFIXES,
-            libraries: MOST_LIBRARIES,
-            processes: MOST_PROCESSES,
-            followed: capture::FAMILY_ROOM,
+            suffixes: MAX_SUFFIXES,
+            file_names: MAX_NAMES,
+            file_prefixes: MAX_PREFIXES,
+            libraries: MAX_LIBRARIES,
+            processes: MAX_PROCESSES,
+            followed: capture::MAX_FOLLOWED,
         },
         probes: survey.rungs.into_iter().map(probe).collect(),
     }
@@ -160,8 +163,8 @@ fn probe(rung: RungSurvey) -> ProbeReport {
         chosen: rung.chosen,
         reason: rung.refused.or(rung.unfit.map(str::to_owned)),
         remedy: rung.remedy,
-        cannot_see: rung.cannot_see.into_iter().map(|unseen| unseen.what.into_owned()).collect(),
-        costs: rung.costs,
+        cannot_see: rung.cannot_see.into_iter().map(|spot| spot.what.into_owned()).collect(),
+        costs: rung.overhead,
         hooks: rung.hooks,
         programs: rung.programs.into_iter().map(program).collect(),
     }

@@ -1,4 +1,4 @@
-//! What the commands share that print one document.
+//! Functions for commands that print one document.
 
 use anyhow::Context;
 
@@ -9,13 +9,13 @@ use crypto_tracer_output::document::Document;
 use crypto_tracer_output::{DocumentShape, DocumentTarget, NewFile, Target, document_json as json};
 use crypto_tracer_system::shutdown::Shutdown;
 
-/// Whether the output can be opened later, as far as that is to know.
+/// Checks whether the output can be opened later, without creating it.
 pub(super) fn check(print: &DocumentPrint) -> Result<(), Failure> {
     let Some(path) = &print.output else { return Ok(()) };
-    setup::named_by_user(|| Target::check(path)).map_err(failed)
+    setup::open_as_caller(|| Target::check(path)).map_err(failed)
 }
 
-/// Opens where the document goes. None: the end was asked for while nobody read it.
+/// Opens the target of the document. Returns `None` if a shutdown is requested while a FIFO has no reader.
 pub(super) fn target(
     print: &DocumentPrint,
     new: NewFile,
@@ -23,7 +23,7 @@ pub(super) fn target(
 ) -> Result<Option<DocumentTarget>, Failure> {
     match &print.output {
         Some(path) => {
-            setup::named_by_user(|| DocumentTarget::open(path, new, shutdown)).map_err(failed)
+            setup::open_as_caller(|| DocumentTarget::open(path, new, shutdown)).map_err(failed)
         }
         None => {
             let target = DocumentTarget::standard_output().map(Some);
@@ -32,7 +32,7 @@ pub(super) fn target(
     }
 }
 
-/// Prints the document.
+/// Writes the document in the format of the arguments.
 pub(super) fn print(
     document: &impl Document,
     print: &DocumentPrint,

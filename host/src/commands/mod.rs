@@ -1,4 +1,4 @@
-//! One file a command, or a few that do the same.
+//! The commands. Each file has one command, or several similar ones.
 
 mod capture;
 mod doctor;
@@ -24,11 +24,11 @@ use crate::error::{ExitStatus, Failure};
 use crypto_tracer_reader::Spawner;
 use crypto_tracer_system::confine;
 
-/// Does what the command line says. To be called before there is any other thread.
+/// Runs the command. Must be called before any thread is started.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let console = cli.verbosity.console();
     if needs_no_privileges(&cli.command) {
-        // Before any file is opened: else everybody could read root's through this program.
+        // Before any file is opened: with file capabilities, an unprivileged user could read root's files otherwise.
         confine::drop_to_invoker().context("cannot drop privileges").map_err(failed)?;
     }
     match &cli.command {
@@ -46,7 +46,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
-/// A new command has to be put on one side.
+/// Returns whether the command runs without privileges.
 fn needs_no_privileges(command: &Command) -> bool {
     match command {
         Command::Replay(_)

@@ -1,4 +1,4 @@
-//! `monitor`, `files`, `libs`: what happens, as a stream.
+//! `monitor`, `files` and `libs`: print events as a stream.
 
 use super::run_request::RunRequest;
 use super::session;
@@ -9,7 +9,7 @@ use crypto_tracer_pipeline::Redaction;
 use crypto_tracer_reader::Spawner;
 use crypto_tracer_system::console::Console;
 
-/// All event types. Runs until Ctrl+C, the duration's end, or the output's.
+/// Prints all event types. Runs until a signal, the end of the duration, or the end of the output.
 pub(super) fn monitor(
     arguments: &cli::Monitor,
     spawner: Spawner,
@@ -19,7 +19,7 @@ pub(super) fn monitor(
     stream(EventKinds::ALL, trace, capture, print, plugins, (spawner, console))
 }
 
-/// Opened files. Runs as long as [`monitor`].
+/// Prints opened files. Ends like [`monitor`].
 pub(super) fn files(
     arguments: &cli::FilesCommand,
     spawner: Spawner,
@@ -31,7 +31,7 @@ pub(super) fn files(
     stream(kinds, trace, capture, print, plugins, (spawner, console))
 }
 
-/// Loaded libraries. Runs as long as [`monitor`].
+/// Prints loaded libraries. Ends like [`monitor`].
 pub(super) fn libs(
     arguments: &cli::LibsCommand,
     spawner: Spawner,

@@ -1,4 +1,4 @@
-//! Files that are named twice: what is read must not be what is written, nor two things written into one file.
+//! Refuses conflicting files: an output must not be the recording that is read, or the recording that is written.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -10,10 +10,10 @@ use anyhow::anyhow;
 
 use crate::error::{ExitStatus, Failure};
 
-/// Links that are followed one after the other, as many as the kernel does.
-const MOST_LINKS: usize = 40;
+/// Maximum number of symbolic links in a chain, as in the kernel.
+const MAX_LINKS: usize = 40;
 
-/// Refuses an output that would be written over the recording while it is read.
+/// Refuses an output that is the recording.
 pub(super) fn check_recording(recording: &Metadata, output: Option<&Path>) -> Result<(), Failure> {
     if !recording.is_file() {
         return Ok(());
@@ -28,9 +28,10 @@ pub(super) fn check_recording(recording: &Metadata, output: Option<&Path>) -> Re
     Ok(())
 }
 
-/// Refuses `--record` where nothing new can be made, before anything else is made.
+/// Refuses `--record` and `--output` with the same file.
 pub(super) fn check_record(record: &Path, output: Option<&Path>) -> Result<(), Failure> {
-    if output.is_some_and(|output| place(output).is_some_and(|out| Some(out) == place(record))) {
+    let is_same = |output| location(output).is_some_and(|it| Some(it) == location(record));
+    if output.is_some_and(is_same) {
         return Err(usage(format!(
             "--output and --record are the same file {}: name another one for the recording",
             record.display()
@@ -52,10 +53,10 @@ fn standard_output() -> Option<Metadata> {
     File::from(copy).metadata().ok()
 }
 
-/// Where a file is, or would be made: its folder, and its name there.
-fn place(path: &Path) -> Option<((u64, u64), OsString)> {
+/// Returns the identity of the folder of a file, and the file's name, after following links. The file need not exist.
+fn location(path: &Path) -> Option<((u64, u64), OsString)> {
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let parent = parent(&path);
         match fs::read_link(&path) {
             Ok(target) => path = parent.join(target),
@@ -81,32 +82,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_place_however_it_is_named() {
+    fn paths_of_the_same_file_have_the_same_location() {
         let dir = tempfile::tempdir().unwrap();
         let new = dir.path().join("new");
         fs::create_dir(dir.path().join("sub")).unwrap();
         symlink("../new", dir.path().join("sub/link")).unwrap();
         symlink("loop", dir.path().join("loop")).unwrap();
-        assert_eq!(place(&new), place(&dir.path().join("sub/../new")));
-        assert_eq!(place(&new), place(&dir.path().join("sub/link")));
-        assert_ne!(place(&new), place(&dir.path().join("other")));
-        assert_eq!(place(&dir.path().join("loop")), None);
-        let told = check_record(&new, Some(&dir.path().join("sub/link"))).unwrap_err();
-        assert!(told.error.to_string().starts_with("--output and --record are the same file"));
+        assert_eq!(location(&new), location(&dir.path().join("sub/../new")));
+        assert_eq!(location(&new), location(&dir.path().join("sub/link")));
+        assert_ne!(location(&new), location(&dir.path().join("other")));
+        assert_eq!(location(&dir.path().join("loop")), None);
+        let refused = check_record(&new, Some(&dir.path().join("sub/link"))).unwrap_err();
+        assert!(refused.error.to_string().starts_with("--output and --record are the same file"));
         assert!(check_record(&new, Some(&dir.path().join("other"))).is_ok());
         assert!(check_record(&new, None).is_ok());
     }
 
     #[test]
-    fn a_hard_link_is_the_recording_too() {
+    fn a_hard_link_to_the_recording_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let [recording, link] = ["a.rec", "b.rec"].map(|name| dir.path().join(name));
         fs::write(&recording, "x").unwrap();
         fs::hard_link(&recording, &link).unwrap();
         let metadata = fs::metadata(&recording).unwrap();
         for same in [&recording, &link] {
-            let told = check_recording(&metadata, Some(same)).unwrap_err().error.to_string();
-            assert!(told.starts_with("--output is the recording itself"), "{told}");
+            let message = check_recording(&metadata, Some(same)).unwrap_err().error.to_string();
+            assert!(message.starts_with("--output is the recording itself"), "{message}");
         }
         assert!(check_recording(&metadata, Some(&dir.path().join("other"))).is_ok());
     }

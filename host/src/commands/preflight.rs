@@ -1,4 +1,4 @@
-//! What is known of the processes that are there before a run.
+//! Checks and lookups of existing processes before a run.
 
 use std::time::{Duration, Instant};
 
@@ -17,39 +17,39 @@ use crypto_tracer_reader::{ExistingProcess, ReaderClient};
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 
-/// How long the look at `/proc` may take before the run starts without it.
-const SCAN: Duration = Duration::from_secs(4);
-/// How long where the run cannot do without it.
-const SCAN_NEEDED: Duration = Duration::from_secs(10);
+/// Time limit for reading `/proc`. After it, the run starts without its data.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(4);
+/// Time limit for reading `/proc` if the run needs its data.
+const REQUIRED_SCAN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for the check of one `--pid`.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whether `--pid` names anything at all.
-pub(super) fn there(pid: u32) -> Result<(), Failure> {
+/// Checks whether the process of `--pid` exists.
+pub(super) fn check_exists(pid: u32) -> Result<(), Failure> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    // Another user's process answers that it may not be signalled: it is there.
+    // EPERM is the answer for a process of another user.
     if raw.is_none_or(|raw| test_kill_process(raw) == Err(Errno::SRCH)) {
         return Err(failed(anyhow!("--pid {pid}: there is no such process")));
     }
     Ok(())
 }
 
-/// Refuses a `--pid` of which a run would never see anything. A process that `/proc` hides, or that blocks whoever reads its
-/// files there, is accepted.
+/// Checks whether `--pid` is a process that a run can trace. A process that `/proc` does not show, or whose files there
+/// block, passes.
 pub(super) fn check(
     pid: u32,
     reader: &mut ReaderClient,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    there(pid)?;
+    check_exists(pid)?;
     match reader.unobservable(pid, Instant::now() + CHECK_TIMEOUT, shutdown) {
         Some(reason) => Err(failed(anyhow!("--pid {pid}: {reason}"))),
         None => Ok(()),
     }
 }
 
-/// All processes that are there already. `follow`: whose descendants are wanted is only to know from them. Of what
-/// they have mapped, what somebody is interested in.
+/// Returns the existing processes, with their mapped libraries of interest. `follow`: the run needs the result to find
+/// descendants.
 pub(super) fn scan(
     reader: &mut ReaderClient,
     interest: &Interest,
@@ -57,19 +57,20 @@ pub(super) fn scan(
     shutdown: &Shutdown,
     console: Console,
 ) -> Result<Vec<ExistingProcess>, Failure> {
-    let patience = if follow { SCAN_NEEDED } else { SCAN };
-    let Some((seen, hidden)) = reader.scan(interest, Instant::now() + patience, shutdown) else {
-        return unseen(follow, shutdown, console).map(|()| Vec::new());
+    let timeout = if follow { REQUIRED_SCAN_TIMEOUT } else { SCAN_TIMEOUT };
+    let Some((existing, hidden)) = reader.scan(interest, Instant::now() + timeout, shutdown) else {
+        return scan_timed_out(follow, shutdown, console).map(|()| Vec::new());
     };
     if hidden > 0 {
         let processes = counted(hidden, "process");
         console.error(format_args!("cannot read {processes}: earlier libraries are unknown"));
     }
-    Ok(seen)
+    Ok(existing)
 }
 
-/// Names to the kernel side all that descend from this process already; those that they make from then on it finds by
-/// itself. Whoever is made between a look and the naming of its parent is found by the next look: until there is nobody.
+/// Adds all existing descendants of `pids` to the kernel side's table, which follows their later children itself. A child
+/// that is forked between the scan and the insertion of its parent is found by the next scan, so scans are repeated until
+/// they find no new process.
 pub(super) fn follow(
     pids: &[u32],
     source: &mut Source,
@@ -77,35 +78,37 @@ pub(super) fn follow(
     shutdown: &Shutdown,
     console: Console,
 ) -> Result<(), Failure> {
-    let until = Instant::now() + SCAN_NEEDED;
+    let until = Instant::now() + REQUIRED_SCAN_TIMEOUT;
     loop {
-        let Some(kin) = reader.kin(until, shutdown) else { return unseen(true, shutdown, console) };
-        let children: Vec<(u32, u32)> = kin.iter().map(|one| (one.ppid, one.pid)).collect();
+        let Some(ancestry) = reader.ancestry(until, shutdown) else {
+            return scan_timed_out(true, shutdown, console);
+        };
+        let children: Vec<(u32, u32)> =
+            ancestry.iter().map(|process| (process.ppid, process.pid)).collect();
         let family = Family::of(pids, &children);
-        let members = kin.iter().filter(|one| family.has(one.pid));
+        let members = ancestry.iter().filter(|process| family.has(process.pid));
         let keys: Vec<ProcessKey> = members
-            .filter_map(|one| Some(ProcessKey { tgid: one.pid, start_ns: one.start_ns? }))
+            .filter_map(|it| Some(ProcessKey { tgid: it.pid, start_ns: it.start_ns? }))
             .collect();
-        let named = source.follow(&keys).map_err(|error| Failure::new(ExitStatus::Probe, error))?;
-        if named == 0 {
+        let added = source.follow(&keys).map_err(|error| Failure::new(ExitStatus::Probe, error))?;
+        if added == 0 {
             return Ok(());
         }
     }
 }
 
-/// The look took too long: a run that cannot do without it does not start.
-fn unseen(follow: bool, shutdown: &Shutdown, console: Console) -> Result<(), Failure> {
-    // Then it was given up because of that.
+/// Reports that a scan of `/proc` took too long. It is an error if the run needs the result.
+fn scan_timed_out(follow: bool, shutdown: &Shutdown, console: Console) -> Result<(), Failure> {
+    // The request interrupted the scan.
     if shutdown.is_requested() {
         return Ok(());
     }
     if follow {
         return Err(failed(anyhow!(
-            "--follow-children: /proc could not be read in time, so the descendants are not known"
+            "--follow-children: cannot read /proc in time, so the descendants are unknown"
         )));
     }
-    console
-        .error("/proc could not be read in time: what processes had before the start is not known");
+    console.error("cannot read /proc in time: earlier libraries of processes are unknown");
     Ok(())
 }
 
@@ -115,12 +118,12 @@ mod tests {
     use crypto_tracer_system::console::Verbosity;
 
     #[test]
-    fn descendants_that_are_not_known_are_a_failure() {
+    fn unknown_descendants_are_a_failure() {
         let (shutdown, console) = (Shutdown::default(), Console(Verbosity::Quiet));
-        assert!(unseen(false, &shutdown, console).is_ok());
-        let said = format!("{:#}", unseen(true, &shutdown, console).unwrap_err().error);
-        assert!(said.contains("--follow-children") && said.contains("/proc"), "{said}");
+        assert!(scan_timed_out(false, &shutdown, console).is_ok());
+        let message = format!("{:#}", scan_timed_out(true, &shutdown, console).unwrap_err().error);
+        assert!(message.contains("--follow-children") && message.contains("/proc"), "{message}");
         shutdown.request();
-        assert!(unseen(true, &shutdown, console).is_ok(), "asked to end, it ends");
+        assert!(scan_timed_out(true, &shutdown, console).is_ok(), "after a shutdown request");
     }
 }

@@ -1,4 +1,4 @@
-//! Looks into many processes, some of which may make the reader hang: they hide nobody.
+//! Inspects many processes. A process that blocks the reader does not prevent the inspection of the others.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,82 +8,85 @@ use crypto_tracer_pipeline::ProcessInspector;
 use crypto_tracer_reader::ProcessDetails;
 use crypto_tracer_system::shutdown::Shutdown;
 
-/// Processes that are looked into at once, and held in memory.
+/// Number of processes that are inspected together and kept in memory.
 const PAGE: usize = 64;
-/// How long that may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long for one alone; shorter each time that it was in vain, but no shorter than a reader hangs.
-const ALONE: Duration = Duration::from_secs(3);
-const SHORTEST: Duration = Duration::from_secs(1);
+/// Time limit for a page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for a single process. It is halved with each timeout, down to [`MIN_TIMEOUT`].
+const SINGLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Minimum time limit: the time after which the client regards a reader as blocked.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Those that are still to be looked into.
+/// The processes that remain to be inspected.
 #[derive(Debug)]
 pub(super) struct ProcessWalk {
-    waiting: VecDeque<WalkStep>,
-    /// How often one alone made the reader hang.
-    in_vain: u32,
-    /// Processes of which not even could be known who they are.
-    pub(super) unknown: u64,
+    pending: VecDeque<WalkStep>,
+    /// Number of single processes that blocked the reader.
+    timeouts: u32,
+    /// Number of processes that could not be identified.
+    pub(super) unidentified: u64,
 }
 
 #[derive(Debug)]
 enum WalkStep {
-    /// Into these together.
-    Into(Vec<u32>),
-    /// Only who this one is: what it has makes the reader hang.
-    At(u32),
+    /// Inspect these processes together.
+    Inspect(Vec<u32>),
+    /// Identify this process only: its inspection blocked the reader.
+    Identify(u32),
 }
 
 impl ProcessWalk {
-    /// Into these.
-    pub(super) fn into(pids: &[u32]) -> ProcessWalk {
-        let waiting = pids.chunks(PAGE).map(|pids| WalkStep::Into(pids.to_vec())).collect();
-        ProcessWalk { waiting, in_vain: 0, unknown: 0 }
+    /// A walk over these processes.
+    pub(super) fn of(pids: &[u32]) -> ProcessWalk {
+        let pending = pids.chunks(PAGE).map(|pids| WalkStep::Inspect(pids.to_vec())).collect();
+        ProcessWalk { pending, timeouts: 0, unidentified: 0 }
     }
 
-    /// Into all there are. None: nobody could be asked.
-    pub(super) fn into_all(ask: &mut dyn ProcessInspector) -> Option<ProcessWalk> {
-        ask.all_pids(Instant::now() + PATIENCE).map(|pids| ProcessWalk::into(&pids))
+    /// A walk over all processes. Returns `None` if the reader did not answer in time.
+    pub(super) fn of_all(inspector: &mut dyn ProcessInspector) -> Option<ProcessWalk> {
+        inspector.all_pids(Instant::now() + PAGE_TIMEOUT).map(|pids| ProcessWalk::of(&pids))
     }
 
-    /// Some more of those that are there. None: that was all, or the end is asked for. The reader may be another one
-    /// from one call to the next.
-    pub(super) fn some(
+    /// Inspects the next processes. Returns `None` at the end, or if a shutdown is requested. `inspector` may be another
+    /// one in each call.
+    pub(super) fn next(
         &mut self,
-        ask: &mut dyn ProcessInspector,
+        inspector: &mut dyn ProcessInspector,
         interest: &Interest,
         shutdown: &Shutdown,
     ) -> Option<Vec<ProcessDetails>> {
-        let look = self.waiting.pop_front().filter(|_| !shutdown.is_requested())?;
-        let (pids, interest, patience) = match &look {
-            WalkStep::Into(pids) if pids.len() > 1 => (pids.as_slice(), Some(interest), PATIENCE),
-            WalkStep::Into(pid) => (pid.as_slice(), Some(interest), self.patience()),
-            WalkStep::At(pid) => (std::slice::from_ref(pid), None, PATIENCE),
+        let step = self.pending.pop_front().filter(|_| !shutdown.is_requested())?;
+        let (pids, interest, timeout) = match &step {
+            WalkStep::Inspect(pids) if pids.len() > 1 => {
+                (pids.as_slice(), Some(interest), PAGE_TIMEOUT)
+            }
+            WalkStep::Inspect(pid) => (pid.as_slice(), Some(interest), self.single_timeout()),
+            WalkStep::Identify(pid) => (std::slice::from_ref(pid), None, PAGE_TIMEOUT),
         };
-        if let Some(looked) = ask.inspect(pids, interest, Instant::now() + patience) {
-            return Some(looked);
+        if let Some(processes) = inspector.inspect(pids, interest, Instant::now() + timeout) {
+            return Some(processes);
         }
         if shutdown.is_requested() {
             return None;
         }
-        match look {
-            WalkStep::Into(pids) => match pids[..] {
+        match step {
+            WalkStep::Inspect(pids) => match pids[..] {
                 [pid] => {
-                    self.in_vain += 1;
-                    self.waiting.push_front(WalkStep::At(pid));
+                    self.timeouts += 1;
+                    self.pending.push_front(WalkStep::Identify(pid));
                 }
-                // Which of them it is shows one by one.
+                // Finds the blocking process.
                 _ => pids.iter().rev().for_each(|&pid| {
-                    self.waiting.push_front(WalkStep::Into(vec![pid]));
+                    self.pending.push_front(WalkStep::Inspect(vec![pid]));
                 }),
             },
-            WalkStep::At(_) => self.unknown += 1,
+            WalkStep::Identify(_) => self.unidentified += 1,
         }
         Some(Vec::new())
     }
 
-    fn patience(&self) -> Duration {
-        (ALONE / (1 << self.in_vain.min(8))).max(SHORTEST)
+    fn single_timeout(&self) -> Duration {
+        (SINGLE_TIMEOUT / (1 << self.timeouts.min(8))).max(MIN_TIMEOUT)
     }
 }
 
@@ -91,15 +94,17 @@ impl ProcessWalk {
 mod tests {
     use super::*;
 
-    /// Hangs whenever it is to look into one of these.
+    /// Times out for some processes.
     #[derive(Debug)]
-    struct Hangs {
-        into: Vec<u32>,
-        at: Vec<u32>,
-        lost: u32,
+    struct BlockingInspector {
+        /// Processes that cannot be inspected.
+        inspect: Vec<u32>,
+        /// Processes that cannot be identified.
+        identify: Vec<u32>,
+        timeouts: u32,
     }
 
-    impl ProcessInspector for Hangs {
+    impl ProcessInspector for BlockingInspector {
         fn cgroups(&mut self, wanted: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
             vec![None; wanted.len()]
         }
@@ -115,33 +120,34 @@ mod tests {
             _: Instant,
         ) -> Option<Vec<ProcessDetails>> {
             let readable = interest.is_some();
-            let hangs = if readable { &self.into } else { &self.at };
-            if pids.iter().any(|pid| hangs.contains(pid)) {
-                self.lost += 1;
+            let blocking = if readable { &self.inspect } else { &self.identify };
+            if pids.iter().any(|pid| blocking.contains(pid)) {
+                self.timeouts += 1;
                 return None;
             }
-            let looked = |&pid| ProcessDetails { pid, readable, ..ProcessDetails::default() };
-            Some(pids.iter().map(looked).collect())
+            let details = |&pid| ProcessDetails { pid, readable, ..ProcessDetails::default() };
+            Some(pids.iter().map(details).collect())
         }
     }
 
     #[test]
-    fn who_makes_the_reader_hang_hides_nobody() {
-        let mut ask = Hangs { into: vec![7, 8, 150], at: vec![150], lost: 0 };
-        let mut looking = ProcessWalk::into_all(&mut ask).unwrap();
-        let mut seen = Vec::new();
+    fn a_blocking_process_does_not_hide_others() {
+        let mut inspector =
+            BlockingInspector { inspect: vec![7, 8, 150], identify: vec![150], timeouts: 0 };
+        let mut walk = ProcessWalk::of_all(&mut inspector).unwrap();
+        let mut all = Vec::new();
         let shutdown = Shutdown::default();
-        while let Some(some) = looking.some(&mut ask, &Interest::default(), &shutdown) {
-            seen.extend(some);
+        while let Some(page) = walk.next(&mut inspector, &Interest::default(), &shutdown) {
+            all.extend(page);
         }
-        assert!(seen.is_sorted_by_key(|process| process.pid));
-        let hidden: Vec<u32> =
-            seen.iter().filter(|process| !process.readable).map(|process| process.pid).collect();
-        assert_eq!((seen.len(), hidden, looking.unknown), (199, vec![7, 8], 1));
-        // Two pages, three processes, and one of them again.
-        assert_eq!(ask.lost, 6);
+        assert!(all.is_sorted_by_key(|process| process.pid));
+        let unreadable: Vec<u32> =
+            all.iter().filter(|process| !process.readable).map(|process| process.pid).collect();
+        assert_eq!((all.len(), unreadable, walk.unidentified), (199, vec![7, 8], 1));
+        // Two pages, three single processes, and one identification.
+        assert_eq!(inspector.timeouts, 6);
         shutdown.request();
-        let mut again = ProcessWalk::into(&[1]);
-        assert_eq!(again.some(&mut ask, &Interest::default(), &shutdown), None);
+        let mut walk = ProcessWalk::of(&[1]);
+        assert_eq!(walk.next(&mut inspector, &Interest::default(), &shutdown), None);
     }
 }

@@ -1,4 +1,4 @@
-//! `profile`: one document about some processes, from a run that traces them.
+//! `profile`: traces some processes and prints one document about them.
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use crypto_tracer_reader::{ExistingProcess, Spawner};
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::usage::Used;
 
-/// Traces until the processes have ended, or the duration is over.
+/// Traces until the processes have ended or the duration is over.
 pub(super) fn profile(
     arguments: &cli::ProfileArgs,
     spawner: Spawner,
@@ -40,11 +40,11 @@ pub(super) fn profile(
         capture,
         redaction: Redaction { enabled: !print.no_redact, extended: false },
         output: print.output.as_deref(),
-        // The end of one that has taken another name is to be seen too.
+        // A process may change its name, and its exit must be observed.
         names_in_kernel: false,
         console,
     };
-    contradiction(watched)?;
+    check_pids(watched)?;
     let Some(mut builder) = SessionBuilder::attach(&run, spawner)? else { return Ok(()) };
     let shutdown = builder.pipeline.shutdown.clone();
     let target = document::target(print, builder.new_file, &shutdown)?;
@@ -53,27 +53,27 @@ pub(super) fn profile(
     let candidates = candidates(watched, &builder.existing);
     let (select, clock) = (builder.pipeline.select.clone(), builder.pipeline.clock.clone());
     let follow_children = watched.follow_children;
-    let whose = ProfileTarget { select, follow_children, pids: candidates.clone() };
-    let collector = ProfileCollector::new(whose, clock.clone(), console);
+    let profiled = ProfileTarget { select, follow_children, pids: candidates.clone() };
+    let collector = ProfileCollector::new(profiled, clock.clone(), console);
     builder.pipeline.observers.push(Box::new(collector.clone()));
     builder.confine(&run)?;
     add_existing(&collector, &mut builder, candidates.as_deref());
     if collector.is_empty() && collector.is_complete() {
         return Err(failed(anyhow!("{}: the process has ended", pids(watched))));
     } else if collector.is_empty() && !shutdown.is_requested() {
-        not_there(watched, *duration, console)?;
+        report_no_process(watched, *duration, console)?;
     }
     let length = (!duration.is_zero()).then_some(*duration);
     let progress = RunProgress::show(console, length, collector.counter());
     let start = Instant::now();
-    let session = builder.build(&run, (collector.clone(), control), None)?;
+    let session = builder.build(&run, (Box::new(collector.clone()), control), None)?;
     let outcome = session::block_on(session)?;
     drop(progress);
     console.info(format_args!("{}; {}", outcome.stats, Used::with(outcome.reader)));
-    let reader_gone = outcome.why == EndReason::Output;
-    session::ended(outcome.recording, outcome.why)?;
-    if collector.is_empty() && !reader_gone {
-        return Err(failed(unseen(watched)));
+    let output_closed = outcome.reason == EndReason::Output;
+    session::check_end(outcome.recording, outcome.reason)?;
+    if collector.is_empty() && !output_closed {
+        return Err(failed(empty_profile(watched)));
     }
     let summary = RunSummary {
         at: clock.now(),
@@ -86,12 +86,12 @@ pub(super) fn profile(
     document::print(&profile, print, target, &shutdown)
 }
 
-/// One document is about one process and what belongs to it: nobody is two of them.
-fn contradiction(watched: &cli::Watched) -> Result<(), Failure> {
+/// Refuses two different `--pid`: a profile is about one process.
+fn check_pids(watched: &cli::Watched) -> Result<(), Failure> {
     let Some((first, rest)) = watched.pid.split_first() else { return Ok(()) };
     let Some(other) = rest.iter().find(|pid| *pid != first) else { return Ok(()) };
     let error = anyhow!(
-        "--pid {first} --pid {other}: no process is both; a profile is about one, or about all with --name in their name"
+        "--pid {first} --pid {other}: a profile has one process, or all whose names contain --name"
     );
     Err(Failure { code: ExitStatus::Usage, error })
 }
@@ -110,21 +110,21 @@ fn candidates(watched: &cli::Watched, existing: &[ExistingProcess]) -> Option<Ve
     }
 }
 
-/// Adds the processes that run already, with what they have. `pids`: those that can match, if that is known.
+/// Adds the existing processes, with their libraries and files. `pids`: the processes that can match, if known.
 fn add_existing(collector: &ProfileCollector, builder: &mut SessionBuilder, pids: Option<&[u32]>) {
     let shutdown = builder.pipeline.shutdown.clone();
     let walk = match pids {
-        Some(pids) => Some(ProcessWalk::into(pids)),
-        None => ProcessWalk::into_all(&mut *builder.pipeline.stages.reader),
+        Some(pids) => Some(ProcessWalk::of(pids)),
+        None => ProcessWalk::of_all(&mut *builder.pipeline.stages.reader),
     };
     let is_incomplete = walk.is_none_or(|mut walk| {
         let interest = builder.pipeline.stages.plugins.interest().clone();
         let mut has_unidentified = false;
         loop {
             let reader = &mut *builder.pipeline.stages.reader;
-            let Some(mut processes) = walk.some(reader, &interest, &shutdown) else { break };
+            let Some(mut processes) = walk.next(reader, &interest, &shutdown) else { break };
             builder.register_reader();
-            // Without its start time, it is unknown which events belong to a process.
+            // Events cannot be attributed to a process without its start time.
             has_unidentified |= processes.extract_if(.., |it| it.start_ns == 0).count() > 0;
             for process in processes {
                 if !builder.is_own(process.pid) && collector.wants(&process) {
@@ -132,23 +132,27 @@ fn add_existing(collector: &ProfileCollector, builder: &mut SessionBuilder, pids
                 }
             }
         }
-        has_unidentified || walk.unknown > 0
+        has_unidentified || walk.unidentified > 0
     });
     if is_incomplete && !shutdown.is_requested() {
         builder
             .pipeline
             .console
-            .error("not all processes could be looked into: some may be missing from the profile");
+            .error("cannot inspect all processes: some may be missing from the profile");
     }
 }
 
-/// A process id is there now or never; for a name there is time.
-fn not_there(watched: &cli::Watched, duration: Duration, console: Console) -> Result<(), Failure> {
+/// Reports that no existing process was added. It is an error if the process of `--pid` does not exist.
+fn report_no_process(
+    watched: &cli::Watched,
+    duration: Duration,
+    console: Console,
+) -> Result<(), Failure> {
     if watched.name.is_empty() {
-        // What is there, and of whom nothing was told, may yet do something.
-        watched.pid.iter().try_for_each(|&pid| preflight::there(pid))?;
+        // A process that cannot be inspected may still have events.
+        watched.pid.iter().try_for_each(|&pid| preflight::check_exists(pid))?;
         console.error(format_args!(
-            "{} could not be looked into: what it had before the start is not known",
+            "cannot inspect {}: its earlier libraries and files are unknown",
             pids(watched)
         ));
         return Ok(());
@@ -157,16 +161,16 @@ fn not_there(watched: &cli::Watched, duration: Duration, console: Console) -> Re
         0 => String::new(),
         seconds => format!(" for up to {seconds} s"),
     };
-    console.info(format_args!("{} is there yet; waiting for one{limit}", nobody(watched)));
+    console.info(format_args!("{} yet; waiting for one{limit}", no_process(watched)));
     Ok(())
 }
 
-/// Why there is no document.
-fn unseen(watched: &cli::Watched) -> anyhow::Error {
+/// The error of a profile without a process.
+fn empty_profile(watched: &cli::Watched) -> anyhow::Error {
     if watched.name.is_empty() {
-        anyhow!("{} could not be looked into, and did nothing that is seen", pids(watched))
+        anyhow!("cannot inspect {}, and it had no events", pids(watched))
     } else {
-        anyhow!("{} was seen", nobody(watched))
+        anyhow!("{} had events", no_process(watched))
     }
 }
 
@@ -175,15 +179,15 @@ fn pids(watched: &cli::Watched) -> String {
     pids.join(" ")
 }
 
-fn nobody(watched: &cli::Watched) -> String {
+fn no_process(watched: &cli::Watched) -> String {
     let quoted = |name: &OsString| format!("'{}'", printable(&name.to_string_lossy()));
     let names: Vec<String> = watched.name.iter().map(quoted).collect();
-    let whose = match watched.pid.first() {
+    let origin = match watched.pid.first() {
         Some(pid) if watched.follow_children => format!(" of --pid {pid} and its descendants"),
         Some(pid) => format!(" of --pid {pid}"),
         None => String::new(),
     };
-    format!("no process{whose} with {} in its name", names.join(" and "))
+    format!("no process{origin} with {} in its name", names.join(" and "))
 }
 
 #[cfg(test)]
@@ -197,31 +201,35 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_two_processes() {
-        assert!(contradiction(&watched(&[], &["a", "b"])).is_ok());
-        assert!(contradiction(&watched(&[7, 7], &[])).is_ok());
-        let refused = contradiction(&watched(&[7, 7, 8], &[])).unwrap_err();
+    fn two_different_pids_are_refused() {
+        assert!(check_pids(&watched(&[], &["a", "b"])).is_ok());
+        assert!(check_pids(&watched(&[7, 7], &[])).is_ok());
+        let refused = check_pids(&watched(&[7, 7, 8], &[])).unwrap_err();
         assert!(
             matches!(refused.code, ExitStatus::Usage)
                 && refused.error.to_string().contains("--pid 8")
         );
     }
 
-    /// The reader hung, or may not look: that is not the end of the process.
+    /// The reader process may have blocked, or may have no permission.
     #[test]
-    fn a_process_that_lives_has_not_ended() {
+    fn a_running_process_that_cannot_be_inspected_is_not_an_error() {
         let second = Duration::from_secs(1);
-        let told = |pid| not_there(&watched(&[pid], &[]), second, Console(Verbosity::Quiet));
-        assert!(told(std::process::id()).is_ok());
+        let report =
+            |pid| report_no_process(&watched(&[pid], &[]), second, Console(Verbosity::Quiet));
+        assert!(report(std::process::id()).is_ok());
         let mut ended = std::process::Command::new("true").spawn().unwrap();
         ended.wait().unwrap();
-        let refused = told(ended.id()).unwrap_err();
+        let refused = report(ended.id()).unwrap_err();
         assert_eq!(
             refused.error.to_string(),
             format!("--pid {}: there is no such process", ended.id())
         );
-        let said = unseen(&watched(&[7], &[])).to_string();
-        assert!(said.starts_with("--pid 7 could not be looked into"), "{said}");
-        assert_eq!(nobody(&watched(&[7], &["x"])), "no process of --pid 7 with 'x' in its name");
+        let message = empty_profile(&watched(&[7], &[])).to_string();
+        assert!(message.starts_with("cannot inspect --pid 7"), "{message}");
+        assert_eq!(
+            no_process(&watched(&[7], &["x"])),
+            "no process of --pid 7 with 'x' in its name"
+        );
     }
 }

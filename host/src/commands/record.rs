@@ -1,4 +1,4 @@
-//! `--record`: the recording of a live run.
+//! `--record`: records a live run.
 
 use std::ffi::OsString;
 
@@ -14,7 +14,7 @@ use crypto_tracer_plugin::Plugins;
 use crypto_tracer_reader::ExistingProcess;
 use crypto_tracer_system::clock::Clock;
 
-/// Starts the recording in `target`. Returns it, and the reader that records its answers.
+/// Starts a recording in `target`. Returns the reader that records its answers, and the recorder.
 ///
 /// # Errors
 /// The writer cannot be started.
@@ -30,23 +30,23 @@ pub(super) fn start(
         program: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         interest: plugins.interest().clone(),
-        only: only(run.kinds, run.trace),
+        filter_options: filter_options(run.kinds, run.trace),
         processes,
     };
     if let Some(path) = &run.capture.record {
         run.console.info(format_args!(
-            "recording to {}: raw, nothing in it is redacted; for its owner only",
+            "recording to {}: not redacted, readable by its owner only",
             path.display()
         ));
     }
     let heads = RecordingHeads::new(Box::new(reader), clock.clone());
     let writer = Writer::unbuffered(target).map_err(failed)?;
-    let recorder = Recorder::new(writer, start, heads.kept(), clock.clone());
+    let recorder = Recorder::new(writer, start, heads.log(), clock.clone());
     Ok((heads, recorder))
 }
 
-/// The filters that the kernel may have applied already.
-fn only(kinds: EventKinds, trace: &Trace) -> Vec<String> {
+/// Returns the filters that the kernel side may apply.
+fn filter_options(kinds: EventKinds, trace: &Trace) -> Vec<String> {
     let command = match (kinds.open, kinds.load) {
         (true, false) => Some("files".to_owned()),
         (false, true) => Some("libs".to_owned()),
@@ -54,7 +54,7 @@ fn only(kinds: EventKinds, trace: &Trace) -> Vec<String> {
     };
     let watched = &trace.processes.watched;
     let follow = watched.follow_children.then(|| "--follow-children".to_owned());
-    let text = |option: &str, words: &OsString| format!("{option} {}", words.to_string_lossy());
+    let text = |option: &str, value: &OsString| format!("{option} {}", value.to_string_lossy());
     let pids = watched.pid.iter().map(|pid| format!("--pid {pid}"));
     let names = watched.name.iter().map(|name| text("--name", name));
     let libraries = trace.libraries.library.iter().map(|library| text("--library", library));

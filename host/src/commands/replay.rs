@@ -1,4 +1,4 @@
-//! `replay`: a recorded run, through today's plugins and options.
+//! `replay`: runs a recording through the current plugins and options.
 
 use std::io::BufReader;
 use std::time::{Duration, Instant};
@@ -13,7 +13,6 @@ use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
-use crypto_tracer_output::Output as _;
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::recording::{Damage, Frame, Frames, Start};
 use crypto_tracer_pipeline::stats::Stats;
@@ -27,14 +26,14 @@ use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
 
-/// Bytes that are read at once: recordings are long.
-const READ: usize = 256 << 10;
-/// How long the output may take for what is left, when nobody asked for the end.
+/// Size of the read buffer in bytes.
+const READ_BUFFER: usize = 256 << 10;
+/// Time limit for the output after the end of the recording.
 const LAST_WRITE: Duration = Duration::from_secs(3600);
-/// How long when somebody did.
-const LAST_WRITE_ASKED: Duration = Duration::from_millis(40);
+/// Time limit for the output after a shutdown request.
+const SHUTDOWN_LAST_WRITE: Duration = Duration::from_millis(40);
 
-/// Runs to the recording's end.
+/// Replays to the end of the recording.
 pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     let signals = Signals::start(shutdown.clone())
@@ -51,9 +50,9 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
     }
     let Some((frames, start)) = open(arguments, &shutdown)? else { return Ok(()) };
     let coverage = RecordingCoverage::new(start.interest.clone());
-    name_uncovered(&coverage, plugins.interest(), &start, console);
+    report_not_captured(&coverage, plugins.interest(), &start, console);
     let mut enrich = Enrich::new(clock.clone());
-    setup::remember(&mut enrich, &start.processes, plugins.interest());
+    setup::add_baselines(&mut enrich, &start.processes, plugins.interest());
     let new = setup::new_file(&config)?;
     let Some(target) = setup::target(&arguments.print, new, &shutdown)? else { return Ok(()) };
     // A replay ends with its recording, so its output is not watched.
@@ -66,7 +65,7 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
     };
     let observers: Vec<Box<dyn Observer>> = vec![Box::new(family.clone())];
     let select = setup::select(EventKinds::ALL, &arguments.trace, family);
-    setup::warn(&select, plugins.interest(), console);
+    setup::warn_of_unsatisfiable(&select, plugins.interest(), console);
     let print = &arguments.print;
     let mut pipeline = Pipeline {
         clock,
@@ -86,22 +85,22 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(ExitStatus::Failed, error))?;
     let replayed = runtime.block_on(async {
-        // The first one first: asked to end, it has told what failed.
+        // Biased, so that a replay that ends by itself has reported its failures.
         tokio::select! {
             biased;
             replayed = run(frames, &mut pipeline, &heads, coverage, &signals) => replayed,
-            () = signals.asked() => Replayed::Whole,
+            () = signals.asked() => Replayed::Complete,
         }
     });
-    let patience = if shutdown.is_requested() { LAST_WRITE_ASKED } else { LAST_WRITE };
-    let ended = pipeline.output.finish(Instant::now() + patience);
-    name_missing(&heads.missing(), console);
-    setup::report(&pipeline.stats, None, ended, console)?;
-    if let Some(why) = pipeline.stages.plugins.must_end() {
-        return Err(Failure { code: ExitStatus::Failed, error: anyhow!(why) });
+    let timeout = if shutdown.is_requested() { SHUTDOWN_LAST_WRITE } else { LAST_WRITE };
+    let written = pipeline.output.finish(Instant::now() + timeout);
+    report_missing_heads(&heads.missing(), console);
+    setup::report(&pipeline.stats, None, written, console)?;
+    if let Some(message) = pipeline.stages.plugins.must_end() {
+        return Err(Failure { code: ExitStatus::Failed, error: anyhow!(message) });
     }
     match replayed {
-        Replayed::Whole => Ok(()),
+        Replayed::Complete => Ok(()),
         Replayed::Damaged(damage) => {
             let error =
                 anyhow::Error::new(damage).context(arguments.recording.display().to_string());
@@ -110,10 +109,10 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
     }
 }
 
-/// A recording behind its beginning, and what that says.
+/// The frames of a recording after its first one, and the first one.
 type Opened = (Frames<BufReader<Input>>, Start);
 
-/// The recording behind its beginning. None: the end was asked for while nothing came of it.
+/// Opens the recording and reads its first frame. Returns `None` if a shutdown interrupts the read.
 fn open(arguments: &cli::Replay, shutdown: &Shutdown) -> Result<Option<Opened>, Failure> {
     let path = &arguments.recording;
     let usage = |error: anyhow::Error| Failure { code: ExitStatus::Usage, error };
@@ -121,12 +120,12 @@ fn open(arguments: &cli::Replay, shutdown: &Shutdown) -> Result<Option<Opened>, 
         .with_context(|| format!("cannot open the recording {}", path.display()))
         .map_err(usage)?;
     output_conflict::check_recording(input.metadata(), arguments.print.output.as_deref())?;
-    let mut frames = match Frames::open(BufReader::with_capacity(READ, input)) {
+    let mut frames = match Frames::open(BufReader::with_capacity(READ_BUFFER, input)) {
         Ok(frames) => frames,
         Err(Damage::Io(_)) if shutdown.is_requested() => return Ok(None),
         Err(damage) => {
-            // What is there may be the beginning of a recording.
-            let code = if matches!(damage, Damage::Short { .. }) {
+            // A truncated file may be a recording. Any other file is a bad argument.
+            let code = if matches!(damage, Damage::Truncated { .. }) {
                 ExitStatus::Failed
             } else {
                 ExitStatus::Usage
@@ -138,7 +137,7 @@ fn open(arguments: &cli::Replay, shutdown: &Shutdown) -> Result<Option<Opened>, 
     match frames.next_frame() {
         Ok(Frame::Start(start)) => Ok(Some((frames, *start))),
         Err(Damage::Io(_)) if shutdown.is_requested() => Ok(None),
-        Ok(_) => Err(usage(anyhow!("{}: the recording has no beginning", path.display()))),
+        Ok(_) => Err(usage(anyhow!("{}: the recording has no start frame", path.display()))),
         Err(damage) => Err(Failure {
             code: ExitStatus::Failed,
             error: anyhow::Error::new(damage).context(path.display().to_string()),
@@ -146,27 +145,31 @@ fn open(arguments: &cli::Replay, shutdown: &Shutdown) -> Result<Option<Opened>, 
     }
 }
 
-/// What the recorded run did not capture cannot come back.
-fn name_uncovered(coverage: &RecordingCoverage, today: &Interest, start: &Start, console: Console) {
-    if !start.only.is_empty() {
+/// Reports what the recorded run did not capture.
+fn report_not_captured(
+    coverage: &RecordingCoverage,
+    current: &Interest,
+    start: &Start,
+    console: Console,
+) {
+    if !start.filter_options.is_empty() {
         console.info(format_args!(
-            "the recording was made with {}: of the rest only a part is in it, or nothing",
-            printable(&start.only.join(" "))
+            "the recording was made with {}: other events are missing or incomplete",
+            printable(&start.filter_options.join(" "))
         ));
     }
-    if let Some(missing) = coverage.missing(today) {
+    if let Some(missing) = coverage.missing(current) {
         console.info(missing);
     }
 }
 
-/// Nor can what nobody looked at then.
-fn name_missing(missing: &MissingHeads, console: Console) {
+/// Reports requests for heads that are not in the recording.
+fn report_missing_heads(missing: &MissingHeads, console: Console) {
     let MissingHeads { count, first } = missing;
     if *count > 0 {
-        let times = counted(*count, "time");
+        let requests = counted(*count, "request");
         console.info(format_args!(
-            "{times} a classifier wanted the beginning of a file that is not in the recording, the first time \
-             that of {}",
+            "the recording has no file head for {requests} of classifiers; the first is for {}",
             printable(&String::from_utf8_lossy(first))
         ));
     }

@@ -1,4 +1,4 @@
-//! From the arguments to a live run: what all commands share that trace the running system.
+//! Starts a live run, for all commands that trace the running system.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::cli::{PluginArgs, Print};
 use crate::config::Config;
 use crate::error::Failure;
 use crypto_tracer_capture::{Source, check_user_namespace};
-use crypto_tracer_output::{NewFile, Output, OutputControl, Target, WriterReport};
+use crypto_tracer_output::{Discard, NewFile, Output, OutputControl, Target, WriterReport};
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
@@ -31,24 +31,24 @@ use crypto_tracer_system::signals::Signals;
 /// A run that is being started: first attached with all privileges, then confined.
 #[derive(Debug)]
 pub(super) struct SessionBuilder {
-    pub(super) pipeline: Pipeline<()>,
+    pub(super) pipeline: Pipeline,
     capture: Source,
     reader: LiveReader,
     recorder: Option<Recorder>,
     signals: Signals,
     pub(super) trust: Trust,
     config: Config,
-    /// Processes that ran before the trace.
+    /// Processes that started before the run.
     pub(super) existing: Vec<ExistingProcess>,
-    /// What a new output file is given.
+    /// Permissions and group of a new output file.
     pub(super) new_file: NewFile,
     /// Pids of the tracer itself.
     own: Vec<u32>,
 }
 
 impl SessionBuilder {
-    /// Reads the configuration, loads the plugins, starts the reader and attaches the kernel side. `None`: the end was
-    /// requested meanwhile.
+    /// Reads the configuration, loads the plugins, starts the reader and attaches the kernel side. Returns `None` if a
+    /// shutdown is requested.
     pub(super) fn attach(
         run: &RunRequest<'_>,
         spawner: Spawner,
@@ -56,9 +56,9 @@ impl SessionBuilder {
         let shutdown = Shutdown::default();
         // First: a thread that started earlier would not have these signals blocked.
         let signals =
-            Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
+            Signals::start(shutdown.clone()).context("cannot handle signals").map_err(failed)?;
         // Before the configuration: in a user namespace no file seems to belong to root.
-        check_user_namespace().map_err(capture::refused)?;
+        check_user_namespace().map_err(capture::capture_failure)?;
         let trust = Trust::of_this_process();
         let config = setup::config(run.plugins, &trust)?;
         let clock = Clock::system();
@@ -66,7 +66,7 @@ impl SessionBuilder {
         let Some(plugins) = plugins else { return Ok(None) };
         let new_file = setup::new_file(&config)?;
         if let Some(path) = run.output {
-            setup::named_by_user(|| Target::check(path)).map_err(failed)?;
+            setup::open_as_caller(|| Target::check(path)).map_err(failed)?;
         }
         if let Some(record) = &run.capture.record {
             output_conflict::check_record(record, run.output)?;
@@ -77,7 +77,7 @@ impl SessionBuilder {
         let watched = &run.trace.processes.watched;
         watched.pid.iter().try_for_each(|&pid| preflight::check(pid, &mut client, &shutdown))?;
         let select = setup::select(run.kinds, run.trace, Family::default());
-        setup::warn(&select, plugins.interest(), run.console);
+        setup::warn_of_unsatisfiable(&select, plugins.interest(), run.console);
         setup::warn_of_links(&select, run.console);
         let mut source = capture::start(run, &select, &plugins, &client, &config)?;
         if watched.follow_children {
@@ -90,9 +90,9 @@ impl SessionBuilder {
             &shutdown,
             run.console,
         )?;
-        register_reader(client.news(), &mut source, run.console);
+        register_reader(client.take_event(), &mut source, run.console);
         let mut enrich = Enrich::new(clock.clone());
-        setup::remember(&mut enrich, &existing, plugins.interest());
+        setup::add_baselines(&mut enrich, &existing, plugins.interest());
         let reader = LiveReader::new(client, shutdown.clone());
         let pipeline = Pipeline {
             clock,
@@ -104,7 +104,7 @@ impl SessionBuilder {
                 plugins,
                 redaction: run.redaction,
             },
-            output: (),
+            output: Box::new(Discard),
             stats: Stats::default(),
             shutdown,
             console: run.console,
@@ -123,16 +123,16 @@ impl SessionBuilder {
         }))
     }
 
-    /// Opens the recording, if one is wanted, and drops all privileges. The output must be open by now.
+    /// Opens the recording, if requested, and drops all privileges. The output must be open by now.
     pub(super) fn confine(&mut self, run: &RunRequest<'_>) -> Result<(), Failure> {
         let path = run.capture.record.as_deref();
-        let recording = path.map(|path| setup::named_by_user(|| Target::create_new(path)));
+        let recording = path.map(|path| setup::open_as_caller(|| Target::create_new(path)));
         let recording = recording.transpose().map_err(failed)?;
         // An existing configuration may name a group after a reload.
         let gives_files_away =
             self.new_file.gid.is_some() || setup::has_config(run.plugins, &self.trust);
         setup::confine(run.output, gives_files_away)?;
-        self.reader.wait_until_ready();
+        self.reader.hold_requests_until_event_taken();
         self.own = self.reader.pids().into_iter().chain([std::process::id()]).collect();
         if let Some(target) = recording {
             let existing = std::mem::take(&mut self.existing);
@@ -146,23 +146,23 @@ impl SessionBuilder {
         Ok(())
     }
 
-    /// Whether this is a process of the tracer itself.
+    /// Returns whether this is a process of the tracer itself.
     pub(super) fn is_own(&self, pid: u32) -> bool {
         self.own.contains(&pid)
     }
 
-    /// Leaves a new reader process out of the trace.
+    /// Excludes a new reader process from the trace.
     pub(super) fn register_reader(&mut self) {
         register_reader(self.reader.take_event(), &mut self.capture, self.pipeline.console);
     }
 
     /// Puts the session together. `reopen` opens the file of `--output` again; `None` without such a file.
-    pub(super) fn build<O: Output>(
+    pub(super) fn build(
         self,
         run: &RunRequest<'_>,
-        (output, control): (O, OutputControl),
+        (output, control): (Box<dyn Output>, OutputControl),
         reopen: Option<Reopen>,
-    ) -> Result<Session<O>, Failure> {
+    ) -> Result<Session, Failure> {
         let SessionBuilder { pipeline, capture: source, reader, recorder, signals, .. } = self;
         let settings = output_settings(&self.config)?;
         capture::announce(&source, &pipeline.stages.plugins, &self.config, run);
@@ -174,7 +174,7 @@ impl SessionBuilder {
         let reload = reload(run, self.trust, self.config, &pipeline.shutdown);
         let is_verbose = run.console.0 >= Verbosity::Verbose;
         Ok(Session {
-            pipeline: pipeline.with_output(output),
+            pipeline: Pipeline { output, ..pipeline },
             capture: source,
             reader,
             reloader: Reloader::new(reopen, reload, settings),
@@ -188,7 +188,7 @@ impl SessionBuilder {
 }
 
 /// Runs a session to its end on this thread.
-pub(super) fn block_on<O: Output>(session: Session<O>) -> Result<RunOutcome<O::Finished>, Failure> {
+pub(super) fn block_on(session: Session) -> Result<RunOutcome, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.and_then(|runtime| runtime.block_on(session.run())).map_err(failed)
 }
@@ -203,16 +203,16 @@ pub(super) fn stream(run: &RunRequest<'_>, spawner: Spawner, print: &Print) -> R
     let output = setup::output(target, print)?;
     let reopen = run.output.map(|path| reopen(path, print, run.plugins, &builder.trust, new_file));
     let outcome = block_on(builder.build(run, output, reopen)?)?;
-    let failure = ended(outcome.recording, outcome.why);
+    let failure = check_end(outcome.recording, outcome.reason);
     setup::report(&outcome.stats, outcome.reader, outcome.output, run.console).and(failure)
 }
 
-/// The failure of an incomplete recording, or of a plugin that ended the run.
-pub(super) fn ended(recording: Option<WriterReport>, why: EndReason) -> Result<(), Failure> {
-    recording.map_or(Ok(()), setup::ended)?;
-    match why {
-        EndReason::Plugin(why) => Err(failed(anyhow!(why))),
-        EndReason::Asked | EndReason::Over | EndReason::Output => Ok(()),
+/// Returns the failure of an incomplete recording, or of a plugin that ended the run.
+pub(super) fn check_end(recording: Option<WriterReport>, reason: EndReason) -> Result<(), Failure> {
+    recording.map_or(Ok(()), setup::check_written)?;
+    match reason {
+        EndReason::Plugin(message) => Err(failed(anyhow!(message))),
+        EndReason::Requested | EndReason::Completed | EndReason::Output => Ok(()),
     }
 }
 
@@ -237,7 +237,7 @@ fn reopen(
     Box::new(move || {
         let config = setup::config(&arguments, &trust);
         new_file = config.and_then(|config| setup::new_file(&config)).unwrap_or(new_file);
-        setup::again(&path, &print, new_file)
+        setup::reopen(&path, &print, new_file)
     })
 }
 
@@ -255,7 +255,7 @@ fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, shutdown: &Shutdown
     };
     Arc::new(move || {
         let loaded = load().map_err(|failure: Failure| failure.error)?;
-        loaded.context("the run is to end")
+        loaded.context("shutdown was requested")
     })
 }
 

@@ -1,4 +1,4 @@
-//! From arguments to the steps behind the kernel, for live runs and replays.
+//! Builds the parts of a run from the arguments, for live runs and replays.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -15,7 +15,7 @@ use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::{
-    Format, NewFile, OpenError, OutputControl, Stream, TableStyle, Target, WriterReport,
+    Format, NewFile, OpenError, Output, OutputControl, Stream, TableStyle, Target, WriterReport,
 };
 use crypto_tracer_pipeline::Family;
 use crypto_tracer_pipeline::enrich::{Baseline, Enrich, ProcessInfo};
@@ -31,22 +31,22 @@ use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::{ResourceUsage, Used};
 
-/// Reads the configuration; one that is not obeyed is a bad argument.
+/// Reads the configuration. An invalid one is a usage error.
 pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Failure> {
     read_config(arguments.config.as_deref(), trust)
 }
 
-/// The same, of this file, or of the usual one.
+/// Reads the configuration from `file`, or from the default path.
 pub(super) fn read_config(file: Option<&Path>, trust: &Trust) -> Result<Config, Failure> {
     Config::load(file, trust).map_err(|error| Failure::new(ExitStatus::Usage, error))
 }
 
-/// Whether there is a configuration that a reload reads anew.
+/// Returns whether a configuration file exists, which a reload reads again.
 pub(super) fn has_config(arguments: &PluginArgs, trust: &Trust) -> bool {
     Config::find(arguments.config.as_deref(), trust).is_ok_and(|found| found.is_some())
 }
 
-/// Loads the plugins; a bad one is a bad argument. None: the end was asked for meanwhile.
+/// Loads the plugins. An invalid one is a usage error. Returns `None` if a shutdown is requested.
 pub(super) fn plugins(
     arguments: &PluginArgs,
     config: &Config,
@@ -54,8 +54,8 @@ pub(super) fn plugins(
     shutdown: &Shutdown,
     clock: &Clock,
 ) -> Result<Option<Plugins>, Failure> {
-    let named_chains = arguments.chains().into_iter().filter(|(_, files)| !files.is_empty());
-    let chains = named_chains.map(|(kind, files)| (kind, files.iter().map(named).collect()));
+    let named = arguments.chains().into_iter().filter(|(_, files)| !files.is_empty());
+    let chains = named.map(|(kind, files)| (kind, files.iter().map(plugin_spec).collect()));
     let setup = config.setup(chains.collect(), trust, shutdown);
     match Plugins::load(&Setup { clock: clock.clone(), ..setup }) {
         Ok(plugins) => Ok(Some(plugins)),
@@ -64,8 +64,8 @@ pub(super) fn plugins(
     }
 }
 
-/// `default` names the bundled plugin.
-fn named(file: &OsString) -> PluginSpec {
+/// Returns the plugin of an argument: `default` is the bundled one.
+fn plugin_spec(file: &OsString) -> PluginSpec {
     if file == "default" {
         PluginSpec::bundled()
     } else {
@@ -73,13 +73,13 @@ fn named(file: &OsString) -> PluginSpec {
     }
 }
 
-/// The host's filters. `family`: the processes of `--follow-children`, where the kernel side does not know them.
+/// Builds the host's filters. `family`: the processes of `--follow-children`, if the kernel side does not filter them.
 pub(super) fn select(kinds: EventKinds, trace: &Trace, family: Family) -> Select {
     let bytes = |texts: &[OsString]| texts.iter().map(|text| text.clone().into_vec()).collect();
     let watched = &trace.processes.watched;
     Select {
         kinds,
-        // With --follow-children, the pid is not that of all events.
+        // With --follow-children, events have the pids of all descendants.
         pids: if watched.follow_children { vec![] } else { watched.pid.clone() },
         family,
         names: bytes(&watched.name),
@@ -88,32 +88,32 @@ pub(super) fn select(kinds: EventKinds, trace: &Trace, family: Family) -> Select
     }
 }
 
-/// Warns of filters that leave nothing.
-pub(super) fn warn(select: &Select, interest: &Interest, console: Console) {
+/// Warns of filters that no event can pass.
+pub(super) fn warn_of_unsatisfiable(select: &Select, interest: &Interest, console: Console) {
     for warning in select.unsatisfiable(interest) {
         console.info(format_args!("warning: {warning}"));
     }
 }
 
-/// Warns of `--file` whose beginning is no path that files have on this machine: what is compared is resolved.
+/// Warns of a `--file` that contains a symbolic link: resolved paths are compared.
 pub(super) fn warn_of_links(select: &Select, console: Console) {
     for glob in &select.files {
         let (fixed, rest) = glob.fixed_part();
-        // By the caller's rights: he learns of no link that he could not see.
+        // With the caller's permissions, so that the warning reveals no link that the caller cannot read.
         let absolute = Path::new(&fixed).is_absolute();
         let resolve = || absolute.then(|| resolve_links(Path::new(&fixed))).flatten();
-        let resolved = confine::as_caller(resolve).ok().flatten();
+        let resolved = confine::as_invoker(resolve).ok().flatten();
         let Some(resolved) = resolved.as_deref().and_then(Path::to_str) else { continue };
-        let right = format!("{}{rest}", Glob::escape(resolved.trim_end_matches('/')));
+        let corrected = format!("{}{rest}", Glob::escape(resolved.trim_end_matches('/')));
         console.info(format_args!(
-            "warning: --file '{}' leads through a symbolic link, and resolved paths are compared; write '{}'",
+            "warning: --file '{}' contains a symbolic link, but resolved paths are compared; write '{}'",
             printable(glob.as_str()),
-            printable(&right)
+            printable(&corrected)
         ));
     }
 }
 
-/// What a new output file is given; a group that is not there is a bad argument.
+/// Returns permissions and group of a new output file. An unknown group is a usage error.
 pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
     let mut new = NewFile::default();
     if let Some(mode) = config.output.mode {
@@ -128,22 +128,24 @@ pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
     Ok(new)
 }
 
-/// Gives up all privileges but those that the output still needs.
-/// `gives`: new files may have to be given to a group.
-pub(super) fn confine(output: Option<&Path>, gives: bool) -> Result<(), Failure> {
-    let kept = RetainedPrivileges::for_output(output, gives);
-    let confined = confine::thread(&kept).context("cannot drop privileges");
+/// Drops all privileges except those that the output needs.
+/// `changes_group`: the group of new files may have to be set.
+pub(super) fn confine(output: Option<&Path>, changes_group: bool) -> Result<(), Failure> {
+    let retained = RetainedPrivileges::for_output(output, changes_group);
+    let confined = confine::confine_thread(&retained).context("cannot drop privileges");
     confined.map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
-/// Opens a file that was named on the command line, by no other right than that of who named it.
-pub(super) fn named_by_user<T>(
+/// Opens a file of the command line with the permissions of the caller.
+pub(super) fn open_as_caller<T>(
     open: impl FnOnce() -> Result<T, OpenError>,
 ) -> Result<T, anyhow::Error> {
-    confine::as_caller(open).context("cannot lay down privileges")?.map_err(anyhow::Error::new)
+    confine::as_invoker(open)
+        .context("cannot switch to the caller's permissions")?
+        .map_err(anyhow::Error::new)
 }
 
-/// Opens where the output goes. None: the end was asked for while nobody read it.
+/// Opens the target of the output. Returns `None` if a shutdown is requested while a FIFO has no reader.
 pub(super) fn target(
     print: &Print,
     new: NewFile,
@@ -151,23 +153,29 @@ pub(super) fn target(
 ) -> Result<Option<Target>, Failure> {
     let target = match &print.output {
         Some(path) => {
-            named_by_user(|| Target::open_waiting(path, format(print).appends(), new, shutdown))
+            open_as_caller(|| Target::open_waiting(path, format(print).appends(), new, shutdown))
         }
         None => Target::standard_output().map(Some).context("cannot use standard output"),
     };
     target.map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
-/// Opens the file of the output once more, in the middle of a run that waits for nobody.
-pub(super) fn again(path: &Path, print: &Print, new: NewFile) -> Result<Target, anyhow::Error> {
+/// Opens the file of the output again during a run. Does not wait for the reader of a FIFO.
+pub(super) fn reopen(path: &Path, print: &Print, new: NewFile) -> Result<Target, anyhow::Error> {
     Target::open(path, format(print).appends(), new).map_err(anyhow::Error::new)
 }
 
-/// Starts the stream of a command that prints events. A new kind of output is chosen here.
-pub(super) fn output(target: Target, print: &Print) -> Result<(Stream, OutputControl), Failure> {
-    let stream = Stream::start(target, format(print), print.extended);
-    let started = stream.and_then(|stream| stream.control().map(|control| (stream, control)));
-    started
+/// Starts the output of a command that prints events. A new kind of output is chosen here.
+pub(super) fn output(
+    target: Target,
+    print: &Print,
+) -> Result<(Box<dyn Output>, OutputControl), Failure> {
+    let start = || -> std::io::Result<(Box<dyn Output>, OutputControl)> {
+        let stream = Stream::start(target, format(print), print.extended)?;
+        let control = stream.control()?;
+        Ok((Box::new(stream), control))
+    };
+    start()
         .context("cannot start the writer")
         .map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
@@ -177,12 +185,12 @@ fn format(print: &Print) -> Format {
         FormatArg::JsonStream => Format::JsonStream,
         FormatArg::JsonArray => Format::JsonArray,
         FormatArg::JsonPretty => Format::JsonPretty,
-        FormatArg::Table => Format::Table(look(print)),
+        FormatArg::Table => Format::Table(table_style(print)),
     }
 }
 
-/// Columns and colours are a terminal's; a file gets neither.
-fn look(print: &Print) -> TableStyle {
+/// Returns the width of the terminal and whether to use colours.
+fn table_style(print: &Print) -> TableStyle {
     let terminal = print.output.is_none() && std::io::stdout().is_terminal();
     let width = terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten();
     let color = match print.color {
@@ -193,24 +201,28 @@ fn look(print: &Print) -> TableStyle {
     TableStyle { width: width.map(|size| size.ws_col).filter(|&columns| columns > 0), color }
 }
 
-/// Takes in the processes that were there before, with the libraries that somebody is interested in.
-pub(super) fn remember(enrich: &mut Enrich, seen: &[ExistingProcess], interest: &Interest) {
-    for process in seen {
+/// Adds the existing processes, with their libraries of interest.
+pub(super) fn add_baselines(
+    enrich: &mut Enrich,
+    existing: &[ExistingProcess],
+    interest: &Interest,
+) {
+    for process in existing {
         let wanted = |path: &[u8]| {
             let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
             interest.wants_library(name)
         };
         let libraries = process.mapped.iter().filter(|file| wanted(&file.path));
-        let before = Baseline {
+        let baseline = Baseline {
             start_ns: process.start_ns,
-            known: ProcessInfo { exe: process.exe.as_deref().map(Into::into) },
+            info: ProcessInfo { exe: process.exe.as_deref().map(Into::into) },
             libraries: libraries.map(|file| ((file.dev, file.inode), file.path.clone())).collect(),
         };
-        enrich.insert(process.pid, before);
+        enrich.insert(process.pid, baseline);
     }
 }
 
-/// What failed, the last line, and whether everything is out.
+/// Prints the plugins' failures and the counters. Returns the failure of an incomplete output.
 pub(super) fn report(
     stats: &Stats,
     reader: Option<ResourceUsage>,
@@ -222,11 +234,11 @@ pub(super) fn report(
         console.info(format_args!("plugin {plugin} failed {times} as a {kind}: {cause}"));
     }
     console.info(format_args!("{stats}; {}", Used::with(reader)));
-    ended(output)
+    check_written(output)
 }
 
-/// An output that did not take everything is a failure; a reader that has seen enough is none.
-pub(super) fn ended(output: WriterReport) -> Result<(), Failure> {
+/// Returns the failure of an incomplete output. A pipe that its reader has closed is not a failure.
+pub(super) fn check_written(output: WriterReport) -> Result<(), Failure> {
     let WriterReport { not_written, reader_closed, error, target, .. } = output;
     let verb = if not_written == 1 { "was" } else { "were" };
     let lost = format!("{} {verb} not written", counted(not_written, "event"));
@@ -236,7 +248,7 @@ pub(super) fn ended(output: WriterReport) -> Result<(), Failure> {
             anyhow::Error::new(error).context(format!("cannot write to {target}: {lost}"))
         }
         None if not_written > 0 => {
-            anyhow!("{target} took no more: {lost}")
+            anyhow!("{target} is blocked: {lost}")
         }
         None => return Ok(()),
     };

@@ -1,4 +1,4 @@
-//! `snapshot`: one document about every running process.
+//! `snapshot`: prints one document about all running processes.
 
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,10 @@ use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
 use crypto_tracer_system::usage::Used;
 
-/// How long the reader may take to say what it used.
-const LAST_WORD: Duration = Duration::from_millis(10);
+/// Time limit for the reader process to report its resource usage.
+const USAGE_TIMEOUT: Duration = Duration::from_millis(10);
 
-/// Looks once and prints.
+/// Inspects all processes once and prints the document.
 pub(super) fn snapshot(
     arguments: &cli::SnapshotArgs,
     spawner: Spawner,
@@ -32,7 +32,7 @@ pub(super) fn snapshot(
 ) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     let _signals =
-        Signals::start(shutdown.clone()).context("cannot take signals").map_err(failed)?;
+        Signals::start(shutdown.clone()).context("cannot handle signals").map_err(failed)?;
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments.plugins, &trust)?;
     let clock = Clock::system();
@@ -43,7 +43,7 @@ pub(super) fn snapshot(
     let reader = ReaderClient::start(spawner).context("cannot start the reader").map_err(failed)?;
     let target = document::target(&arguments.print, new, &shutdown)?;
     let Some(target) = target else { return Ok(()) };
-    // What is looked at has names that anybody may have chosen.
+    // Before untrusted data is read: any user may have chosen the names of processes and files.
     setup::confine(arguments.print.output.as_deref(), new.gid.is_some())?;
     let own = reader.pids().into_iter().chain([std::process::id()]).collect();
     let reader = LiveReader::new(reader, shutdown.clone());
@@ -58,16 +58,16 @@ pub(super) fn snapshot(
         builder: SnapshotBuilder::default(),
         coverage: SnapshotCoverage { complete: true, unreadable_processes: 0 },
     };
-    walk.all(&shutdown);
+    walk.inspect_all(&shutdown);
     let SnapshotWalk { builder, coverage, reader, mut stages, .. } = walk;
     let name = rustix::system::uname();
     let hostname = stages.redact_hostname(name.nodename().to_bytes());
-    told(&mut stages.plugins, console);
-    if let Some(why) = stages.plugins.must_end() {
-        return Err(failed(anyhow!(why)));
+    report_plugins(&mut stages.plugins, console);
+    if let Some(message) = stages.plugins.must_end() {
+        return Err(failed(anyhow!(message)));
     }
     if shutdown.is_requested() {
-        console.info("not complete: it was asked to end");
+        console.info("not complete: shutdown was requested");
     } else if let Some(missing) = coverage.missing() {
         let could_see_more =
             coverage.unreadable_processes > 0 && !rustix::process::geteuid().is_root();
@@ -78,7 +78,7 @@ pub(super) fn snapshot(
     let host = (hostname, text(name.release()));
     let snapshot = builder.finish(clock.now(), host, coverage);
     document::print(&snapshot, &arguments.print, target, &shutdown)?;
-    console.detail(Used::with(reader.usage(Instant::now() + LAST_WORD)));
+    console.detail(Used::with(reader.usage(Instant::now() + USAGE_TIMEOUT)));
     Ok(())
 }
 
@@ -94,28 +94,28 @@ struct SnapshotWalk {
 }
 
 impl SnapshotWalk {
-    fn all(&mut self, shutdown: &Shutdown) {
-        let Some(mut walk) = ProcessWalk::into_all(&mut self.reader) else {
+    fn inspect_all(&mut self, shutdown: &Shutdown) {
+        let Some(mut walk) = ProcessWalk::of_all(&mut self.reader) else {
             self.coverage.complete = false;
             return;
         };
         loop {
             let interest = self.stages.plugins.interest();
-            let Some(processes) = walk.some(&mut self.reader, interest, shutdown) else { break };
+            let Some(processes) = walk.next(&mut self.reader, interest, shutdown) else { break };
             for process in &processes {
                 if !self.own.contains(&process.pid) {
-                    self.one(process);
+                    self.add(process);
                 }
             }
             if let Some(ReaderEvent::Replaced(pids, _)) = self.reader.take_event() {
                 self.own.extend(pids);
             }
         }
-        self.coverage.complete &= walk.unknown == 0 && !shutdown.is_requested();
-        self.coverage.unreadable_processes += walk.unknown;
+        self.coverage.complete &= walk.unidentified == 0 && !shutdown.is_requested();
+        self.coverage.unreadable_processes += walk.unidentified;
     }
 
-    fn one(&mut self, process: &ProcessDetails) {
+    fn add(&mut self, process: &ProcessDetails) {
         if !process.readable {
             self.coverage.complete = false;
             self.coverage.unreadable_processes += 1;
@@ -137,8 +137,8 @@ impl SnapshotWalk {
     }
 }
 
-/// What plugins have to say, and what failed.
-pub(super) fn told(plugins: &mut Plugins, console: Console) {
+/// Prints the plugins' failures and log lines.
+fn report_plugins(plugins: &mut Plugins, console: Console) {
     for failure in plugins.take_failures() {
         console.info(failure);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::nearest::nearest;
 use crypto_tracer_event::PluginKind;
-use crypto_tracer_plugin::{Limits, OnFailure, PluginSpec, SITE, Setup, Trust};
+use crypto_tracer_plugin::{Limits, OnFailure, PluginSpec, SITE_DIR, Setup, Trust};
 use crypto_tracer_system::shutdown::Shutdown;
 
 /// Largest configuration file in bytes.
@@ -104,7 +104,7 @@ impl Config {
         if let Some(path) = named {
             return Config::read(path, trust).map(|config| Some((path.to_owned(), config)));
         }
-        let mut candidates = vec![Path::new(SITE).join("config.toml")];
+        let mut candidates = vec![Path::new(SITE_DIR).join("config.toml")];
         if !trust.is_elevated() {
             let user = directories::ProjectDirs::from("", "", "crypto-tracer");
             let user = user.map(|user| user.config_dir().join("config.toml"));

@@ -1,5 +1,8 @@
-//! Drops the privileges of the main process once the kernel side is attached. The reader is a separate process because
-//! a thread under Landlock cannot access `/proc/PID/root` of other processes.
+//! Privileges: drops those of a thread, drops those that the invoker does not have, and runs a task with those of the
+//! invoker.
+//!
+//! The main process confines itself once the kernel side is attached. The reader is a separate process because a thread
+//! under Landlock cannot access `/proc/PID/root` of other processes.
 //!
 //! Capabilities and Landlock rules are per-thread. Each thread that already runs must drop them itself; threads that it
 //! starts later inherit the restrictions.
@@ -33,13 +36,13 @@ pub struct RetainedPrivileges {
 
 impl RetainedPrivileges {
     /// No privileges.
-    pub const NOTHING: RetainedPrivileges =
+    pub const NONE: RetainedPrivileges =
         RetainedPrivileges { directory: None, capabilities: CapabilitySet::empty() };
 
-    /// Privileges for writing this file and replacing it; with `changes_group`, also for changing its group. In its own
-    /// directories root needs no capability for the first two.
+    /// Privileges for writing this file and replacing it; with `changes_group`, also for changing its group. Root without
+    /// capabilities can still write and replace files in directories it owns.
     pub fn for_output(file: Option<&Path>, changes_group: bool) -> RetainedPrivileges {
-        let Some(file) = file else { return RetainedPrivileges::NOTHING };
+        let Some(file) = file else { return RetainedPrivileges::NONE };
         let directory = match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -49,7 +52,7 @@ impl RetainedPrivileges {
         let foreign = metadata.iter().flatten().any(|metadata| metadata.uid() != own_uid);
         let mut capabilities = CapabilitySet::empty();
         capabilities.set(CapabilitySet::DAC_OVERRIDE, foreign);
-        // In a directory with the sticky bit, only an owner may rename or remove a file.
+        // In a directory with the sticky bit, only the owner of the file or directory may rename or remove the file.
         capabilities.set(CapabilitySet::FOWNER, foreign);
         capabilities.set(CapabilitySet::CHOWN, changes_group);
         RetainedPrivileges { directory: Some(directory.to_owned()), capabilities }
@@ -84,7 +87,7 @@ pub fn drop_to_invoker() -> io::Result<()> {
 ///
 /// # Errors
 /// The privileges could not be dropped or restored.
-pub fn as_caller<T>(task: impl FnOnce() -> T) -> io::Result<T> {
+pub fn as_invoker<T>(task: impl FnOnce() -> T) -> io::Result<T> {
     if !is_elevated() {
         return Ok(task());
     }
@@ -99,7 +102,7 @@ pub fn as_caller<T>(task: impl FnOnce() -> T) -> io::Result<T> {
 ///
 /// # Errors
 /// The capabilities could not be dropped. A kernel without Landlock is not an error.
-pub fn thread(retained: &RetainedPrivileges) -> io::Result<()> {
+pub fn confine_thread(retained: &RetainedPrivileges) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     let before = capabilities(None)?;
     set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..before })?;
@@ -177,7 +180,7 @@ mod tests {
         fs::write(&existing, "unchanged").unwrap();
         let confined = std::thread::scope(|scope| {
             let task = || {
-                thread(&RetainedPrivileges::for_output(Some(&output), false)).unwrap();
+                confine_thread(&RetainedPrivileges::for_output(Some(&output), false)).unwrap();
                 let kind = |result: io::Result<()>| result.unwrap_err().kind();
                 let new = outside.path().join("new");
                 assert_eq!(kind(File::create(&new).map(drop)), ErrorKind::PermissionDenied);
@@ -202,7 +205,7 @@ mod tests {
 
         std::thread::scope(|scope| {
             let task = || {
-                thread(&RetainedPrivileges::NOTHING).unwrap();
+                confine_thread(&RetainedPrivileges::NONE).unwrap();
                 assert!(fs::write(&output, "3").is_err(), "no output, no writable directory");
             };
             scope.spawn(task).join()

@@ -37,7 +37,7 @@ impl Signals {
         let has_terminal = has_terminal();
         let handles = signals.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            let _ = crate::confine::thread(&RetainedPrivileges::NOTHING);
+            let _ = crate::confine::confine_thread(&RetainedPrivileges::NONE);
             loop {
                 let mut signal = 0;
                 // SAFETY: both references are valid for the call.

@@ -170,7 +170,7 @@ fn a_survey_tries_every_rung_and_matches_a_run() {
     for (rung, attached) in chosen.into_iter().zip(&attached) {
         assert_eq!(rung.refused, None);
         assert_eq!((rung.name, rung.hooks.join(", ")), (attached.probe, attached.hook.clone()));
-        assert_eq!((&rung.cannot_see, rung.costs), (&attached.cannot_see, attached.costs));
+        assert_eq!((&rung.cannot_see, rung.overhead), (&attached.cannot_see, attached.overhead));
     }
     // A survey fails for the same reasons as a run.
     let error = survey_error("no-such-probe");

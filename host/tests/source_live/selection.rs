@@ -99,7 +99,7 @@ fn other_names_report_only_process_events() {
 fn own_opens_are_excluded() {
     let interest = world::interest();
     let me = std::process::id();
-    let options = CaptureOptions { own: vec![1, me], ..world::options(&interest, OPENS) };
+    let options = CaptureOptions { excluded_pids: vec![1, me], ..world::options(&interest, OPENS) };
     let mut world = world::start(&options);
     let (_keep, dir) = world::directory();
     let file = file(&dir, "x.pem");
@@ -109,10 +109,10 @@ fn own_opens_are_excluded() {
     let count = |pid| got.iter().filter(|record| record.header.tgid == pid).count();
     assert_eq!((count(me), count(child)), (0, 1));
     world.forget();
-    world.source.set_own(&[1, 1, 1, 1, 1, 1, 1, 1]).unwrap();
+    world.source.set_excluded_pids(&[1, 1, 1, 1, 1, 1, 1, 1]).unwrap();
     drop(sys::open(&file, 0).unwrap());
     assert_eq!(world.records(1, |record| record.header.tgid == me).len(), 1);
-    assert!(world.source.set_own(&[1; 9]).is_err());
+    assert!(world.source.set_excluded_pids(&[1; 9]).is_err());
     routes::ok("the tracer's own opens: not reported");
 }
 

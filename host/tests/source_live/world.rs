@@ -82,7 +82,7 @@ pub(crate) fn options(interest: &Interest, kinds: EventKinds) -> CaptureOptions<
         comm: None,
         ring_bytes: 8 << 20,
         probe: std::env::var("CRYPTO_TRACER_PROBE").ok(),
-        own: Vec::new(),
+        excluded_pids: Vec::new(),
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) enum Form {
     Words,
     /// The first argument is a subcommand with its own line: `docker login`.
     Sub,
-    /// Meaning of the arguments that belong to no option, in order: see `position` in secrets.rs.
+    /// Meaning of the arguments that belong to no option, in order: see `argument_at` in current_program.rs.
     Args,
 }
 
@@ -135,8 +135,8 @@ impl Rules {
         std::iter::from_fn(move || {
             let (&form, text) = rest.split_first()?;
             let end = text.iter().position(|&byte| byte >= PACKED).unwrap_or(text.len());
-            let (options, behind) = text.split_at_checked(end)?;
-            rest = behind;
+            let (options, after) = text.split_at_checked(end)?;
+            rest = after;
             Some((*ALL.get(usize::from(form.wrapping_sub(PACKED)))?, options))
         })
     }
@@ -179,20 +179,20 @@ pub(crate) fn find(rules: Rules, word: &str) -> Option<FormMatch> {
     for (form, options) in rules.groups().filter(|&(form, _)| !is_of_program(form)) {
         for option in words(options) {
             let bytes = word.as_bytes();
-            let Some(behind) = bytes.strip_prefix(option).filter(|_| !option.is_empty()) else {
+            let Some(after) = bytes.strip_prefix(option).filter(|_| !option.is_empty()) else {
                 continue;
             };
             let found =
                 |value| Some(FormMatch { form, value, shifts: u8::from(form == Form::Shift) });
             let glues = matches!(option.last(), Some(b':' | b'='));
-            if behind.is_empty() {
+            if after.is_empty() {
                 return if glues { None } else { found(None) };
             }
             let glued_word = form == Form::Glued && !is_words && !option.starts_with(b"--");
             if glues || glued_word && option.len() > 2 {
                 return found(Some(option.len()));
             }
-            if behind.starts_with(b"=")
+            if after.starts_with(b"=")
                 && (option.len() > 2 || is_words || !option.starts_with(b"-"))
             {
                 return found(Some(option.len() + 1));

@@ -1,25 +1,27 @@
-//! Rules for all programs: names of secret values, user information of URLs, tokens.
+//! Rules for all programs: names of secret values, user information of URLs (see `urls.rs`), tokens.
 
 use std::borrow::Cow;
 
 use crate::edit::{Edit, name_end, part, tail, until};
+use crate::mask::{self, MASK};
 use crate::names::{NameKind, asks, hides, is_name, is_option, is_token, kind};
-use crate::values::{self, MASK};
+use crate::{pairs, urls};
 
-/// The rules that may match a text.
+/// Properties of a text that determine which rules may match it.
 #[derive(Clone, Copy, Default)]
-struct SeenWords {
+struct TextFeatures {
     equals: bool,
     colon: bool,
     at: bool,
     blank: bool,
     quote: bool,
     slash: bool,
+    /// Bytes of the longest run of letters, digits, `_`, `-` and `.`.
     run: usize,
 }
 
-fn look(text: &str) -> SeenWords {
-    let mut seen = SeenWords::default();
+fn features(text: &str) -> TextFeatures {
+    let mut seen = TextFeatures::default();
     let mut run = 0_usize;
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.') {
@@ -73,7 +75,7 @@ pub(crate) fn pairs_of_words(text: &str, shell: bool) -> Option<String> {
 
 /// `lead`: separator before the first pair. NUL: the first value extends to the end of the text.
 fn rules(text: &str, shell: bool, lead: char) -> Option<String> {
-    let seen = look(text);
+    let seen = features(text);
     let mut chain = Chain(Cow::Borrowed(text));
     let named = seen.equals || seen.colon;
     if named {
@@ -81,12 +83,12 @@ fn rules(text: &str, shell: bool, lead: char) -> Option<String> {
             chain.then(headers);
         }
         if lead == '\0'
-            && let Some(at) = whole(text)
+            && let Some(at) = value_to_end(text)
         {
-            let masked = values::secret(tail(text, at), shell);
+            let masked = mask::secret(tail(text, at), shell);
             return masked.map(|masked| [part(text, 0, at), &masked].concat());
         }
-        if let Some(masked) = crate::pairs::assignments(&chain.0, shell, lead) {
+        if let Some(masked) = pairs::assignments(&chain.0, shell, lead) {
             chain.0 = masked.into();
         }
     }
@@ -95,10 +97,10 @@ fn rules(text: &str, shell: bool, lead: char) -> Option<String> {
         chain.then(sql);
     }
     if seen.colon && seen.slash {
-        chain.then(urls);
+        chain.then(urls::user_information);
     }
     if seen.at && seen.colon {
-        chain.then(connection);
+        chain.then(urls::connection);
     }
     if text.starts_with('<') || text.contains("</") {
         chain.then(xml);
@@ -111,10 +113,10 @@ fn rules(text: &str, shell: bool, lead: char) -> Option<String> {
 
 /// Masks secrets in values that are not secret themselves: user information of URLs, tokens.
 pub(crate) fn always(text: &str) -> Option<String> {
-    let seen = look(text);
+    let seen = features(text);
     let mut chain = Chain(Cow::Borrowed(text));
     if seen.colon && seen.slash {
-        chain.then(urls);
+        chain.then(urls::user_information);
     }
     if seen.run >= 16 {
         chain.then(tokens);
@@ -123,19 +125,19 @@ pub(crate) fn always(text: &str) -> Option<String> {
 }
 
 /// `NAME=value`, `--env=NAME=value`, `Name: value`, `-name:value`: the start of a value that extends to the end.
-fn whole(text: &str) -> Option<usize> {
+fn value_to_end(text: &str) -> Option<usize> {
     // `/password:x`, the form of programs from Windows.
     let mut at = usize::from(text.starts_with('/') && !text.get(1..)?.contains('/'));
     let slashed = at > 0;
     loop {
         let rest = text.get(at..)?;
         let end = name_end(rest)?;
-        let (name, behind) = rest.split_at(end);
-        let equals = behind.starts_with('=');
-        let skip = if behind.starts_with(":=") || behind.starts_with(": ") { 2 } else { 1 };
-        let value = behind.get(skip..).filter(|_| equals || behind.starts_with(':'))?;
-        let may = equals && !slashed || skip == 2 || !value.starts_with(['/', ' ']);
-        if may && !value.is_empty() && hides(name, value) && !asks(name) {
+        let (name, after) = rest.split_at(end);
+        let equals = after.starts_with('=');
+        let skip = if after.starts_with(":=") || after.starts_with(": ") { 2 } else { 1 };
+        let value = after.get(skip..).filter(|_| equals || after.starts_with(':'))?;
+        let allowed = equals && !slashed || skip == 2 || !value.starts_with(['/', ' ']);
+        if allowed && !value.is_empty() && hides(name, value) && !asks(name) {
             // In a text of several lines, the value of `--password: a` ends with its line.
             return (equals || !value.contains('\n')).then_some(at + end + skip);
         }
@@ -157,8 +159,8 @@ pub(crate) fn code(text: &str) -> Option<usize> {
     loop {
         let rest = text.get(at..)?;
         let end = name_end(rest)?;
-        let (name, behind) = rest.split_at(end);
-        if !behind.starts_with('=') {
+        let (name, after) = rest.split_at(end);
+        if !after.starts_with('=') {
             return None;
         }
         at += end + 1;
@@ -207,15 +209,15 @@ fn options(text: &str) -> Option<String> {
         let end = until(rest, |c| !is_name(c));
         from = start + end.max(1);
         let name = part(rest, 0, end);
-        let behind = tail(rest, end);
-        let value = behind.trim_start_matches(' ');
+        let after = tail(rest, end);
+        let value = after.trim_start_matches(' ');
         let begin = text.len() - value.len();
-        if value.len() == behind.len() || !hides(name, value) || asks(name) || is_option(value) {
+        if value.len() == after.len() || !hides(name, value) || asks(name) || is_option(value) {
             continue;
         }
         let quoted = value.starts_with(['"', '\'']);
         let size = if quoted {
-            crate::pairs::quoted_end(value)
+            pairs::quoted_end(value)
         } else {
             until(value, |c| c.is_whitespace() || matches!(c, '"' | '\''))
         };
@@ -246,7 +248,7 @@ fn sql(text: &str) -> Option<String> {
         let value = rest.trim_start_matches([' ', '(', '=']).trim_start_matches(['N', 'E']);
         let begin = text.len() - value.len();
         let size = match value.chars().next() {
-            Some('\'' | '"') if begin > end => crate::pairs::quoted_end(value),
+            Some('\'' | '"') if begin > end => pairs::quoted_end(value),
             Some(_) if word == "identified by" && rest.starts_with(' ') => {
                 until(value, |c| c.is_whitespace() || matches!(c, ';' | '"' | '\''))
             }
@@ -259,108 +261,6 @@ fn sql(text: &str) -> Option<String> {
         from = edit.done;
     }
     edit.finish()
-}
-
-/// `scheme://user:secret@host`; for HTTP also `https://token@host`.
-fn urls(text: &str) -> Option<String> {
-    let mut edit = Edit::new(text);
-    let mut from = 0;
-    // The end of the word and the next `@` are searched once for all URLs before them.
-    let (mut word_end, mut next_at) = (0, 0);
-    while let Some(found) = tail(text, from).find("://") {
-        let begin = from + found + 3;
-        from = begin;
-        let behind = tail(text, begin);
-        if word_end < begin {
-            let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`');
-            word_end = begin + until(behind, ends);
-        }
-        if next_at < begin {
-            next_at = begin + until(behind, |c| c == '@');
-        }
-        if next_at >= word_end {
-            continue;
-        }
-        let end = until(behind, |c| matches!(c, '/' | '?' | '#')).min(word_end - begin);
-        let authority = part(behind, 0, end);
-        let port = authority.rsplit(':').next().unwrap_or_default();
-        // A password that contains a slash: there is no port, and the `@` follows later.
-        let odd = authority.contains(':') && port.chars().any(|c| !c.is_ascii_digit() && c != ']');
-        // `u:1/x@h`: what looks like a port is the start of a password, because an `@` follows.
-        let digits =
-            authority.contains(':') && !authority.contains('@') && !authority.starts_with('[');
-        let up_to_at = text.get(begin + end..next_at);
-        let within = if odd || digits && is_password(up_to_at) {
-            part(text, begin, word_end)
-        } else {
-            authority
-        };
-        let Some(at) = within.rfind('@') else { continue };
-        let user = part(within, 0, at);
-        let scheme = part(text, 0, begin);
-        let web = scheme.ends_with("http://") || scheme.ends_with("https://");
-        let secret = match user.find(':') {
-            Some(colon) if colon + 1 < user.len() => Some(colon + 1),
-            None if web => Some(0),
-            _ => None,
-        };
-        if let Some(secret) = secret
-            && user.get(secret..) != Some(MASK)
-        {
-            edit.replace(begin + secret, begin + at, MASK);
-        }
-        from = begin + at;
-    }
-    let out = edit.finish();
-    bot(out.as_deref().unwrap_or(text)).or(out)
-}
-
-/// `/rest` before an `@`, without another slash.
-fn is_password(rest: Option<&str>) -> bool {
-    let rest = rest.and_then(|rest| rest.strip_prefix(['/', '?', '#']));
-    rest.is_some_and(|before| !before.is_empty() && !before.contains(['/', '=', '&']))
-}
-
-/// `/bot123456:secret/`, the form of Telegram.
-fn bot(text: &str) -> Option<String> {
-    let from = text.find("/bot")? + 4;
-    let rest = text.get(from..)?;
-    let digits = Some(until(rest, |c| !c.is_ascii_digit())).filter(|&digits| digits > 0)?;
-    let secret = rest.get(digits..)?.strip_prefix(':')?;
-    let begin = text.len() - secret.len();
-    let end = begin + until(secret, |c| matches!(c, '/' | ' ' | '"' | '\''));
-    values::between(text, begin, end, false)
-}
-
-/// `user:secret@tcp(host)/db`, `user:secret@host:5432/db`, `jdbc:oracle:thin:user/secret@host`.
-fn connection(text: &str) -> Option<String> {
-    if let Some(found) = text.find("jdbc:oracle:") {
-        let slash = found + text.get(found..)?.find('/')? + 1;
-        let at = text.rfind('@').filter(|&at| at > slash)?;
-        return values::between(text, slash, at, false);
-    }
-    if text.contains("://") {
-        return None;
-    }
-    let begin = text.find('=').map_or(0, |at| at + 1);
-    let begin = if text.starts_with('-') { begin } else { 0 };
-    let rest = text.get(begin..)?;
-    let user = name_end(rest)?;
-    let at = rest.rfind('@')?;
-    let secret = rest.get(user..at)?.strip_prefix(':')?;
-    let host = rest.get(at + 1..)?;
-    let named = ["tcp(", "tcp6(", "unix(", "(", "/"].iter().any(|begin| host.starts_with(begin));
-    let end = until(host, |c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-')));
-    let addressed = end > 0
-        && host.get(end..).is_some_and(|rest| {
-            let digits = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-            rest.strip_prefix(':').is_some_and(digits) || rest.starts_with('/')
-        });
-    let digest = host.starts_with("sha256:") || host.starts_with("sha512:");
-    if secret.is_empty() || secret.starts_with('/') || digest || !(named || addressed) {
-        return None;
-    }
-    values::between(text, begin + user + 1, begin + at, false)
 }
 
 /// `<password>x</password>`.
@@ -408,7 +308,7 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
     });
     let last = text.get(start..)?;
     if let Some(begin) = text.rfind("-----BEGIN") {
-        return values::behind(text, begin, false);
+        return mask::from_offset(text, begin, false);
     }
     if let Some(scheme) = text.rfind("://") {
         let rest = tail(text, scheme + 3);
@@ -416,7 +316,7 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
             && until(tail(rest, at), |c| matches!(c, '/' | ' ')) == rest.len() - at
         {
             // A secret may contain an `@`.
-            return values::behind(text, scheme + 4 + at, false);
+            return mask::from_offset(text, scheme + 4 + at, false);
         }
     }
     if let Some(scheme) = text.rfind("://") {
@@ -429,17 +329,17 @@ pub(crate) fn unfinished(text: &str) -> Option<String> {
                 Some(_) => None,
                 None => Some(0),
             };
-            return secret.and_then(|at| values::behind(text, scheme + 3 + at, false));
+            return secret.and_then(|at| mask::from_offset(text, scheme + 3 + at, false));
         }
     }
     if let Some(colon) = tail(last, 1).find(':').map(|at| at + 1) {
         let value = last.get(colon + 1..)?;
         if !value.starts_with('/') && value.chars().any(|c| !c.is_ascii_digit()) {
-            return values::behind(text, start + colon + 1, false);
+            return mask::from_offset(text, start + colon + 1, false);
         }
     }
     let run = last.rfind(|c| !is_name(c)).map_or(0, |at| at + 1);
     last.get(run..)
         .filter(|run| is_token(run, true))
-        .and_then(|_| values::behind(text, start + run, false))
+        .and_then(|_| mask::from_offset(text, start + run, false))
 }

@@ -1,9 +1,12 @@
 //! The documented redaction as a plugin. [`rules`] contains the rules; this file implements the contract.
 
+mod current_program;
 mod edit;
 mod forms;
 mod generic;
+mod homes;
 mod json;
+mod mask;
 mod names;
 mod pairs;
 mod paths;
@@ -11,6 +14,7 @@ mod programs;
 pub mod rules;
 mod secrets;
 mod shell;
+mod urls;
 mod values;
 
 #[cfg(target_family = "wasm")]

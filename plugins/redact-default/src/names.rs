@@ -197,6 +197,26 @@ pub(crate) fn asks(option: &str) -> bool {
     option.starts_with('-') && ASKING.contains(&first)
 }
 
+/// Whether a word is `NAME=…`, an assignment of the shell.
+pub(crate) fn is_assignment(word: &str) -> bool {
+    let name = word.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    name.is_some_and(|end| end > 0 && word.get(end..).is_some_and(|rest| rest.starts_with('=')))
+}
+
+/// Whether a word is a dash and one to three letters.
+pub(crate) fn is_short_option(word: &str) -> bool {
+    let letters = word.strip_prefix('-').unwrap_or_default();
+    (1..=3).contains(&letters.len()) && letters.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+/// `auth.token`, `//registry/:_authToken`, `http-basic.name`: any part of the name may be that of a secret.
+pub(crate) fn is_secret_setting(name: &str) -> bool {
+    let secret = |part: &str| hides(part, "") || part.eq_ignore_ascii_case("extraheader");
+    name.split(|c| !is_name(c) || c == '.').any(|part| secret(part) || part == "http-basic")
+        || name.starts_with("pypi-token")
+        || name.contains("-oauth.")
+}
+
 /// Identifying prefixes of tokens, in lower case, by their first letter.
 fn tokens(first: u8) -> &'static [&'static str] {
     match first.to_ascii_lowercase() {

@@ -1,8 +1,8 @@
 //! Pairs of a name and a value within a text: `name=value`, `"name":"value"`, `name: value`.
 
 use crate::edit::{Edit, part, tail, until};
+use crate::mask;
 use crate::names::{hides, is_name};
-use crate::values;
 
 /// Names of secrets in the query of a URL.
 const QUERY: &[&str] =
@@ -63,7 +63,7 @@ pub(crate) fn assignments(text: &str, shell: bool, lead: char) -> Option<String>
         if !is_value && !is_secret(name, shown, previous) || shown.is_empty() {
             continue;
         }
-        let Some(masked) = values::secret(shown, shell) else { continue };
+        let Some(masked) = mask::secret(shown, shell) else { continue };
         edit.replace(begin, end, &masked);
     }
     edit.finish()
@@ -117,9 +117,9 @@ fn value_end(text: &str, begin: usize, pair: Pair<'_>) -> usize {
         '\0' if pair.separator == "=" => text.len(),
         '\n' => up_to(&['\n']),
         ';' if value.starts_with('{') => value.find('}').map_or(text.len(), |end| begin + end + 1),
-        ';' => values::separated(text, begin, ';'),
+        ';' => separated(text, begin, ';'),
         ',' if in_braces() => up_to(&[',', '}']),
-        ',' => values::separated(text, begin, ','),
+        ',' => separated(text, begin, ','),
         '&' | '?' => up_to(&['&', '#', ' ', '\t', '\n', '"', '\'', '<', '>']),
         '=' if pair.separator == "=" => text.len(),
         ' ' | '\t' if pair.separator == "=" => begin + until(value, char::is_whitespace),
@@ -140,6 +140,19 @@ pub(crate) fn quoted_end(text: &str) -> usize {
             return at + 1;
         }
         backslashes = if byte == b'\\' { backslashes + 1 } else { 0 };
+    }
+    text.len()
+}
+
+/// Offset of the next separator from `from` on that is not escaped, or the end of the text.
+pub(crate) fn separated(text: &str, from: usize, separator: char) -> usize {
+    let mut at = from;
+    while let Some(found) = text.get(at..).and_then(|rest| rest.find(separator)) {
+        let here = at + found;
+        if !text.get(..here).is_some_and(|before| before.ends_with('\\')) {
+            return here;
+        }
+        at = here + separator.len_utf8();
     }
     text.len()
 }

@@ -1,8 +1,9 @@
 //! The rules for each field. Uses no bindings, so native tests can run it.
 
-use crate::{generic, json, paths, secrets, values};
+use crate::mask::MASK;
+use crate::{generic, json, paths, secrets};
 
-pub use crate::paths::Homes;
+pub use crate::homes::Homes;
 
 /// Reads `{"homes": ["/srv/people"], "users": ["/data/alice"], "roots": ["/var/roothome"]}`: parents of homes,
 /// home directories, and home directories of root.
@@ -39,7 +40,7 @@ pub fn redact(homes: &Homes, field: &str, value: &str, arguments: &[String]) -> 
         "process" | "cgroup" | "hostname" => None,
         _ => {
             let masked = if value.contains("PRIVATE KEY-----") {
-                Some(values::MASK.to_owned())
+                Some(MASK.to_owned())
             } else {
                 generic::text(value, false)
             };

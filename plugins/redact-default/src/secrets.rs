@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 
-use crate::edit::{part, tail, until};
-use crate::forms::{self, Form, FormMatch, Rules};
-use crate::names::{NameKind, asks, hides, is_name, is_option, is_path, kind};
+use crate::current_program::{CurrentProgram, Place};
+use crate::edit::{part, tail};
+use crate::forms::{Form, FormMatch};
+use crate::mask::{self, MASK};
+use crate::names::{
+    NameKind, asks, is_assignment, is_option, is_path, is_secret_setting, is_short_option, kind,
+};
 use crate::programs::{self, Program};
-use crate::values::{self, MASK};
-use crate::{generic, shell};
-
-/// Maximum nesting of shell code. Deeper code is masked.
-const MOST_DEPTH: u8 = 6;
+use crate::shell::{self, Command, MAX_DEPTH};
+use crate::{generic, values};
 
 /// Meaning of the next word according to the words before it.
 #[derive(Clone, Copy, Debug)]
@@ -21,24 +22,10 @@ enum Expects {
     Named(NameKind),
 }
 
-/// Position of the next word in a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// The program.
-    Program,
-    /// A program or an argument.
-    Weak,
-    /// After the program.
-    Arguments,
-}
-
 /// State of a command after the words so far.
-#[derive(Debug)]
-pub(crate) struct ProgramCall {
-    place: Place,
-    current: Option<Program>,
-    /// The options of the program that the subcommand belongs to.
-    outer: Rules,
+#[derive(Debug, Default)]
+struct ProgramCall {
+    current: CurrentProgram,
     /// The program that started this one and gets the arguments after `;`: find.
     starter: Option<Program>,
     /// The program that represents the one of the image.
@@ -46,61 +33,28 @@ pub(crate) struct ProgramCall {
     expects: Option<Expects>,
     /// Meaning of the argument after the next one.
     later: Option<Form>,
-    positions: u8,
-    no_options: bool,
     /// The preceding name of a setting is that of a secret.
     named: bool,
     /// A flag makes every setting a secret.
     all_named: bool,
     /// Its words are from shell code.
-    pub(crate) shell: bool,
+    shell: bool,
     /// Its arguments are a secret for another program: `echo x | sudo -S`.
-    pub(crate) feeds: bool,
+    feeds: bool,
     /// The program joins its words to shell code: `&&` may be an argument.
     joins: bool,
     rest_is_secret: bool,
+    /// Nesting of the shell code that contains the command.
     depth: u8,
 }
 
 impl ProgramCall {
-    pub(crate) fn new(depth: u8, shell: bool) -> ProgramCall {
-        ProgramCall {
-            place: Place::Program,
-            current: None,
-            outer: Rules::default(),
-            starter: None,
-            entry: None,
-            expects: None,
-            later: None,
-            positions: 0,
-            no_options: false,
-            named: false,
-            all_named: false,
-            shell,
-            feeds: false,
-            joins: false,
-            rest_is_secret: false,
-            depth,
-        }
-    }
-
-    pub(crate) fn is_at_program(&self) -> bool {
-        self.place == Place::Program && self.current.is_none() && self.expects.is_none()
-    }
-
-    /// Whether the program reads shell code from standard input.
-    pub(crate) fn reads_code(&self) -> bool {
-        let rules = self.rules();
-        rules.of(Form::Code).is_some_and(|text| text.starts_with(b"-c"))
-            || rules.of(Form::Args).is_some_and(|text| text.ends_with(b"code"))
-    }
-
-    fn rules(&self) -> Rules {
-        self.current.map_or(Rules::default(), |program| program.rules)
+    fn new(depth: u8, shell: bool) -> ProgramCall {
+        ProgramCall { shell, depth, ..ProgramCall::default() }
     }
 
     /// The masked argument. None: it is unchanged.
-    pub(crate) fn argument(&mut self, argument: &str) -> Option<String> {
+    fn argument(&mut self, argument: &str) -> Option<String> {
         if argument.contains("PRIVATE KEY-----") {
             self.expects = None;
             return Some(MASK.to_owned());
@@ -113,12 +67,12 @@ impl ProgramCall {
             _ => {}
         }
         if self.rest_is_secret {
-            return values::secret(argument, self.shell);
+            return mask::secret(argument, self.shell);
         }
         if let ";" | "\\;" | "+" = argument
             && let Some(starter) = self.starter.take()
         {
-            self.enter(starter);
+            self.current.enter(starter);
             return None;
         }
         if self.joins && matches!(argument, ";" | "&&" | "||" | "|" | "&") {
@@ -128,15 +82,17 @@ impl ProgramCall {
         if let Some(masked) = self.option(argument) {
             return masked;
         }
-        if argument == "--" && !self.no_options {
-            self.no_options = true;
-            if self.place == Place::Arguments {
-                self.place = Place::Weak;
+        if argument == "--" && !self.current.no_options {
+            self.current.no_options = true;
+            if self.current.place == Place::Arguments {
+                self.current.place = Place::Weak;
             }
             return None;
         }
-        match self.place {
-            Place::Program | Place::Weak if is_assignment(argument) && !self.is_code(argument) => {
+        match self.current.place {
+            Place::Program | Place::Weak
+                if is_assignment(argument) && !self.current.is_code(argument) =>
+            {
                 self.text(argument)
             }
             Place::Program | Place::Weak => self.program(argument),
@@ -155,10 +111,10 @@ impl ProgramCall {
     }
 
     fn code(&self, code: &str) -> Option<String> {
-        if self.depth >= MOST_DEPTH {
-            values::secret(code, false)
+        if self.depth >= MAX_DEPTH {
+            mask::secret(code, false)
         } else {
-            shell::code(code, self.depth + 1)
+            shell::code::<ProgramCall>(code, self.depth + 1)
         }
     }
 
@@ -167,7 +123,7 @@ impl ProgramCall {
         match form {
             Form::Optional if is_option(argument) => return self.argument(argument),
             // `bash -c -e code`: an option may precede the code.
-            Form::Code if self.place == Place::Arguments && is_short_option(argument) => {
+            Form::Code if self.current.place == Place::Arguments && is_short_option(argument) => {
                 self.expects = Some(Expects::Form(form));
                 return None;
             }
@@ -197,9 +153,9 @@ impl ProgramCall {
         match kind {
             NameKind::Code => self.code(value),
             NameKind::Key if is_path(value) => None,
-            NameKind::Secret | NameKind::Key => values::secret(value, self.shell),
+            NameKind::Secret | NameKind::Key => mask::secret(value, self.shell),
             NameKind::Count if value.bytes().all(|b| b.is_ascii_digit()) => None,
-            NameKind::Count => values::secret(value, self.shell),
+            NameKind::Count => mask::secret(value, self.shell),
             NameKind::Pair => values::by_form(Form::Pair, value, self.shell),
             NameKind::Other => self.text(value),
         }
@@ -217,23 +173,22 @@ impl ProgramCall {
                 self.named = is_secret_setting(value);
                 None
             }
-            Form::Value if self.named => values::secret(value, self.shell),
+            Form::Value if self.named => mask::secret(value, self.shell),
             Form::Value => self.text(value),
             _ => values::by_form(form, value, self.shell),
         }
     }
 
     /// Some: the word is an option, or the value of one.
-    #[expect(clippy::option_option, reason = "whether it was one, and what then to show")]
+    #[expect(clippy::option_option, reason = "whether it is an option, and its masked form")]
     fn option(&mut self, word: &str) -> Option<Option<String>> {
-        if self.no_options && word.starts_with('-')
+        if self.current.no_options && word.starts_with('-')
             || word.is_empty()
-            || word == "--" && !self.knows("--")
+            || word == "--" && !self.current.has_option("--")
         {
             return None;
         }
-        let found = forms::find(self.rules(), word).or_else(|| forms::find(self.outer, word));
-        if let Some(found) = found {
+        if let Some(found) = self.current.find(word) {
             return Some(self.found(found, word));
         }
         if !word.starts_with('-') {
@@ -255,12 +210,9 @@ impl ProgramCall {
         Some(if word.len() > 16 { self.text(word) } else { None })
     }
 
-    fn knows(&self, word: &str) -> bool {
-        forms::find(self.rules(), word).is_some()
-    }
-
+    /// Masks the value of an option, or expects it as the next word.
     fn found(&mut self, found: FormMatch, word: &str) -> Option<String> {
-        self.positions = self.positions.saturating_add(found.shifts);
+        self.current.advance(found.shifts);
         let form = found.form;
         match (form, found.value) {
             (Form::Flag | Form::Shift | Form::Switch | Form::Glued, None) => None,
@@ -273,7 +225,7 @@ impl ProgramCall {
                 None
             }
             (Form::Command, None) => {
-                self.starter = self.current;
+                self.starter = self.current.program;
                 self.restart();
                 None
             }
@@ -312,62 +264,34 @@ impl ProgramCall {
         *self = kept;
     }
 
-    fn enter(&mut self, program: Program) {
-        self.current = Some(program);
-        self.outer = Rules::default();
-        self.place = self.place_of(0);
-        self.positions = 0;
-        self.no_options = false;
-    }
-
-    /// Position of the next word.
-    fn place_of(&self, position: u8) -> Place {
-        match argument_at(self.rules(), position) {
-            b"command" | b"code" => Place::Program,
-            b"weak" => Place::Weak,
-            _ => Place::Arguments,
-        }
-    }
-
-    /// Whether this argument is shell code of several words.
-    fn is_code(&self, word: &str) -> bool {
-        argument_at(self.rules(), self.positions) == b"code"
-            && until(word, |c| " \t\n;|&(`'\"".contains(c)) < word.len()
-    }
-
     /// A word at the position of a program.
     fn program(&mut self, word: &str) -> Option<String> {
-        let joins = argument_at(self.rules(), self.positions) == b"code";
-        if self.is_code(word) {
-            self.positions = self.positions.saturating_add(1);
+        let joins = self.current.argument() == b"code";
+        if self.current.is_code(word) {
+            self.current.advance(1);
             return self.code(word);
         }
         self.joins |= joins;
         self.shell |= joins;
-        if self.current.is_none() && !self.shell && word.contains(' ') {
+        if self.current.program.is_none() && !self.shell && word.contains(' ') {
             // A program's name contains no space. This is the output of an earlier redactor, or a process title.
-            self.place = Place::Arguments;
+            self.current.place = Place::Arguments;
             return self.text(word);
         }
         if let Some(entry) = self.entry.take() {
-            self.enter(entry);
+            self.current.enter(entry);
             return self.text(word);
         }
         match programs::program(word) {
-            Some(program) => self.enter(program),
-            None if self.place == Place::Weak => {
-                let sub = self.current.filter(|program| forms::has(program.rules, Form::Sub));
-                if sub.is_some() {
-                    self.place = Place::Arguments;
+            Some(program) => self.current.enter(program),
+            None if self.current.place == Place::Weak => {
+                if self.current.has_subcommands() {
+                    self.current.place = Place::Arguments;
                     return self.position(word);
                 }
-                self.positions = self.positions.saturating_add(1);
+                self.current.advance(1);
             }
-            None => {
-                self.current = None;
-                self.outer = Rules::default();
-                self.place = Place::Arguments;
-            }
+            None => self.current.enter_unknown(),
         }
         self.text(word)
     }
@@ -375,33 +299,26 @@ impl ProgramCall {
     /// An argument that belongs to no option.
     fn position(&mut self, argument: &str) -> Option<String> {
         if self.feeds {
-            let format = self.positions == 0 && argument.contains('%');
-            self.positions = self.positions.saturating_add(1);
-            return if format { None } else { values::secret(argument, self.shell) };
+            let format = self.current.positions == 0 && argument.contains('%');
+            self.current.advance(1);
+            return if format { None } else { mask::secret(argument, self.shell) };
         }
-        let Some(program) = self.current else { return self.text(argument) };
-        if self.positions == 0
-            && forms::has(program.rules, Form::Sub)
-            && let Some(sub) = programs::subcommand(program, argument)
-        {
-            let outer = if self.outer.is_empty() { program.rules } else { self.outer };
-            self.enter(sub);
-            self.outer = outer;
+        if self.current.program.is_none() {
+            return self.text(argument);
+        }
+        if self.current.enter_subcommand(argument) {
             return None;
         }
-        let what = argument_at(program.rules, self.positions);
-        self.positions = self.positions.saturating_add(1);
-        let place = self.place_of(self.positions);
-        if place != Place::Arguments {
-            self.place = place;
-            if let Some(entry) = self.entry.take() {
-                self.enter(entry);
-                return self.text(argument);
-            }
+        let meaning = self.current.argument();
+        if self.current.advance_to_program()
+            && let Some(entry) = self.entry.take()
+        {
+            self.current.enter(entry);
+            return self.text(argument);
         }
-        match what {
-            b"secret" => values::secret(argument, self.shell),
-            b"token" if !argument.contains('=') => values::secret(argument, self.shell),
+        match meaning {
+            b"secret" => mask::secret(argument, self.shell),
+            b"token" if !argument.contains('=') => mask::secret(argument, self.shell),
             b"pair" => self.value(Form::Pair, argument),
             b"login" => self.value(Form::Login, argument),
             b"authority" => self.value(Form::Authority, argument),
@@ -412,49 +329,34 @@ impl ProgramCall {
                 self.named = is_secret_setting(argument);
                 self.text(argument)
             }
-            b"value" if self.named || self.all_named => values::secret(argument, self.shell),
+            b"value" if self.named || self.all_named => mask::secret(argument, self.shell),
             _ => self.text(argument),
         }
     }
 }
 
-/// Meaning of the argument at this position: `-` none, `secret`, `command`, `name` and `value`, …; the last word
-/// applies to all further arguments, `*` repeats the two before it.
-fn argument_at(rules: Rules, position: u8) -> &'static [u8] {
-    let Some(text) = rules.of(Form::Args) else { return b"-" };
-    let mut at = usize::from(position);
-    if text.ends_with(b"*") {
-        let fixed = forms::words(text).count().saturating_sub(3);
-        if at >= fixed {
-            at = fixed + (at - fixed) % 2;
-        }
+impl Command for ProgramCall {
+    fn begin(depth: u8) -> ProgramCall {
+        ProgramCall::new(depth, true)
     }
-    match forms::words(text).nth(at) {
-        Some(word) => word,
-        None => match forms::words(text).last() {
-            Some(last @ (b"command" | b"code" | b"weak" | b"literal" | b"percona")) => last,
-            _ => b"-",
-        },
+
+    fn is_at_program(&self) -> bool {
+        let current = &self.current;
+        current.place == Place::Program && current.program.is_none() && self.expects.is_none()
     }
-}
 
-/// `NAME=…`, a shell's assignment.
-fn is_assignment(word: &str) -> bool {
-    let name = word.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    name.is_some_and(|end| end > 0 && word.get(end..).is_some_and(|rest| rest.starts_with('=')))
-}
+    fn reads_code(&self) -> bool {
+        self.current.reads_code()
+    }
 
-fn is_short_option(word: &str) -> bool {
-    let letters = word.strip_prefix('-').unwrap_or_default();
-    (1..=3).contains(&letters.len()) && letters.bytes().all(|b| b.is_ascii_alphabetic())
-}
+    fn set_feeds(&mut self, feeds: bool) {
+        self.feeds = feeds;
+    }
 
-/// `auth.token`, `//registry/:_authToken`, `http-basic.name`: any part of the name may be that of a secret.
-fn is_secret_setting(name: &str) -> bool {
-    let secret = |part: &str| hides(part, "") || part.eq_ignore_ascii_case("extraheader");
-    name.split(|c| !is_name(c) || c == '.').any(|part| secret(part) || part == "http-basic")
-        || name.starts_with("pypi-token")
-        || name.contains("-oauth.")
+    fn word(&mut self, word: &str, expands: bool) -> Option<String> {
+        self.shell = expands;
+        self.argument(word)
+    }
 }
 
 /// Masks the secrets of a command line. `each` gets each argument in order, and its masked form.

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use crate::edit::{Edit, part, tail};
 use crate::generic;
-use crate::secrets::ProgramCall;
-use crate::values::MASK;
+use crate::mask::MASK;
 
+/// Maximum nesting of shell code. Deeper code is masked.
+pub(crate) const MAX_DEPTH: u8 = 6;
 /// Maximum distance to the program that reads the output of `echo`.
 const AHEAD: usize = 256;
 /// Words that are followed by a program.
@@ -14,7 +15,7 @@ const KEYWORDS: &[&str] = &[
     "if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "coproc", "}", "fi",
     "done", "esac",
 ];
-/// Programs that read a secret from standard input.
+/// Parts of the command lines of programs that read a secret from standard input.
 const READERS: &[&str] = &[
     "sudo -S",
     "-stdin",
@@ -28,6 +29,20 @@ const READERS: &[&str] = &[
     "htpasswd -i",
     "sudo -kS",
 ];
+
+/// A command of shell code. Gets its words in order.
+pub(crate) trait Command {
+    /// A command whose first word follows. `depth`: nesting of the code.
+    fn begin(depth: u8) -> Self;
+    /// Whether the next word is a keyword or a program.
+    fn is_at_program(&self) -> bool;
+    /// Whether the program reads shell code from standard input.
+    fn reads_code(&self) -> bool;
+    /// `feeds`: the arguments are a secret for another program, as in `echo x | sudo -S`.
+    fn set_feeds(&mut self, feeds: bool);
+    /// The masked word. None: it is unchanged. `expands`: the shell expands a `$` in it.
+    fn word(&mut self, word: &str, expands: bool) -> Option<String>;
+}
 
 /// A part of shell code.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,9 +61,9 @@ enum Piece {
 }
 
 /// The masked shell code. None: it is unchanged.
-pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
+pub(crate) fn code<C: Command>(code: &str, depth: u8) -> Option<String> {
     let mut edit = Edit::new(code);
-    let mut command = ProgramCall::new(depth, true);
+    let mut command = C::begin(depth);
     let mut reader = ShellReader { code, at: 0 };
     let mut next = Piece::Blank;
     let mut here: Vec<(String, bool)> = Vec::new();
@@ -58,13 +73,13 @@ pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
             Piece::Blank => None,
             Piece::End => {
                 let reads = command.reads_code();
-                command = ProgramCall::new(depth, true);
+                command = C::begin(depth);
                 next = Piece::Blank;
                 if raw.contains('\n') && !here.is_empty() {
                     let (delimiter, code_follows) = here.remove(0);
                     let body = reader.here(&delimiter);
                     let masked = if reads || code_follows {
-                        self::code(body, depth + 1)
+                        self::code::<C>(body, depth + 1)
                     } else {
                         generic::text(body, true)
                     };
@@ -83,7 +98,9 @@ pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
                     here.push((unquoted(raw).0.into_owned(), command.reads_code()));
                     None
                 }
-                Piece::Redirection | Piece::HereString => masked_word(raw, depth, generic::text),
+                Piece::Redirection | Piece::HereString => {
+                    masked_word::<C>(raw, depth, generic::text)
+                }
                 _ => word(&mut command, raw, tail(code, reader.at), depth),
             },
         };
@@ -95,19 +112,16 @@ pub(crate) fn code(code: &str, depth: u8) -> Option<String> {
 }
 
 /// A word of a command. `ahead`: the code after it.
-fn word(command: &mut ProgramCall, raw: &str, ahead: &str, depth: u8) -> Option<String> {
+fn word<C: Command>(command: &mut C, raw: &str, ahead: &str, depth: u8) -> Option<String> {
     if command.is_at_program() {
         if KEYWORDS.contains(&raw) {
             return None;
         }
         if matches!(raw, "echo" | "printf" | "/bin/echo") {
-            command.feeds = feeds(ahead);
+            command.set_feeds(feeds(ahead));
         }
     }
-    masked_word(raw, depth, |word, shell| {
-        command.shell = shell;
-        command.argument(word)
-    })
+    masked_word::<C>(raw, depth, |word, expands| command.word(word, expands))
 }
 
 /// Whether the output is piped to a program that reads a secret.
@@ -122,15 +136,15 @@ fn feeds(ahead: &str) -> bool {
 }
 
 /// Masks substitutions, then the word without its quotes. The result has the quotes of the word again.
-fn masked_word(
+fn masked_word<C: Command>(
     raw: &str,
     depth: u8,
     mask: impl FnOnce(&str, bool) -> Option<String>,
 ) -> Option<String> {
-    let inner = substitutions(raw, depth);
+    let inner = substitutions::<C>(raw, depth);
     let raw = inner.as_deref().unwrap_or(raw);
-    let (word, shell) = unquoted(raw);
-    let Some(masked) = mask(&word, shell) else { return inner };
+    let (word, expands) = unquoted(raw);
+    let Some(masked) = mask(&word, expands) else { return inner };
     let quote = ['"', '\''].into_iter().find(|&quote| {
         let bare = raw.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
         bare.is_some_and(|bare| !bare.contains(quote))
@@ -147,7 +161,7 @@ fn masked_word(
 }
 
 /// `$(…)` and backticks contain separate code.
-fn substitutions(raw: &str, depth: u8) -> Option<String> {
+fn substitutions<C: Command>(raw: &str, depth: u8) -> Option<String> {
     if !raw.contains("$(") && !raw.contains('`') {
         return None;
     }
@@ -155,7 +169,11 @@ fn substitutions(raw: &str, depth: u8) -> Option<String> {
     let mut reader = ShellReader { code: raw, at: 0 };
     while let Some((from, to)) = reader.substitution() {
         let code = part(raw, from, to);
-        let masked = if depth >= 6 { Some(MASK.to_owned()) } else { self::code(code, depth + 1) };
+        let masked = if depth >= MAX_DEPTH {
+            Some(MASK.to_owned())
+        } else {
+            self::code::<C>(code, depth + 1)
+        };
         if let Some(masked) = masked {
             edit.replace(from, to, &masked);
         }
@@ -169,7 +187,7 @@ fn unquoted(raw: &str) -> (Cow<'_, str>, bool) {
         return (raw.into(), true);
     }
     let mut word = String::with_capacity(raw.len());
-    let mut shell = true;
+    let mut expands = true;
     let mut quote = None;
     let mut chars = raw.chars().peekable();
     while let Some(c) = chars.next() {
@@ -178,19 +196,19 @@ fn unquoted(raw: &str) -> (Cow<'_, str>, bool) {
             (None, '$') if matches!(chars.peek(), Some('\'' | '"')) => {}
             (Some(open), c) if c == open => quote = None,
             (Some('\''), c) => {
-                shell &= c != '$';
+                expands &= c != '$';
                 word.push(c);
             }
             (None, '\\') => match chars.next() {
                 Some('\n') | None => {}
                 Some(escaped) => {
-                    shell &= escaped != '$';
+                    expands &= escaped != '$';
                     word.push(escaped);
                 }
             },
             (Some(_), '\\') => match chars.peek() {
                 Some(&escaped @ ('"' | '\\' | '$' | '`')) => {
-                    shell &= escaped != '$';
+                    expands &= escaped != '$';
                     word.push(escaped);
                     chars.next();
                 }
@@ -199,7 +217,7 @@ fn unquoted(raw: &str) -> (Cow<'_, str>, bool) {
             (_, c) => word.push(c),
         }
     }
-    (word.into(), shell)
+    (word.into(), expands)
 }
 
 struct ShellReader<'a> {

@@ -80,7 +80,7 @@ fn reload_replaces_the_plugins() {
 
     fs::write(&config, "[[classifier]]\npath = \"gone.wasm\"\n").unwrap();
     tracer.signal(libc::SIGHUP);
-    wait_for_line(&tracer, "the plugins stay as they are");
+    wait_for_line(&tracer, "the plugins are unchanged");
     assert!(seen(&tracer), "{:?}", tracer.said());
     tracer.finish();
 
@@ -177,11 +177,11 @@ fn reload_reports_changed_settings() {
     wait_for_line(&tracer, "reloaded: now deadline_ms is 20, it was 30");
     fs::write(&config, format!("{limits}[capture]\nring = \"16MiB\"\n")).unwrap();
     tracer.signal(libc::SIGHUP);
-    wait_for_line(&tracer, "reloaded: [capture] ring was changed: that needs a restart");
+    wait_for_line(&tracer, "reloaded: [capture] ring has changed and needs a restart");
     // Less memory than any plugin needs, so the old plugins stay loaded.
     fs::write(&config, "[plugins]\nmemory = \"64KiB\"\n").unwrap();
     tracer.signal(libc::SIGHUP);
-    wait_for_line(&tracer, "the plugins stay as they are: ");
+    wait_for_line(&tracer, "the plugins are unchanged: ");
     fs::write(&config, limits).unwrap();
     tracer.signal(libc::SIGHUP);
     wait_for_line(&tracer, "reloaded: nothing changed");
@@ -238,15 +238,15 @@ fn reload_applies_changed_output_settings() {
         tracer.signal(libc::SIGHUP);
         messages.iter().for_each(|line| wait_for_line(&tracer, line));
     };
-    reload("[output]\nmode = \"0640\"\n", &["reloaded: now [output] mode is 0640: for new files"]);
+    reload("[output]\nmode = \"0640\"\n", &["reloaded: [output] mode of new files is now 0640"]);
     wait_for_mode_and_group(0o640, own);
     let all = "[output]\nmode = \"0644\"\ngroup = \"adm\"\nstatus_every = \"1s\"\n";
     reload(
         all,
         &[
-            "reloaded: now [output] mode is 0644",
-            "reloaded: now the group of [output] is 4",
-            "reloaded: now [output] status_every is 1s",
+            "reloaded: [output] mode of new files is now 0644",
+            "reloaded: [output] group of new files is now 4",
+            "reloaded: [output] status_every is now 1s",
         ],
     );
     wait_for_mode_and_group(0o644, ADM);
@@ -256,10 +256,13 @@ fn reload_applies_changed_output_settings() {
     };
     until("a periodic status", || (statuses() > 1).then_some(()));
     // An invalid `[output]` changes nothing.
-    reload("[output]\ngroup = \"no-such-group\"\n", &["stay as they are: [output] group"]);
+    reload("[output]\ngroup = \"no-such-group\"\n", &["are unchanged: [output] group"]);
     wait_for_mode_and_group(0o644, ADM);
     until("a periodic status", || (statuses() > 0).then_some(()));
-    reload("", &["reloaded: now [output] status_every is off", "is not set: for new files"]);
+    reload(
+        "",
+        &["reloaded: [output] status_every is now off", "group of new files is now not set"],
+    );
     wait_for_mode_and_group(0o600, own);
     let stderr = tracer.finish().said;
     assert!(!stderr.iter().any(|line| line.contains("restart")), "{stderr:?}");

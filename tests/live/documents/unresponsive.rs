@@ -143,7 +143,7 @@ fn blocked_exec_affects_only_its_own_user() {
         (head(run(Command::new("cat").arg(&roots))) == "read").then_some(())
     });
     let stderr = tracer.finish().said;
-    let mut blocked = stderr.iter().filter(|line| line.contains("the reader hung"));
+    let mut blocked = stderr.iter().filter(|line| line.contains("the reader process blocked"));
     assert!(blocked.all(|line| line.contains(" at a file of user 65534 ")), "{stderr:?}");
 }
 

@@ -1,4 +1,4 @@
-//! Files that common programs change, move or replace right after another process opened them.
+//! Files that common programs change, move or replace right after an open.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crypto_tracer_tests::{Event, Material, Tracer, needs_bpf, output, program, run, temp_dir};
 
 crypto_tracer_tests::tests![
-    file_changed_after_the_open_has_its_type,
+    file_changed_after_the_open_keeps_its_type,
     perl_in_place_edit_has_the_right_types,
     created_or_truncated_file_has_no_content,
     replay_repeats_the_types_of_changed_files,
@@ -18,12 +18,12 @@ const ROUNDS: usize = 45;
 /// Minimum number of heads that are read in time: on a busy machine some are late.
 const MIN_IN_TIME: usize = 20;
 
-/// A script that changes `$1`, a certificate that was just opened. `$2` is a private key. `right` lists the accepted
+/// A script that changes `$1`, a certificate that was just opened. `$2` is a private key. `accepted` lists the accepted
 /// pairs of `file_type` and `head`.
 struct Case {
     name: &'static str,
     script: &'static str,
-    right: &'static [(&'static str, &'static str)],
+    accepted: &'static [(&'static str, &'static str)],
 }
 
 const SAME: &[(&str, &str)] = &[("certificate", "read")];
@@ -33,23 +33,23 @@ const EITHER: &[(&str, &str)] = &[("certificate", "read"), ("private_key", "repl
 const RENEWED: &[(&str, &str)] = &[("certificate", "read"), ("certificate", "replaced")];
 
 const CASES: [Case; 13] = [
-    Case { name: "chmod", script: "cat $1; chmod 600 $1", right: SAME },
-    Case { name: "chown", script: "cat $1; chown 65534:65534 $1", right: SAME },
-    Case { name: "ln", script: "cat $1; ln $1 $1.link", right: SAME },
-    Case { name: "touch -a", script: "cat $1; touch -a $1", right: SAME },
-    Case { name: "touch -d", script: "cat $1; touch -d 2001-01-01 $1", right: SAME },
-    Case { name: "mv", script: "cat $1; mv $1 $1.old", right: SAME },
-    Case { name: "backup", script: "cat $1; mv $1 $1~; cp $2 $1", right: SAME },
-    Case { name: "ln and rm", script: "cat $1; ln $1 $1.link; rm $1", right: SAME },
-    Case { name: "mv over it", script: "cat $1; cp $2 $1.new; mv $1.new $1", right: EITHER },
+    Case { name: "chmod", script: "cat $1; chmod 600 $1", accepted: SAME },
+    Case { name: "chown", script: "cat $1; chown 65534:65534 $1", accepted: SAME },
+    Case { name: "ln", script: "cat $1; ln $1 $1.link", accepted: SAME },
+    Case { name: "touch -a", script: "cat $1; touch -a $1", accepted: SAME },
+    Case { name: "touch -d", script: "cat $1; touch -d 2001-01-01 $1", accepted: SAME },
+    Case { name: "mv", script: "cat $1; mv $1 $1.old", accepted: SAME },
+    Case { name: "backup", script: "cat $1; mv $1 $1~; cp $2 $1", accepted: SAME },
+    Case { name: "ln and rm", script: "cat $1; ln $1 $1.link; rm $1", accepted: SAME },
+    Case { name: "mv over it", script: "cat $1; cp $2 $1.new; mv $1.new $1", accepted: EITHER },
     Case {
         name: "held open",
         script: "exec 3<$1; cp $2 $1.new; mv $1.new $1; sleep 0.3",
-        right: SAME,
+        accepted: SAME,
     },
-    Case { name: "sed -i", script: "sed -i s/a/a/ $1", right: RENEWED },
-    Case { name: "append", script: "cat $2 >>$1", right: SAME },
-    Case { name: "write into it", script: "printf %s - | dd of=$1 conv=notrunc", right: SAME },
+    Case { name: "sed -i", script: "sed -i s/a/a/ $1", accepted: RENEWED },
+    Case { name: "append", script: "cat $2 >>$1", accepted: SAME },
+    Case { name: "write into it", script: "printf %s - | dd of=$1 conv=notrunc", accepted: SAME },
 ];
 
 fn pair(event: &Event) -> (&str, &str) {
@@ -68,7 +68,7 @@ fn shell(script: &str, arguments: &[&Path]) {
     run(command.args(["-c", script, "sh"]).args(arguments));
 }
 
-fn file_changed_after_the_open_has_its_type() {
+fn file_changed_after_the_open_keeps_its_type() {
     needs_bpf!();
     let dir = temp_dir();
     let material = Material::get();
@@ -101,10 +101,10 @@ fn file_changed_after_the_open_has_its_type() {
         let opens: Vec<_> = (0..ROUNDS)
             .map(|round| pair(opened(&ended.events, &path(at, round)).first().unwrap()))
             .collect();
-        let right = opens.iter().filter(|open| case.right.contains(open)).count();
+        let accepted = opens.iter().filter(|open| case.accepted.contains(open)).count();
         let late = opens.iter().filter(|(_, head)| *head == "late").count();
-        assert_eq!(right + late, ROUNDS, "{}: {opens:?}", case.name);
-        assert!(right >= MIN_IN_TIME, "{}: {opens:?}", case.name);
+        assert_eq!(accepted + late, ROUNDS, "{}: {opens:?}", case.name);
+        assert!(accepted >= MIN_IN_TIME, "{}: {opens:?}", case.name);
     }
 }
 
@@ -119,7 +119,7 @@ fn perl_in_place_edit_has_the_right_types() {
         run(Command::new("perl").args(["-pi", "-e", "s/a/a/"]).arg(path(round)));
     }
     let ended = tracer.finish();
-    let (mut right, mut others) = (0, Vec::new());
+    let (mut accepted, mut others) = (0, Vec::new());
     for round in 0..ROUNDS {
         let opens = opened(&ended.events, &path(round));
         // Since 5.28, perl creates a file with another name and renames it.
@@ -127,10 +127,10 @@ fn perl_in_place_edit_has_the_right_types() {
         for made in made {
             assert_eq!(pair(made), ("unknown", "created"), "{}", made.line());
         }
-        if RENEWED.contains(&pair(first)) { right += 1 } else { others.push(pair(first)) }
+        if RENEWED.contains(&pair(first)) { accepted += 1 } else { others.push(pair(first)) }
     }
-    // After perl has closed the old file and before it writes the new one, there is no content to read.
-    assert!(right >= ROUNDS - 5, "{right} right, {others:?}");
+    // After perl has closed the old file and before it writes the new one, the path has no content to read.
+    assert!(accepted >= ROUNDS - 5, "{accepted} accepted, {others:?}");
 }
 
 fn created_or_truncated_file_has_no_content() {
@@ -153,7 +153,7 @@ fn created_or_truncated_file_has_no_content() {
     ];
     let tracer = Tracer::monitor(["--extended", "--no-redact"]);
     for (name, script) in scripts {
-        // A new file, and one that had another content.
+        // A new file, and one with other content.
         fs::write(at(&format!("{name}-old.pem")), &material.certificate).unwrap();
         for kind in ["new", "old"] {
             shell(script, &[&at(&format!("{name}-{kind}.pem")), &key]);
@@ -164,23 +164,23 @@ fn created_or_truncated_file_has_no_content() {
     let ended = tracer.finish();
     let created = ("unknown", "created");
     for (name, _) in scripts {
-        let first = |name: String| {
+        let last_open = |name: String| {
             let opens = opened(&ended.events, &at(&name));
             let event = opens.last().map(|event| pair(event));
-            event.unwrap_or_else(|| unreachable!("{name}"))
+            event.unwrap_or_else(|| panic!("no open of {name}"))
         };
         let added = matches!(name, "append" | "touch");
         match name {
             // `touch` creates the file; `dd` opens the empty file, and its own writes do not count.
-            "touch" => assert_eq!(first(format!("{name}-new.pem")), ("unknown", "read")),
-            _ => assert_eq!(first(format!("{name}-new.pem")), created, "{name}"),
+            "touch" => assert_eq!(last_open(format!("{name}-new.pem")), ("unknown", "read")),
+            _ => assert_eq!(last_open(format!("{name}-new.pem")), created, "{name}"),
         }
         if !added {
-            assert_eq!(first(format!("{name}-old.pem")), created, "{name}");
+            assert_eq!(last_open(format!("{name}-old.pem")), created, "{name}");
         }
         // For these names, the type does not depend on the content.
-        assert_eq!(first(format!("{name}.key")), ("private_key", "not_needed"), "{name}");
-        assert_eq!(first(format!("{name}.crt")), ("certificate", "not_needed"), "{name}");
+        assert_eq!(last_open(format!("{name}.key")), ("private_key", "not_needed"), "{name}");
+        assert_eq!(last_open(format!("{name}.crt")), ("certificate", "not_needed"), "{name}");
     }
 }
 

@@ -141,7 +141,7 @@ fn failed_reload_keeps_the_old_plugins() {
         tracer.signal(libc::SIGHUP);
         until(message, || {
             let stderr = tracer.said();
-            let stays = |line: &String| line.contains("stay as they are") && line.contains(message);
+            let stays = |line: &String| line.contains("are unchanged") && line.contains(message);
             stderr.iter().any(stays).then_some(())
         });
         let events = tracer.all_of(run(Command::new("cat").arg(&key)));

@@ -143,8 +143,7 @@ fn replay_reports_heads_missing_from_a_recording() {
     fs::write(&recording, without_heads).unwrap();
     let (events, stderr) = replay(&recording, classifiers(&x509_details()));
     assert!(events.contains("certificate.pem"), "{events}");
-    let wanted = " times a classifier wanted the beginning of a file that is not in the recording, the first time that \
-                  of /etc/ssl/certs/ca-certificates.crt\n";
+    let wanted = " requests of classifiers; the first is for /etc/ssl/certs/ca-certificates.crt\n";
     assert!(stderr.contains(wanted), "{stderr}");
 }
 

@@ -126,7 +126,7 @@ fn flipped_byte_is_reported_after_the_events_before_it() {
         } else {
             assert_eq!(code, Some(1), "byte {at}: {stderr}");
             let is_reported =
-                stderr.contains("is damaged at byte ") || stderr.contains("cut short at byte ");
+                stderr.contains("is damaged at byte ") || stderr.contains("truncated at byte ");
             assert!(is_reported, "byte {at}: {stderr}");
         }
         shown.len()
@@ -149,8 +149,8 @@ fn truncation_is_reported_after_the_events_before_it() {
     for len in (0..HEADER).chain(some) {
         let (code, shown, stderr) = replay_changed(dir.path(), len, recording.get(..len).unwrap());
         let (wanted, why) = match len < MAGIC {
-            true => (2, "no recording of crypto-tracer"),
-            false => (1, "cut short at byte "),
+            true => (2, "not a crypto-tracer recording"),
+            false => (1, "truncated at byte "),
         };
         assert_eq!(code, Some(wanted), "{len}: {stderr}");
         assert!(stderr.contains(why), "{len}: {stderr}");
@@ -169,13 +169,13 @@ fn other_files_are_refused() {
     for (at, (bytes, wanted)) in [
         (
             &newer[..],
-            "has version 5 of the format, this program reads versions 2 to 4: replay it with the crypto-tracer that made it",
+            "the recording has format version 5, but this program reads versions 2 to 4: replay it with the crypto-tracer that wrote it",
         ),
-        (b"", "no recording of crypto-tracer"),
-        (b"CTREC", "no recording of crypto-tracer"),
-        (b"{\"event_type\":\"file_open\"}\n", "no recording of crypto-tracer"),
+        (b"", "not a crypto-tracer recording"),
+        (b"CTREC", "not a crypto-tracer recording"),
+        (b"{\"event_type\":\"file_open\"}\n", "not a crypto-tracer recording"),
         // The magic after a transfer that changes line ends.
-        (b"CTREC\n\x1a\x01\0\0\0", "no recording of crypto-tracer"),
+        (b"CTREC\n\x1a\x01\0\0\0", "not a crypto-tracer recording"),
     ]
     .into_iter()
     .enumerate()

@@ -14,7 +14,7 @@ use super::run::{Bench, median};
 
 /// Documented limit of the shutdown time, in milliseconds.
 const MOST_MS: f64 = 100.0;
-/// More opens than a run can last: the tracer always ends before the opener.
+/// More opens than a run can last: the tracer always ends before the call loop.
 const ENDLESS: &str = "100000000";
 /// Number of opens that fills a pipe, the writer's buffer and the ring.
 const ENOUGH: &str = "400000";
@@ -64,12 +64,12 @@ fn idle(bench: &Bench) -> Result<f64> {
 /// Shutdown time under full load, with output to a file. Without a `signal`, `--duration` ends the run.
 fn loaded(bench: &Bench, signal: Option<Signal>) -> Result<f64> {
     let (key, out) = (bench.file("endings.key")?, bench.file("out.json")?);
-    let mut opener = bench.opener(&["open", "--count", ENDLESS], &[&key])?;
-    let pid = opener.pid().to_string();
+    let mut call_loop = bench.call_loop(&["open", "--count", ENDLESS], &[&key])?;
+    let pid = call_loop.pid().to_string();
     let duration = if signal.is_some() { "0" } else { "1" };
     let child = ready(bench, &["--pid", &pid, "--duration", duration], &out)?;
     let begun = Instant::now();
-    opener.go()?;
+    call_loop.go()?;
     crypto_tracer_tests::until("the load", || {
         fs::metadata(&out).is_ok_and(|found| found.len() > 1 << 20).then_some(())
     });
@@ -80,17 +80,17 @@ fn loaded(bench: &Bench, signal: Option<Signal>) -> Result<f64> {
         }
         None => end(child, begun, &[0])? - 1000.0,
     };
-    opener.kill()?;
+    call_loop.kill()?;
     Ok(ms)
 }
 
 /// Shutdown time while no process reads the output: the tracer reports the events that it could not write.
 fn unread(bench: &Bench) -> Result<f64> {
     let key = bench.file("endings.key")?;
-    let opener = bench.opener(&["open", "--count", ENOUGH], &[&key])?;
-    let pid = opener.pid().to_string();
+    let call_loop = bench.call_loop(&["open", "--count", ENOUGH], &[&key])?;
+    let pid = call_loop.pid().to_string();
     let child = ready(bench, &["--pid", &pid], Path::new("-"))?;
-    opener.end()?;
+    call_loop.end()?;
     let since = ask(&child, Signal::TERM)?;
     end(child, since, &[1])
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: measures the overhead and the throughput of the tracer.
 //!
 //! Every ratio is the median over interleaved pairs (without, with, without, with …) of one run on one machine, because
-//! absolute times differ between machines. Opener and tracer run on one processor each, if the machine has two.
+//! absolute times differ between machines. The call loop and the tracer run on one processor each, if the machine has two.
 
 mod cases;
 mod endings;

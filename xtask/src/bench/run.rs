@@ -1,4 +1,4 @@
-//! Starts openers and tracers, and reads their resource usage from the kernel.
+//! Starts call loops and tracers, and reads their resource usage from the kernel.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crypto_tracer_tests::Tracer;
 
 use super::BenchOptions;
-use crate::opener::Times;
+use crate::call_loop::Times;
 
 /// State that all cases share.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Bench {
         Ok(path)
     }
 
-    /// The tracer's command; on processor 0 if the machine has another one for the opener.
+    /// The tracer's command; on processor 0 if the machine has another one for the call loop.
     pub(super) fn command(&self, options: &[&str]) -> Command {
         let mut command = if self.two {
             let mut command = Command::new("taskset");
@@ -73,40 +73,43 @@ impl Bench {
         Ok(Tracer::start(command))
     }
 
-    /// Starts an opener that waits for [`Opener::go`].
-    pub(super) fn opener(&self, arguments: &[&str], paths: &[&Path]) -> Result<Opener> {
-        self.opener_on(usize::from(self.two), arguments, paths)
+    /// Starts a call loop that waits for [`CallLoop::go`].
+    pub(super) fn call_loop(&self, arguments: &[&str], paths: &[&Path]) -> Result<CallLoop> {
+        self.call_loop_on(usize::from(self.two), arguments, paths)
     }
 
     /// The same, on a given processor.
-    pub(super) fn opener_on(
+    pub(super) fn call_loop_on(
         &self,
         cpu: usize,
         arguments: &[&str],
         paths: &[&Path],
-    ) -> Result<Opener> {
+    ) -> Result<CallLoop> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["opener", "--wait", "--cpu", &cpu.to_string()]).args(arguments).args(paths);
+        command
+            .args(["call-loop", "--wait", "--cpu", &cpu.to_string()])
+            .args(arguments)
+            .args(paths);
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        Ok(Opener(child))
+        Ok(CallLoop(child))
     }
 
-    /// Number of processors for openers that run at the same time.
+    /// Number of processors for call loops that run at the same time.
     pub(super) fn cpus(&self) -> usize {
         if self.two { 2 } else { 1 }
     }
 }
 
-/// A running opener.
-pub(super) struct Opener(Child);
+/// A running call loop.
+pub(super) struct CallLoop(Child);
 
-impl Opener {
+impl CallLoop {
     pub(super) fn pid(&self) -> u32 {
         self.0.id()
     }
 
     pub(super) fn go(&mut self) -> Result<()> {
-        let mut input = self.0.stdin.take().context("the opener has already started")?;
+        let mut input = self.0.stdin.take().context("the call loop has already started")?;
         Ok(input.write_all(b"go\n")?)
     }
 
@@ -125,9 +128,9 @@ impl Opener {
         let text = std::io::read_to_string(stdout)?;
         let status = self.0.wait()?;
         if !status.success() {
-            bail!("the opener ended with {status}");
+            bail!("the call loop ended with {status}");
         }
-        serde_json::from_str(&text).with_context(|| format!("the opener printed {text:?}"))
+        serde_json::from_str(&text).with_context(|| format!("the call loop printed {text:?}"))
     }
 }
 

@@ -57,7 +57,7 @@ const LSM: Rung = Rung {
             .into(),
         })
     },
-    costs: None,
+    overhead: None,
     unsuitable: |machine| {
         let modules = machine.security_modules.as_ref()?;
         (!modules.iter().any(|module| module == "bpf")).then_some(Unsuitable {
@@ -95,7 +95,7 @@ const FEXIT: Rung = Rung {
         "an open while another open on the same CPU is interrupted (counted as missed)",
     )],
     cannot_see_on: |_| None,
-    costs: None,
+    overhead: None,
     unsuitable: |machine| {
         (machine.preemption != Preemption::Chosen).then_some(Unsuitable {
             reason: "this kernel is fully preemptible, or its preemption mode is unknown: many opens would be missed",
@@ -145,14 +145,14 @@ const TP_BTF: Rung = Rung {
         ),
     ],
     cannot_see_on: |_| None,
-    costs: Some("about 0.1 µs per system call of every process"),
+    overhead: Some("about 0.1 µs per system call of every process"),
     unsuitable: |_| None,
 };
 
 /// A rung without alternatives.
 const fn only_rung(name: &'static str, probes: &'static [Probe]) -> Rung {
-    let (cannot_see_on, costs) = (|_: &Machine| None, None);
-    Rung { name, probes, cannot_see: &[], cannot_see_on, costs, unsuitable: |_| None }
+    let (cannot_see_on, overhead) = (|_: &Machine| None, None);
+    Rung { name, probes, cannot_see: &[], cannot_see_on, overhead, unsuitable: |_| None }
 }
 
 /// One ladder for each purpose.

@@ -3,7 +3,7 @@
 use crate::{BlindSpot, machine::Machine, probe::Probe};
 use crypto_tracer_event::EventKinds;
 
-/// Probes that together serve one purpose.
+/// Probes that together serve one purpose. The `--probe` option names a rung.
 #[derive(Debug)]
 pub(crate) struct Rung {
     /// Name, as for `--probe`.
@@ -14,7 +14,7 @@ pub(crate) struct Rung {
     /// An event that it misses or misreports on this machine in addition.
     pub(crate) cannot_see_on: fn(&Machine) -> Option<BlindSpot>,
     /// Overhead for all processes, if it is significant.
-    pub(crate) costs: Option<&'static str>,
+    pub(crate) overhead: Option<&'static str>,
     /// Reason not to use it on this machine although it may load.
     pub(crate) unsuitable: fn(&Machine) -> Option<Unsuitable>,
 }

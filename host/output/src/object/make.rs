@@ -8,7 +8,9 @@ use super::{
     Object, PathMore, PluginFailed, ProcessContext, ProcessExec, ProcessExecMore, ProcessExit,
     ProcessExitMore, RunStatus, Thread,
 };
-use crypto_tracer_event::{Facts, Notice, OpenFlags, RedactedEvent, RedactedFile, RedactedWhat};
+use crypto_tracer_event::{
+    Notice, OpenFlags, RedactedEvent, RedactedFacts, RedactedFile, RedactedWhat,
+};
 
 impl<'a> Object<'a> {
     /// Converts an event. `extended`: with the fields of `--extended`.
@@ -105,7 +107,7 @@ impl<'a> Object<'a> {
     }
 }
 
-fn load_more<'a>(process: &'a Facts, file: &RedactedFile) -> LibLoadMore<'a> {
+fn load_more<'a>(process: &'a RedactedFacts, file: &RedactedFile) -> LibLoadMore<'a> {
     LibLoadMore {
         thread: thread(process),
         ppid: process.ppid,
@@ -116,7 +118,7 @@ fn load_more<'a>(process: &'a Facts, file: &RedactedFile) -> LibLoadMore<'a> {
     }
 }
 
-fn exec_more(process: &Facts) -> ProcessExecMore<'_> {
+fn exec_more(process: &RedactedFacts) -> ProcessExecMore<'_> {
     ProcessExecMore {
         thread: thread(process),
         exe: exe(process),
@@ -124,7 +126,7 @@ fn exec_more(process: &Facts) -> ProcessExecMore<'_> {
     }
 }
 
-fn exit_more(process: &Facts, signal: Option<u8>) -> ProcessExitMore<'_> {
+fn exit_more(process: &RedactedFacts, signal: Option<u8>) -> ProcessExitMore<'_> {
     ProcessExitMore {
         thread: thread(process),
         ppid: process.ppid,
@@ -134,11 +136,11 @@ fn exit_more(process: &Facts, signal: Option<u8>) -> ProcessExitMore<'_> {
     }
 }
 
-fn thread(process: &Facts) -> Thread {
+fn thread(process: &RedactedFacts) -> Thread {
     Thread { tid: process.tid, uid: process.uid }
 }
 
-fn exe(process: &Facts) -> Exe<'_> {
+fn exe(process: &RedactedFacts) -> Exe<'_> {
     Exe { exe: process.exe.as_ref() }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crypto_tracer_event::{Facts, HeadOutcome, OpenFlags, RedactedText, Status, schema};
+use crypto_tracer_event::{HeadOutcome, OpenFlags, RedactedFacts, RedactedText, Status, schema};
 
 /// An object in the stream of crypto-tracer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -210,7 +210,7 @@ struct ProcessContext<'a> {
 }
 
 impl ProcessContext<'_> {
-    fn of(process: &Facts) -> ProcessContext<'_> {
+    fn of(process: &RedactedFacts) -> ProcessContext<'_> {
         ProcessContext {
             mount_ns: process.mount_ns,
             container: process.container.as_deref(),

@@ -1,77 +1,75 @@
-//! Paths of cgroups by their ids, and which ones are to be asked for.
+//! Cache of cgroup paths by id, with the state of their lookups.
 
 use std::sync::Arc;
 
 use hashlink::LruCache;
 
-/// Cgroups that are remembered.
-const MOST: usize = 4096;
-/// The id of every hierarchy's root.
+/// Maximum number of cached cgroups.
+const MAX_CGROUPS: usize = 4096;
+/// Id of every hierarchy's root.
 const ROOT: u64 = 1;
-/// How often one is asked for before it is given up.
-const MOST_ASKED: u32 = 8;
-/// When it is asked for again the first time, after that twice as late each time: whoever does not answer is slow, and each
-/// question holds up the events.
-const AGAIN_NS: u64 = 1_000_000_000;
+/// Maximum number of lookups of a cgroup without an answer.
+const MAX_ATTEMPTS: u32 = 8;
+/// Delay before the second lookup in nanoseconds; it doubles with each further one, because each lookup delays events.
+const RETRY_NS: u64 = 1_000_000_000;
 
-/// The step's memory of cgroups.
+/// The cache.
 #[derive(Debug)]
 pub(super) struct Cgroups(LruCache<u64, CgroupState>);
 
 #[derive(Debug)]
 enum CgroupState {
-    /// None: it could not be found.
-    Is(Option<Arc<str>>),
+    /// The path; `None` if the cgroup was not found.
+    Resolved(Option<Arc<str>>),
     /// There was no answer in time.
-    Unanswered { asked: u32, again_ns: u64 },
+    TimedOut { attempts: u32, retry_ns: u64 },
 }
 
 impl Default for Cgroups {
     fn default() -> Self {
-        let mut known = LruCache::new(MOST);
-        known.insert(ROOT, CgroupState::Is(Some("/".into())));
-        Cgroups(known)
+        let mut cache = LruCache::new(MAX_CGROUPS);
+        cache.insert(ROOT, CgroupState::Resolved(Some("/".into())));
+        Cgroups(cache)
     }
 }
 
 impl Cgroups {
-    /// The path, as far as it is known.
+    /// Returns the path, if known.
     pub(super) fn path(&mut self, id: u64) -> Option<Arc<str>> {
         match self.0.get(&id)? {
-            CgroupState::Is(path) => path.clone(),
-            CgroupState::Unanswered { .. } => None,
+            CgroupState::Resolved(path) => path.clone(),
+            CgroupState::TimedOut { .. } => None,
         }
     }
 
-    /// Whether it is to be asked for at this time of the boot clock.
+    /// Returns whether to look the cgroup up at this time of the boot clock.
     pub(super) fn is_wanted(&self, id: u64, ts_ns: u64) -> bool {
         match self.0.peek(&id) {
             None => true,
-            Some(CgroupState::Is(_)) => false,
-            Some(&CgroupState::Unanswered { again_ns, .. }) => ts_ns >= again_ns,
+            Some(CgroupState::Resolved(_)) => false,
+            Some(&CgroupState::TimedOut { retry_ns, .. }) => ts_ns >= retry_ns,
         }
     }
 
-    /// Takes in its path; None: it is not to be found, and not asked for again.
+    /// Inserts the path; `None` if the cgroup was not found, which ends the lookups.
     pub(super) fn insert(&mut self, id: u64, path: Option<&str>) {
-        self.0.insert(id, CgroupState::Is(path.map(Arc::from)));
+        self.0.insert(id, CgroupState::Resolved(path.map(Arc::from)));
     }
 
-    /// Nobody answered in time.
-    pub(super) fn unanswered(&mut self, id: u64, ts_ns: u64) {
-        let before = match self.0.peek(&id) {
-            Some(&CgroupState::Unanswered { asked, .. }) => asked,
-            Some(CgroupState::Is(_)) | None => 0,
+    /// Notes a lookup without an answer.
+    pub(super) fn timed_out(&mut self, id: u64, ts_ns: u64) {
+        let previous = match self.0.peek(&id) {
+            Some(&CgroupState::TimedOut { attempts, .. }) => attempts,
+            Some(CgroupState::Resolved(_)) | None => 0,
         };
-        let asked = before + 1;
-        let again_ns = ts_ns.saturating_add(AGAIN_NS << before);
-        let given_up = asked >= MOST_ASKED;
-        let place = if given_up {
-            CgroupState::Is(None)
+        let attempts = previous + 1;
+        let retry_ns = ts_ns.saturating_add(RETRY_NS << previous);
+        let state = if attempts >= MAX_ATTEMPTS {
+            CgroupState::Resolved(None)
         } else {
-            CgroupState::Unanswered { asked, again_ns }
+            CgroupState::TimedOut { attempts, retry_ns }
         };
-        self.0.insert(id, place);
+        self.0.insert(id, state);
     }
 }
 
@@ -80,19 +78,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_did_not_answer_is_asked_again_later_and_not_for_ever() {
+    fn a_lookup_without_an_answer_is_retried_a_limited_number_of_times() {
         let mut cgroups = Cgroups::default();
         assert!(cgroups.is_wanted(7, 0) && !cgroups.is_wanted(ROOT, 0));
-        cgroups.unanswered(7, 5);
+        cgroups.timed_out(7, 5);
         assert_eq!(cgroups.path(7), None);
-        assert!(!cgroups.is_wanted(7, 5) && cgroups.is_wanted(7, 5 + AGAIN_NS));
+        assert!(!cgroups.is_wanted(7, 5) && cgroups.is_wanted(7, 5 + RETRY_NS));
         cgroups.insert(7, Some("/docker/x"));
         assert_eq!(cgroups.path(7).as_deref(), Some("/docker/x"));
         let mut now = 0;
-        for asked in 0..MOST_ASKED {
-            assert!(cgroups.is_wanted(8, now), "{asked}");
-            cgroups.unanswered(8, now);
-            now += AGAIN_NS << asked;
+        for attempt in 0..MAX_ATTEMPTS {
+            assert!(cgroups.is_wanted(8, now), "{attempt}");
+            cgroups.timed_out(8, now);
+            now += RETRY_NS << attempt;
         }
         assert!(!cgroups.is_wanted(8, u64::MAX));
     }

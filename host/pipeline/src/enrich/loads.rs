@@ -1,4 +1,4 @@
-//! Which files are mapped into which program image: each is told once.
+//! Tracks the files that each program image has mapped, so that each load is reported once.
 
 use std::collections::HashSet;
 
@@ -6,34 +6,35 @@ use hashlink::{LinkedHashMap, LinkedHashSet};
 
 use crypto_tracer_event::ProcessKey;
 
-/// Loads that are remembered. When there are more, those of the process that loaded nothing for longest are forgotten, and
-/// may be told twice.
-const MOST: usize = 16_384;
-/// Loads of one process: nobody makes the others forgotten.
-const MOST_OF_ONE: usize = 256;
+/// Maximum number of tracked loads. Beyond it, the loads of the least recently loading process are evicted, and may be
+/// reported again.
+const MAX_LOADS: usize = 16_384;
+/// Maximum number of tracked loads of one process, so that one process cannot evict the loads of all others.
+const MAX_PER_PROCESS: usize = 256;
 
 /// Device and inode number.
 pub(super) type FileId = (u32, u64);
 
-/// The step's memory of loads.
+/// The tracked loads.
 #[derive(Debug, Default)]
 pub(super) struct Loads {
     images: LinkedHashMap<ProcessKey, Image>,
     count: usize,
 }
 
-/// A program that a process runs.
+/// The program image of a process.
 #[derive(Debug, Default)]
 struct Image {
     exec_id: u64,
     files: LinkedHashSet<FileId>,
-    /// Paths of what was mapped before the tracer was there: on an overlay `/proc` shows the numbers of the file below.
-    before: HashSet<Vec<u8>>,
+    /// Paths of files that were mapped before the tracer started. On an overlay, `/proc` shows the device and inode number
+    /// of the underlying file, so the path identifies it.
+    preloaded: HashSet<Vec<u8>>,
 }
 
 impl Loads {
-    /// What the program image had mapped before the tracer was there.
-    pub(super) fn preloaded(
+    /// Adds a file that was mapped before the tracer started.
+    pub(super) fn add_preloaded(
         &mut self,
         process: ProcessKey,
         exec_id: u64,
@@ -42,45 +43,46 @@ impl Loads {
     ) {
         self.is_first(process, exec_id, file, None);
         if let Some(image) = self.images.get_mut(&process)
-            && image.before.len() < MOST_OF_ONE
+            && image.preloaded.len() < MAX_PER_PROCESS
         {
-            image.before.insert(path);
+            image.preloaded.insert(path);
         }
     }
 
-    /// Whether this program image did not have the file yet. `overlaid`: its path, where it is on an overlay.
+    /// Adds a load. Returns whether it is the first one of this file in this program image. `overlay_path`: the path, if
+    /// the file is on an overlay.
     pub(super) fn is_first(
         &mut self,
         process: ProcessKey,
         exec_id: u64,
         file: FileId,
-        overlaid: Option<&[u8]>,
+        overlay_path: Option<&[u8]>,
     ) -> bool {
         if self.images.to_back(&process).is_none() {
             self.images.insert(process, Image { exec_id, ..Image::default() });
         }
         let Some(image) = self.images.get_mut(&process) else { return true };
         if image.exec_id != exec_id {
-            // Another program: what the old one had is not mapped any more.
+            // The exec unmapped the files of the previous image.
             self.count -= image.files.len();
             *image = Image { exec_id, ..Image::default() };
         }
         let before = image.files.len();
-        let first =
-            image.files.insert(file) && !overlaid.is_some_and(|path| image.before.remove(path));
-        if image.files.len() > MOST_OF_ONE {
+        let is_first = image.files.insert(file)
+            && !overlay_path.is_some_and(|path| image.preloaded.remove(path));
+        if image.files.len() > MAX_PER_PROCESS {
             image.files.pop_front();
         }
         self.count += image.files.len() - before;
-        while self.count > MOST {
-            let Some((_, forgotten)) = self.images.pop_front() else { break };
-            self.count -= forgotten.files.len();
+        while self.count > MAX_LOADS {
+            let Some((_, evicted)) = self.images.pop_front() else { break };
+            self.count -= evicted.files.len();
         }
-        first
+        is_first
     }
 
-    /// The process ended.
-    pub(super) fn forget(&mut self, process: &ProcessKey) {
+    /// Removes a process that has ended.
+    pub(super) fn remove(&mut self, process: &ProcessKey) {
         if let Some(image) = self.images.remove(process) {
             self.count -= image.files.len();
         }
@@ -96,37 +98,37 @@ mod tests {
     }
 
     #[test]
-    fn those_that_ended_take_no_room() {
+    fn ended_processes_are_removed() {
         let mut loads = Loads::default();
         assert!(loads.is_first(process(1), 1, (0, 5), None));
-        for tgid in 2..2 + MOST as u32 * 2 {
+        for tgid in 2..2 + MAX_LOADS as u32 * 2 {
             assert!(loads.is_first(process(tgid), 1, (0, 5), None));
-            loads.forget(&process(tgid));
+            loads.remove(&process(tgid));
         }
-        assert!(!loads.is_first(process(1), 1, (0, 5), None), "it is still there");
+        assert!(!loads.is_first(process(1), 1, (0, 5), None), "it is still tracked");
         assert_eq!((loads.count, loads.images.len()), (1, 1));
     }
 
     #[test]
-    fn nobody_fills_the_memory_alone_and_it_has_an_end() {
+    fn loads_are_limited_for_each_process_and_for_all() {
         let mut loads = Loads::default();
         assert!(loads.is_first(process(1), 1, (0, 5), None));
-        for inode in 0..MOST as u64 * 2 {
+        for inode in 0..MAX_LOADS as u64 * 2 {
             assert!(loads.is_first(process(2), 1, (0, inode), None));
         }
-        assert!(!loads.is_first(process(1), 1, (0, 5), None), "another one's loads");
-        assert_eq!(loads.count, MOST_OF_ONE + 1);
-        for tgid in 3..3 + MOST as u32 {
+        assert!(!loads.is_first(process(1), 1, (0, 5), None), "another process is not affected");
+        assert_eq!(loads.count, MAX_PER_PROCESS + 1);
+        for tgid in 3..3 + MAX_LOADS as u32 {
             loads.is_first(process(tgid), 1, (0, 5), None);
         }
-        assert!(loads.count <= MOST && loads.images.len() <= MOST);
-        assert!(loads.is_first(process(1), 1, (0, 5), None), "the one that was silent longest");
+        assert!(loads.count <= MAX_LOADS && loads.images.len() <= MAX_LOADS);
+        assert!(loads.is_first(process(1), 1, (0, 5), None), "least recently used");
     }
 
     #[test]
-    fn by_its_path_where_numbers_are_those_of_another_file() {
+    fn a_preloaded_file_on_an_overlay_is_identified_by_its_path() {
         let mut loads = Loads::default();
-        loads.preloaded(process(1), 1, (9, 9), b"/lib/libssl.so.3".to_vec());
+        loads.add_preloaded(process(1), 1, (9, 9), b"/lib/libssl.so.3".to_vec());
         assert!(!loads.is_first(process(1), 1, (0, 5), Some(b"/lib/libssl.so.3")));
         assert!(loads.is_first(process(1), 1, (0, 7), Some(b"/lib/libssl.so.3")), "replaced");
         assert!(loads.is_first(process(1), 1, (0, 6), Some(b"/lib/libcrypto.so.3")));
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn another_program_takes_the_place_of_the_first() {
+    fn an_exec_replaces_the_image() {
         let mut loads = Loads::default();
         assert!(
             loads.is_first(process(1), 1, (0, 5), None)

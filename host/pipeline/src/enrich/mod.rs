@@ -1,4 +1,5 @@
-//! [`KernelEvent`] → [`EnrichedEvent`]: wall clock, executable, container, the library's name; each library once.
+//! Stage `enrich`: [`KernelEvent`] → [`EnrichedEvent`]. Adds wall-clock time, executable, container and library name, and
+//! removes repeated loads of a library.
 
 mod cgroups;
 mod loads;
@@ -20,36 +21,36 @@ use crypto_tracer_event::{
     EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, ProcessFacts, ProcessKey,
 };
 
-/// Processes that are remembered. When there are more, the one that was silent longest is forgotten.
-pub const MOST_PROCESSES: usize = 16_384;
+/// Maximum number of tracked processes. Beyond it, the process with the oldest last event is evicted.
+pub const MAX_PROCESSES: usize = 16_384;
 
-/// What is remembered of a process.
+/// What is known about a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessInfo {
-    /// The executable's path.
+    /// Path of the executable.
     pub exe: Option<Arc<[u8]>>,
 }
 
-/// A process that was there before the tracer, as `/proc` shows it.
+/// A process that started before the tracer, from `/proc`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baseline {
-    /// Start time in nanoseconds of the boot clock: it was then, or up to [`TICK_NS`] later.
+    /// Start time in nanoseconds of the boot clock; the process started then, or less than [`TICK_NS`] later.
     pub start_ns: u64,
-    /// What is remembered of it.
-    pub known: ProcessInfo,
-    /// Device and inode number, and path, of each library that it has mapped.
+    /// What is known about the process.
+    pub info: ProcessInfo,
+    /// Device and inode number, and path, of each mapped library.
     pub libraries: Vec<((u32, u64), Vec<u8>)>,
 }
 
-/// The step's memory.
+/// State of the stage.
 #[derive(Debug)]
 pub struct Enrich {
     clock: Clock,
     processes: LruCache<ProcessKey, ProcessInfo>,
-    /// The process that has a pid now, as far as events told.
+    /// The current process of each pid, from events.
     by_pid: LruCache<u32, ProcessKey>,
-    /// By pid. Each moves to `processes` with its first event, which tells its exact start time.
-    before: HashMap<u32, Baseline>,
+    /// By pid. An entry moves to `processes` with the first event of its process, which contains the exact start time.
+    baselines: HashMap<u32, Baseline>,
     loads: Loads,
     cgroups: Cgroups,
 }
@@ -61,26 +62,26 @@ impl Default for Enrich {
 }
 
 impl Enrich {
-    /// `clock` turns the kernel's times into wall-clock time.
+    /// `clock` converts the kernel's times to wall-clock time.
     pub fn new(clock: Clock) -> Enrich {
         Enrich {
             clock,
-            processes: LruCache::new(MOST_PROCESSES),
-            by_pid: LruCache::new(MOST_PROCESSES),
-            before: HashMap::new(),
+            processes: LruCache::new(MAX_PROCESSES),
+            by_pid: LruCache::new(MAX_PROCESSES),
+            baselines: HashMap::new(),
             loads: Loads::default(),
             cgroups: Cgroups::default(),
         }
     }
 
-    /// Takes in a process that ran before the tracer did.
-    pub fn insert(&mut self, pid: u32, before: Baseline) {
-        if self.before.len() < MOST_PROCESSES {
-            self.before.insert(pid, before);
+    /// Adds a process that started before the tracer.
+    pub fn insert(&mut self, pid: u32, baseline: Baseline) {
+        if self.baselines.len() < MAX_PROCESSES {
+            self.baselines.insert(pid, baseline);
         }
     }
 
-    /// Enriches one event. None: it is nothing to tell (a library that this program image has already).
+    /// Enriches one event. Returns `None` for a fork, and for a library that the program image has already loaded.
     pub fn enrich(&mut self, event: KernelEvent) -> Option<EnrichedEvent> {
         let key = event.process;
         self.adopt(&event);
@@ -90,13 +91,13 @@ impl Enrich {
         }
         self.by_pid.insert(key.tgid, key);
         if let KernelWhat::Exec { exe, .. } = &event.what {
-            // Nothing else tells later that its beginning is missing.
+            // Later events have no other information that the beginning of the path is missing.
             let marked = exe.path.marked();
             let path = marked.as_deref().unwrap_or(&exe.path.bytes);
             self.processes.insert(key, ProcessInfo { exe: Some(path.into()) });
         }
-        let known = match event.what {
-            KernelWhat::Exit { .. } => self.forget(&key),
+        let info = match event.what {
+            KernelWhat::Exit { .. } => self.remove(&key),
             _ => self.processes.get(&key).cloned(),
         }
         .unwrap_or_default();
@@ -104,8 +105,8 @@ impl Enrich {
             KernelWhat::FileOpen { file, flags } => EnrichedWhat::FileOpen { file, flags },
             KernelWhat::LibLoad { file } => {
                 let (path, inode) = (&file.path.bytes, (file.dev, file.inode));
-                let overlaid = (file.sb_magic == OVERLAYFS).then_some(path.as_slice());
-                if !self.loads.is_first(key, event.exec_id, inode, overlaid) {
+                let overlay_path = (file.sb_magic == OVERLAYFS).then_some(path.as_slice());
+                if !self.loads.is_first(key, event.exec_id, inode, overlay_path) {
                     return None;
                 }
                 let library_name = library_name(file.path.file_name()).to_vec();
@@ -124,7 +125,7 @@ impl Enrich {
             ppid: event.ppid,
             uid: event.uid,
             comm: event.comm,
-            exe: known.exe,
+            exe: info.exe,
             mount_ns: event.mount_ns,
             root: event.root,
             cgroup_id: event.cgroup_id,
@@ -134,67 +135,67 @@ impl Enrich {
         Some(EnrichedEvent { timestamp: self.clock.wall(event.ts_ns), process, what })
     }
 
-    /// Cgroups of these events that are not known yet, each with a process that is in it.
-    pub fn unknown_cgroups(&self, events: &[KernelEvent]) -> Vec<(u64, u32)> {
+    /// Returns the cgroups of these events to look up, each with a process that is in it.
+    pub(crate) fn unknown_cgroups(&self, events: &[KernelEvent]) -> Vec<(u64, u32)> {
         let mut unknown: Vec<(u64, u32)> = Vec::new();
         for event in events {
             let id = event.cgroup_id;
             let wanted = self.cgroups.is_wanted(id, event.ts_ns);
-            if wanted && unknown.iter().all(|&(known, _)| known != id) {
+            if wanted && unknown.iter().all(|&(other, _)| other != id) {
                 unknown.push((id, event.process.tgid));
             }
         }
         unknown
     }
 
-    /// Takes in the path of a cgroup; None: it is not to be found, and not asked for again.
-    pub fn insert_cgroup(&mut self, id: u64, path: Option<&str>) {
+    /// Adds the path of a cgroup; `None` if it was not found, which ends the lookups.
+    pub(crate) fn insert_cgroup(&mut self, id: u64, path: Option<&str>) {
         self.cgroups.insert(id, path);
     }
 
-    /// Takes in that nobody answered for a cgroup in time: it is asked for again, some time after `ts_ns`.
-    pub fn cgroup_unanswered(&mut self, id: u64, ts_ns: u64) {
-        self.cgroups.unanswered(id, ts_ns);
+    /// Notes that the lookup of a cgroup had no answer in time. It is repeated some time after `ts_ns`.
+    pub(crate) fn cgroup_timed_out(&mut self, id: u64, ts_ns: u64) {
+        self.cgroups.timed_out(id, ts_ns);
     }
 
-    /// A process that ended makes room. What is still known of it.
-    fn forget(&mut self, key: &ProcessKey) -> Option<ProcessInfo> {
-        self.loads.forget(key);
+    /// Removes a process that has ended. Returns what was known about it.
+    fn remove(&mut self, key: &ProcessKey) -> Option<ProcessInfo> {
+        self.loads.remove(key);
         if self.by_pid.peek(&key.tgid) == Some(key) {
             self.by_pid.remove(&key.tgid);
         }
         self.processes.remove(key)
     }
 
-    /// A child runs what its parent runs, until it executes something else.
+    /// Copies what is known about the parent: the child runs the same program until its next exec.
     fn inherit(&mut self, fork: &KernelEvent) {
         let parent = self.by_pid.get(&fork.ppid).and_then(|key| self.processes.peek(key));
-        let before = || self.before.get(&fork.ppid).map(|before| &before.known);
-        if let Some(known) = parent.or_else(before).cloned() {
-            self.processes.insert(fork.process, known);
+        let baseline = || self.baselines.get(&fork.ppid).map(|baseline| &baseline.info);
+        if let Some(info) = parent.or_else(baseline).cloned() {
+            self.processes.insert(fork.process, info);
         }
         self.by_pid.insert(fork.process.tgid, fork.process);
     }
 
-    /// The first event of a process that was there before.
+    /// Moves the baseline of a process to `processes` at its first event.
     fn adopt(&mut self, event: &KernelEvent) {
         let key = event.process;
-        let Some(before) = self.before.remove(&key.tgid) else { return };
-        if key.start_ns.checked_sub(before.start_ns).is_none_or(|later| later >= TICK_NS) {
+        let Some(baseline) = self.baselines.remove(&key.tgid) else { return };
+        if key.start_ns.checked_sub(baseline.start_ns).is_none_or(|later| later >= TICK_NS) {
             return; // That one is gone, and its pid is used again.
         }
-        self.processes.insert(key, before.known);
-        // An exec has a new image, without the old one's libraries.
+        self.processes.insert(key, baseline.info);
+        // An exec unmapped the libraries of the previous image.
         if !matches!(event.what, KernelWhat::Exec { .. }) {
-            for (file, path) in before.libraries {
-                self.loads.preloaded(key, event.exec_id, file, path);
+            for (file, path) in baseline.libraries {
+                self.loads.add_preloaded(key, event.exec_id, file, path);
             }
         }
     }
 }
 
 fn exit(wait_status: u32) -> EnrichedWhat {
-    // As <sys/wait.h> has it: the low seven bits are the signal, the next byte is the status.
+    // See <sys/wait.h>: the low seven bits are the signal, the second byte is the exit status.
     match (wait_status & 0x7f) as u8 {
         0 => EnrichedWhat::Exit { exit_code: ((wait_status >> 8) & 0xff) as i32, signal: None },
         signal => EnrichedWhat::Exit { exit_code: 128 + i32::from(signal), signal: Some(signal) },
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_is_told_once_for_each_program_image() {
+    fn a_library_load_is_reported_once_for_each_program_image() {
         let mut enrich = Enrich::default();
         assert!(enrich.enrich(event(1, load(5))).is_some());
         assert!(enrich.enrich(event(1, load(5))).is_none());
@@ -244,38 +245,38 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_before_the_start_is_known_with_the_first_event() {
-        let known = ProcessInfo { exe: Some((*b"/bin/old").into()) };
-        let before =
-            Baseline { start_ns: 3 * TICK_NS, known, libraries: vec![((0, 5), Vec::new())] };
+    fn a_baseline_applies_from_the_first_event_of_its_process() {
+        let info = ProcessInfo { exe: Some((*b"/bin/old").into()) };
+        let baseline =
+            Baseline { start_ns: 3 * TICK_NS, info, libraries: vec![((0, 5), Vec::new())] };
         let start_ns = 3 * TICK_NS + 17;
 
         let mut enrich = Enrich::default();
-        enrich.insert(7, before.clone());
+        enrich.insert(7, baseline.clone());
         assert!(enrich.enrich(event(start_ns, load(5))).is_none(), "mapped before");
-        let told = enrich.enrich(event(start_ns, load(6))).unwrap();
-        assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/old"[..]));
+        let enriched = enrich.enrich(event(start_ns, load(6))).unwrap();
+        assert_eq!(enriched.process.exe.as_deref(), Some(&b"/bin/old"[..]));
 
         let mut enrich = Enrich::default();
-        enrich.insert(7, before.clone());
-        let told = enrich.enrich(event(4 * TICK_NS, load(5))).unwrap();
-        assert_eq!(told.process.exe, None, "the pid is used again");
+        enrich.insert(7, baseline.clone());
+        let enriched = enrich.enrich(event(4 * TICK_NS, load(5))).unwrap();
+        assert_eq!(enriched.process.exe, None, "the pid is reused");
 
-        // Where another time namespace is ahead by a part of a tick.
+        // The offset of a time namespace may not be a multiple of a tick.
         let mut enrich = Enrich::default();
-        enrich.insert(7, Baseline { start_ns: 3 * TICK_NS + 13, ..before.clone() });
+        enrich.insert(7, Baseline { start_ns: 3 * TICK_NS + 13, ..baseline.clone() });
         assert!(enrich.enrich(event(4 * TICK_NS + 12, load(5))).is_none(), "mapped before");
 
         let mut enrich = Enrich::default();
-        enrich.insert(7, before);
+        enrich.insert(7, baseline);
         let exec = KernelWhat::Exec { exe: file("/bin/new", 1), arguments: Arguments::default() };
-        let told = enrich.enrich(event(start_ns, exec)).unwrap();
-        assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/new"[..]));
+        let enriched = enrich.enrich(event(start_ns, exec)).unwrap();
+        assert_eq!(enriched.process.exe.as_deref(), Some(&b"/bin/new"[..]));
         assert!(enrich.enrich(event(start_ns, load(5))).is_some(), "a new image");
     }
 
     #[test]
-    fn cgroups_are_asked_for_once() {
+    fn cgroups_are_looked_up_once() {
         let mut enrich = Enrich::default();
         let mut inside = event(1, load(5));
         inside.cgroup_id = 77;
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn wall_clock_is_boot_clock_and_offset() {
+    fn wall_clock_is_boot_clock_plus_offset() {
         let clock = Clock::recorded();
         clock.replay_to(1_000_000_000_000_000_999, None);
         let mut enrich = Enrich::new(clock);
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_executable_is_remembered_until_the_exit() {
+    fn the_executable_is_known_until_the_exit() {
         let mut enrich = Enrich::default();
         let exec = KernelWhat::Exec { exe: file("/bin/sh", 1), arguments: Arguments::default() };
         enrich.enrich(event(1, exec)).unwrap();
@@ -311,12 +312,12 @@ mod tests {
     }
 
     #[test]
-    fn processes_that_ended_displace_nobody() {
+    fn ended_processes_evict_no_running_process() {
         let mut enrich = Enrich::default();
         let exec = || KernelWhat::Exec { exe: file("/bin/sh", 1), arguments: Arguments::default() };
         enrich.enrich(event(1, exec())).unwrap();
         assert!(enrich.enrich(event(1, load(5))).is_some());
-        for start_ns in 2..2 + 2 * MOST_PROCESSES as u64 {
+        for start_ns in 2..2 + 2 * MAX_PROCESSES as u64 {
             let of_another = |what| {
                 let process = ProcessKey { tgid: 100 + start_ns as u32, start_ns };
                 KernelEvent { process, ..event(start_ns, what) }
@@ -325,14 +326,14 @@ mod tests {
             assert!(enrich.enrich(of_another(load(5))).is_some());
             enrich.enrich(of_another(KernelWhat::Exit { wait_status: 0 })).unwrap();
         }
-        assert!(enrich.enrich(event(1, load(5))).is_none(), "told already");
-        let told = enrich.enrich(event(1, load(6))).unwrap();
-        assert_eq!(told.process.exe.as_deref(), Some(&b"/bin/sh"[..]));
+        assert!(enrich.enrich(event(1, load(5))).is_none(), "reported before");
+        let enriched = enrich.enrich(event(1, load(6))).unwrap();
+        assert_eq!(enriched.process.exe.as_deref(), Some(&b"/bin/sh"[..]));
         assert_eq!((enrich.by_pid.len(), enrich.processes.len()), (1, 1));
     }
 
     #[test]
-    fn a_child_that_executes_nothing_runs_what_its_parent_runs() {
+    fn a_child_without_an_exec_has_the_executable_of_its_parent() {
         let mut enrich = Enrich::default();
         let exec = KernelWhat::Exec { exe: file("/bin/sh", 1), arguments: Arguments::default() };
         enrich.enrich(event(1, exec)).unwrap();
@@ -340,13 +341,13 @@ mod tests {
             let process = ProcessKey { tgid: 8, start_ns: 2 };
             KernelEvent { process, ppid: 7, ..event(2, what) }
         };
-        assert!(enrich.enrich(child(KernelWhat::Fork)).is_none(), "nothing to tell");
+        assert!(enrich.enrich(child(KernelWhat::Fork)).is_none(), "forks are not reported");
         let exit = enrich.enrich(child(KernelWhat::Exit { wait_status: 0 })).unwrap();
         assert_eq!(exit.process.exe.as_deref(), Some(&b"/bin/sh"[..]));
     }
 
     #[test]
-    fn wait_status_is_told_as_shells_do() {
+    fn exit_codes_follow_the_shell_convention() {
         for (status, code, signal) in [
             (0, 0, None),
             (0x0100, 1, None),

@@ -1,7 +1,7 @@
-//! What names tell: the library that a file is, the container that a control group is.
+//! Library names from file names, and container ids from cgroup paths.
 
-/// The name of a library without its version and without what a packager inserted: up to `.so`, or to a `-` or `.` in
-/// front of a digit or such a word ([`is_inserted`]).
+/// Returns the name of a library without its version and without the words of a packager: up to `.so`, or to a `-` or
+/// `.` in front of a digit or of a packager's word ([`is_inserted`]).
 ///
 /// `libssl.so.1.1`, `libssl-3.so` and `libssl-3e69114b.so.1.1.1k` give `libssl`; `libnss3.so` gives `libnss3`.
 pub fn library_name(file_name: &[u8]) -> &[u8] {
@@ -21,15 +21,15 @@ pub fn library_name(file_name: &[u8]) -> &[u8] {
     file_name.split_at(end).0
 }
 
-/// Whether `rest` begins with a word that a packager put between the name and the version, so that two builds of one
-/// library live in one process: a hash of 8 to 64 hexadecimal digits (auditwheel, delvewheel), or Debian's `deb0`. More
-/// of them may follow, but nothing else that belongs to a name.
+/// Returns whether all words up to the next `.` were inserted by a packager between the name and the version, so that one
+/// process can load two builds of a library: a hash of 8 to 64 hexadecimal digits (auditwheel, delvewheel), Debian's
+/// `deb0`, or a number.
 fn is_inserted(rest: &[u8]) -> bool {
     rest.split(|&byte| byte == b'.').next().unwrap_or_default().split(|&byte| byte == b'-').all(
         |word| {
             let is_hash = (8..=64).contains(&word.len()) && word.iter().all(u8::is_ascii_hexdigit);
-            let of_debian = word.strip_prefix(b"deb").is_some_and(is_number);
-            is_hash || of_debian || is_number(word)
+            let is_debian = word.strip_prefix(b"deb").is_some_and(is_number);
+            is_hash || is_debian || is_number(word)
         },
     )
 }
@@ -38,8 +38,8 @@ fn is_number(word: &[u8]) -> bool {
     !word.is_empty() && word.iter().all(u8::is_ascii_digit)
 }
 
-/// The container id in a cgroup path: 64 hexadecimal digits, alone or between the words of docker, containerd,
-/// CRI-O and podman. `conmon` is podman's and CRI-O's watcher: it runs on the host.
+/// Returns the container id in a cgroup path: 64 hexadecimal digits, alone or with the prefixes and suffixes of docker,
+/// containerd, CRI-O and podman. `conmon`, the monitor of podman and CRI-O, runs on the host.
 pub fn container(cgroup: &str) -> Option<&str> {
     const LEN: usize = 64;
     cgroup.rsplit('/').find_map(|part| {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn library_names_lose_their_version() {
+    fn library_names_have_no_version() {
         for (file_name, name) in [
             ("libssl.so.1.1", "libssl"),
             ("libssl.so.3", "libssl"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn library_names_lose_what_a_packager_inserted() {
+    fn library_names_have_no_words_of_a_packager() {
         let md5 = "0123456789abcdef0123456789abcdef";
         for (file_name, name) in [
             ("libcrypto-fb8d5b21.so.3".to_owned(), "libcrypto"),
@@ -116,12 +116,12 @@ mod tests {
             ("opensc-pkcs11.so", "opensc-pkcs11"),
             ("libica-cex.so.4", "libica-cex"),
             ("libfreeblpriv3.so", "libfreeblpriv3"),
-            // Seven digits are no hash, and neither is a word with another letter.
+            // A hash has at least eight hexadecimal digits and no other letters.
             ("libssl-abcdef0.so", "libssl-abcdef0"),
             ("libssl-deadbeeg.so", "libssl-deadbeeg"),
             ("libssl-deb.so", "libssl-deb"),
             ("libssl-debug.so", "libssl-debug"),
-            // A word of hexadecimal digits, and the name goes on.
+            // The name continues after a word of hexadecimal digits.
             ("libssl-deadbeef-legacy.so", "libssl-deadbeef-legacy"),
             ("-deadbeef.so", "-deadbeef"),
         ] {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn container_ids_of_the_runtimes() {
+    fn container_ids_of_container_runtimes() {
         let id = "0123456789abcdef".repeat(4);
         for cgroup in [
             format!("/docker/{id}"),
@@ -141,23 +141,23 @@ mod tests {
             format!("/machine.slice/libpod-{id}.scope"),
             format!("/machine.slice/libpod-{id}.scope/container"),
             format!("/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:{id}"),
-            // Version 1: containerd, CRI-O and podman with their own driver, docker below another parent.
+            // Cgroup version 1: containerd, CRI-O and podman with the cgroupfs driver, docker with another parent.
             format!("/kubepods/burstable/pod1-2-3/crio-{id}"),
             format!("/default/{id}"),
             format!("/libpod_parent/libpod-{id}"),
             format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{id}.scope"),
             format!("/actions_job/{id}"),
-            // A container in a container: the inner one.
+            // A nested container.
             format!("/docker/{}/docker/{id}", "f".repeat(64)),
         ] {
             assert_eq!(container(&cgroup), Some(id.as_str()), "{cgroup}");
         }
-        let watchers = [
+        let monitors = [
             format!("/machine.slice/libpod-conmon-{id}.scope"),
             format!("/crio-conmon-{id}.scope"),
         ];
         let others = ["/", "/user.slice/user-0.slice/session-1.scope", "/docker/0123"];
-        for cgroup in others.into_iter().chain(watchers.iter().map(String::as_str)) {
+        for cgroup in others.into_iter().chain(monitors.iter().map(String::as_str)) {
             assert_eq!(container(cgroup), None, "{cgroup}");
         }
     }

@@ -23,73 +23,73 @@ fn answer(head: &[u8]) -> Option<HeadResponse> {
     Some(HeadResponse { head: Ok(head.to_vec()), size, found: Found::Same })
 }
 
-fn refused(why: HeadRefusal) -> Option<HeadResponse> {
-    Some(HeadResponse { size: None, head: Err(why), found: Found::Same })
+fn refused(refusal: HeadRefusal) -> Option<HeadResponse> {
+    Some(HeadResponse { size: None, head: Err(refusal), found: Found::Same })
 }
 
-fn ask(heads: &RecordedHeads, file: &HeadRequest) -> Option<HeadResponse> {
+fn read(heads: &RecordedHeads, file: &HeadRequest) -> Option<HeadResponse> {
     let now = Instant::now();
     heads.clone().read(&[wanted(file)], now).pop().flatten()
 }
 
 #[test]
-fn answers_come_in_the_order_of_then() {
+fn answers_have_the_recorded_order() {
     let heads = RecordedHeads::default();
-    let asked = file(1, "/a.pem");
-    heads.add(vec![(asked.clone(), answer(b"1")), (asked.clone(), answer(b"2"))]);
-    heads.add_others(vec![(asked.clone(), answer(b"3"))]);
-    let told: Vec<_> = (0..3).map(|_| ask(&heads, &asked)).collect();
-    assert_eq!(told, [answer(b"1"), answer(b"2"), answer(b"2")]);
+    let request = file(1, "/a.pem");
+    heads.add(vec![(request.clone(), answer(b"1")), (request.clone(), answer(b"2"))]);
+    heads.add_others(vec![(request.clone(), answer(b"3"))]);
+    let answers: Vec<_> = (0..3).map(|_| read(&heads, &request)).collect();
+    assert_eq!(answers, [answer(b"1"), answer(b"2"), answer(b"2")]);
 }
 
 #[test]
-fn what_was_remembered_then_is_known_whoever_opens_it() {
+fn a_cached_head_is_valid_for_every_process() {
     let heads = RecordedHeads::default();
     heads.add(vec![(file(1, "/a.pem"), answer(b"1")), (file(1, "/gone.pem"), None)]);
-    heads.batch_ends();
-    assert_eq!(ask(&heads, &file(2, "/a.pem")), answer(b"1"));
-    assert_eq!(ask(&heads, &file(1, "/gone.pem")), None);
+    heads.end_batch();
+    assert_eq!(read(&heads, &file(2, "/a.pem")), answer(b"1"));
+    assert_eq!(read(&heads, &file(1, "/gone.pem")), None);
     let changed = HeadRequest { ctime_ns: 6, ..file(1, "/a.pem") };
-    assert_eq!(ask(&heads, &changed), None);
-    // What did not come then does not come now.
+    assert_eq!(read(&heads, &changed), None);
+    // A missing answer is repeated as recorded.
     heads.add(vec![(file(3, "/a.pem"), None)]);
-    assert_eq!(ask(&heads, &file(3, "/a.pem")), None);
+    assert_eq!(read(&heads, &file(3, "/a.pem")), None);
 }
 
 #[test]
-fn a_refusal_is_remembered_where_nothing_better_is() {
+fn a_refusal_is_cached_unless_there_is_a_head() {
     let heads = RecordedHeads::default();
     heads.add_others(vec![(file(1, "/a.pem"), answer(b"1")), (file(1, "/b"), None)]);
     let denied = refused(HeadRefusal::Denied);
     let gone = refused(HeadRefusal::Gone);
     heads.add_others(vec![(file(2, "/a.pem"), denied.clone()), (file(2, "/b"), denied.clone())]);
     heads.add_others(vec![(file(2, "/c"), gone.clone())]);
-    assert_eq!(ask(&heads, &file(2, "/a.pem")), denied);
-    assert_eq!(ask(&heads, &file(2, "/c")), gone);
-    heads.batch_ends();
-    assert_eq!(ask(&heads, &file(2, "/a.pem")), answer(b"1"));
-    assert_eq!(ask(&heads, &file(3, "/b")), denied);
-    assert_eq!(ask(&heads, &file(2, "/c")), None, "it was only gone then");
+    assert_eq!(read(&heads, &file(2, "/a.pem")), denied);
+    assert_eq!(read(&heads, &file(2, "/c")), gone);
+    heads.end_batch();
+    assert_eq!(read(&heads, &file(2, "/a.pem")), answer(b"1"));
+    assert_eq!(read(&heads, &file(3, "/b")), denied);
+    assert_eq!(read(&heads, &file(2, "/c")), None, "a missing file is not cached");
 }
 
 #[test]
-fn what_is_remembered_is_bounded() {
+fn the_cache_is_bounded() {
     let heads = RecordedHeads::default();
-    let many = MOST_REMEMBERED / (64 << 10) + 10;
+    let many = REPLAY_CACHE_BYTES / (64 << 10) + 10;
     for at in 0..many {
         heads.add(vec![(file(1, &format!("/{at}")), answer(&[0; 64 << 10]))]);
-        heads.batch_ends();
+        heads.end_batch();
     }
-    let held = heads.0.borrow();
-    assert!(held.before.bytes <= MOST_REMEMBERED);
-    assert_eq!(held.before.order.len(), held.before.answers.len());
-    drop(held);
-    assert_eq!(ask(&heads, &file(1, "/0")), None);
-    assert!(ask(&heads, &file(1, &format!("/{}", many - 1))).is_some());
+    let recorded = heads.0.borrow();
+    assert!(recorded.cache.bytes <= REPLAY_CACHE_BYTES);
+    assert_eq!(recorded.cache.order.len(), recorded.cache.answers.len());
+    drop(recorded);
+    assert_eq!(read(&heads, &file(1, "/0")), None);
+    assert!(read(&heads, &file(1, &format!("/{}", many - 1))).is_some());
 }
 
 #[test]
-fn only_what_the_recording_does_not_know_is_missing() {
+fn only_requests_that_were_not_recorded_are_missing() {
     let heads = RecordedHeads::default();
     heads.add(vec![(file(1, "/late.pem"), None)]);
     heads.add_others(vec![(file(1, "/late.crt"), None)]);
@@ -99,20 +99,20 @@ fn only_what_the_recording_does_not_know_is_missing() {
     assert_eq!(heads.missing(), MissingHeads { count: 3, first: b"/late.crt".to_vec() });
 }
 
-/// Answers with the number of questions so far, as often as a file is long.
+/// Returns heads of `length` bytes, each byte the number of requests so far.
 #[derive(Debug)]
-struct Counts {
+struct CountingReader {
     count: u8,
     length: usize,
 }
 
-impl Counts {
-    fn new(length: usize) -> Box<Counts> {
-        Box::new(Counts { count: 0, length })
+impl CountingReader {
+    fn new(length: usize) -> Box<CountingReader> {
+        Box::new(CountingReader { count: 0, length })
     }
 }
 
-impl HeadReader for Counts {
+impl HeadReader for CountingReader {
     fn read(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadResponse>> {
         let one = |Wanted { file, .. }: &Wanted| {
             self.count = self.count.wrapping_add(1);
@@ -123,7 +123,7 @@ impl HeadReader for Counts {
     }
 }
 
-impl ProcessInspector for Counts {
+impl ProcessInspector for CountingReader {
     fn cgroups(&mut self, _: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
         Vec::new()
     }
@@ -142,32 +142,32 @@ impl ProcessInspector for Counts {
     }
 }
 
-fn paths(asked: &[HeadExchange]) -> Vec<String> {
-    asked.iter().map(|(file, _)| String::from_utf8(file.path.clone()).unwrap()).collect()
+fn paths(exchanges: &[HeadExchange]) -> Vec<String> {
+    exchanges.iter().map(|(file, _)| String::from_utf8(file.path.clone()).unwrap()).collect()
 }
 
 #[test]
-fn whatever_is_opened_is_in_a_recording_once() {
-    let mut heads = RecordingHeads::new(Counts::new(1), Clock::system());
-    let (kept, now) = (heads.kept(), Instant::now());
-    heads.read(&[wanted(&file(1, "/asked"))], now);
+fn each_opened_file_is_recorded_once() {
+    let mut heads = RecordingHeads::new(CountingReader::new(1), Clock::system());
+    let (log, now) = (heads.log(), Instant::now());
+    heads.read(&[wanted(&file(1, "/requested"))], now);
     let young = HeadRequest { ctime_ns: Clock::system().file_time_ns(), ..file(1, "/young") };
-    let opened = [file(1, "/asked"), file(1, "/a"), file(2, "/a"), file(1, "/gone"), young];
+    let opened = [file(1, "/requested"), file(1, "/a"), file(2, "/a"), file(1, "/gone"), young];
     let opened = opened.each_ref().map(wanted);
     heads.note_opened(&opened, now);
-    assert_eq!(paths(&kept.borrow().heads), ["/asked"]);
-    assert_eq!(paths(&kept.borrow().others), ["/a", "/gone", "/young"]);
-    kept.take();
-    // One that was gone may be there for the next process; one that just changed may change again.
+    assert_eq!(paths(&log.borrow().heads), ["/requested"]);
+    assert_eq!(paths(&log.borrow().others), ["/a", "/gone", "/young"]);
+    log.take();
+    // A missing file may exist for the next process, and a file that just changed may change again.
     heads.note_opened(&opened, now);
-    assert_eq!(paths(&kept.take().others), ["/gone", "/young"]);
+    assert_eq!(paths(&log.take().others), ["/gone", "/young"]);
     let changed = HeadRequest { ctime_ns: 6, ..file(1, "/a") };
     heads.note_opened(&[wanted(&changed)], now);
-    assert_eq!(paths(&kept.take().others), ["/a"]);
+    assert_eq!(paths(&log.take().others), ["/a"]);
 }
 
 #[test]
-fn one_answer_of_a_batch_is_enough_for_all_who_got_the_same() {
+fn equal_answers_of_a_batch_are_recorded_once() {
     let second = HeadRequest { ctime_ns: 6, ..file(2, "/changed") };
     let heads = vec![
         (file(1, "/same"), answer(b"1")),
@@ -187,77 +187,79 @@ fn one_answer_of_a_batch_is_enough_for_all_who_got_the_same() {
         (file(1, "/other"), answer(b"8")),
         (file(2, "/other"), answer(b"8")),
     ];
-    let kept = HeadLog { heads, others, cgroups: vec![(1, None)] };
-    let (all, needed) = (kept.heads.clone(), kept.needed());
+    let log = HeadLog { heads, others, cgroups: vec![(1, None)] };
+    let (all, needed) = (log.heads.clone(), log.deduplicated());
     let wanted = ["/same", "/late", "/late", "/refused", "/refused", "/changed", "/changed"];
     assert_eq!(paths(&needed.heads), wanted);
     assert_eq!(paths(&needed.others), ["/rewritten", "/rewritten", "/other"]);
     assert_eq!(needed.cgroups.len(), 1);
-    // Nobody who asks in a replay gets another answer for it.
+    // A replay returns the same answers.
     let replayed = RecordedHeads::default();
     replayed.add(needed.heads);
     replayed.add_others(needed.others);
-    for (question, answer) in all {
-        assert_eq!(ask(&replayed, &question), answer, "{question:?}");
+    for (request, answer) in all {
+        assert_eq!(read(&replayed, &request), answer, "{request:?}");
     }
-    assert_eq!(ask(&replayed, &file(2, "/other")), answer(b"8"));
+    assert_eq!(read(&replayed, &file(2, "/other")), answer(b"8"));
 }
 
 #[test]
-fn a_batch_of_more_than_a_replay_remembers_is_kept_as_it_is() {
+fn a_batch_that_exceeds_the_replay_cache_is_not_deduplicated() {
     let long = answer(&[0; 64 << 10]);
-    let many = MOST_COUNTED_ON / (64 << 10) + 1;
+    let many = ASSUMED_CACHE_BYTES / (64 << 10) + 1;
     let heads: Vec<HeadExchange> = (0..many)
         .map(|at| (file(1, &format!("/{at}")), long.clone()))
         .chain([(file(2, "/0"), long.clone())])
         .collect();
     let few: Vec<HeadExchange> =
         heads.iter().rev().take(10).chain(heads.first()).cloned().collect();
-    let kept = |heads| HeadLog { heads, ..HeadLog::default() }.needed().heads.len();
-    assert_eq!([kept(heads), kept(few)], [many + 1, 10]);
+    let recorded = |heads| HeadLog { heads, ..HeadLog::default() }.deduplicated().heads.len();
+    assert_eq!([recorded(heads), recorded(few)], [many + 1, 10]);
 }
 
 #[test]
-fn what_one_batch_opens_is_bounded() {
-    let mut heads = RecordingHeads::new(Counts::new(64 << 10), Clock::system());
+fn heads_of_opened_files_are_limited_for_each_batch() {
+    let mut heads = RecordingHeads::new(CountingReader::new(64 << 10), Clock::system());
     let files: Vec<Wanted> = (0..1000).map(|at| wanted(&file(1, &format!("/{at}")))).collect();
     heads.note_opened(&files, Instant::now());
-    let first = heads.kept().take().others.len();
-    assert!((MOST_OPENED >> 16..MOST_OPENED / (60 << 10)).contains(&first.next_multiple_of(PART)));
-    // The others come when they are opened again.
+    let first = heads.log().take().others.len();
+    assert!(
+        (MAX_OPENED_BYTES >> 16..MAX_OPENED_BYTES / (60 << 10))
+            .contains(&first.next_multiple_of(CHUNK))
+    );
+    // The other files are read at their next open.
     heads.note_opened(&files, Instant::now());
-    assert_eq!(paths(&heads.kept().take().others).first(), Some(&format!("/{first}")));
+    assert_eq!(paths(&heads.log().take().others).first(), Some(&format!("/{first}")));
 }
 
-/// Whatever a recording leaves out because it is in there already, a replay still remembers.
 #[test]
-fn a_replay_remembers_what_a_recording_counts_on() {
-    let mut heads = RecordingHeads::new(Counts::new(1), Clock::system());
-    let (kept, replayed) = (heads.kept(), RecordedHeads::default());
-    let many = MOST_FILES as u32 + 1000;
+fn a_replay_has_every_head_that_a_recording_omits() {
+    let mut heads = RecordingHeads::new(CountingReader::new(1), Clock::system());
+    let (log, replayed) = (heads.log(), RecordedHeads::default());
+    let many = MAX_FILES as u32 + 1000;
     for at in 0..many {
-        // One of a thousand all the time: it is asked for again when it is forgotten.
+        // A thousand files are opened repeatedly. The recording reads them again after it has evicted them.
         let opened = [file(1, &format!("/{at}")), file(1, &format!("/{}", at % 1000))];
         heads.note_opened(&opened.each_ref().map(wanted), Instant::now());
-        replayed.add_others(kept.take().others);
-        replayed.batch_ends();
-        assert!(opened.iter().all(|file| ask(&replayed, file).is_some()), "{at}");
+        replayed.add_others(log.take().others);
+        replayed.end_batch();
+        assert!(opened.iter().all(|file| read(&replayed, file).is_some()), "{at}");
     }
-    assert!(heads.known.order.len() <= MOST_FILES);
+    assert!(heads.recorded.order.len() <= MAX_FILES);
 }
 
 #[test]
-fn an_answer_about_other_content_holds_for_its_batch_only() {
+fn the_head_of_changed_content_is_valid_for_its_batch_only() {
     for found in [Found::Changed, Found::Replaced] {
         let heads = RecordedHeads::default();
         let other = answer(b"1").map(|answer| HeadResponse { found, ..answer });
         heads.add(vec![(file(1, "/a.pem"), other.clone())]);
-        assert_eq!(ask(&heads, &file(1, "/a.pem")), other);
-        heads.batch_ends();
-        assert_eq!(ask(&heads, &file(2, "/a.pem")), None);
-        // So each who asked keeps its own.
-        let asked = vec![(file(1, "/a.pem"), other.clone()), (file(2, "/a.pem"), other)];
-        let kept = HeadLog { heads: asked.clone(), ..HeadLog::default() };
-        assert_eq!(kept.needed().heads, asked);
+        assert_eq!(read(&heads, &file(1, "/a.pem")), other);
+        heads.end_batch();
+        assert_eq!(read(&heads, &file(2, "/a.pem")), None);
+        // Therefore each answer is recorded.
+        let exchanges = vec![(file(1, "/a.pem"), other.clone()), (file(2, "/a.pem"), other)];
+        let log = HeadLog { heads: exchanges.clone(), ..HeadLog::default() };
+        assert_eq!(log.deduplicated().heads, exchanges);
     }
 }

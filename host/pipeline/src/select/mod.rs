@@ -1,5 +1,5 @@
-//! The host's own filters: what the command prints, and what `--pid`, `--name`, `--library` and `--file` leave.
-//! They act on the real paths and names, before any plugin and before redaction.
+//! Stage `select`: the host's own filters. They are the event types of the command, `--pid`, `--name`, `--library` and
+//! `--file`, and test real paths and names, before plugins and before redaction.
 
 mod unsatisfiable;
 
@@ -8,23 +8,23 @@ use crate::glob::Glob;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, EventKinds, ProcessFacts};
 
-/// A process name in the kernel holds this many bytes.
+/// Maximum length of a process name (`comm`) in bytes.
 pub const COMM_BYTES: usize = 15;
 
-/// What an event must meet: all of it.
+/// Filters. An event passes if all of them match.
 #[derive(Clone, Debug)]
 pub struct Select {
-    /// Kinds that are printed.
+    /// Event types that are printed.
     pub kinds: EventKinds,
-    /// `--pid`: the process is each of these.
+    /// `--pid`: the process id equals each of these.
     pub pids: Vec<u32>,
     /// `--follow-children` of a replay: the process is a member.
     pub family: Family,
-    /// `--name`: the process name has each of these in it.
+    /// `--name`: the process name contains each of these.
     pub names: Vec<Vec<u8>>,
-    /// `--library`: the library's path has each of these in it.
+    /// `--library`: the path of the library contains each of these.
     pub libraries: Vec<Vec<u8>>,
-    /// `--file`: the file's path matches each of these.
+    /// `--file`: the path of the file matches each of these.
     pub files: Vec<Glob>,
 }
 
@@ -42,21 +42,21 @@ impl Default for Select {
 }
 
 impl Select {
-    /// Whether the event is left. `interest` repeats exactly what the kernel's tables say roughly.
+    /// Returns whether the event passes. `interest` is the exact test, which the kernel's tables approximate.
     pub fn keeps(&self, event: &EnrichedEvent, interest: &Interest) -> bool {
         self.family.has(event.process.key.tgid)
-            && self.kind_is_left(event, interest)
+            && self.kind_passes(event, interest)
             && self.wants_process(&event.process)
-            && self.path_is_left(event)
+            && self.path_passes(event)
     }
 
-    /// Whether events of this process can be left.
-    pub fn wants_process(&self, process: &ProcessFacts) -> bool {
+    /// Returns whether events of this process can pass.
+    pub(crate) fn wants_process(&self, process: &ProcessFacts) -> bool {
         self.pids.iter().all(|&pid| process.key.tgid == pid)
             && self.names.iter().all(|text| name_contains(process, text))
     }
 
-    fn kind_is_left(&self, event: &EnrichedEvent, interest: &Interest) -> bool {
+    fn kind_passes(&self, event: &EnrichedEvent, interest: &Interest) -> bool {
         self.kinds.contains(&event.what)
             && match &event.what {
                 EnrichedWhat::FileOpen { file, .. } => interest.wants_file(file.path.file_name()),
@@ -65,8 +65,8 @@ impl Select {
             }
     }
 
-    /// An event without the field that a filter is about does not match it.
-    fn path_is_left(&self, event: &EnrichedEvent) -> bool {
+    /// A filter does not match an event without the field that it tests.
+    fn path_passes(&self, event: &EnrichedEvent) -> bool {
         let (file, library) = match &event.what {
             EnrichedWhat::FileOpen { file, .. } => (Some(&file.path.bytes), None),
             EnrichedWhat::LibLoad { file, .. } => (None, Some(&file.path.bytes)),
@@ -77,7 +77,7 @@ impl Select {
     }
 }
 
-/// A text that is longer than the kernel's names is looked for in the executable's file name.
+/// A text longer than a `comm` is searched in the file name of the executable.
 fn name_contains(process: &ProcessFacts, text: &[u8]) -> bool {
     if text.len() <= COMM_BYTES {
         return contains(process.comm.as_bytes(), text);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn without_filters_everything_that_is_wanted_is_left() {
+    fn without_filters_every_event_of_interest_passes() {
         let select = Select::default();
         for kept in [open("/a/b.pem"), load("/lib/libssl.so.3"), exec()] {
             assert!(select.keeps(&kept, &interest()));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_that_a_command_does_not_print() {
+    fn event_types_that_a_command_does_not_print() {
         let kinds = EventKinds { open: true, ..EventKinds::NONE };
         let files = Select { kinds, ..Select::default() };
         assert!(files.keeps(&open("/b.pem"), &interest()));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn each_filter_and_all_of_them() {
+    fn each_filter_alone_and_combined() {
         let keeps = |select: &Select, event| select.keeps(&event, &interest());
         let by_pid = Select { pids: vec![7], ..Select::default() };
         assert!(keeps(&by_pid, exec()));

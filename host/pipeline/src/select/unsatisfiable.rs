@@ -1,4 +1,4 @@
-//! Filters that leave nothing, whatever happens: the operator should know before waiting for it.
+//! Detects filters that no event can pass, so that the operator is warned at the start.
 
 use std::str::Chars;
 
@@ -7,18 +7,19 @@ use crate::glob::Glob;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
 
-/// Longest file name in bytes, on every file system that Linux knows.
-const MOST_NAME: usize = 255;
-/// Endings of a pattern that are looked at; with more it is taken to match something.
-const MOST_ENDS: usize = 64;
+/// Maximum length of a file name in bytes on Linux.
+const NAME_MAX: usize = 255;
+/// Maximum number of alternatives in a pattern that are checked. A pattern with more is assumed to be satisfiable.
+const MAX_ALTERNATIVES: usize = 64;
 
 impl Select {
-    /// Why no event can be left: a line for each reason. Empty where one can, as far as that is to know.
+    /// Returns the reasons why no event can pass, one line each. The check is conservative: an empty list does not prove
+    /// that an event can pass.
     pub fn unsatisfiable(&self, interest: &Interest) -> Vec<String> {
         let mut reasons = Vec::new();
         if !self.files.is_empty() && !self.libraries.is_empty() {
             reasons.push(
-                "no event has both a file and a library: --file and --library leave nothing"
+                "no event has both a file and a library: nothing matches --file and --library"
                     .to_owned(),
             );
         }
@@ -29,11 +30,11 @@ impl Select {
         }
         for name in self.names.iter().filter(|name| !can_be_name(name)) {
             let name = printable(&String::from_utf8_lossy(name));
-            reasons.push(format!("no process is named like --name {name}"));
+            reasons.push(format!("no process name can contain --name {name}"));
         }
         for library in self.libraries.iter().filter(|_| interest.libraries.is_empty()) {
             let library = printable(&String::from_utf8_lossy(library));
-            reasons.push(format!("--library {library}: no classifier asks for any library"));
+            reasons.push(format!("--library {library}: no classifier requests libraries"));
         }
         reasons.extend(self.files.iter().filter_map(|glob| unsatisfiable_glob(glob, interest)));
         reasons
@@ -41,121 +42,121 @@ impl Select {
 }
 
 fn can_be_name(text: &[u8]) -> bool {
-    text.len() <= COMM_BYTES || text.len() <= MOST_NAME && !text.contains(&b'/')
+    text.len() <= COMM_BYTES || text.len() <= NAME_MAX && !text.contains(&b'/')
 }
 
-/// None where some way through the braces can be met.
+/// Returns why no path of interest matches; `None` if any alternative of the braces can match.
 fn unsatisfiable_glob(glob: &Glob, interest: &Interest) -> Option<String> {
     let shown = printable(glob.as_str());
-    let ways = alternatives(glob.as_str())?;
+    let patterns = alternatives(glob.as_str())?;
     let reasons: Option<Vec<Unsatisfiable>> =
-        ways.iter().map(|way| unsatisfiable_way(way, interest)).collect();
+        patterns.iter().map(|pattern| unsatisfiable_alternative(pattern, interest)).collect();
     Some(match reasons?.into_iter().min()? {
-        Unsatisfiable::Begin => format!(
-            "--file '{shown}' matches no path: all begin with /; write for example '*/{shown}'"
+        Unsatisfiable::NotAbsolute => format!(
+            "--file '{shown}' matches no path: paths begin with /; write for example '*/{shown}'"
         ),
-        Unsatisfiable::Resolved => format!(
-            "--file '{shown}' matches no path: what is compared is resolved, without //, /./ and /../"
+        Unsatisfiable::NotResolved => format!(
+            "--file '{shown}' matches no path: resolved paths are compared, without //, /./ and /../"
         ),
-        Unsatisfiable::OnlyBegun => format!(
-            "--file '{shown}' matches only files whose names begin with {}: no classifier asks for other names that end so",
-            words(interest.prefixes.iter())
+        Unsatisfiable::PrefixOnly => format!(
+            "--file '{shown}' matches only files whose names begin with {}: no classifier requests other names with this ending",
+            join_or(interest.prefixes.iter())
         ),
-        Unsatisfiable::End => {
-            format!("--file '{shown}' matches no file that a classifier asks for")
+        Unsatisfiable::NotOfInterest => {
+            format!("--file '{shown}' matches no file that a classifier requests")
         }
     })
 }
 
-/// As a list for people: `a, b or c`.
-fn words<'a>(all: impl Iterator<Item = &'a String>) -> String {
-    let all: Vec<String> = all.map(|word| printable(word).to_string()).collect();
-    match all.split_last() {
+/// Joins names: `a, b or c`.
+fn join_or<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.map(|name| printable(name).to_string()).collect();
+    match names.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-        _ => all.concat(),
+        _ => names.concat(),
     }
 }
 
-/// Why nothing matches; what is easiest to put right stands first.
+/// Why nothing matches, ordered by how easy the correction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Unsatisfiable {
-    /// Paths begin otherwise.
-    Begin,
-    /// Paths are resolved.
-    Resolved,
-    /// A classifier asks for names that begin otherwise than the pattern says, and nobody may have thought of them.
-    OnlyBegun,
-    /// No classifier asks for names that end so.
-    End,
+    /// The pattern does not match the `/` at the beginning of a path.
+    NotAbsolute,
+    /// The pattern contains `//`, `/./` or `/../`.
+    NotResolved,
+    /// Only names with a prefix of a classifier can match, which the operator may not intend.
+    PrefixOnly,
+    /// No classifier requests a matching name.
+    NotOfInterest,
 }
 
-/// `way` has no braces.
-fn unsatisfiable_way(way: &str, interest: &Interest) -> Option<Unsatisfiable> {
-    let pieces = pieces(way);
-    // The beginning of a path that was too long is cut off.
-    let begins = match pieces.first() {
-        Some(GlobPiece::Itself(first)) => matches!(first, '/' | '…'),
-        Some(GlobPiece::Other { slash }) => *slash,
+/// Checks a pattern without braces.
+fn unsatisfiable_alternative(pattern: &str, interest: &Interest) -> Option<Unsatisfiable> {
+    let pieces = pieces(pattern);
+    // A truncated path begins with `…`.
+    let can_begin_path = match pieces.first() {
+        Some(GlobPiece::Literal(first)) => matches!(first, '/' | '…'),
+        Some(GlobPiece::Wildcard { slash }) => *slash,
         None => false,
     };
-    if !begins {
-        return Some(Unsatisfiable::Begin);
+    if !can_begin_path {
+        return Some(Unsatisfiable::NotAbsolute);
     }
     let literal = |piece: &GlobPiece| match piece {
-        GlobPiece::Itself(c) => *c,
-        // Nobody asks for it in a name.
-        GlobPiece::Other { .. } => '\0',
+        GlobPiece::Literal(c) => *c,
+        // No requested name contains NUL.
+        GlobPiece::Wildcard { .. } => '\0',
     };
     let text: String = pieces.iter().map(literal).collect();
-    if ["//", "/./", "/../"].iter().any(|never| text.contains(never)) {
-        return Some(Unsatisfiable::Resolved);
+    if ["//", "/./", "/../"].iter().any(|part| text.contains(part)) {
+        return Some(Unsatisfiable::NotResolved);
     }
     let end = text.rsplit('\0').next().unwrap_or_default();
-    if can_end(end, interest) { None } else { begin_of_name(&text, interest) }
+    if can_end(end, interest) { None } else { unsatisfiable_prefix(&text, interest) }
 }
 
-/// Whether a name can begin as a classifier asks. `text` has NUL where anything may stand, a slash too.
-fn begin_of_name(text: &str, interest: &Interest) -> Option<Unsatisfiable> {
+/// Checks the requested prefixes. `text` has NUL for each wildcard, which may match a slash.
+fn unsatisfiable_prefix(text: &str, interest: &Interest) -> Option<Unsatisfiable> {
     let name = text.rsplit('/').next().unwrap_or(text);
     let mut prefixes = interest.prefixes.iter();
     if !name.contains('\0') {
-        let begins = prefixes.any(|prefix| name.starts_with(prefix.as_str()));
-        return (!begins).then_some(Unsatisfiable::End);
+        let matches = prefixes.any(|prefix| name.starts_with(prefix.as_str()));
+        return (!matches).then_some(Unsatisfiable::NotOfInterest);
     }
     if prefixes.len() == 0 {
-        return Some(Unsatisfiable::End);
+        return Some(Unsatisfiable::NotOfInterest);
     }
-    let meant = prefixes.any(|prefix| name.contains(prefix.as_str()));
-    (!meant).then_some(Unsatisfiable::OnlyBegun)
+    let is_intended = prefixes.any(|prefix| name.contains(prefix.as_str()));
+    (!is_intended).then_some(Unsatisfiable::PrefixOnly)
 }
 
 /// A part of a pattern without braces.
 enum GlobPiece {
     /// This character.
-    Itself(char),
-    /// One or several of many; whether a slash can be the first one.
-    Other { slash: bool },
+    Literal(char),
+    /// A wildcard or a class. `slash`: whether the first matched character can be a slash.
+    Wildcard { slash: bool },
 }
 
-fn pieces(way: &str) -> Vec<GlobPiece> {
-    // At the beginning it can be nothing, slash and all.
-    let (mut pieces, way) = match way.strip_prefix("**/") {
-        Some(rest) => (vec![GlobPiece::Other { slash: true }], rest),
-        None => (Vec::new(), way),
+fn pieces(pattern: &str) -> Vec<GlobPiece> {
+    // At the beginning, `**/` can match nothing.
+    let (mut pieces, pattern) = match pattern.strip_prefix("**/") {
+        Some(rest) => (vec![GlobPiece::Wildcard { slash: true }], rest),
+        None => (Vec::new(), pattern),
     };
-    let mut rest = way.chars();
+    let mut rest = pattern.chars();
     while let Some(c) = rest.next() {
         pieces.push(match c {
-            '*' | '?' => GlobPiece::Other { slash: true },
-            '[' => GlobPiece::Other { slash: class_has_slash(&mut rest) },
-            '\\' => GlobPiece::Itself(rest.next().unwrap_or('\\')),
-            c => GlobPiece::Itself(c),
+            '*' | '?' => GlobPiece::Wildcard { slash: true },
+            '[' => GlobPiece::Wildcard { slash: class_has_slash(&mut rest) },
+            '\\' => GlobPiece::Literal(rest.next().unwrap_or('\\')),
+            c => GlobPiece::Literal(c),
         });
     }
     pieces
 }
 
-/// Reads behind `[`, to the end of the class.
+/// Reads a class from after its `[` to its end. Returns whether it matches a slash.
 fn class_has_slash(rest: &mut Chars<'_>) -> bool {
     let mut class: Vec<char> = Vec::new();
     let mut negated = false;
@@ -171,16 +172,20 @@ fn class_has_slash(rest: &mut Chars<'_>) -> bool {
     (class.contains(&'/') || class.windows(3).any(range)) != negated
 }
 
-/// Whether a path that ends so can be one that is asked for.
+/// Returns whether a path with this end can have a requested suffix or name.
 fn can_end(end: &str, interest: &Interest) -> bool {
-    let (folder, name) = match end.rsplit_once('/') {
+    let (is_whole_name, name) = match end.rsplit_once('/') {
         Some((_, name)) => (true, name.as_bytes()),
         None => (false, end.as_bytes()),
     };
     let suffixes = interest.suffixes.iter().map(|suffix| suffix.as_bytes());
     let names = interest.names.iter().map(|name| name.as_bytes());
-    suffixes.into_iter().any(|suffix| ends_with(name, suffix) || !folder && ends_with(suffix, name))
-        || names.into_iter().any(|wanted| name == wanted || !folder && wanted.ends_with(name))
+    suffixes
+        .into_iter()
+        .any(|suffix| ends_with(name, suffix) || !is_whole_name && ends_with(suffix, name))
+        || names
+            .into_iter()
+            .any(|wanted| name == wanted || !is_whole_name && wanted.ends_with(name))
 }
 
 fn ends_with(text: &[u8], end: &[u8]) -> bool {
@@ -190,30 +195,30 @@ fn ends_with(text: &[u8], end: &[u8]) -> bool {
         .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
 }
 
-/// The pattern without braces, once for each way through them. None: there are too many, or they are nested.
+/// Expands the braces of a pattern. Returns `None` if there are too many alternatives, or if braces are nested.
 fn alternatives(pattern: &str) -> Option<Vec<String>> {
     if pattern.contains('{') && pattern.contains('\\') {
         return None;
     }
-    let mut whole = vec![String::new()];
+    let mut expanded = vec![String::new()];
     let mut rest = pattern;
     while let Some((before, after)) = rest.split_once('{') {
-        let (inside, behind) = after.split_once('}')?;
+        let (inside, after) = after.split_once('}')?;
         if inside.contains(['{', '[']) || before.contains('[') {
             return None;
         }
-        let words: Vec<&str> = inside.split(',').collect();
-        if whole.len() * words.len() > MOST_ENDS {
+        let branches: Vec<&str> = inside.split(',').collect();
+        if expanded.len() * branches.len() > MAX_ALTERNATIVES {
             return None;
         }
-        let each = |start: &String| {
-            words.iter().map(|word| format!("{start}{before}{word}")).collect::<Vec<_>>()
+        let append = |start: &String| {
+            branches.iter().map(|branch| format!("{start}{before}{branch}")).collect::<Vec<_>>()
         };
-        whole = whole.iter().flat_map(each).collect();
-        rest = behind;
+        expanded = expanded.iter().flat_map(append).collect();
+        rest = after;
     }
-    whole.iter_mut().for_each(|start| start.push_str(rest));
-    Some(whole)
+    expanded.iter_mut().for_each(|start| start.push_str(rest));
+    Some(expanded)
 }
 
 #[cfg(test)]
@@ -234,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn a_class_may_have_a_slash() {
+    fn classes_with_and_without_a_slash() {
         for (class, slash) in [
             ("/]x", true),
             ("ab]x", false),
             ("!ab]x", true),
             ("^/]x", false),
-            // The bracket and the mark are characters where they stand.
+            // `]` as the first character and `!` after the first are literal.
             ("]/]x", true),
             ("/!]x", true),
             ("!!]x", true),
@@ -253,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_can_match_are_not_warned_about() {
+    fn patterns_that_can_match_have_no_warning() {
         for glob in [
             "*",
             "/etc/*",
@@ -292,8 +297,8 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_cannot_match_are() {
-        let (begin, resolved, end) = ("all begin with /", "resolved", "classifier asks");
+    fn patterns_that_cannot_match_have_a_warning() {
+        let (begin, resolved, end) = ("paths begin with /", "resolved", "classifier requests");
         for (glob, word) in [
             ("*.txt", end),
             (r"*\.txt", end),
@@ -314,8 +319,8 @@ mod tests {
             ("/./x.pem", resolved),
             ("*/./x.pem", resolved),
         ] {
-            let said = reasons(&[glob]);
-            assert!(said.len() == 1 && said[0].contains(word), "{glob}: {said:?}");
+            let warnings = reasons(&[glob]);
+            assert!(warnings.len() == 1 && warnings[0].contains(word), "{glob}: {warnings:?}");
         }
         assert_eq!(reasons(&["*{1,2,3,4,5,6,7,8}{1,2,3,4,5,6,7,8}.txt"]).len(), 1);
         assert!(reasons(&["server.pem"])[0].ends_with("'*/server.pem'"));
@@ -323,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_and_beginnings_of_names() {
+    fn patterns_and_requested_prefixes() {
         let mut interest = interest();
         interest.add_prefix("id_ed25519").unwrap();
         interest.add_prefix("ssh_host_").unwrap();
@@ -350,13 +355,13 @@ mod tests {
             ("*/ID_ED25519", "matches no file"),
             ("/etc/passwd", "matches no file"),
         ] {
-            let said = reasons(glob);
-            assert!(said.len() == 1 && said[0].contains(word), "{glob}: {said:?}");
+            let warnings = reasons(glob);
+            assert!(warnings.len() == 1 && warnings[0].contains(word), "{glob}: {warnings:?}");
         }
     }
 
     #[test]
-    fn filters_that_contradict_each_other() {
+    fn contradicting_filters_have_a_warning() {
         let unsatisfiable = |select: Select| select.unsatisfiable(&interest()).len();
         assert_eq!(unsatisfiable(Select::default()), 0);
         assert_eq!(unsatisfiable(Select { pids: vec![7, 7], ..Select::default() }), 0);

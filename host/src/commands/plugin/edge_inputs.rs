@@ -158,7 +158,7 @@ fn events() -> Vec<(String, Query)> {
                     file.path.bytes = path;
                 }
                 EnrichedWhat::Exec { arguments } => arguments.bytes = [path, vec![0]].concat(),
-                EnrichedWhat::Exit { .. } => event.event.process.exe = Some(Arc::from(path)),
+                _ => event.event.process.exe = Some(Arc::from(path)),
             }
             all.push((format!("a {kind} of {what}"), Query::Event(Box::new(event))));
         }

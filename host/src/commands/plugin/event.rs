@@ -100,11 +100,8 @@ fn process(fields: &Fields<'_>) -> Result<ProcessFacts> {
         uid: fields.optional("uid")?.unwrap_or(1000),
         comm: Comm::new(comm),
         exe: fields.optional::<String>("exe")?.map(|exe| exe.into_bytes().into()),
-        mount_ns: 1,
-        root: (1, 1),
-        cgroup_id: 1,
-        cgroup: None,
         container: fields.optional::<String>("container")?.map(Into::into),
+        ..ProcessFacts::default()
     })
 }
 

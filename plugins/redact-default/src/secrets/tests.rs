@@ -1,7 +1,7 @@
 //! Each line of each table, in each form: the secret is masked, and the rest is unchanged.
 
 use super::*;
-use crate::forms::FieldGroup;
+use crate::forms::{self, FieldGroup};
 use crate::programs;
 use proptest::prelude::*;
 
@@ -57,7 +57,7 @@ fn spellings(form: Form, option: &str, value: &str, is_words: bool) -> Vec<Vec<S
 }
 
 /// The command lines that a line of a table covers, without the name of the program.
-fn promised(rules: &[FieldGroup], secret: &str) -> Vec<Vec<String>> {
+fn covered(rules: &[FieldGroup], secret: &str) -> Vec<Vec<String>> {
     let is_words = rules.iter().any(|&(form, _)| form == Form::Words);
     let mut lines = Vec::new();
     for &(form, options) in rules {
@@ -123,9 +123,9 @@ proptest! {
         let mut count = 0;
         for &(names, rules) in programs::all() {
             for name in names.split(',') {
-                // `mysql*` stands for what begins so.
+                // `mysql*` is a prefix.
                 let name = &name.replace('*', "x");
-                for line in promised(rules, &secret) {
+                for line in covered(rules, &secret) {
                     count += 1;
                     check(name, &line, &secret)?;
                 }
@@ -140,9 +140,9 @@ proptest! {
         prop_assert!(count > 1000, "{count}");
     }
 
-    /// What has blanks, quotes and operators in it is one argument all the same.
+    /// An argument that contains blanks, quotes and operators is masked as one.
     #[test]
-    fn no_secret_is_split(secret in "zq[A-Za-z0-9 ;|&'\"()$`<>\\\\#]{4,20}") {
+    fn arguments_are_masked_as_a_whole(secret in "zq[A-Za-z0-9 ;|&'\"()$`<>\\\\#]{4,20}") {
         for before in ["--password=", "DB_PASSWORD=", "--env=DB_PASSWORD=", "-Dx.password=", "X-Api-Key: ", "-e=A_TOKEN="] {
             let arguments = words(&["tool", &format!("{before}{secret}"), "visible"]);
             prop_assert_eq!(shown(&arguments), format!("tool {before}*** visible"));
@@ -151,9 +151,9 @@ proptest! {
         prop_assert_eq!(shown(&arguments), "tool --password *** visible");
     }
 
-    /// In shell code the rest of the command stays as it is, to the letter.
+    /// Only the secrets of shell code change.
     #[test]
-    fn the_rest_of_shell_code_stays(
+    fn shell_code_around_secrets_is_unchanged(
         secret in "zq[A-Za-z0-9 ;|&()<>#]{4,20}",
         before in prop::sample::select(vec!["", "cd /x && ", "! ", "if ", "x=1 ", "(", "echo a; ", "a | ", "# b\n", "exec "]),
         after in prop::sample::select(vec!["", " | gzip > /b.gz", "; ls 2>&1", " && echo \"$x\"", ")", "\nls\n", " <<< a", " >f"]),
@@ -163,14 +163,14 @@ proptest! {
             let arguments = words(&["sh", "-c", &code.replace('§', &secret)]);
             let out = shown(&arguments);
             prop_assert!(!out.contains(&secret), "{code}: {out}");
-            // The mask may take the quotes with it.
+            // The mask may replace the quotes of the secret too.
             let plain = |text: &str| text.replace(['\'', '"'], "");
             prop_assert_eq!(plain(&out), plain(&format!("sh -c {}", code.replace('§', MASK))));
         }
     }
 
     #[test]
-    fn nothing_makes_it_panic(
+    fn no_command_line_causes_a_panic(
         program in prop::sample::select(vec!["sh", "curl", "mysql", "openssl", "docker", "find", "ssh", "qpdf", "steamcmd", "x"]),
         arguments in prop::collection::vec(
             prop_oneof![
@@ -191,7 +191,7 @@ proptest! {
 
 /// The index contains every name, and no name is in two lines.
 #[test]
-fn every_name_is_found() {
+fn the_index_contains_every_name() {
     let mut seen = std::collections::HashSet::new();
     for &(names, rules) in programs::all() {
         for name in names.split(',') {

@@ -1,4 +1,4 @@
-//! `cargo xtask opener`: repeats a system call and measures it. The benchmark and the kernel matrix trace this process.
+//! `cargo xtask call-loop`: repeats a system call and measures it. The benchmark and the kernel matrix trace this process.
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use rustix::thread::CpuSet;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// Options of `opener`.
+/// Options of `call-loop`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct OpenerOptions {
+pub(crate) struct CallLoopOptions {
     /// The call to repeat
     #[arg(value_enum)]
     call: Call,
@@ -65,7 +65,7 @@ pub(crate) struct Times {
 }
 
 /// Runs the repetitions and prints the times as JSON.
-pub(crate) fn run(options: &OpenerOptions) -> Result<()> {
+pub(crate) fn run(options: &CallLoopOptions) -> Result<()> {
     if let Some(cpu) = options.cpu {
         let mut set = CpuSet::new();
         set.set(cpu);
@@ -97,7 +97,7 @@ pub(crate) fn run(options: &OpenerOptions) -> Result<()> {
     Ok(())
 }
 
-fn once(options: &OpenerOptions, at: u64) -> Result<()> {
+fn once(options: &CallLoopOptions, at: u64) -> Result<()> {
     match options.call {
         Call::Getppid => {
             std::hint::black_box(rustix::process::getppid());
@@ -117,7 +117,7 @@ fn once(options: &OpenerOptions, at: u64) -> Result<()> {
     Ok(())
 }
 
-fn path(options: &OpenerOptions, at: u64) -> Result<&Path> {
+fn path(options: &CallLoopOptions, at: u64) -> Result<&Path> {
     let count = u64::try_from(options.paths.len())?;
     let turn = usize::try_from(at.checked_rem(count).unwrap_or_default())?;
     options.paths.get(turn).map(PathBuf::as_path).context("this call needs a path")
