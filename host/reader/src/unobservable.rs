@@ -9,7 +9,7 @@ use super::procfs;
 /// Flag of a kernel thread in `/proc/PID/stat`.
 pub(super) const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// Why a trace never sees an event of a process.
+/// Reason why a process cannot be traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unobservable {
     /// The id is that of a thread of this process. Events have the process's id.
@@ -32,7 +32,7 @@ impl fmt::Display for Unobservable {
     }
 }
 
-/// Returns why a trace would see nothing of this process. `None` also if `/proc` does not show it.
+/// Returns the reason why this process cannot be traced. `None`: it can, or `/proc` does not show it.
 pub(super) fn of(pid: u32) -> Option<Unobservable> {
     let status = procfs::read(pid, "status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
