@@ -13,7 +13,7 @@ crypto_tracer_tests::tests![
     options_of_the_recorded_run_are_reported
 ];
 
-/// The recording has all events of the machine, and opens of files whose content decides.
+/// The recording has all events of the machine, and opens of files whose content determines the type.
 fn replay_equals_the_live_output() {
     needs_bpf!();
     let dir = temp_dir();

@@ -42,7 +42,7 @@ macro_rules! tests {
     };
 }
 
-/// What a test returns.
+/// Result of a test.
 pub trait TestOutcome {
     /// Panics if the outcome is a failure.
     fn check(self);

@@ -56,7 +56,7 @@ fn build() -> PathBuf {
         .expect("cargo prints the path of the program")
 }
 
-/// Runs a command to its end and returns what it printed.
+/// Runs a command to its end and returns its output.
 ///
 /// # Panics
 ///

@@ -203,8 +203,8 @@ impl Tracer {
 
     /// Waits for the exit of a process, and returns all its events.
     ///
-    /// The events of a thread come in order, and those of other threads at most 1 ms late, so no event of the process
-    /// follows its exit.
+    /// The events of a thread are in order. The exit of a process is its last event, and events of different threads are
+    /// sorted together, so no event of the process follows its exit.
     ///
     /// # Panics
     ///

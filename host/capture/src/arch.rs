@@ -1,4 +1,4 @@
-//! What differs by processor. The BPF programs support x86-64 only.
+//! Values that depend on the processor architecture. The BPF programs support x86-64 only.
 //!
 //! The programs themselves keep their system call numbers and flags in `host-ebpf/src/hook/sys_exit.rs`.
 

@@ -194,8 +194,8 @@ impl Source {
         self.attached.iter().any(|probe| probe.may_be_skipped)
     }
 
-    /// Returns a sentence about the processes that are not reported because of the pid namespace. `None`: no pid namespace
-    /// limit.
+    /// Returns a sentence about the processes that are not reported because they are outside the tracer's pid namespace.
+    /// `None`: no pid namespace limit.
     pub fn pid_namespace_limit(&self) -> Option<&'static str> {
         machine::pid_namespace_limit()
     }

@@ -81,8 +81,8 @@ fn bracketed(words: &str) -> Option<&str> {
     })
 }
 
-/// Determines the preemption mode from `uname -v`. A PREEMPT_DYNAMIC kernel selects it at boot: it is read from the first
-/// source that has it, of debugfs, the kernel command line and the build configuration.
+/// Determines the preemption mode from `uname -v`. A PREEMPT_DYNAMIC kernel selects it at boot: the first source that has
+/// it is used, of debugfs, the kernel command line and the build configuration.
 fn preemption(
     version: &str,
     real_time: bool,
@@ -149,7 +149,7 @@ pub(super) fn check_user_namespace() -> Result<(), Error> {
 }
 
 fn in_initial_user_namespace() -> bool {
-    // If /proc is not readable, loading the programs decides.
+    // If /proc is not readable, a missing permission is detected when the programs are loaded.
     fs::metadata("/proc/self/ns/user").map_or(true, |namespace| namespace.ino() == INIT_USER_NS_INO)
 }
 
@@ -203,8 +203,8 @@ fn held() -> CapabilitySet {
     rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
 }
 
-/// Returns a sentence about the processes that are not reported because of the pid namespace. `None`: no pid namespace
-/// limit.
+/// Returns a sentence about the processes that are not reported because they are outside the tracer's pid namespace.
+/// `None`: no pid namespace limit.
 pub(super) fn pid_namespace_limit() -> Option<&'static str> {
     let is_initial = pid_namespace().is_ok_and(|inode| inode == 0);
     (!is_initial).then_some("processes outside this process's pid namespace are not reported")

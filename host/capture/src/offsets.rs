@@ -103,7 +103,7 @@ kernel_fields! {
     }
 }
 
-/// Types that are looked up in addition to those of the fields.
+/// BTF types that are looked up in addition to the types of the fields.
 const EXIT_TRACEPOINT: &str = "btf_trace_sched_process_exit";
 const URING_TRACEPOINT: &str = "btf_trace_io_uring_complete";
 const QSTR: &str = "qstr";
@@ -122,7 +122,7 @@ pub(crate) struct MissingOffset {
     what: String,
 }
 
-/// What the kernel's BTF says about the fields, functions and helpers that the programs use.
+/// Fields, functions and helpers in the kernel's BTF that the programs use.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// Offsets of the fields; unknown ones are [`ABSENT`].

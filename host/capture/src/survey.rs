@@ -36,7 +36,8 @@ pub struct Survey {
     pub lockdown: Option<String>,
     /// The capabilities that tracing uses.
     pub capabilities: Vec<Capability>,
-    /// A sentence about the processes that are not reported because of the pid namespace. `None`: no pid namespace limit.
+    /// Sentence about the processes that are not reported because they are outside the tracer's pid namespace. `None`: no
+    /// pid namespace limit.
     pub pid_namespace_limit: Option<&'static str>,
     /// All rungs of all ladders, best first for each purpose, including those that could not be tried.
     pub rungs: Vec<RungSurvey>,

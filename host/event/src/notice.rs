@@ -16,7 +16,7 @@ pub struct Loss {
     pub count: u64,
     /// Cause of the loss.
     pub cause: Cow<'static, str>,
-    /// `false` if the kernel's counter includes misses that are not events.
+    /// `false` if `count` may include misses that are not events.
     pub exact: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct PluginFailure {
     pub cause: String,
     /// Number of failed calls since the last report.
     pub count: u64,
-    /// What the tracer did instead.
+    /// Action of the tracer after the failed call.
     pub action: &'static str,
 }
 

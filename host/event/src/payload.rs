@@ -1,7 +1,7 @@
-//! What happened, as one enum for every stage after `enrich`.
+//! The payload of an event, as one enum for every stage after `enrich`.
 
-/// What happened. Generic over the state of its texts, so that an event type is added here once: `F` is a file, `N` a
-/// name, `C` a command line.
+/// Payload of an event. Generic over the state of its texts, so that an event type is added only here: `F` is a file, `N`
+/// a name, `C` a command line.
 ///
 /// [`EnrichedWhat`](super::EnrichedWhat) holds texts as the kernel gave them, [`RedactedWhat`](super::RedactedWhat) holds
 /// redacted ones.

@@ -1,4 +1,4 @@
-//! Compiles on a thread of its own, which can be abandoned: the compiler cannot be interrupted, and shutdown must not wait
+//! Compiles on a separate thread, which can be abandoned: the compiler cannot be interrupted, and shutdown must not wait
 //! for it.
 //!
 //! An abandoned compilation continues on its thread, without privileges, until it is done or the program exits. Its result

@@ -10,10 +10,11 @@ use rustix::time::{ClockId, clock_gettime};
 /// Epochs until a call is checked for the first time.
 pub(super) const FIRST_CHECK: u64 = 2;
 
-/// Processor time after the first check below which a late call is not ended: it only waited for a processor.
+/// Minimum processor time after the first check of a call that is ended. A late call with less has only waited for a
+/// processor.
 const MIN_PROCESSOR: Duration = Duration::from_millis(1);
 
-/// Why a call was interrupted.
+/// Reason why a call was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Overrun {
     #[error("ran for more than {0:?} of processor time")]

@@ -14,7 +14,7 @@ use crypto_tracer_event::PluginKind;
 #[derive(Debug, thiserror::Error)]
 #[error("the {subject} {plugin}: {problem}")]
 pub struct LoadError {
-    /// What was being loaded.
+    /// The object that was being loaded.
     pub subject: LoadSubject,
     /// The plugin's file, or `default`.
     pub plugin: String,
@@ -22,7 +22,7 @@ pub struct LoadError {
     pub problem: Problem,
 }
 
-/// What a [`LoadError`] is about.
+/// The object that a [`LoadError`] refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadSubject {
     /// The engine that all plugins share.
@@ -43,7 +43,7 @@ impl std::fmt::Display for LoadSubject {
     }
 }
 
-/// Why a plugin cannot be loaded.
+/// Reason why a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
@@ -169,7 +169,7 @@ pub enum Problem {
     Untrusted(super::trust::Untrusted),
 }
 
-/// Where a plugin's code comes from.
+/// Source of a plugin's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PluginSource {
     /// Bundled with the program.
@@ -187,26 +187,26 @@ impl std::fmt::Display for PluginSource {
     }
 }
 
-/// Why a call failed. Failures are counted by cause, so there are few.
+/// Reason why a call failed. Failures are counted by cause, so the number of causes is small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Cause {
-    /// It exceeded its time limit.
+    /// The call exceeded its time limit.
     Deadline,
-    /// It exceeded the limit for memory or table entries.
+    /// The plugin exceeded the limit for memory or table entries.
     Memory,
-    /// Its stack overflowed.
+    /// The plugin's stack overflowed.
     Stack,
-    /// It panicked: it executed an `unreachable` instruction.
+    /// The plugin panicked: it executed an `unreachable` instruction.
     Panic,
     /// Any other trap.
     Trap,
-    /// It used a function that it has no access to, or exited.
+    /// The plugin used a function that it has no access to, or exited.
     Misuse,
-    /// Its answer breaks the contract.
+    /// The answer breaks the contract.
     Answer,
-    /// It could not be started again.
+    /// The plugin could not be instantiated again.
     Restart,
-    /// It was not called: too many calls had failed before.
+    /// The plugin was not called: too many earlier calls failed.
     Resting,
     /// The run ended during the call.
     Stopped,
@@ -260,24 +260,24 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// `detail`: text for the operator. The first one for each cause since the last report is kept.
+    /// Counts a failure. `detail`: text for the operator; only the first one for each cause after a report is kept.
     pub(super) fn note(&mut self, cause: Cause, detail: impl FnOnce() -> String) {
         *self.total.entry(cause).or_default() += 1;
         self.unreported.entry(cause).or_insert_with(|| (0, detail())).0 += 1;
     }
 
-    /// Cause, count and detail of the failures since the last call.
+    /// Returns cause, count and detail of the failures since the last call.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (Cause, u64, String)> + use<> {
         let unreported = std::mem::take(&mut self.unreported);
         unreported.into_iter().map(|(cause, (count, detail))| (cause, count, detail))
     }
 
-    /// Total number of failures.
+    /// Returns the total number of failures.
     pub(super) fn count(&self) -> u64 {
         self.total.values().sum()
     }
 
-    /// A cause other than the end of the run.
+    /// Returns a cause other than the end of the run.
     pub(super) fn first(&self) -> Option<Cause> {
         self.total.keys().copied().find(|&cause| cause != Cause::Stopped)
     }

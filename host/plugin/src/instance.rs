@@ -35,13 +35,13 @@ pub(super) struct SpawnOutcome<K: GuestKind> {
     pub(super) outcome: Result<Instance<K>, SpawnError>,
     /// Lines that it logged.
     pub(super) lines: Vec<(Level, String)>,
-    /// The log, if there is no instance that holds it.
+    /// The log, if no instance was created.
     pub(super) log: Option<Log>,
     /// Processor time.
     pub(super) took: Duration,
 }
 
-/// Why an instance could not be created.
+/// Reason why an instance could not be created.
 pub(super) enum SpawnError {
     Failed(Error),
     /// `configure` returned this error.

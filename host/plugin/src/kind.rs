@@ -1,4 +1,4 @@
-//! What differs between the kinds of plugins.
+//! Properties of the kinds of plugins.
 
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
@@ -8,11 +8,11 @@ use super::contract::{Configured, Contract, Factory};
 use super::state::State;
 use crypto_tracer_event::PluginKind;
 
-/// A kind of plugin: the interface that it exports and what a failed call means.
+/// A kind of plugin: its exported interface, and the host's action after a failed call.
 pub(super) trait GuestKind: 'static {
     /// The kind. Its name is also the interface that the component exports.
     const KIND: PluginKind;
-    /// What the host does after a failed call, as events name it.
+    /// The host's action after a failed call, as named in events.
     const ACTION: &'static str;
     /// The bundled plugin of this kind.
     const BUNDLED: Option<&'static Bundled>;

@@ -133,7 +133,7 @@ impl Plugins {
         UserRedactor { redactors: &mut self.chains.redactors, uid }
     }
 
-    /// Failures since the last call. Call this at most once a second, and at the end of the run.
+    /// Returns the failures since the last call. Call this at most once a second, and at the end of the run.
     pub fn take_failures(&mut self) -> Vec<PluginFailure> {
         /// Maximum number of lines in the queue until taken.
         const MAX_LINES: usize = 64;
@@ -164,7 +164,7 @@ impl Plugins {
         self.past_failures + self.chains.slots().map(|slot| slot.failures().count()).sum::<u64>()
     }
 
-    /// Why the run has to end: the first failure, with [`OnFailure::Stop`].
+    /// Returns the reason to end the run: the first failure, with [`OnFailure::Stop`]. `None`: the run continues.
     pub fn must_end(&self) -> Option<String> {
         if self.on_failure == OnFailure::Continue || self.failures() == 0 {
             return None;

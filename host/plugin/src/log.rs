@@ -32,7 +32,7 @@ pub struct LogLine {
     pub message: String,
 }
 
-/// The lines of one plugin: those counted in this second, and those not yet taken.
+/// The log of one plugin: the number of lines in this second, and the lines not yet taken.
 #[derive(Debug)]
 pub(super) struct Log {
     /// Maximum lines in a second.

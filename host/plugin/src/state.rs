@@ -71,7 +71,7 @@ impl State {
         }
     }
 
-    /// Logs a line for the operator. A long one is cut.
+    /// Logs a line for the operator. A long line is truncated.
     pub(super) fn log_line(&mut self, level: Level, message: &str) {
         self.log.line(level, message);
     }

@@ -18,12 +18,12 @@ const STICKY: u32 = 0o1000;
 /// Maximum number of symbolic links in one path.
 const MAX_LINKS: usize = 40;
 
-/// Why a file is not trusted, and the remedy.
+/// Reason why a file is not trusted, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Untrusted(String);
 
-/// Where a plugin was specified.
+/// Origin of a plugin's specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// On the command line, by the operator.

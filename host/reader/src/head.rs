@@ -244,8 +244,8 @@ fn mount_of(file: &OwnedFd, mounts: &Mounts) -> Option<(String, bool)> {
     mounts.kind(id).map(owned).or_else(|| Mounts::of(std::process::id()).kind(id).map(owned))
 }
 
-/// Accepts `fd` if it is the requested file, and returns it otherwise. `pid` is the process in whose mounts it was
-/// found.
+/// Accepts `fd` if it is the requested file, and returns `fd` otherwise. `pid`: the process whose
+/// mountinfo has the file's mount.
 fn identify(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Result<File, OwnedFd> {
     let stat = cached(&fd, "");
     let found = stat.as_ref().and_then(|stat| compare(stat, wanted));
@@ -261,7 +261,7 @@ fn is_regular(stat: &Statx) -> bool {
     FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile
 }
 
-/// Compares a file with the requested one. Returns whether it was modified since the open; `None` for another file.
+/// Compares a file with the requested one. Returns whether it was modified after the open; `None` for another file.
 fn compare(stat: &Statx, wanted: &Wanted) -> Option<Found> {
     let Wanted { file, size, .. } = wanted;
     let same_inode = stat.stx_ino == file.inode;

@@ -25,8 +25,7 @@ const CACHE_TTL: Duration = Duration::from_millis(200);
 /// Minimum interval between scans for unknown namespaces, of which an attacker can create any number.
 const MIN_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Result of the last scan. Unlike the events, it includes processes that have been idle since before the tracer
-/// started.
+/// Processes by mount namespace, from the last scan of `/proc`. Includes processes that have caused no event.
 #[derive(Debug)]
 pub(super) struct MountNamespaces {
     probes: ProbePool,

@@ -51,7 +51,7 @@ pub struct Wanted {
     pub uid: u32,
     /// Size in bytes at the time of the open.
     pub size: u64,
-    /// The process that opened the file, if it may be another tracer's reader. The file is not read if it is one.
+    /// The process that opened the file, if it may be another tracer's reader. The file is not read for another reader.
     pub maybe_reader: Option<MaybeReader>,
 }
 
@@ -81,7 +81,7 @@ pub enum Found {
     /// The opened file, with the same content as at the open.
     #[default]
     Same,
-    /// The opened file, which was modified since.
+    /// The opened file, which was modified after the open.
     Changed,
     /// Another file, which has the path now.
     Replaced,

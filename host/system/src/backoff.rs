@@ -1,11 +1,11 @@
-//! Exponential backoff by key: one who fails repeatedly is left out for a time that doubles, and others are not affected.
+//! Exponential backoff by key: a key that fails repeatedly backs off for a time that doubles. Other keys are not affected.
 
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use hashlink::LruCache;
 
-/// When a key backs off, and for how long.
+/// Conditions and durations of backoffs.
 #[derive(Clone, Copy, Debug)]
 pub struct BackoffPolicy {
     /// Failures within `window` that start the first backoff.
@@ -18,7 +18,7 @@ pub struct BackoffPolicy {
     pub min: Duration,
     /// Maximum duration.
     pub max: Duration,
-    /// Time without a failure after which a key starts anew.
+    /// Time without a failure after which the failures of a key are forgotten.
     pub reset_after: Duration,
     /// Maximum number of keys. Beyond that, the one with the oldest last failure is evicted.
     pub max_keys: usize,
@@ -84,7 +84,7 @@ impl<K: Eq + Hash> Backoff<K> {
         self.keys.len()
     }
 
-    /// Whether no key has failed lately.
+    /// Whether the table has no keys.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

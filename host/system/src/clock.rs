@@ -12,10 +12,9 @@ use crypto_tracer_event::Timestamp;
 
 /// Gives the time to every stage. Copies share one time.
 ///
-/// The kernel stamps events by the boot clock. What turns that into wall-clock time changes whenever the wall clock is
-/// set, so a live run measures it for each drain of the ring, and a recording has it in each of its frames. In a replay
-/// the clock stands at the last event that was replayed: the same recording gives the same output, however long the
-/// replay takes.
+/// The kernel's timestamps of events use the boot clock. The offset to wall-clock time changes whenever the wall clock is
+/// set, so a live run measures it for each drain of the ring, and each frame of a recording contains it. In a replay the
+/// clock shows the time of the last replayed event, so that the output does not depend on the duration of the replay.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<ClockState>);
 

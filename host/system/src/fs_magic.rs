@@ -7,7 +7,7 @@ pub const BTRFS: u32 = 0x9123_683e;
 /// bcachefs
 pub const BCACHEFS: u32 = 0xca45_1a4e;
 
-/// File systems for which another machine or another process decides whether an access returns.
+/// File systems on which an access may block indefinitely, because it depends on another machine or process.
 const REMOTE: [u32; 16] = [
     0x6573_5546, // FUSE
     0x6969,      // NFS
@@ -31,7 +31,7 @@ const REMOTE: [u32; 16] = [
 const WITHOUT_DEVICE: [(u32, &str); 3] =
     [(OVERLAYFS, "overlay"), (BTRFS, "btrfs"), (BCACHEFS, "bcachefs")];
 
-/// Whether another machine or another process decides if an access to this file system returns.
+/// Whether an access to this file system may block indefinitely, because it depends on another machine or process.
 pub fn is_remote(magic: u32) -> bool {
     REMOTE.contains(&magic)
 }
@@ -41,7 +41,7 @@ pub fn without_device(magic: u32) -> Option<&'static str> {
     WITHOUT_DEVICE.iter().find(|(known, _)| *known == magic).map(|(_, kind)| *kind)
 }
 
-/// Returns the magic number of a file system by its name in mountinfo, if it is one of those of [`without_device`].
+/// Returns the magic number of a file system by its name in mountinfo, for the file systems of [`without_device`].
 pub fn without_device_named(kind: &str) -> Option<u32> {
     WITHOUT_DEVICE.iter().find(|(_, known)| *known == kind).map(|(magic, _)| *magic)
 }

@@ -25,7 +25,7 @@ impl ResourceUsage {
         let _ = BASELINE.set((std::process::id(), ResourceUsage::of_process().cpu_seconds));
     }
 
-    /// Returns what this process has used since [`ResourceUsage::begin`].
+    /// Returns the resource usage of this process since [`ResourceUsage::begin`].
     pub fn own() -> ResourceUsage {
         let usage = ResourceUsage::of_process();
         // A forked child starts with a processor time of zero.

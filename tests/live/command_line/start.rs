@@ -1,4 +1,4 @@
-//! The first start of the program: its messages, and what it refuses.
+//! The first start of the program: its messages, and its checks of configuration, kernel and patterns.
 
 crypto_tracer_tests::tests![
     resource_use_before_exec_is_not_counted,

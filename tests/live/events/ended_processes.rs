@@ -1,4 +1,4 @@
-//! Heads of files whose process has ended, or whose name is gone, before the tracer reads them.
+//! Heads of files whose opener has exited, or whose name was removed, before the tracer reads them.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! Homes behind symbolic links. The test uses a mount namespace, so the machine's /etc/passwd and /srv stay unchanged.
+//! Homes below symbolic links. The test uses a mount namespace, so the machine's /etc/passwd and /srv stay unchanged.
 
 use std::fs;
 use std::process::Command;

@@ -40,7 +40,7 @@ fn ready(bench: &Bench, options: &[&str], to: &Path) -> Result<Child> {
     Ok(child)
 }
 
-/// Waits for the process to end; returns the milliseconds since `since`.
+/// Waits for the process to end. Returns the time from `since` to its end in milliseconds.
 fn end(mut child: Child, since: Instant, codes: &[i32]) -> Result<f64> {
     let status = child.wait()?;
     let ms = since.elapsed().as_secs_f64() * 1e3;

@@ -69,7 +69,7 @@ pub(super) trait Redact: Send {
     fn redact(&self, store: &mut Store<State>) -> Result<Option<String>>;
 }
 
-/// An instance that decides about the event in scope.
+/// An instance that keeps, labels or drops the event in scope.
 pub(super) trait Decide: Send {
     fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
     fn decide(&self, store: &mut Store<State>) -> Result<RawDecision>;
