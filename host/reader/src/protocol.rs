@@ -200,7 +200,7 @@ pub struct FileDescriptor {
     pub sb_magic: u32,
 }
 
-/// Why a trace never sees an event of a process.
+/// Why a process cannot be traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unobservable {
     /// The id is that of a thread of this process. Events have the process's id.

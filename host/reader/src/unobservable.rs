@@ -6,7 +6,7 @@ use super::protocol::Unobservable;
 /// Flag of a kernel thread in `/proc/PID/stat`.
 pub(super) const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// Returns why a trace would see nothing of this process. `None` also if `/proc` does not show it.
+/// Returns why this process cannot be traced. `None`: it can, or `/proc` does not show it.
 pub(super) fn of(pid: u32) -> Option<Unobservable> {
     let status = procfs::read(pid, "status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);

@@ -190,6 +190,7 @@ impl SessionBuilder {
 /// Runs a session to its end on this thread.
 pub(super) fn block_on(session: Session) -> Result<RunOutcome, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    memory::drop_startup_pages();
     runtime.and_then(|runtime| runtime.block_on(session.run())).map_err(failed)
 }
 
@@ -247,8 +248,9 @@ fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, shutdown: &Shutdown
     let load = move || {
         let config = setup::config(&arguments, &trust)?;
         let plugins = setup::plugins(&arguments, &config, &trust, &shutdown, &Clock::system());
-        // Compilation leaves free memory in the allocator.
+        // Compilation leaves free memory in the allocator, and the compiler's own code in the resident set.
         memory::give_back();
+        memory::drop_startup_pages();
         let needs_restart = config.needs_restart(&start);
         let output = output_settings(&config)?;
         plugins.map(|plugins| Some(Reloaded { plugins: plugins?, needs_restart, output }))
