@@ -50,6 +50,8 @@ pub(super) struct BpfObject {
     /// `None`: detached.
     bpf: Option<Ebpf>,
     pub(super) ring: Ring,
+    /// Programs that are loaded later refer to the ring buffer by this descriptor.
+    _events: MapData,
     /// The content of `control_map`.
     control: Control,
     control_map: Array<MapData, [u8; CONTROL_LEN]>,
@@ -86,8 +88,10 @@ impl BpfObject {
             .map_err(|error| Error::Setup { what: error_chain(&error) })?;
         // Returns the memory of the parsed BTF to the kernel before the ring buffer is used.
         memory::give_back();
+        let (events, ring) = map_ring(&mut bpf, ring_bytes)?;
         Ok(BpfObject {
-            ring: map_ring(&mut bpf, ring_bytes)?,
+            ring,
+            _events: events,
             control: Control::EMPTY,
             control_map: take_map(&mut bpf, ".bss")?,
             suffixes: take_map(&mut bpf, "SUFFIXES")?,
@@ -222,14 +226,15 @@ fn ring_size(bytes: u32) -> Result<u32, Error> {
 }
 
 /// Maps the ring buffer. aya's own type would map its data twice.
-fn map_ring(bpf: &mut Ebpf, bytes: u32) -> Result<Ring, Error> {
+fn map_ring(bpf: &mut Ebpf, bytes: u32) -> Result<(MapData, Ring), Error> {
     let problem = |what: String| Error::Setup { what: format!("map EVENTS: {what}") };
     let Some(Map::RingBuf(map)) = bpf.take_map("EVENTS") else {
         return Err(problem("missing in the BPF object".to_owned()));
     };
     let fd = map.fd().as_fd().try_clone_to_owned();
     let ring = fd.and_then(|fd| Ring::map(fd, bytes as usize));
-    ring.map_err(|error| problem(error.to_string()))
+    let ring = ring.map_err(|error| problem(error.to_string()))?;
+    Ok((map, ring))
 }
 
 fn take_map<T>(bpf: &mut Ebpf, name: &str) -> Result<T, Error>

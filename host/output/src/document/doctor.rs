@@ -194,12 +194,12 @@ impl DoctorReport {
             match kernel.preemption {
                 "chosen" => "at places that the kernel chose",
                 "full" => "nearly everywhere",
-                _ => "the kernel does not tell",
+                _ => "not reported by the kernel",
             },
         );
         let btf = kernel.btf_bytes.map_or_else(|| "none".into(), |bytes| format!("{bytes} bytes"));
         push_entry(text, "BTF", &btf);
-        let unknown = "the kernel does not tell (is securityfs mounted?)";
+        let unknown = "not reported by the kernel (is securityfs mounted?)";
         push_entry(text, "lockdown", kernel.lockdown.as_deref().unwrap_or(unknown));
         let modules = kernel.security_modules.as_ref().map(|modules| modules.join(", "));
         push_entry(text, "security modules", modules.as_deref().unwrap_or(unknown));

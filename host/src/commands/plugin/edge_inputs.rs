@@ -141,7 +141,7 @@ fn events() -> Vec<(String, Query)> {
             ("before 1970", "timestamp", json!(i64::MIN)),
             ("at the end of time", "timestamp", json!(i64::MAX)),
             ("of the last process", "pid", json!(u32::MAX)),
-            ("of nobody", "uid", json!(u32::MAX)),
+            ("of the last user", "uid", json!(u32::MAX)),
             ("of a process without a name", "process", json!("")),
             ("of an odd container", "container", json!("a/\u{1b}".repeat(1000))),
             ("of a long executable", "exe", json!("/a".repeat(LONG / 2))),
