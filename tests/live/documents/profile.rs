@@ -147,7 +147,9 @@ fn name_without_a_process_is_a_failure() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(output.stdout.is_empty());
-    assert!(stderr.lines().any(|line| line.contains("'ct-never-there'") && line.contains("no process")));
+    assert!(
+        stderr.lines().any(|line| line.contains("'ct-never-there'") && line.contains("no process"))
+    );
 }
 
 /// The descendants include several processes; the run ends with the last one.
@@ -266,6 +268,9 @@ fn two_pids_are_refused() {
         let output = output(&mut command);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{stderr}");
-        assert!(stderr.contains("--pid 1") && stderr.contains("a profile has one process"), "{stderr}");
+        assert!(
+            stderr.contains("--pid 1") && stderr.contains("a profile has one process"),
+            "{stderr}"
+        );
     }
 }
