@@ -9,10 +9,12 @@ use crypto_tracer::commands;
 use crypto_tracer::error::{ExitStatus, Failure};
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_system::console::{Console, Verbosity};
+use crypto_tracer_system::signals;
 use crypto_tracer_system::usage::ResourceUsage;
 
 fn main() -> ExitCode {
     ResourceUsage::begin();
+    signals::ignore_file_size_signal();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error),

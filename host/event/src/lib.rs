@@ -28,7 +28,9 @@ pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
     RawRecord, is_settled,
 };
-pub use notice::{Loss, Notice, PluginFailure, PluginKind, Status, StatusPlugin, StatusProbe};
+pub use notice::{
+    Loss, Notice, PluginFailure, PluginKind, Status, StatusMissingHeads, StatusPlugin, StatusProbe,
+};
 pub use payload::{EventKinds, Payload};
 pub use redacted::{
     FileVerdict, PathIdentity, ProcessSummary, RedactedEvent, RedactedFacts, RedactedFile,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Timestamp;
+use super::{HeadOutcome, Timestamp};
 use crate::counted::counted;
 
 /// Events that are missing from the stream.
@@ -90,10 +90,24 @@ pub struct Status {
     pub lost_by_cause: BTreeMap<String, u64>,
     /// Failed plugin calls.
     pub plugin_failures: u64,
+    /// Heads that a classifier requested and did not get, by user: their files have the type that the name alone gives.
+    pub missing_heads: Vec<StatusMissingHeads>,
     /// Attached probes.
     pub probes: Vec<StatusProbe>,
     /// Running plugins, in order.
     pub plugins: Vec<StatusPlugin>,
+}
+
+/// Heads of one user's opens that a classifier did not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+pub struct StatusMissingHeads {
+    /// Real user id of the opens; null for users beyond the first 256.
+    pub uid: Option<u32>,
+    /// `late` or `denied`.
+    pub head: HeadOutcome,
+    /// Number of opens.
+    pub count: u64,
 }
 
 /// An attached probe.

@@ -67,6 +67,9 @@ impl Pipeline {
         let mut unfinished = Unfinished { count: events.len() as u64, stats: &mut self.stats };
         for event in events {
             let event = self.stages.classify(event, until);
+            if let Some(verdict) = &event.verdict {
+                unfinished.stats.count_head(event.event.process.uid, verdict);
+            }
             let event = self.stages.filter(event).map(|event| self.stages.redact(event));
             unfinished.finish_one(event.is_some());
             if let Some(event) = event

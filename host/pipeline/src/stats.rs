@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use crypto_tracer_event::counted::counted;
-use crypto_tracer_event::{PluginFailure, PluginKind};
+use crypto_tracer_event::{HeadOutcome, PluginFailure, PluginKind, Verdict};
+
+/// Maximum number of users whose missing heads are counted separately.
+const MAX_USERS: usize = 256;
 
 /// Losses by one cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,9 @@ pub struct Stats {
     pub lost: BTreeMap<Cow<'static, str>, LossCount>,
     /// Failed plugin calls by plugin, kind and cause.
     pub plugin_failures: BTreeMap<(String, PluginKind, String), u64>,
+    /// Heads that a classifier requested and did not get, by user and outcome: late or denied. `None`: the users beyond the
+    /// first [`MAX_USERS`].
+    pub missing_heads: BTreeMap<(Option<u32>, HeadOutcome), u64>,
 }
 
 impl Stats {
@@ -52,6 +58,42 @@ impl Stats {
     pub(crate) fn attribute(&mut self, failure: &PluginFailure) {
         let PluginFailure { plugin, kind, cause, count, .. } = failure;
         *self.plugin_failures.entry((plugin.clone(), *kind, cause.clone())).or_default() += count;
+    }
+
+    /// Counts the head of an opened file if a classifier requested it and did not get it. The type of such a file is that
+    /// of its name alone.
+    pub(crate) fn count_head(&mut self, uid: u32, verdict: &Verdict) {
+        if matches!(verdict.head, HeadOutcome::Late | HeadOutcome::Denied) {
+            let key = (Some(uid), verdict.head);
+            let has_room = self.missing_heads.len() < 2 * MAX_USERS;
+            let known = has_room || self.missing_heads.contains_key(&key);
+            let key = if known { key } else { (None, verdict.head) };
+            *self.missing_heads.entry(key).or_default() += 1;
+        }
+    }
+
+    /// Returns the missing heads as a sentence for the operator, the users with most of them first. `None`: no head is
+    /// missing.
+    pub fn missing_heads_summary(&self) -> Option<String> {
+        /// Maximum number of users that are listed.
+        const MAX_LISTED: usize = 8;
+        let mut users: BTreeMap<Option<u32>, [u64; 2]> = BTreeMap::new();
+        for (&(uid, head), &count) in &self.missing_heads {
+            let [late, denied] = users.entry(uid).or_default();
+            *(if head == HeadOutcome::Late { late } else { denied }) += count;
+        }
+        let mut users: Vec<(Option<u32>, [u64; 2])> = users.into_iter().collect();
+        users.sort_by_key(|(_, [late, denied])| std::cmp::Reverse(late + denied));
+        let others = users.len().saturating_sub(MAX_LISTED);
+        let user = |&(uid, [late, denied]): &(Option<u32>, [u64; 2])| {
+            let user = uid.map_or("other users".to_owned(), |uid| format!("user {uid}"));
+            format!("{user} {late} late and {denied} denied")
+        };
+        let listed: Vec<String> = users.iter().take(MAX_LISTED).map(user).collect();
+        let more =
+            if others > 0 { format!("; and {}", counted(others, "user")) } else { String::new() };
+        (!listed.is_empty())
+            .then(|| format!("heads of files that could not be read: {}{more}", listed.join("; ")))
     }
 
     /// Returns the number of lost events that were counted exactly.
@@ -84,6 +126,33 @@ impl Display for Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crypto_tracer_event::{FileType, testkit};
+
+    #[test]
+    fn missing_heads_are_counted_by_user_and_bounded() {
+        let mut stats = Stats::default();
+        let verdict = |head| Verdict { head, ..testkit::verdict(FileType::Unknown) };
+        for (uid, head) in [
+            (1000, HeadOutcome::Late),
+            (1000, HeadOutcome::Late),
+            (1000, HeadOutcome::Denied),
+            (33, HeadOutcome::Denied),
+            (7, HeadOutcome::Read),
+            (7, HeadOutcome::Gone),
+        ] {
+            stats.count_head(uid, &verdict(head));
+        }
+        assert_eq!(
+            stats.missing_heads_summary().unwrap(),
+            "heads of files that could not be read: user 1000 2 late and 1 denied; user 33 0 late and 1 denied"
+        );
+        (0..100_000).for_each(|uid| stats.count_head(uid, &verdict(HeadOutcome::Late)));
+        assert!(stats.missing_heads.len() <= 2 * MAX_USERS + 2);
+        assert_eq!(stats.missing_heads.values().sum::<u64>(), 100_004);
+        let summary = stats.missing_heads_summary().unwrap();
+        assert!(summary.contains("other users 99") && summary.len() < 400, "{summary}");
+        assert_eq!(Stats::default().missing_heads_summary(), None);
+    }
 
     #[test]
     fn losses_are_listed_by_cause() {

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::stats::Stats;
 use crypto_tracer_capture::Attached;
-use crypto_tracer_event::{Notice, Status, StatusPlugin, StatusProbe, Timestamp};
+use crypto_tracer_event::{
+    Notice, Status, StatusMissingHeads, StatusPlugin, StatusProbe, Timestamp,
+};
 use crypto_tracer_plugin::Plugins;
 
 /// Interval of the counters with `--verbose`.
@@ -96,6 +98,9 @@ pub(super) fn status(
         sha256: plugin.sha256.to_string(),
     });
     let causes = stats.lost.iter().map(|(cause, loss)| (cause.to_string(), loss.count));
+    let missing_heads = stats.missing_heads.iter();
+    let missing_heads =
+        missing_heads.map(|(&(uid, head), &count)| StatusMissingHeads { uid, head, count });
     let status = Status {
         received: stats.received,
         shown: stats.shown,
@@ -103,6 +108,7 @@ pub(super) fn status(
         lost: stats.lost(),
         lost_by_cause: causes.collect(),
         plugin_failures: stats.plugin_failures.values().sum(),
+        missing_heads: missing_heads.collect(),
         probes: probes.collect(),
         plugins: plugins.collect(),
     };

@@ -69,6 +69,9 @@ pub(super) fn profile(
     let session = builder.build(&run, (Box::new(collector.clone()), control), None)?;
     let outcome = session::block_on(session)?;
     drop(progress);
+    if let Some(heads) = outcome.stats.missing_heads_summary() {
+        console.info(heads);
+    }
     console.info(format_args!("{}; {}", outcome.stats, Used::with(outcome.reader)));
     let output_closed = outcome.reason == EndReason::Output;
     session::check_end(outcome.recording, outcome.reason)?;

@@ -233,6 +233,9 @@ pub(super) fn report(
         let times = counted(*count, "time");
         console.info(format_args!("plugin {plugin} failed {times} as a {kind}: {cause}"));
     }
+    if let Some(heads) = stats.missing_heads_summary() {
+        console.info(heads);
+    }
     console.info(format_args!("{stats}; {}", Used::with(reader)));
     check_written(output)
 }

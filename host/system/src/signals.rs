@@ -9,6 +9,13 @@ use tokio::sync::Notify;
 use crate::confine::RetainedPrivileges;
 use crate::shutdown::Shutdown;
 
+/// Makes a write beyond the file size limit (`RLIMIT_FSIZE`) fail with an error. By default SIGXFSZ ends the process in the
+/// middle of the write, without a report of what was not written.
+pub fn ignore_file_size_signal() {
+    // SAFETY: ignoring a signal involves no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Notifications about received signals. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct Signals {

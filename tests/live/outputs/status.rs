@@ -25,6 +25,7 @@ fn assert_status(event: &Event) -> Value {
         "lost",
         "lost_by_cause",
         "plugin_failures",
+        "missing_heads",
         "probes",
         "plugins",
     ]);

@@ -13,6 +13,7 @@ crypto_tracer_tests::tests![
     output_is_valid_after_signals_and_duration,
     output_without_events_is_valid,
     unwritten_events_are_counted,
+    file_at_its_size_limit_stays_valid,
     file_on_a_full_disk_stays_valid,
     closed_pipe_is_success,
     signal_ends_a_run_that_waits_for_a_fifo_reader,
@@ -153,6 +154,25 @@ fn unwritten_events_are_counted() {
     let recording = workspace().join("tests/fixtures/recordings/every-event.rec");
     let ended = output(Command::new("sh").args(["-c", script]).arg(program()).arg(recording));
     assert_eq!(ended.status.code(), Some(1));
+}
+
+/// At the file size limit of the process, the file ends with the last complete event, and the run with exit code 1.
+fn file_at_its_size_limit_stays_valid() {
+    let dir = temp_dir();
+    for format in FORMATS {
+        let to = dir.path().join(format);
+        let whole = replay(format, &to);
+        let mut limited = Command::new("sh");
+        // The unit of `ulimit -f` is 512 bytes in sh.
+        limited.args(["-c", "ulimit -f 2; exec \"$0\" \"$@\""]).arg(whole.get_program());
+        let ended = output(limited.args(whole.get_args()));
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{format}: {stderr}");
+        assert!(stderr.contains("not written") && stderr.contains("File too large"), "{stderr}");
+        let text = fs::read_to_string(&to).unwrap();
+        assert!(!text.is_empty() && text.len() <= 1024, "{format}: {}", text.len());
+        assert_valid(format, &text, 1);
+    }
 }
 
 /// On a full disk, the file ends with the last complete event.
