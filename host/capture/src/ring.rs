@@ -4,7 +4,7 @@
 //! page then counts twice in the resident set of the process: another 8 MiB with the default size. Here they are mapped
 //! once, and the one record in tens of thousands that wraps is copied.
 //!
-//! Layout of the file descriptor, each part a multiple of a page: the consumer's position, the producer's position, then the
+//! Layout of the mapped file, each part a multiple of a page: the consumer's position, the producer's position, then the
 //! data. Positions are bytes that were consumed and produced since the start. A record is a header of 8 bytes, whose first
 //! word is the length and two flags, and its data, padded to 8 bytes. See the kernel's `Documentation/bpf/ringbuf.rst` and
 //! `kernel/bpf/ringbuf.c`.
@@ -73,8 +73,9 @@ impl Ring {
     pub(super) fn take(&mut self, f: &mut dyn FnMut(&[u8])) -> bool {
         loop {
             if self.position == self.produced {
-                // Sequentially consistent, like the store of the consumer's position: either this load sees the record that
-                // the kernel has just committed, or the kernel sees that all records were consumed, and wakes us up.
+                // Sequentially consistent, like the store of the consumer's position: either the loads here see the kernel's
+                // progress (a new reservation, or a cleared BUSY flag), or the kernel, which reads the consumer's position
+                // when it commits, sees that all earlier records were consumed, and wakes up the waiting thread.
                 self.produced = self.producer_position().load(Ordering::SeqCst);
                 if self.position == self.produced {
                     return false;
@@ -133,7 +134,7 @@ impl Ring {
         }
     }
 
-    /// Offset in the data pages, so many bytes after the consumer's position.
+    /// Offset in the data pages of the byte that is `after` bytes past the consumer's position.
     fn offset(&self, after: usize) -> usize {
         // The mask makes the conversion lossless.
         (self.position as usize).wrapping_add(after) & (self.size - 1)
