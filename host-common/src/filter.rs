@@ -9,20 +9,20 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const SUFFIX_MAX: usize = 15;
 /// Maximum length of a prefix in bytes, for the same reason.
 pub const PREFIX_MAX: usize = 15;
-/// Maximum length of a file name or a library in bytes: the 32nd byte of its key is the generation.
+/// Maximum length of a file name or a library name in bytes: the 32nd byte of its key is the generation.
 pub const NAME_MAX: usize = 31;
 /// Number of bits of a Bloom filter.
 const BLOOM_BITS: usize = 2048;
 /// Maximum number of processes that are never reported.
 pub const OWN_MAX: usize = 8;
 
-/// Capacity of the map of suffixes: two generations, and one that is being replaced.
+/// Capacity of the map of suffixes. Twice the entries of two generations: spare room.
 pub const SUFFIX_ENTRIES: u32 = 256;
 /// Capacity of the map of file names.
 pub const NAME_ENTRIES: u32 = 1024;
 /// Capacity of the map of prefixes.
 pub const PREFIX_ENTRIES: u32 = 64;
-/// Capacity of the map of libraries.
+/// Capacity of the map of library names.
 pub const LIBRARY_ENTRIES: u32 = 256;
 
 /// Nanoseconds per tick, the unit of process start times in `/proc`.
@@ -47,7 +47,7 @@ pub struct Generation {
     pub suffix_lengths: u32,
     /// Bit N is set if a file name has N bytes.
     pub name_lengths: u32,
-    /// Bit N is set if a library has N bytes.
+    /// Bit N is set if a library name has N bytes.
     pub library_lengths: u32,
     /// Bit N is set if a prefix has N bytes.
     pub prefix_lengths: u32,
@@ -96,14 +96,14 @@ impl Control {
     };
 }
 
-/// Returns the Bloom filter bit of the end of a name: the most significant three bytes of `tail`, with ASCII letters in
-/// lower case. Shorter names are padded with zeros at the front.
+/// Returns the Bloom filter bit of the end of a name: the most significant three bytes of `tail`, which is already
+/// lowered (see [`lower`]). Shorter names are padded with zeros at the front.
 #[inline(always)]
 pub fn bloom_bit(tail: u64) -> u32 {
     ((tail >> 40) as u32).wrapping_mul(0x9E37_79B1) >> 21
 }
 
-/// Returns the Bloom filter bit of a name's beginning: the least significant three bytes of `head`.
+/// Returns the Bloom filter bit of a name's beginning: the least significant three bytes of `head`, case-sensitive.
 #[inline(always)]
 pub fn prefix_bit(head: u64) -> u32 {
     bloom_bit(head << 40)

@@ -67,7 +67,7 @@ pub struct CaptureOptions<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
     /// Name, as for `--probe`.
-    pub probe: &'static str,
+    pub rung: &'static str,
     /// The hooks that it is attached to, separated by commas.
     pub hook: String,
     /// Events that it misses or misreports.
@@ -75,7 +75,7 @@ pub struct Attached {
     /// Overhead for all processes, if it is significant.
     pub overhead: Option<&'static str>,
     /// The kernel may skip these programs; only `recursion_misses` counts it.
-    pub(crate) may_be_skipped: bool,
+    pub(crate) may_miss_events: bool,
 }
 
 /// Number of events lost in the kernel since the start, by cause.
@@ -191,7 +191,7 @@ impl Source {
     /// Returns whether losses may occur without waking the reader of the ring buffer, so that the caller must poll
     /// [`Source::losses`].
     pub fn loses_silently(&self) -> bool {
-        self.attached.iter().any(|probe| probe.may_be_skipped)
+        self.attached.iter().any(|rung| rung.may_miss_events)
     }
 
     /// Returns a sentence about the processes that are not reported because they are outside the tracer's pid namespace.

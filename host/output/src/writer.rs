@@ -1,5 +1,6 @@
 //! The writer's thread. A slow reader blocks the thread, the thread's bounded buffer blocks the pipeline, and the ring
-//! fills. Events are therefore lost in one place only, the ring, where the kernel side counts them.
+//! fills. During a run, a slow reader therefore loses events only in the ring, where the kernel side counts them.
+//! `not_written` counts those that are still queued at the end.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -286,7 +287,7 @@ impl Position<'_> {
     }
 
     /// Writes a chunk in parts. A pipe accepts up to `PIPE_BUF` bytes atomically, so a run that ends while the pipe is
-    /// full leaves no partial line in it.
+    /// full leaves no partial line in it, unless the line exceeds `PIPE_BUF` or the target is a socket.
     fn write_parts(&self, chunk: &Chunk) -> (usize, io::Result<()>) {
         let max = if self.target.has_reader { libc::PIPE_BUF } else { usize::MAX };
         let mut start = 0;

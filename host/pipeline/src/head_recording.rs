@@ -1,7 +1,7 @@
 //! Heads of files in recordings: requested while recording, returned in a replay.
 //!
-//! A recording has the head of every file that was opened, not only of those that the run's classifiers requested: other
-//! classifiers may request others. A head is recorded once, as long as a replay has it in its cache.
+//! A recording also has the heads that no classifier requested, up to a limit per batch, because the classifiers of a
+//! replay may request them. A head is recorded once, as long as a replay has it in its cache.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -123,11 +123,11 @@ impl HeadReader for RecordingHeads {
         answers
     }
 
-    fn notes_opened(&self) -> bool {
+    fn wants_opened(&self) -> bool {
         true
     }
 
-    fn note_opened(&mut self, files: &[Wanted], until: Instant) {
+    fn read_opened(&mut self, files: &[Wanted], until: Instant) {
         // Heads that a classifier has requested in this batch are not read again, even if the file is not settled.
         let log = self.log.borrow();
         let read = log

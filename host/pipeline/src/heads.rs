@@ -23,13 +23,13 @@ pub trait HeadReader: std::fmt::Debug {
     /// Reads the heads of these files, in order. `None`: there was no answer before `until`.
     fn read(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>>;
 
-    /// Returns whether [`HeadReader::note_opened`] must be called.
-    fn notes_opened(&self) -> bool {
+    /// Returns whether [`HeadReader::read_opened`] must be called.
+    fn wants_opened(&self) -> bool {
         false
     }
 
-    /// Notes that these files were opened, whether a classifier reads their heads or not.
-    fn note_opened(&mut self, files: &[Wanted], until: Instant) {
+    /// Reads the heads of these opened files, whether a classifier requests them or not.
+    fn read_opened(&mut self, files: &[Wanted], until: Instant) {
         let _ = (files, until);
     }
 
@@ -170,9 +170,9 @@ impl Prefetched {
         } else {
             reader.read(&requests, until).into_iter()
         };
-        if reader.notes_opened() {
+        if reader.wants_opened() {
             let opened: Vec<Wanted> = events.iter().filter_map(request_of).collect();
-            reader.note_opened(&opened, until);
+            reader.read_opened(&opened, until);
         }
         let with_head = |(event, is_wanted)| {
             let prefetch = match is_wanted {
@@ -240,6 +240,7 @@ impl HeadSource for EventHead<'_> {
             (Ok(head), Found::Replaced) => (head, HeadOutcome::Replaced),
             (Err(HeadRefusal::Gone), _) => (&[], HeadOutcome::Gone),
             (Err(HeadRefusal::Denied), _) => (&[], HeadOutcome::Denied),
+            // The outcome is also `NotNeeded` if another tracer's reader process opened the file.
             (Err(HeadRefusal::OtherTracer), _) => (&[], HeadOutcome::NotNeeded),
         }
     }

@@ -87,7 +87,7 @@ pub(super) fn status(
     at: Timestamp,
 ) -> Notice {
     let probes = attached.iter().map(|probe| StatusProbe {
-        name: probe.probe,
+        name: probe.rung,
         hook: probe.hook.clone(),
         cannot_see: probe.cannot_see.iter().map(|spot| spot.what.to_string()).collect(),
     });

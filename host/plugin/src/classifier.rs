@@ -24,7 +24,7 @@ use crypto_tracer_system::clock::Clock;
 const SETS: usize = 8192;
 /// Maximum bytes of labels in the cache.
 const LABEL_BYTES: usize = 2 << 20;
-/// Verdicts on files that have changed too recently to remember them.
+/// Maximum number of verdicts on files that changed too recently to be cached.
 const MAX_RECENT: usize = 64;
 
 pub(super) struct Classifier;
@@ -99,7 +99,8 @@ impl Classifiers {
         let Answer { verdict, complete, head } = self.call(uid, file, heads);
         self.prediction.learn(file.path.file_name(), head.is_some());
         if head == Some(HeadOutcome::NotNeeded) {
-            // Another tracer's reader process opened it. A verdict without the head is valid for this open only.
+            // A classifier requested the head: here `NotNeeded` means that another tracer's reader process opened the
+            // file. A verdict without the head is valid for this open only.
             let known = self.recent.iter().find(|(known, _)| *known == key);
             let known = known.map(|(_, known)| Verdict { head: verdict.head, ..known.clone() });
             return known.unwrap_or(verdict);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
 use crypto_tracer_system::mountinfo::{self, MountInfo};
 
-/// Local file systems. Links on any other file system are not followed.
+/// Local file systems. Links on any other file system are not followed, except the root: nothing works without it.
 const LOCAL: &[&str] = &[
     "bcachefs", "btrfs", "devtmpfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs",
     "msdos", "nilfs2", "overlay", "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "ubifs",
@@ -53,7 +53,7 @@ pub(super) fn resolved<const N: usize>(lists: [Vec<String>; N]) -> [Vec<String>;
         receiver.recv_timeout(until.saturating_duration_since(Instant::now()))
     {
         let list: Option<&mut Vec<String>> = found.get_mut::<usize>(list);
-        // A redactor gets invalid UTF-8 replaced in the same way.
+        // Redactors get texts with invalid UTF-8 replaced in the same way, so the paths match.
         list.into_iter().for_each(|list| list.push(path.to_string_lossy().into_owned()));
     }
     found
@@ -62,7 +62,7 @@ pub(super) fn resolved<const N: usize>(lists: [Vec<String>; N]) -> [Vec<String>;
 /// Follows symbolic links and caches their targets.
 struct Links {
     /// Mount points below which links are not followed.
-    remote: HashSet<PathBuf>,
+    unfollowed: HashSet<PathBuf>,
     /// Target of each path; None: it is not a link.
     targets: HashMap<PathBuf, Option<PathBuf>>,
 }
@@ -70,7 +70,7 @@ struct Links {
 impl Links {
     fn of_this_machine() -> Links {
         let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-        Links { remote: remote_mounts(&mounts), targets: HashMap::new() }
+        Links { unfollowed: unfollowed_mounts(&mounts), targets: HashMap::new() }
     }
 
     /// The paths that result as the links of `path` are followed one by one, without `path` itself.
@@ -85,7 +85,7 @@ impl Links {
                 continue;
             }
             here.push(&part);
-            if self.remote.contains(&here) {
+            if self.unfollowed.contains(&here) {
                 break;
             }
             let Some(target) = self.target(&here) else { continue };
@@ -139,12 +139,12 @@ fn parts(path: &Path) -> VecDeque<OsString> {
     parts.collect()
 }
 
-/// Mount points of file systems that are not in [`LOCAL`].
-fn remote_mounts(mountinfo: &[u8]) -> HashSet<PathBuf> {
-    let is_remote =
+/// Mount points of file systems that are not in [`LOCAL`], except the root: nothing works without it.
+fn unfollowed_mounts(mountinfo: &[u8]) -> HashSet<PathBuf> {
+    let is_unfollowed =
         |mount: &MountInfo| !LOCAL.contains(&mount.kind.as_str()) && mount.point != b"/";
-    let remote = mountinfo::parse(mountinfo).filter(is_remote);
-    remote.map(|mount| PathBuf::from(OsString::from_vec(mount.point))).collect()
+    let unfollowed = mountinfo::parse(mountinfo).filter(is_unfollowed);
+    unfollowed.map(|mount| PathBuf::from(OsString::from_vec(mount.point))).collect()
 }
 
 #[cfg(test)]
@@ -154,9 +154,9 @@ mod tests {
 
     use super::*;
 
-    fn resolved_in(root: &Path, remote: &[&str], path: &str) -> Vec<String> {
-        let remote = remote.iter().map(|path| root.join(path)).collect();
-        let mut links = Links { remote, targets: HashMap::new() };
+    fn resolved_in(root: &Path, unfollowed: &[&str], path: &str) -> Vec<String> {
+        let unfollowed = unfollowed.iter().map(|path| root.join(path)).collect();
+        let mut links = Links { unfollowed, targets: HashMap::new() };
         let found = links.resolved(&root.join(path));
         let inside = |path: &PathBuf| path.strip_prefix(root).unwrap().display().to_string();
         found.iter().map(inside).collect()
@@ -216,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn remote_mounts_are_recognised() {
+    fn unfollowed_mounts_are_recognised() {
         let mountinfo = b"21 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
             22 21 0:5 / /home rw shared:1 - autofs systemd-1 rw\n\
             23 21 0:6 / /nas\\040one rw - nfs4 srv:/x rw\n\
             24 21 0:7 / /local rw - xfs /dev/sdb rw\n\
             25 21 0:8 / /odd rw - something x rw\nshort\n";
-        let mut found: Vec<PathBuf> = remote_mounts(mountinfo).into_iter().collect();
+        let mut found: Vec<PathBuf> = unfollowed_mounts(mountinfo).into_iter().collect();
         found.sort();
         assert_eq!(found, ["/home", "/nas one", "/odd"].map(PathBuf::from));
     }

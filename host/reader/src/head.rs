@@ -220,7 +220,7 @@ fn by_descriptor(wanted: &Wanted) -> Option<File> {
     let mounts = Mounts::of(wanted.file.pid);
     let is_local = |name: &std::ffi::CStr| {
         // The resolution of a descriptor link may query a file server too.
-        !mounts.have_remote()
+        !mounts.has_remote()
             || inspect::flags_and_mount_id(wanted.file.pid, OsStr::from_bytes(name.to_bytes()))
                 .is_some_and(|(_, id)| mounts.kind(id).is_none_or(|(_, remote)| !remote))
     };

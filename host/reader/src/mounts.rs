@@ -76,7 +76,7 @@ impl Mounts {
     }
 
     /// Whether any file system may block.
-    pub(super) fn have_remote(&self) -> bool {
+    pub(super) fn has_remote(&self) -> bool {
         self.by_id.values().any(|mount| mount.remote)
     }
 

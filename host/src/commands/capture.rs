@@ -66,10 +66,10 @@ pub(super) fn announce(source: &Source, plugins: &Plugins, config: &Config, run:
     }
     for probe in source.attached() {
         for blind_spot in &probe.cannot_see {
-            run.console.detail(format_args!("{} cannot see {}", probe.probe, blind_spot.what));
+            run.console.detail(format_args!("{} cannot see {}", probe.rung, blind_spot.what));
         }
         if let Some(costs) = probe.overhead {
-            run.console.detail(format_args!("{} costs {costs}", probe.probe));
+            run.console.detail(format_args!("{} costs {costs}", probe.rung));
         }
     }
     if let Some(outside) = source.pid_namespace_limit() {

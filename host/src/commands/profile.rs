@@ -89,13 +89,12 @@ pub(super) fn profile(
     document::print(&profile, print, target, &shutdown)
 }
 
-/// Refuses two different `--pid`: a profile is about one process.
+/// Refuses two different `--pid`, which no process matches.
 fn check_pids(watched: &cli::Watched) -> Result<(), Failure> {
     let Some((first, rest)) = watched.pid.split_first() else { return Ok(()) };
     let Some(other) = rest.iter().find(|pid| *pid != first) else { return Ok(()) };
-    let error = anyhow!(
-        "--pid {first} --pid {other}: a profile has one process, or all whose names contain --name"
-    );
+    let error =
+        anyhow!("--pid {first} --pid {other}: no process has both; give one --pid, or --name");
     Err(Failure { code: ExitStatus::Usage, error })
 }
 

@@ -123,15 +123,16 @@ impl SessionBuilder {
         }))
     }
 
-    /// Opens the recording, if requested, and drops all privileges. The output must be open by now.
+    /// Opens the recording, if requested, and drops all privileges that the output and the BPF maps do not need. The
+    /// output must be open by now.
     pub(super) fn confine(&mut self, run: &RunRequest<'_>) -> Result<(), Failure> {
         let path = run.capture.record.as_deref();
         let recording = path.map(|path| setup::open_as_caller(|| Target::create_new(path)));
         let recording = recording.transpose().map_err(failed)?;
-        // An existing configuration may name a group after a reload.
-        let gives_files_away =
+        // If there is a configuration file, a reload may find a group in it.
+        let changes_group =
             self.new_file.gid.is_some() || setup::has_config(run.plugins, &self.trust);
-        setup::confine(run.output, gives_files_away)?;
+        setup::confine(run.output, changes_group)?;
         self.reader.hold_requests_until_event_taken();
         self.own = self.reader.pids().into_iter().chain([std::process::id()]).collect();
         if let Some(target) = recording {

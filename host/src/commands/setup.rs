@@ -128,7 +128,7 @@ pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
     Ok(new)
 }
 
-/// Drops all privileges except those that the output needs.
+/// Drops all privileges except those that the output and the BPF maps need.
 /// `changes_group`: the group of new files may have to be set.
 pub(super) fn confine(output: Option<&Path>, changes_group: bool) -> Result<(), Failure> {
     let retained = RetainedPrivileges::for_output(output, changes_group);

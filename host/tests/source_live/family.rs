@@ -169,7 +169,7 @@ fn a_survey_tries_every_rung_and_matches_a_run() {
     assert_eq!(chosen.len(), attached.len(), "one rung for each purpose");
     for (rung, attached) in chosen.into_iter().zip(&attached) {
         assert_eq!(rung.refused, None);
-        assert_eq!((rung.name, rung.hooks.join(", ")), (attached.probe, attached.hook.clone()));
+        assert_eq!((rung.name, rung.hooks.join(", ")), (attached.rung, attached.hook.clone()));
         assert_eq!((&rung.cannot_see, rung.overhead), (&attached.cannot_see, attached.overhead));
     }
     // A survey fails for the same reasons as a run.

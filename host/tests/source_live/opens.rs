@@ -115,7 +115,7 @@ fn open_all(cases: impl FnOnce(&mut Opener) + Send + 'static) {
     });
     let (tid, Opener { expected, taken, .. }) = thread.join().unwrap();
     let me = std::process::id();
-    let open_rung = world.source.attached()[0].probe;
+    let open_rung = world.source.attached()[0].rung;
     let got = world.records(expected.len(), |record| record.header.tgid == me);
     for (expected, got) in expected.iter().zip(&got) {
         let case = expected.case;

@@ -26,9 +26,9 @@ enum Expects {
 #[derive(Debug, Default)]
 struct ProgramCall {
     current: CurrentProgram,
-    /// The program that started this one and gets the arguments after `;`: find.
+    /// The program that runs this one and takes over again after `;` or `+`: `find -exec`.
     starter: Option<Program>,
-    /// The program that represents the one of the image.
+    /// The program of `--entrypoint`: it gets the arguments after the image.
     entry: Option<Program>,
     expects: Option<Expects>,
     /// Meaning of the argument after the next one.
@@ -195,7 +195,7 @@ impl ProgramCall {
             return None;
         }
         if word.ends_with(":env") || word.ends_with(":file") {
-            // Java's tools: the source of the secret.
+            // keytool `-storepass:env NAME`: the next word says where the secret is.
             self.expects = Some(Expects::Form(Form::Plain));
             return Some(None);
         }

@@ -95,9 +95,9 @@ impl Rung {
             probe.attach(bpf, context.machine).map_err(|refusal| refusal.at(&probe.hook.name()))?;
         }
         let hooks: Vec<String> = loaded.iter().map(|probe| probe.hook.name()).collect();
-        let (probe, overhead) = (self.name, self.overhead);
-        let may_be_skipped = (self.unsuitable)(context.machine).is_some();
-        Ok(Attached { probe, hook: hooks.join(", "), cannot_see, overhead, may_be_skipped })
+        let (rung, overhead) = (self.name, self.overhead);
+        let may_miss_events = (self.unsuitable)(context.machine).is_some();
+        Ok(Attached { rung, hook: hooks.join(", "), cannot_see, overhead, may_miss_events })
     }
 }
 

@@ -79,8 +79,8 @@ impl SnapshotCoverage {
     pub fn missing(&self) -> Option<String> {
         let missing = match self.unreadable_processes {
             // The walk over the processes was interrupted.
-            0 => "not every process was looked at".to_owned(),
-            many => format!("{} could not be looked into, or not wholly", counted(many, "process")),
+            0 => "not every process was inspected".to_owned(),
+            many => format!("{} could not be inspected completely", counted(many, "process")),
         };
         (!self.complete).then_some(missing)
     }
@@ -276,7 +276,7 @@ mod tests {
             coverage.missing().unwrap_or_default()
         };
         assert_eq!(missing(true, 0), "");
-        assert_eq!(missing(false, 0), "not every process was looked at");
+        assert_eq!(missing(false, 0), "not every process was inspected");
         assert!(missing(false, 1).starts_with("1 process could not"));
         assert!(missing(false, 20).starts_with("20 processes could not"));
     }

@@ -91,7 +91,7 @@ impl Enrich {
         }
         self.by_pid.insert(key.tgid, key);
         if let KernelWhat::Exec { exe, .. } = &event.what {
-            // Later events have no other information that the beginning of the path is missing.
+            // Later events take `exe` from here, so the path itself must carry the mark that its beginning is missing.
             let marked = exe.path.marked();
             let path = marked.as_deref().unwrap_or(&exe.path.bytes);
             self.processes.insert(key, ProcessInfo { exe: Some(path.into()) });

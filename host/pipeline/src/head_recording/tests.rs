@@ -154,15 +154,15 @@ fn each_opened_file_is_recorded_once() {
     let young = HeadRequest { ctime_ns: Clock::system().file_time_ns(), ..file(1, "/young") };
     let opened = [file(1, "/requested"), file(1, "/a"), file(2, "/a"), file(1, "/gone"), young];
     let opened = opened.each_ref().map(wanted);
-    heads.note_opened(&opened, now);
+    heads.read_opened(&opened, now);
     assert_eq!(paths(&log.borrow().heads), ["/requested"]);
     assert_eq!(paths(&log.borrow().others), ["/a", "/gone", "/young"]);
     log.take();
     // A missing file may exist for the next process, and a file that just changed may change again.
-    heads.note_opened(&opened, now);
+    heads.read_opened(&opened, now);
     assert_eq!(paths(&log.take().others), ["/gone", "/young"]);
     let changed = HeadRequest { ctime_ns: 6, ..file(1, "/a") };
-    heads.note_opened(&[wanted(&changed)], now);
+    heads.read_opened(&[wanted(&changed)], now);
     assert_eq!(paths(&log.take().others), ["/a"]);
 }
 
@@ -221,14 +221,14 @@ fn a_batch_that_exceeds_the_replay_cache_is_not_deduplicated() {
 fn heads_of_opened_files_are_limited_for_each_batch() {
     let mut heads = RecordingHeads::new(CountingReader::new(64 << 10), Clock::system());
     let files: Vec<Wanted> = (0..1000).map(|at| wanted(&file(1, &format!("/{at}")))).collect();
-    heads.note_opened(&files, Instant::now());
+    heads.read_opened(&files, Instant::now());
     let first = heads.log().take().others.len();
     assert!(
         (MAX_OPENED_BYTES >> 16..MAX_OPENED_BYTES / (60 << 10))
             .contains(&first.next_multiple_of(CHUNK))
     );
     // The other files are read at their next open.
-    heads.note_opened(&files, Instant::now());
+    heads.read_opened(&files, Instant::now());
     assert_eq!(paths(&heads.log().take().others).first(), Some(&format!("/{first}")));
 }
 
@@ -240,7 +240,7 @@ fn a_replay_has_every_head_that_a_recording_omits() {
     for at in 0..many {
         // A thousand files are opened repeatedly. The recording reads them again after it has evicted them.
         let opened = [file(1, &format!("/{at}")), file(1, &format!("/{}", at % 1000))];
-        heads.note_opened(&opened.each_ref().map(wanted), Instant::now());
+        heads.read_opened(&opened.each_ref().map(wanted), Instant::now());
         replayed.add_others(log.take().others);
         replayed.end_batch();
         assert!(opened.iter().all(|file| read(&replayed, file).is_some()), "{at}");
