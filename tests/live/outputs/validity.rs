@@ -5,8 +5,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crypto_tracer_tests::{Material, needs_bpf, output, program, run, temp_dir, until, workspace};
+use crypto_tracer_tests::{
+    Material, Tracer, needs_bpf, output, program, run, temp_dir, until, workspace,
+};
 use serde_json::Value;
 
 crypto_tracer_tests::tests![
@@ -158,21 +161,26 @@ fn unwritten_events_are_counted() {
 
 /// At the file size limit of the process, the file ends with the last complete event, and the run with exit code 1.
 fn file_at_its_size_limit_stays_valid() {
+    needs_bpf!();
     let dir = temp_dir();
-    for format in FORMATS {
-        let to = dir.path().join(format);
-        let whole = replay(format, &to);
-        let mut limited = Command::new("sh");
-        // The unit of `ulimit -f` is 512 bytes in sh.
-        limited.args(["-c", "ulimit -f 2; exec \"$0\" \"$@\""]).arg(whole.get_program());
-        let ended = output(limited.args(whole.get_args()));
-        let stderr = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(1), "{format}: {stderr}");
-        assert!(stderr.contains("not written") && stderr.contains("File too large"), "{stderr}");
-        let text = fs::read_to_string(&to).unwrap();
-        assert!(!text.is_empty() && text.len() <= 1024, "{format}: {}", text.len());
-        assert_valid(format, &text, 1);
-    }
+    let (key, to) = (dir.path().join("some.key"), dir.path().join("limited.json"));
+    fs::write(&key, &Material::get().key).unwrap();
+    let mut command = Command::new(program());
+    command.args(["monitor", "--output"]).arg(&to);
+    let tracer = Tracer::start_unread(command);
+    let limit = libc::rlimit { rlim_cur: 700, rlim_max: 700 };
+    let pid = i32::try_from(tracer.pid()).unwrap();
+    // SAFETY: the new limit is valid for the call, and the old one is not requested.
+    let set = unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+    (0..20).for_each(|_| _ = run(Command::new("cat").arg(&key)));
+    let ended = tracer.wait(Duration::from_secs(20));
+    let stderr = ended.said.join("\n");
+    assert_eq!(ended.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("File too large") && stderr.contains("not written"), "{stderr}");
+    let text = fs::read_to_string(&to).unwrap();
+    assert!(text.len() <= 700, "{}", text.len());
+    assert_valid("json-stream", &text, 1);
 }
 
 /// On a full disk, the file ends with the last complete event.
