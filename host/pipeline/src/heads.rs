@@ -163,7 +163,7 @@ impl Prefetched {
         let requests: Vec<Wanted> = events
             .iter()
             .zip(&wanted)
-            .filter_map(|(event, is_wanted)| request_of(event).filter(|_| *is_wanted))
+            .filter_map(|(event, is_wanted)| is_wanted.then(|| request_of(event)).flatten())
             .collect();
         let mut answers = if requests.is_empty() {
             Vec::new().into_iter()
