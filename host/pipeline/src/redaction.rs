@@ -27,27 +27,29 @@ impl Redact for NoRedaction {
 }
 
 impl Redaction {
-    /// Redacts an event, with the redactors' state for its user.
+    /// Redacts an event.
     pub(super) fn event(self, plugins: &mut Plugins, event: ClassifiedEvent) -> RedactedEvent {
-        if !self.enabled {
-            return RedactedEvent::new(event, &mut NoRedaction, self.extended);
-        }
         let uid = event.event.process.uid;
-        RedactedEvent::new(event, &mut plugins.redactor(uid), self.extended)
+        self.with_redactor(plugins, uid, |redact| RedactedEvent::new(event, redact, self.extended))
     }
 
     pub(super) fn process(self, plugins: &mut Plugins, it: ProcessSummary) -> RedactedProcess {
-        if !self.enabled {
-            return RedactedProcess::new(it, &mut NoRedaction);
-        }
-        let uid = it.uid;
-        RedactedProcess::new(it, &mut plugins.redactor(uid))
+        self.with_redactor(plugins, it.uid, |redact| RedactedProcess::new(it, redact))
     }
 
     pub(super) fn hostname(self, plugins: &mut Plugins, name: &[u8]) -> RedactedText {
-        if !self.enabled {
-            return RedactedText::of(&mut NoRedaction, Field::Hostname, name);
-        }
-        RedactedText::of(&mut plugins.redactor(HOST_UID), Field::Hostname, name)
+        self.with_redactor(plugins, HOST_UID, |redact| {
+            RedactedText::of(redact, Field::Hostname, name)
+        })
+    }
+
+    /// Calls `f` with the redactor for the texts of this user.
+    fn with_redactor<T>(
+        self,
+        plugins: &mut Plugins,
+        uid: u32,
+        f: impl FnOnce(&mut dyn Redact) -> T,
+    ) -> T {
+        if self.enabled { f(&mut plugins.redactor(uid)) } else { f(&mut NoRedaction) }
     }
 }
