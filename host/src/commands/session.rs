@@ -172,7 +172,7 @@ impl SessionBuilder {
         if let Some(until) = until {
             pipeline.shutdown.at(until);
         }
-        let reload = reload(run, self.trust, self.config, &pipeline.shutdown);
+        let reload = reload(run, self.trust, self.config, &pipeline);
         let is_verbose = run.console.0 >= Verbosity::Verbose;
         Ok(Session {
             pipeline: Pipeline { output, ..pipeline },
@@ -244,11 +244,12 @@ fn reopen(
 }
 
 /// Reads the configuration and loads the plugins as at the start.
-fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, shutdown: &Shutdown) -> Reload {
-    let (arguments, shutdown) = (run.plugins.clone(), shutdown.clone());
+fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, pipeline: &Pipeline) -> Reload {
+    let (shutdown, clock) = (pipeline.shutdown.clone(), pipeline.clock.clone());
+    let arguments = run.plugins.clone();
     let load = move || {
         let config = setup::config(&arguments, &trust)?;
-        let plugins = setup::plugins(&arguments, &config, &trust, &shutdown, &Clock::system());
+        let plugins = setup::plugins(&arguments, &config, &trust, &shutdown, &clock);
         // Compilation leaves free memory in the allocator, and the compiler's own code in the resident set.
         memory::give_back();
         memory::drop_startup_pages();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -28,7 +28,6 @@ struct ClockState {
 
 #[derive(Debug, Default)]
 struct ReplayedTime {
-    has_started: AtomicBool,
     /// The last event, in nanoseconds since 1970.
     now_ns: AtomicI64,
     /// The first event, and the machine's time when it was replayed.
@@ -60,9 +59,9 @@ impl Clock {
         if let (Some(replay), Some(boot_ns)) = (&self.0.replay, boot_ns) {
             let boot_ns = i64::try_from(boot_ns).unwrap_or(i64::MAX);
             let now_ns = boot_ns.saturating_add(wall_offset_ns);
-            replay.start.get_or_init(|| (now_ns, Instant::now()));
             replay.now_ns.store(now_ns, Ordering::Relaxed);
-            replay.has_started.store(true, Ordering::Relaxed);
+            // Last: the replay's time is used once there is a start.
+            replay.start.get_or_init(|| (now_ns, Instant::now()));
         }
     }
 
@@ -99,8 +98,7 @@ impl Clock {
 
     fn replayed_ns(&self) -> Option<i64> {
         let replay = self.0.replay.as_ref()?;
-        let has_started = replay.has_started.load(Ordering::Relaxed);
-        has_started.then(|| replay.now_ns.load(Ordering::Relaxed))
+        replay.start.get().map(|_| replay.now_ns.load(Ordering::Relaxed))
     }
 }
 
