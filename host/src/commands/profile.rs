@@ -10,6 +10,7 @@ use super::preflight;
 use super::process_walk::ProcessWalk;
 use super::run_request::RunRequest;
 use super::session::{self, SessionBuilder};
+use super::setup;
 use crate::cli::{self, Processes, Trace};
 use crate::error::{ExitStatus, Failure};
 use crate::progress::RunProgress;
@@ -22,7 +23,6 @@ use crypto_tracer_pipeline::{
 };
 use crypto_tracer_reader::{ExistingProcess, Spawner};
 use crypto_tracer_system::console::Console;
-use crypto_tracer_system::usage::Used;
 
 /// Traces until the processes have ended or the duration is over.
 pub(super) fn profile(
@@ -69,10 +69,7 @@ pub(super) fn profile(
     let session = builder.build(&run, (Box::new(collector.clone()), control), None)?;
     let outcome = session::block_on(session)?;
     drop(progress);
-    if let Some(heads) = outcome.stats.missing_heads_summary() {
-        console.info(heads);
-    }
-    console.info(format_args!("{}; {}", outcome.stats, Used::with(outcome.reader)));
+    setup::report_counters(&outcome.stats, outcome.reader, console);
     let output_closed = outcome.reason == EndReason::Output;
     session::check_end(outcome.recording, outcome.reason)?;
     if collector.is_empty() && !output_closed {

@@ -233,11 +233,16 @@ pub(super) fn report(
         let times = counted(*count, "time");
         console.info(format_args!("plugin {plugin} failed {times} as a {kind}: {cause}"));
     }
+    report_counters(stats, reader, console);
+    check_written(output)
+}
+
+/// Prints the missing heads, and the last line with the counters and the resource usage.
+pub(super) fn report_counters(stats: &Stats, reader: Option<ResourceUsage>, console: Console) {
     if let Some(heads) = stats.missing_heads_summary() {
         console.info(heads);
     }
     console.info(format_args!("{stats}; {}", Used::with(reader)));
-    check_written(output)
 }
 
 /// Returns the failure of an incomplete output. A pipe that its reader has closed is not a failure.
