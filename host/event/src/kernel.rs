@@ -29,6 +29,13 @@ impl Comm {
         }))
     }
 
+    /// Takes a name from another source, cut to the 15 bytes that the kernel keeps.
+    pub fn from_name(name: &[u8]) -> Comm {
+        let mut raw = [0; 16];
+        raw.iter_mut().zip(name.iter().take(15)).for_each(|(to, from)| *to = *from);
+        Comm::new(raw)
+    }
+
     /// Returns the name without NUL.
     pub fn as_bytes(&self) -> &[u8] {
         let end = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());

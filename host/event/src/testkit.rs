@@ -10,14 +10,12 @@ use super::{
 
 /// A process of root on the host, started one nanosecond after boot. The name is cut to 15 bytes.
 pub fn process(tgid: u32, name: &str) -> ProcessFacts {
-    let mut comm = [0; 16];
-    comm.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
     ProcessFacts {
         key: ProcessKey { tgid, start_ns: 1 },
         exec_id: 1,
         tid: tgid,
         ppid: 1,
-        comm: Comm::new(comm),
+        comm: Comm::from_name(name.as_bytes()),
         ..ProcessFacts::default()
     }
 }

@@ -127,14 +127,12 @@ fn path(bytes: &[u8]) -> KernelPath {
 
 /// The process of an event, from `/proc`. Fields that only the kernel knows are zero.
 pub(super) fn details_facts(process: &ProcessDetails) -> ProcessFacts {
-    let mut comm = [0; 16];
-    comm.iter_mut().zip(process.comm.iter().take(15)).for_each(|(to, from)| *to = *from);
     ProcessFacts {
         key: ProcessKey { tgid: process.pid, start_ns: process.start_ns },
         tid: process.pid,
         ppid: process.ppid,
         uid: process.uid,
-        comm: Comm::new(comm),
+        comm: Comm::from_name(&process.comm),
         exe: process.exe.as_deref().map(Into::into),
         ..ProcessFacts::default()
     }

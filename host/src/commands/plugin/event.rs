@@ -88,9 +88,7 @@ fn what(kind: &str, fields: &Fields<'_>) -> Result<(EnrichedWhat, Option<Verdict
 
 fn process(fields: &Fields<'_>) -> Result<ProcessFacts> {
     let name: String = fields.optional("process")?.unwrap_or_else(|| "test".to_owned());
-    let mut comm = [0; 16];
-    ensure!(name.len() < comm.len(), "`process`: a name has at most 15 bytes");
-    comm.iter_mut().zip(name.bytes()).for_each(|(to, byte)| *to = byte);
+    ensure!(name.len() < 16, "`process`: a name has at most 15 bytes");
     let pid = fields.optional("pid")?.unwrap_or(1000);
     Ok(ProcessFacts {
         key: ProcessKey { tgid: pid, start_ns: 1 },
@@ -98,7 +96,7 @@ fn process(fields: &Fields<'_>) -> Result<ProcessFacts> {
         tid: pid,
         ppid: fields.optional("ppid")?.unwrap_or(1),
         uid: fields.optional("uid")?.unwrap_or(1000),
-        comm: Comm::new(comm),
+        comm: Comm::from_name(name.as_bytes()),
         exe: fields.optional::<String>("exe")?.map(|exe| exe.into_bytes().into()),
         container: fields.optional::<String>("container")?.map(Into::into),
         ..ProcessFacts::default()
