@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crypto_tracer_tests::{
-    Event, Material, Tracer, actor, fuse_device, needs_bpf, output, program, run, temp_dir, until,
+    Event, Material, NOBODY_UID, Tracer, actor, fuse_device, needs_bpf, output, program, run,
+    temp_dir, until,
 };
 
 crypto_tracer_tests::tests![
@@ -18,9 +19,6 @@ crypto_tracer_tests::tests![
     only_the_user_who_blocks_readers_gets_no_heads,
     unresponsive_file_systems_delay_no_event,
 ];
-
-/// User id of `nobody` on every distribution.
-const NOBODY: u32 = 65534;
 
 /// A child that is killed when the value is dropped.
 struct Held(Child);
@@ -285,7 +283,7 @@ fn only_the_user_who_blocks_readers_gets_no_heads() {
         let stderr = tracer.said();
         stderr.iter().filter(|line| line.contains("blocked at a file of user 65534")).count()
     };
-    wait_for_head(NOBODY, "before");
+    wait_for_head(NOBODY_UID, "before");
     let mut blocked_before = None;
     for (times, theirs, roots) in [(1, "first", "roots-first"), (2, "second", "roots-second")] {
         // A killed reader may take some time to end.
@@ -296,12 +294,12 @@ fn only_the_user_who_blocks_readers_gets_no_heads() {
         blocked_before = Some(reader);
         signal(reader, libc::SIGSTOP);
         let _stopped = Stopped(reader);
-        assert_eq!(opened_by(NOBODY, theirs), "late");
+        assert_eq!(opened_by(NOBODY_UID, theirs), "late");
         // A new reader reads root's file.
         wait_for_head(0, roots);
         assert_eq!(blocked_count(), times, "{:?}", tracer.said());
     }
-    assert_eq!(opened_by(NOBODY, "third"), "late");
+    assert_eq!(opened_by(NOBODY_UID, "third"), "late");
     wait_for_head(0, "roots-third");
     assert_eq!(blocked_count(), 2, "{:?}", tracer.said());
     tracer.finish();
@@ -328,7 +326,7 @@ fn unresponsive_file_systems_delay_no_event() {
     ] {
         let below = dir.path().join(mode);
         fs::create_dir(&below).unwrap();
-        std::os::unix::fs::chown(&below, Some(NOBODY), Some(NOBODY)).unwrap();
+        std::os::unix::fs::chown(&below, Some(NOBODY_UID), Some(NOBODY_UID)).unwrap();
         let user = if matches!(mode, "root" | "through") { "0" } else { "65534" };
         let mut actor = actor!["as", user, "fuse", mode, &device, &below];
         actor.go();

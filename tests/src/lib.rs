@@ -30,6 +30,9 @@ pub use refusal::{invalid_values, refused, refused_arguments};
 pub use tracer::{Ended, Summary, Tracer};
 pub use wait::{DEADLINE, until};
 
+/// User id without privileges, the same on every distribution.
+pub const NOBODY_UID: u32 = 65_534;
+
 /// Skips the test if BPF programs cannot be loaded. With `CRYPTO_TRACER_REQUIRE_BPF=1` the test fails instead.
 #[macro_export]
 macro_rules! needs_bpf {

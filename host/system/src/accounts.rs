@@ -7,7 +7,7 @@ use std::io::Read;
 const MAX_BYTES: u64 = 4 << 20;
 /// The first user id of a regular user. Lower ids are system users.
 pub const FIRST_REGULAR_UID: u32 = 1000;
-/// The user id of `nobody`.
+/// User id of the account without privileges.
 pub const NOBODY_UID: u32 = 65_534;
 
 /// An entry of `/etc/passwd`.

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crypto_tracer_tests::{
-    HomeDir, Material, is_root, needs_root, output, program, temp_dir, until,
+    HomeDir, Material, NOBODY_UID, is_root, needs_root, output, program, temp_dir, until,
 };
 use serde_json::Value;
 
@@ -33,8 +33,6 @@ const MANY: usize = 1000;
 const MOST_KIB: u64 = 50 << 10;
 /// Additional memory in KiB that twice as many processes may need: their part of the document, and noise.
 const MOST_MORE_KIB: u64 = 2 << 10;
-/// User id of `nobody` on every distribution.
-const NOBODY: u32 = 65534;
 
 /// A process that holds a file open until it is dropped.
 struct Holder(Child);
@@ -181,13 +179,13 @@ fn replaced_file_keeps_its_owner() {
     let file = dir.path().join("out.json");
     fs::write(&file, "").unwrap();
     for path in [dir.path(), &file] {
-        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        std::os::unix::fs::chown(path, Some(NOBODY_UID), Some(NOBODY_UID)).unwrap();
     }
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     assert_eq!(snapshot(&["-o", file.to_str().unwrap()]), "");
     let found = fs::metadata(&file).unwrap();
     let owner = (found.uid(), found.gid(), found.mode() & 0o777);
-    assert_eq!((owner, found.len() > 0), ((NOBODY, NOBODY, 0o640), true));
+    assert_eq!((owner, found.len() > 0), ((NOBODY_UID, NOBODY_UID, 0o640), true));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
@@ -230,7 +228,7 @@ fn unprivileged_snapshot_reports_missing_processes() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let as_nobody = |command: &mut Command| {
-        command.uid(NOBODY).gid(NOBODY).current_dir("/").env("HOME", "/");
+        command.uid(NOBODY_UID).gid(NOBODY_UID).current_dir("/").env("HOME", "/");
     };
     let theirs = Holder::of(&key, as_nobody);
     let others = Holder::of(&key, |_| {});

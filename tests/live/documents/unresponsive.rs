@@ -8,8 +8,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crypto_tracer_tests::{
-    Actor, Event, Material, Tracer, actor, fuse_device, needs_bpf, needs_root, output, program,
-    run, temp_dir, until,
+    Actor, Event, Material, NOBODY_UID, Tracer, actor, fuse_device, needs_bpf, needs_root, output,
+    program, run, temp_dir, until,
 };
 use serde_json::Value;
 
@@ -21,14 +21,11 @@ crypto_tracer_tests::tests![
     profile_of_a_process_on_an_unresponsive_mount_is_written,
 ];
 
-/// User id of `nobody` on every distribution.
-const NOBODY: u32 = 65534;
-
 /// Starts a process that has a file open on a file system that never answers.
 fn blocked(mode: &str, device: &Path, dir: &Path) -> Actor {
     let below = dir.join(mode);
     fs::create_dir(&below).unwrap();
-    std::os::unix::fs::chown(&below, Some(NOBODY), Some(NOBODY)).unwrap();
+    std::os::unix::fs::chown(&below, Some(NOBODY_UID), Some(NOBODY_UID)).unwrap();
     let user = if matches!(mode, "root" | "through") { "0" } else { "65534" };
     let long = "-".repeat(8192);
     let mut actor = actor!["as", user, "fuse", mode, device, &below, &long];
@@ -82,7 +79,7 @@ fn snapshot_includes_processes_on_unresponsive_mounts() {
 /// Starts an unprivileged process that opens this file and then blocks in `execve`. Returns its process id.
 fn blocked_in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
     fs::create_dir(dir).unwrap();
-    std::os::unix::fs::chown(dir, Some(NOBODY), Some(NOBODY)).unwrap();
+    std::os::unix::fs::chown(dir, Some(NOBODY_UID), Some(NOBODY_UID)).unwrap();
     let mut actor = actor!["as", "65534", "in-exec", device, dir, opens];
     actor.go();
     let pid = actor.line().parse().unwrap();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crypto_tracer_tests::{
-    Material, Tracer, needs_bpf, output, program, run, temp_dir, until, workspace,
+    Material, NOBODY_UID, Tracer, needs_bpf, output, program, run, temp_dir, until, workspace,
 };
 
 crypto_tracer_tests::tests![
@@ -19,8 +19,6 @@ crypto_tracer_tests::tests![
     only_the_reader_keeps_two_capabilities,
 ];
 
-/// User id of `nobody` on every distribution.
-const NOBODY: u32 = 65534;
 /// Content of a file that only root can read.
 const SECRET: &str = "root-only-7f3a";
 
@@ -59,7 +57,7 @@ impl Installation {
 
     fn command(&self, words: &[&OsStr]) -> Command {
         let mut command = Command::new(self.path("crypto-tracer"));
-        command.args(words).uid(NOBODY).gid(NOBODY).current_dir("/");
+        command.args(words).uid(NOBODY_UID).gid(NOBODY_UID).current_dir("/");
         command
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crypto_tracer_tests::{is_root, program, refused, run, temp_dir, workspace};
+use crypto_tracer_tests::{NOBODY_UID, is_root, program, refused, run, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
     invalid_arguments_are_refused,
@@ -19,9 +19,6 @@ crypto_tracer_tests::tests![
     invalid_configurations_are_refused,
     missing_privileges_are_refused,
 ];
-
-/// User id of `nobody` on every distribution.
-const NOBODY: u32 = 65534;
 
 fn monitor(options: &[&str]) -> Command {
     let mut command = Command::new(program());
@@ -181,7 +178,7 @@ fn missing_privileges_are_refused() {
     let mut command = Command::new(&copy);
     command.args(["monitor", "--output"]).arg(&output).current_dir("/");
     if is_root() {
-        command.uid(NOBODY).gid(NOBODY);
+        command.uid(NOBODY_UID).gid(NOBODY_UID);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     }
     let stderr = refused(&mut command, 3, &["CAP_BPF", "CAP_PERFMON"]);
