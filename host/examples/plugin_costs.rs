@@ -276,5 +276,5 @@ fn event() -> ClassifiedEvent {
     };
     let what = EnrichedWhat::Exit { exit_code: 0, signal: None };
     let event = EnrichedEvent { timestamp: Timestamp(5), process, what };
-    ClassifiedEvent { event, verdict: None, labels: Vec::new() }
+    ClassifiedEvent { event, verdict: None, labels: Vec::new(), assets: None }
 }

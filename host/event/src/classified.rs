@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::EnrichedEvent;
+use super::{Asset, EnrichedEvent};
 
 /// Type of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,4 +92,6 @@ pub struct ClassifiedEvent {
     pub verdict: Option<Verdict>,
     /// Labels of filters. They follow the verdict's labels.
     pub labels: Vec<Label>,
+    /// What inspectors found in the opened file; `None` if no output needs it.
+    pub assets: Option<Arc<[Asset]>>,
 }

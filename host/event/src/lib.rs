@@ -5,6 +5,7 @@
 //!        ring       decode        enrich  (select)     classify  (filter)    redact
 //! ```
 
+mod asset;
 pub mod bounded;
 mod classified;
 pub mod counted;
@@ -21,6 +22,7 @@ pub mod schema;
 pub mod testkit;
 mod text;
 
+pub use asset::{Asset, RedactedAsset};
 pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};
 pub use enriched::{EnrichedEvent, EnrichedWhat, ProcessFacts, Timestamp};
 pub use flags::OpenFlags;

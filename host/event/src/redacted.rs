@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{
     Arguments, ClassifiedEvent, EnrichedWhat, Field, FileType, HeadOutcome, KernelPath, OpenedFile,
-    Payload, ProcessFacts, Redact, RedactedText, Timestamp,
+    Payload, ProcessFacts, Redact, RedactedAsset, RedactedText, Timestamp,
 };
 
 /// Payload of an event after redaction.
@@ -81,6 +81,7 @@ pub struct RedactedEvent {
     what: RedactedWhat,
     verdict: FileVerdict,
     labels: Vec<(Arc<str>, RedactedText)>,
+    assets: Vec<RedactedAsset>,
 }
 
 /// [`ProcessFacts`] with its texts redacted.
@@ -111,7 +112,7 @@ pub struct RedactedFacts {
 impl RedactedEvent {
     /// Redacts the texts of `event`. `extended`: whether to include the texts that only `--extended` shows.
     pub fn new(event: ClassifiedEvent, redact: &mut dyn Redact, extended: bool) -> RedactedEvent {
-        let ClassifiedEvent { event, verdict, labels } = event;
+        let ClassifiedEvent { event, verdict, labels, assets } = event;
         let path = event.what.file().map(|file| &file.path);
         let verdict_labels = verdict.as_ref().map_or(&[][..], |verdict| &verdict.labels);
         let labels = verdict_labels
@@ -123,6 +124,8 @@ impl RedactedEvent {
                 (label.name.clone(), shown)
             })
             .collect();
+        let assets = assets.as_deref().unwrap_or_default().iter();
+        let assets = assets.map(|asset| RedactedAsset::new(asset, redact, path)).collect();
         let what = redact_payload(event.what, redact);
         let process = facts(event.process, redact, extended);
         let verdict = match verdict {
@@ -137,7 +140,7 @@ impl RedactedEvent {
                 head: HeadOutcome::NotNeeded,
             },
         };
-        RedactedEvent { timestamp: event.timestamp, process, what, verdict, labels }
+        RedactedEvent { timestamp: event.timestamp, process, what, verdict, labels, assets }
     }
 
     /// Returns the time of the event.
@@ -163,6 +166,11 @@ impl RedactedEvent {
     /// Returns the labels that plugins added: name and value.
     pub fn labels(&self) -> &[(Arc<str>, RedactedText)] {
         &self.labels
+    }
+
+    /// Returns what inspectors found in the opened file.
+    pub fn assets(&self) -> &[RedactedAsset] {
+        &self.assets
     }
 }
 

@@ -54,7 +54,7 @@ pub fn enriched(at: i64, process: ProcessFacts, what: EnrichedWhat) -> EnrichedE
 
 /// An event with a verdict if `file_type` is given.
 pub fn classified(event: EnrichedEvent, file_type: Option<FileType>) -> ClassifiedEvent {
-    ClassifiedEvent { event, verdict: file_type.map(verdict), labels: Vec::new() }
+    ClassifiedEvent { event, verdict: file_type.map(verdict), labels: Vec::new(), assets: None }
 }
 
 /// A verdict without labels and without a head.

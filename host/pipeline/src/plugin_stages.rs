@@ -43,7 +43,7 @@ impl PluginStages {
             }
             _ => None,
         };
-        ClassifiedEvent { event, verdict, labels: Vec::new() }
+        ClassifiedEvent { event, verdict, labels: Vec::new(), assets: None }
     }
 
     /// Stage `filter`: `None` if a filter drops the event. Filters may add labels.

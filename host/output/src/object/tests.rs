@@ -28,7 +28,7 @@ fn event(what: EnrichedWhat, verdict: Option<Verdict>) -> ClassifiedEvent {
         ..testkit::process(7, "cat")
     };
     let event = testkit::enriched(AT, process, what);
-    ClassifiedEvent { event, verdict, labels: Vec::new() }
+    ClassifiedEvent { event, verdict, labels: Vec::new(), assets: None }
 }
 
 fn file(path: &[u8]) -> OpenedFile {

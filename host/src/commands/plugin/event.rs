@@ -53,8 +53,9 @@ pub(super) fn event(written: &Map<String, Value>) -> Result<ClassifiedEvent> {
             event,
             verdict: Some(Verdict { labels, ..verdict }),
             labels: Vec::new(),
+            assets: None,
         },
-        None => ClassifiedEvent { event, verdict: None, labels },
+        None => ClassifiedEvent { event, verdict: None, labels, assets: None },
     })
 }
 
