@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, HANG_TIMEOUT, PendingRequest};
 use super::protocol::{
-    Ancestry, ExistingProcess, HeadResponse, ProcessDetails, Request, Response, Unobservable,
-    Wanted, send,
+    Ancestry, Currency, ExistingProcess, Fingerprint, HeadResponse, LibraryQuery, ProcessDetails,
+    Request, Response, StaleQuery, Unobservable, Wanted, send,
 };
 use super::restart_backoff::RestartBackoff;
 use super::spawner::Spawner;
@@ -123,6 +123,93 @@ impl ReaderClient {
             response = self.next_response(deadline, shutdown);
         }
         heads
+    }
+
+    /// Requests hashes of the contents of these opened files, in order. `None`: the content is not that of the open any
+    /// more, cannot be read, or there was no response by `deadline`.
+    pub fn fingerprints(
+        &mut self,
+        files: &[Wanted],
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Vec<Option<Fingerprint>> {
+        let ask = |number, files| Request::Fingerprints { number, files };
+        let answer = |response| match response {
+            Response::Fingerprint { fingerprint, .. } => fingerprint,
+            _ => None,
+        };
+        self.each(files, |file| file.uid, (&ask, &answer), |_| deadline, shutdown)
+    }
+
+    /// Requests a comparison of these files with those that have their paths now, in order. Gives up when one answer takes
+    /// longer than `patience`, and at `deadline`. `None`: there was no answer.
+    pub fn stale(
+        &mut self,
+        queries: &[StaleQuery],
+        patience: Duration,
+        deadline: Instant,
+    ) -> Vec<Option<Currency>> {
+        let ask = |number, queries| Request::Stale { number, queries };
+        let answer = |response| match response {
+            Response::Stale { currency, .. } => Some(currency),
+            _ => None,
+        };
+        let next = |now: Instant| deadline.min(now + patience);
+        // The tracer sends these requests at the end of a run, which must not interrupt them.
+        self.each(queries, |query| query.uid, (&ask, &answer), next, &Shutdown::default())
+    }
+
+    /// Requests the versions of these libraries, in order. `None`: unknown, or no response by `deadline`.
+    pub fn versions(
+        &mut self,
+        libraries: &[LibraryQuery],
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Vec<Option<String>> {
+        let ask = |number, libraries| Request::Versions { number, libraries };
+        let answer = |response| match response {
+            Response::Version { version, .. } => version,
+            _ => None,
+        };
+        self.each(libraries, |library| library.uid, (&ask, &answer), |_| deadline, shutdown)
+    }
+
+    /// Sends requests about items, each of which has a response. `deadline`: of the next response, if the last one came
+    /// now.
+    fn each<T: Clone, R>(
+        &mut self,
+        items: &[T],
+        uid: fn(&T) -> u32,
+        (ask, answer): (&dyn Fn(u64, Vec<T>) -> Request, &dyn Fn(Response) -> Option<R>),
+        deadline: impl Fn(Instant) -> Instant,
+        shutdown: &Shutdown,
+    ) -> Vec<Option<R>> {
+        let mut answers: Vec<Option<R>> = items.iter().map(|_| None).collect();
+        // Skip users whose files repeatedly hung a reader.
+        let is_allowed = |item: &T, backoff: &RestartBackoff| !backoff.is_backing_off(uid(item));
+        let allowed: Vec<usize> = items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| is_allowed(item, &self.backoff))
+            .map(|(index, _)| index)
+            .collect();
+        for indices in allowed.chunks(MAX_FILES) {
+            let wanted: Vec<T> = indices.iter().filter_map(|&at| items.get(at).cloned()).collect();
+            let uids = wanted.iter().map(|item| Some(uid(item))).collect();
+            let number = self.next_number();
+            let request = ask(number, wanted);
+            let mut response =
+                self.request(number, &request, uids, deadline(Instant::now()), shutdown);
+            for &index in indices {
+                // A slow one delays those that follow, so none of them is asked for.
+                let Some(found) = response else { return answers };
+                if let Some(slot) = answers.get_mut(index) {
+                    *slot = answer(found);
+                }
+                response = self.next_response(deadline(Instant::now()), shutdown);
+            }
+        }
+        answers
     }
 
     /// Requests the IDs of all processes. `None`: no response by `deadline`.

@@ -44,15 +44,15 @@ pub(super) fn read(wanted: &Wanted, namespaces: &mut MountNamespaces) -> HeadRes
 
 /// A file that is open with `O_PATH`, which has no effect on the file.
 #[derive(Debug)]
-struct File {
-    fd: OwnedFd,
+pub(super) struct File {
+    pub(super) fd: OwnedFd,
     size: u64,
-    found: Found,
+    pub(super) found: Found,
 }
 
 /// Finds the file by its path, by a descriptor, or by another name in its directory; falls back to the file now at that
 /// path.
-fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadRefusal> {
+pub(super) fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadRefusal> {
     let request = &wanted.file;
     let (mut denied, mut replacement) = (false, None);
     let mut look_up = |pid| {
@@ -81,7 +81,7 @@ fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadR
 }
 
 /// Whether `pid` sees the opener's mount namespace and root. The opener's PID may have been reused.
-fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
+pub(super) fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
     request.mount_ns == 0 || mount_namespaces::has_same_view(pid, request)
 }
 
@@ -137,7 +137,7 @@ fn renamed(pid: u32, wanted: &Wanted) -> Option<File> {
 
 /// Calls `look_up` with the process that opened the file, then, if it finds nothing, with processes that share its view
 /// of the file system, often the reader itself.
-fn with_view_of_opener<T>(
+pub(super) fn with_view_of_opener<T>(
     request: &HeadRequest,
     namespaces: &mut MountNamespaces,
     mut look_up: impl FnMut(u32) -> Option<T>,
@@ -161,7 +161,7 @@ fn is_in_namespace(request: &HeadRequest) -> bool {
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens the root directory of a process.
-fn root(pid: u32) -> Result<OwnedFd, Errno> {
+pub(super) fn root(pid: u32) -> Result<OwnedFd, Errno> {
     open(format!("/proc/{pid}/root"), DIRECTORY, Mode::empty())
 }
 
@@ -177,7 +177,7 @@ fn has_view_of_reader(request: &HeadRequest) -> bool {
 }
 
 /// Opens this path with `O_PATH` below `root`, the root of the process. Fails if a component is a symlink.
-fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(super) fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
     let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
     let (_, relative) = path.split_at(start);
     let relative = if relative.is_empty() { b"." } else { relative };
@@ -262,7 +262,7 @@ fn is_regular(stat: &Statx) -> bool {
 }
 
 /// Compares a file with the requested one. Returns whether it was modified after the open; `None` for another file.
-fn compare(stat: &Statx, wanted: &Wanted) -> Option<Found> {
+pub(super) fn compare(stat: &Statx, wanted: &Wanted) -> Option<Found> {
     let Wanted { file, size, .. } = wanted;
     let same_inode = stat.stx_ino == file.inode;
     let same_ctime = ctime_ns(stat) == file.ctime_ns;

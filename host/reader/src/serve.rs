@@ -7,7 +7,8 @@ use super::mount_namespaces::MountNamespaces;
 use super::other_tracer::OtherTracers;
 use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::{HeadResponse, Request, Response, receive, send};
-use super::{ancestry, cgroup, head, inspect, procfs, unobservable};
+use super::version::Versions;
+use super::{ancestry, cgroup, head, inspect, procfs, stale, unobservable};
 use crypto_tracer_system::usage::ResourceUsage;
 
 /// Serves requests until the tracer closes its end of the socket or exits.
@@ -15,6 +16,7 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
     let probes = ProbePool::default();
     let mut namespaces = MountNamespaces::new(probes.clone());
     let mut other_tracers = OtherTracers::default();
+    let mut versions = Versions::default();
     loop {
         let request = match receive(&socket) {
             Ok(request) => request,
@@ -31,6 +33,30 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
                         _ => head::read(file, &mut namespaces),
                     };
                     send(&socket, &Response::Head { number, head })?;
+                }
+                continue;
+            }
+            Request::Fingerprints { number, files } => {
+                for file in &files {
+                    let fingerprint = match file.maybe_reader {
+                        Some(process) if other_tracers.contains(process) => None,
+                        _ => stale::fingerprint(file, &mut namespaces),
+                    };
+                    send(&socket, &Response::Fingerprint { number, fingerprint })?;
+                }
+                continue;
+            }
+            Request::Stale { number, queries } => {
+                for query in &queries {
+                    let currency = stale::compare(query, &mut namespaces);
+                    send(&socket, &Response::Stale { number, currency })?;
+                }
+                continue;
+            }
+            Request::Versions { number, libraries } => {
+                for library in &libraries {
+                    let version = versions.of(library, &mut namespaces);
+                    send(&socket, &Response::Version { number, version })?;
                 }
                 continue;
             }

@@ -21,7 +21,10 @@ pub use doctor::{
     CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
     RunLimits,
 };
-pub use inventory::Inventory;
+pub use inventory::{
+    Coverage, Host, Inventory, InventoryBuilder, InventoryRun, KnownUses, Stale, StaleReason, Time,
+    UseKey,
+};
 pub use profile::{Profile, ProfileBuilder, RunSummary};
 pub use snapshot::{ProcessHoldings, Snapshot, SnapshotBuilder, SnapshotCoverage};
 

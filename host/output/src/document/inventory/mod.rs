@@ -4,7 +4,9 @@
 //! document is hostile input, see [`Inventory::from_json`].
 
 mod builder;
+mod events;
 mod id;
+mod known_uses;
 mod read;
 mod shared;
 mod summary;
@@ -21,7 +23,9 @@ use crypto_tracer_event::schema;
 pub use self::builder::{
     InventoryBuilder, InventoryRun, Observation, ObservedProcess, ObservedTarget, UseKey,
 };
+pub use self::events::{StreamError, StreamEvent, StreamMeaning, read_events};
 pub use self::id::{Id, IdKind};
+pub use self::known_uses::KnownUses;
 pub use self::read::{MAX_INVENTORY_BYTES, ReadError};
 pub use self::time::Time;
 

@@ -227,7 +227,7 @@ impl From<Mode> for Modes {
 impl Display for Modes {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.names().collect();
-        f.write_str(&names.join(","))
+        f.pad(&names.join(","))
     }
 }
 

@@ -105,7 +105,8 @@ fn names(inventory: &Inventory) -> HashMap<Id, String> {
     }
     for library in &inventory.libraries {
         let version = library.version.as_ref().map(|it| format!(" ({})", printable(it)));
-        let name = format!("{}{}", printable(&library.path), version.unwrap_or_default());
+        let path = printable(&library.path);
+        let name = format!("{:<12} {path}{}", "library", version.unwrap_or_default());
         names.insert(library.id, name);
     }
     for file in &inventory.files {
