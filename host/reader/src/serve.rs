@@ -7,6 +7,7 @@ use super::mount_namespaces::MountNamespaces;
 use super::other_tracer::OtherTracers;
 use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::{HeadResponse, Request, Response, receive, send};
+use super::stale::LastProcess;
 use super::version::Versions;
 use super::{ancestry, cgroup, head, inspect, procfs, stale, unobservable};
 use crypto_tracer_system::usage::ResourceUsage;
@@ -47,8 +48,9 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
                 continue;
             }
             Request::Stale { number, queries } => {
+                let mut last = LastProcess::default();
                 for query in &queries {
-                    let currency = stale::compare(query, &mut namespaces);
+                    let currency = stale::compare(query, &mut last, &mut namespaces);
                     send(&socket, &Response::Stale { number, currency })?;
                 }
                 continue;

@@ -29,13 +29,30 @@ pub(super) fn fingerprint(
     (file.found == Found::Same).then(|| content(&file.fd)).flatten()
 }
 
+/// Whether a process runs, as the last query found it: those of one process follow each other.
+#[derive(Debug, Default)]
+pub(super) struct LastProcess(Option<((u32, u64), bool)>);
+
+impl LastProcess {
+    fn is_alive(&mut self, query: &StaleQuery) -> bool {
+        let id = (query.pid, query.start_ns);
+        match self.0 {
+            Some((last, alive)) if last == id => alive,
+            _ => self.0.insert((id, is_alive(query))).1,
+        }
+    }
+}
+
 /// Compares a used file with the one that has its path now.
-pub(super) fn compare(query: &StaleQuery, namespaces: &mut MountNamespaces) -> Currency {
-    if !is_alive(query) {
+pub(super) fn compare(
+    query: &StaleQuery,
+    last: &mut LastProcess,
+    namespaces: &mut MountNamespaces,
+) -> Currency {
+    if !last.is_alive(query) {
         return Currency::Ended;
     }
     let request = request(query);
-    let mut denied = false;
     let looked = head::with_view_of_opener(&request, namespaces, |pid| {
         if !head::has_view_of_opener(pid, &request) {
             return None;
@@ -48,10 +65,7 @@ pub(super) fn compare(query: &StaleQuery, namespaces: &mut MountNamespaces) -> C
                 let superseded = || superseded(&root, pid, &request.path);
                 if is_replaced { compared } else { superseded().unwrap_or(compared) }
             }
-            Ok((Err(_), _)) | Err(_) => {
-                denied = true;
-                return None;
-            }
+            Ok((Err(_), _)) | Err(_) => return None,
         };
         Some(currency)
     });
@@ -59,8 +73,8 @@ pub(super) fn compare(query: &StaleQuery, namespaces: &mut MountNamespaces) -> C
         // Between the look-up and now, the process may have ended or opened the file again.
         Some(currency) if currency.is_stale() && query.file.library => still_maps(query, currency),
         Some(currency) => currency,
-        None if denied || is_alive(query) => Currency::Unknown,
-        None => Currency::Ended,
+        None if !is_alive(query) => Currency::Ended,
+        None => Currency::Unknown,
     }
 }
 

@@ -40,6 +40,18 @@ fn text_of(at: Timestamp) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
+/// Describes what is stale, after the path; empty if it is not.
+fn stale_text(stale: Option<Stale>) -> String {
+    match stale {
+        None => String::new(),
+        Some(Stale { reason: StaleReason::Unknown, .. }) => "  (stale: unknown)".to_owned(),
+        Some(Stale { reason, since: None }) => format!("  (stale: {})", reason.name()),
+        Some(Stale { reason, since: Some(since) }) => {
+            format!("  (stale: {} since {})", reason.name(), since.0)
+        }
+    }
+}
+
 /// A reference-counted text.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(inline)]

@@ -376,3 +376,6 @@ fn first_of_each<'a>(labels: &[(&'a str, &'a str)]) -> BTreeMap<&'a str, &'a str
     }
     first
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use super::{Coverage, Host, Id, Inventory, StaleReason, Use};
-use crate::document::Document;
+use super::{Coverage, Host, Id, Inventory, Use};
+use crate::document::{Document, stale_text};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
 
@@ -84,13 +84,7 @@ impl Document for Inventory {
 
 fn write_use(text: &mut String, it: &Use, target: &str) {
     let _ = write!(text, "  {:>6}x {:<11}{target}", it.count, it.modes);
-    if let Some(stale) = it.stale {
-        let _ = match (stale.reason, stale.since) {
-            (StaleReason::Unknown, _) => write!(text, "  stale: unknown"),
-            (reason, None) => write!(text, "  STALE: {}", reason.name()),
-            (reason, Some(since)) => write!(text, "  STALE: {} since {}", reason.name(), since.0),
-        };
-    }
+    text.push_str(&stale_text(it.stale));
     text.push('\n');
 }
 
