@@ -23,7 +23,7 @@ const ENDLESS: &str = "3000000";
 /// Time limit for the end of a run. The documented limit is 100 ms; the margin is for a loaded machine.
 const PROMPT: Duration = Duration::from_millis(1500);
 
-fn resident_mib(pid: u32) -> u64 {
+pub(super) fn resident_mib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
