@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +64,34 @@ fn victim_files(dir: &Path) -> Vec<PathBuf> {
     (0..OPENS).map(write).collect()
 }
 
+/// The growing output of the tracer, of which only the victim's events are kept.
+struct Printed {
+    file: fs::File,
+    /// The folder as it is printed.
+    dir: String,
+    /// The last line, if it is not complete.
+    rest: Vec<u8>,
+    victims: Vec<String>,
+}
+
+impl Printed {
+    fn new(output: &Path, dir: &Path) -> Printed {
+        let (file, dir) = (fs::File::open(output).unwrap(), dir.to_str().unwrap().to_owned());
+        Printed { file, dir, rest: Vec::new(), victims: Vec::new() }
+    }
+
+    /// Reads what was added. Returns whether a new line has a file whose path in the folder begins with this.
+    fn read(&mut self, below: &str) -> bool {
+        self.file.read_to_end(&mut self.rest).unwrap();
+        let end = self.rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let added = String::from_utf8(self.rest.drain(..end).collect()).unwrap();
+        let (victim, wanted) = (format!("{}/v/", self.dir), format!("{}{below}", self.dir));
+        let victims = added.lines().filter(|line| line.contains(&victim));
+        self.victims.extend(victims.map(str::to_owned));
+        added.contains(&wanted)
+    }
+}
+
 /// Runs the victim while the actors that `attack` starts are running. `attack` gets the folder and a folder that the
 /// attacker may write.
 fn under(attack: impl FnOnce(&Path, &Path) -> Vec<Actor>) -> Seen {
@@ -76,10 +105,9 @@ fn under(attack: impl FnOnce(&Path, &Path) -> Vec<Actor>) -> Seen {
     let tracer = Tracer::command("files", ["--extended", "--output", output.to_str().unwrap()]);
     let mut attackers = attack(dir.path(), &attacked);
     attackers.iter_mut().for_each(Actor::go);
-    let printed = || fs::read_to_string(&output).unwrap_or_default();
+    let mut printed = Printed::new(&output, dir.path());
     if !attackers.is_empty() {
-        let below = format!("{}/", attacked.display());
-        until("the attack", || printed().contains(&below).then_some(()));
+        until("the attack", || printed.read("/a/").then_some(()));
     }
     let mut words =
         vec!["as", VICTIM, "paced", RATE].into_iter().map(OsStr::new).collect::<Vec<_>>();
@@ -98,12 +126,12 @@ fn under(attack: impl FnOnce(&Path, &Path) -> Vec<Actor>) -> Seen {
         let mark = dir.path().join(format!("mark-{}.pem", marks.next().unwrap()));
         fs::write(&mark, CERTIFICATE).unwrap();
         run(std::process::Command::new("cat").arg(&mark));
-        printed().contains(mark.file_name().unwrap().to_str().unwrap()).then_some(())
+        printed.read("/mark-").then_some(())
     });
     let said = tracer.finish().said;
-    let text = printed();
-    let victims: Vec<&str> = text.lines().filter(|line| line.contains("/v/")).collect();
-    let right = |line: &&&str| line.contains("\"certificate\"");
+    printed.read("");
+    let victims = printed.victims;
+    let right = |line: &&String| line.contains("\"certificate\"");
     let mut others = BTreeMap::new();
     for line in victims.iter().filter(|line| !right(line)) {
         let head = line.split("\"head\":\"").nth(1).and_then(|rest| rest.split('"').next());
