@@ -6,6 +6,8 @@ mod cgroup;
 mod client;
 mod confine;
 mod connection;
+mod cost;
+mod descriptors;
 mod head;
 mod inspect;
 mod links;
@@ -24,12 +26,12 @@ mod spawner;
 mod statx;
 mod unobservable;
 
-pub use client::{ReaderClient, ReaderEvent};
+pub use client::{ReaderClient, ReaderEnd, ReaderEvent};
 pub use links::resolve_links;
 pub use other_tracer::may_be_readers_open;
 pub use protocol::{
     Ancestry, ExistingProcess, FileDescriptor, Found, HeadRefusal, HeadRequest, HeadResponse,
-    MappedFile, MaybeReader, ProcessDetails, Unobservable, Wanted,
+    MappedFile, MaybeReader, ProcessDetails, Unobservable, Wanted, WantedCgroup,
 };
 pub use spawner::Spawner;
 

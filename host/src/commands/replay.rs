@@ -72,11 +72,11 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
         enrich,
         select,
         observers,
-        stages: PluginStages {
-            reader: Box::new(heads.clone()),
+        stages: PluginStages::new(
+            Box::new(heads.clone()),
             plugins,
-            redaction: Redaction { enabled: !print.no_redact, extended: print.extended },
-        },
+            Redaction { enabled: !print.no_redact, extended: print.extended },
+        ),
         output,
         stats: Stats::default(),
         shutdown: shutdown.clone(),
