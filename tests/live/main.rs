@@ -57,6 +57,7 @@ mod robustness {
     pub(crate) mod hostile;
     pub(crate) mod load;
     pub(crate) mod tracers;
+    pub(crate) mod victim;
 }
 
 use std::process::ExitCode;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
             robustness::hostile::TESTS,
             robustness::load::TESTS,
             robustness::tracers::TESTS,
+            robustness::victim::TESTS,
         ],
     )
 }

@@ -1,9 +1,10 @@
 //! The order of the stages.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use super::enrich::Enrich;
-use super::heads::{PREFETCH_TIMEOUT, Prefetched};
+use super::heads::Prefetched;
 use super::select::Select;
 use super::stats::Stats;
 use super::{Observer, PluginStages};
@@ -113,13 +114,13 @@ impl Pipeline {
             return;
         }
         let ts_ns = batch.last().map_or(0, |event| event.ts_ns);
-        let paths = self.stages.reader.cgroups(&unknown, Instant::now() + PREFETCH_TIMEOUT);
-        for (at, (id, _)) in unknown.into_iter().enumerate() {
-            match paths.get(at) {
-                Some(path) => self.enrich.insert_cgroup(id, path.as_deref()),
-                None => self.enrich.cgroup_timed_out(id, ts_ns),
-            }
+        let until = Instant::now() + self.stages.head_timeout;
+        let mut unanswered: HashSet<u64> = unknown.iter().map(|wanted| wanted.id).collect();
+        for (id, path) in self.stages.reader.cgroups(&unknown, until) {
+            unanswered.remove(&id);
+            self.enrich.insert_cgroup(id, path.as_deref());
         }
+        unanswered.into_iter().for_each(|id| self.enrich.cgroup_timed_out(id, ts_ns));
     }
 
     /// Reports the plugins' failures since the last call, and their log lines. Returns whether any plugin failed.

@@ -40,11 +40,11 @@ fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
         clock,
         select: Select::default(),
         observers: Vec::new(),
-        stages: PluginStages {
-            reader: Box::new(heads.clone()),
-            plugins: Plugins::load(&setup).unwrap(),
-            redaction: Redaction { enabled: redact, extended: true },
-        },
+        stages: PluginStages::new(
+            Box::new(heads.clone()),
+            Plugins::load(&setup).unwrap(),
+            Redaction { enabled: redact, extended: true },
+        ),
         baseline: None,
         output: Box::new(output.clone()),
         stats: Stats::default(),

@@ -3,7 +3,7 @@
 //! During the run, the tracker notes what each process used last. When a document is made, the reader process compares
 //! that with the file system.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub struct StaleTracker<K> {
 }
 
 /// What the document calls a use; `None` until the event has passed all stages. A forked process shares it.
-type Key<K> = Rc<Cell<Option<K>>>;
+type Key<K> = Rc<RefCell<Option<K>>>;
 
 #[derive(Debug)]
 struct TrackedProcess<K> {
@@ -153,11 +153,11 @@ impl<K: Copy + Eq + std::hash::Hash> StaleTracker<K> {
     /// Notes what the document calls the use.
     pub fn set_key(&mut self, pid: u32, start_ns: u64, path: PathIdentity, key: K) {
         if let Some(of_batch) = self.batch.get(&(pid, path)) {
-            of_batch.set(Some(key));
+            *of_batch.borrow_mut() = Some(key);
         } else if let Some(process) = self.processes.get(&pid).filter(|it| it.is(start_ns))
             && let Some(tracked) = process.uses.get(&path)
         {
-            tracked.key.set(Some(key));
+            *tracked.key.borrow_mut() = Some(key);
         }
     }
 
@@ -225,7 +225,7 @@ impl<K: Copy + Eq + std::hash::Hash> StaleTracker<K> {
         while self.count > MAX_TRACKED {
             let Some((_, oldest)) = self.processes.pop_front() else { break };
             self.count -= oldest.uses.len();
-            self.dropped.extend(oldest.uses.values().filter_map(|tracked| tracked.key.get()));
+            self.dropped.extend(oldest.uses.values().filter_map(|tracked| *tracked.key.borrow()));
         }
     }
 
@@ -256,7 +256,7 @@ impl<K: Copy + Eq + std::hash::Hash> StaleTracker<K> {
         let mut found = HashMap::new();
         let (mut keys, mut queries) = (Vec::new(), Vec::new());
         for (pid, process, tracked) in self.uses() {
-            let Some(key) = tracked.key.get() else { continue };
+            let Some(key) = *tracked.key.borrow() else { continue };
             if !tracked.has_path || self.reader.is_none() {
                 add(&mut found, key, UNKNOWN);
                 continue;
@@ -291,7 +291,7 @@ impl<K: Copy + Eq + std::hash::Hash> StaleTracker<K> {
     pub(super) fn libraries(&self, is_wanted: impl Fn(K) -> bool) -> Vec<(K, LibraryQuery)> {
         let libraries = self.uses().filter(|(.., it)| it.file.library && it.has_path);
         let wanted = libraries.filter_map(|(pid, process, tracked)| {
-            let key = tracked.key.get().filter(|&key| is_wanted(key))?;
+            let key = tracked.key.borrow().filter(|&key| is_wanted(key))?;
             Some((
                 key,
                 LibraryQuery { pid, uid: process.uid, file: UsedFile::clone(&tracked.file) },

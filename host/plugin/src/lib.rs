@@ -111,6 +111,11 @@ impl Plugins {
         self.chains.classifiers.wants_head(file)
     }
 
+    /// Begins a batch of events, whose heads have new numbers.
+    pub fn start_batch(&mut self) {
+        self.chains.classifiers.start_batch();
+    }
+
     /// Classifies a file. `uid`: user of the event; `flags`: flags of the open; `heads`: read only if a plugin reads the
     /// head.
     pub fn classify(

@@ -6,6 +6,8 @@ mod cgroup;
 mod client;
 mod confine;
 mod connection;
+mod cost;
+mod descriptors;
 mod head;
 mod inspect;
 mod links;
@@ -27,13 +29,13 @@ mod statx;
 mod unobservable;
 mod version;
 
-pub use client::{ReaderClient, ReaderEvent};
+pub use client::{ReaderClient, ReaderEnd, ReaderEvent};
 pub use links::resolve_links;
 pub use other_tracer::may_be_readers_open;
 pub use protocol::{
     Ancestry, Currency, ExistingProcess, FileDescriptor, Fingerprint, Found, HeadRefusal,
     HeadRequest, HeadResponse, LibraryQuery, MappedFile, MaybeReader, ProcessDetails, StaleQuery,
-    Unobservable, UsedFile, Wanted,
+    Unobservable, UsedFile, Wanted, WantedCgroup,
 };
 pub use spawner::Spawner;
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -47,7 +48,7 @@ pub struct HeadRequest {
 pub struct Wanted {
     /// The file.
     pub file: HeadRequest,
-    /// User ID of the process that opened the file. If the reader hangs at the file, this user is excluded for a time.
+    /// User ID of the process that opened the file, who is charged for the time of the read.
     pub uid: u32,
     /// Size in bytes at the time of the open.
     pub size: u64,
@@ -55,8 +56,19 @@ pub struct Wanted {
     pub maybe_reader: Option<MaybeReader>,
 }
 
-/// A process that opened a file with the flags of a reader.
+/// A cgroup whose path is requested.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct WantedCgroup {
+    /// ID of the cgroup.
+    pub id: u64,
+    /// A process that was in the cgroup.
+    pub pid: u32,
+    /// User ID of that process, who is charged for the search.
+    pub uid: u32,
+}
+
+/// A process that opened a file with the flags of a reader.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub struct MaybeReader {
     /// Process ID.
     pub pid: u32,
@@ -73,6 +85,15 @@ pub struct HeadResponse {
     pub size: Option<u64>,
     /// Which file was read.
     pub found: Found,
+}
+
+/// The response for one file, and what it cost.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct TimedHead {
+    /// `None`: the time did not suffice.
+    pub(super) response: Option<HeadResponse>,
+    /// Processor time, and a part of the time in which the thread waited.
+    pub(super) took: Duration,
 }
 
 /// Which file was found.
@@ -311,9 +332,11 @@ impl Currency {
 /// Requests of the tracer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
+    /// `time`: how long the response may take.
     Heads {
         number: u64,
         files: Vec<Wanted>,
+        time: Duration,
     },
     /// The IDs of all processes.
     Pids {
@@ -329,17 +352,17 @@ pub(super) enum Request {
     Ancestry {
         number: u64,
     },
-    /// These processes as [`ProcessDetails`]. Without an interest the response has only the identities, and no process
-    /// can block it.
+    /// These processes as [`ProcessDetails`]. Without an interest the response has only the identities.
     Inspect {
         number: u64,
         pids: Vec<u32>,
         interest: Option<Interest>,
     },
-    /// Cgroup IDs, each with a process that was in that cgroup.
+    /// `time` as in `Heads`.
     Cgroups {
         number: u64,
-        wanted: Vec<(u64, u32)>,
+        wanted: Vec<WantedCgroup>,
+        time: Duration,
     },
     /// Whether a trace sees anything of this process.
     Unobservable {
@@ -353,40 +376,49 @@ pub(super) enum Request {
     Fingerprints {
         number: u64,
         files: Vec<Wanted>,
+        time: Duration,
     },
     /// Whether these files are current.
     Stale {
         number: u64,
         queries: Vec<StaleQuery>,
+        time: Duration,
     },
     /// The versions of these libraries.
     Versions {
         number: u64,
         libraries: Vec<LibraryQuery>,
+        time: Duration,
     },
 }
 
 /// Responses of the reader; `number` is that of the request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Response {
-    /// One for each file, in order, so that a blocked read delays only the files that follow.
-    Head {
+    /// `heads` in the order of the files. `hung`: the users whose files have blocked a thread for a second, each thread
+    /// once.
+    Heads {
         number: u64,
-        head: HeadResponse,
+        heads: Vec<TimedHead>,
+        hung: Vec<u32>,
     },
     Pids {
         number: u64,
         pids: Vec<u32>,
     },
-    /// `next` is the last process of this page if more follow.
+    /// `next` is the last process of this page if more follow. `blocked`: number of processes that block accesses.
     Scan {
         number: u64,
         processes: Vec<ExistingProcess>,
+        blocked: usize,
         next: Option<u32>,
     },
+    /// The cgroups for which the time sufficed, by ID; without a path if they no longer exist. `took`: the time for each of
+    /// the requested ones.
     Cgroups {
         number: u64,
-        paths: Vec<Option<String>>,
+        paths: Vec<(u64, Option<String>)>,
+        took: Duration,
     },
     /// `next` as in `Scan`.
     Inspect {
@@ -409,36 +441,39 @@ pub(super) enum Response {
         number: u64,
         usage: ResourceUsage,
     },
-    /// One for each file, as with `Head`.
-    Fingerprint {
+    /// In order. `None`: the content changed, cannot be read, or the time was over. `hung` as in `Heads`.
+    Fingerprints {
         number: u64,
-        fingerprint: Option<Fingerprint>,
+        fingerprints: Vec<Option<Fingerprint>>,
+        hung: Vec<u32>,
     },
-    /// One for each query.
+    /// In order. `None`: the time was over.
     Stale {
         number: u64,
-        currency: Currency,
+        currencies: Vec<Option<Currency>>,
+        hung: Vec<u32>,
     },
-    /// One for each library.
-    Version {
+    /// In order. `None`: unknown, or the time was over.
+    Versions {
         number: u64,
-        version: Option<String>,
+        versions: Vec<Option<String>>,
+        hung: Vec<u32>,
     },
 }
 
 impl Response {
     pub(super) fn number(&self) -> u64 {
         match self {
-            Response::Head { number, .. }
+            Response::Heads { number, .. }
             | Response::Pids { number, .. }
             | Response::Scan { number, .. }
             | Response::Ancestry { number, .. }
             | Response::Inspect { number, .. }
             | Response::Unobservable { number, .. }
             | Response::ResourceUsage { number, .. }
-            | Response::Fingerprint { number, .. }
+            | Response::Fingerprints { number, .. }
             | Response::Stale { number, .. }
-            | Response::Version { number, .. }
+            | Response::Versions { number, .. }
             | Response::Cgroups { number, .. } => *number,
         }
     }

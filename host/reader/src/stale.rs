@@ -6,7 +6,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Statx, openat, readlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::head::{self, OPEN_FLAGS};
+use super::head::{self, HeadContext, OPEN_FLAGS};
 use super::mount_namespaces::MountNamespaces;
 use super::protocol::{Currency, Fingerprint, Found, HeadRequest, StaleQuery, UsedFile, Wanted};
 use super::statx::{cached, ctime_ns, dev, ns};
@@ -21,35 +21,17 @@ const TICK_NS: u64 = 10_000_000;
 const KUBELET_LINK: &[u8] = b"..data";
 
 /// Returns a fingerprint of the file's content at the open. `None`: the content changed meanwhile, or cannot be read.
-pub(super) fn fingerprint(
-    wanted: &Wanted,
-    namespaces: &mut MountNamespaces,
-) -> Option<Fingerprint> {
-    let file = head::find(wanted, namespaces).ok()?;
+pub(super) fn fingerprint(wanted: &Wanted, context: &HeadContext) -> Option<Fingerprint> {
+    if context.is_other_tracers(wanted) {
+        return None;
+    }
+    let file = head::find(wanted, context).ok()?;
     (file.found == Found::Same).then(|| content(&file.fd)).flatten()
 }
 
-/// Whether a process runs, as the last query found it: those of one process follow each other.
-#[derive(Debug, Default)]
-pub(super) struct LastProcess(Option<((u32, u64), bool)>);
-
-impl LastProcess {
-    fn is_alive(&mut self, query: &StaleQuery) -> bool {
-        let id = (query.pid, query.start_ns);
-        match self.0 {
-            Some((last, alive)) if last == id => alive,
-            _ => self.0.insert((id, is_alive(query))).1,
-        }
-    }
-}
-
 /// Compares a used file with the one that has its path now.
-pub(super) fn compare(
-    query: &StaleQuery,
-    last: &mut LastProcess,
-    namespaces: &mut MountNamespaces,
-) -> Currency {
-    if !last.is_alive(query) {
+pub(super) fn compare(query: &StaleQuery, namespaces: &MountNamespaces) -> Currency {
+    if !is_alive(query) {
         return Currency::Ended;
     }
     let request = request(query);

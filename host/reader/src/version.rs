@@ -62,7 +62,7 @@ impl Versions {
     pub(super) fn of(
         &mut self,
         library: &LibraryQuery,
-        namespaces: &mut MountNamespaces,
+        namespaces: &MountNamespaces,
     ) -> Option<String> {
         let request = HeadRequest {
             pid: library.pid,

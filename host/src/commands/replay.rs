@@ -154,11 +154,7 @@ pub(super) fn run_with(
         enrich,
         select,
         observers: [first].into_iter().chain(observers).collect(),
-        stages: PluginStages {
-            reader: Box::new(heads.clone()),
-            plugins,
-            redaction: request.redaction,
-        },
+        stages: PluginStages::new(Box::new(heads.clone()), plugins, request.redaction),
         baseline: None,
         output,
         stats: Stats::default(),

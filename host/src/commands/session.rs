@@ -100,11 +100,7 @@ impl SessionBuilder {
             enrich,
             select,
             observers: Vec::new(),
-            stages: PluginStages {
-                reader: Box::new(reader.clone()),
-                plugins,
-                redaction: run.redaction,
-            },
+            stages: PluginStages::new(Box::new(reader.clone()), plugins, run.redaction),
             baseline: None,
             output: Box::new(Discard),
             stats: Stats::default(),

@@ -50,7 +50,7 @@ pub(super) fn snapshot(
     let own = reader.pids().into_iter().chain([std::process::id()]).collect();
     let reader = LiveReader::new(reader, shutdown.clone());
     let redaction = Redaction { enabled: !arguments.print.no_redact, extended: false };
-    let stages = PluginStages { reader: Box::new(reader.clone()), plugins, redaction };
+    let stages = PluginStages::new(Box::new(reader.clone()), plugins, redaction);
     let stale_reader = reader.clone();
     let mut walk = SnapshotWalk {
         own,

@@ -10,8 +10,8 @@ use crate::proc_probe::ProbePool;
 use crate::protocol::{Currency, UsedFile};
 use crypto_tracer_system::fs_magic;
 
-fn namespaces() -> MountNamespaces {
-    MountNamespaces::new(ProbePool::default())
+fn context() -> HeadContext {
+    HeadContext::new(ProbePool::default())
 }
 
 /// What a process would have noted that opened the file now.
@@ -33,7 +33,7 @@ fn opened(pid: u32, path: &Path) -> StaleQuery {
     let mut query = StaleQuery { pid, start_ns, uid: 0, file, writes: false, fingerprint: None };
     let wanted =
         Wanted { file: request(&query), uid: 0, size: query.file.size, maybe_reader: None };
-    query.fingerprint = fingerprint(&wanted, &mut namespaces());
+    query.fingerprint = fingerprint(&wanted, &context());
     assert!(query.fingerprint.is_some());
     query
 }
@@ -44,7 +44,7 @@ fn opened_here(path: &Path) -> StaleQuery {
 }
 
 fn now(query: &StaleQuery) -> Currency {
-    compare(query, &mut LastProcess::default(), &mut namespaces())
+    compare(query, context().namespaces())
 }
 
 /// Sets the modification time, as `touch` does: to now, which is later than the open, also where the clock is coarse.
