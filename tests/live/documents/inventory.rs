@@ -85,10 +85,10 @@ fn uses_before_and_during_the_window_are_listed() {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let maps = format!("/proc/{}/maps", before.id());
     until("libcrypto", || fs::read_to_string(&maps).ok().filter(|it| it.contains("libcrypto")));
-    let out = dir.path().join("out.json");
-    let tracer = record(&out, &[]);
     let certificate = dir.path().join("c.pem");
     fs::write(&certificate, &Material::get().certificate).unwrap();
+    let out = dir.path().join("out.json");
+    let tracer = record(&out, &[]);
     run(Command::new(&openssl).args(["x509", "-noout", "-in"]).arg(&certificate));
     drop(before.stdin.take());
     before.wait().unwrap();
@@ -374,18 +374,40 @@ impl Judge {
                 } else if ["clone", "fork"].iter().any(|name| call.contains(name)) {
                     programs.insert(result.to_owned(), program);
                 } else if let Some((_, path)) = result.trim_end_matches('>').split_once('<') {
+                    let path = unescaped(path);
                     let name = path.rsplit('/').next().unwrap();
                     let counts = match () {
                         () if is_crypto_file(name) => &mut files,
                         () if is_crypto_library(name) => &mut libraries,
                         () => continue,
                     };
-                    *counts.entry((program, path.to_owned())).or_default() += 1;
+                    *counts.entry((program, path.clone())).or_default() += 1;
                 }
             }
         }
         (files, libraries)
     }
+}
+
+/// Decodes the octal escapes of strace.
+fn unescaped(path: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = path.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let digits = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match escaped.filter(|_| first == b'\\') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn is_crypto_file(name: &str) -> bool {
