@@ -18,6 +18,8 @@ use crypto_tracer_system::usage::ResourceUsage;
 
 /// Maximum number of files in a request. A response with as many heads of the maximum size has 2 MiB.
 const MAX_FILES: usize = 32;
+/// Number of files in the first request of a drain: those of the users who have used least.
+const FIRST_FILES: usize = 8;
 /// Maximum size of the heads that are returned together, in bytes. The others are late.
 const MAX_HEAD_BYTES: usize = 4 << 20;
 /// Maximum number of cgroups in a request.
@@ -119,7 +121,9 @@ impl ReaderClient {
         let mut heads = vec![None; files.len()];
         let order = self.shares.order(files.iter().map(|file| file.uid), Instant::now());
         let mut bytes = 0;
-        for indices in order.chunks(MAX_FILES) {
+        // The first response comes soon, however many files follow.
+        let (first, others) = order.split_at(order.len().min(FIRST_FILES));
+        for indices in std::iter::once(first).chain(others.chunks(MAX_FILES)) {
             if bytes >= MAX_HEAD_BYTES {
                 break;
             }
