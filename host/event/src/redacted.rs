@@ -17,7 +17,8 @@ pub type RedactedWhat = Payload<RedactedFile, String, RedactedText>;
 pub struct PathIdentity(u64);
 
 impl PathIdentity {
-    fn of(path: &KernelPath) -> PathIdentity {
+    /// Returns the identity of a path.
+    pub fn of(path: &KernelPath) -> PathIdentity {
         static KEY: OnceLock<RandomState> = OnceLock::new();
         let key = KEY.get_or_init(RandomState::new);
         // The same bytes outside and inside the process's root are different paths.

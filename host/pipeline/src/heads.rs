@@ -9,8 +9,9 @@ use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
 use crypto_tracer_plugin::{HeadSource, Plugins};
 use crypto_tracer_reader::{
-    Found, HeadRefusal, HeadRequest, HeadResponse, MaybeReader, ProcessDetails, ReaderClient,
-    ReaderEvent, Wanted, WantedCgroup, may_be_readers_open,
+    Currency, Fingerprint, Found, HeadRefusal, HeadRequest, HeadResponse, LibraryQuery,
+    MaybeReader, ProcessDetails, ReaderClient, ReaderEvent, StaleQuery, Wanted, WantedCgroup,
+    may_be_readers_open,
 };
 use crypto_tracer_system::fs_magic;
 use crypto_tracer_system::shutdown::Shutdown;
@@ -94,6 +95,37 @@ impl LiveReader {
     /// Returns the next event of the reader process.
     pub fn take_event(&self) -> Option<ReaderEvent> {
         self.client.borrow_mut().take_event()
+    }
+
+    /// Returns hashes of the contents of these opened files, in order. `None`: the content changed after the open, cannot be
+    /// read, or there was no answer before `until`.
+    pub(super) fn fingerprints(
+        &self,
+        files: &[Wanted],
+        until: Instant,
+    ) -> Vec<Option<Fingerprint>> {
+        self.client.borrow_mut().fingerprints(files, until, &self.shutdown)
+    }
+
+    /// Compares used files with those that have their paths now, in order. Gives up when one answer takes longer than
+    /// `patience`, and at `until`. A shutdown request does not interrupt it.
+    pub(super) fn stale(
+        &self,
+        queries: &[StaleQuery],
+        patience: Duration,
+        until: Instant,
+    ) -> Vec<Option<Currency>> {
+        self.client.borrow_mut().stale(queries, patience, until)
+    }
+
+    /// Returns the versions of libraries, in order. `None`: unknown, or there was no answer before `until`.
+    pub(super) fn versions(
+        &self,
+        libraries: &[LibraryQuery],
+        until: Instant,
+    ) -> Vec<Option<String>> {
+        // At the end of a run, a shutdown was requested.
+        self.client.borrow_mut().versions(libraries, until, &Shutdown::default())
     }
 
     /// Returns the resources that the reader process has used. `None`: there was no answer before `until`.

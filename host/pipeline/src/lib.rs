@@ -8,6 +8,7 @@ mod family;
 pub mod glob;
 mod head_recording;
 mod heads;
+mod inventory_collector;
 mod losses;
 mod missing_heads;
 mod observer;
@@ -24,6 +25,7 @@ mod reload;
 mod replay;
 pub mod select;
 mod session;
+mod stale;
 pub mod stats;
 mod status;
 
@@ -32,6 +34,9 @@ pub use family::Family;
 use head_recording::HeadLog;
 pub use head_recording::{MissingHeads, RecordedHeads, RecordingHeads};
 pub use heads::{HeadReader, LiveReader, ProcessInspector, Reader};
+pub use inventory_collector::{
+    InventoryCollector, InventoryCounters, InventoryFacts, InventorySink, UserNames,
+};
 pub use observer::Observer;
 pub use pipeline::Pipeline;
 pub use plugin_stages::PluginStages;
@@ -42,4 +47,5 @@ pub use redaction::Redaction;
 pub use reload::{OutputSettings, Reload, Reloaded, Reloader, Reopen};
 pub use replay::{Replayed, replay};
 pub use session::{EndReason, RunOutcome, Session};
+pub use stale::StaleTracker;
 pub use status::StatusSchedule;

@@ -11,6 +11,7 @@ use super::{Observer, PluginStages};
 use crypto_tracer_capture::decode::decode;
 use crypto_tracer_event::{EnrichedEvent, KernelEvent, KernelWhat, Notice, RawRecord, Timestamp};
 use crypto_tracer_output::Output;
+use crypto_tracer_output::document::KnownUses;
 use crypto_tracer_plugin::Level;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
@@ -28,6 +29,8 @@ pub struct Pipeline {
     pub observers: Vec<Box<dyn Observer>>,
     /// Heads, classifiers, filters and redactors.
     pub stages: PluginStages,
+    /// What `--baseline` knows: only other loads and opens are passed on.
+    pub baseline: Option<KnownUses>,
     /// The destination of events.
     pub output: Box<dyn Output>,
     /// Counters of the run.
@@ -72,6 +75,8 @@ impl Pipeline {
                 unfinished.stats.count_head(event.event.process.uid, verdict);
             }
             let event = self.stages.filter(event).map(|event| self.stages.redact(event));
+            let event =
+                event.filter(|it| self.baseline.as_ref().is_none_or(|known| known.is_new(it)));
             unfinished.finish_one(event.is_some());
             if let Some(event) = event
                 && self.output.event(&event)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::enrich::library_name;
 use super::heads::{EventHead, EventWithHead, PREFETCH_TIMEOUT, PREFETCH_TIMEOUT_FULL, Prefetched};
 use super::{HeadReader, Reader, Redaction};
+use crate::select::Select;
 use crypto_tracer_event::{
     ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile, ProcessFacts,
     ProcessKey, ProcessSummary, RedactedEvent, RedactedProcess, RedactedText, Timestamp,
@@ -89,7 +90,23 @@ impl PluginStages {
     /// Runs what a process has through all stages: a load for each library that it has mapped, an open for each file that
     /// it holds open. `at`: the time of these events.
     pub fn existing(&mut self, process: &ProcessDetails, at: Timestamp) -> Vec<RedactedEvent> {
-        let Prefetched { events, until } = self.read_heads(events_of(process, at));
+        self.existing_events(events_of(process, at))
+    }
+
+    /// The same for the events that pass `select`.
+    pub(super) fn existing_selected(
+        &mut self,
+        process: &ProcessDetails,
+        at: Timestamp,
+        select: &Select,
+    ) -> Vec<RedactedEvent> {
+        let mut events = events_of(process, at);
+        events.retain(|event| select.keeps(event, self.plugins.interest()));
+        self.existing_events(events)
+    }
+
+    fn existing_events(&mut self, events: Vec<EnrichedEvent>) -> Vec<RedactedEvent> {
+        let Prefetched { events, until } = self.read_heads(events);
         let mut redacted = Vec::with_capacity(events.len());
         for event in events {
             let event = self.classify(event, until);

@@ -212,6 +212,8 @@ impl Run {
         }
         self.session.register_reader();
         self.report(false);
+        let now = Instant::now();
+        self.session.pipeline.observers.iter_mut().for_each(|observer| observer.on_due(now));
         self.session.pipeline.flush().await;
         self.give_back(bytes);
         Ok(drained)
@@ -254,7 +256,8 @@ impl Run {
         let due = self.is_report_due.then(|| self.losses.next(now).max(failures));
         // A BPF program that the kernel skips wakes nothing up. Only probes with such losses need regular checks.
         let silent = self.session.capture.loses_silently().then(|| self.losses.next_idle(now));
-        due.into_iter().chain(silent).chain(self.session.schedule.next()).min()
+        let observers = self.session.pipeline.observers.iter().filter_map(|it| it.next_due());
+        due.into_iter().chain(silent).chain(self.session.schedule.next()).chain(observers).min()
     }
 
     /// Reports losses, failures and status in the stream. `last`: without waiting for the interval.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, PendingRequest};
 use super::protocol::{
-    Ancestry, ExistingProcess, HeadResponse, ProcessDetails, Request, Response, Unobservable,
-    Wanted, WantedCgroup, send,
+    Ancestry, Currency, ExistingProcess, Fingerprint, HeadResponse, LibraryQuery, ProcessDetails,
+    Request, Response, StaleQuery, Unobservable, Wanted, WantedCgroup, send,
 };
 use super::restart_backoff::RestartBackoff;
 use super::spawner::Spawner;
@@ -22,6 +22,8 @@ const MAX_FILES: usize = 32;
 const FIRST_FILES: usize = 8;
 /// Maximum size of the heads that are returned together, in bytes. The others are late.
 const MAX_HEAD_BYTES: usize = 4 << 20;
+/// Maximum number of files in a request that compares them.
+const MAX_QUERIES: usize = 256;
 /// Maximum number of cgroups in a request.
 const MAX_CGROUPS: usize = 256;
 /// The reader's time that each user may use. A head usually takes 0.05 ms.
@@ -39,6 +41,11 @@ const MAX_SCANNED_BYTES: usize = 32 << 20;
 
 /// Interval between retries while the reader does not respond or is off.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Makes the request number N about some items, with the time that it may take.
+type Ask<'a, T> = &'a dyn Fn(u64, Vec<T>, Duration) -> Request;
+/// Takes the results and the users of hung threads out of a response.
+type Answer<'a, R> = &'a dyn Fn(Response) -> Option<(Vec<Option<R>>, Vec<u32>)>;
 
 /// Client of a reader process. It replaces a reader that hangs.
 #[derive(Debug)]
@@ -175,6 +182,93 @@ impl ReaderClient {
             self.backoff.record_blocked(self.shares.owner(uid));
         }
         Some(heads.into_iter().map(|head| head.response).collect())
+    }
+
+    /// Requests hashes of the contents of these opened files, in order. `None`: the content is not that of the open any
+    /// more, cannot be read, or there was no response by `deadline`.
+    pub fn fingerprints(
+        &mut self,
+        files: &[Wanted],
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Vec<Option<Fingerprint>> {
+        let ask = |number, files, time| Request::Fingerprints { number, files, time };
+        let answer = |response| match response {
+            Response::Fingerprints { fingerprints, hung, .. } => Some((fingerprints, hung)),
+            _ => None,
+        };
+        self.each(files, |file| file.uid, (&ask, &answer), |_| deadline, shutdown)
+    }
+
+    /// Requests a comparison of these files with those that have their paths now, in order. Gives up when some of them take
+    /// longer than `patience` together, and at `deadline`. `None`: there was no answer.
+    pub fn stale(
+        &mut self,
+        queries: &[StaleQuery],
+        patience: Duration,
+        deadline: Instant,
+    ) -> Vec<Option<Currency>> {
+        let ask = |number, queries, time| Request::Stale { number, queries, time };
+        let answer = |response| match response {
+            Response::Stale { currencies, hung, .. } => Some((currencies, hung)),
+            _ => None,
+        };
+        let next = |now: Instant| deadline.min(now + patience);
+        // The tracer sends these requests at the end of a run, which must not interrupt them.
+        self.each(queries, |query| query.uid, (&ask, &answer), next, &Shutdown::default())
+    }
+
+    /// Requests the versions of these libraries, in order. `None`: unknown, or no response by `deadline`.
+    pub fn versions(
+        &mut self,
+        libraries: &[LibraryQuery],
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Vec<Option<String>> {
+        let ask = |number, libraries, time| Request::Versions { number, libraries, time };
+        let answer = |response| match response {
+            Response::Versions { versions, hung, .. } => Some((versions, hung)),
+            _ => None,
+        };
+        self.each(libraries, |library| library.uid, (&ask, &answer), |_| deadline, shutdown)
+    }
+
+    /// Sends requests about items. `deadline`: of a response whose request is sent now.
+    fn each<T: Clone, R>(
+        &mut self,
+        items: &[T],
+        uid: fn(&T) -> u32,
+        (ask, answer): (Ask<'_, T>, Answer<'_, R>),
+        deadline: impl Fn(Instant) -> Instant,
+        shutdown: &Shutdown,
+    ) -> Vec<Option<R>> {
+        let mut answers: Vec<Option<R>> = items.iter().map(|_| None).collect();
+        // Skips users whose files repeatedly blocked a thread of the reader.
+        let is_allowed = |item: &T| !self.backoff.is_backing_off(self.shares.owner(uid(item)));
+        let allowed: Vec<usize> = items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| is_allowed(item))
+            .map(|(index, _)| index)
+            .collect();
+        for indices in allowed.chunks(MAX_QUERIES) {
+            let wanted: Vec<T> = indices.iter().filter_map(|&at| items.get(at).cloned()).collect();
+            let until = deadline(Instant::now());
+            let Some(time) = time_for_response(until) else { break };
+            let number = self.next_number();
+            let response = self.request(number, &ask(number, wanted, time), until, shutdown);
+            // A slow request delays those that follow.
+            let Some((found, hung)) = response.and_then(answer) else { break };
+            for (&index, found) in indices.iter().zip(found) {
+                if let Some(slot) = answers.get_mut(index) {
+                    *slot = found;
+                }
+            }
+            for uid in hung {
+                self.backoff.record_blocked(self.shares.owner(uid));
+            }
+        }
+        answers
     }
 
     /// Requests the IDs of all processes. `None`: no response by `deadline`.

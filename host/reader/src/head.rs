@@ -54,6 +54,19 @@ impl HeadContext {
         }
     }
 
+    /// The processes by mount namespace.
+    pub(super) fn namespaces(&self) -> &MountNamespaces {
+        &self.namespaces
+    }
+
+    /// Whether the file was opened by another tracer's reader, for which it is not read.
+    pub(super) fn is_other_tracers(&self, wanted: &Wanted) -> bool {
+        wanted.maybe_reader.is_some_and(|process| {
+            let mut known = self.other_tracers.lock().unwrap_or_else(PoisonError::into_inner);
+            known.contains(process)
+        })
+    }
+
     /// The context for the files of a new request.
     pub(super) fn for_request(&self) -> HeadContext {
         HeadContext { descriptors: Arc::default(), ..self.clone() }
@@ -68,11 +81,7 @@ pub(super) fn read_timed(wanted: &Wanted, context: &HeadContext) -> TimedHead {
 
 /// Reads the head of one file.
 fn read(wanted: &Wanted, context: &HeadContext) -> HeadResponse {
-    let is_other_tracer = wanted.maybe_reader.is_some_and(|process| {
-        let mut known = context.other_tracers.lock().unwrap_or_else(PoisonError::into_inner);
-        known.contains(process)
-    });
-    if is_other_tracer {
+    if context.is_other_tracers(wanted) {
         return HeadResponse::OTHER_TRACER;
     }
     match find(wanted, context) {
@@ -90,15 +99,15 @@ fn read(wanted: &Wanted, context: &HeadContext) -> HeadResponse {
 
 /// A file that is open with `O_PATH`, which has no effect on the file.
 #[derive(Debug)]
-struct File {
-    fd: OwnedFd,
+pub(super) struct File {
+    pub(super) fd: OwnedFd,
     size: u64,
-    found: Found,
+    pub(super) found: Found,
 }
 
 /// Finds the file by its path, by a descriptor, or by another name in its directory; falls back to the file now at that
 /// path.
-fn find(wanted: &Wanted, context: &HeadContext) -> Result<File, HeadRefusal> {
+pub(super) fn find(wanted: &Wanted, context: &HeadContext) -> Result<File, HeadRefusal> {
     let HeadContext { namespaces, descriptors, .. } = context;
     let until = Instant::now() + SEARCH_TIMEOUT;
     let request = &wanted.file;
@@ -129,7 +138,7 @@ fn find(wanted: &Wanted, context: &HeadContext) -> Result<File, HeadRefusal> {
 }
 
 /// Whether `pid` sees the opener's mount namespace and root. The opener's PID may have been reused.
-fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
+pub(super) fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
     request.mount_ns == 0 || mount_namespaces::has_same_view(pid, request)
 }
 
@@ -182,7 +191,7 @@ fn renamed(pid: u32, wanted: &Wanted, until: Instant) -> Option<File> {
 
 /// Calls `look_up` with the process that opened the file, then, if it finds nothing, with processes that share its view
 /// of the file system, often the reader itself.
-fn with_view_of_opener<T>(
+pub(super) fn with_view_of_opener<T>(
     request: &HeadRequest,
     namespaces: &MountNamespaces,
     mut look_up: impl FnMut(u32) -> Option<T>,
@@ -206,7 +215,7 @@ fn is_in_namespace(request: &HeadRequest) -> bool {
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens the root directory of a process.
-fn root(pid: u32) -> Result<OwnedFd, Errno> {
+pub(super) fn root(pid: u32) -> Result<OwnedFd, Errno> {
     open(format!("/proc/{pid}/root"), DIRECTORY, Mode::empty())
 }
 
@@ -222,7 +231,7 @@ fn has_view_of_reader(request: &HeadRequest) -> bool {
 }
 
 /// Opens this path with `O_PATH` below `root`, the root of the process. Fails if a component is a symlink.
-fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(super) fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
     let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
     let (_, relative) = path.split_at(start);
     let relative = if relative.is_empty() { b"." } else { relative };
@@ -287,7 +296,7 @@ fn is_regular(stat: &Statx) -> bool {
 }
 
 /// Compares a file with the requested one. Returns whether it was modified after the open; `None` for another file.
-fn compare(stat: &Statx, wanted: &Wanted) -> Option<Found> {
+pub(super) fn compare(stat: &Statx, wanted: &Wanted) -> Option<Found> {
     let Wanted { file, size, .. } = wanted;
     let same_inode = stat.stx_ino == file.inode;
     let same_ctime = ctime_ns(stat) == file.ctime_ns;

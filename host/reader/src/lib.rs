@@ -14,6 +14,7 @@ mod links;
 mod mount_namespaces;
 mod mounts;
 mod other_tracer;
+mod packages;
 mod paging;
 mod pem;
 mod proc_probe;
@@ -23,15 +24,18 @@ mod public_prefix;
 mod restart_backoff;
 mod serve;
 mod spawner;
+mod stale;
 mod statx;
 mod unobservable;
+mod version;
 
 pub use client::{ReaderClient, ReaderEnd, ReaderEvent};
 pub use links::resolve_links;
 pub use other_tracer::may_be_readers_open;
 pub use protocol::{
-    Ancestry, ExistingProcess, FileDescriptor, Found, HeadRefusal, HeadRequest, HeadResponse,
-    MappedFile, MaybeReader, ProcessDetails, Unobservable, Wanted, WantedCgroup,
+    Ancestry, Currency, ExistingProcess, FileDescriptor, Fingerprint, Found, HeadRefusal,
+    HeadRequest, HeadResponse, LibraryQuery, MappedFile, MaybeReader, ProcessDetails, StaleQuery,
+    Unobservable, UsedFile, Wanted, WantedCgroup,
 };
 pub use spawner::Spawner;
 

@@ -244,6 +244,91 @@ impl fmt::Display for Unobservable {
     }
 }
 
+/// A file at the time when a process opened or mapped it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, Hash)]
+pub struct UsedFile {
+    /// Inode number of the process's mount namespace; 0 if unknown.
+    pub mount_ns: u32,
+    /// Device and inode number of the process's root.
+    pub root: (u32, u64),
+    /// Absolute path as the process sees it.
+    pub path: Vec<u8>,
+    /// Device: major << 20 | minor.
+    pub dev: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Change time in nanoseconds since 1970.
+    pub ctime_ns: i128,
+    /// Magic number of the superblock; 0 if unknown.
+    pub sb_magic: u32,
+    /// The file was mapped as code. Of such a file only the inode is compared.
+    pub library: bool,
+}
+
+/// A hash of the content of a file.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 16]);
+
+/// Asks whether a process uses what its path is now.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct StaleQuery {
+    /// Process ID.
+    pub pid: u32,
+    /// Start time in nanoseconds of the boot clock.
+    pub start_ns: u64,
+    /// User ID of the process.
+    pub uid: u32,
+    /// What the process used last.
+    pub file: UsedFile,
+    /// The process opened it for writing, so that it may have changed the content itself.
+    pub writes: bool,
+    /// Hash of the content at that time; `None` if unknown.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// A mapped library whose version is requested.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct LibraryQuery {
+    /// A process that maps it.
+    pub pid: u32,
+    /// User ID of that process.
+    pub uid: u32,
+    /// The library.
+    pub file: UsedFile,
+}
+
+/// How a used file compares with the one that has its path now. Times are in nanoseconds since 1970.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub enum Currency {
+    /// It is the same file with the same content.
+    Current,
+    /// Another file has the path.
+    Replaced {
+        /// Change time of that file.
+        since_ns: i128,
+    },
+    /// No file has the path.
+    Deleted,
+    /// The file has other content.
+    Modified {
+        /// Time of the last change of the content.
+        since_ns: i128,
+    },
+    /// The path could not be looked at.
+    Unknown,
+    /// The process has ended.
+    Ended,
+}
+
+impl Currency {
+    /// Whether the path is another file by now.
+    pub fn is_stale(self) -> bool {
+        matches!(self, Currency::Replaced { .. } | Currency::Deleted | Currency::Modified { .. })
+    }
+}
+
 /// Requests of the tracer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
@@ -286,6 +371,24 @@ pub(super) enum Request {
     },
     ResourceUsage {
         number: u64,
+    },
+    /// Hashes of the contents of these opened files.
+    Fingerprints {
+        number: u64,
+        files: Vec<Wanted>,
+        time: Duration,
+    },
+    /// Whether these files are current.
+    Stale {
+        number: u64,
+        queries: Vec<StaleQuery>,
+        time: Duration,
+    },
+    /// The versions of these libraries.
+    Versions {
+        number: u64,
+        libraries: Vec<LibraryQuery>,
+        time: Duration,
     },
 }
 
@@ -338,6 +441,24 @@ pub(super) enum Response {
         number: u64,
         usage: ResourceUsage,
     },
+    /// In order. `None`: the content changed, cannot be read, or the time was over. `hung` as in `Heads`.
+    Fingerprints {
+        number: u64,
+        fingerprints: Vec<Option<Fingerprint>>,
+        hung: Vec<u32>,
+    },
+    /// In order. `None`: the time was over.
+    Stale {
+        number: u64,
+        currencies: Vec<Option<Currency>>,
+        hung: Vec<u32>,
+    },
+    /// In order. `None`: unknown, or the time was over.
+    Versions {
+        number: u64,
+        versions: Vec<Option<String>>,
+        hung: Vec<u32>,
+    },
 }
 
 impl Response {
@@ -350,6 +471,9 @@ impl Response {
             | Response::Inspect { number, .. }
             | Response::Unobservable { number, .. }
             | Response::ResourceUsage { number, .. }
+            | Response::Fingerprints { number, .. }
+            | Response::Stale { number, .. }
+            | Response::Versions { number, .. }
             | Response::Cgroups { number, .. } => *number,
         }
     }

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::head::{self, HeadContext};
 use super::proc_probe::{ProbePool, Probed, Target, Timeouts};
 use super::protocol::{Request, Response, TimedHead, Wanted, receive, send};
-use super::{ancestry, cgroup, inspect, procfs, unobservable};
+use super::version::Versions;
+use super::{ancestry, cgroup, inspect, procfs, stale, unobservable};
 use crypto_tracer_system::usage::ResourceUsage;
 
 /// If no head is read for this long, another thread continues with the next file.
@@ -17,6 +19,7 @@ const STALL: Duration = Duration::from_millis(5);
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
     let probes = ProbePool::default();
     let heads = HeadContext::new(probes.clone());
+    let versions = Arc::new(Mutex::new(Versions::default()));
     loop {
         let request = match receive(&socket) {
             Ok(request) => request,
@@ -27,6 +30,45 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
             Request::Heads { number, files, time } => {
                 let heads = read_heads(files, time, &probes, heads.for_request());
                 Response::Heads { number, heads, hung: probes.take_hung() }
+            }
+            Request::Fingerprints { number, files, time } => {
+                let context = heads.for_request();
+                let targets = files.into_iter().map(|file| Target {
+                    pid: file.file.pid,
+                    uid: Some(file.uid),
+                    item: file,
+                });
+                let probe = move |file| stale::fingerprint(&file, &context);
+                let found = done(probes.each(targets, timeouts(time), probe));
+                let fingerprints = found.into_iter().map(Option::flatten).collect();
+                Response::Fingerprints { number, fingerprints, hung: probes.take_hung() }
+            }
+            Request::Stale { number, queries, time } => {
+                let context = heads.for_request();
+                let targets = queries.into_iter().map(|query| Target {
+                    pid: query.pid,
+                    uid: Some(query.uid),
+                    item: query,
+                });
+                let probe = move |query| stale::compare(&query, context.namespaces());
+                let currencies = done(probes.each(targets, timeouts(time), probe));
+                Response::Stale { number, currencies, hung: probes.take_hung() }
+            }
+            Request::Versions { number, libraries, time } => {
+                let (context, versions) = (heads.for_request(), versions.clone());
+                let targets = libraries.into_iter().map(|library| Target {
+                    pid: library.pid,
+                    uid: Some(library.uid),
+                    item: library,
+                });
+                let probe = move |library| {
+                    let mut known = versions.lock().unwrap_or_else(PoisonError::into_inner);
+                    known.of(&library, context.namespaces())
+                };
+                let timeouts = Timeouts { stall: time, each: time, total: time };
+                let found = done(probes.each(targets, timeouts, probe));
+                let versions = found.into_iter().map(Option::flatten).collect();
+                Response::Versions { number, versions, hung: probes.take_hung() }
             }
             Request::Cgroups { number, wanted, time } => {
                 let (paths, took) = cgroup::paths(&wanted, time);
@@ -59,6 +101,15 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
     }
 }
 
+fn timeouts(time: Duration) -> Timeouts {
+    Timeouts { stall: STALL.min(time), each: time, total: time }
+}
+
+/// The results of the probes; `None` if a file or a process blocks, or the time was over.
+fn done<T>(probed: Vec<Probed<T>>) -> Vec<Option<T>> {
+    probed.into_iter().map(Probed::done).collect()
+}
+
 fn read_heads(
     files: Vec<Wanted>,
     time: Duration,
@@ -70,8 +121,7 @@ fn read_heads(
         uid: Some(file.uid),
         item: file,
     });
-    let timeouts = Timeouts { stall: STALL.min(time), each: time, total: time };
-    let heads = probes.each(targets, timeouts, move |file| head::read_timed(&file, &context));
+    let heads = probes.each(targets, timeouts(time), move |file| head::read_timed(&file, &context));
     let timed = |head| match head {
         Probed::Done(head) => head,
         // A file of a process that blocked an earlier request costs nothing.

@@ -12,7 +12,8 @@ pub(super) const ALL: &str = "Examples:
 pub(super) const MONITOR: &str = "Examples:
   sudo crypto-tracer monitor
   sudo crypto-tracer monitor --duration 30s --name nginx --file '*.pem'
-  sudo crypto-tracer monitor --pid 1234 --extended --output events.json";
+  sudo crypto-tracer monitor --pid 1234 --extended --output events.json
+  sudo crypto-tracer monitor --baseline web1.json";
 
 pub(super) const FILES: &str = "Examples:
   sudo crypto-tracer files --format table
@@ -33,6 +34,11 @@ pub(super) const SNAPSHOT: &str = "Examples:
   sudo crypto-tracer snapshot --output snapshot.json
   crypto-tracer snapshot --format summary
   sudo crypto-tracer snapshot | jq '.processes[] | select(.open_crypto_files != [])'";
+
+pub(super) const INVENTORY: &str = "Examples:
+  sudo crypto-tracer inventory record --duration 1h --output web1.json
+  sudo crypto-tracer inventory record --duration 10s --format summary
+  crypto-tracer inventory record --from events.json --output web1.json";
 
 pub(super) const REPLAY: &str = "Examples:
   crypto-tracer replay night.rec

@@ -1,6 +1,7 @@
 //! `replay`: runs a recording through the current plugins and options.
 
 use std::io::BufReader;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -13,6 +14,7 @@ use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
+use crypto_tracer_output::{NewFile, Output};
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::recording::{Damage, Frame, Frames, Start};
 use crypto_tracer_pipeline::stats::Stats;
@@ -35,48 +37,125 @@ const SHUTDOWN_LAST_WRITE: Duration = Duration::from_millis(40);
 
 /// Replays to the end of the recording.
 pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Failure> {
+    let print = &arguments.print;
+    let request = ReplayRequest {
+        recording: &arguments.recording,
+        trace: &arguments.trace,
+        plugins: &arguments.plugins,
+        redaction: Redaction { enabled: !print.no_redact, extended: print.extended },
+        output: print.output.as_deref(),
+        console,
+    };
+    let ended = run_with(&request, |start| {
+        let target = setup::target(print, start.new_file, start.shutdown)?;
+        let Some(target) = target else { return Ok(None) };
+        // A replay ends with its recording, so its output is not watched.
+        let (output, _) = setup::output(target, print)?;
+        Ok(Some(ReplayOutput { output, observers: Vec::new() }))
+    })?;
+    ended.map_or(Ok(()), |ended| ended.check(&arguments.recording))
+}
+
+/// What a command asks of a replay.
+#[derive(Debug)]
+pub(super) struct ReplayRequest<'a> {
+    pub(super) recording: &'a Path,
+    pub(super) trace: &'a cli::Trace,
+    pub(super) plugins: &'a cli::PluginArgs,
+    pub(super) redaction: Redaction,
+    /// The file of `--output`.
+    pub(super) output: Option<&'a Path>,
+    pub(super) console: Console,
+}
+
+/// What the output of a replay may depend on.
+#[derive(Debug)]
+pub(super) struct ReplayStart<'a> {
+    pub(super) start: &'a Start,
+    pub(super) clock: &'a Clock,
+    /// Permissions and group of a new output file.
+    pub(super) new_file: NewFile,
+    pub(super) shutdown: &'a Shutdown,
+}
+
+/// The output of a replay, and what else watches it.
+#[derive(Debug)]
+pub(super) struct ReplayOutput {
+    pub(super) output: Box<dyn Output>,
+    pub(super) observers: Vec<Box<dyn Observer>>,
+}
+
+/// How a replay ended.
+#[derive(Debug)]
+pub(super) struct ReplayEnd {
+    pub(super) replayed: Replayed,
+    /// Message of a plugin that ended the replay.
+    plugin: Option<String>,
+    written: Result<(), Failure>,
+}
+
+impl ReplayEnd {
+    /// Returns the failure of an incomplete output, of a plugin, or of a damaged recording.
+    pub(super) fn check(self, recording: &Path) -> Result<(), Failure> {
+        self.written?;
+        if let Some(message) = self.plugin {
+            return Err(Failure { code: ExitStatus::Failed, error: anyhow!(message) });
+        }
+        match self.replayed {
+            Replayed::Complete => Ok(()),
+            Replayed::Damaged(damage) => {
+                let error = anyhow::Error::new(damage).context(recording.display().to_string());
+                Err(Failure { code: ExitStatus::Failed, error })
+            }
+        }
+    }
+}
+
+/// Replays to the end of the recording, into the output that `open` opens. Returns `None` if a shutdown is requested
+/// before it begins.
+pub(super) fn run_with(
+    request: &ReplayRequest<'_>,
+    open_output: impl FnOnce(&ReplayStart<'_>) -> Result<Option<ReplayOutput>, Failure>,
+) -> Result<Option<ReplayEnd>, Failure> {
+    let console = request.console;
     let shutdown = Shutdown::default();
     let signals = Signals::start(shutdown.clone())
         .map_err(|error| Failure::new(ExitStatus::Failed, error))?;
     let trust = Trust::of_this_process();
-    let mut config = setup::config(&arguments.plugins, &trust)?;
+    let mut config = setup::config(request.plugins, &trust)?;
     config.limits = config.limits.by_processor();
     let clock = Clock::recorded();
-    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown, &clock)?;
-    let Some(plugins) = plugins else { return Ok(()) };
-    let duration = arguments.trace.processes.duration;
+    let plugins = setup::plugins(request.plugins, &config, &trust, &shutdown, &clock)?;
+    let Some(plugins) = plugins else { return Ok(None) };
+    let duration = request.trace.processes.duration;
     if !duration.is_zero() {
         shutdown.at(Instant::now() + duration);
     }
-    let Some((frames, start)) = open(arguments, &shutdown)? else { return Ok(()) };
+    let Some((frames, start)) = open(request, &shutdown)? else { return Ok(None) };
     let coverage = RecordingCoverage::new(start.interest.clone());
     report_not_captured(&coverage, plugins.interest(), &start, console);
     let mut enrich = Enrich::new(clock.clone());
     setup::add_baselines(&mut enrich, &start.processes, plugins.interest());
-    let new = setup::new_file(&config)?;
-    let Some(target) = setup::target(&arguments.print, new, &shutdown)? else { return Ok(()) };
-    // A replay ends with its recording, so its output is not watched.
-    let (output, _) = setup::output(target, &arguments.print)?;
+    let new_file = setup::new_file(&config)?;
+    let opened =
+        open_output(&ReplayStart { start: &start, clock: &clock, new_file, shutdown: &shutdown })?;
+    let Some(ReplayOutput { output, observers }) = opened else { return Ok(None) };
     let heads = RecordedHeads::default();
-    let watched = &arguments.trace.processes.watched;
+    let watched = &request.trace.processes.watched;
     let family = match watched.pid.as_slice() {
         pids if watched.follow_children => session::family(pids, &start.processes),
         _ => Family::default(),
     };
-    let observers: Vec<Box<dyn Observer>> = vec![Box::new(family.clone())];
-    let select = setup::select(EventKinds::ALL, &arguments.trace, family);
+    let first: Box<dyn Observer> = Box::new(family.clone());
+    let select = setup::select(EventKinds::ALL, request.trace, family);
     setup::warn_of_unsatisfiable(&select, plugins.interest(), console);
-    let print = &arguments.print;
     let mut pipeline = Pipeline {
         clock,
         enrich,
         select,
-        observers,
-        stages: PluginStages::new(
-            Box::new(heads.clone()),
-            plugins,
-            Redaction { enabled: !print.no_redact, extended: print.extended },
-        ),
+        observers: [first].into_iter().chain(observers).collect(),
+        stages: PluginStages::new(Box::new(heads.clone()), plugins, request.redaction),
+        baseline: None,
         output,
         stats: Stats::default(),
         shutdown: shutdown.clone(),
@@ -95,31 +174,22 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
     let timeout = if shutdown.is_requested() { SHUTDOWN_LAST_WRITE } else { LAST_WRITE };
     let written = pipeline.output.finish(Instant::now() + timeout);
     report_missing_heads(&heads.missing(), console);
-    setup::report(&pipeline.stats, None, written, console)?;
-    if let Some(message) = pipeline.stages.plugins.must_end() {
-        return Err(Failure { code: ExitStatus::Failed, error: anyhow!(message) });
-    }
-    match replayed {
-        Replayed::Complete => Ok(()),
-        Replayed::Damaged(damage) => {
-            let error =
-                anyhow::Error::new(damage).context(arguments.recording.display().to_string());
-            Err(Failure { code: ExitStatus::Failed, error })
-        }
-    }
+    let written = setup::report(&pipeline.stats, None, written, console);
+    let plugin = pipeline.stages.plugins.must_end();
+    Ok(Some(ReplayEnd { replayed, plugin, written }))
 }
 
 /// The frames of a recording after its first one, and the first one.
 type Opened = (Frames<BufReader<Input>>, Start);
 
 /// Opens the recording and reads its first frame. Returns `None` if a shutdown interrupts the read.
-fn open(arguments: &cli::Replay, shutdown: &Shutdown) -> Result<Option<Opened>, Failure> {
-    let path = &arguments.recording;
+fn open(request: &ReplayRequest<'_>, shutdown: &Shutdown) -> Result<Option<Opened>, Failure> {
+    let path = request.recording;
     let usage = |error: anyhow::Error| Failure { code: ExitStatus::Usage, error };
     let input = Input::open(path, shutdown)
         .with_context(|| format!("cannot open the recording {}", path.display()))
         .map_err(usage)?;
-    output_conflict::check_recording(input.metadata(), arguments.print.output.as_deref())?;
+    output_conflict::check_recording(input.metadata(), request.output)?;
     let mut frames = match Frames::open(BufReader::with_capacity(READ_BUFFER, input)) {
         Ok(frames) => frames,
         Err(Damage::Io(_)) if shutdown.is_requested() => return Ok(None),

@@ -13,6 +13,7 @@ use crate::cli::{PluginArgs, Print};
 use crate::config::Config;
 use crate::error::Failure;
 use crypto_tracer_capture::{Source, check_user_namespace};
+use crypto_tracer_output::document::KnownUses;
 use crypto_tracer_output::{Discard, NewFile, Output, OutputControl, Target, WriterReport};
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::stats::Stats;
@@ -100,6 +101,7 @@ impl SessionBuilder {
             select,
             observers: Vec::new(),
             stages: PluginStages::new(Box::new(reader.clone()), plugins, run.redaction),
+            baseline: None,
             output: Box::new(Discard),
             stats: Stats::default(),
             shutdown,
@@ -148,6 +150,22 @@ impl SessionBuilder {
         self.own.contains(&pid)
     }
 
+    /// Returns the client of the reader process.
+    pub(super) fn reader(&self) -> LiveReader {
+        self.reader.clone()
+    }
+
+    /// Returns the attached probes, and what the run cannot see.
+    pub(super) fn coverage(&self) -> (Vec<String>, Vec<String>) {
+        let attached = self.capture.attached();
+        let probes = attached.iter().map(|probe| format!("{}: {}", probe.rung, probe.hook));
+        let spots = attached.iter().flat_map(|probe| {
+            probe.cannot_see.iter().map(|spot| format!("{} cannot see {}", probe.rung, spot.what))
+        });
+        let namespace = self.capture.pid_namespace_limit().map(str::to_owned);
+        (probes.collect(), spots.chain(namespace).collect())
+    }
+
     /// Excludes a new reader process from the trace.
     pub(super) fn register_reader(&mut self) {
         register_reader(self.reader.take_event(), &mut self.capture, self.pipeline.console);
@@ -191,9 +209,15 @@ pub(super) fn block_on(session: Session) -> Result<RunOutcome, Failure> {
     runtime.and_then(|runtime| runtime.block_on(session.run())).map_err(failed)
 }
 
-/// Traces and prints a stream.
-pub(super) fn stream(run: &RunRequest<'_>, spawner: Spawner, print: &Print) -> Result<(), Failure> {
+/// Traces and prints a stream; with a baseline, only what is new.
+pub(super) fn stream(
+    run: &RunRequest<'_>,
+    spawner: Spawner,
+    print: &Print,
+    baseline: Option<KnownUses>,
+) -> Result<(), Failure> {
     let Some(mut builder) = SessionBuilder::attach(run, spawner)? else { return Ok(()) };
+    builder.pipeline.baseline = baseline;
     let new_file = builder.new_file;
     let target = setup::target(print, new_file, &builder.pipeline.shutdown)?;
     let Some(target) = target else { return Ok(()) };
