@@ -23,6 +23,7 @@ mod plugins {
     pub(crate) mod guide;
 }
 mod replay {
+    pub(crate) mod comparing;
     pub(crate) mod damage;
     pub(crate) mod events;
     pub(crate) mod time;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             plugins::commands::TESTS,
             plugins::contract::TESTS,
             plugins::guide::TESTS,
+            replay::comparing::TESTS,
             replay::damage::TESTS,
             replay::events::TESTS,
             replay::time::TESTS,

@@ -13,7 +13,7 @@ pub type RedactedWhat = Payload<RedactedFile, String, RedactedText>;
 
 /// Distinguishes paths whose redacted forms are equal, without revealing them: a hash with a key that is random in each
 /// run of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathIdentity(u64);
 
 impl PathIdentity {

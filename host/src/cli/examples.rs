@@ -43,7 +43,9 @@ pub(super) const INVENTORY: &str = "Examples:
 pub(super) const REPLAY: &str = "Examples:
   crypto-tracer replay night.rec
   crypto-tracer replay night.rec --classifier acme.wasm --classifier default
-  crypto-tracer replay night.rec --file '*.key' --format table";
+  crypto-tracer replay night.rec --file '*.key' --format table
+  crypto-tracer replay night.rec --diff config.toml new.toml
+  crypto-tracer replay night.rec --name nginx --cases > cases.json";
 
 pub(super) const DOCTOR: &str = "Examples:
   sudo crypto-tracer doctor

@@ -176,6 +176,18 @@ pub struct Replay {
     /// The recording
     #[arg(value_name = "FILE", value_parser = values::path())]
     pub recording: PathBuf,
+    /// Print the events as cases for `plugin test`, without the filters of the configuration
+    #[arg(long, conflicts_with_all = ["filter", "output"])]
+    pub cases: bool,
+    /// Print what the configuration NEW changes, compared to OLD
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["OLD", "NEW"],
+        value_parser = values::path(),
+        conflicts_with_all = ["cases", "classifier", "redactor", "filter", "config", "output"]
+    )]
+    pub diff: Vec<PathBuf>,
     /// All filters, and the duration.
     #[command(flatten)]
     pub trace: Trace,

@@ -267,9 +267,11 @@ fn reopen(
 fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, pipeline: &Pipeline) -> Reload {
     let (shutdown, clock) = (pipeline.shutdown.clone(), pipeline.clock.clone());
     let arguments = run.plugins.clone();
+    let compiled = pipeline.stages.plugins.compiled().clone();
     let load = move || {
         let config = setup::config(&arguments, &trust)?;
-        let plugins = setup::plugins(&arguments, &config, &trust, &shutdown, &clock);
+        let plugins =
+            setup::reloaded_plugins(&arguments, &config, &trust, &shutdown, &clock, &compiled);
         // Compilation leaves free memory in the allocator, and the compiler's own code in the resident set.
         memory::give_back();
         memory::drop_startup_pages();

@@ -22,7 +22,9 @@ use crypto_tracer_pipeline::enrich::{Baseline, Enrich, ProcessInfo};
 use crypto_tracer_pipeline::glob::Glob;
 use crypto_tracer_pipeline::select::Select;
 use crypto_tracer_pipeline::stats::Stats;
-use crypto_tracer_plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Setup, Trust};
+use crypto_tracer_plugin::{
+    CompiledPlugins, LoadError, PluginSource, PluginSpec, Plugins, Problem, Setup, Trust,
+};
 use crypto_tracer_reader::{ExistingProcess, resolve_links};
 use crypto_tracer_system::accounts;
 use crypto_tracer_system::clock::Clock;
@@ -54,10 +56,22 @@ pub(super) fn plugins(
     shutdown: &Shutdown,
     clock: &Clock,
 ) -> Result<Option<Plugins>, Failure> {
+    reloaded_plugins(arguments, config, trust, shutdown, clock, &CompiledPlugins::default())
+}
+
+/// Like [`plugins`], without compiling those that `compiled` has from an earlier load.
+pub(super) fn reloaded_plugins(
+    arguments: &PluginArgs,
+    config: &Config,
+    trust: &Trust,
+    shutdown: &Shutdown,
+    clock: &Clock,
+    compiled: &CompiledPlugins,
+) -> Result<Option<Plugins>, Failure> {
     let named = arguments.chains().into_iter().filter(|(_, files)| !files.is_empty());
     let chains = named.map(|(kind, files)| (kind, files.iter().map(plugin_spec).collect()));
     let setup = config.setup(chains.collect(), trust, shutdown);
-    match Plugins::load(&Setup { clock: clock.clone(), ..setup }) {
+    match Plugins::load(&Setup { clock: clock.clone(), compiled: compiled.clone(), ..setup }) {
         Ok(plugins) => Ok(Some(plugins)),
         Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),
         Err(error) => Err(Failure::new(ExitStatus::Usage, error)),

@@ -1,4 +1,4 @@
-//! `replay`: runs a recording through the current plugins and options.
+//! Runs a recording through the current plugins and options.
 
 use std::io::BufReader;
 use std::path::Path;
@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 
 use super::{output_conflict, session, setup};
 use crate::cli;
+use crate::config::Config;
 use crate::error::{ExitStatus, Failure};
 use crate::interruptible_read::Input;
 use crypto_tracer_event::EventKinds;
@@ -35,60 +36,57 @@ const LAST_WRITE: Duration = Duration::from_secs(3600);
 /// Time limit for the output after a shutdown request.
 const SHUTDOWN_LAST_WRITE: Duration = Duration::from_millis(40);
 
-/// Replays to the end of the recording.
-pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Failure> {
-    let print = &arguments.print;
-    let request = ReplayRequest {
-        recording: &arguments.recording,
-        trace: &arguments.trace,
-        plugins: &arguments.plugins,
-        redaction: Redaction { enabled: !print.no_redact, extended: print.extended },
-        output: print.output.as_deref(),
-        console,
-    };
-    let ended = run_with(&request, |start| {
-        let target = setup::target(print, start.new_file, start.shutdown)?;
-        let Some(target) = target else { return Ok(None) };
-        // A replay ends with its recording, so its output is not watched.
-        let (output, _) = setup::output(target, print)?;
-        Ok(Some(ReplayOutput { output, observers: Vec::new() }))
-    })?;
-    ended.map_or(Ok(()), |ended| ended.check(&arguments.recording))
+/// What ends a command before the recording ends.
+pub(in crate::commands) struct Interrupts {
+    pub(in crate::commands) shutdown: Shutdown,
+    signals: Signals,
+}
+
+impl Interrupts {
+    /// Handles signals from now on.
+    pub(in crate::commands) fn start() -> Result<Interrupts, Failure> {
+        let shutdown = Shutdown::default();
+        let signals = Signals::start(shutdown.clone());
+        let signals = signals.map_err(|error| Failure::new(ExitStatus::Failed, error))?;
+        Ok(Interrupts { shutdown, signals })
+    }
 }
 
 /// What a command asks of a replay.
 #[derive(Debug)]
-pub(super) struct ReplayRequest<'a> {
-    pub(super) recording: &'a Path,
-    pub(super) trace: &'a cli::Trace,
-    pub(super) plugins: &'a cli::PluginArgs,
-    pub(super) redaction: Redaction,
+pub(in crate::commands) struct ReplayRequest<'a> {
+    pub(in crate::commands) recording: &'a Path,
+    pub(in crate::commands) trace: &'a cli::Trace,
+    pub(in crate::commands) plugins: &'a cli::PluginArgs,
+    pub(in crate::commands) redaction: Redaction,
     /// The file of `--output`.
-    pub(super) output: Option<&'a Path>,
-    pub(super) console: Console,
+    pub(in crate::commands) output: Option<&'a Path>,
+    pub(in crate::commands) console: Console,
 }
 
 /// What the output of a replay may depend on.
 #[derive(Debug)]
-pub(super) struct ReplayStart<'a> {
-    pub(super) start: &'a Start,
-    pub(super) clock: &'a Clock,
+pub(in crate::commands) struct ReplayStart<'a> {
+    pub(in crate::commands) start: &'a Start,
+    pub(in crate::commands) clock: &'a Clock,
     /// Permissions and group of a new output file.
-    pub(super) new_file: NewFile,
-    pub(super) shutdown: &'a Shutdown,
+    pub(in crate::commands) new_file: NewFile,
+    pub(in crate::commands) shutdown: &'a Shutdown,
 }
 
 /// The output of a replay, and what else watches it.
 #[derive(Debug)]
-pub(super) struct ReplayOutput {
-    pub(super) output: Box<dyn Output>,
-    pub(super) observers: Vec<Box<dyn Observer>>,
+pub(in crate::commands) struct ReplayOutput {
+    pub(in crate::commands) output: Box<dyn Output>,
+    pub(in crate::commands) observers: Vec<Box<dyn Observer>>,
 }
 
 /// How a replay ended.
 #[derive(Debug)]
-pub(super) struct ReplayEnd {
-    pub(super) replayed: Replayed,
+pub(in crate::commands) struct ReplayEnd {
+    pub(in crate::commands) replayed: Replayed,
+    /// The number of events that each filter dropped.
+    pub(in crate::commands) drops: Vec<(String, u64)>,
     /// Message of a plugin that ended the replay.
     plugin: Option<String>,
     written: Result<(), Failure>,
@@ -96,12 +94,17 @@ pub(super) struct ReplayEnd {
 
 impl ReplayEnd {
     /// Returns the failure of an incomplete output, of a plugin, or of a damaged recording.
-    pub(super) fn check(self, recording: &Path) -> Result<(), Failure> {
-        self.written?;
-        if let Some(message) = self.plugin {
+    pub(in crate::commands) fn check(mut self, recording: &Path) -> Result<(), Failure> {
+        std::mem::replace(&mut self.written, Ok(()))?;
+        self.failure(recording)
+    }
+
+    /// Returns the failure of a plugin, or of a damaged recording.
+    pub(super) fn failure(&mut self, recording: &Path) -> Result<(), Failure> {
+        if let Some(message) = self.plugin.take() {
             return Err(Failure { code: ExitStatus::Failed, error: anyhow!(message) });
         }
-        match self.replayed {
+        match std::mem::replace(&mut self.replayed, Replayed::Complete) {
             Replayed::Complete => Ok(()),
             Replayed::Damaged(damage) => {
                 let error = anyhow::Error::new(damage).context(recording.display().to_string());
@@ -113,32 +116,30 @@ impl ReplayEnd {
 
 /// Replays to the end of the recording, into the output that `open` opens. Returns `None` if a shutdown is requested
 /// before it begins.
-pub(super) fn run_with(
+pub(in crate::commands) fn run_with(
     request: &ReplayRequest<'_>,
+    mut config: Config,
+    interrupts: &Interrupts,
     open_output: impl FnOnce(&ReplayStart<'_>) -> Result<Option<ReplayOutput>, Failure>,
 ) -> Result<Option<ReplayEnd>, Failure> {
     let console = request.console;
-    let shutdown = Shutdown::default();
-    let signals = Signals::start(shutdown.clone())
-        .map_err(|error| Failure::new(ExitStatus::Failed, error))?;
+    let Interrupts { shutdown, signals } = interrupts;
     let trust = Trust::of_this_process();
-    let mut config = setup::config(request.plugins, &trust)?;
     config.limits = config.limits.by_processor();
     let clock = Clock::recorded();
-    let plugins = setup::plugins(request.plugins, &config, &trust, &shutdown, &clock)?;
+    let plugins = setup::plugins(request.plugins, &config, &trust, shutdown, &clock)?;
     let Some(plugins) = plugins else { return Ok(None) };
     let duration = request.trace.processes.duration;
     if !duration.is_zero() {
         shutdown.at(Instant::now() + duration);
     }
-    let Some((frames, start)) = open(request, &shutdown)? else { return Ok(None) };
+    let Some((frames, start)) = open(request, shutdown)? else { return Ok(None) };
     let coverage = RecordingCoverage::new(start.interest.clone());
     report_not_captured(&coverage, plugins.interest(), &start, console);
     let mut enrich = Enrich::new(clock.clone());
     setup::add_baselines(&mut enrich, &start.processes, plugins.interest());
     let new_file = setup::new_file(&config)?;
-    let opened =
-        open_output(&ReplayStart { start: &start, clock: &clock, new_file, shutdown: &shutdown })?;
+    let opened = open_output(&ReplayStart { start: &start, clock: &clock, new_file, shutdown })?;
     let Some(ReplayOutput { output, observers }) = opened else { return Ok(None) };
     let heads = RecordedHeads::default();
     let watched = &request.trace.processes.watched;
@@ -167,7 +168,7 @@ pub(super) fn run_with(
         // Biased, so that a replay that ends by itself has reported its failures.
         tokio::select! {
             biased;
-            replayed = run(frames, &mut pipeline, &heads, coverage, &signals) => replayed,
+            replayed = run(frames, &mut pipeline, &heads, coverage, signals) => replayed,
             () = signals.asked() => Replayed::Complete,
         }
     });
@@ -176,7 +177,9 @@ pub(super) fn run_with(
     report_missing_heads(&heads.missing(), console);
     let written = setup::report(&pipeline.stats, None, written, console);
     let plugin = pipeline.stages.plugins.must_end();
-    Ok(Some(ReplayEnd { replayed, plugin, written }))
+    let drops = pipeline.stages.plugins.drops();
+    let drops = drops.map(|(name, count)| (name.to_owned(), count)).collect();
+    Ok(Some(ReplayEnd { replayed, drops, plugin, written }))
 }
 
 /// The frames of a recording after its first one, and the first one.
