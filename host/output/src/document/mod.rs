@@ -1,6 +1,8 @@
 //! Documents: one object built from many events. Like every output, they receive redacted events and processes only.
 
 mod doctor;
+pub mod inventory;
+mod overflow;
 mod profile;
 mod snapshot;
 #[cfg(test)]
@@ -19,6 +21,7 @@ pub use doctor::{
     CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
     RunLimits,
 };
+pub use inventory::Inventory;
 pub use profile::{Profile, ProfileBuilder, RunSummary};
 pub use snapshot::{ProcessHoldings, Snapshot, SnapshotBuilder, SnapshotCoverage};
 

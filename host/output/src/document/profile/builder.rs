@@ -1,13 +1,11 @@
 //! Builds a [`Profile`] from events.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, RandomState};
-
 use hashlink::LinkedHashMap;
 
 use super::{
     AccessMode, Library, Profile, ProfileFile, ProfileProcess, RunSummary, Statistics, VERSION,
 };
+use crate::document::overflow::Overflow;
 use crate::document::text_of;
 use crypto_tracer_event::{
     FileType, PathIdentity, RedactedEvent, RedactedFile, RedactedProcess, RedactedText,
@@ -16,8 +14,6 @@ use crypto_tracer_event::{
 
 /// Maximum number of entries in each list: files, libraries and processes.
 pub(super) const MAX_LISTED: usize = 10_000;
-/// Maximum number of entries beyond a list that are counted. Each takes 64 bits.
-const MAX_COUNTED: usize = 1 << 18;
 /// Resolution of start times in `/proc`.
 const TICK_NS: u64 = 10_000_000;
 
@@ -38,25 +34,6 @@ struct Accessed {
     last: Option<Timestamp>,
     reads: bool,
     writes: bool,
-}
-
-/// Distinct entries beyond the limit of a list.
-#[derive(Debug, Default)]
-struct Overflow {
-    hashes: HashSet<u64>,
-    hasher: RandomState,
-}
-
-impl Overflow {
-    fn add(&mut self, key: &(impl Hash + ?Sized)) {
-        if self.hashes.len() < MAX_COUNTED {
-            self.hashes.insert(self.hasher.hash_one(key));
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.hashes.len()
-    }
 }
 
 /// Builds a profile. Libraries and files are identified by their real paths, not by their redacted ones.
