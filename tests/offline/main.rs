@@ -15,6 +15,11 @@ mod command_line {
     pub(crate) mod messages;
     pub(crate) mod refusals;
 }
+mod inventory {
+    pub(crate) mod documents;
+    pub(crate) mod judges;
+    pub(crate) mod page;
+}
 mod plugins {
     pub(crate) mod authoring;
     pub(crate) mod commands;
@@ -39,6 +44,9 @@ fn main() -> ExitCode {
             command_line::completions::TESTS,
             command_line::messages::TESTS,
             command_line::refusals::TESTS,
+            inventory::documents::TESTS,
+            inventory::judges::TESTS,
+            inventory::page::TESTS,
             plugins::authoring::TESTS,
             plugins::commands::TESTS,
             plugins::contract::TESTS,

@@ -3,6 +3,8 @@
 mod doctor;
 mod document;
 mod examples;
+mod inventory;
+mod inventory_documents;
 mod options;
 pub(crate) mod plugin;
 mod usage_error;
@@ -15,6 +17,11 @@ use clap::{Args, Parser, Subcommand};
 
 pub use doctor::DoctorArgs;
 pub use document::{DocumentFormat, DocumentPrint, ProfileArgs, SnapshotArgs};
+pub(crate) use inventory::InventoryAction;
+pub use inventory::InventoryCommand;
+pub use inventory_documents::{
+    ExportFormat, InventoryDiff, InventoryExport, InventoryMerge, ReportArgs,
+};
 pub use options::{
     Capture, ColorArg, Files, FormatArg, Libraries, PluginArgs, Print, Processes, Trace,
     VerbosityArgs, Watched,
@@ -73,6 +80,15 @@ pub enum Command {
     /// only the processes of its own user, and reports this.
     #[command(after_help = examples::SNAPSHOT)]
     Snapshot(SnapshotArgs),
+    /// Write and use inventories: which programs used which crypto libraries and files
+    #[command(after_help = examples::INVENTORY)]
+    Inventory(InventoryCommand),
+    /// Write an inventory as one HTML page
+    ///
+    /// The page needs no network: certificates by their end and last use, who uses which key, libraries by version, what
+    /// is stale, and what was not seen and why. All tables can be sorted and filtered.
+    #[command(after_help = examples::REPORT)]
+    Report(ReportArgs),
     /// Print what monitor would print for a recorded run
     ///
     /// Processes a recording of `monitor --record` with the current plugins and options. Needs no privileges.
@@ -235,8 +251,8 @@ mod tests {
         }
         assert_eq!(
             check(&mut Cli::command()),
-            17,
-            "the program, its commands, and those of plugin"
+            22,
+            "the program, its commands, and those of plugin and inventory"
         );
     }
 

@@ -4,6 +4,7 @@ mod capture;
 mod doctor;
 mod document;
 mod help;
+mod inventory;
 mod monitor;
 mod output_conflict;
 pub mod plugin;
@@ -12,6 +13,7 @@ mod process_walk;
 mod profile;
 mod record;
 mod replay;
+mod report;
 mod run_request;
 mod session;
 mod setup;
@@ -38,6 +40,8 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Replay(arguments) => replay::replay(arguments, console),
         Command::Profile(arguments) => profile::profile(arguments, spawner()?, console),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, spawner()?, console),
+        Command::Inventory(arguments) => inventory::inventory(arguments, console),
+        Command::Report(arguments) => report::report(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments, console),
         Command::Plugin(arguments) => plugin::plugin(arguments, console),
         Command::Completions(arguments) => help::completions(arguments),
@@ -49,7 +53,9 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
 /// Returns whether the command runs without privileges.
 fn needs_no_privileges(command: &Command) -> bool {
     match command {
-        Command::Replay(_)
+        Command::Inventory(_)
+        | Command::Report(_)
+        | Command::Replay(_)
         | Command::Plugin(_)
         | Command::Completions(_)
         | Command::Help(_)

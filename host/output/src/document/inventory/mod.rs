@@ -5,6 +5,7 @@
 
 mod builder;
 mod id;
+mod merged;
 mod read;
 mod shared;
 mod summary;
@@ -22,6 +23,7 @@ pub use self::builder::{
     InventoryBuilder, InventoryRun, Observation, ObservedProcess, ObservedTarget, UseKey,
 };
 pub use self::id::{Id, IdKind};
+pub use self::merged::{HostFile, HostLibrary, HostProgram};
 pub use self::read::{MAX_INVENTORY_BYTES, ReadError};
 pub use self::time::Time;
 
@@ -164,6 +166,9 @@ pub struct Program {
     pub first_seen: Option<Time>,
     /// Time of the last use; null if it was before the window.
     pub last_seen: Option<Time>,
+    /// The program on each machine; absent unless the document was merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostProgram>,
 }
 
 /// A library.
@@ -183,6 +188,9 @@ pub struct InventoryLibrary {
     pub first_seen: Option<Time>,
     /// Time of the last load; null if it was before the window.
     pub last_seen: Option<Time>,
+    /// The library on each machine; absent unless the document was merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostLibrary>,
 }
 
 /// A file.
@@ -207,6 +215,9 @@ pub struct InventoryFile {
     pub first_seen: Option<Time>,
     /// Time of the last open; null if it was before the window.
     pub last_seen: Option<Time>,
+    /// The file on each machine; absent unless the document was merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostFile>,
 }
 
 /// An X.509 certificate. A field is null if the inspector that found the certificate does not give it.
