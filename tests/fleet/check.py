@@ -66,7 +66,7 @@ def expected(hosts, days, services):
     today = max(days)
     old = [it for it in range(hosts) if it % 7 == 0]
     renewed = today // 60
-    ends = [90 * (renewed + 1) + number % 20 for number in range(services)]
+    ends = [generate.days_valid(number, renewed) for number in range(services)]
     soon = sum(1 for end in ends if today + 1 <= end <= today + 31) * hosts
     stale = len([it for it in range(hosts) if it % 50 == 0]) if renewed else 0
     previous = sorted(days)[-2]

@@ -23,9 +23,14 @@ def when(time):
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def days_valid(number, renewed):
+    """Days from the start to the end of a certificate, which is renewed every 60 days."""
+    return 60 * renewed + 20 + 5 * number
+
+
 def certificate(host, number, renewed):
     name = "%s/%d/%d" % (host, number, renewed)
-    not_after = START + datetime.timedelta(days=90 * (renewed + 1) + number % 20)
+    not_after = START + datetime.timedelta(days=days_valid(number, renewed))
     return {
         "sha256": hashlib.sha256(name.encode()).hexdigest(),
         "subject": "CN=service%d.%s.example" % (number, host), "issuer": "CN=Fleet CA",

@@ -200,12 +200,12 @@ pub fn diff(known: &Known, file: &str, inventory: &Inventory) -> Diff {
             }
         }
     } else if !inventory.libraries.is_empty() {
-        let reason = "used libraries: the known document lists no shared library by path";
+        let reason = "used libraries, because the known document lists no shared library by path";
         let count = inventory.libraries.len() as u64;
         not_compared.push(NotCompared { count, reason: reason.to_owned() });
     }
     if known.other_components > 0 {
-        let reason = "known components: they name no certificate and no path";
+        let reason = "known components that name no certificate and no path";
         let count = known.other_components;
         not_compared.push(NotCompared { count, reason: reason.to_owned() });
     }
@@ -525,11 +525,11 @@ impl AssetKind {
 impl Document for Diff {
     fn summary(&self) -> String {
         let mut text = format!(
-            "{}: {} used assets are known, {} not; {} known assets were {}\n",
+            "{}: {} known, {} not known; {} {}\n",
             printable(&self.used.file),
-            self.used_and_known.len(),
+            counted(self.used_and_known.len(), "used asset"),
             self.used_but_not_known.len(),
-            self.known_but_not_used.len(),
+            counted(self.known_but_not_used.len(), "known asset"),
             if self.used.complete { "not used" } else { "not seen" },
         );
         let _ = writeln!(text, "known: {} ({})", printable(&self.known.file), self.known.format);
@@ -537,7 +537,7 @@ impl Document for Diff {
             let _ = writeln!(text, "not seen does not mean not used: {}", printable(reason));
         }
         for it in &self.not_compared {
-            let _ = writeln!(text, "not compared: {} {}", it.count, printable(&it.reason));
+            let _ = writeln!(text, "not compared ({}): {}", it.count, printable(&it.reason));
         }
         for (title, list) in [
             ("Used but not known", &self.used_but_not_known),

@@ -147,7 +147,9 @@ pub(crate) fn web_server(name: &str) -> Inventory {
 }
 
 pub(crate) fn text(inventory: &Inventory) -> Vec<u8> {
-    document_json(inventory, DocumentShape::Pretty).unwrap()
+    let mut sorted = inventory.clone();
+    sorted.sort();
+    document_json(&sorted, DocumentShape::Pretty).unwrap()
 }
 
 pub(crate) fn source(name: &str, text: &[u8]) -> Source {

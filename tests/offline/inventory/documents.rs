@@ -14,6 +14,7 @@ crypto_tracer_tests::tests![
     exports_and_page_are_written,
     damaged_documents_are_refused_and_nothing_is_overwritten,
     documents_can_be_piped,
+    documented_output_is_real,
 ];
 
 pub(super) fn fixture(name: &str) -> String {
@@ -125,4 +126,32 @@ fn documents_can_be_piped() {
         "cat \"$1\" | \"$0\" inventory merge /dev/stdin -f json-stream | \"$0\" report /dev/stdin";
     let page = output(Command::new("sh").args(["-c", script]).arg(program()).arg(&web1));
     assert!(String::from_utf8_lossy(&page.stdout).contains("Crypto in use on 1 host"));
+}
+
+/// Runs the commands of docs/inventory.md that work on documents, in order, and compares what they print.
+fn documented_output_is_real() {
+    let dir = temp_dir();
+    for (name, from) in [
+        ("web1.json", "inventories/web1.json"),
+        ("web2.json", "inventories/web2.json"),
+        ("cbom.json", "cyclonedx/trivy.json"),
+    ] {
+        fs::copy(fixture(from), dir.path().join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink(program(), dir.path().join("crypto-tracer")).unwrap();
+    let page = fs::read_to_string(workspace().join("docs/inventory.md")).unwrap();
+    let blocks = page.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut commands = 0;
+    // Recording needs privileges; the tests of the live program run it.
+    for block in blocks.filter(|block| !block.contains("inventory record")) {
+        for part in block.split("$ ").skip(1).filter(|part| !part.starts_with("jq ")) {
+            let (command, expected) = part.split_once('\n').unwrap();
+            let mut shell = Command::new("bash");
+            shell.args(["-c", &format!("PATH=$PWD:$PATH; {{ {command}; }} 2>&1")]);
+            let printed = output(shell.current_dir(dir.path()));
+            assert_eq!(String::from_utf8_lossy(&printed.stdout), expected, "{command}");
+            commands += 1;
+        }
+    }
+    assert!(commands >= 8, "{commands}");
 }

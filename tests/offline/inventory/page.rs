@@ -73,7 +73,7 @@ fn a_browser_sorts_and_filters_the_tables() {
     let (plain, _) = page_of(&inventory, "");
     let paths = |page: &str| -> Vec<String> {
         let path = |row: &(String, bool)| {
-            let begin = row.0.find("<bdi>").unwrap() + 5;
+            let begin = row.0.find("<code>").unwrap() + 6;
             row.0[begin..].split('<').next().unwrap().to_owned()
         };
         rows(page, "keys").iter().map(path).collect()

@@ -6,7 +6,7 @@ use chrono::DateTime;
 
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::document::inventory::{
-    Certificate, Id, Inventory, Program, Stale, StaleReason, Time, Use,
+    Certificate, HostUse, Id, Inventory, Program, Stale, StaleReason, Time, Use,
 };
 
 /// Maximum length of a text in characters. The rest of a longer one is left out, its end is kept.
@@ -49,7 +49,12 @@ pub(super) struct UsedCertificate<'a> {
     pub(super) certificate: &'a Certificate,
     pub(super) paths: Vec<&'a str>,
     pub(super) uses: Vec<&'a Use>,
+    /// Hosts that have it, of a merged inventory.
+    pub(super) hosts: BTreeSet<Id>,
 }
+
+/// Hosts of a merged inventory whose part of a use is meant; `None`: all.
+pub(super) type On<'a> = Option<&'a BTreeSet<Id>>;
 
 impl UsedCertificate<'_> {
     /// Days from the end of the window to the end of the validity.
@@ -85,7 +90,12 @@ impl<'a> Usage<'a> {
         for file in &inventory.files {
             let uses = self.of(file.id);
             for certificate in &file.certificates {
-                let new = || UsedCertificate { certificate, paths: Vec::new(), uses: Vec::new() };
+                let new = || UsedCertificate {
+                    certificate,
+                    paths: Vec::new(),
+                    uses: Vec::new(),
+                    hosts: BTreeSet::new(),
+                };
                 let entry = found.entry(&certificate.sha256).or_insert_with(new);
                 entry.paths.push(&file.path);
                 // Of a merged inventory, the path may have another certificate on some hosts.
@@ -94,6 +104,8 @@ impl<'a> Usage<'a> {
                     let own = own.and_then(|own| own.certificates.as_ref());
                     own.is_none_or(|own| own.contains(&certificate.sha256))
                 };
+                let owners = file.hosts.iter().map(|own| own.host).filter(|host| has(*host));
+                entry.hosts.extend(owners);
                 let is_user =
                     |it: &&&Use| it.hosts.is_empty() || it.hosts.iter().any(|on| has(on.host));
                 entry.uses.extend(uses.iter().filter(is_user));
@@ -116,13 +128,17 @@ impl<'a> Usage<'a> {
     }
 
     /// Names of the hosts of these uses, of a merged inventory.
-    pub(super) fn hosts_of(&self, uses: &[&Use]) -> String {
-        let ids: BTreeSet<Id> =
-            uses.iter().flat_map(|it| it.hosts.iter().map(|host| host.host)).collect();
+    pub(super) fn hosts_of(&self, uses: &[&Use], on: On<'_>) -> String {
+        let ids: BTreeSet<Id> = of_hosts(uses, on).map(|it| it.host).collect();
         let names: BTreeSet<String> =
             ids.iter().filter_map(|id| self.hosts.get(id)).map(|name| shown(name)).collect();
         listed(names.into_iter())
     }
+}
+
+fn of_hosts<'a>(uses: &'a [&Use], on: On<'a>) -> impl Iterator<Item = &'a HostUse> {
+    let all = uses.iter().flat_map(|it| it.hosts.iter());
+    all.filter(move |it| on.is_none_or(|on| on.contains(&it.host)))
 }
 
 /// Joins names; beyond the limit they are counted.
@@ -136,11 +152,14 @@ pub(super) fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 /// Opens and loads of these uses.
-pub(super) fn total(uses: &[&Use]) -> u64 {
-    uses.iter().fold(0, |sum, it| sum.saturating_add(it.count))
+pub(super) fn total(uses: &[&Use], on: On<'_>) -> u64 {
+    let alone = uses.iter().filter(|it| it.hosts.is_empty()).map(|it| it.count);
+    let merged = of_hosts(uses, on).map(|it| it.count);
+    alone.chain(merged).fold(0, u64::saturating_add)
 }
 
 /// Time of the last of these uses.
-pub(super) fn last(uses: &[&Use]) -> Option<Time> {
-    uses.iter().filter_map(|it| it.last).max()
+pub(super) fn last(uses: &[&Use], on: On<'_>) -> Option<Time> {
+    let alone = uses.iter().filter(|it| it.hosts.is_empty()).filter_map(|it| it.last);
+    alone.chain(of_hosts(uses, on).filter_map(|it| it.last)).max()
 }

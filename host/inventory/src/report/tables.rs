@@ -95,19 +95,19 @@ fn certificate(
     let end = own.not_after.as_deref().map(|it| shown(it.trim_end_matches('Z')).replace('T', " "));
     html! {
         td {
-            bdi { (text(&own.subject)) }
+            (text(&own.subject))
             @if own.ca == Some(true) { " " span.tag { "CA" } }
             @if own.self_signed == Some(true) { " " span.tag { "self-signed" } }
             br; code.hash { (own.sha256) }
         }
         td.t { (end.unwrap_or_default()) }
         td class=(class) data-v=(days.unwrap_or(i64::MAX)) { (days.map(|it| it.to_string()).unwrap_or_default()) }
-        (time(&when(last(&it.uses))))
+        (time(&when(last(&it.uses, Some(&it.hosts)))))
         td { (usage.programs_of(&it.uses)) }
-        @if merged { td { (usage.hosts_of(&it.uses)) } }
-        (number(total(&it.uses)))
+        @if merged { td { (usage.hosts_of(&it.uses, Some(&it.hosts))) } }
+        (number(total(&it.uses, Some(&it.hosts))))
         td { (text(&own.public_key)) (bits) br; span.note { (text(&own.signature)) } }
-        td { bdi { (text(&own.issuer)) } }
+        td { (text(&own.issuer)) }
         td { code { (listed(it.paths.iter().map(|path| shown(path)))) } }
     }
 }
@@ -125,13 +125,13 @@ fn files<'a>(
             |all: crypto_tracer_output::document::inventory::Modes, it| all.union(it.modes),
         );
         html! {
-            td { code { bdi { (shown(&it.path)) } } }
+            td { code { (shown(&it.path)) } }
             td { (shown(&it.r#type)) }
             td { (usage.programs_of(uses)) }
-            @if merged { td { (usage.hosts_of(uses)) } }
-            (number(total(uses)))
+            @if merged { td { (usage.hosts_of(uses, None)) } }
+            (number(total(uses, None)))
             td { (modes) }
-            (time(&when(last(uses))))
+            (time(&when(last(uses, None))))
         }
     });
     let mut columns = vec![
@@ -177,7 +177,7 @@ pub(super) fn libraries(inventory: &Inventory, usage: &Usage<'_>) -> Markup {
             let (ability, text) = table_of.of(&it.name, version);
             let all = usage.of(it.id);
             let on_hosts = it.hosts.iter().filter(|own| own.version.as_deref() == version);
-            let on_hosts: Vec<Id> = on_hosts.map(|own| own.host).collect();
+            let on_hosts: std::collections::BTreeSet<Id> = on_hosts.map(|own| own.host).collect();
             let has = |use_: &&&crypto_tracer_output::document::inventory::Use| {
                 !merged || use_.hosts.iter().any(|on| on_hosts.contains(&on.host))
             };
@@ -197,9 +197,9 @@ pub(super) fn libraries(inventory: &Inventory, usage: &Usage<'_>) -> Markup {
                     td { span class=(class) { (ability.name()) } " " span.note { (text) } }
                     td { (usage.programs_of(&uses)) }
                     @if merged { td { (counted(on_hosts.len(), "host")) } }
-                    (number(total(&uses)))
-                    (time(&when(last(&uses))))
-                    td { code { bdi { (shown(&it.path)) } } }
+                    (number(total(&uses, Some(&on_hosts))))
+                    (time(&when(last(&uses, Some(&on_hosts)))))
+                    td { code { (shown(&it.path)) } }
                 },
             ));
         }
@@ -241,11 +241,11 @@ pub(super) fn stale(inventory: &Inventory, usage: &Usage<'_>) -> Markup {
         let class = if stale.reason == StaleReason::Unknown { "tag warn" } else { "tag bad" };
         Some(html! {
             td { (program.map(|it| shown(&it.name)).unwrap_or_default()) }
-            td { code { bdi { (paths.get(&it.target).map(|path| shown(path)).unwrap_or_default()) } } }
+            td { code { (paths.get(&it.target).map(|path| shown(path)).unwrap_or_default()) } }
             td { span class=(class) { (stale.reason.name()) } }
             td.t { (when(stale.since)) }
             (time(&when(it.last)))
-            @if !inventory.hosts.is_empty() { td { (usage.hosts_of(&[it])) } }
+            @if !inventory.hosts.is_empty() { td { (usage.hosts_of(&[it], None)) } }
         })
     });
     let rows: Vec<Markup> = rows.collect();
@@ -276,7 +276,7 @@ pub(super) fn programs(inventory: &Inventory, usage: &Usage<'_>) -> Markup {
         let (targets, uses) = counts.get(&it.id).copied().unwrap_or_default();
         html! {
             td { (shown(&it.name)) }
-            td { code { bdi { (it.exe.as_deref().map(shown).unwrap_or_default()) } } }
+            td { code { (it.exe.as_deref().map(shown).unwrap_or_default()) } }
             td { (listed(it.users.iter().map(|it| shown(it)))) }
             td { (listed(it.containers.iter().map(|it| it.chars().take(12).collect()))) }
             (number(it.processes))
@@ -327,7 +327,7 @@ pub(super) fn hosts(inventory: &Inventory) -> Markup {
 fn asset(it: &UsedAsset) -> Markup {
     html! {
         td { (it.kind.name()) }
-        td { bdi { (shown(&it.name)) } @if let Some(sha256) = &it.sha256 { br; code.hash { (sha256) } } }
+        td { (shown(&it.name)) @if let Some(sha256) = &it.sha256 { br; code.hash { (sha256) } } }
         td { code { (listed(it.paths.iter().map(|it| shown(it)))) } }
         td { (listed(it.programs.iter().map(|it| shown(it)))) }
         td { (listed(it.hosts.iter().map(|it| shown(it)))) }
@@ -352,7 +352,7 @@ pub(super) fn shadow(diff: &Diff) -> Markup {
             "Compared with " (shown(&diff.known.file)) " (" (shown(&diff.known.format)) "): "
             (counted(diff.used_and_known.len(), "used asset")) " known, "
             (diff.used_but_not_known.len()) " not."
-            @for it in &diff.not_compared { " Not compared: " (it.count) " " (shown(&it.reason)) "." }
+            @for it in &diff.not_compared { " Not compared (" (it.count) "): " (shown(&it.reason)) "." }
         }
         (table(&columns, rows, "Everything that was used is known."))
     }
@@ -362,7 +362,7 @@ pub(super) fn unused(diff: &Diff) -> Markup {
     let rows = diff.known_but_not_used.iter().map(|it| {
         html! {
             td { (it.kind.name()) }
-            td { bdi { (shown(&it.name)) } @if let Some(sha256) = &it.sha256 { br; code.hash { (sha256) } } }
+            td { (shown(&it.name)) @if let Some(sha256) = &it.sha256 { br; code.hash { (sha256) } } }
             td { code { (listed(it.paths.iter().map(|it| shown(it)))) } }
             td.t { (it.not_after.as_deref().map(shown).unwrap_or_default()) }
             td { (verdict(it.verdict)) }

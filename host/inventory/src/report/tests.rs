@@ -34,6 +34,42 @@ fn large(uses: u64) -> Inventory {
 
 #[test]
 fn ten_thousand_uses_fit_into_two_megabytes() {
+    // The other extreme: each certificate and key has one user.
+    let mut many = empty("web1", 0, 3600);
+    for number in 0..3_334 {
+        let template = web_server("x");
+        let exe = format!("/usr/lib/service/bin/service-{number}");
+        let id = crypto_tracer_output::document::inventory::Id::program(Some(&exe), "");
+        let mut program = template.programs[0].clone();
+        (program.id, program.name, program.exe) = (id, format!("service-{number}"), Some(exe));
+        many.programs.push(program);
+        let [certificate, key] = ["certs", "private"].map(|folder| {
+            let path = format!("/etc/ssl/{folder}/service{number}.pem");
+            let own = (folder == "certs").then(|| {
+                let mut own = template.files[0].certificates.first().cloned();
+                own = own.or(template.files[1].certificates.first().cloned());
+                let mut own = (*own.unwrap()).clone();
+                own.sha256 = format!("{number:064x}");
+                std::sync::Arc::new(own)
+            });
+            let mut file = template.files[0].clone();
+            file.id = crypto_tracer_output::document::inventory::Id::file(&path);
+            file.path = path;
+            file.r#type = if folder == "certs" { "certificate" } else { "private_key" }.to_owned();
+            file.certificates = own.into_iter().collect();
+            many.files.push(file.clone());
+            file.id
+        });
+        for target in [certificate, key, template.libraries[0].id] {
+            let mut it = template.uses[0].clone();
+            (it.program, it.target) = (id, target);
+            many.uses.push(it);
+        }
+    }
+    many.libraries = web_server("x").libraries;
+    many.sort();
+    let page = report(&many, None);
+    assert!(page.len() < 2_000_000, "{} of {} uses", page.len(), many.uses.len());
     let inventory = large(10_000);
     assert_eq!(inventory.uses.len(), 10_000);
     let page = report(&inventory, None);

@@ -107,7 +107,7 @@ fn errors_have_line_and_column() {
     );
     assert_eq!(error("[1\n;"), "a.json, line 2, column 1: expected `,` or `]`, found `;`");
     assert_eq!(error("[1,]"), "a.json, line 1, column 4: expected a value, found `]`");
-    assert_eq!(error("[\n\n nul]"), "a.json, line 3, column 4: item: expected ident");
+    assert_eq!(error("[\n\n nux]"), "a.json, line 3, column 4: item: expected ident");
     assert_eq!(error("[] []"), "a.json, line 1, column 4: text after the end of the document");
     assert_eq!(error(""), "a.json, line 1, column 1: the file is cut off here: expected `[`");
     assert_eq!(error("\u{7f}ELF"), "a.json, line 1, column 1: expected `[`, found byte 0x7f");
