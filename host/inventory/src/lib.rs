@@ -16,7 +16,10 @@ mod source;
 #[cfg(test)]
 mod testkit;
 
-pub use diff::{DIFF_VERSION, Diff, diff};
+pub use diff::{
+    AssetKind, DIFF_VERSION, Diff, JoinedBy, KnownDocument, NotCompared, UnusedAsset, UsedAsset,
+    UsedDocument, Verdict, diff,
+};
 pub use error::{InputError, Position};
 pub use export::{CycloneDxVersion, csv, cyclonedx};
 pub use known::{Known, read_inventory};

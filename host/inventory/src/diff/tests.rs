@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use crypto_tracer_output::document::Document;
+
 use super::*;
 use crate::testkit::{add_file, add_library, add_use, source, text, web_server};
 
