@@ -1,7 +1,7 @@
 //! Reads CycloneDX documents of any producer, as far as they name certificates, keys, files and libraries.
 //!
-//! Producers write the same facts in different places. Where each puts a path and a hash is in [`Component::paths`] and
-//! [`Component::hashes`]; tests/fixtures/cyclonedx has an example of each.
+//! Producers write the same facts in different places. Where each puts a path and a hash is in [`BomComponent::paths`] and
+//! [`BomComponent::hashes`]; tests/fixtures/cyclonedx has an example of each.
 
 use std::collections::HashSet;
 
@@ -27,7 +27,7 @@ pub(crate) struct Bom {
     #[serde(default)]
     metadata: Metadata,
     #[serde(default)]
-    components: Vec<Component>,
+    components: Vec<BomComponent>,
 }
 
 #[derive(Default, Deserialize)]
@@ -56,7 +56,7 @@ struct Tool {
 }
 
 #[derive(Deserialize)]
-struct Component {
+struct BomComponent {
     #[serde(default)]
     r#type: String,
     #[serde(default)]
@@ -72,7 +72,7 @@ struct Component {
     #[serde(default)]
     properties: Vec<Property>,
     #[serde(default)]
-    components: Vec<Component>,
+    components: Vec<BomComponent>,
 }
 
 #[derive(Deserialize)]
@@ -195,7 +195,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn components(
         &mut self,
-        components: &[Component],
+        components: &[BomComponent],
         place: &str,
         depth: usize,
     ) -> Result<(), InputError> {
@@ -224,7 +224,7 @@ impl Walk<'_> {
     }
 }
 
-impl Component {
+impl BomComponent {
     fn asset(&self) -> Result<Option<KnownAsset>, String> {
         let kind = self.kind();
         let paths = self.paths();
