@@ -8,6 +8,7 @@ use crypto_tracer_tests::workspace;
 crypto_tracer_tests::tests![
     aya_and_wasmtime_are_each_used_by_one_crate,
     event_crate_depends_on_no_other_crate,
+    inventory_crate_is_apart_from_the_stages,
     only_bundled_plugins_and_the_cache_load_compiled_code,
     every_member_inherits_versions_and_lints,
     deferred_work_names_an_issue,
@@ -99,7 +100,17 @@ fn character(rest: &str) -> usize {
 fn aya_and_wasmtime_are_each_used_by_one_crate() {
     let root = workspace();
     for (library, home) in [("aya", "capture"), ("wasmtime", "plugin")] {
-        for name in ["capture", "event", "output", "pipeline", "plugin", "reader", "system", ""] {
+        for name in [
+            "capture",
+            "event",
+            "inventory",
+            "output",
+            "pipeline",
+            "plugin",
+            "reader",
+            "system",
+            "",
+        ] {
             let manifest = root.join("host").join(name).join("Cargo.toml");
             let manifest: toml::Table =
                 toml::from_str(&fs::read_to_string(manifest).unwrap()).unwrap();
@@ -116,6 +127,22 @@ fn event_crate_depends_on_no_other_crate() {
     let dependencies = manifest["dependencies"].as_table().unwrap();
     let own: Vec<_> = dependencies.keys().filter(|name| name.starts_with("crypto-")).collect();
     assert!(own.is_empty(), "{own:?}");
+}
+
+/// Documents that are read are hostile: the crate that reads them knows no stage but the output's types, and no stage
+/// knows it.
+fn inventory_crate_is_apart_from_the_stages() {
+    let dependencies = |name: &str| -> Vec<String> {
+        let manifest = workspace().join("host").join(name).join("Cargo.toml");
+        let manifest: toml::Table = toml::from_str(&fs::read_to_string(manifest).unwrap()).unwrap();
+        let all = manifest["dependencies"].as_table().unwrap();
+        all.keys().filter(|name| name.starts_with("crypto-")).cloned().collect()
+    };
+    let known = ["event", "output", "system"].map(|name| format!("crypto-tracer-{name}"));
+    assert_eq!(dependencies("inventory"), known);
+    for stage in ["capture", "output", "pipeline", "plugin", "reader"] {
+        assert!(!dependencies(stage).iter().any(|name| name.ends_with("-inventory")), "{stage}");
+    }
 }
 
 /// Compiled code is loaded only from the program itself, and from a directory that only root can write to: a user who can

@@ -15,7 +15,12 @@ mod command_line {
     pub(crate) mod messages;
     pub(crate) mod refusals;
 }
-mod inventory;
+mod inventory {
+    pub(crate) mod documents;
+    pub(crate) mod judges;
+    pub(crate) mod page;
+    pub(crate) mod recorded;
+}
 mod plugins {
     pub(crate) mod authoring;
     pub(crate) mod commands;
@@ -41,7 +46,10 @@ fn main() -> ExitCode {
             command_line::completions::TESTS,
             command_line::messages::TESTS,
             command_line::refusals::TESTS,
-            inventory::TESTS,
+            inventory::documents::TESTS,
+            inventory::judges::TESTS,
+            inventory::page::TESTS,
+            inventory::recorded::TESTS,
             plugins::authoring::TESTS,
             plugins::commands::TESTS,
             plugins::contract::TESTS,

@@ -10,12 +10,18 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 const LEAD: u8 = 0xc2;
 
 /// Appends a value on one line.
-pub(super) fn compact(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
+///
+/// # Errors
+/// The value cannot be serialised.
+pub fn compact(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Escaped(CompactFormatter)))
 }
 
 /// Appends a value, indented.
-pub(super) fn pretty(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
+///
+/// # Errors
+/// The value cannot be serialised.
+pub fn pretty(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Escaped(PrettyFormatter::new())))
 }
 

@@ -27,6 +27,7 @@ mod table_tests;
 pub use chunk::Chunk;
 pub use collector::{Collected, Collector};
 pub use document_target::{DocumentShape, DocumentTarget, WriteError, json as document_json};
+pub use escaped::{compact as compact_json, pretty as pretty_json};
 pub use output::{Discard, Flush, Output, OutputControl};
 pub use stream::{Format, Stream};
 pub use table::TableStyle;

@@ -4,6 +4,7 @@ mod doctor;
 mod document;
 mod examples;
 mod inventory;
+mod inventory_documents;
 mod options;
 pub(crate) mod plugin;
 mod usage_error;
@@ -18,6 +19,9 @@ pub use doctor::DoctorArgs;
 pub use document::{DocumentFormat, DocumentPrint, ProfileArgs, SnapshotArgs};
 pub use inventory::InventoryCommand;
 pub(crate) use inventory::{InventoryAction, InventoryRecord};
+pub use inventory_documents::{
+    ExportFormat, InventoryDiff, InventoryExport, InventoryMerge, ReportArgs,
+};
 pub use options::{
     Capture, ColorArg, Files, FormatArg, Libraries, PluginArgs, Print, Processes, Trace,
     VerbosityArgs, Watched,
@@ -79,6 +83,12 @@ pub enum Command {
     /// Write and use inventories: which programs used which crypto libraries and files
     #[command(after_help = examples::INVENTORY)]
     Inventory(InventoryCommand),
+    /// Write an inventory as one HTML page
+    ///
+    /// The page needs no network: certificates by their end and last use, who uses which key, libraries by version, what
+    /// is stale, and what was not seen and why. All tables can be sorted and filtered.
+    #[command(after_help = examples::REPORT)]
+    Report(ReportArgs),
     /// Print what monitor would print for a recorded run
     ///
     /// Processes a recording of `monitor --record` with the current plugins and options. Needs no privileges.
@@ -262,7 +272,7 @@ mod tests {
         }
         assert_eq!(
             check(&mut Cli::command()),
-            19,
+            23,
             "the program, its commands, and those of plugin and inventory"
         );
     }

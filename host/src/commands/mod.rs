@@ -14,6 +14,7 @@ mod process_walk;
 mod profile;
 mod record;
 mod replay;
+mod report;
 mod run_request;
 mod session;
 mod setup;
@@ -41,6 +42,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Profile(arguments) => profile::profile(arguments, spawner()?, console),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, spawner()?, console),
         Command::Inventory(arguments) => inventory::inventory(arguments, spawner, console),
+        Command::Report(arguments) => report::report(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments, console),
         Command::Plugin(arguments) => plugin::plugin(arguments, console),
         Command::Completions(arguments) => help::completions(arguments),
@@ -53,7 +55,8 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
 fn needs_no_privileges(command: &Command) -> bool {
     match command {
         Command::Inventory(arguments) => inventory::needs_no_privileges(arguments),
-        Command::Replay(_)
+        Command::Report(_)
+        | Command::Replay(_)
         | Command::Plugin(_)
         | Command::Completions(_)
         | Command::Help(_)

@@ -25,7 +25,7 @@ fn stdout(arguments: &[&str]) -> String {
 /// Returns every command that the help lists, so that none is missing here.
 fn commands() -> Vec<Vec<String>> {
     let mut all: Vec<Vec<String>> = vec![Vec::new()];
-    for parent in [&[][..], &["plugin"]] {
+    for parent in [&[][..], &["inventory"], &["plugin"]] {
         let help = stdout(&[parent, &["--help"]].concat());
         let (_, list) = help.split_once("Commands:\n").unwrap();
         let list = list.lines().take_while(|line| !line.is_empty());
@@ -39,7 +39,7 @@ fn commands() -> Vec<Vec<String>> {
 
 fn help_of_every_command() {
     let commands = commands();
-    assert_eq!(commands.len(), 17, "{commands:?}");
+    assert_eq!(commands.len(), 22, "{commands:?}");
     for words in &commands {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let long = stdout(&[&words[..], &["--help"]].concat());
