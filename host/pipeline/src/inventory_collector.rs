@@ -1,7 +1,7 @@
 //! Builds the inventory of a run.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -77,8 +77,6 @@ struct Collector {
     last: Option<Timestamp>,
     lost: BTreeMap<String, u64>,
     lost_exactly: u64,
-    /// Libraries whose version was requested.
-    asked: HashSet<UseKey>,
     reader: Option<LiveReader>,
     every: Option<(Duration, Instant, InventorySink)>,
     counters: InventoryCounters,
@@ -109,7 +107,6 @@ impl InventoryCollector {
             last: None,
             lost: BTreeMap::new(),
             lost_exactly: 0,
-            asked: HashSet::new(),
             reader,
             every: None,
             counters: InventoryCounters::default(),
@@ -208,23 +205,11 @@ impl Collector {
 
     fn look_up_versions(&mut self, timeout: Duration) {
         let Some(reader) = &self.reader else { return };
-        let wanted = self.tracker.libraries(|key| !self.asked.contains(&key));
-        // Processes of one program have the same libraries.
-        let mut new: Vec<_> = Vec::new();
-        for (key, query) in wanted {
-            if self.asked.insert(key) {
-                new.push((key, query));
-            }
-        }
-        let (keys, queries): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        let (keys, queries): (Vec<_>, Vec<_>) = self.tracker.take_libraries().into_iter().unzip();
         let found = reader.versions(&queries, Instant::now() + timeout);
         for (key, version) in keys.into_iter().zip(found) {
-            match version {
-                Some(version) => self.builder.set_version(key, &version),
-                // Another process may still have it at its path.
-                None => {
-                    self.asked.remove(&key);
-                }
+            if let Some(version) = version {
+                self.builder.set_version(key, &version);
             }
         }
     }

@@ -27,6 +27,8 @@ use crypto_tracer_system::fs_magic;
 const MAX_TRACKED: usize = 65_536;
 /// Maximum number of contents of files whose fingerprint is known.
 const MAX_FINGERPRINTS: usize = 16_384;
+/// Maximum number of libraries whose version is looked up.
+const MAX_LIBRARIES: usize = 4096;
 /// Maximum number of files of one batch whose fingerprint is requested.
 const MAX_REQUESTED: usize = 256;
 /// Time limit for the fingerprints of one batch.
@@ -53,6 +55,10 @@ pub struct StaleTracker<K> {
     fingerprints: LruCache<Arc<UsedFile>, Option<Fingerprint>>,
     /// Contents of this batch whose fingerprint is not known.
     new: Vec<(Arc<UsedFile>, Wanted)>,
+    /// Libraries that were seen.
+    libraries: LruCache<Arc<UsedFile>, ()>,
+    /// Those whose version was not looked up.
+    new_libraries: Vec<(Key<K>, LibraryQuery)>,
     /// The uses of this batch: their process may have ended by its end, with children that go on.
     batch: HashMap<(u32, PathIdentity), Key<K>>,
     is_batch_over: bool,
@@ -90,6 +96,8 @@ impl<K: Copy + Eq + std::hash::Hash> StaleTracker<K> {
             count: 0,
             fingerprints: LruCache::new(MAX_FINGERPRINTS),
             new: Vec::new(),
+            libraries: LruCache::new(MAX_LIBRARIES),
+            new_libraries: Vec::new(),
             batch: HashMap::new(),
             is_batch_over: false,
             dropped: HashSet::new(),
@@ -123,6 +131,9 @@ impl<K: Copy + Eq + std::hash::Hash> StaleTracker<K> {
         }
         let key = Key::default();
         self.batch.insert((pid, path), key.clone());
+        if used.library {
+            self.note_library(pid, process.uid, &used, &key);
+        }
         let tracked = Tracked { file: used, writes, has_path, key };
         self.insert((pid, start_ns, process.uid), path, tracked);
     }
@@ -145,6 +156,7 @@ impl<K: Copy + Eq + std::hash::Hash> StaleTracker<K> {
                 has_path: library.path.starts_with(b"/"),
                 key: Key::default(),
             };
+            self.note_library(process.pid, process.uid, &tracked.file, &tracked.key);
             let owner = (process.pid, process.start_ns, process.uid);
             self.insert(owner, PathIdentity::of(&path), tracked);
         }
@@ -287,17 +299,19 @@ impl<K: Copy + Eq + std::hash::Hash> StaleTracker<K> {
         found
     }
 
-    /// Returns a query for the version of each library that `is_wanted`.
-    pub(super) fn libraries(&self, is_wanted: impl Fn(K) -> bool) -> Vec<(K, LibraryQuery)> {
-        let libraries = self.uses().filter(|(.., it)| it.file.library && it.has_path);
-        let wanted = libraries.filter_map(|(pid, process, tracked)| {
-            let key = tracked.key.borrow().filter(|&key| is_wanted(key))?;
-            Some((
-                key,
-                LibraryQuery { pid, uid: process.uid, file: UsedFile::clone(&tracked.file) },
-            ))
-        });
-        wanted.collect()
+    /// Returns a query for the version of each library that is new since the last call.
+    pub(super) fn take_libraries(&mut self) -> Vec<(K, LibraryQuery)> {
+        let new = std::mem::take(&mut self.new_libraries);
+        new.into_iter().filter_map(|(key, query)| Some(((*key.borrow())?, query))).collect()
+    }
+
+    /// Notes a library whose version is not known. Its process may end before the version is looked up.
+    fn note_library(&mut self, pid: u32, uid: u32, file: &Arc<UsedFile>, key: &Key<K>) {
+        let is_new = self.libraries.insert(file.clone(), ()).is_none();
+        if is_new && self.new_libraries.len() < MAX_LIBRARIES {
+            let query = LibraryQuery { pid, uid, file: UsedFile::clone(file) };
+            self.new_libraries.push((key.clone(), query));
+        }
     }
 
     fn uses(&self) -> impl Iterator<Item = (u32, &TrackedProcess<K>, &Tracked<K>)> {

@@ -24,7 +24,7 @@ const MAX_ROOTS: usize = 16;
 /// Maximum number of bytes read of a library.
 const MAX_READ: usize = 16 << 20;
 /// Time limit for reading a library.
-const READ_TIMEOUT: Duration = Duration::from_millis(100);
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// Words before the version in the version strings of libraries.
 const PRODUCTS: [&[u8]; 9] = [
     b"OpenSSL ",
@@ -140,13 +140,14 @@ fn own_version(fd: &OwnedFd) -> Option<String> {
     None
 }
 
-/// Returns the first version that follows the name of a product.
+/// Returns the first version that follows the name of a product. A name ends with a blank.
 fn find_version(bytes: &[u8]) -> Option<String> {
-    bytes.iter().enumerate().find_map(|(at, first)| {
-        let rest = bytes.get(at..)?;
-        let starts = |product: &&[u8]| product.first() == Some(first) && rest.starts_with(product);
-        let product = PRODUCTS.iter().find(|product| starts(product))?;
-        version_at(rest.get(product.len()..)?)
+    let pairs = bytes.windows(2).enumerate();
+    let starts = pairs.filter(|(_, pair)| matches!(pair, [b' ', b'0'..=b'9']));
+    starts.map(|(at, _)| at + 1).find_map(|at| {
+        let (before, after) = bytes.split_at_checked(at)?;
+        PRODUCTS.iter().find(|product| before.ends_with(product))?;
+        version_at(after)
     })
 }
 

@@ -278,7 +278,8 @@ fn monitor_prints_what_the_baseline_does_not_have() {
     let last = run(Command::new(&cat).arg(&new));
     tracer.wait_for("the last open", |event| event.pid() == Some(last));
     let ended: Ended = tracer.finish();
-    let of_test = |event: &&Event| event.line().contains(dir.path().to_str().unwrap());
+    let of_test =
+        |event: &&crypto_tracer_tests::Event| event.line().contains(dir.path().to_str().unwrap());
     let printed: Vec<(&str, Value)> = ended
         .events
         .iter()

@@ -78,6 +78,14 @@ pub enum StreamError {
         /// What is wrong.
         cause: String,
     },
+    /// An event cannot be used.
+    #[error("event {number}: {cause}")]
+    Event {
+        /// Number of the event, from 1.
+        number: usize,
+        /// What is wrong.
+        cause: String,
+    },
     /// It cannot be read.
     #[error(transparent)]
     Io(io::Error),
@@ -202,27 +210,15 @@ pub fn read_events(
     };
     let mut deserializer = serde_json::Deserializer::from_reader(input);
     if is_array {
-        return Elements(&mut next)
-            .deserialize(&mut deserializer)
-            .and_then(|()| deserializer.end())
-            .map_err(|error| invalid(&error));
+        let read = Elements(&mut next).deserialize(&mut deserializer);
+        return read.and_then(|()| deserializer.end()).map_err(|error| invalid(&error));
     }
-    // Not `into_iter`: an error of `each` has a place too.
-    loop {
-        match One::deserialize(&mut deserializer) {
-            Ok(One(event)) => next(event)
-                .map_err(<serde_json::Error as serde::de::Error>::custom)
-                .map_err(|error| invalid(&error))?,
-            Err(error) if error.is_eof() && deserializer.end().is_ok() => return Ok(()),
-            Err(error) => return Err(invalid(&error)),
-        }
+    for (at, event) in deserializer.into_iter().enumerate() {
+        let event = event.map_err(|error| invalid(&error))?;
+        next(event).map_err(|cause| StreamError::Event { number: at + 1, cause })?;
     }
+    Ok(())
 }
-
-/// One event.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct One(StreamEvent);
 
 fn invalid(error: &serde_json::Error) -> StreamError {
     if let Some(kind) = error.io_error_kind()
