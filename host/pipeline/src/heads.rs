@@ -192,7 +192,7 @@ impl Prefetched {
         reader: &mut dyn HeadReader,
         plugins: &Plugins,
         events: Vec<EnrichedEvent>,
-        until: Instant,
+        timeout: Duration,
     ) -> Prefetched {
         let request = |event: &EnrichedEvent| match &event.what {
             EnrichedWhat::FileOpen { file, .. } if plugins.wants_head(file) => request_of(event),
@@ -203,6 +203,8 @@ impl Prefetched {
             .iter()
             .map(|event| request(event).map(|request| requests.add(request)))
             .collect();
+        // The time for large drains up to here is not that of the reader.
+        let until = Instant::now() + timeout;
         let answers: Vec<Option<Rc<HeadResponse>>> = if requests.files.is_empty() {
             Vec::new()
         } else {

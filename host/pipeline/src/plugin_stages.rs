@@ -42,8 +42,7 @@ impl PluginStages {
     /// Stage `read heads`: requests at once the heads that classifiers are expected to read.
     pub(super) fn read_heads(&mut self, events: Vec<EnrichedEvent>) -> Prefetched {
         self.plugins.start_batch();
-        let until = Instant::now() + self.head_timeout;
-        Prefetched::request(&mut *self.reader, &self.plugins, events, until)
+        Prefetched::request(&mut *self.reader, &self.plugins, events, self.head_timeout)
     }
 
     /// Stage `classify`: asks the classifiers for the type of an opened file. Other events pass unchanged.
