@@ -15,6 +15,7 @@ mod command_line {
     pub(crate) mod messages;
     pub(crate) mod refusals;
 }
+mod promises;
 mod plugins {
     pub(crate) mod authoring;
     pub(crate) mod commands;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             command_line::completions::TESTS,
             command_line::messages::TESTS,
             command_line::refusals::TESTS,
+            promises::TESTS,
             plugins::authoring::TESTS,
             plugins::commands::TESTS,
             plugins::contract::TESTS,

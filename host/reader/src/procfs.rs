@@ -158,7 +158,7 @@ pub(super) fn cgroup_of(pid: u32, hierarchy: Hierarchy) -> Option<String> {
 }
 
 /// Parses `/proc/PID/maps`: the files with an executable mapping, each once.
-fn parse_maps(maps: &[u8]) -> Vec<MappedFile> {
+pub(super) fn parse_maps(maps: &[u8]) -> Vec<MappedFile> {
     // A set, because a pairwise comparison of a million mappings would be quadratic.
     let mut known = HashSet::new();
     maps.split(|&byte| byte == b'\n')
