@@ -21,6 +21,7 @@ mod inventory {
     pub(crate) mod page;
     pub(crate) mod recorded;
 }
+mod promises;
 mod plugins {
     pub(crate) mod authoring;
     pub(crate) mod commands;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             inventory::judges::TESTS,
             inventory::page::TESTS,
             inventory::recorded::TESTS,
+            promises::TESTS,
             plugins::authoring::TESTS,
             plugins::commands::TESTS,
             plugins::contract::TESTS,

@@ -9,9 +9,12 @@ mod artifacts;
 mod bench;
 mod call_loop;
 mod docs;
+mod fuzz;
 mod plugins;
 mod reference;
+mod release;
 mod run;
+mod soak;
 mod vm;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +46,12 @@ enum Job {
     Plugins(plugins::PluginsOptions),
     /// Generate the reference of the plugin contract and the bindings of the SDK from its WIT, or verify that they are up to date.
     Reference(reference::ReferenceOptions),
+    /// Run the fuzz targets, with a nightly toolchain.
+    Fuzz(fuzz::FuzzOptions),
+    /// Build the program as it is published, with its SBOM, and prove that the build can be reproduced.
+    Release(release::ReleaseOptions),
+    /// Run the tracer under mixed load for a long time. Needs root.
+    Soak(soak::SoakOptions),
     /// Repeat a system call, for the benchmark.
     #[command(hide = true)]
     CallLoop(call_loop::CallLoopOptions),
@@ -57,6 +66,9 @@ fn main() -> ExitCode {
         Job::Vm(options) => vm::run(&workspace(), &options),
         Job::Plugins(options) => plugins::run_all(&workspace(), &options),
         Job::Reference(options) => reference::run(&workspace(), &options),
+        Job::Fuzz(options) => fuzz::run_all(&workspace(), &options),
+        Job::Release(options) => release::run_all(&workspace(), &options),
+        Job::Soak(options) => soak::run(&workspace(), &options),
         Job::CallLoop(options) => call_loop::run(&options),
     };
     match done {

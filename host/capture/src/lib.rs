@@ -7,6 +7,8 @@ mod blind_spots;
 mod btf;
 pub mod decode;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod helpers;
 mod kernel_field;
 mod ladder;

@@ -32,6 +32,7 @@ pub use kernel::{
 };
 pub use notice::{
     Loss, Notice, PluginFailure, PluginKind, Status, StatusMissingHeads, StatusPlugin, StatusProbe,
+    StatusRecording,
 };
 pub use payload::{EventKinds, Payload};
 pub use redacted::{

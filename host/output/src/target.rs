@@ -49,6 +49,12 @@ pub struct Target {
     pub(super) name: String,
 }
 
+impl From<Target> for OwnedFd {
+    fn from(target: Target) -> OwnedFd {
+        target.fd
+    }
+}
+
 impl NewFile {
     pub(super) fn apply(self, file: &File) -> std::io::Result<()> {
         if let Some(gid) = self.gid {
@@ -164,6 +170,14 @@ impl Target {
             .open(path)
             .map_err(failed)?;
         Target::from_fd(file.into(), path.display().to_string()).map_err(failed)
+    }
+
+    /// Returns the target that another process opened with [`Target::open`] at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be examined.
+    pub fn opened(fd: OwnedFd, path: &Path) -> std::io::Result<Target> {
+        Target::from_fd(fd, path.display().to_string())
     }
 
     /// Checks whether [`Target::create_new`] can succeed, without creating the file.

@@ -86,6 +86,8 @@ pub struct Writer {
     messages: mpsc::Sender<Message>,
     shared: Arc<WriterState>,
     result: std::sync::mpsc::Receiver<io::Result<()>>,
+    /// The result, once [`Writer::failure`] has received it.
+    outcome: Option<io::Result<()>>,
     pipe: Option<OwnedFd>,
     target: String,
 }
@@ -139,11 +141,36 @@ impl Writer {
         let state = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             let outcome = run(target, trailer, received, &state);
-            state.ended.store(true, Ordering::Release);
+            // First, so that a failure is available once the end is visible.
             let _ = sender.send(outcome);
+            state.ended.store(true, Ordering::Release);
             state.end.notify_one();
         })?;
-        Ok(Writer { messages, shared, result, pipe, target: name })
+        Ok(Writer { messages, shared, result, outcome: None, pipe, target: name })
+    }
+
+    /// Name of the target.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Returns when the thread has ended, for instance because the disk is full.
+    pub async fn ended(&self) {
+        self.shared.ended().await;
+    }
+
+    /// Returns the numbers of events that were written, and that never will be because writing failed.
+    pub fn written_and_missing(&self) -> (u64, u64) {
+        let written = self.shared.written.load(Ordering::Relaxed);
+        let accepted = self.shared.accepted.load(Ordering::Relaxed);
+        let has_ended = self.shared.ended.load(Ordering::Acquire);
+        (written, if has_ended { accepted.saturating_sub(written) } else { 0 })
+    }
+
+    /// Returns why the thread ended before [`Writer::finish`], if it did.
+    pub fn failure(&mut self) -> Option<&io::Error> {
+        self.outcome = self.outcome.take().or_else(|| self.result.try_recv().ok());
+        self.outcome.as_ref()?.as_ref().err()
     }
 
     /// Takes an empty chunk out of the buffer, or returns a new one if none is available.
@@ -180,11 +207,14 @@ impl Writer {
 
     /// Writes the last chunk and ends the thread. Waits for a slow reader or disk until `deadline`.
     pub fn finish(self, last: Chunk, deadline: Instant) -> WriterReport {
-        let Writer { messages, shared, result, target, pipe: _ } = self;
+        let Writer { messages, shared, result, outcome: received, target, pipe: _ } = self;
         shared.accepted.fetch_add(last.events(), Ordering::Relaxed);
         let mut last = Some(last);
         let mut messages = Some(messages);
         let outcome = loop {
+            if let Some(outcome) = received {
+                break Some(outcome);
+            }
             if let (Some(chunk), Some(messages)) = (last.take(), &messages)
                 && let Err(mpsc::error::TrySendError::Full(Message::Write(chunk))) =
                     messages.try_send(Message::Write(chunk))

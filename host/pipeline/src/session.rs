@@ -152,6 +152,9 @@ impl Run {
                     () = self.session.start_reload() => {}
                 },
                 loaded = self.session.reloader.loaded() => self.session.replace_plugins(loaded),
+                message = failure_of(&mut self.session.recorder) => {
+                    self.session.pipeline.console.error(message);
+                }
                 () = signals.status_asked() => self.session.schedule.request(),
                 // While every drain finds events, waiting for the first one would only be another wake-up.
                 () = std::future::ready(()), if drained > 0 => {}
@@ -289,9 +292,10 @@ impl Run {
         let mut total = self.session.pipeline.stats.clone();
         add_losses(&mut total, &self.session.capture);
         if status_due {
-            let Session { pipeline, capture, .. } = &mut self.session;
-            let plugins = &pipeline.stages.plugins;
-            let notice = status(&total, plugins, capture.attached(), pipeline.clock.now());
+            let Session { pipeline, capture, recorder, .. } = &mut self.session;
+            let (plugins, probes) = (&pipeline.stages.plugins, capture.attached());
+            let recording = recorder.as_ref().map(Recorder::status);
+            let notice = status(&total, plugins, probes, recording, pipeline.clock.now());
             pipeline.output.notice(&notice);
         }
         if let Some(counters) =
@@ -363,6 +367,14 @@ impl Session {
 
     async fn start_reload(&mut self) {
         self.reloader.start(&mut self.pipeline, &self.control).await;
+    }
+}
+
+/// Returns a message when a recording can no longer be written.
+async fn failure_of(recorder: &mut Option<Recorder>) -> String {
+    match recorder {
+        Some(recorder) => recorder.failed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -62,6 +62,8 @@ pub struct ReaderClient {
     event: Option<ReaderEvent>,
     /// A new reader gets no request until its event was taken.
     hold_requests: bool,
+    /// Another helper process of the tracer.
+    other_helper: Option<u32>,
 }
 
 /// What happened to a reader.
@@ -97,6 +99,7 @@ impl ReaderClient {
             spawner_ended: false,
             event: None,
             hold_requests: false,
+            other_helper: None,
         })
     }
 
@@ -111,10 +114,15 @@ impl ReaderClient {
         self.event.take()
     }
 
-    /// Process IDs of the reader and of the spawner, to be excluded from the trace.
+    /// Adds another helper process of the tracer to [`ReaderClient::pids`].
+    pub fn add_helper(&mut self, pid: u32) {
+        self.other_helper = Some(pid);
+    }
+
+    /// Process IDs of the reader, of the spawner and of another helper, to be excluded from the trace.
     pub fn pids(&self) -> Vec<u32> {
         let reader = self.connection.as_ref().and_then(|reader| u32::try_from(reader.pid).ok());
-        reader.into_iter().chain([self.spawner.pid()]).collect()
+        reader.into_iter().chain([self.spawner.pid()]).chain(self.other_helper).collect()
     }
 
     /// Requests heads and returns them in the order of `files`. `None`: the response was not received by `deadline` or

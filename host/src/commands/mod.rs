@@ -8,6 +8,7 @@ mod inventory;
 mod inventory_file;
 mod monitor;
 mod output_conflict;
+mod output_opener;
 pub mod plugin;
 mod preflight;
 mod process_walk;
@@ -25,7 +26,7 @@ use anyhow::Context;
 use crate::cli::{Cli, Command};
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_reader::Spawner;
-use crypto_tracer_system::confine;
+use crypto_tracer_system::{confine, seccomp};
 
 /// Runs the command. Must be called before any thread is started.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
@@ -33,6 +34,9 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     if needs_no_privileges(&cli.command) {
         // Before any file is opened: with file capabilities, an unprivileged user could read root's files otherwise.
         confine::drop_to_invoker().context("cannot drop privileges").map_err(failed)?;
+    } else {
+        confine::set_private_umask();
+        seccomp::report_refusals().context("cannot allocate memory").map_err(failed)?;
     }
     match &cli.command {
         Command::Monitor(arguments) => monitor::monitor(arguments, spawner()?, console),

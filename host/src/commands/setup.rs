@@ -30,6 +30,7 @@ use crypto_tracer_system::accounts;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
 use crypto_tracer_system::console::Console;
+use crypto_tracer_system::seccomp;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::{ResourceUsage, Used};
 
@@ -41,11 +42,6 @@ pub(super) fn config(arguments: &PluginArgs, trust: &Trust) -> Result<Config, Fa
 /// Reads the configuration from `file`, or from the default path.
 pub(super) fn read_config(file: Option<&Path>, trust: &Trust) -> Result<Config, Failure> {
     Config::load(file, trust).map_err(|error| Failure::new(ExitStatus::Usage, error))
-}
-
-/// Returns whether a configuration file exists, which a reload reads again.
-pub(super) fn has_config(arguments: &PluginArgs, trust: &Trust) -> bool {
-    Config::find(arguments.config.as_deref(), trust).is_ok_and(|found| found.is_some())
 }
 
 /// Loads the plugins. An invalid one is a usage error. Returns `None` if a shutdown is requested.
@@ -147,16 +143,24 @@ pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
 pub(super) fn confine(output: Option<&Path>, changes_group: bool) -> Result<(), Failure> {
     let retained = RetainedPrivileges::for_output(output, changes_group);
     let confined = confine::confine_thread(&retained).context("cannot drop privileges");
-    confined.map_err(|error| Failure { code: ExitStatus::Failed, error })
+    confined.map_err(|error| Failure { code: ExitStatus::Failed, error })?;
+    // Best effort, like Landlock: a kernel without seccomp.
+    let _ = seccomp::restrict(seccomp::Role::Main);
+    Ok(())
 }
 
 /// Opens a file of the command line with the permissions of the caller.
 pub(super) fn open_as_caller<T>(
     open: impl FnOnce() -> Result<T, OpenError>,
 ) -> Result<T, anyhow::Error> {
-    confine::as_invoker(open)
-        .context("cannot switch to the caller's permissions")?
-        .map_err(anyhow::Error::new)
+    as_caller(open).map_err(|failure| failure.error)?.map_err(anyhow::Error::new)
+}
+
+/// Runs a task with the permissions of the caller.
+pub(super) fn as_caller<T>(task: impl FnOnce() -> T) -> Result<T, Failure> {
+    confine::as_invoker(task)
+        .context("cannot switch to the caller's permissions")
+        .map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
 /// Opens the target of the output. Returns `None` if a shutdown is requested while a FIFO has no reader.
@@ -166,17 +170,10 @@ pub(super) fn target(
     shutdown: &Shutdown,
 ) -> Result<Option<Target>, Failure> {
     let target = match &print.output {
-        Some(path) => {
-            open_as_caller(|| Target::open_waiting(path, format(print).appends(), new, shutdown))
-        }
+        Some(path) => open_as_caller(|| Target::open_waiting(path, appends(print), new, shutdown)),
         None => Target::standard_output().map(Some).context("cannot use standard output"),
     };
     target.map_err(|error| Failure { code: ExitStatus::Failed, error })
-}
-
-/// Opens the file of the output again during a run. Does not wait for the reader of a FIFO.
-pub(super) fn reopen(path: &Path, print: &Print, new: NewFile) -> Result<Target, anyhow::Error> {
-    Target::open(path, format(print).appends(), new).map_err(anyhow::Error::new)
 }
 
 /// Starts the output of a command that prints events. A new kind of output is chosen here.
@@ -192,6 +189,11 @@ pub(super) fn output(
     start()
         .context("cannot start the writer")
         .map_err(|error| Failure { code: ExitStatus::Failed, error })
+}
+
+/// Returns whether an existing file of the output is kept.
+pub(super) fn appends(print: &Print) -> bool {
+    format(print).appends()
 }
 
 fn format(print: &Print) -> Format {
@@ -248,7 +250,7 @@ pub(super) fn report(
         console.info(format_args!("plugin {plugin} failed {times} as a {kind}: {cause}"));
     }
     report_counters(stats, reader, console);
-    check_written(output)
+    check_written(output, "event")
 }
 
 /// Prints the missing heads, and the last line with the counters and the resource usage.
@@ -259,11 +261,12 @@ pub(super) fn report_counters(stats: &Stats, reader: Option<ResourceUsage>, cons
     console.info(format_args!("{stats}; {}", Used::with(reader)));
 }
 
-/// Returns the failure of an incomplete output. A pipe that its reader has closed is not a failure.
-pub(super) fn check_written(output: WriterReport) -> Result<(), Failure> {
+/// Returns the failure of an incomplete output. A pipe that its reader has closed is not a failure. `item`: what the writer
+/// counts.
+pub(super) fn check_written(output: WriterReport, item: &'static str) -> Result<(), Failure> {
     let WriterReport { not_written, reader_closed, error, target, .. } = output;
     let verb = if not_written == 1 { "was" } else { "were" };
-    let lost = format!("{} {verb} not written", counted(not_written, "event"));
+    let lost = format!("{} {verb} not written", counted(not_written, item));
     let error = match error {
         _ if reader_closed => return Ok(()),
         Some(error) => {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::nearest::nearest;
 use crypto_tracer_event::PluginKind;
 use crypto_tracer_plugin::{Limits, OnFailure, PluginSpec, SITE_DIR, Setup, Trust};
+use crypto_tracer_system::confine;
 use crypto_tracer_system::shutdown::Shutdown;
 
 /// Largest configuration file in bytes.
@@ -133,9 +134,12 @@ impl Config {
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
 
+    /// Reads a file with the privileges of the program: the configuration of the site applies to every caller.
     fn read(path: &Path, trust: &Trust) -> Result<Config, ConfigError> {
-        // A missing file is reported as missing, even in a directory that is not trusted.
-        if let Some(error) = path.metadata().err().filter(is_missing) {
+        // A missing file is reported as missing, even in a directory that is not trusted, but not to a caller who may not
+        // know.
+        let found = confine::as_invoker(|| path.metadata()).and_then(|found| found);
+        if let Some(error) = found.err().filter(is_missing) {
             return Err(ConfigError::Unreadable { path: path.to_owned(), error });
         }
         let trusted = trust.check_configuration(path);
@@ -182,6 +186,12 @@ impl Config {
 }
 
 /// Whether the error means that the file does not exist.
+/// Parses a configuration, for [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(text: &str) {
+    let _ = Config::parse(text, Path::new("/etc/crypto-tracer/config.toml"));
+}
+
 fn is_missing(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }

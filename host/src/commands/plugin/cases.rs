@@ -181,8 +181,17 @@ fn malformed(error: serde_json::Error) -> Error {
 /// Reads all cases of a file. `config`: the configuration of cases without one, if the file has none either.
 fn read(path: &Path, config: &Map<String, Value>) -> Result<Vec<PluginCase>> {
     let name = || path.display().to_string();
-    let text = bounded(path).with_context(name)?;
-    let written: CasesFile = serde_json::from_slice(&text).map_err(malformed).with_context(name)?;
+    parse(&bounded(path).with_context(name)?, path, config)
+}
+
+/// Parses the text of a file of cases.
+pub(super) fn parse(
+    text: &[u8],
+    path: &Path,
+    config: &Map<String, Value>,
+) -> Result<Vec<PluginCase>> {
+    let name = || path.display().to_string();
+    let written: CasesFile = serde_json::from_slice(text).map_err(malformed).with_context(name)?;
     ensure!(!written.cases.is_empty(), "{}: `cases` is empty: write at least one", name());
     let common = if written.config.is_empty() { config } else { &written.config };
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -30,3 +30,9 @@ pub fn plugin(arguments: &PluginCommand, console: Console) -> Result<(), Failure
         PluginAction::Contract => new::contract(),
     }
 }
+
+/// Parses cases, for [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz_cases(bytes: &[u8], path: &std::path::Path) -> anyhow::Result<usize> {
+    Ok(cases::parse(bytes, path, &serde_json::Map::new())?.len())
+}
