@@ -24,6 +24,7 @@ pub mod select;
 mod session;
 pub mod stats;
 mod status;
+mod target_watch;
 
 pub use coverage::RecordingCoverage;
 pub use family::Family;
@@ -40,3 +41,4 @@ pub use reload::{OutputSettings, Reload, Reloaded, Reloader, Reopen};
 pub use replay::{Replayed, replay};
 pub use session::{EndReason, RunOutcome, Session, register_reader};
 pub use status::StatusSchedule;
+pub use target_watch::TargetWatch;

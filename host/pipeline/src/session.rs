@@ -12,6 +12,7 @@ use super::status::{StatusSchedule, status};
 use super::{LiveReader, Pipeline, Recorder, Reloaded, Reloader};
 use crate::stats::{LossCount, Stats};
 use crypto_tracer_capture::Source;
+use crypto_tracer_capture::decode::is_event;
 use crypto_tracer_event::{KernelEvent, Notice, Timestamp};
 use crypto_tracer_output::{OutputControl, WriterReport};
 use crypto_tracer_reader::ReaderEvent;
@@ -298,8 +299,11 @@ impl Run {
                 let _ = tokio::time::timeout(remaining, self.process()).await;
             }
         }
-        let unprocessed = self.session.capture.drain(usize::MAX, &mut |_| {}) as u64;
-        self.session.pipeline.stats.received += unprocessed;
+        let mut unprocessed = 0;
+        let left = self.session.capture.drain(usize::MAX, &mut |record| {
+            unprocessed += u64::from(is_event(record));
+        });
+        self.session.pipeline.stats.received += left as u64;
         self.session.pipeline.stats.add_loss("ended_before", unprocessed);
         self.report(true);
         add_losses(&mut self.session.pipeline.stats, &self.session.capture);
