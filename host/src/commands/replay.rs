@@ -20,7 +20,7 @@ use crypto_tracer_pipeline::recording::{Damage, Frame, Frames, Start};
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
     Family, MissingHeads, Observer, Pipeline, PluginStages, RecordedHeads, RecordingCoverage,
-    Redaction, Replayed, replay as run,
+    Redaction, Replayed, Scratch, replay as run,
 };
 use crypto_tracer_plugin::Trust;
 use crypto_tracer_system::clock::Clock;
@@ -50,7 +50,7 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
         let target = setup::target(print, start.new_file, start.shutdown)?;
         let Some(target) = target else { return Ok(None) };
         // A replay ends with its recording, so its output is not watched.
-        let (output, _) = setup::output(target, print)?;
+        let (output, _) = setup::output(target, print, None)?;
         Ok(Some(ReplayOutput { output, observers: Vec::new() }))
     })?;
     ended.map_or(Ok(()), |ended| ended.check(&arguments.recording))
@@ -160,6 +160,7 @@ pub(super) fn run_with(
         stats: Stats::default(),
         shutdown: shutdown.clone(),
         console,
+        scratch: Scratch::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(ExitStatus::Failed, error))?;
