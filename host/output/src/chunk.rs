@@ -13,21 +13,35 @@ pub struct Chunk {
     pub(super) bytes: Vec<u8>,
     /// End offset of each item, and the number of its events.
     ends: Vec<(usize, u64)>,
+    /// Number of bytes that the target has already taken.
+    pub(super) written: usize,
+    /// Its events are counted as passed to the writer.
+    pub(super) accepted: bool,
 }
 
 impl Chunk {
     /// Returns an empty chunk that does not allocate until it is full.
     pub(super) fn with_room() -> Chunk {
-        Chunk { bytes: Vec::with_capacity(ROOM), ends: Vec::with_capacity(ITEMS) }
+        Chunk {
+            bytes: Vec::with_capacity(ROOM),
+            ends: Vec::with_capacity(ITEMS),
+            ..Chunk::default()
+        }
     }
 
     /// Clears the chunk and shrinks it to the initial capacity.
     pub(super) fn cleared(mut self) -> Chunk {
+        self.clear();
+        self
+    }
+
+    /// Clears the chunk and shrinks it to the initial capacity.
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(ROOM);
         self.ends.clear();
         self.ends.shrink_to(ITEMS);
-        self
+        (self.written, self.accepted) = (0, false);
     }
 
     /// Adds the bytes that `render` appends as one item; no item if there are none.
@@ -41,7 +55,7 @@ impl Chunk {
 
     /// Returns a chunk of `bytes`, as one item that contains this number of events.
     pub fn raw(bytes: Vec<u8>, events: u64) -> Chunk {
-        Chunk { ends: vec![(bytes.len(), events)], bytes }
+        Chunk { ends: vec![(bytes.len(), events)], bytes, ..Chunk::default() }
     }
 
     pub(super) fn is_full(&self) -> bool {

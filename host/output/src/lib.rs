@@ -14,9 +14,11 @@ pub mod memory;
 mod object;
 mod output;
 pub mod schema;
+mod sink;
 mod stream;
 mod table;
 mod target;
+mod watchdog;
 mod writer;
 
 #[cfg(test)]
@@ -32,6 +34,7 @@ pub use output::{Discard, Flush, Output, OutputControl};
 pub use stream::{Format, Stream};
 pub use table::TableStyle;
 pub use target::{NewFile, OpenError, Target};
+pub use watchdog::Direct;
 pub use writer::{BUFFER_BYTES, Writer, WriterReport};
 
 /// JSON Schema of the objects in a stream.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
+use crypto_tracer_system::fs_magic;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::stdout_closed::check_standard_output;
 
@@ -46,6 +47,8 @@ pub struct Target {
     pub(super) regular: bool,
     /// A pipe or a socket, whose reader can close its end.
     pub(super) has_reader: bool,
+    /// On a file system that depends on another machine or process, so that a write may block indefinitely.
+    pub(super) is_remote: bool,
     pub(super) name: String,
 }
 
@@ -219,7 +222,9 @@ impl Target {
 
     pub(super) fn from_fd(fd: OwnedFd, name: String) -> std::io::Result<Target> {
         let kind = File::from(fd.try_clone()?).metadata()?.file_type();
+        let magic = rustix::fs::fstatfs(&fd).map(|found| found.f_type as u32);
         Ok(Target {
+            is_remote: magic.is_ok_and(fs_magic::is_remote),
             fd,
             regular: kind.is_file(),
             has_reader: kind.is_fifo() || kind.is_socket(),

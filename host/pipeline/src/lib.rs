@@ -25,6 +25,7 @@ mod reload;
 mod replay;
 pub mod select;
 mod session;
+mod snapshot;
 mod stale;
 pub mod stats;
 mod status;
@@ -39,7 +40,7 @@ pub use inventory_collector::{
     InventoryCollector, InventoryCounters, InventoryFacts, InventorySink, UserNames,
 };
 pub use observer::Observer;
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, Scratch};
 pub use plugin_stages::PluginStages;
 pub use profile_collector::{ProfileCollector, ProfileTarget};
 pub use reader_events::register_reader;
@@ -48,6 +49,7 @@ pub use redaction::Redaction;
 pub use reload::{OutputSettings, Reload, Reloaded, Reloader, Reopen};
 pub use replay::{Replayed, replay};
 pub use session::{EndReason, RunOutcome, Session};
+pub use snapshot::Snapshot;
 pub use stale::StaleTracker;
 pub use status::StatusSchedule;
 pub use target_watch::TargetWatch;

@@ -12,20 +12,22 @@ use super::run_request::RunRequest;
 use super::{capture, output_conflict, preflight, record, setup};
 use crate::cli::{PluginArgs, Print};
 use crate::config::Config;
-use crate::error::Failure;
+use crate::error::{ExitStatus, Failure};
 use crypto_tracer_capture::{Source, check_user_namespace};
+use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::document::KnownUses;
-use crypto_tracer_output::{Discard, NewFile, Output, OutputControl, Target, WriterReport};
+use crypto_tracer_output::{Direct, Discard, NewFile, Output, OutputControl, Target, WriterReport};
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
     EndReason, Family, LiveReader, OutputSettings, Pipeline, PluginStages, Recorder, Reload,
-    Reloaded, Reloader, Reopen, RunOutcome, Session, StatusSchedule, TargetWatch, register_reader,
+    Reloaded, Reloader, Reopen, RunOutcome, Scratch, Session, Snapshot, StatusSchedule,
+    TargetWatch, register_reader,
 };
 use crypto_tracer_plugin::Trust;
 use crypto_tracer_reader::{ExistingProcess, ReaderClient, Spawner};
 use crypto_tracer_system::clock::Clock;
-use crypto_tracer_system::console::Verbosity;
+use crypto_tracer_system::console::{Console, Verbosity};
 use crypto_tracer_system::memory;
 use crypto_tracer_system::privileges::Privileges;
 use crypto_tracer_system::shutdown::Shutdown;
@@ -49,6 +51,8 @@ pub(super) struct SessionBuilder {
     own: Vec<u32>,
     /// The processes of `--pid` that run. Empty: processes that start later are traced too.
     watched: Vec<u32>,
+    /// Counters for the report of a blocked write.
+    snapshot: Snapshot,
 }
 
 impl SessionBuilder {
@@ -134,6 +138,7 @@ impl SessionBuilder {
             stats: Stats::default(),
             shutdown,
             console: run.console,
+            scratch: Scratch::default(),
         };
         Ok(Some(SessionBuilder {
             pipeline,
@@ -147,6 +152,7 @@ impl SessionBuilder {
             new_file,
             own: Vec::new(),
             watched: watched_pids,
+            snapshot: Snapshot::default(),
         }))
     }
 
@@ -221,7 +227,9 @@ impl SessionBuilder {
         (output, control): (Box<dyn Output>, OutputControl),
         reopen: Option<Reopen>,
     ) -> Result<Session, Failure> {
-        let SessionBuilder { pipeline, capture: source, reader, recorder, signals, .. } = self;
+        let SessionBuilder {
+            pipeline, capture: source, reader, recorder, signals, snapshot, ..
+        } = self;
         let settings = output_settings(&self.config)?;
         capture::announce(&source, &pipeline.stages.plugins, &self.config, run);
         let duration = run.trace.processes.duration;
@@ -238,6 +246,7 @@ impl SessionBuilder {
             reloader: Reloader::new(reopen, reload, settings),
             recorder,
             control,
+            snapshot,
             schedule: StatusSchedule::new(settings.status_every, is_verbose),
             signals,
             until,
@@ -273,7 +282,8 @@ pub(super) fn stream(
     let target = setup::target(print, new_file, &builder.pipeline.shutdown)?;
     let Some(target) = target else { return Ok(()) };
     builder.confine(run, None)?;
-    let output = setup::output(target, print)?;
+    let direct = direct(&builder, run.console);
+    let output = setup::output(target, print, Some(direct))?;
     let reopen = run
         .output
         .zip(opener)
@@ -281,6 +291,23 @@ pub(super) fn stream(
     let outcome = block_on(builder.build(run, output, reopen)?)?;
     let failure = check_end(outcome.recording, outcome.reason);
     setup::report(&outcome.stats, outcome.reader, outcome.output, run.console).and(failure)
+}
+
+/// Permits the pipeline's thread to write. If a write blocks it after a shutdown request, another thread reports the run as of
+/// the last flush and ends the process.
+fn direct(builder: &SessionBuilder, console: Console) -> Direct {
+    let snapshot = builder.snapshot.clone();
+    let on_stall = Box::new(move |output: WriterReport| {
+        let stats = snapshot.stats();
+        console.info("events in the kernel's buffer are not counted");
+        let outcome = setup::report(&stats, None, output, console);
+        let code = outcome.err().map_or(ExitStatus::Failed, |failure| {
+            Console(Verbosity::Quiet).error(printable(&format!("{:#}", failure.error)));
+            failure.code
+        });
+        std::process::exit(code as i32);
+    });
+    Direct { shutdown: builder.pipeline.shutdown.clone(), on_stall }
 }
 
 /// Returns the failure of an incomplete recording, or of a plugin that ended the run.

@@ -15,7 +15,8 @@ use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::{
-    Format, NewFile, OpenError, Output, OutputControl, Stream, TableStyle, Target, WriterReport,
+    Direct, Format, NewFile, OpenError, Output, OutputControl, Stream, TableStyle, Target,
+    WriterReport,
 };
 use crypto_tracer_pipeline::Family;
 use crypto_tracer_pipeline::enrich::{Baseline, Enrich, ProcessInfo};
@@ -176,13 +177,15 @@ pub(super) fn target(
     target.map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
-/// Starts the output of a command that prints events. A new kind of output is chosen here.
+/// Starts the output of a command that prints events. A new kind of output is chosen here. `direct`: this thread may write
+/// itself as long as the target takes everything at once.
 pub(super) fn output(
     target: Target,
     print: &Print,
+    direct: Option<Direct>,
 ) -> Result<(Box<dyn Output>, OutputControl), Failure> {
     let start = || -> std::io::Result<(Box<dyn Output>, OutputControl)> {
-        let stream = Stream::start(target, format(print), print.extended)?;
+        let stream = Stream::start(target, format(print), print.extended, direct)?;
         let control = stream.control()?;
         Ok((Box::new(stream), control))
     };

@@ -48,7 +48,7 @@ impl ReplayCommand<'_> {
             let target = setup::target(print, start.new_file, start.shutdown)?;
             let Some(target) = target else { return Ok(None) };
             // A replay ends with its recording, so its output is not watched.
-            let (output, _) = setup::output(target, print)?;
+            let (output, _) = setup::output(target, print, None)?;
             Ok(Some(ReplayOutput { output, observers: Vec::new() }))
         };
         let ended = run_with(&self.request(plugins, false), config, &self.interrupts, open)?;

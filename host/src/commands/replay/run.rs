@@ -21,7 +21,7 @@ use crypto_tracer_pipeline::recording::{Damage, Frame, Frames, Start};
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
     Family, MissingHeads, Observer, Pipeline, PluginStages, RecordedHeads, RecordingCoverage,
-    Redaction, Replayed, replay as run,
+    Redaction, Replayed, Scratch, replay as run,
 };
 use crypto_tracer_plugin::Trust;
 use crypto_tracer_system::clock::Clock;
@@ -161,6 +161,7 @@ pub(in crate::commands) fn run_with(
         stats: Stats::default(),
         shutdown: shutdown.clone(),
         console,
+        scratch: Scratch::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(ExitStatus::Failed, error))?;
