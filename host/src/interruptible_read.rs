@@ -31,6 +31,11 @@ impl Input {
         Ok(Input { file, metadata, shutdown: shutdown.clone() })
     }
 
+    /// Returns the file, without the protection against blocking reads. For regular files.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// Returns the metadata of the file when it was opened.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata

@@ -7,13 +7,17 @@ use clap::Parser;
 use crypto_tracer::cli::{self, Cli};
 use crypto_tracer::commands;
 use crypto_tracer::error::{ExitStatus, Failure};
-use crypto_tracer_event::printable::printable;
+use crypto_tracer_system::confine;
 use crypto_tracer_system::console::{Console, Verbosity};
 use crypto_tracer_system::signals;
 use crypto_tracer_system::usage::ResourceUsage;
 
 fn main() -> ExitCode {
     ResourceUsage::begin();
+    if let Err(error) = confine::forbid_inspection() {
+        Console(Verbosity::Quiet).error(format_args!("cannot forbid core dumps: {error}"));
+        return ExitStatus::Failed.into();
+    }
     signals::ignore_file_size_signal();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -26,7 +30,7 @@ fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            Console(Verbosity::Quiet).error(printable(&format!("{:#}", failure.error)));
+            Console(Verbosity::Quiet).error(format_args!("{:#}", failure.error));
             failure.code.into()
         }
     }

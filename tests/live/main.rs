@@ -42,6 +42,8 @@ mod events {
     pub(crate) mod secrets;
 }
 mod outputs {
+    pub(crate) mod recordings;
+    pub(crate) mod reopened;
     pub(crate) mod standard_streams;
     pub(crate) mod status;
     pub(crate) mod terminal;
@@ -54,8 +56,10 @@ mod plugins {
 }
 mod robustness {
     pub(crate) mod elevated;
+    pub(crate) mod faults;
     pub(crate) mod hostile;
     pub(crate) mod load;
+    pub(crate) mod privileges;
     pub(crate) mod tracers;
     pub(crate) mod victim;
 }
@@ -89,6 +93,8 @@ fn main() -> ExitCode {
             events::names::TESTS,
             events::pems::TESTS,
             events::secrets::TESTS,
+            outputs::recordings::TESTS,
+            outputs::reopened::TESTS,
             outputs::standard_streams::TESTS,
             outputs::status::TESTS,
             outputs::terminal::TESTS,
@@ -97,8 +103,10 @@ fn main() -> ExitCode {
             plugins::events::TESTS,
             plugins::examples::TESTS,
             robustness::elevated::TESTS,
+            robustness::faults::TESTS,
             robustness::hostile::TESTS,
             robustness::load::TESTS,
+            robustness::privileges::TESTS,
             robustness::tracers::TESTS,
             robustness::victim::TESTS,
         ],

@@ -15,7 +15,13 @@ mod command_line {
     pub(crate) mod messages;
     pub(crate) mod refusals;
 }
-mod inventory;
+mod inventory {
+    pub(crate) mod documents;
+    pub(crate) mod judges;
+    pub(crate) mod page;
+    pub(crate) mod recorded;
+}
+mod promises;
 mod plugins {
     pub(crate) mod authoring;
     pub(crate) mod commands;
@@ -23,6 +29,7 @@ mod plugins {
     pub(crate) mod guide;
 }
 mod replay {
+    pub(crate) mod comparing;
     pub(crate) mod damage;
     pub(crate) mod events;
     pub(crate) mod time;
@@ -40,11 +47,16 @@ fn main() -> ExitCode {
             command_line::completions::TESTS,
             command_line::messages::TESTS,
             command_line::refusals::TESTS,
-            inventory::TESTS,
+            inventory::documents::TESTS,
+            inventory::judges::TESTS,
+            inventory::page::TESTS,
+            inventory::recorded::TESTS,
+            promises::TESTS,
             plugins::authoring::TESTS,
             plugins::commands::TESTS,
             plugins::contract::TESTS,
             plugins::guide::TESTS,
+            replay::comparing::TESTS,
             replay::damage::TESTS,
             replay::events::TESTS,
             replay::time::TESTS,

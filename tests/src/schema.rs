@@ -107,8 +107,14 @@ pub fn check_printed(text: &str) {
             if value.get("event_type").is_some() {
                 check_value(value);
             }
-            for name in ["doctor", "inventory", "profile", "snapshot"] {
-                if value.get(format!("{name}_version")).is_some() {
+            for (name, prefix) in [
+                ("doctor", "doctor"),
+                ("inventory", "inventory"),
+                ("inventory-diff", "diff"),
+                ("profile", "profile"),
+                ("snapshot", "snapshot"),
+            ] {
+                if value.get(format!("{prefix}_version")).is_some() {
                     check_document(name, value);
                 }
             }

@@ -66,7 +66,8 @@ fn schemas() -> Result<BTreeMap<PathBuf, String>> {
         let text = serde_json::to_string_pretty(&schema)?;
         Ok((Path::new(SCHEMA).join(format!("{name}.json")), text + "\n"))
     };
-    crypto_tracer_output::schema::all().into_iter().map(file).collect()
+    let all = crypto_tracer_output::schema::all().into_iter();
+    all.chain(crypto_tracer_inventory::schema()).map(file).collect()
 }
 
 /// A page for the program and one for each command.

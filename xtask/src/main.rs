@@ -9,9 +9,13 @@ mod artifacts;
 mod bench;
 mod call_loop;
 mod docs;
+mod fuzz;
+mod instructions;
 mod plugins;
 mod reference;
+mod release;
 mod run;
+mod soak;
 mod vm;
 
 use std::path::{Path, PathBuf};
@@ -37,12 +41,20 @@ enum Job {
     Docs(docs::DocsOptions),
     /// Measure the overhead and the throughput of the tracer. Needs root.
     Bench(bench::BenchOptions),
+    /// Count the instructions and helper calls of the BPF programs.
+    Instructions,
     /// Run the capture tests on other kernels, under QEMU.
     Vm(vm::VmOptions),
     /// Build the plugin template and the example plugins with the tools of plugin authors, and test them.
     Plugins(plugins::PluginsOptions),
-    /// Generate the reference of the plugin contract from its WIT, or verify that it is up to date.
+    /// Generate the reference of the plugin contract and the bindings of the SDK from its WIT, or verify that they are up to date.
     Reference(reference::ReferenceOptions),
+    /// Run the fuzz targets, with a nightly toolchain.
+    Fuzz(fuzz::FuzzOptions),
+    /// Build the program as it is published, with its SBOM, and prove that the build can be reproduced.
+    Release(release::ReleaseOptions),
+    /// Run the tracer under mixed load for a long time. Needs root.
+    Soak(soak::SoakOptions),
     /// Repeat a system call, for the benchmark.
     #[command(hide = true)]
     CallLoop(call_loop::CallLoopOptions),
@@ -54,9 +66,13 @@ fn main() -> ExitCode {
         Job::Lint => artifacts::lint::run(&workspace()),
         Job::Docs(options) => docs::run(&workspace(), &options),
         Job::Bench(options) => bench::run(&workspace(), &options),
+        Job::Instructions => instructions::run(&workspace()),
         Job::Vm(options) => vm::run(&workspace(), &options),
         Job::Plugins(options) => plugins::run_all(&workspace(), &options),
         Job::Reference(options) => reference::run(&workspace(), &options),
+        Job::Fuzz(options) => fuzz::run_all(&workspace(), &options),
+        Job::Release(options) => release::run_all(&workspace(), &options),
+        Job::Soak(options) => soak::run(&workspace(), &options),
         Job::CallLoop(options) => call_loop::run(&options),
     };
     match done {

@@ -27,16 +27,26 @@ const CTIME_QUERIED: u32 = 1 << 31;
 
 /// Decodes one record.
 pub fn decode(record: RawRecord<'_>) -> Result<KernelEvent, DecodeError> {
+    decode_with(record, &mut Vec::new)
+}
+
+/// Decodes one record. `buffer` returns an empty buffer for its path.
+pub fn decode_with(
+    record: RawRecord<'_>,
+    buffer: &mut dyn FnMut() -> Vec<u8>,
+) -> Result<KernelEvent, DecodeError> {
     let bytes = record.0;
     let short = DecodeError::Short(bytes.len());
     let (header, rest) = Header::read_from_prefix(bytes).map_err(|_ignored| short)?;
     let (path, rest) = rest.split_at_checked(header.path_len.into()).ok_or(short)?;
     let arguments = rest.get(..header.args_len.into()).ok_or(short)?;
     let what = match header.kind {
-        kind::FILE_OPEN => KernelWhat::FileOpen { file: file(&header, path), flags: header.detail },
-        kind::LIB_LOAD => KernelWhat::LibLoad { file: file(&header, path) },
+        kind::FILE_OPEN => {
+            KernelWhat::FileOpen { file: file(&header, path, buffer()), flags: header.detail }
+        }
+        kind::LIB_LOAD => KernelWhat::LibLoad { file: file(&header, path, buffer()) },
         kind::PROCESS_EXEC => KernelWhat::Exec {
-            exe: file(&header, path),
+            exe: file(&header, path, buffer()),
             arguments: Arguments {
                 bytes: arguments.to_vec(),
                 truncated: header.flags & (flag::ARGS_TRUNCATED | flag::ARGS_UNREADABLE) != 0,
@@ -61,9 +71,9 @@ pub fn decode(record: RawRecord<'_>) -> Result<KernelEvent, DecodeError> {
     })
 }
 
-fn file(header: &Header, path: &[u8]) -> OpenedFile {
+fn file(header: &Header, path: &[u8], buffer: Vec<u8>) -> OpenedFile {
     OpenedFile {
-        path: self::path(path, header.flags),
+        path: self::path(path, header.flags, buffer),
         dev: header.dev,
         inode: header.inode,
         size: header.size,
@@ -76,8 +86,8 @@ fn file(header: &Header, path: &[u8]) -> OpenedFile {
     }
 }
 
-/// Joins the components, which are stored leaf first, each followed by a NUL.
-fn path(raw: &[u8], flags: u16) -> KernelPath {
+/// Joins the components, which are stored leaf first, each followed by a NUL, in `bytes`.
+fn path(raw: &[u8], flags: u16, mut bytes: Vec<u8>) -> KernelPath {
     let state = if flags & flag::PATH_UNREADABLE != 0 {
         PathState::Unreadable
     } else if flags & flag::PATH_TRUNCATED != 0 {
@@ -85,7 +95,7 @@ fn path(raw: &[u8], flags: u16) -> KernelPath {
     } else {
         PathState::Complete
     };
-    let mut bytes = Vec::with_capacity(raw.len() + "…/".len());
+    bytes.reserve(raw.len() + "…/".len());
     if state != PathState::Complete {
         bytes.extend_from_slice("…".as_bytes());
     }
@@ -112,6 +122,12 @@ pub fn meaningful_len(record: RawRecord<'_>) -> Option<usize> {
     let (header, _) = Header::read_from_prefix(record.0).ok()?;
     let len = HEADER + usize::from(header.path_len) + usize::from(header.args_len);
     (len <= record.0.len()).then_some(len)
+}
+
+/// Returns whether the record is an event that a run prints, filters or loses. A fork is none of them: it only tells
+/// which process is a descendant.
+pub fn is_event(record: RawRecord<'_>) -> bool {
+    Header::read_from_prefix(record.0).map_or(true, |(header, _)| header.kind != kind::PROCESS_FORK)
 }
 
 #[cfg(test)]
@@ -193,6 +209,15 @@ mod tests {
         assert_eq!(exe.path.bytes, b"/sh");
         assert_eq!(arguments.iter().collect::<Vec<_>>(), [&b"sh"[..], b"", b"-c"]);
         assert!(arguments.truncated);
+    }
+
+    #[test]
+    fn only_forks_are_no_events() {
+        for number in 0..9 {
+            let bytes = record(number, 0, b"", b"");
+            assert_eq!(is_event(RawRecord(&bytes)), number != kind::PROCESS_FORK);
+        }
+        assert!(is_event(RawRecord(b"")), "counted as malformed");
     }
 
     #[test]

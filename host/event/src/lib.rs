@@ -7,9 +7,11 @@
 
 mod asset;
 pub mod bounded;
+mod buffers;
 mod classified;
 pub mod counted;
 mod enriched;
+mod fast_hash;
 mod flags;
 pub mod interest;
 mod kernel;
@@ -23,8 +25,10 @@ pub mod testkit;
 mod text;
 
 pub use asset::{Asset, RedactedAsset};
+pub use buffers::Buffers;
 pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};
 pub use enriched::{EnrichedEvent, EnrichedWhat, ProcessFacts, Timestamp};
+pub use fast_hash::{FastHash, fast_hash};
 pub use flags::OpenFlags;
 pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
@@ -32,6 +36,7 @@ pub use kernel::{
 };
 pub use notice::{
     Loss, Notice, PluginFailure, PluginKind, Status, StatusMissingHeads, StatusPlugin, StatusProbe,
+    StatusRecording,
 };
 pub use payload::{EventKinds, Payload};
 pub use redacted::{

@@ -92,6 +92,8 @@ pub struct Status {
     pub plugin_failures: u64,
     /// Heads that a classifier requested and did not get, by user: their files have the type that the name alone gives.
     pub missing_heads: Vec<StatusMissingHeads>,
+    /// Records in the recording of `--record`; null without one.
+    pub recording: Option<StatusRecording>,
     /// Attached probes.
     pub probes: Vec<StatusProbe>,
     /// Running plugins, in order.
@@ -108,6 +110,16 @@ pub struct StatusMissingHeads {
     pub head: HeadOutcome,
     /// Number of opens.
     pub count: u64,
+}
+
+/// The recording of `--record`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+pub struct StatusRecording {
+    /// Records that were written.
+    pub written: u64,
+    /// Records that are missing because writing failed, for instance on a full disk.
+    pub missing: u64,
 }
 
 /// An attached probe.

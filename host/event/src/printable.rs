@@ -45,7 +45,36 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, printable, shortened};
+    use proptest::prelude::*;
+
+    use super::{KEPT, is_invisible, printable, shortened};
+
+    /// Any text, with many of the characters that matter.
+    fn texts() -> impl Strategy<Value = String> {
+        let special = "[\u{0}-\u{20}\u{7f}-\u{a0}\u{ad}\u{61c}\u{200b}-\u{200f}\u{2028}-\u{202e}\u{2060}-\u{206f}\u{feff}\u{e0001}]{0,4}";
+        proptest::collection::vec(prop_oneof![special, any::<String>()], 0..6)
+            .prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn printable_text_changes_nothing_on_a_terminal(text in texts()) {
+            let shown = printable(&text);
+            prop_assert!(!shown.chars().any(|c| c.is_control() || is_invisible(c)), "{shown:?}");
+            prop_assert_eq!(printable(&shown), shown.clone(), "escaping twice changes nothing");
+            let kept: String = text.chars().filter(|&c| !c.is_control() && !is_invisible(c)).collect();
+            prop_assert!(kept.chars().all(|c| shown.contains(c)));
+        }
+    }
+
+    /// Characters that reorder the text around them, as Unicode's bidirectional algorithm defines them.
+    #[test]
+    fn characters_that_reorder_text_are_escaped() {
+        let reordering = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        for c in reordering.chars() {
+            assert_eq!(printable(&c.to_string()), format!("\\u{{{:x}}}", u32::from(c)));
+        }
+    }
 
     #[test]
     fn escape_sequences_are_escaped() {

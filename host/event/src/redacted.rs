@@ -1,11 +1,12 @@
 //! Events and processes whose texts are redacted: the only ones that may leave the program.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    Arguments, ClassifiedEvent, EnrichedWhat, Field, FileType, HeadOutcome, KernelPath, OpenedFile,
-    Payload, ProcessFacts, Redact, RedactedAsset, RedactedText, Timestamp,
+    Arguments, Buffers, ClassifiedEvent, EnrichedWhat, FastHash, Field, FileType, HeadOutcome,
+    KernelPath, OpenedFile, Payload, ProcessFacts, Redact, RedactedAsset, RedactedText, Timestamp,
+    fast_hash,
 };
 
 /// Payload of an event after redaction.
@@ -13,14 +14,16 @@ pub type RedactedWhat = Payload<RedactedFile, String, RedactedText>;
 
 /// Distinguishes paths whose redacted forms are equal, without revealing them: a hash with a key that is random in each
 /// run of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathIdentity(u64);
 
 impl PathIdentity {
     /// Returns the identity of a path.
     pub fn of(path: &KernelPath) -> PathIdentity {
-        static KEY: OnceLock<RandomState> = OnceLock::new();
-        let key = KEY.get_or_init(RandomState::new);
+        // A fast hash is safe here, although users choose the paths: nobody outside of the process sees a hash or the key, so
+        // nobody can search for two paths with one hash. It is computed for each file, but only documents need it.
+        static KEY: OnceLock<FastHash> = OnceLock::new();
+        let key = KEY.get_or_init(fast_hash);
         // The same bytes outside and inside the process's root are different paths.
         PathIdentity(match path.marked() {
             Some(marked) => key.hash_one(marked.as_slice()),
@@ -113,6 +116,15 @@ pub struct RedactedFacts {
 impl RedactedEvent {
     /// Redacts the texts of `event`. `extended`: whether to include the texts that only `--extended` shows.
     pub fn new(event: ClassifiedEvent, redact: &mut dyn Redact, extended: bool) -> RedactedEvent {
+        RedactedEvent::of(event, redact, extended).0
+    }
+
+    /// Like [`RedactedEvent::new`]; also returns the memory of the path before redaction.
+    pub fn of(
+        event: ClassifiedEvent,
+        redact: &mut dyn Redact,
+        extended: bool,
+    ) -> (RedactedEvent, Vec<u8>) {
         let ClassifiedEvent { event, verdict, labels, assets } = event;
         let path = event.what.file().map(|file| &file.path);
         let verdict_labels = verdict.as_ref().map_or(&[][..], |verdict| &verdict.labels);
@@ -127,7 +139,7 @@ impl RedactedEvent {
             .collect();
         let assets = assets.as_deref().unwrap_or_default().iter();
         let assets = assets.map(|asset| RedactedAsset::new(asset, redact, path)).collect();
-        let what = redact_payload(event.what, redact);
+        let (what, path) = redact_payload(event.what, redact);
         let process = facts(event.process, redact, extended);
         let verdict = match verdict {
             Some(verdict) => FileVerdict {
@@ -141,7 +153,21 @@ impl RedactedEvent {
                 head: HeadOutcome::NotNeeded,
             },
         };
-        RedactedEvent { timestamp: event.timestamp, process, what, verdict, labels, assets }
+        let timestamp = event.timestamp;
+        (RedactedEvent { timestamp, process, what, verdict, labels, assets }, path)
+    }
+
+    /// Gives the memory of the event's texts back.
+    pub fn recycle(self, buffers: &mut Buffers) {
+        let text = match self.what {
+            Payload::FileOpen { file, .. } | Payload::LibLoad { file, .. } => Some(file.path),
+            Payload::Exec { arguments } => Some(arguments),
+            Payload::Exit { .. } => None,
+        };
+        let RedactedFacts { name, exe, cgroup, .. } = self.process;
+        let texts = text.into_iter().chain([name]).chain(exe).chain(cgroup);
+        let texts = texts.chain(self.labels.into_iter().map(|(_, value)| value));
+        texts.for_each(|text| buffers.put_text(text.into_buffer()));
     }
 
     /// Returns the time of the event.
@@ -175,19 +201,23 @@ impl RedactedEvent {
     }
 }
 
-fn redact_payload(what: EnrichedWhat, redact: &mut dyn Redact) -> RedactedWhat {
+/// Redacts the payload; also returns the memory of its path.
+fn redact_payload(what: EnrichedWhat, redact: &mut dyn Redact) -> (RedactedWhat, Vec<u8>) {
     match what {
         Payload::FileOpen { file, flags } => {
-            Payload::FileOpen { file: RedactedFile::new(redact, Field::File, &file), flags }
+            let redacted = RedactedFile::new(redact, Field::File, &file);
+            (Payload::FileOpen { file: redacted, flags }, file.path.bytes)
         }
-        Payload::LibLoad { file, library_name } => Payload::LibLoad {
-            file: RedactedFile::new(redact, Field::Library, &file),
-            library_name: String::from_utf8_lossy(&library_name).into_owned(),
-        },
+        Payload::LibLoad { file, library_name } => {
+            let redacted = RedactedFile::new(redact, Field::Library, &file);
+            let library_name = String::from_utf8_lossy(&library_name).into_owned();
+            (Payload::LibLoad { file: redacted, library_name }, file.path.bytes)
+        }
         Payload::Exec { arguments } => {
-            Payload::Exec { arguments: RedactedText::of_arguments(redact, &arguments) }
+            let redacted = RedactedText::of_arguments(redact, &arguments);
+            (Payload::Exec { arguments: redacted }, arguments.bytes)
         }
-        Payload::Exit { exit_code, signal } => Payload::Exit { exit_code, signal },
+        Payload::Exit { exit_code, signal } => (Payload::Exit { exit_code, signal }, Vec::new()),
     }
 }
 

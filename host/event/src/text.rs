@@ -50,6 +50,29 @@ pub trait Redact {
     ///
     /// `arguments`: the separate arguments of a command line; empty for every other field.
     fn redact(&mut self, field: Field<'_>, value: &str, arguments: &[String]) -> Option<String>;
+
+    /// Like [`Redact::redact`], but writes the text to `out`, which is empty. Returns false, and writes nothing, if `value` is
+    /// shown unchanged.
+    fn redact_into(
+        &mut self,
+        field: Field<'_>,
+        value: &str,
+        arguments: &[String],
+        out: &mut String,
+    ) -> bool {
+        match self.redact(field, value, arguments) {
+            Some(text) => {
+                *out = text;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Returns an empty string, if possible with the memory of a text that is no longer used.
+    fn buffer(&mut self) -> String {
+        String::new()
+    }
 }
 
 /// Text after redaction. Every constructor passes the text to a [`Redact`].
@@ -139,10 +162,17 @@ impl RedactedText {
         value: Cow<'_, str>,
         arguments: &[String],
     ) -> RedactedText {
-        match redact.redact(field, &value, arguments) {
-            Some(text) => RedactedText { hidden: text != value, text },
-            None => RedactedText { text: value.into_owned(), hidden: false },
+        let mut text = redact.buffer();
+        if redact.redact_into(field, &value, arguments, &mut text) {
+            return RedactedText { hidden: text != value, text };
         }
+        text.push_str(&value);
+        RedactedText { text, hidden: false }
+    }
+
+    /// Returns the memory of the text.
+    pub(crate) fn into_buffer(self) -> String {
+        self.text
     }
 
     /// Returns the text.

@@ -11,23 +11,37 @@ const ITEMS: usize = 512;
 #[derive(Debug, Default)]
 pub struct Chunk {
     pub(super) bytes: Vec<u8>,
-    /// End offset of each item, and whether the item is an event.
-    ends: Vec<(usize, bool)>,
+    /// End offset of each item, and the number of its events.
+    ends: Vec<(usize, u64)>,
+    /// Number of bytes that the target has already taken.
+    pub(super) written: usize,
+    /// Its events are counted as passed to the writer.
+    pub(super) accepted: bool,
 }
 
 impl Chunk {
     /// Returns an empty chunk that does not allocate until it is full.
     pub(super) fn with_room() -> Chunk {
-        Chunk { bytes: Vec::with_capacity(ROOM), ends: Vec::with_capacity(ITEMS) }
+        Chunk {
+            bytes: Vec::with_capacity(ROOM),
+            ends: Vec::with_capacity(ITEMS),
+            ..Chunk::default()
+        }
     }
 
     /// Clears the chunk and shrinks it to the initial capacity.
     pub(super) fn cleared(mut self) -> Chunk {
+        self.clear();
+        self
+    }
+
+    /// Clears the chunk and shrinks it to the initial capacity.
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(ROOM);
         self.ends.clear();
         self.ends.shrink_to(ITEMS);
-        self
+        (self.written, self.accepted) = (0, false);
     }
 
     /// Adds the bytes that `render` appends as one item; no item if there are none.
@@ -35,13 +49,13 @@ impl Chunk {
         let start = self.bytes.len();
         render(&mut self.bytes);
         if self.bytes.len() > start {
-            self.ends.push((self.bytes.len(), is_event));
+            self.ends.push((self.bytes.len(), u64::from(is_event)));
         }
     }
 
-    /// Returns a chunk of `bytes`, as one item that is not an event.
-    pub fn raw(bytes: Vec<u8>) -> Chunk {
-        Chunk { ends: vec![(bytes.len(), false)], bytes }
+    /// Returns a chunk of `bytes`, as one item that contains this number of events.
+    pub fn raw(bytes: Vec<u8>, events: u64) -> Chunk {
+        Chunk { ends: vec![(bytes.len(), events)], bytes, ..Chunk::default() }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -69,13 +83,13 @@ impl Chunk {
 
     /// Returns the number of events.
     pub(super) fn events(&self) -> u64 {
-        self.ends.iter().filter(|(_, is_event)| *is_event).count() as u64
+        self.ends.iter().map(|(_, events)| events).sum()
     }
 
     /// Returns the length of the complete items in the first `written` bytes, and the number of events among them.
     pub(super) fn complete(&self, written: usize) -> (usize, u64) {
         let complete = self.ends.iter().take_while(|(end, _)| *end <= written);
-        complete.fold((0, 0), |(_, events), &(end, is_event)| (end, events + u64::from(is_event)))
+        complete.fold((0, 0), |(_, events), &(end, more)| (end, events + more))
     }
 }
 
@@ -141,8 +155,8 @@ mod tests {
         assert!(!chunk.is_empty() && !chunk.is_full());
         chunk.add(false, |out| out.push(b'\n'));
         assert!(chunk.is_full());
-        let raw = Chunk::raw(b"abc".to_vec());
-        assert_eq!((raw.events(), raw.complete(3), raw.complete(2)), (0, (3, 0), (0, 0)));
+        let raw = Chunk::raw(b"abc".to_vec(), 5);
+        assert_eq!((raw.events(), raw.complete(3), raw.complete(2)), (5, (3, 5), (0, 0)));
         assert_eq!(raw.parts(1).collect::<Vec<_>>(), [3]);
     }
 }

@@ -130,21 +130,38 @@ impl DocumentTarget {
     ///
     /// # Errors
     /// The document cannot be written, or the reader of a pipe does not read after a shutdown request.
-    pub fn write(mut self, bytes: &[u8], shutdown: &Shutdown) -> Result<(), WriteError> {
-        let written = self.write_bytes(bytes, shutdown).and_then(|()| match &self.rename {
-            Some((temporary, path)) => std::fs::rename(temporary, path),
-            None => Ok(()),
-        });
-        match written {
+    pub fn write(self, bytes: &[u8], shutdown: &Shutdown) -> Result<(), WriteError> {
+        self.write_part(bytes, shutdown)?;
+        self.complete()
+    }
+
+    /// Writes a part of a document that is too large for memory. [`DocumentTarget::complete`] follows the last part.
+    ///
+    /// # Errors
+    /// As those of [`DocumentTarget::write`].
+    pub fn write_part(&self, bytes: &[u8], shutdown: &Shutdown) -> Result<(), WriteError> {
+        match self.write_bytes(bytes, shutdown) {
             Err(error) if self.target.has_reader && error.kind() == io::ErrorKind::BrokenPipe => {
                 Ok(())
             }
-            Err(source) => Err(WriteError { name: self.target.name.clone(), source }),
-            Ok(()) => {
-                self.rename = None;
-                Ok(())
-            }
+            written => written.map_err(|source| self.failed(source)),
         }
+    }
+
+    /// Ends a document. Its parts replace the file; without this call the file is unchanged.
+    ///
+    /// # Errors
+    /// The file cannot be replaced.
+    pub fn complete(mut self) -> Result<(), WriteError> {
+        if let Some((temporary, path)) = &self.rename {
+            std::fs::rename(temporary, path).map_err(|source| self.failed(source))?;
+        }
+        self.rename = None;
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> WriteError {
+        WriteError { name: self.target.name.clone(), source }
     }
 
     fn write_bytes(&self, bytes: &[u8], shutdown: &Shutdown) -> io::Result<()> {

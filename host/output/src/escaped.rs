@@ -1,21 +1,39 @@
-//! JSON with all control characters escaped. serde_json escapes those below 0x20, but terminals also interpret those
-//! from 0x7f to 0x9f.
+//! JSON with all characters escaped that change how a terminal shows the text around them. serde_json escapes control
+//! characters below 0x20, but terminals also interpret those from 0x7f to 0x9f, and characters that reorder text.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 
-/// First byte of U+0080 to U+00BF in UTF-8.
-const LEAD: u8 = 0xc2;
+/// First bytes in UTF-8 of U+0080 to U+00BF, of U+0600 to U+063F, and of U+2000 to U+2FFF.
+const LEADS: [u8; 3] = [0xc2, 0xd8, 0xe2];
+
+/// Whether serde_json does not escape the character, although it changes the text around it.
+fn needs_escape(c: char) -> bool {
+    matches!(
+        c,
+        '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
+}
 
 /// Appends a value on one line.
-pub(super) fn compact(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
+///
+/// # Errors
+/// The value cannot be serialised.
+pub fn compact(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Escaped(CompactFormatter)))
 }
 
 /// Appends a value, indented.
-pub(super) fn pretty(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
+///
+/// # Errors
+/// The value cannot be serialised.
+pub fn pretty(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Escaped(PrettyFormatter::new())))
 }
 
@@ -30,10 +48,9 @@ impl<F: Formatter> Formatter for Escaped<F> {
     ) -> io::Result<()> {
         let mut rest = fragment;
         // Fast path: hardly any text has such a byte.
-        if rest.bytes().any(|byte| byte == 0x7f || byte == LEAD) {
-            let control = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
+        if rest.bytes().any(|byte| byte == 0x7f || LEADS.contains(&byte)) {
             while let Some((before, found)) =
-                rest.find(control).and_then(|at| rest.split_at_checked(at))
+                rest.find(needs_escape).and_then(|at| rest.split_at_checked(at))
             {
                 let mut chars = found.chars();
                 writer.write_all(before.as_bytes())?;
@@ -97,6 +114,8 @@ impl<F: Formatter> Formatter for Escaped<F> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -114,6 +133,28 @@ mod tests {
         assert!(line.contains('\u{a0}'), "other characters are unchanged");
         for text in [&line, &lines] {
             assert_eq!(serde_json::from_str::<serde_json::Value>(text).unwrap(), value);
+        }
+    }
+
+    proptest! {
+        /// Names, paths and command lines have any bytes; a text in an output is what `from_utf8_lossy` makes of them.
+        #[test]
+        fn any_bytes_in_any_field_are_valid_json(
+            fields in proptest::collection::vec((any::<Vec<u8>>(), "[\u{80}-\u{a0}\u{600}-\u{61f}\u{2000}-\u{206f}\"\\\\]{0,6}"), 0..6),
+        ) {
+            let text = |(bytes, text): &(Vec<u8>, String)| format!("{}{text}", String::from_utf8_lossy(bytes));
+            let value: serde_json::Value = serde_json::json!({
+                "list": fields.iter().map(text).collect::<Vec<_>>(),
+                "map": fields.iter().map(|field| (text(field), 1)).collect::<std::collections::BTreeMap<_, _>>(),
+            });
+            let (mut line, mut lines) = (Vec::new(), Vec::new());
+            compact(&mut line, &value).unwrap();
+            pretty(&mut lines, &value).unwrap();
+            for printed in [line, lines] {
+                let printed = String::from_utf8(printed).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&printed).unwrap(), &value);
+                prop_assert!(!printed.contains(|c: char| needs_escape(c) || c.is_control() && c != '\n'));
+            }
         }
     }
 

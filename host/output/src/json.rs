@@ -1,5 +1,6 @@
 //! Renders events as JSON.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use serde::Serialize;
@@ -114,7 +115,8 @@ impl TimestampText {
         let second = at.0.div_euclid(SECOND_US);
         if self.second != Some(second) {
             let time = chrono::DateTime::from_timestamp(second, 0).unwrap_or_default();
-            self.text = time.format("%Y-%m-%dT%H:%M:%S").to_string();
+            self.text.clear();
+            let _ = write!(self.text, "{}", time.format("%Y-%m-%dT%H:%M:%S"));
             self.second = Some(second);
         }
         self.text.truncate(SECONDS_LEN);

@@ -4,6 +4,7 @@
 //! Every kind of output implements [`Output`]: a [`Stream`] of events in a [`Format`], or a [`document`].
 
 mod chunk;
+mod collector;
 pub mod document;
 mod document_target;
 mod escaped;
@@ -13,9 +14,11 @@ pub mod memory;
 mod object;
 mod output;
 pub mod schema;
+mod sink;
 mod stream;
 mod table;
 mod target;
+mod watchdog;
 mod writer;
 
 #[cfg(test)]
@@ -24,11 +27,14 @@ mod stream_tests;
 mod table_tests;
 
 pub use chunk::Chunk;
+pub use collector::{Collected, Collector};
 pub use document_target::{DocumentShape, DocumentTarget, WriteError, json as document_json};
+pub use escaped::{compact as compact_json, pretty as pretty_json};
 pub use output::{Discard, Flush, Output, OutputControl};
 pub use stream::{Format, Stream};
 pub use table::TableStyle;
 pub use target::{NewFile, OpenError, Target};
+pub use watchdog::Direct;
 pub use writer::{BUFFER_BYTES, Writer, WriterReport};
 
 /// JSON Schema of the objects in a stream.

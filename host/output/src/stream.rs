@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::output::NextTarget;
 use super::table::TableStyle;
 use super::{
-    Chunk, Flush, Output, OutputControl, Target, Writer, WriterReport, chunk, json, table,
+    Chunk, Direct, Flush, Output, OutputControl, Target, Writer, WriterReport, chunk, json, table,
 };
 use crypto_tracer_event::{Notice, RedactedEvent};
 
@@ -47,7 +47,7 @@ enum Render {
     Table(table::Table),
 }
 
-/// A stream of events on its way to its target. A thread of its own writes the bytes.
+/// A stream of events on its way to its target.
 #[derive(Debug)]
 pub struct Stream {
     render: Render,
@@ -57,17 +57,23 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts the writer's thread. `extended`: with the fields of `--extended`.
+    /// Starts the writer's thread. `extended`: with the fields of `--extended`. `direct`: this thread may write itself as
+    /// long as the target takes everything at once.
     ///
     /// # Errors
-    /// The thread cannot be started, or the target's file descriptor cannot be duplicated.
-    pub fn start(target: Target, format: Format, extended: bool) -> std::io::Result<Stream> {
+    /// A thread cannot be started, or the target's file descriptor cannot be duplicated.
+    pub fn start(
+        target: Target,
+        format: Format,
+        extended: bool,
+        direct: Option<Direct>,
+    ) -> std::io::Result<Stream> {
         let render = format.render(extended);
         let trailer = match &render {
             Render::Json(json) => json.trailer(),
             Render::Table(_) => chunk::Trailer::NONE,
         };
-        let writer = Writer::start(target, trailer)?;
+        let writer = Writer::start(target, trailer, direct)?;
         Ok(Stream { render, pending: writer.spare(), writer, next: NextTarget::default() })
     }
 
@@ -80,9 +86,9 @@ impl Stream {
         Ok(OutputControl::of_writer(pipe, self.writer.state(), self.next.clone()))
     }
 
-    /// Passes pending data to the writer. Returns false if its queue is full.
+    /// Writes pending data, or passes it to the writer's thread. Returns false if its queue is full.
     fn try_pass_on(&mut self) -> bool {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() || self.writer.try_write(&mut self.pending) {
             return true;
         }
         let Some(slot) = self.writer.try_reserve() else { return false };

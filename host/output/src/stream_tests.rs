@@ -64,7 +64,7 @@ fn a_file_is_complete_after_each_flush_and_at_its_end() {
     let dir = tempfile::tempdir().unwrap();
     for (at, format) in FORMATS.into_iter().enumerate() {
         let path = dir.path().join(at.to_string());
-        let mut output = Stream::start(open(&path, format), format, false).unwrap();
+        let mut output = Stream::start(open(&path, format), format, false, None).unwrap();
         let read = || fs::read_to_string(&path).unwrap();
         for count in 1..4 {
             output.notice(&notice(1));
@@ -99,7 +99,7 @@ fn a_reopened_stream_starts_a_new_file_and_old_content_is_kept_or_replaced() {
     let dir = tempfile::tempdir().unwrap();
     for (at, format) in FORMATS.into_iter().enumerate() {
         let [first, second] = ["a", "b"].map(|name| dir.path().join(format!("{at}.{name}")));
-        let mut output = Stream::start(open(&first, format), format, false).unwrap();
+        let mut output = Stream::start(open(&first, format), format, false, None).unwrap();
         output.notice(&notice(1));
         output.notice(&notice(2));
         output.control().unwrap().reopen(open(&second, format));
@@ -112,7 +112,7 @@ fn a_reopened_stream_starts_a_new_file_and_old_content_is_kept_or_replaced() {
         if matches!(format, Format::Table(_)) {
             assert!(read(&second).starts_with("TIME "), "a heading in each file");
         }
-        let mut output = Stream::start(open(&first, format), format, false).unwrap();
+        let mut output = Stream::start(open(&first, format), format, false, None).unwrap();
         output.notice(&notice(4));
         assert!(Box::new(output).finish(soon()).error.is_none());
         assert_counts(format, &read(&first), if format.appends() { 3 } else { 1 });
@@ -124,7 +124,7 @@ fn an_empty_stream_is_complete() {
     let dir = tempfile::tempdir().unwrap();
     for (at, format) in FORMATS.into_iter().enumerate() {
         let path = dir.path().join(at.to_string());
-        let output = Stream::start(open(&path, format), format, false).unwrap();
+        let output = Stream::start(open(&path, format), format, false, None).unwrap();
         assert!(Box::new(output).finish(soon()).error.is_none());
         assert_counts(format, &fs::read_to_string(&path).unwrap(), 0);
     }
@@ -139,7 +139,7 @@ fn pipe() -> (File, Target) {
 fn a_pipe_gets_the_trailer_when_the_run_ends() {
     for format in FORMATS {
         let (mut reads, target) = pipe();
-        let mut output = Stream::start(target, format, false).unwrap();
+        let mut output = Stream::start(target, format, false, None).unwrap();
         assert!(output.control().unwrap().pipe().is_some(), "its reader can close it");
         output.notice(&notice(1));
         flush(&mut output);
@@ -155,7 +155,7 @@ fn a_pipe_gets_the_trailer_when_the_run_ends() {
 #[test]
 fn a_closed_pipe_ends_the_writer_without_an_error() {
     let (reads, target) = pipe();
-    let mut output = Stream::start(target, Format::JsonStream, false).unwrap();
+    let mut output = Stream::start(target, Format::JsonStream, false, None).unwrap();
     let control = output.control().unwrap();
     let mut context = Context::from_waker(Waker::noop());
     assert!(pin!(control.broken()).poll(&mut context).is_pending(), "it can write");
@@ -175,7 +175,7 @@ fn a_closed_pipe_ends_the_writer_without_an_error() {
 fn a_full_device_is_an_error_with_its_name() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let target = Target::from_fd(OwnedFd::from(full), "/dev/full".to_owned()).unwrap();
-    let mut output = Stream::start(target, Format::JsonStream, false).unwrap();
+    let mut output = Stream::start(target, Format::JsonStream, false, None).unwrap();
     output.notice(&notice(1));
     let ended = Box::new(output).finish(soon());
     assert_eq!(ended.error.unwrap().raw_os_error(), Some(libc::ENOSPC));
@@ -209,7 +209,7 @@ fn events_are_counted_and_buffered_until_a_chunk_is_full() {
     let dir = tempfile::tempdir().unwrap();
     for (at, format) in FORMATS.into_iter().enumerate() {
         let path = dir.path().join(at.to_string());
-        let mut output = Stream::start(open(&path, format), format, false).unwrap();
+        let mut output = Stream::start(open(&path, format), format, false, None).unwrap();
         let mut count = 1;
         while !output.event(&table_tests::exit(3)) && count < 10_000 {
             count += 1;

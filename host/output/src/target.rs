@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
+use crypto_tracer_system::fs_magic;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::stdout_closed::check_standard_output;
 
@@ -46,7 +47,15 @@ pub struct Target {
     pub(super) regular: bool,
     /// A pipe or a socket, whose reader can close its end.
     pub(super) has_reader: bool,
+    /// On a file system that depends on another machine or process, so that a write may block indefinitely.
+    pub(super) is_remote: bool,
     pub(super) name: String,
+}
+
+impl From<Target> for OwnedFd {
+    fn from(target: Target) -> OwnedFd {
+        target.fd
+    }
 }
 
 impl NewFile {
@@ -166,6 +175,14 @@ impl Target {
         Target::from_fd(file.into(), path.display().to_string()).map_err(failed)
     }
 
+    /// Returns the target that another process opened with [`Target::open`] at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be examined.
+    pub fn opened(fd: OwnedFd, path: &Path) -> std::io::Result<Target> {
+        Target::from_fd(fd, path.display().to_string())
+    }
+
     /// Checks whether [`Target::create_new`] can succeed, without creating the file.
     pub fn check_new(path: &Path) -> Result<(), OpenError> {
         match std::fs::symlink_metadata(path) {
@@ -205,7 +222,9 @@ impl Target {
 
     pub(super) fn from_fd(fd: OwnedFd, name: String) -> std::io::Result<Target> {
         let kind = File::from(fd.try_clone()?).metadata()?.file_type();
+        let magic = rustix::fs::fstatfs(&fd).map(|found| found.f_type as u32);
         Ok(Target {
+            is_remote: magic.is_ok_and(fs_magic::is_remote),
             fd,
             regular: kind.is_file(),
             has_reader: kind.is_fifo() || kind.is_socket(),

@@ -1,19 +1,22 @@
-//! The writer's thread. A slow reader blocks the thread, the thread's bounded buffer blocks the pipeline, and the ring
-//! fills. During a run, a slow reader therefore loses events only in the ring, where the kernel side counts them.
+//! Passes chunks to their target. The pipeline's thread writes itself as long as the target takes everything at once: waking
+//! up another thread for each batch costs more than the write. When a write would block or was slow, the writer's thread
+//! takes over until writes are fast again. A slow reader blocks that thread, its bounded buffer blocks the pipeline, and the
+//! ring fills. During a run, a slow reader therefore loses events only in the ring, where the kernel side counts them.
 //! `not_written` counts those that are still queued at the end.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{Notify, mpsc};
 
 use super::chunk::{ROOM, Trailer};
-use super::{Chunk, Target};
+use super::sink::{Mode, Sink};
+use super::{Chunk, Direct, Target};
+use crypto_tracer_system::shutdown::Shutdown;
 
 /// Number of chunks: one is filled, one is written, the others are queued.
 const CHUNKS: usize = 32;
@@ -21,6 +24,11 @@ const CHUNKS: usize = 32;
 const QUEUED: usize = CHUNKS - 2;
 /// Size of all chunks in bytes: the user-space part of the event buffer.
 pub const BUFFER_BYTES: usize = CHUNKS * ROOM;
+
+/// A write to a regular file that takes longer is slow: the disk is, or the processors are busy.
+const SLOW: Duration = Duration::from_millis(2);
+/// Number of fast writes in a row by the writer's thread after which the pipeline's thread writes again.
+const FAST_AGAIN: u32 = 16;
 
 /// Additional time for a writer's thread that is not in a system call: the machine is busy, not the target.
 const SCHEDULING_GRACE: Duration = Duration::from_secs(1);
@@ -53,11 +61,19 @@ enum Message {
 #[derive(Debug, Default)]
 pub(super) struct WriterState {
     /// Events passed to the writer.
-    accepted: AtomicU64,
+    pub(super) accepted: AtomicU64,
     /// Events written.
-    written: AtomicU64,
-    /// The thread is in a system call, which a reader or a disk may block.
-    writing: AtomicBool,
+    pub(super) written: AtomicU64,
+    /// A thread is in a system call, which a reader or a disk may block.
+    pub(super) writing: AtomicBool,
+    /// The pipeline's thread writes.
+    pub(super) is_direct: AtomicBool,
+    /// `None`: before the start.
+    sink: Mutex<Option<Sink>>,
+    /// Messages that the thread has not finished, and one until it has started.
+    queued: AtomicU64,
+    /// Fast writes that are missing until the pipeline's thread writes to a regular file again.
+    slow: AtomicU32,
     /// The thread has ended: everything is written, or writing failed.
     ended: AtomicBool,
     end: Notify,
@@ -78,6 +94,62 @@ impl WriterState {
     fn spare(&self) -> MutexGuard<'_, Vec<Chunk>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn with_sink(&self, f: impl FnOnce(&mut Sink) -> io::Result<()>) -> io::Result<()> {
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        sink.as_mut().map_or(Ok(()), f)
+    }
+
+    /// Writes a chunk on the writer's thread.
+    fn write_queued(&self, chunk: &mut Chunk) -> io::Result<()> {
+        self.with_sink(|sink| {
+            let begun = Instant::now();
+            let (events, outcome) = sink.write_chunk(chunk, Mode::Blocking, self);
+            self.written.fetch_add(events, Ordering::Relaxed);
+            let missing = self.slow.load(Ordering::Relaxed).saturating_sub(1);
+            let missing = if begun.elapsed() > SLOW { FAST_AGAIN } else { missing };
+            self.slow.store(missing, Ordering::Relaxed);
+            outcome
+        })
+    }
+
+    /// Writes a chunk on the pipeline's thread. Returns false if the writer's thread must write it, or the rest of it.
+    fn write_direct(&self, sink: &mut Sink, chunk: &mut Chunk) -> bool {
+        let is_slow = sink.is_regular() && self.slow.load(Ordering::Relaxed) > 0;
+        if is_slow || !sink.may_be_direct() {
+            return false;
+        }
+        self.accept(chunk);
+        let begun = Instant::now();
+        let (events, outcome) = sink.write_chunk(chunk, Mode::Direct, self);
+        self.written.fetch_add(events, Ordering::Relaxed);
+        if sink.is_regular() && begun.elapsed() > SLOW {
+            self.slow.store(FAST_AGAIN, Ordering::Relaxed);
+        }
+        outcome.is_ok()
+    }
+
+    /// Counts the events of a chunk, once.
+    fn accept(&self, chunk: &mut Chunk) {
+        if !std::mem::replace(&mut chunk.accepted, true) {
+            self.accepted.fetch_add(chunk.events(), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the result so far.
+    pub(super) fn report(&self, error: Option<io::Error>, target: String) -> WriterReport {
+        let reader_closed =
+            error.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        let written = self.written.load(Ordering::Relaxed);
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        WriterReport {
+            written,
+            not_written: accepted.saturating_sub(written),
+            reader_closed,
+            error: error.filter(|_| !reader_closed),
+            target,
+        }
+    }
 }
 
 /// Handle of the writer's thread.
@@ -86,8 +158,12 @@ pub struct Writer {
     messages: mpsc::Sender<Message>,
     shared: Arc<WriterState>,
     result: std::sync::mpsc::Receiver<io::Result<()>>,
+    /// The result, once [`Writer::failure`] has received it.
+    outcome: Option<io::Result<()>>,
     pipe: Option<OwnedFd>,
     target: String,
+    /// Set if the pipeline's thread may write until this request.
+    direct: Option<Shutdown>,
 }
 
 /// A reserved slot in the writer's queue.
@@ -99,25 +175,37 @@ pub struct WriterSlot<'a> {
 
 impl WriterSlot<'_> {
     /// Passes a chunk to the writer.
-    pub fn send(self, chunk: Chunk) {
-        self.shared.accepted.fetch_add(chunk.events(), Ordering::Relaxed);
+    pub fn send(self, mut chunk: Chunk) {
+        self.shared.accept(&mut chunk);
+        self.pass(Message::Write(chunk));
+    }
+
+    fn pass(self, message: Message) {
         if let Some(permit) = self.permit {
-            permit.send(Message::Write(chunk));
+            self.shared.queued.fetch_add(1, Ordering::Relaxed);
+            permit.send(message);
         }
     }
 
     /// Writes all further chunks to `target`.
     pub fn reopen(self, target: Target) {
-        if let Some(permit) = self.permit {
-            permit.send(Message::Reopen(target));
-        }
+        self.pass(Message::Reopen(target));
     }
 }
 
 impl Writer {
-    /// Starts the thread and allocates its buffer.
-    pub(super) fn start(target: Target, trailer: Trailer) -> io::Result<Writer> {
-        Writer::with_chunks(CHUNKS, target, trailer)
+    /// Starts the thread and allocates its buffer. `direct`: the pipeline's thread, which calls this, may write itself.
+    pub(super) fn start(
+        target: Target,
+        trailer: Trailer,
+        direct: Option<Direct>,
+    ) -> io::Result<Writer> {
+        let mut writer = Writer::with_chunks(CHUNKS, target, trailer)?;
+        if let Some(direct) = direct {
+            let shared = Arc::clone(&writer.shared);
+            writer.direct = Some(direct.start(shared, writer.target.clone())?);
+        }
+        Ok(writer)
     }
 
     /// Starts the thread without a buffer: the caller allocates the chunks.
@@ -132,18 +220,70 @@ impl Writer {
         let (messages, received) = mpsc::channel(QUEUED);
         let (sender, result) = std::sync::mpsc::channel();
         let spare: Vec<Chunk> = (0..chunks).map(|_| Chunk::with_room()).collect();
-        let shared =
-            Arc::new(WriterState { spare: spare.into(), chunks, ..WriterState::default() });
         let pipe = if target.has_reader { Some(target.fd.try_clone()?) } else { None };
         let name = target.name.clone();
+        let shared = Arc::new(WriterState {
+            sink: Some(Sink::new(target, trailer)).into(),
+            queued: 1.into(),
+            spare: spare.into(),
+            chunks,
+            ..WriterState::default()
+        });
         let state = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let outcome = run(target, trailer, received, &state);
-            state.ended.store(true, Ordering::Release);
+            let outcome = run(received, trailer, &state);
+            // First, so that a failure is available once the end is visible.
             let _ = sender.send(outcome);
+            state.ended.store(true, Ordering::Release);
             state.end.notify_one();
         })?;
-        Ok(Writer { messages, shared, result, pipe, target: name })
+        Ok(Writer { messages, shared, result, outcome: None, pipe, target: name, direct: None })
+    }
+
+    /// Name of the target.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Returns when the thread has ended, for instance because the disk is full.
+    pub async fn ended(&self) {
+        self.shared.ended().await;
+    }
+
+    /// Returns the numbers of events that were written, and that never will be because writing failed.
+    pub fn written_and_missing(&self) -> (u64, u64) {
+        let written = self.shared.written.load(Ordering::Relaxed);
+        let accepted = self.shared.accepted.load(Ordering::Relaxed);
+        let has_ended = self.shared.ended.load(Ordering::Acquire);
+        (written, if has_ended { accepted.saturating_sub(written) } else { 0 })
+    }
+
+    /// Returns why the thread ended before [`Writer::finish`], if it did.
+    pub fn failure(&mut self) -> Option<&io::Error> {
+        self.outcome = self.outcome.take().or_else(|| self.result.try_recv().ok());
+        self.outcome.as_ref()?.as_ref().err()
+    }
+
+    /// Writes the chunk on this thread and clears it, if the target takes it at once. Returns false if the rest of it must be
+    /// passed to the writer's thread.
+    pub(super) fn try_write(&self, chunk: &mut Chunk) -> bool {
+        let Some(shutdown) = &self.direct else { return false };
+        let shared = &*self.shared;
+        // Only this thread adds messages, so a queue that is empty stays empty, and the order is kept.
+        if shared.queued.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        let Ok(mut sink) = shared.sink.try_lock() else { return false };
+        // First the mark, then the check: the watchdog makes the request visible first and then looks for the mark. So either
+        // it sees this write, or this write does not begin.
+        shared.is_direct.store(true, Ordering::SeqCst);
+        let is_written = !shutdown.is_requested()
+            && sink.as_mut().is_some_and(|sink| shared.write_direct(sink, chunk));
+        shared.is_direct.store(false, Ordering::SeqCst);
+        if is_written {
+            chunk.clear();
+        }
+        is_written
     }
 
     /// Takes an empty chunk out of the buffer, or returns a new one if none is available.
@@ -180,11 +320,15 @@ impl Writer {
 
     /// Writes the last chunk and ends the thread. Waits for a slow reader or disk until `deadline`.
     pub fn finish(self, last: Chunk, deadline: Instant) -> WriterReport {
-        let Writer { messages, shared, result, target, pipe: _ } = self;
-        shared.accepted.fetch_add(last.events(), Ordering::Relaxed);
+        let Writer { messages, shared, result, outcome: received, target, .. } = self;
+        let mut last = last;
+        shared.accept(&mut last);
         let mut last = Some(last);
         let mut messages = Some(messages);
         let outcome = loop {
+            if let Some(outcome) = received {
+                break Some(outcome);
+            }
             if let (Some(chunk), Some(messages)) = (last.take(), &messages)
                 && let Err(mpsc::error::TrySendError::Full(Message::Write(chunk))) =
                     messages.try_send(Message::Write(chunk))
@@ -205,154 +349,34 @@ impl Writer {
                 break None;
             }
         };
-        let error = outcome.and_then(Result::err);
-        let reader_closed =
-            error.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
-        let written = shared.written.load(Ordering::Relaxed);
-        let accepted = shared.accepted.load(Ordering::Relaxed);
-        WriterReport {
-            written,
-            not_written: accepted.saturating_sub(written),
-            reader_closed,
-            error: error.filter(|_| !reader_closed),
-            target,
-        }
+        shared.report(outcome.and_then(Result::err), target)
     }
-}
-
-/// Write position in a target.
-#[derive(Debug)]
-struct Position<'a> {
-    target: &'a Target,
-    shared: &'a WriterState,
-    trailer: Trailer,
-    /// Bytes of items written.
-    item_bytes: u64,
-    /// Offset of the first item in a file that can be written at any offset.
-    base: Option<u64>,
 }
 
 fn run(
-    mut target: Target,
-    trailer: Trailer,
     mut messages: mpsc::Receiver<Message>,
+    trailer: Trailer,
     shared: &WriterState,
 ) -> io::Result<()> {
-    while let Some(next) = write_target(&target, trailer, &mut messages, shared)? {
-        target = next;
-    }
-    Ok(())
-}
-
-/// Writes to one target until it is replaced or the channel is closed. Returns the next target.
-fn write_target(
-    target: &Target,
-    trailer: Trailer,
-    messages: &mut mpsc::Receiver<Message>,
-    shared: &WriterState,
-) -> io::Result<Option<Target>> {
-    let base = if trailer == Trailer::NONE { None } else { target.offset() };
-    let mut position = Position { target, shared, trailer, item_bytes: 0, base };
-    position.write_interim_trailer()?;
+    shared.with_sink(|sink| sink.write_interim_trailer(shared))?;
+    shared.queued.fetch_sub(1, Ordering::Release);
     loop {
         match messages.blocking_recv() {
-            Some(Message::Write(chunk)) => {
-                let (events, outcome) = position.write_chunk(&chunk);
-                shared.written.fetch_add(events, Ordering::Relaxed);
-                outcome?;
+            Some(Message::Write(mut chunk)) => {
+                shared.write_queued(&mut chunk)?;
                 let mut spare = shared.spare();
                 if spare.len() < shared.chunks {
                     spare.push(chunk.cleared());
                 }
             }
-            Some(Message::Reopen(next)) => return position.write_trailer().map(|()| Some(next)),
-            None => return position.write_trailer().map(|()| None),
+            Some(Message::Reopen(next)) => shared.with_sink(|sink| {
+                sink.write_trailer(shared)?;
+                *sink = Sink::new(next, trailer);
+                sink.write_interim_trailer(shared)
+            })?,
+            None => return shared.with_sink(|sink| sink.write_trailer(shared)),
         }
-    }
-}
-
-impl Position<'_> {
-    /// Writes a chunk. Returns the number of its events that were written completely.
-    fn write_chunk(&mut self, chunk: &Chunk) -> (u64, io::Result<()>) {
-        let (done, outcome) = self.write_parts(chunk);
-        let (complete, events) = chunk.complete(done);
-        self.item_bytes += complete as u64;
-        if outcome.is_err() {
-            self.remove_partial_item(done - complete);
-            // Keeps the written part valid, if there is space for the trailer.
-            let _ = self.write_interim_trailer();
-            return (events, outcome);
-        }
-        (events, self.write_interim_trailer())
-    }
-
-    /// Writes a chunk in parts. A pipe accepts up to `PIPE_BUF` bytes atomically, so a run that ends while the pipe is
-    /// full leaves no partial line in it, unless the line exceeds `PIPE_BUF` or the target is a socket.
-    fn write_parts(&self, chunk: &Chunk) -> (usize, io::Result<()>) {
-        let max = if self.target.has_reader { libc::PIPE_BUF } else { usize::MAX };
-        let mut start = 0;
-        for end in chunk.parts(max) {
-            let part = chunk.bytes.get(start..end).unwrap_or_default();
-            if let Err((done, error)) = self.write(part, self.item_bytes + start as u64) {
-                return (start + done, Err(error));
-            }
-            start = end;
-        }
-        (start, Ok(()))
-    }
-
-    /// Writes the trailer after each chunk if the file can be written at any offset; the next chunk overwrites it.
-    fn write_interim_trailer(&self) -> io::Result<()> {
-        if self.base.is_some() { self.write_trailer() } else { Ok(()) }
-    }
-
-    fn write_trailer(&self) -> io::Result<()> {
-        let trailer = self.trailer.after(self.item_bytes);
-        self.write(trailer, self.item_bytes).map_err(|(_, error)| error)
-    }
-
-    /// Writes bytes at the offset `at` after the first item. An error contains the number of bytes written.
-    fn write(&self, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error)> {
-        self.shared.writing.store(true, Ordering::Relaxed);
-        let outcome = self.write_all(bytes, at);
-        self.shared.writing.store(false, Ordering::Relaxed);
-        outcome
-    }
-
-    fn write_all(&self, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error)> {
-        let fd = self.target.fd.as_fd();
-        let mut done = 0;
-        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            let written = match self.base {
-                Some(base) => rustix::io::pwrite(fd, rest, base + at + done as u64),
-                None => rustix::io::write(fd, rest),
-            };
-            match written {
-                Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
-                Ok(n) => done += n,
-                Err(rustix::io::Errno::INTR) => {}
-                // Another process set O_NONBLOCK on this terminal or pipe.
-                Err(rustix::io::Errno::AGAIN) => {
-                    let _ = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None);
-                }
-                Err(error) => return Err((done, error.into())),
-            }
-        }
-        Ok(())
-    }
-
-    /// Truncates a regular file to remove the `partial` bytes of an incomplete item.
-    fn remove_partial_item(&self, partial: usize) {
-        let fd = self.target.fd.as_fd();
-        let len = match self.base {
-            Some(base) => base + self.item_bytes,
-            None if !self.target.regular => return,
-            None => match rustix::fs::fstat(fd) {
-                Ok(stat) => u64::try_from(stat.st_size).unwrap_or(0).saturating_sub(partial as u64),
-                Err(_) => return,
-            },
-        };
-        let _ = rustix::fs::ftruncate(fd, len);
+        shared.queued.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -187,39 +187,44 @@ pub(super) enum Prefetch {
 type RequestNumber = usize;
 
 impl Prefetched {
-    /// Requests at once all heads that classifiers are expected to read.
+    /// Requests at once all heads that classifiers are expected to read. Moves the events to `with_heads`, which is empty.
     pub(super) fn request(
         reader: &mut dyn HeadReader,
         plugins: &Plugins,
-        events: Vec<EnrichedEvent>,
-        until: Instant,
+        events: &mut Vec<EnrichedEvent>,
+        mut with_heads: Vec<EventWithHead>,
+        timeout: Duration,
     ) -> Prefetched {
-        let request = |event: &EnrichedEvent| match &event.what {
-            EnrichedWhat::FileOpen { file, .. } if plugins.wants_head(file) => request_of(event),
-            _ => None,
-        };
         let mut requests = Requests::default();
-        let numbers: Vec<Option<RequestNumber>> = events
-            .iter()
-            .map(|event| request(event).map(|request| requests.add(request)))
-            .collect();
-        let answers: Vec<Option<Rc<HeadResponse>>> = if requests.files.is_empty() {
-            Vec::new()
-        } else {
-            let answers = reader.read(&requests.files, until);
-            answers.into_iter().map(|answer| answer.map(Rc::new)).collect()
-        };
-        if reader.wants_opened() {
-            let opened: Vec<Wanted> = events.iter().filter_map(request_of).collect();
-            reader.read_opened(&opened, until);
-        }
-        let with_head = |(event, number): (EnrichedEvent, Option<RequestNumber>)| {
-            let prefetch = number.map_or(Prefetch::NotRequested, |number| {
-                Prefetch::Requested(answers.get(number).cloned().flatten(), number)
+        with_heads.extend(events.drain(..).map(|event| {
+            let request = match &event.what {
+                EnrichedWhat::FileOpen { file, .. } if plugins.wants_head(file) => {
+                    request_of(&event)
+                }
+                _ => None,
+            };
+            let prefetch = request.map_or(Prefetch::NotRequested, |request| {
+                Prefetch::Requested(None, requests.add(request))
             });
             EventWithHead { event, prefetch }
-        };
-        Prefetched { events: events.into_iter().zip(numbers).map(with_head).collect(), until }
+        }));
+        // The time for large drains up to here is not that of the reader.
+        let until = Instant::now() + timeout;
+        if !requests.files.is_empty() {
+            let answers = reader.read(&requests.files, until);
+            let answers: Vec<Option<Rc<HeadResponse>>> =
+                answers.into_iter().map(|answer| answer.map(Rc::new)).collect();
+            for event in &mut with_heads {
+                if let Prefetch::Requested(answer, number) = &mut event.prefetch {
+                    *answer = answers.get(*number).cloned().flatten();
+                }
+            }
+        }
+        if reader.wants_opened() {
+            let opened = with_heads.iter().filter_map(|event| request_of(&event.event));
+            reader.read_opened(&opened.collect::<Vec<_>>(), until);
+        }
+        Prefetched { events: with_heads, until }
     }
 }
 

@@ -25,9 +25,11 @@ mod reload;
 mod replay;
 pub mod select;
 mod session;
+mod snapshot;
 mod stale;
 pub mod stats;
 mod status;
+mod target_watch;
 
 pub use coverage::RecordingCoverage;
 pub use family::Family;
@@ -38,7 +40,7 @@ pub use inventory_collector::{
     InventoryCollector, InventoryCounters, InventoryFacts, InventorySink, UserNames,
 };
 pub use observer::Observer;
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, Scratch};
 pub use plugin_stages::PluginStages;
 pub use profile_collector::{ProfileCollector, ProfileTarget};
 pub use reader_events::register_reader;
@@ -47,5 +49,7 @@ pub use redaction::Redaction;
 pub use reload::{OutputSettings, Reload, Reloaded, Reloader, Reopen};
 pub use replay::{Replayed, replay};
 pub use session::{EndReason, RunOutcome, Session};
+pub use snapshot::Snapshot;
 pub use stale::StaleTracker;
 pub use status::StatusSchedule;
+pub use target_watch::TargetWatch;

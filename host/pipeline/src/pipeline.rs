@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::enrich::Enrich;
-use super::heads::Prefetched;
+use super::heads::{EventWithHead, Prefetched};
 use super::select::Select;
 use super::stats::Stats;
 use super::{Observer, PluginStages};
-use crypto_tracer_capture::decode::decode;
-use crypto_tracer_event::{EnrichedEvent, KernelEvent, KernelWhat, Notice, RawRecord, Timestamp};
+use crypto_tracer_capture::decode::decode_with;
+use crypto_tracer_event::{
+    Buffers, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice, RawRecord, Timestamp,
+};
 use crypto_tracer_output::Output;
 use crypto_tracer_output::document::KnownUses;
 use crypto_tracer_plugin::Level;
@@ -39,6 +41,46 @@ pub struct Pipeline {
     pub shutdown: Shutdown,
     /// Standard error.
     pub console: Console,
+    /// Memory that batches share.
+    pub scratch: Scratch,
+}
+
+/// Memory of earlier batches and events, so that an event in the steady state allocates nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    selected: Vec<EnrichedEvent>,
+    with_heads: Vec<EventWithHead>,
+    /// Time and index of each event of a batch.
+    order: Vec<(u64, usize)>,
+    buffers: Buffers,
+}
+
+impl Scratch {
+    /// Sorts events by time. Events of the same time keep their order.
+    fn sort(&mut self, batch: &mut [KernelEvent]) {
+        if batch.is_sorted_by_key(|event| event.ts_ns) {
+            return;
+        }
+        let order = &mut self.order;
+        order.clear();
+        order.extend(batch.iter().enumerate().map(|(at, event)| (event.ts_ns, at)));
+        // The standard library's stable sort of events would allocate a copy of them.
+        order.sort_unstable();
+        // Each cycle of the permutation is moved by swaps. An index that points to itself is done.
+        for start in 0..batch.len() {
+            let mut to = start;
+            while let Some((_, from)) = order.get_mut(to)
+                && *from != to
+            {
+                let next = std::mem::replace(from, to);
+                if next == start {
+                    break;
+                }
+                batch.swap(to, next);
+                to = next;
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -53,7 +95,7 @@ impl Pipeline {
     /// It comes before [`Pipeline::process`] because a record lies in the ring only until the next one is read.
     pub fn decode(&mut self, record: RawRecord<'_>, batch: &mut Vec<KernelEvent>) {
         self.stats.received += 1;
-        match decode(record) {
+        match decode_with(record, &mut || self.scratch.buffers.path()) {
             Ok(event) => batch.push(event),
             Err(_) => self.stats.add_loss("malformed_record", 1),
         }
@@ -64,32 +106,37 @@ impl Pipeline {
     /// Waits while the output is slow. If the future is dropped before it is ready, the remaining events are counted as
     /// lost.
     pub async fn process(&mut self, batch: &mut Vec<KernelEvent>) {
-        batch.sort_by_key(|event| event.ts_ns);
+        self.scratch.sort(batch);
         self.look_up_cgroups(batch);
-        let selected = self.enrich_and_select(batch);
-        let Prefetched { events, until } = self.stages.read_heads(selected);
+        self.enrich_and_select(batch);
+        let with_heads = std::mem::take(&mut self.scratch.with_heads);
+        let Prefetched { mut events, until } =
+            self.stages.read_heads(&mut self.scratch.selected, with_heads);
         let mut unfinished = Unfinished { count: events.len() as u64, stats: &mut self.stats };
-        for event in events {
+        let buffers = &mut self.scratch.buffers;
+        for event in events.drain(..) {
             let event = self.stages.classify(event, until);
             if let Some(verdict) = &event.verdict {
                 unfinished.stats.count_head(event.event.process.uid, verdict);
             }
-            let event = self.stages.filter(event).map(|event| self.stages.redact(event));
+            let event = self.stages.filter(event).map(|event| self.stages.redact(event, buffers));
             let event =
                 event.filter(|it| self.baseline.as_ref().is_none_or(|known| known.is_new(it)));
             unfinished.finish_one(event.is_some());
-            if let Some(event) = event
-                && self.output.event(&event)
-                && let Some(flush) = self.output.flush()
-            {
+            let Some(event) = event else { continue };
+            let is_full = self.output.event(&event);
+            event.recycle(buffers);
+            if is_full && let Some(flush) = self.output.flush() {
                 flush.await;
             }
         }
+        self.scratch.with_heads = events;
     }
 
     /// Stages `enrich` and `select`, event by event: observers see them in the order in which they happened.
-    fn enrich_and_select(&mut self, batch: &mut Vec<KernelEvent>) -> Vec<EnrichedEvent> {
-        let mut selected = Vec::with_capacity(batch.len());
+    fn enrich_and_select(&mut self, batch: &mut Vec<KernelEvent>) {
+        let Scratch { selected, buffers, .. } = &mut self.scratch;
+        selected.clear();
         for event in batch.drain(..) {
             self.observers.iter_mut().for_each(|observer| observer.on_kernel_event(&event));
             let is_fork = matches!(event.what, KernelWhat::Fork);
@@ -100,12 +147,17 @@ impl Pipeline {
                 }
                 // A fork is never printed, so it does not count as filtered.
                 None if is_fork => {}
-                Some(_) | None => self.stats.filtered += 1,
+                None => self.stats.filtered += 1,
+                Some(event) => {
+                    self.stats.filtered += 1;
+                    if let EnrichedWhat::FileOpen { file, .. } = event.what {
+                        buffers.put_path(file.path.bytes);
+                    }
+                }
             }
         }
         let stages = &mut self.stages;
         self.observers.iter_mut().for_each(|observer| observer.on_batch_selected(stages));
-        selected
     }
 
     fn look_up_cgroups(&mut self, batch: &[KernelEvent]) {
@@ -176,5 +228,40 @@ impl Unfinished<'_> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         self.stats.add_loss("output_stalled", self.count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crypto_tracer_event::{Comm, ProcessKey};
+
+    fn event((ts_ns, tid): (u64, u32)) -> KernelEvent {
+        KernelEvent {
+            ts_ns,
+            process: ProcessKey::default(),
+            exec_id: 0,
+            tid,
+            ppid: 0,
+            uid: 0,
+            comm: Comm::default(),
+            mount_ns: 0,
+            cgroup_id: 0,
+            root: (0, 0),
+            what: KernelWhat::Fork,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_sorted_by_time_and_stable(times in proptest::collection::vec(0u64..20, 0..60)) {
+            let mut batch: Vec<KernelEvent> = times.into_iter().zip(0..).map(event).collect();
+            let mut expected = batch.clone();
+            expected.sort_by_key(|event| event.ts_ns);
+            Scratch::default().sort(&mut batch);
+            prop_assert_eq!(batch, expected);
+        }
     }
 }

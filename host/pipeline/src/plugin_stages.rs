@@ -7,8 +7,9 @@ use super::heads::{EventHead, EventWithHead, PREFETCH_TIMEOUT, PREFETCH_TIMEOUT_
 use super::{HeadReader, Reader, Redaction};
 use crate::select::Select;
 use crypto_tracer_event::{
-    ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile, ProcessFacts,
-    ProcessKey, ProcessSummary, RedactedEvent, RedactedProcess, RedactedText, Timestamp,
+    Buffers, ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile,
+    ProcessFacts, ProcessKey, ProcessSummary, RedactedEvent, RedactedProcess, RedactedText,
+    Timestamp,
 };
 use crypto_tracer_plugin::{Decision, Plugins};
 use crypto_tracer_reader::ProcessDetails;
@@ -40,10 +41,15 @@ impl PluginStages {
     }
 
     /// Stage `read heads`: requests at once the heads that classifiers are expected to read.
-    pub(super) fn read_heads(&mut self, events: Vec<EnrichedEvent>) -> Prefetched {
+    /// Moves the events to `with_heads`, which is empty.
+    pub(super) fn read_heads(
+        &mut self,
+        events: &mut Vec<EnrichedEvent>,
+        with_heads: Vec<EventWithHead>,
+    ) -> Prefetched {
         self.plugins.start_batch();
-        let until = Instant::now() + self.head_timeout;
-        Prefetched::request(&mut *self.reader, &self.plugins, events, until)
+        let timeout = self.head_timeout;
+        Prefetched::request(&mut *self.reader, &self.plugins, events, with_heads, timeout)
     }
 
     /// Stage `classify`: asks the classifiers for the type of an opened file. Other events pass unchanged.
@@ -72,9 +78,13 @@ impl PluginStages {
         }
     }
 
-    /// Stage `redact`.
-    pub(super) fn redact(&mut self, event: ClassifiedEvent) -> RedactedEvent {
-        self.redaction.event(&mut self.plugins, event)
+    /// Stage `redact`. `buffers`: memory of earlier events.
+    pub(super) fn redact(
+        &mut self,
+        event: ClassifiedEvent,
+        buffers: &mut Buffers,
+    ) -> RedactedEvent {
+        self.redaction.event(&mut self.plugins, event, buffers)
     }
 
     /// Redacts a process for a document.
@@ -105,13 +115,14 @@ impl PluginStages {
         self.existing_events(events)
     }
 
-    fn existing_events(&mut self, events: Vec<EnrichedEvent>) -> Vec<RedactedEvent> {
-        let Prefetched { events, until } = self.read_heads(events);
+    fn existing_events(&mut self, mut events: Vec<EnrichedEvent>) -> Vec<RedactedEvent> {
+        let mut buffers = Buffers::default();
+        let Prefetched { events, until } = self.read_heads(&mut events, Vec::new());
         let mut redacted = Vec::with_capacity(events.len());
         for event in events {
             let event = self.classify(event, until);
             if let Some(event) = self.filter(event) {
-                redacted.push(self.redact(event));
+                redacted.push(self.redact(event, &mut buffers));
             }
         }
         redacted

@@ -3,9 +3,17 @@
 use crypto_tracer_capture::Source;
 use crypto_tracer_reader::{ReaderEnd, ReaderEvent};
 use crypto_tracer_system::console::Console;
+use crypto_tracer_system::seccomp;
 
 /// Excludes a new reader process from the trace before it opens a file. A new one replaces a blocked one.
 pub fn register_reader(event: Option<ReaderEvent>, source: &mut Source, console: Console) {
+    if let Some(number) = event.as_ref().and_then(|_| seccomp::take_refused()) {
+        console.error(format_args!(
+            "a helper process ended, because it made the system call {number} ({}), which it should never need; please \
+             report this message with the output of 'crypto-tracer doctor'",
+            seccomp::name_of(number)
+        ));
+    }
     match event {
         None => {}
         Some(ReaderEvent::Off) => console.error(format_args!(

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Pipeline, PluginStages, RecordedHeads, Redaction, replay};
+use super::{Pipeline, PluginStages, RecordedHeads, Redaction, Scratch, replay};
 use crate::enrich::Enrich;
 use crate::recording::{Frame, Frames};
 use crate::select::Select;
@@ -50,6 +50,7 @@ fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
         stats: Stats::default(),
         shutdown,
         console: Console(Verbosity::Quiet),
+        scratch: Scratch::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(replay(

@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::HeadLog;
 use crate::recording::{self, Frame, Start};
 use crypto_tracer_capture::decode::meaningful_len;
+use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_event::{Loss, RawRecord, Timestamp};
+use crypto_tracer_event::{Loss, RawRecord, StatusRecording, Timestamp};
 use crypto_tracer_output::{Chunk, Writer, WriterReport};
 use crypto_tracer_system::clock::Clock;
 
@@ -20,13 +21,15 @@ pub struct Recorder {
     records: Vec<Vec<u8>>,
     log: Rc<RefCell<HeadLog>>,
     pending: Vec<u8>,
+    has_reported: bool,
 }
 
 impl Recorder {
     /// Begins the recording. `log` contains the requests to the reader process and their answers.
     pub fn new(writer: Writer, start: Start, log: Rc<RefCell<HeadLog>>, clock: Clock) -> Recorder {
         let pending = recording::header();
-        let mut recorder = Recorder { writer, clock, records: vec![], log, pending };
+        let mut recorder =
+            Recorder { writer, clock, records: vec![], log, pending, has_reported: false };
         recorder.add(&Frame::Start(Box::new(start)));
         recorder
     }
@@ -51,9 +54,32 @@ impl Recorder {
             self.add(&Frame::OtherHeads(others));
         }
         let records = std::mem::take(&mut self.records);
+        let count = records.len() as u64;
         self.add(&Frame::Records { wall_offset_ns: self.clock.wall_offset_ns(), records });
         let slot = self.writer.reserve().await;
-        slot.send(Chunk::raw(std::mem::take(&mut self.pending)));
+        slot.send(Chunk::raw(std::mem::take(&mut self.pending), count));
+    }
+
+    /// Returns a message when the recording cannot be written any more; pending if it can, or if it was called before.
+    pub(super) async fn failed(&mut self) -> String {
+        if self.has_reported {
+            return std::future::pending().await;
+        }
+        self.writer.ended().await;
+        self.has_reported = true;
+        let (_, missing) = self.writer.written_and_missing();
+        let target = self.writer.target().to_owned();
+        let reason = self.writer.failure().map(|error| format!(": {error}")).unwrap_or_default();
+        let missing = counted(missing, "record");
+        format!(
+            "the recording {target} is incomplete from now on{reason}; {missing} missing so far"
+        )
+    }
+
+    /// Returns the state of the recording.
+    pub(super) fn status(&self) -> StatusRecording {
+        let (written, missing) = self.writer.written_and_missing();
+        StatusRecording { written, missing }
     }
 
     /// Adds the interest of plugins that a reload has loaded.
@@ -71,7 +97,7 @@ impl Recorder {
     /// Ends the recording. Pending data is written until `deadline`.
     pub(super) fn finish(mut self, deadline: Instant) -> WriterReport {
         self.add(&Frame::End);
-        self.writer.finish(Chunk::raw(self.pending), deadline)
+        self.writer.finish(Chunk::raw(self.pending, 0), deadline)
     }
 
     fn add(&mut self, frame: &Frame) {

@@ -358,6 +358,27 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// With a valid checksum: whoever forges a recording computes it.
+        #[test]
+        fn any_frame_is_read(
+            bodies in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80), 0..4),
+            kind in 0_u8..12,
+        ) {
+            let mut bytes = header();
+            for mut body in bodies {
+                if let Some(first) = body.first_mut() {
+                    *first = kind;
+                }
+                bytes.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+                bytes.extend(crc32fast::hash(&body).to_le_bytes());
+                bytes.extend(body);
+            }
+            let (_, damage) = read(&bytes);
+            proptest::prop_assert!(damage.is_some() || kind == 5);
+        }
+    }
+
     #[test]
     fn other_files_and_unsupported_versions_are_errors() {
         assert!(matches!(read(b"{}").1, Some(Damage::Foreign)));

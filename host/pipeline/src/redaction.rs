@@ -1,7 +1,8 @@
 //! Stage `redact`. Later stages receive redacted text only.
 
 use crypto_tracer_event::{
-    ClassifiedEvent, Field, ProcessSummary, Redact, RedactedEvent, RedactedProcess, RedactedText,
+    Buffers, ClassifiedEvent, Field, ProcessSummary, Redact, RedactedEvent, RedactedProcess,
+    RedactedText,
 };
 use crypto_tracer_plugin::Plugins;
 
@@ -26,11 +27,47 @@ impl Redact for NoRedaction {
     }
 }
 
+/// Takes the memory of texts from earlier events.
+struct Recycling<'a> {
+    redact: &'a mut dyn Redact,
+    buffers: &'a mut Buffers,
+}
+
+impl Redact for Recycling<'_> {
+    fn redact(&mut self, field: Field<'_>, value: &str, arguments: &[String]) -> Option<String> {
+        self.redact.redact(field, value, arguments)
+    }
+
+    fn redact_into(
+        &mut self,
+        field: Field<'_>,
+        value: &str,
+        arguments: &[String],
+        out: &mut String,
+    ) -> bool {
+        self.redact.redact_into(field, value, arguments, out)
+    }
+
+    fn buffer(&mut self) -> String {
+        self.buffers.text()
+    }
+}
+
 impl Redaction {
-    /// Redacts an event.
-    pub(super) fn event(self, plugins: &mut Plugins, event: ClassifiedEvent) -> RedactedEvent {
+    /// Redacts an event, in the memory of earlier ones.
+    pub(super) fn event(
+        self,
+        plugins: &mut Plugins,
+        event: ClassifiedEvent,
+        buffers: &mut Buffers,
+    ) -> RedactedEvent {
         let uid = event.event.process.uid;
-        self.with_redactor(plugins, uid, |redact| RedactedEvent::new(event, redact, self.extended))
+        let (event, path) = self.with_redactor(plugins, uid, |redact| {
+            let mut redact = Recycling { redact, buffers };
+            RedactedEvent::of(event, &mut redact, self.extended)
+        });
+        buffers.put_path(path);
+        event
     }
 
     pub(super) fn process(self, plugins: &mut Plugins, it: ProcessSummary) -> RedactedProcess {

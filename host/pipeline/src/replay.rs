@@ -45,7 +45,7 @@ pub async fn replay<R: Read>(
         }
         if signals.take_status_asked() {
             let at = pipeline.clock.now();
-            let notice = status(&pipeline.stats, &pipeline.stages.plugins, &[], at);
+            let notice = status(&pipeline.stats, &pipeline.stages.plugins, &[], None, at);
             is_flush_due |= pipeline.output.notice(&notice);
         }
         match frames.next_frame() {

@@ -11,8 +11,9 @@ use super::losses::{CHECK_INTERVAL, LossReporter, REPORT_INTERVAL};
 use super::missing_heads::MissingHeadsReporter;
 use super::reader_events::register_reader;
 use super::status::{StatusSchedule, status};
-use super::{LiveReader, Pipeline, Recorder, Reloaded, Reloader};
+use super::{LiveReader, Pipeline, Recorder, Reloaded, Reloader, Snapshot};
 use crate::stats::{LossCount, Stats};
+use crypto_tracer_capture::decode::is_event;
 use crypto_tracer_capture::{DrainLimit, Drained, Source};
 use crypto_tracer_event::{KernelEvent, Notice, Timestamp};
 use crypto_tracer_output::{OutputControl, WriterReport};
@@ -20,12 +21,16 @@ use crypto_tracer_system::memory;
 use crypto_tracer_system::signals::Signals;
 use crypto_tracer_system::usage::ResourceUsage;
 
-/// Delay before a drain: many events take one wake-up, and events of several threads are sorted together.
-const NAP: Duration = Duration::from_millis(1);
-/// Delay while events arrive steadily but slowly: a wake-up costs as much as ten events.
-const LONG_NAP: Duration = Duration::from_millis(3);
-/// Maximum number of events in a drain that is followed by [`LONG_NAP`]. A burst is drained sooner.
-const FEW: usize = 64;
+/// Delay before a drain: many events take one wake-up, which costs as much as ten events, and events of several threads are
+/// sorted together. The remaining millisecond of the documented 5 ms from kernel to line is for a late wake-up.
+const NAP: Duration = Duration::from_millis(4);
+/// Delay while many events arrive: a burst is drained sooner, so that the ring and the batches stay small.
+const SHORT_NAP: Duration = Duration::from_millis(1);
+/// Maximum number of records in a drain that is followed by [`NAP`].
+const FEW: usize = 96;
+/// Minimum number of records in a drain that is followed by another nap without waiting for the next event. After fewer,
+/// most naps would find none.
+const STEADY: usize = 2;
 /// Maximum size of a batch. Limits the memory of a drain: the events of a batch take a few times as much.
 const BATCH: DrainLimit = DrainLimit { records: 4096, bytes: 1 << 20 };
 /// Size in bytes of the records after whose processing free memory is given back.
@@ -80,6 +85,8 @@ pub struct Session {
     pub recorder: Option<Recorder>,
     /// Control of the output's file descriptor.
     pub control: OutputControl,
+    /// Counters for the report of a blocked write.
+    pub snapshot: Snapshot,
     /// Schedule of `status`.
     pub schedule: StatusSchedule,
     /// Signals that the process receives.
@@ -152,14 +159,17 @@ impl Run {
                     () = self.session.start_reload() => {}
                 },
                 loaded = self.session.reloader.loaded() => self.session.replace_plugins(loaded),
+                message = failure_of(&mut self.session.recorder) => {
+                    self.session.pipeline.console.error(message);
+                }
                 () = signals.status_asked() => self.session.schedule.request(),
                 // While every drain finds events, waiting for the first one would only be another wake-up.
-                () = std::future::ready(()), if drained > 0 => {}
+                () = std::future::ready(()), if drained >= STEADY => {}
                 ready = ring.readable() => ready?.clear_ready(),
                 () = tick => {}
             }
             {
-                let nap = if (1..=FEW).contains(&drained) { LONG_NAP } else { NAP };
+                let nap = if drained <= FEW { NAP } else { SHORT_NAP };
                 let round = async {
                     // Blocks the thread: no other task runs on it, and a tokio timer takes four system calls and up to
                     // twice the time.
@@ -212,6 +222,7 @@ impl Run {
         }
         self.session.register_reader();
         self.report(false);
+        self.session.snapshot.update(&self.session.pipeline.stats);
         let now = Instant::now();
         self.session.pipeline.observers.iter_mut().for_each(|observer| observer.on_due(now));
         self.session.pipeline.flush().await;
@@ -243,7 +254,6 @@ impl Run {
 
     async fn process(&mut self) {
         self.session.pipeline.process(&mut self.batch).await;
-        self.session.pipeline.flush().await;
         if let Some(recorder) = &mut self.session.recorder {
             recorder.end_batch().await;
         }
@@ -289,9 +299,10 @@ impl Run {
         let mut total = self.session.pipeline.stats.clone();
         add_losses(&mut total, &self.session.capture);
         if status_due {
-            let Session { pipeline, capture, .. } = &mut self.session;
-            let plugins = &pipeline.stages.plugins;
-            let notice = status(&total, plugins, capture.attached(), pipeline.clock.now());
+            let Session { pipeline, capture, recorder, .. } = &mut self.session;
+            let (plugins, probes) = (&pipeline.stages.plugins, capture.attached());
+            let recording = recorder.as_ref().map(Recorder::status);
+            let notice = status(&total, plugins, probes, recording, pipeline.clock.now());
             pipeline.output.notice(&notice);
         }
         if let Some(counters) =
@@ -311,6 +322,7 @@ impl Run {
         for loss in losses {
             self.session.pipeline.output.notice(&Notice::EventsLost(at, loss));
         }
+        self.session.snapshot.replace(total);
     }
 
     fn report_failures(&mut self, at: Timestamp, now: Instant) {
@@ -330,9 +342,12 @@ impl Run {
                 let _ = tokio::time::timeout(remaining, self.process()).await;
             }
         }
+        let mut unprocessed = 0;
         let all = DrainLimit { records: usize::MAX, bytes: usize::MAX };
-        let unprocessed = self.session.capture.drain(all, &mut |_| {}).records as u64;
-        self.session.pipeline.stats.received += unprocessed;
+        let drained = self.session.capture.drain(all, &mut |record| {
+            unprocessed += u64::from(is_event(record));
+        });
+        self.session.pipeline.stats.received += drained.records as u64;
         self.session.pipeline.stats.add_loss("ended_before", unprocessed);
         self.report(true);
         add_losses(&mut self.session.pipeline.stats, &self.session.capture);
@@ -363,6 +378,14 @@ impl Session {
 
     async fn start_reload(&mut self) {
         self.reloader.start(&mut self.pipeline, &self.control).await;
+    }
+}
+
+/// Returns a message when a recording can no longer be written.
+async fn failure_of(recorder: &mut Option<Recorder>) -> String {
+    match recorder {
+        Some(recorder) => recorder.failed().await,
+        None => std::future::pending().await,
     }
 }
 

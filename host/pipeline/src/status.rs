@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::stats::Stats;
 use crypto_tracer_capture::Attached;
 use crypto_tracer_event::{
-    Notice, Status, StatusMissingHeads, StatusPlugin, StatusProbe, Timestamp,
+    Notice, Status, StatusMissingHeads, StatusPlugin, StatusProbe, StatusRecording, Timestamp,
 };
 use crypto_tracer_plugin::Plugins;
 
@@ -84,6 +84,7 @@ pub(super) fn status(
     stats: &Stats,
     plugins: &Plugins,
     attached: &[Attached],
+    recording: Option<StatusRecording>,
     at: Timestamp,
 ) -> Notice {
     let probes = attached.iter().map(|probe| StatusProbe {
@@ -109,6 +110,7 @@ pub(super) fn status(
         lost_by_cause: causes.collect(),
         plugin_failures: stats.plugin_failures.values().sum(),
         missing_heads: missing_heads.collect(),
+        recording,
         probes: probes.collect(),
         plugins: plugins.collect(),
     };

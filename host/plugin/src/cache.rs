@@ -1,9 +1,13 @@
 //! A set-associative cache of answers. The entries are allocated at the start; the heap memory of their values is bounded.
 //!
-//! Keys are 128-bit keyed hashes. The hash keys are secret, so an attacker cannot construct collisions.
+//! Keys are 128-bit keyed hashes: two that are computed independently of each other. Users choose the paths and texts that
+//! are hashed, and two with one key would share an answer. The first half is therefore SipHash, for which nobody can
+//! construct collisions without its secret key. The second half only makes accidents less likely and may be fast.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::ops::Range;
+
+use crypto_tracer_event::{FastHash, fast_hash};
 
 /// Entries of a set.
 const WAYS: usize = 4;
@@ -15,7 +19,7 @@ pub(super) type Key = [u64; 2];
 /// pages stay unallocated.
 #[derive(Debug)]
 pub(super) struct Cache<V> {
-    hashes: [RandomState; 2],
+    hashes: (RandomState, FastHash),
     keys: Vec<Key>,
     /// Time of the last use of each entry, and the heap bytes of its value.
     used: Vec<(u32, u32)>,
@@ -39,7 +43,7 @@ impl<V> Cache<V> {
 
     fn with(entries: usize, max_bytes: usize) -> Cache<V> {
         Cache {
-            hashes: [RandomState::new(), RandomState::new()],
+            hashes: (RandomState::new(), fast_hash()),
             keys: vec![[0; 2]; entries],
             used: vec![(0, 0); entries],
             values: (0..entries).map(|_| None).collect(),
@@ -51,7 +55,7 @@ impl<V> Cache<V> {
 
     /// The key of a query.
     pub(super) fn key(&self, query: impl Hash) -> Key {
-        self.hashes.each_ref().map(|hash| hash.hash_one(&query))
+        [self.hashes.0.hash_one(&query), self.hashes.1.hash_one(&query)]
     }
 
     /// The cached answer.

@@ -16,7 +16,8 @@ use super::slot::PluginSlot;
 use super::state::State;
 use super::validate::{check_word, labels};
 use crypto_tracer_event::{
-    FileType, HeadOutcome, Label, OpenFlags, OpenedFile, PluginKind, Verdict, is_settled,
+    FastHash, FileType, HeadOutcome, Label, OpenFlags, OpenedFile, PluginKind, Verdict, fast_hash,
+    is_settled,
 };
 use crypto_tracer_system::clock::Clock;
 
@@ -79,7 +80,10 @@ impl Classifiers {
             unlabelled: Vec::new(),
             recent: VecDeque::new(),
             batch: HashMap::new(),
-            prediction: Prediction { possible: may_read_heads, seen: HashMap::new() },
+            prediction: Prediction {
+                possible: may_read_heads,
+                seen: HashMap::with_hasher(fast_hash()),
+            },
             clock,
         }
     }
@@ -260,7 +264,9 @@ fn validated(verdict: RawVerdict) -> std::result::Result<Validated, String> {
 struct Prediction {
     /// A classifier imports the function that reads heads.
     possible: bool,
-    seen: HashMap<Box<[u8]>, bool>,
+    /// Users choose the names, but the fast hash has a random seed, and with at most [`Prediction::MAX`] entries even
+    /// collisions of all of them cost little.
+    seen: HashMap<Box<[u8]>, bool, FastHash>,
 }
 
 impl Prediction {

@@ -63,23 +63,31 @@ impl Redactors {
         Redactors { slots, answers, max_text }
     }
 
-    fn redact(
+    /// Appends the redacted text to `out`. Returns false if the text is unchanged.
+    fn redact_into(
         &mut self,
         uid: u32,
         field: Field<'_>,
         value: &str,
         arguments: &[String],
-    ) -> Option<String> {
+        out: &mut String,
+    ) -> bool {
         let key = self.answers.key((field, value, arguments));
-        if let Some(answer) = self.answers.get(key) {
-            return answer.as_deref().map(str::to_owned);
-        }
-        let Some(answer) = self.call(uid, field, value, arguments) else {
-            return Some(REDACTED.to_owned());
+        let answer = match self.answers.get(key) {
+            Some(answer) => answer.as_deref(),
+            None => {
+                let Some(answer) = self.call(uid, field, value, arguments) else {
+                    out.push_str(REDACTED);
+                    return true;
+                };
+                let bytes = answer.as_ref().map_or(0, |text| text.len() + 16);
+                self.answers.put(key, answer.as_deref().map(Into::into), bytes);
+                out.push_str(answer.as_deref().unwrap_or_default());
+                return answer.is_some();
+            }
         };
-        let bytes = answer.as_ref().map_or(0, |text| text.len() + 16);
-        self.answers.put(key, answer.as_deref().map(Into::into), bytes);
-        answer
+        out.push_str(answer.unwrap_or_default());
+        answer.is_some()
     }
 
     /// None: a redactor failed. Some(None): the text is unchanged.
@@ -124,6 +132,17 @@ pub(super) struct UserRedactor<'a> {
 
 impl Redact for UserRedactor<'_> {
     fn redact(&mut self, field: Field<'_>, value: &str, arguments: &[String]) -> Option<String> {
-        self.redactors.redact(self.uid, field, value, arguments)
+        let mut text = String::new();
+        self.redact_into(field, value, arguments, &mut text).then_some(text)
+    }
+
+    fn redact_into(
+        &mut self,
+        field: Field<'_>,
+        value: &str,
+        arguments: &[String],
+        out: &mut String,
+    ) -> bool {
+        self.redactors.redact_into(self.uid, field, value, arguments, out)
     }
 }

@@ -11,8 +11,8 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::procfs;
 use super::protocol::WantedCgroup;
+use super::{cost, procfs};
 use crypto_tracer_system::cgroup::Hierarchy;
 
 /// Maximum number of directories in one search.
@@ -23,8 +23,12 @@ type Paths = Vec<(u64, Option<String>)>;
 
 /// Resolves IDs in this time. Also returns how long each took.
 pub(super) fn paths(wanted: &[WantedCgroup], time: Duration) -> (Paths, Duration) {
-    let start = Instant::now();
-    let until = start + time;
+    let (paths, took) = cost::of(|| paths_until(wanted, Instant::now() + time));
+    let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
+    (paths, took / count)
+}
+
+fn paths_until(wanted: &[WantedCgroup], until: Instant) -> Paths {
     let hierarchy = Hierarchy::of_this_system();
     let mount = hierarchy.mount();
     let mut paths = Paths::new();
@@ -43,8 +47,7 @@ pub(super) fn paths(wanted: &[WantedCgroup], time: Duration) -> (Paths, Duration
         Some(mount) => paths.extend(search(&mount, &unknown, MAX_DIRECTORIES, until)),
         None => paths.extend(unknown.into_iter().map(|id| (id, None))),
     }
-    let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
-    (paths, start.elapsed() / count)
+    paths
 }
 
 fn path_of_process(

@@ -18,6 +18,8 @@ use crypto_tracer_system::usage::ResourceUsage;
 
 /// Maximum number of files in a request. A response with as many heads of the maximum size has 2 MiB.
 const MAX_FILES: usize = 32;
+/// Number of files in the first request of a drain: those of the users who have used least.
+const FIRST_FILES: usize = 8;
 /// Maximum size of the heads that are returned together, in bytes. The others are late.
 const MAX_HEAD_BYTES: usize = 4 << 20;
 /// Maximum number of files in a request that compares them.
@@ -60,6 +62,8 @@ pub struct ReaderClient {
     event: Option<ReaderEvent>,
     /// A new reader gets no request until its event was taken.
     hold_requests: bool,
+    /// Another helper process of the tracer.
+    other_helper: Option<u32>,
 }
 
 /// What happened to a reader.
@@ -95,6 +99,7 @@ impl ReaderClient {
             spawner_ended: false,
             event: None,
             hold_requests: false,
+            other_helper: None,
         })
     }
 
@@ -109,10 +114,15 @@ impl ReaderClient {
         self.event.take()
     }
 
-    /// Process IDs of the reader and of the spawner, to be excluded from the trace.
+    /// Adds another helper process of the tracer to [`ReaderClient::pids`].
+    pub fn add_helper(&mut self, pid: u32) {
+        self.other_helper = Some(pid);
+    }
+
+    /// Process IDs of the reader, of the spawner and of another helper, to be excluded from the trace.
     pub fn pids(&self) -> Vec<u32> {
         let reader = self.connection.as_ref().and_then(|reader| u32::try_from(reader.pid).ok());
-        reader.into_iter().chain([self.spawner.pid()]).collect()
+        reader.into_iter().chain([self.spawner.pid()]).chain(self.other_helper).collect()
     }
 
     /// Requests heads and returns them in the order of `files`. `None`: the response was not received by `deadline` or
@@ -126,7 +136,9 @@ impl ReaderClient {
         let mut heads = vec![None; files.len()];
         let order = self.shares.order(files.iter().map(|file| file.uid), Instant::now());
         let mut bytes = 0;
-        for indices in order.chunks(MAX_FILES) {
+        // The first response comes soon, however many files follow.
+        let (first, others) = order.split_at(order.len().min(FIRST_FILES));
+        for indices in std::iter::once(first).chain(others.chunks(MAX_FILES)) {
             if bytes >= MAX_HEAD_BYTES {
                 break;
             }

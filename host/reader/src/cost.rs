@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Maximum part of the waiting time that counts. On a loaded machine a thread that waits once may have to wait longer for a
 /// processor, for which the user is not charged.
-const MAX_WAIT: Duration = Duration::from_millis(5);
+const MAX_WAIT: Duration = Duration::from_millis(1);
 
 /// Performs an operation and returns its cost: processor time, and a part of the time in which the thread waited.
 pub(super) fn of<T>(operation: impl FnOnce() -> T) -> (T, Duration) {

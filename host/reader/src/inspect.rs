@@ -166,6 +166,12 @@ fn unescape(path: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Parses the files of a process, for [`super::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn parse_process(bytes: &[u8]) {
+    let _ = (comm(bytes), ids(bytes), unescape(bytes));
+}
+
 /// Returns the regular files in `interest` that the process has open, each once per access mode, and whether the list
 /// is complete.
 fn descriptors(

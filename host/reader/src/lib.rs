@@ -8,6 +8,8 @@ mod confine;
 mod connection;
 mod cost;
 mod descriptors;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod head;
 mod inspect;
 mod links;

@@ -59,7 +59,7 @@ impl Mounts {
     }
 
     /// `foreign`: the mount namespace belongs to another user namespace, in which any user may be root.
-    fn parse(mountinfo: &[u8], foreign: bool) -> Mounts {
+    pub(super) fn parse(mountinfo: &[u8], foreign: bool) -> Mounts {
         let mount = |mount: MountInfo| {
             let MountInfo { id, point, kind, .. } = mount;
             let remote = REMOTE.contains(&kind.as_str())

@@ -77,7 +77,7 @@ fn user_ns(pid: u32) -> Option<u64> {
 }
 
 /// Whether `/proc/PID/status` shows the name and privileges of a process after [`super::confine::reader`].
-fn is_status_of_reader(status: &[u8]) -> bool {
+pub(super) fn is_status_of_reader(status: &[u8]) -> bool {
     let value = |key: &str| {
         let lines = status.split(|&byte| byte == b'\n');
         let mut values = lines.filter_map(|line| line.strip_prefix(key.as_bytes()));

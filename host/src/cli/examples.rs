@@ -38,12 +38,22 @@ pub(super) const SNAPSHOT: &str = "Examples:
 pub(super) const INVENTORY: &str = "Examples:
   sudo crypto-tracer inventory record --duration 1h --output web1.json
   sudo crypto-tracer inventory record --duration 10s --format summary
-  crypto-tracer inventory record --from events.json --output web1.json";
+  crypto-tracer inventory record --from events.json --output web1.json
+  crypto-tracer inventory merge web1.json web2.json --output all.json
+  crypto-tracer inventory diff cbom.json web1.json --format summary
+  crypto-tracer inventory export web1.json --format cyclonedx-1.6 --output cbom.json";
+
+pub(super) const REPORT: &str = "Examples:
+  crypto-tracer report web1.json --output report.html
+  crypto-tracer report all.json --diff cbom.json --output report.html
+  crypto-tracer inventory merge web1.json web2.json | crypto-tracer report /dev/stdin > report.html";
 
 pub(super) const REPLAY: &str = "Examples:
   crypto-tracer replay night.rec
   crypto-tracer replay night.rec --classifier acme.wasm --classifier default
-  crypto-tracer replay night.rec --file '*.key' --format table";
+  crypto-tracer replay night.rec --file '*.key' --format table
+  crypto-tracer replay night.rec --diff config.toml new.toml
+  crypto-tracer replay night.rec --name nginx --cases > cases.json";
 
 pub(super) const DOCTOR: &str = "Examples:
   sudo crypto-tracer doctor

@@ -4,6 +4,7 @@ mod doctor;
 mod document;
 mod examples;
 mod inventory;
+mod inventory_documents;
 mod options;
 pub(crate) mod plugin;
 mod usage_error;
@@ -18,6 +19,9 @@ pub use doctor::DoctorArgs;
 pub use document::{DocumentFormat, DocumentPrint, ProfileArgs, SnapshotArgs};
 pub use inventory::InventoryCommand;
 pub(crate) use inventory::{InventoryAction, InventoryRecord};
+pub use inventory_documents::{
+    ExportFormat, InventoryDiff, InventoryExport, InventoryMerge, ReportArgs,
+};
 pub use options::{
     Capture, ColorArg, Files, FormatArg, Libraries, PluginArgs, Print, Processes, Trace,
     VerbosityArgs, Watched,
@@ -79,6 +83,12 @@ pub enum Command {
     /// Write and use inventories: which programs used which crypto libraries and files
     #[command(after_help = examples::INVENTORY)]
     Inventory(InventoryCommand),
+    /// Write an inventory as one HTML page
+    ///
+    /// The page needs no network: certificates by their end and last use, who uses which key, libraries by version, what
+    /// is stale, and what was not seen and why. All tables can be sorted and filtered.
+    #[command(after_help = examples::REPORT)]
+    Report(ReportArgs),
     /// Print what monitor would print for a recorded run
     ///
     /// Processes a recording of `monitor --record` with the current plugins and options. Needs no privileges.
@@ -176,6 +186,18 @@ pub struct Replay {
     /// The recording
     #[arg(value_name = "FILE", value_parser = values::path())]
     pub recording: PathBuf,
+    /// Print the events as cases for `plugin test`, without the filters of the configuration
+    #[arg(long, conflicts_with_all = ["filter", "output"])]
+    pub cases: bool,
+    /// Print what the configuration NEW changes, compared to OLD
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["OLD", "NEW"],
+        value_parser = values::path(),
+        conflicts_with_all = ["cases", "classifier", "redactor", "filter", "config", "output"]
+    )]
+    pub diff: Vec<PathBuf>,
     /// All filters, and the duration.
     #[command(flatten)]
     pub trace: Trace,
@@ -250,7 +272,7 @@ mod tests {
         }
         assert_eq!(
             check(&mut Cli::command()),
-            19,
+            23,
             "the program, its commands, and those of plugin and inventory"
         );
     }

@@ -16,14 +16,15 @@ use crypto_tracer_capture::{self as capture, Preemption, RungSurvey, Survey, Sur
 use crypto_tracer_event::interest::{MAX_LIBRARIES, MAX_NAMES, MAX_PREFIXES, MAX_SUFFIXES};
 use crypto_tracer_output::NewFile;
 use crypto_tracer_output::document::{
-    CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
-    RunLimits,
+    CapabilityReport, ConfinedProcess, ConfinementReport, DoctorReport, KernelReport, PidNamespace,
+    ProbeReport, ProgramReport, RunLimits,
 };
 use crypto_tracer_pipeline::enrich::MAX_PROCESSES;
 use crypto_tracer_plugin::Trust;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::confine;
 use crypto_tracer_system::console::Console;
+use crypto_tracer_system::seccomp::{self, Role};
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
 
@@ -134,6 +135,7 @@ fn report(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorR
             security_modules: survey.security_modules,
         },
         capabilities: capabilities.collect(),
+        confinement: confinement(),
         pid_namespace: PidNamespace {
             initial: survey.pid_namespace_limit.is_none(),
             note: survey.pid_namespace_limit,
@@ -150,6 +152,29 @@ fn report(survey: Survey, failure: Option<&Failure>, ring_bytes: u32) -> DoctorR
             followed: capture::MAX_FOLLOWED,
         },
         probes: survey.rungs.into_iter().map(probe).collect(),
+    }
+}
+
+/// The restrictions that a run applies on this kernel.
+fn confinement() -> ConfinementReport {
+    let process = |(role, process, capabilities, writes): (Role, _, &[&'static str], _)| {
+        let (capabilities, system_calls) = (capabilities.to_vec(), role.allowed_calls());
+        ConfinedProcess { process, capabilities, system_calls, writes }
+    };
+    let processes = [
+        (Role::Main, "main", &[][..], "the open output; the folder of a document"),
+        (Role::Reader, "reader", &["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"], "nothing"),
+        (
+            Role::Opener,
+            "opener",
+            &["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"],
+            "the path of --output, which it opens again on SIGHUP",
+        ),
+    ];
+    ConfinementReport {
+        seccomp: seccomp::is_available(),
+        landlock: confine::landlock_version(),
+        processes: processes.map(process).into(),
     }
 }
 

@@ -8,12 +8,14 @@ mod inventory;
 mod inventory_file;
 mod monitor;
 mod output_conflict;
+mod output_opener;
 pub mod plugin;
 mod preflight;
 mod process_walk;
 mod profile;
 mod record;
 mod replay;
+mod report;
 mod run_request;
 mod session;
 mod setup;
@@ -24,7 +26,7 @@ use anyhow::Context;
 use crate::cli::{Cli, Command};
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_reader::Spawner;
-use crypto_tracer_system::confine;
+use crypto_tracer_system::{confine, seccomp};
 
 /// Runs the command. Must be called before any thread is started.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
@@ -32,6 +34,9 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     if needs_no_privileges(&cli.command) {
         // Before any file is opened: with file capabilities, an unprivileged user could read root's files otherwise.
         confine::drop_to_invoker().context("cannot drop privileges").map_err(failed)?;
+    } else {
+        confine::set_private_umask();
+        seccomp::report_refusals().context("cannot allocate memory").map_err(failed)?;
     }
     match &cli.command {
         Command::Monitor(arguments) => monitor::monitor(arguments, spawner()?, console),
@@ -41,6 +46,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Profile(arguments) => profile::profile(arguments, spawner()?, console),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, spawner()?, console),
         Command::Inventory(arguments) => inventory::inventory(arguments, spawner, console),
+        Command::Report(arguments) => report::report(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments, console),
         Command::Plugin(arguments) => plugin::plugin(arguments, console),
         Command::Completions(arguments) => help::completions(arguments),
@@ -53,7 +59,8 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
 fn needs_no_privileges(command: &Command) -> bool {
     match command {
         Command::Inventory(arguments) => inventory::needs_no_privileges(arguments),
-        Command::Replay(_)
+        Command::Report(_)
+        | Command::Replay(_)
         | Command::Plugin(_)
         | Command::Completions(_)
         | Command::Help(_)

@@ -28,6 +28,19 @@ pub(super) fn check_recording(recording: &Metadata, output: Option<&Path>) -> Re
     Ok(())
 }
 
+/// Refuses an output that is a document that is read. `--output` may name it: it is replaced after it was read.
+pub(super) fn check_input(
+    name: &str,
+    input: &Metadata,
+    output: Option<&Path>,
+) -> Result<(), Failure> {
+    let is_same = |output: Metadata| identity(&output) == identity(input);
+    if output.is_none() && standard_output().is_some_and(is_same) {
+        return Err(usage(format!("standard output is {name} itself: use --output")));
+    }
+    Ok(())
+}
+
 /// Refuses `--record` and `--output` with the same file.
 pub(super) fn check_record(record: &Path, output: Option<&Path>) -> Result<(), Failure> {
     let is_same = |output| location(output).is_some_and(|it| Some(it) == location(record));

@@ -45,7 +45,7 @@ pub(super) fn profile(
         console,
     };
     check_pids(watched)?;
-    let Some(mut builder) = SessionBuilder::attach(&run, spawner)? else { return Ok(()) };
+    let Some(mut builder) = SessionBuilder::attach(&run, spawner, None)? else { return Ok(()) };
     let shutdown = builder.pipeline.shutdown.clone();
     let target = document::target(print, builder.new_file, &shutdown)?;
     let Some(target) = target else { return Ok(()) };
@@ -56,7 +56,7 @@ pub(super) fn profile(
     let profiled = ProfileTarget { select, follow_children, pids: candidates.clone() };
     let collector = ProfileCollector::new(profiled, builder.reader(), clock.clone(), console);
     builder.pipeline.observers.push(Box::new(collector.clone()));
-    builder.confine(&run)?;
+    builder.confine(&run, run.output)?;
     add_existing(&collector, &mut builder, candidates.as_deref());
     if collector.is_empty() && collector.is_complete() {
         return Err(failed(anyhow!("{}: the process has ended", pids(watched))));

@@ -1,31 +1,35 @@
 //! Starts a live run, for all commands that trace the running system.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 
 use super::document::failed;
+use super::output_opener::OutputOpener;
 use super::run_request::RunRequest;
 use super::{capture, output_conflict, preflight, record, setup};
 use crate::cli::{PluginArgs, Print};
 use crate::config::Config;
-use crate::error::Failure;
+use crate::error::{ExitStatus, Failure};
 use crypto_tracer_capture::{Source, check_user_namespace};
+use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::document::KnownUses;
-use crypto_tracer_output::{Discard, NewFile, Output, OutputControl, Target, WriterReport};
+use crypto_tracer_output::{Direct, Discard, NewFile, Output, OutputControl, Target, WriterReport};
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
     EndReason, Family, LiveReader, OutputSettings, Pipeline, PluginStages, Recorder, Reload,
-    Reloaded, Reloader, Reopen, RunOutcome, Session, StatusSchedule, register_reader,
+    Reloaded, Reloader, Reopen, RunOutcome, Scratch, Session, Snapshot, StatusSchedule,
+    TargetWatch, register_reader,
 };
 use crypto_tracer_plugin::Trust;
 use crypto_tracer_reader::{ExistingProcess, ReaderClient, Spawner};
 use crypto_tracer_system::clock::Clock;
-use crypto_tracer_system::console::Verbosity;
+use crypto_tracer_system::console::{Console, Verbosity};
 use crypto_tracer_system::memory;
+use crypto_tracer_system::privileges::Privileges;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
 
@@ -45,6 +49,10 @@ pub(super) struct SessionBuilder {
     pub(super) new_file: NewFile,
     /// Pids of the tracer itself.
     own: Vec<u32>,
+    /// The processes of `--pid` that run. Empty: processes that start later are traced too.
+    watched: Vec<u32>,
+    /// Counters for the report of a blocked write.
+    snapshot: Snapshot,
 }
 
 impl SessionBuilder {
@@ -53,11 +61,24 @@ impl SessionBuilder {
     pub(super) fn attach(
         run: &RunRequest<'_>,
         spawner: Spawner,
+        opener: Option<&OutputOpener>,
     ) -> Result<Option<SessionBuilder>, Failure> {
         let shutdown = Shutdown::default();
         // First: a thread that started earlier would not have these signals blocked.
         let signals =
             Signals::start(shutdown.clone()).context("cannot handle signals").map_err(failed)?;
+        let starting = signals.clone();
+        starting.during_startup(|| {
+            SessionBuilder::attach_with(run, spawner, opener, (signals, shutdown))
+        })
+    }
+
+    fn attach_with(
+        run: &RunRequest<'_>,
+        spawner: Spawner,
+        opener: Option<&OutputOpener>,
+        (signals, shutdown): (Signals, Shutdown),
+    ) -> Result<Option<SessionBuilder>, Failure> {
         // Before the configuration: in a user namespace no file seems to belong to root.
         check_user_namespace().map_err(capture::capture_failure)?;
         let trust = Trust::of_this_process();
@@ -70,19 +91,30 @@ impl SessionBuilder {
             setup::open_as_caller(|| Target::check(path)).map_err(failed)?;
         }
         if let Some(record) = &run.capture.record {
-            output_conflict::check_record(record, run.output)?;
-            Target::check_new(record).map_err(failed)?;
+            // As the caller: otherwise the messages would reveal whether a path exists.
+            setup::as_caller(|| output_conflict::check_record(record, run.output))??;
+            setup::open_as_caller(|| Target::check_new(record)).map_err(failed)?;
         }
         let mut client =
             ReaderClient::start(spawner).context("cannot start the reader").map_err(failed)?;
+        if let Some(opener) = opener {
+            client.add_helper(opener.pid());
+        }
         let watched = &run.trace.processes.watched;
         watched.pid.iter().try_for_each(|&pid| preflight::check(pid, &mut client, &shutdown))?;
         let select = setup::select(run.kinds, run.trace, Family::default());
         setup::warn_of_unsatisfiable(&select, plugins.interest(), run.console);
         setup::warn_of_links(&select, run.console);
-        let mut source = capture::start(run, &select, &plugins, &client, &config)?;
+        let pid = watched.pid.first().copied();
+        let started = pid.and_then(|pid| preflight::start_time(pid, &mut client, &shutdown));
+        let mut source = capture::start(run, &select, &plugins, &client, &config, started)?;
+        if let Some(pid) = pid {
+            preflight::check_still_exists(pid, started, &mut client, &shutdown)?;
+        }
+        let mut watched_pids = watched.pid.clone();
         if watched.follow_children {
-            preflight::follow(&watched.pid, &mut source, &mut client, &shutdown, run.console)?;
+            watched_pids =
+                preflight::follow(&watched.pid, &mut source, &mut client, &shutdown, run.console)?;
         }
         let existing = preflight::scan(
             &mut client,
@@ -106,6 +138,7 @@ impl SessionBuilder {
             stats: Stats::default(),
             shutdown,
             console: run.console,
+            scratch: Scratch::default(),
         };
         Ok(Some(SessionBuilder {
             pipeline,
@@ -118,19 +151,23 @@ impl SessionBuilder {
             existing,
             new_file,
             own: Vec::new(),
+            watched: watched_pids,
+            snapshot: Snapshot::default(),
         }))
     }
 
     /// Opens the recording, if requested, and drops all privileges that the output and the BPF maps do not need. The
     /// output must be open by now.
-    pub(super) fn confine(&mut self, run: &RunRequest<'_>) -> Result<(), Failure> {
+    /// `document`: the file of a document, which is written at the end.
+    pub(super) fn confine(
+        &mut self,
+        run: &RunRequest<'_>,
+        document: Option<&Path>,
+    ) -> Result<(), Failure> {
         let path = run.capture.record.as_deref();
         let recording = path.map(|path| setup::open_as_caller(|| Target::create_new(path)));
         let recording = recording.transpose().map_err(failed)?;
-        // If there is a configuration file, a reload may find a group in it.
-        let changes_group =
-            self.new_file.gid.is_some() || setup::has_config(run.plugins, &self.trust);
-        setup::confine(run.output, changes_group)?;
+        setup::confine(document, document.is_some() && self.new_file.gid.is_some())?;
         self.reader.hold_requests_until_event_taken();
         self.own = self.reader.pids().into_iter().chain([std::process::id()]).collect();
         if let Some(target) = recording {
@@ -142,7 +179,19 @@ impl SessionBuilder {
             self.recorder = Some(recorder);
         }
         memory::give_back();
+        self.announce_privileges();
         Ok(())
+    }
+
+    /// Prints what each process of the run may do.
+    fn announce_privileges(&self) {
+        for &pid in self.own.iter().rev() {
+            if let Some(privileges) = Privileges::of(pid) {
+                let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                let name = name.trim_end();
+                self.pipeline.console.detail(format_args!("process {pid} ({name}): {privileges}"));
+            }
+        }
     }
 
     /// Returns whether this is a process of the tracer itself.
@@ -178,7 +227,9 @@ impl SessionBuilder {
         (output, control): (Box<dyn Output>, OutputControl),
         reopen: Option<Reopen>,
     ) -> Result<Session, Failure> {
-        let SessionBuilder { pipeline, capture: source, reader, recorder, signals, .. } = self;
+        let SessionBuilder {
+            pipeline, capture: source, reader, recorder, signals, snapshot, ..
+        } = self;
         let settings = output_settings(&self.config)?;
         capture::announce(&source, &pipeline.stages.plugins, &self.config, run);
         let duration = run.trace.processes.duration;
@@ -195,6 +246,7 @@ impl SessionBuilder {
             reloader: Reloader::new(reopen, reload, settings),
             recorder,
             control,
+            snapshot,
             schedule: StatusSchedule::new(settings.status_every, is_verbose),
             signals,
             until,
@@ -216,22 +268,51 @@ pub(super) fn stream(
     print: &Print,
     baseline: Option<KnownUses>,
 ) -> Result<(), Failure> {
-    let Some(mut builder) = SessionBuilder::attach(run, spawner)? else { return Ok(()) };
+    let fork = |path| OutputOpener::fork(path, setup::appends(print));
+    let opener = run.output.map(fork).transpose().context("cannot start the opener of the output");
+    let opener = opener.map_err(failed)?;
+    let builder = SessionBuilder::attach(run, spawner, opener.as_ref())?;
+    let Some(mut builder) = builder else { return Ok(()) };
     builder.pipeline.baseline = baseline;
+    if !builder.watched.is_empty() {
+        let watch = TargetWatch::new(std::mem::take(&mut builder.watched), run.console);
+        builder.pipeline.observers.push(Box::new(watch));
+    }
     let new_file = builder.new_file;
     let target = setup::target(print, new_file, &builder.pipeline.shutdown)?;
     let Some(target) = target else { return Ok(()) };
-    builder.confine(run)?;
-    let output = setup::output(target, print)?;
-    let reopen = run.output.map(|path| reopen(path, print, run.plugins, &builder.trust, new_file));
+    builder.confine(run, None)?;
+    let direct = direct(&builder, run.console);
+    let output = setup::output(target, print, Some(direct))?;
+    let reopen = run
+        .output
+        .zip(opener)
+        .map(|(path, opener)| reopen(path, opener, run.plugins, &builder.trust, new_file));
     let outcome = block_on(builder.build(run, output, reopen)?)?;
     let failure = check_end(outcome.recording, outcome.reason);
     setup::report(&outcome.stats, outcome.reader, outcome.output, run.console).and(failure)
 }
 
+/// Permits the pipeline's thread to write. If a write blocks it after a shutdown request, another thread reports the run as of
+/// the last flush and ends the process.
+fn direct(builder: &SessionBuilder, console: Console) -> Direct {
+    let snapshot = builder.snapshot.clone();
+    let on_stall = Box::new(move |output: WriterReport| {
+        let stats = snapshot.stats();
+        console.info("events in the kernel's buffer are not counted");
+        let outcome = setup::report(&stats, None, output, console);
+        let code = outcome.err().map_or(ExitStatus::Failed, |failure| {
+            Console(Verbosity::Quiet).error(printable(&format!("{:#}", failure.error)));
+            failure.code
+        });
+        std::process::exit(code as i32);
+    });
+    Direct { shutdown: builder.pipeline.shutdown.clone(), on_stall }
+}
+
 /// Returns the failure of an incomplete recording, or of a plugin that ended the run.
 pub(super) fn check_end(recording: Option<WriterReport>, reason: EndReason) -> Result<(), Failure> {
-    recording.map_or(Ok(()), setup::check_written)?;
+    recording.map_or(Ok(()), |report| setup::check_written(report, "record"))?;
     match reason {
         EndReason::Plugin(message) => Err(failed(anyhow!(message))),
         EndReason::Requested | EndReason::Completed | EndReason::Output => Ok(()),
@@ -248,18 +329,19 @@ fn output_settings(config: &Config) -> Result<OutputSettings, Failure> {
 /// cannot be read changes nothing here; the reload that follows reports it.
 fn reopen(
     path: &Path,
-    print: &Print,
+    mut opener: OutputOpener,
     arguments: &PluginArgs,
     trust: &Trust,
     new_file: NewFile,
 ) -> Reopen {
-    let (path, print): (PathBuf, Print) = (path.to_owned(), print.clone());
+    let path = path.to_owned();
     let (arguments, trust) = (arguments.clone(), trust.clone());
     let mut new_file = new_file;
     Box::new(move || {
         let config = setup::config(&arguments, &trust);
         new_file = config.and_then(|config| setup::new_file(&config)).unwrap_or(new_file);
-        setup::reopen(&path, &print, new_file)
+        let opened = opener.open(new_file).and_then(|fd| Target::opened(fd, &path));
+        opened.with_context(|| format!("cannot open the file of --output {}", path.display()))
     })
 }
 
@@ -267,9 +349,11 @@ fn reopen(
 fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, pipeline: &Pipeline) -> Reload {
     let (shutdown, clock) = (pipeline.shutdown.clone(), pipeline.clock.clone());
     let arguments = run.plugins.clone();
+    let compiled = pipeline.stages.plugins.compiled().clone();
     let load = move || {
         let config = setup::config(&arguments, &trust)?;
-        let plugins = setup::plugins(&arguments, &config, &trust, &shutdown, &clock);
+        let plugins =
+            setup::reloaded_plugins(&arguments, &config, &trust, &shutdown, &clock, &compiled);
         // Compilation leaves free memory in the allocator, and the compiler's own code in the resident set.
         memory::give_back();
         memory::drop_startup_pages();

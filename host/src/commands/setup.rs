@@ -15,19 +15,23 @@ use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::{
-    Format, NewFile, OpenError, Output, OutputControl, Stream, TableStyle, Target, WriterReport,
+    Direct, Format, NewFile, OpenError, Output, OutputControl, Stream, TableStyle, Target,
+    WriterReport,
 };
 use crypto_tracer_pipeline::Family;
 use crypto_tracer_pipeline::enrich::{Baseline, Enrich, ProcessInfo};
 use crypto_tracer_pipeline::glob::Glob;
 use crypto_tracer_pipeline::select::Select;
 use crypto_tracer_pipeline::stats::Stats;
-use crypto_tracer_plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Setup, Trust};
+use crypto_tracer_plugin::{
+    CompiledPlugins, LoadError, PluginSource, PluginSpec, Plugins, Problem, Setup, Trust,
+};
 use crypto_tracer_reader::{ExistingProcess, resolve_links};
 use crypto_tracer_system::accounts;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
 use crypto_tracer_system::console::Console;
+use crypto_tracer_system::seccomp;
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::{ResourceUsage, Used};
 
@@ -41,11 +45,6 @@ pub(super) fn read_config(file: Option<&Path>, trust: &Trust) -> Result<Config, 
     Config::load(file, trust).map_err(|error| Failure::new(ExitStatus::Usage, error))
 }
 
-/// Returns whether a configuration file exists, which a reload reads again.
-pub(super) fn has_config(arguments: &PluginArgs, trust: &Trust) -> bool {
-    Config::find(arguments.config.as_deref(), trust).is_ok_and(|found| found.is_some())
-}
-
 /// Loads the plugins. An invalid one is a usage error. Returns `None` if a shutdown is requested.
 pub(super) fn plugins(
     arguments: &PluginArgs,
@@ -54,10 +53,22 @@ pub(super) fn plugins(
     shutdown: &Shutdown,
     clock: &Clock,
 ) -> Result<Option<Plugins>, Failure> {
+    reloaded_plugins(arguments, config, trust, shutdown, clock, &CompiledPlugins::default())
+}
+
+/// Like [`plugins`], without compiling those that `compiled` has from an earlier load.
+pub(super) fn reloaded_plugins(
+    arguments: &PluginArgs,
+    config: &Config,
+    trust: &Trust,
+    shutdown: &Shutdown,
+    clock: &Clock,
+    compiled: &CompiledPlugins,
+) -> Result<Option<Plugins>, Failure> {
     let named = arguments.chains().into_iter().filter(|(_, files)| !files.is_empty());
     let chains = named.map(|(kind, files)| (kind, files.iter().map(plugin_spec).collect()));
     let setup = config.setup(chains.collect(), trust, shutdown);
-    match Plugins::load(&Setup { clock: clock.clone(), ..setup }) {
+    match Plugins::load(&Setup { clock: clock.clone(), compiled: compiled.clone(), ..setup }) {
         Ok(plugins) => Ok(Some(plugins)),
         Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),
         Err(error) => Err(Failure::new(ExitStatus::Usage, error)),
@@ -133,16 +144,24 @@ pub(super) fn new_file(config: &Config) -> Result<NewFile, Failure> {
 pub(super) fn confine(output: Option<&Path>, changes_group: bool) -> Result<(), Failure> {
     let retained = RetainedPrivileges::for_output(output, changes_group);
     let confined = confine::confine_thread(&retained).context("cannot drop privileges");
-    confined.map_err(|error| Failure { code: ExitStatus::Failed, error })
+    confined.map_err(|error| Failure { code: ExitStatus::Failed, error })?;
+    // Best effort, like Landlock: a kernel without seccomp.
+    let _ = seccomp::restrict(seccomp::Role::Main);
+    Ok(())
 }
 
 /// Opens a file of the command line with the permissions of the caller.
 pub(super) fn open_as_caller<T>(
     open: impl FnOnce() -> Result<T, OpenError>,
 ) -> Result<T, anyhow::Error> {
-    confine::as_invoker(open)
-        .context("cannot switch to the caller's permissions")?
-        .map_err(anyhow::Error::new)
+    as_caller(open).map_err(|failure| failure.error)?.map_err(anyhow::Error::new)
+}
+
+/// Runs a task with the permissions of the caller.
+pub(super) fn as_caller<T>(task: impl FnOnce() -> T) -> Result<T, Failure> {
+    confine::as_invoker(task)
+        .context("cannot switch to the caller's permissions")
+        .map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
 /// Opens the target of the output. Returns `None` if a shutdown is requested while a FIFO has no reader.
@@ -152,32 +171,32 @@ pub(super) fn target(
     shutdown: &Shutdown,
 ) -> Result<Option<Target>, Failure> {
     let target = match &print.output {
-        Some(path) => {
-            open_as_caller(|| Target::open_waiting(path, format(print).appends(), new, shutdown))
-        }
+        Some(path) => open_as_caller(|| Target::open_waiting(path, appends(print), new, shutdown)),
         None => Target::standard_output().map(Some).context("cannot use standard output"),
     };
     target.map_err(|error| Failure { code: ExitStatus::Failed, error })
 }
 
-/// Opens the file of the output again during a run. Does not wait for the reader of a FIFO.
-pub(super) fn reopen(path: &Path, print: &Print, new: NewFile) -> Result<Target, anyhow::Error> {
-    Target::open(path, format(print).appends(), new).map_err(anyhow::Error::new)
-}
-
-/// Starts the output of a command that prints events. A new kind of output is chosen here.
+/// Starts the output of a command that prints events. A new kind of output is chosen here. `direct`: this thread may write
+/// itself as long as the target takes everything at once.
 pub(super) fn output(
     target: Target,
     print: &Print,
+    direct: Option<Direct>,
 ) -> Result<(Box<dyn Output>, OutputControl), Failure> {
     let start = || -> std::io::Result<(Box<dyn Output>, OutputControl)> {
-        let stream = Stream::start(target, format(print), print.extended)?;
+        let stream = Stream::start(target, format(print), print.extended, direct)?;
         let control = stream.control()?;
         Ok((Box::new(stream), control))
     };
     start()
         .context("cannot start the writer")
         .map_err(|error| Failure { code: ExitStatus::Failed, error })
+}
+
+/// Returns whether an existing file of the output is kept.
+pub(super) fn appends(print: &Print) -> bool {
+    format(print).appends()
 }
 
 fn format(print: &Print) -> Format {
@@ -234,7 +253,7 @@ pub(super) fn report(
         console.info(format_args!("plugin {plugin} failed {times} as a {kind}: {cause}"));
     }
     report_counters(stats, reader, console);
-    check_written(output)
+    check_written(output, "event")
 }
 
 /// Prints the missing heads, and the last line with the counters and the resource usage.
@@ -245,11 +264,12 @@ pub(super) fn report_counters(stats: &Stats, reader: Option<ResourceUsage>, cons
     console.info(format_args!("{stats}; {}", Used::with(reader)));
 }
 
-/// Returns the failure of an incomplete output. A pipe that its reader has closed is not a failure.
-pub(super) fn check_written(output: WriterReport) -> Result<(), Failure> {
+/// Returns the failure of an incomplete output. A pipe that its reader has closed is not a failure. `item`: what the writer
+/// counts.
+pub(super) fn check_written(output: WriterReport, item: &'static str) -> Result<(), Failure> {
     let WriterReport { not_written, reader_closed, error, target, .. } = output;
     let verb = if not_written == 1 { "was" } else { "were" };
-    let lost = format!("{} {verb} not written", counted(not_written, "event"));
+    let lost = format!("{} {verb} not written", counted(not_written, item));
     let error = match error {
         _ if reader_closed => return Ok(()),
         Some(error) => {

@@ -62,6 +62,7 @@ struct PluginsTable {
     memory: Option<Bounded<{ 64 << 10 }, { 1 << 30 }>>,
     table_entries: Option<Count<1, 1_000_000>>,
     handles: Option<Count<1, 65_536>>,
+    instances: Option<Count<1, 1000>>,
     stack: Option<Bounded<{ 16 << 10 }, { 1 << 20 }>>,
     deadline_ms: Option<Count<1, 1000>>,
     wall_ms: Option<Count<20, 1000>>,
@@ -78,6 +79,7 @@ struct PluginsTable {
 struct CaptureTable {
     ring: Option<RingSize>,
     open_probe: Option<String>,
+    flood: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -228,6 +230,7 @@ impl ConfigFile {
             capture: CaptureConfig {
                 ring_bytes: self.capture.ring.map(|RingSize(bytes)| bytes),
                 open_probe: self.capture.open_probe.filter(|probe| probe != "auto"),
+                flood: self.capture.flood,
             },
             output: OutputFile {
                 mode: mode.map(|FileMode(mode)| mode),
@@ -247,6 +250,7 @@ impl PluginsTable {
             memory: self.memory.map_or(default.memory, Bounded::bytes),
             table_entries: self.table_entries.map_or(default.table_entries, Count::number),
             handles: self.handles.map_or(default.handles, Count::number),
+            instances: self.instances.map_or(default.instances, Count::number),
             stack: self.stack.map_or(default.stack, Bounded::bytes),
             deadline: self.deadline_ms.map_or(default.deadline, Count::ms),
             wall: self.wall_ms.map_or(default.wall, Count::ms),

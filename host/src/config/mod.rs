@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::nearest::nearest;
 use crypto_tracer_event::PluginKind;
 use crypto_tracer_plugin::{Limits, OnFailure, PluginSpec, SITE_DIR, Setup, Trust};
+use crypto_tracer_system::confine;
 use crypto_tracer_system::shutdown::Shutdown;
 
 /// Largest configuration file in bytes.
@@ -39,6 +40,8 @@ pub struct CaptureConfig {
     pub ring_bytes: Option<u32>,
     /// Name of the probe for opens and library loads. `None` means the best one that loads.
     pub open_probe: Option<String>,
+    /// Whether a user who fills the ring buffer loses events before others do. `None`: yes.
+    pub flood: Option<bool>,
 }
 
 /// `[output]`
@@ -129,13 +132,17 @@ impl Config {
         let keys = [
             ("[capture] ring", capture.ring_bytes != start.capture.ring_bytes),
             ("[capture] open_probe", capture.open_probe != start.capture.open_probe),
+            ("[capture] flood", capture.flood != start.capture.flood),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
 
+    /// Reads a file with the privileges of the program: the configuration of the site applies to every caller.
     fn read(path: &Path, trust: &Trust) -> Result<Config, ConfigError> {
-        // A missing file is reported as missing, even in a directory that is not trusted.
-        if let Some(error) = path.metadata().err().filter(is_missing) {
+        // A missing file is reported as missing, even in a directory that is not trusted, but not to a caller who may not
+        // know.
+        let found = confine::as_invoker(|| path.metadata()).and_then(|found| found);
+        if let Some(error) = found.err().filter(is_missing) {
             return Err(ConfigError::Unreadable { path: path.to_owned(), error });
         }
         let trusted = trust.check_configuration(path);
@@ -182,6 +189,12 @@ impl Config {
 }
 
 /// Whether the error means that the file does not exist.
+/// Parses a configuration, for [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(text: &str) {
+    let _ = Config::parse(text, Path::new("/etc/crypto-tracer/config.toml"));
+}
+
 fn is_missing(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
@@ -209,6 +222,11 @@ fn explained(message: &str) -> String {
     let Some(found) = words.next().filter(|_| unknown) else { return message };
     let key = if message.starts_with("unknown field") { "key" } else { "value" };
     let expected: Vec<&str> = words.collect();
+    let of_plugins = Limits::default().settings().map(|(key, _)| key).into_iter();
+    if of_plugins.chain(["on_failure"]).any(|key| key == found) && !expected.contains(&"on_failure")
+    {
+        return format!("`{found}` applies to all plugins: write it in the table [plugins]");
+    }
     let near = nearest(found, expected.iter().copied());
     match near {
         Some(near) => format!("unknown {key} `{found}`; did you mean `{near}`?"),
@@ -224,6 +242,18 @@ mod tests {
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new("/etc/crypto-tracer/config.toml"))
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_key_for_all_plugins_in_another_table_is_explained() {
+        for key in ["on_failure = \"stop\"", "memory = 1", "instances = 20"] {
+            for text in [format!("{key}\n"), format!("[[filter]]\npath = \"a\"\n{key}\n")] {
+                let error = parse(&text).unwrap_err();
+                assert!(error.ends_with("write it in the table [plugins]"), "{error}");
+            }
+        }
+        let error = parse("[plugins]\nhandle = 1").unwrap_err();
+        assert!(error.ends_with("did you mean `handles`?"), "{error}");
     }
 
     #[test]
@@ -267,7 +297,10 @@ mod tests {
         assert_eq!((config.limits.memory, config.limits.deadline.as_millis()), (32 << 20, 30));
         assert_eq!(config.limits.wall, Limits::default().wall);
         assert_eq!(config.on_failure, OnFailure::Stop);
-        assert_eq!(config.capture, CaptureConfig { ring_bytes: Some(8 << 20), open_probe: None });
+        assert_eq!(
+            config.capture,
+            CaptureConfig { ring_bytes: Some(8 << 20), ..CaptureConfig::default() }
+        );
         let output = OutputFile {
             mode: Some(0o640),
             group: Some("adm".to_owned()),
@@ -279,6 +312,9 @@ mod tests {
         assert_eq!(config.needs_restart(&start), ["[capture] ring"]);
         let probe = parse("[capture]\nopen_probe = \"lsm\"\n[output]\nmode = \"0640\"").unwrap();
         assert_eq!(probe.needs_restart(&start), ["[capture] open_probe"]);
+        let flood = parse("[capture]\nflood = false").unwrap();
+        assert_eq!(flood.capture.flood, Some(false));
+        assert_eq!(flood.needs_restart(&start), ["[capture] flood"]);
         assert_eq!(config.needs_restart(&config), [""; 0]);
     }
 

@@ -15,6 +15,7 @@ use landlock::{
     ABI, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr,
 };
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_thread_res_gid,
     set_thread_res_uid,
@@ -57,6 +58,23 @@ impl RetainedPrivileges {
         capabilities.set(CapabilitySet::CHOWN, changes_group);
         RetainedPrivileges { directory: Some(directory.to_owned()), capabilities }
     }
+}
+
+/// Forbids core dumps, and access to the memory and the `/proc` files of this process by other processes of its user. The
+/// memory contains command lines and names before redaction. Children inherit both.
+///
+/// # Errors
+/// The kernel refuses it.
+pub fn forbid_inspection() -> io::Result<()> {
+    // A core dump that goes to a program ignores the limit, so the process is also marked as not dumpable.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none)?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// Makes new files of this process and its children accessible to their owner only, unless their permissions are set.
+pub fn set_private_umask() {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
 /// Whether this program has more privileges than its invoker (AT_SECURE), through file capabilities or set-user-ID.
@@ -103,16 +121,29 @@ pub fn as_invoker<T>(task: impl FnOnce() -> T) -> io::Result<T> {
 /// # Errors
 /// The capabilities could not be dropped. A kernel without Landlock is not an error.
 pub fn confine_thread(retained: &RetainedPrivileges) -> io::Result<()> {
-    rustix::thread::set_no_new_privs(true)?;
     let before = capabilities(None)?;
     set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..before })?;
-    let mut allowed = retained.capabilities;
-    allowed.set(CapabilitySet::BPF, !allows_unprivileged_map_access());
+    let mut capabilities = retained.capabilities;
+    capabilities.set(CapabilitySet::BPF, !allows_unprivileged_map_access());
+    drop_capabilities(before, capabilities)?;
+    // Best effort: older kernels support fewer access rights, or no Landlock.
+    let _ = restrict_writes(retained.directory.as_deref());
+    Ok(())
+}
+
+/// Irrevocably drops all capabilities of this thread except the `retained` ones.
+///
+/// # Errors
+/// The capabilities could not be dropped.
+pub fn retain_capabilities(retained: &RetainedPrivileges) -> io::Result<()> {
+    drop_capabilities(capabilities(None)?, retained.capabilities)
+}
+
+fn drop_capabilities(before: CapabilitySets, allowed: CapabilitySet) -> io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
     let permitted = before.permitted & allowed;
     let inheritable = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: permitted, permitted, inheritable })?;
-    // Best effort: older kernels support fewer access rights, or no Landlock.
-    let _ = restrict_writes(retained.directory.as_deref());
     Ok(())
 }
 
@@ -128,6 +159,21 @@ fn restrict_writes(writable: Option<&Path>) -> Result<(), landlock::RulesetError
     }
     ruleset.restrict_self()?;
     Ok(())
+}
+
+/// Version of Landlock in this kernel. `None`: it is not enabled.
+pub fn landlock_version() -> Option<u32> {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag the call accesses no memory.
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<libc::c_void>(),
+            0_usize,
+            VERSION,
+        )
+    };
+    u32::try_from(version).ok().filter(|&version| version > 0)
 }
 
 /// Whether this thread, which must not have effective capabilities, may use BPF maps through open file descriptors.
@@ -151,25 +197,10 @@ mod tests {
 
     use super::*;
 
-    /// Whether Landlock is enabled in this kernel.
-    fn has_landlock() -> bool {
-        const VERSION: libc::c_uint = 1;
-        // SAFETY: with this flag the call accesses no memory.
-        let version = unsafe {
-            libc::syscall(
-                libc::SYS_landlock_create_ruleset,
-                std::ptr::null::<libc::c_void>(),
-                0_usize,
-                VERSION,
-            )
-        };
-        version > 0
-    }
-
     /// The restrictions are per-thread, so a test can apply them too.
     #[test]
     fn a_confined_thread_writes_only_in_the_output_directory() {
-        if !has_landlock() {
+        if landlock_version().is_none() {
             let required = std::env::var_os("CRYPTO_TRACER_REQUIRE_BPF").is_some();
             assert!(!required, "this kernel has no Landlock");
             return;

@@ -1,4 +1,5 @@
-//! Messages on standard error. Errors of writing them are ignored.
+//! Messages on standard error. Errors of writing them are ignored. A message is one line; control characters in it are
+//! escaped here, so that no caller can forget it.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crypto_tracer_event::printable::shortened;
+use crypto_tracer_event::printable::{printable, shortened};
 
 /// How long a message waits until standard error is writable, in nanoseconds.
 const WRITE_TIMEOUT_NS: i64 = 20_000_000;
@@ -57,10 +58,14 @@ impl Console {
     }
 }
 
+/// Returns the message as one line that changes nothing on a terminal.
+fn line_of(message: &dyn Display) -> String {
+    shortened(&printable(&message.to_string()))
+}
+
 fn print(message: &dyn Display) {
     let clear = if BAR.load(Ordering::Relaxed) { CLEAR_LINE } else { "" };
-    let message = shortened(&message.to_string());
-    let text = format!("{clear}crypto-tracer: {message}\n");
+    let text = format!("{clear}crypto-tracer: {}\n", line_of(message));
     let stderr = std::io::stderr();
     // If the pipe is full, the message is dropped, so that the trace does not block.
     let timeout = Timespec { tv_sec: 0, tv_nsec: WRITE_TIMEOUT_NS };
@@ -75,4 +80,20 @@ fn print(message: &dyn Display) {
         line.push('\n');
     }
     let _ = stderr.lock().write_all(line.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Names of files, processes and plugins are parts of messages.
+        #[test]
+        fn a_message_is_one_line_without_escape_sequences(text in any::<String>()) {
+            let line = line_of(&format_args!("cannot open {text}: \u{1b}[2J\u{202e}"));
+            prop_assert!(!line.contains(char::is_control) && !line.contains('\u{202e}'), "{line:?}");
+        }
+    }
 }

@@ -9,10 +9,17 @@ pub mod clock;
 pub mod confine;
 pub mod console;
 pub mod fs_magic;
+pub mod helper;
 pub mod memory;
 pub mod mountinfo;
+pub mod privileges;
+pub mod seccomp;
 pub mod share;
 pub mod shutdown;
 pub mod signals;
 pub mod stdout_closed;
 pub mod usage;
+
+/// Parsers of files that other users can influence, for the fuzz targets in `fuzz` and the property tests here.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;

@@ -1,8 +1,8 @@
 //! Signals, handled by a dedicated thread, so that a plugin call or a slow file on the main thread does not delay them.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -23,6 +23,8 @@ pub struct Signals {
     hangup: Arc<Notify>,
     status: Arc<Notify>,
     status_requested: Arc<AtomicBool>,
+    /// A signal that requests a shutdown ends the process at once.
+    ends_at_once: Arc<Mutex<bool>>,
     shutdown: Shutdown,
 }
 
@@ -39,6 +41,7 @@ impl Signals {
             hangup: Arc::default(),
             status: Arc::default(),
             status_requested: Arc::default(),
+            ends_at_once: Arc::default(),
             shutdown,
         };
         let has_terminal = has_terminal();
@@ -57,14 +60,37 @@ impl Signals {
                         handles.status.notify_one();
                     }
                     libc::SIGHUP if !has_terminal => handles.hangup.notify_one(),
-                    _ => {
-                        handles.shutdown.request();
-                        handles.notify.notify_one();
-                    }
+                    _ => handles.shut_down(),
                 }
             }
         })?;
         Ok(signals)
+    }
+
+    /// Runs the startup of a run. A signal that requests a shutdown meanwhile ends the process at once, with exit code 0: the
+    /// kernel's verifier, the attachment of probes and a slow file do not notice such a request. `task` must leave nothing
+    /// that the end of the process does not remove.
+    pub fn during_startup<T>(&self, task: impl FnOnce() -> T) -> T {
+        *self.ends_at_once() = true;
+        let result = task();
+        *self.ends_at_once() = false;
+        result
+    }
+
+    fn ends_at_once(&self) -> MutexGuard<'_, bool> {
+        self.ends_at_once.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shut_down(&self) {
+        self.shutdown.request();
+        // The guard is held, so the startup cannot end before the process does.
+        let ends_at_once = self.ends_at_once();
+        if *ends_at_once {
+            // SAFETY: _exit ends the process at once. During the startup, no output is buffered.
+            unsafe { libc::_exit(0) };
+        }
+        drop(ends_at_once);
+        self.notify.notify_one();
     }
 
     /// Waits for SIGHUP in a run without a terminal, which requests a reload: the pipeline reopens its output and reads

@@ -167,6 +167,13 @@ fn prepare(dir: &Path) {
     schema::check_printed(&events);
     fs::write(dir.join("events.json"), events).unwrap();
     fs::copy(&recording, dir.join("night.rec")).unwrap();
+    for (name, fixture) in [
+        ("web1.json", "inventories/web1.json"),
+        ("web2.json", "inventories/web2.json"),
+        ("cbom.json", "cyclonedx/trivy.json"),
+    ] {
+        fs::copy(root.join("tests/fixtures").join(fixture), dir.join(name)).unwrap();
+    }
     let site = root.join("tests/fixtures/plugins/site-classifier.wasm");
     fs::copy(site, dir.join("acme.wasm")).unwrap();
     let web1 = dir.join("web1.json");

@@ -26,6 +26,7 @@ fn assert_status(event: &Event) -> Value {
         "lost_by_cause",
         "plugin_failures",
         "missing_heads",
+        "recording",
         "probes",
         "plugins",
     ]);

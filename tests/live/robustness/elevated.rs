@@ -15,6 +15,7 @@ use crypto_tracer_tests::{
 crypto_tracer_tests::tests![
     no_command_reads_files_its_caller_cannot_read,
     no_command_writes_files_its_caller_cannot_write,
+    no_message_reveals_whether_a_path_exists,
     caller_cannot_start_a_reader,
     only_the_reader_keeps_two_capabilities,
 ];
@@ -164,6 +165,61 @@ fn no_command_writes_files_its_caller_cannot_write() {
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
 }
 
+/// A file and a missing file in a folder that is closed to the caller cause the same message.
+fn no_message_reveals_whether_a_path_exists() {
+    needs_bpf!();
+    let installed = Installation::new();
+    let closed = installed.path("closed");
+    fs::create_dir_all(closed.join("there.d")).unwrap();
+    mode(&closed, 0o700);
+    installed.write_private("closed/there", "");
+    fs::write(closed.join("there.d/x.toml"), "").unwrap();
+    let own = installed.write_public("own.wasm", "");
+    let commands = [
+        &["monitor", "--duration", "1", "--record"][..],
+        &["monitor", "--duration", "1", "--output"],
+        &["monitor", "--duration", "1", "--config"],
+        &["monitor", "--duration", "1", "--classifier"],
+        &["monitor", "--duration", "1", "--filter"],
+        &["files", "--duration", "1", "--file"],
+        &["libs", "--duration", "1", "--library"],
+        &["profile", "--pid", "1", "--duration", "1", "--record"],
+        &["profile", "--pid", "1", "--duration", "1", "--output"],
+        &["snapshot", "--output"],
+        &["snapshot", "--config"],
+        &["doctor", "--output"],
+        &["doctor", "--config"],
+        &["replay"],
+        &["replay", "--config"],
+        &["plugin", "check"],
+        &["plugin", "test", own.to_str().unwrap(), "--cases"],
+    ];
+    for command in commands {
+        // `there.d/` exists, and `there/` is a file.
+        for (exists, missing) in [
+            ("there", "other"),
+            ("there.d", "other.d"),
+            ("there.d/x.toml", "other.d/x.toml"),
+            ("there/x", "other/x"),
+        ] {
+            let message = |name: &str| {
+                let path = closed.join(name);
+                let words: Vec<&OsStr> =
+                    command.iter().map(OsStr::new).chain([path.as_os_str()]).collect();
+                let ended = installed.run_as_nobody(&words);
+                let messages: Vec<String> = String::from_utf8_lossy(&ended.stderr)
+                    .lines()
+                    // The counters of two runs differ.
+                    .filter(|line| !line.contains(" shown, ") && !line.contains("ready: "))
+                    .map(|line| line.replace(name, "NAME"))
+                    .collect();
+                (ended.status.code(), messages)
+            };
+            assert_eq!(message(exists), message(missing), "{command:?} {exists}");
+        }
+    }
+}
+
 fn caller_cannot_start_a_reader() {
     let refused = output(Command::new(program()).arg("__reader"));
     assert_eq!(refused.status.code(), Some(2), "{}", text_of(&refused));
@@ -226,7 +282,18 @@ fn only_the_reader_keeps_two_capabilities() {
             threads += 1;
         }
         assert!(threads >= 3, "fewer threads than main, signals and the plugins' ticker");
-        let spawners = children(tracer.pid());
+        // The opener of the output.
+        let is_opener = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "crypto-tracer-o\n"
+        };
+        let (openers, spawners): (Vec<u32>, Vec<u32>) =
+            children(tracer.pid()).into_iter().partition(is_opener);
+        assert_eq!(openers.len(), usize::from(!options.is_empty()));
+        for pid in openers {
+            // It sets the group of new files.
+            let chown = Privileges { capabilities: [0, 1, 1, 0], no_new: true };
+            assert_eq!(privileges(Path::new(&format!("/proc/{pid}/status"))), chown);
+        }
         let readers: Vec<u32> = spawners.iter().copied().flat_map(children).collect();
         assert_eq!((spawners.len(), readers.len()), (1, 1));
         let two = Privileges { capabilities: [0, READER, READER, 0], no_new: true };

@@ -40,6 +40,7 @@ const MAX_MIB: u64 = 50;
 
 /// What the tracer reported of the victim.
 #[derive(Debug)]
+#[expect(dead_code, reason = "printed if a test fails")]
 struct Seen {
     /// Opens that were reported.
     shown: usize,

@@ -88,7 +88,7 @@ fn contradicting_and_repeated_options_are_refused() {
         ("monitor --format table --format json-array", &["--format"]),
         ("monitor --output a --output b", &["--output"]),
         ("snapshot --format table", &["--format", "table", "monitor"]),
-        ("monitor --format summary", &["--format", "summary", "profile, snapshot and doctor"]),
+        ("monitor --format summary", &["--format", "summary", "profile, snapshot"]),
         ("snapshot --duration 1", &["--duration", "monitor"]),
         ("profile --pid 1 --extended", &["--extended", "monitor"]),
         ("snapshot --pid 1", &["--pid", "profile"]),

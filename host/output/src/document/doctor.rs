@@ -34,6 +34,8 @@ pub struct DoctorReport {
     pub kernel: KernelReport,
     /// Capabilities that a run uses.
     pub capabilities: Vec<CapabilityReport>,
+    /// Restrictions of a run's processes after the start.
+    pub confinement: ConfinementReport,
     /// The pid namespace, whose processes are reported.
     pub pid_namespace: PidNamespace,
     /// Sizes and limits of a run.
@@ -68,6 +70,32 @@ pub struct CapabilityReport {
     pub held: bool,
     /// Purpose of the capability.
     pub needed_for: &'static str,
+}
+
+/// Restrictions of a run's processes after the start. No process gains privileges, or can be inspected by its user.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+pub struct ConfinementReport {
+    /// Whether the kernel restricts the system calls of a process (seccomp).
+    pub seccomp: bool,
+    /// Version of Landlock, which restricts where the main process may write; null if the kernel has none.
+    pub landlock: Option<u32>,
+    /// The processes of a run.
+    pub processes: Vec<ConfinedProcess>,
+}
+
+/// A process of a run after the start.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+pub struct ConfinedProcess {
+    /// `main`, `reader` (also its spawner) or `opener`.
+    pub process: &'static str,
+    /// Capabilities that it may keep.
+    pub capabilities: Vec<&'static str>,
+    /// Number of system calls that it may make.
+    pub system_calls: usize,
+    /// What it may write.
+    pub writes: &'static str,
 }
 
 /// The pid namespace of the program.
@@ -207,6 +235,20 @@ impl DoctorReport {
             let held = if capability.held { "held" } else { "MISSING" };
             push_entry(text, capability.name, &format!("{held} ({})", capability.needed_for));
         }
+        let ConfinementReport { seccomp, landlock, processes } = &self.confinement;
+        push_entry(text, "system call filters", if *seccomp { "yes" } else { "MISSING (seccomp)" });
+        let landlock =
+            landlock.map_or_else(|| "MISSING".into(), |version| format!("version {version}"));
+        push_entry(text, "Landlock", &landlock);
+        for process in processes {
+            let ConfinedProcess { process, capabilities, system_calls, writes } = process;
+            let capabilities = match capabilities.as_slice() {
+                [] => "no capabilities".to_owned(),
+                names => names.join(" "),
+            };
+            let value = format!("{capabilities}; {system_calls} system calls; writes {writes}");
+            push_entry(text, &format!("process {process}"), &value);
+        }
         push_entry(
             text,
             "pid namespace",
@@ -300,6 +342,16 @@ mod tests {
                 held: false,
                 needed_for: "all",
             }],
+            confinement: ConfinementReport {
+                seccomp: false,
+                landlock: Some(7),
+                processes: vec![ConfinedProcess {
+                    process: "reader",
+                    capabilities: vec!["CAP_SYS_PTRACE"],
+                    system_calls: 9,
+                    writes: "nothing",
+                }],
+            },
             pid_namespace: PidNamespace { initial: true, note: None },
             limits: RunLimits {
                 ring_bytes: 8 << 20,

@@ -18,8 +18,8 @@ use serde::{Serialize, Serializer};
 use crypto_tracer_event::{PathIdentity, RedactedFile, RedactedText, Timestamp};
 
 pub use doctor::{
-    CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
-    RunLimits,
+    CapabilityReport, ConfinedProcess, ConfinementReport, DoctorReport, KernelReport, PidNamespace,
+    ProbeReport, ProgramReport, RunLimits,
 };
 pub use inventory::{
     Coverage, Host, Inventory, InventoryBuilder, InventoryRun, KnownUses, Stale, StaleReason, Time,

@@ -46,7 +46,7 @@ fn full_at(bytes: u64) -> File {
 fn a_full_disk_has_complete_events_and_the_others_are_counted() {
     for trailer in [Trailer::NONE, ARRAY] {
         let disk = full_at(4096);
-        let writer = Writer::start(target(&disk), trailer).unwrap();
+        let writer = Writer::start(target(&disk), trailer, None).unwrap();
         let ended = writer.finish(events(6, 1000), soon());
         assert_eq!((ended.written, ended.not_written), (4, 2), "{ended:?}");
         assert!(ended.error.is_some() && !ended.reader_closed, "{ended:?}");
@@ -59,7 +59,7 @@ fn an_array_keeps_the_content_in_front_of_it() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"before\n").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let writer = Writer::start(target(&file), ARRAY).unwrap();
+    let writer = Writer::start(target(&file), ARRAY, None).unwrap();
     for _ in 0..2 {
         runtime.block_on(writer.reserve()).send(events(1, 3));
     }
@@ -74,7 +74,7 @@ fn the_writer_waits_for_a_non_blocking_pipe() {
     let (reads, writes) = rustix::pipe::pipe().unwrap();
     fcntl_setfl(&writes, OFlags::NONBLOCK).unwrap();
     let writer =
-        Writer::start(Target::from_fd(writes, "a pipe".to_owned()).unwrap(), Trailer::NONE)
+        Writer::start(Target::from_fd(writes, "a pipe".to_owned()).unwrap(), Trailer::NONE, None)
             .unwrap();
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -89,7 +89,7 @@ fn the_writer_waits_for_a_non_blocking_pipe() {
 fn events_after_the_end_of_the_thread_count_as_not_written() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let disk = full_at(0);
-    let writer = Writer::start(target(&disk), Trailer::NONE).unwrap();
+    let writer = Writer::start(target(&disk), Trailer::NONE, None).unwrap();
     runtime.block_on(async {
         writer.reserve().await.send(events(2, 10));
         writer.state().ended().await;
@@ -104,7 +104,7 @@ fn events_after_the_end_of_the_thread_count_as_not_written() {
 fn the_buffer_is_allocated_at_the_start_and_never_grows() {
     let file: OwnedFd = tempfile::tempfile().unwrap().into();
     let target = Target::from_fd(file, "a file".to_owned()).unwrap();
-    let writer = Writer::start(target, Trailer::NONE).unwrap();
+    let writer = Writer::start(target, Trailer::NONE, None).unwrap();
     let room = |writer: &Writer| {
         writer.shared.spare().iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>()
     };

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use hashlink::LruCache;
 
+use super::container;
+
 /// Maximum number of cached cgroups.
 const MAX_CGROUPS: usize = 4096;
 /// Id of every hierarchy's root.
@@ -19,8 +21,8 @@ pub(super) struct Cgroups(LruCache<u64, CgroupState>);
 
 #[derive(Debug)]
 enum CgroupState {
-    /// The path; `None` if the cgroup was not found.
-    Resolved(Option<Arc<str>>),
+    /// The path, and the container in it; `None` if the cgroup was not found.
+    Resolved(Option<(Arc<str>, Option<Arc<str>>)>),
     /// There was no answer in time.
     TimedOut { attempts: u32, retry_ns: u64 },
 }
@@ -28,17 +30,19 @@ enum CgroupState {
 impl Default for Cgroups {
     fn default() -> Self {
         let mut cache = LruCache::new(MAX_CGROUPS);
-        cache.insert(ROOT, CgroupState::Resolved(Some("/".into())));
+        cache.insert(ROOT, CgroupState::Resolved(Some(("/".into(), None))));
         Cgroups(cache)
     }
 }
 
 impl Cgroups {
-    /// Returns the path, if known.
-    pub(super) fn path(&mut self, id: u64) -> Option<Arc<str>> {
-        match self.0.get(&id)? {
-            CgroupState::Resolved(path) => path.clone(),
-            CgroupState::TimedOut { .. } => None,
+    /// Returns the path and the container, if known.
+    pub(super) fn path(&mut self, id: u64) -> (Option<Arc<str>>, Option<Arc<str>>) {
+        match self.0.get(&id) {
+            Some(CgroupState::Resolved(Some((path, container)))) => {
+                (Some(path.clone()), container.clone())
+            }
+            Some(CgroupState::Resolved(None) | CgroupState::TimedOut { .. }) | None => (None, None),
         }
     }
 
@@ -53,7 +57,8 @@ impl Cgroups {
 
     /// Inserts the path; `None` if the cgroup was not found, which ends the lookups.
     pub(super) fn insert(&mut self, id: u64, path: Option<&str>) {
-        self.0.insert(id, CgroupState::Resolved(path.map(Arc::from)));
+        let resolved = path.map(|path| (Arc::from(path), container(path).map(Arc::from)));
+        self.0.insert(id, CgroupState::Resolved(resolved));
     }
 
     /// Notes a lookup without an answer.
@@ -82,10 +87,10 @@ mod tests {
         let mut cgroups = Cgroups::default();
         assert!(cgroups.is_wanted(7, 0) && !cgroups.is_wanted(ROOT, 0));
         cgroups.timed_out(7, 5);
-        assert_eq!(cgroups.path(7), None);
+        assert_eq!(cgroups.path(7), (None, None));
         assert!(!cgroups.is_wanted(7, 5) && cgroups.is_wanted(7, 5 + RETRY_NS));
         cgroups.insert(7, Some("/docker/x"));
-        assert_eq!(cgroups.path(7).as_deref(), Some("/docker/x"));
+        assert_eq!(cgroups.path(7).0.as_deref(), Some("/docker/x"));
         let mut now = 0;
         for attempt in 0..MAX_ATTEMPTS {
             assert!(cgroups.is_wanted(8, now), "{attempt}");

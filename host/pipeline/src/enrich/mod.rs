@@ -19,7 +19,8 @@ use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::fs_magic::OVERLAYFS;
 
 use crypto_tracer_event::{
-    EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, ProcessFacts, ProcessKey,
+    EnrichedEvent, EnrichedWhat, FastHash, KernelEvent, KernelWhat, ProcessFacts, ProcessKey,
+    fast_hash,
 };
 
 /// Maximum number of tracked processes. Beyond it, the process with the oldest last event is evicted.
@@ -50,8 +51,8 @@ pub struct Enrich {
     processes: LruCache<ProcessKey, ProcessInfo>,
     /// The current process of each pid, from events.
     by_pid: LruCache<u32, ProcessKey>,
-    /// By pid. An entry moves to `processes` with the first event of its process, which contains the exact start time.
-    baselines: HashMap<u32, Baseline>,
+    /// By pid, which the kernel assigns, so a fast hash is safe. An entry moves to `processes` with the first event of its process, which contains the exact start time.
+    baselines: HashMap<u32, Baseline, FastHash>,
     loads: Loads,
     cgroups: Cgroups,
 }
@@ -69,7 +70,7 @@ impl Enrich {
             clock,
             processes: LruCache::new(MAX_PROCESSES),
             by_pid: LruCache::new(MAX_PROCESSES),
-            baselines: HashMap::new(),
+            baselines: HashMap::with_hasher(fast_hash()),
             loads: Loads::default(),
             cgroups: Cgroups::default(),
         }
@@ -117,8 +118,7 @@ impl Enrich {
             KernelWhat::Exit { wait_status } => exit(wait_status),
             KernelWhat::Fork => return None,
         };
-        let cgroup = self.cgroups.path(event.cgroup_id);
-        let container = cgroup.as_deref().and_then(container).map(Arc::from);
+        let (cgroup, container) = self.cgroups.path(event.cgroup_id);
         let process = ProcessFacts {
             key,
             exec_id: event.exec_id,

@@ -8,8 +8,8 @@ use anyhow::Context;
 
 use super::stream;
 use crate::cli::InventoryRecord;
-use crate::commands::replay::{self, ReplayOutput, ReplayRequest};
-use crate::commands::{document, output_conflict};
+use crate::commands::replay::{self, Interrupts, ReplayOutput, ReplayRequest};
+use crate::commands::{document, output_conflict, setup};
 use crate::error::{ExitStatus, Failure};
 use crate::interruptible_read::Input;
 use crypto_tracer_event::printable::printable;
@@ -17,6 +17,7 @@ use crypto_tracer_output::document::Host;
 use crypto_tracer_output::{DocumentTarget, NewFile};
 use crypto_tracer_pipeline::recording::MAGIC;
 use crypto_tracer_pipeline::{InventoryCollector, Redaction, Replayed};
+use crypto_tracer_plugin::Trust;
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
 
@@ -81,7 +82,8 @@ fn recording(arguments: &InventoryRecord, path: &Path, console: Console) -> Resu
         parts = Some((collector, target, start.shutdown.clone()));
         Ok(Some(output))
     };
-    let ended = replay::run_with(&request, open)?;
+    let config = setup::config(plugins, &Trust::of_this_process())?;
+    let ended = replay::run_with(&request, config, &Interrupts::start()?, open)?;
     let Some((ended, (collector, target, shutdown))) = ended.zip(parts) else { return Ok(()) };
     if let Replayed::Damaged(damage) = &ended.replayed {
         collector.add_blind_spot(&format!("what follows the damage of the recording: {damage}"));

@@ -1,6 +1,10 @@
 //! `inventory`: which programs used which crypto libraries and files.
 
+mod diff;
+mod export;
 mod from;
+pub(super) mod input;
+mod merge;
 mod record;
 mod stream;
 
@@ -28,6 +32,9 @@ pub(super) fn inventory(
             Some(path) => from::record(arguments, path, console),
             None => record::record(arguments, spawner()?, console),
         },
+        InventoryAction::Merge(arguments) => merge::merge(arguments, console),
+        InventoryAction::Diff(arguments) => diff::diff(arguments),
+        InventoryAction::Export(arguments) => export::export(arguments),
     }
 }
 
@@ -35,6 +42,7 @@ pub(super) fn inventory(
 pub(super) fn needs_no_privileges(arguments: &InventoryCommand) -> bool {
     match &arguments.command {
         InventoryAction::Record(arguments) => arguments.from.is_some(),
+        InventoryAction::Merge(_) | InventoryAction::Diff(_) | InventoryAction::Export(_) => true,
     }
 }
 

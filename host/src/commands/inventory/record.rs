@@ -37,7 +37,7 @@ pub(super) fn record(
         names_in_kernel: false,
         console,
     };
-    let Some(mut builder) = SessionBuilder::attach(&run, spawner)? else { return Ok(()) };
+    let Some(mut builder) = SessionBuilder::attach(&run, spawner, None)? else { return Ok(()) };
     let shutdown = builder.pipeline.shutdown.clone();
     let target = document::target(print, builder.new_file, &shutdown)?;
     let Some(target) = target else { return Ok(()) };

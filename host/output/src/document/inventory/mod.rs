@@ -7,6 +7,7 @@ mod builder;
 mod events;
 mod id;
 mod known_uses;
+mod merged;
 mod read;
 mod shared;
 mod summary;
@@ -26,6 +27,7 @@ pub use self::builder::{
 pub use self::events::{StreamError, StreamEvent, StreamMeaning, read_events};
 pub use self::id::{Id, IdKind};
 pub use self::known_uses::KnownUses;
+pub use self::merged::{HostFile, HostLibrary, HostProgram};
 pub use self::read::{MAX_INVENTORY_BYTES, ReadError};
 pub use self::time::Time;
 
@@ -168,6 +170,9 @@ pub struct Program {
     pub first_seen: Option<Time>,
     /// Time of the last use; null if it was before the window.
     pub last_seen: Option<Time>,
+    /// The program on each machine; absent unless the document was merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostProgram>,
 }
 
 /// A library.
@@ -187,6 +192,9 @@ pub struct InventoryLibrary {
     pub first_seen: Option<Time>,
     /// Time of the last load; null if it was before the window.
     pub last_seen: Option<Time>,
+    /// The library on each machine; absent unless the document was merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostLibrary>,
 }
 
 /// A file.
@@ -211,6 +219,9 @@ pub struct InventoryFile {
     pub first_seen: Option<Time>,
     /// Time of the last open; null if it was before the window.
     pub last_seen: Option<Time>,
+    /// The file on each machine; absent unless the document was merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostFile>,
 }
 
 /// An X.509 certificate. A field is null if the inspector that found the certificate does not give it.

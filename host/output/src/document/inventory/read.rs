@@ -90,6 +90,14 @@ impl Inventory {
             let cause = "a document has either one host or merged hosts";
             return Err(ReadError::Inconsistent("host".to_owned(), cause));
         }
+        let of_programs = self.programs.iter().flat_map(|it| it.hosts.iter().map(|on| on.host));
+        let of_libraries = self.libraries.iter().flat_map(|it| it.hosts.iter().map(|on| on.host));
+        let of_files = self.files.iter().flat_map(|it| it.hosts.iter().map(|on| on.host));
+        for host in of_programs.chain(of_libraries).chain(of_files) {
+            if !known.contains(&host) || host.kind() != IdKind::Host {
+                return Err(inconsistent(host, "an entry refers to no listed host"));
+            }
+        }
         let mut pairs = HashSet::new();
         for it in &self.uses {
             let is_target = matches!(it.target.kind(), IdKind::Library | IdKind::File);

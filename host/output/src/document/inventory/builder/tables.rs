@@ -151,6 +151,7 @@ impl ProgramEntry {
             processes: self.processes,
             first_seen: self.seen.first(),
             last_seen: self.seen.last(),
+            hosts: Vec::new(),
         }
     }
 }
@@ -210,6 +211,7 @@ impl TargetEntry {
             version: version.as_deref().map(str::to_owned),
             first_seen: self.seen.first(),
             last_seen: self.seen.last(),
+            hosts: Vec::new(),
         })
     }
 
@@ -224,6 +226,7 @@ impl TargetEntry {
             certificates: facts.certificates.clone(),
             first_seen: self.seen.first(),
             last_seen: self.seen.last(),
+            hosts: Vec::new(),
         })
     }
 }

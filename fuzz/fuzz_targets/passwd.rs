@@ -1,0 +1,8 @@
+//! `/etc/passwd`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    crypto_tracer_system::fuzzing::passwd(&String::from_utf8_lossy(bytes));
+});

@@ -1,0 +1,8 @@
+//! A record of the ring.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    crypto_tracer_capture::fuzzing::record(bytes);
+});
