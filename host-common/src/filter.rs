@@ -22,6 +22,10 @@ pub const SUFFIX_ENTRIES: u32 = 256;
 pub const NAME_ENTRIES: u32 = 1024;
 /// Capacity of the map of prefixes.
 pub const PREFIX_ENTRIES: u32 = 64;
+/// Capacity of the map of users and control groups that fill the ring buffer.
+pub const GROUP_ENTRIES: u32 = 1024;
+/// Capacity of the map of users that fill the ring buffer.
+pub const USER_ENTRIES: u32 = 256;
 /// Capacity of the map of library names.
 pub const LIBRARY_ENTRIES: u32 = 256;
 

@@ -44,6 +44,7 @@ offsets! {
     task_exit_code,
     task_thread_pid,
     task_thread_info_status,
+    task_personality,
     pid_level,
     pid_numbers,
     upid_nr,
@@ -52,6 +53,7 @@ offsets! {
     nsproxy_mnt_ns,
     mnt_namespace_inum,
     files_fdt,
+    files_fd_array,
     fdtable_fd,
     fdtable_max_fds,
     file_path,
@@ -82,6 +84,8 @@ offsets! {
     sb_flags,
     sb_user_ns,
     user_ns_level,
+    vma_flags,
+    vma_file,
     signal_live,
     signal_flags,
     signal_group_exit_code,
@@ -101,6 +105,10 @@ offsets! {
     kiocb_file_slot,
     kiocb_how_flags,
     open_flags_flag,
+    task_cred,
+    cred_user_ns,
+    user_ns_parent,
+    user_ns_owner,
     task_cgroups,
     css_set_subsys,
     css_cgroup,
@@ -130,6 +138,10 @@ pub struct Settings {
     pub comm_pattern: [u64; 2],
     /// The bits of the pattern that are compared. All zero: any name.
     pub comm_mask: [u64; 2],
+    /// The ticks in which the process `pid` may have started, in units of [`crate::filter::TICK_NS`]; 0: any.
+    pub pid_started: [u64; 2],
+    /// Half the size of the ring buffer in bytes: above it, no user gets more than a share. 0: no limit.
+    pub half_ring: u64,
     /// Bits of [`kinds`].
     pub kinds: u32,
     /// Id of the only process to report, in the tracer's pid namespace; 0: all processes.
@@ -161,6 +173,8 @@ impl Fixed {
         settings: Settings {
             comm_pattern: [0; 2],
             comm_mask: [0; 2],
+            pid_started: [0; 2],
+            half_ring: 0,
             kinds: 0,
             pid: 0,
             pid_ns: 0,

@@ -10,10 +10,14 @@ pub const RING_FULL_EXEC: u32 = 2;
 pub const RING_FULL_EXIT: u32 = 3;
 /// The ring buffer was full for a fork: the host may not recognise the child as a descendant.
 pub const RING_FULL_FORK: u32 = 4;
-/// Another thread closed the file descriptor before the program read its file.
+/// Another thread closed the file descriptor, or replaced the mapping, before the program read its file.
 pub const FILE_GONE: u32 = 5;
 /// The map of followed processes was full: a descendant is not followed.
 pub const FAMILY_FULL: u32 = 6;
+/// The ring buffer was more than half full, mostly by events of the same user and control group.
+pub const FLOOD: u32 = 7;
+/// The same for a fork, as for [`RING_FULL_FORK`].
+pub const FLOOD_FORK: u32 = 8;
 
 /// Number of causes.
-pub const CAUSES: usize = 7;
+pub const CAUSES: usize = 9;

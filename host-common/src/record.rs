@@ -2,14 +2,20 @@
 //!
 //! The path is stored leaf first, with a NUL after each component: `a\0b\0` is `/b/a`, and the root is empty. A walk
 //! that runs out of space thus keeps the end of the path, which contains the file name. Records are reserved in fixed
-//! sizes ([`SMALL`], [`MEDIUM`], [`LARGE`]). The bytes after the arguments are undefined.
+//! sizes, from [`SMALL`] to [`LARGE`]. The bytes after the arguments are undefined.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Size in bytes, including the header, of a record that holds most paths.
 pub const SMALL: usize = 256;
-/// Size of the next larger record, in bytes.
+/// Sizes of the next larger records, in bytes.
+pub const SHORT: usize = 512;
+/// As [`SHORT`].
 pub const MEDIUM: usize = 1024;
+/// As [`SHORT`].
+pub const LONG: usize = 2048;
+/// Size of a record that holds the longest path, in bytes.
+pub const LONGEST_PATH: usize = HEADER + PATH_MAX + 256;
 /// Size of a record that holds the longest path and the longest arguments, in bytes.
 pub const LARGE: usize = 8192 + 512;
 

@@ -10,7 +10,7 @@ use crypto_tracer_common::{
 
 use crate::{
     fixed::{offset, setting},
-    kernel::{Dentry, Path, current, load, read},
+    kernel::{Access, current, load, read},
     task::Task,
 };
 
@@ -69,26 +69,26 @@ unsafe fn cgroup() -> u64 {
     }
 }
 
-/// Sets the file and the process's root; returns bits of [`flag`].
+/// Sets the file with the dentry `at`, and the process's root; returns bits of [`flag`].
 #[inline(always)]
-pub(crate) unsafe fn file(header: *mut Header, path: Path) -> u16 {
+pub(crate) unsafe fn file<A: Access>(header: *mut Header, at: u64) -> u16 {
     unsafe {
-        let (dentry, readable) = Dentry::read(path.dentry);
+        let (dentry, readable) = A::dentry(at);
         let inode = dentry.inode;
-        let sb: u64 = read(inode, offset!(inode_sb));
-        (*header).inode = read(inode, offset!(inode_ino));
-        (*header).size = read(inode, offset!(inode_size));
-        (*header).ctime_sec = read(inode, offset!(inode_ctime_sec));
-        (*header).ctime_nsec = read::<u32>(inode, offset!(inode_ctime_nsec)) & NSEC_MASK;
-        (*header).dev = read(sb, offset!(sb_dev));
-        (*header).sb_magic = read(sb, offset!(sb_magic));
+        let sb: u64 = A::get(inode, offset!(inode_sb));
+        (*header).inode = A::get(inode, offset!(inode_ino));
+        (*header).size = A::get(inode, offset!(inode_size));
+        (*header).ctime_sec = A::get(inode, offset!(inode_ctime_sec));
+        (*header).ctime_nsec = A::get::<u32>(inode, offset!(inode_ctime_nsec)) & NSEC_MASK;
+        (*header).dev = A::get(sb, offset!(sb_dev));
+        (*header).sb_magic = A::get(sb, offset!(sb_magic));
         root(header);
         let mut flags = 0;
-        let user_ns: u64 = read(sb, offset!(sb_user_ns));
-        if read::<u32>(user_ns, offset!(user_ns_level)) != 0 {
+        let user_ns: u64 = A::get(sb, offset!(sb_user_ns));
+        if A::get::<u32>(user_ns, offset!(user_ns_level)) != 0 {
             flags |= flag::FOREIGN_USER_NS;
         }
-        if readable && dentry.hash_pprev == 0 && dentry.parent != path.dentry {
+        if readable && dentry.hash_pprev == 0 && dentry.parent != at {
             flags |= flag::PATH_DELETED;
         }
         flags

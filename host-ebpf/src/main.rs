@@ -16,6 +16,7 @@
 )]
 
 mod fixed;
+mod flood;
 mod header;
 mod hook;
 mod kernel;

@@ -8,7 +8,10 @@ use aya_ebpf::{
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use crypto_tracer_common::{
-    filter::{Control, LIBRARY_ENTRIES, NAME_ENTRIES, PREFIX_ENTRIES, SUFFIX_ENTRIES},
+    filter::{
+        Control, GROUP_ENTRIES, LIBRARY_ENTRIES, NAME_ENTRIES, PREFIX_ENTRIES, SUFFIX_ENTRIES,
+        USER_ENTRIES,
+    },
     loss::CAUSES,
 };
 
@@ -42,6 +45,30 @@ pub(crate) static EXITED: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entrie
 /// The followed process's descendants, by `family_key`. The host sets the capacity: 1 if no process is followed.
 #[map]
 pub(crate) static FAMILY: HashMap<[u64; 2], u8> = HashMap::with_max_entries(1, 0);
+
+/// Bytes in the ring buffer by user and control group, while it is more than half full.
+#[map]
+pub(crate) static GROUPS: LruHashMap<[u64; 2], Usage> =
+    LruHashMap::with_max_entries(GROUP_ENTRIES, 0);
+
+/// Bytes in the ring buffer by user, while it is more than half full. A map of its own: one user can have any number of
+/// control groups, but they do not evict this entry.
+#[map]
+pub(crate) static USERS: LruHashMap<u64, Usage> = LruHashMap::with_max_entries(USER_ENTRIES, 0);
+
+/// An upper bound of the bytes that a user has in the ring buffer, of those that were written while it was more than half
+/// full. Positions are those of the ring buffer.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Usage {
+    /// Bytes after the mark.
+    pub(crate) since: u64,
+    /// Bytes before the mark, which the host has not read completely.
+    pub(crate) before: u64,
+    pub(crate) mark: u64,
+    /// Position after the last record.
+    pub(crate) end: u64,
+}
 
 /// Number of lost events, by cause.
 #[map]

@@ -7,13 +7,10 @@ use crypto_tracer_common::filter::{bloom_bit, lower, prefix_bit};
 
 use crate::{
     fixed::offset,
-    kernel::{Dentry, Path, load, masked, read},
+    kernel::{Dentry, Path, masked, read},
     maps::{LIBRARIES, NAMES, PREFIXES, SUFFIXES, control},
 };
 
-/// Offsets of the members of `struct qstr`.
-const QSTR_LEN: u32 = 4;
-const QSTR_NAME: u32 = 8;
 /// Maximum number of stacked mounts that are followed to find the visible name.
 const STACKED: u32 = 8;
 
@@ -25,9 +22,15 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// Returns the name under which the file is visible: the mount point's name if the file is the root of a mount.
+    /// Returns the name of a directory entry.
     #[inline(always)]
-    pub(crate) unsafe fn visible(path: Path) -> Name {
+    pub(crate) unsafe fn of(dentry: Dentry) -> Name {
+        Name { at: dentry.name, len: dentry.name_len() }
+    }
+
+    /// Returns the name under which the root of a mount is visible: that of the topmost mount point.
+    #[inline(always)]
+    pub(crate) unsafe fn of_mount_point(path: Path) -> Name {
         unsafe {
             let mut dentry = path.dentry;
             let mut mnt = path.mnt;
@@ -45,23 +48,7 @@ impl Name {
                 mnt = parent + offset!(mount_mnt) as u64;
             }
             let (dentry, _) = Dentry::read(dentry);
-            Name { at: dentry.name, len: dentry.name_len() }
-        }
-    }
-
-    /// Like [`Name::visible`], for a file whose type the verifier knows.
-    #[inline(always)]
-    pub(crate) unsafe fn visible_typed(file: *const u8) -> Name {
-        unsafe {
-            let mnt: *const u8 = load(file, offset!(file_path) + offset!(path_mnt));
-            let dentry: *const u8 = load(file, offset!(file_path) + offset!(path_dentry));
-            let root: u64 = load(mnt, offset!(vfsmount_root));
-            if root == dentry as u64 {
-                return Name::visible(Path { mnt: mnt as u64, dentry: dentry as u64 });
-            }
-            // 6.1 rejects a load of eight bytes over hash and length. The host has verified the order.
-            let at = load(dentry, offset!(dentry_name) + QSTR_NAME);
-            Name { at, len: load::<u32>(dentry, offset!(dentry_name) + QSTR_LEN) as u64 }
+            Name::of(dentry)
         }
     }
 

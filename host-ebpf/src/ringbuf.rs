@@ -1,38 +1,61 @@
 //! Writes records into the ring buffer. They are built in place and not in per-CPU scratch memory, which a program that
 //! preempts this one on the same CPU could overwrite.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, ptr};
 
 use aya_ebpf::helpers::generated as helper;
 use crypto_tracer_common::{
     loss,
-    record::{Header, LARGE, MEDIUM, SMALL, flag, kind},
+    record::{Header, LONG, LONGEST_PATH, MEDIUM, SHORT, SMALL, flag, kind},
 };
 
 use crate::{
     fixed::offset,
-    header,
-    kernel::{Dentry, Path, current, load, read},
+    flood, header,
+    kernel::{Access, Path, Probed, Typed, current},
     maps::{EVENTS, lost},
     name::Name,
     task::{self, Task},
     walk,
 };
 
+/// Bytes that the kernel adds to each record.
+const RECORD_HEADER: u64 = 8;
 /// `O_PATH`: no access to the content.
 const O_PATH: u32 = 0o10_000_000;
 /// `__O_TMPFILE`: no name.
 const O_TMPFILE: u32 = 0o20_000_000;
 /// `FMODE_CREATED`: the open created the file.
 const CREATED: u32 = 0x10_0000;
+/// The flags of an open that the file does not keep: `O_CREAT | O_EXCL | O_TRUNC`.
+const FORGOTTEN: u32 = 0o1300;
+/// Bit of `what`: only the file's own name is in the interest, so the record has the path in its own file system.
+const BY_OWN_NAME: u64 = 1 << 16;
 const S_IFMT: u16 = 0o170_000;
 const S_IFDIR: u16 = 0o040_000;
 
-/// Reserves a record; returns null if the ring buffer is full. The caller must pass it to [`submit`] or [`discard`].
+/// Reserves a record for an event of this kind; counts the event as lost and returns null if there is no room. The caller
+/// must pass the record to [`submit`] or [`discard`].
 #[inline(always)]
-pub(crate) unsafe fn reserve<const SIZE: usize>() -> *mut u8 {
+pub(crate) unsafe fn reserve<const SIZE: usize>(kind: u16) -> *mut u8 {
     let ring = (&raw const EVENTS).cast_mut().cast::<c_void>();
-    unsafe { helper::bpf_ringbuf_reserve(ring, SIZE as u64, 0).cast() }
+    unsafe {
+        if flood::exceeds_share(RECORD_HEADER + SIZE as u64) {
+            lost(if kind == kind::PROCESS_FORK { loss::FLOOD_FORK } else { loss::FLOOD });
+            return ptr::null_mut();
+        }
+        let record: *mut u8 = helper::bpf_ringbuf_reserve(ring, SIZE as u64, 0).cast();
+        if record.is_null() {
+            lost(match kind {
+                kind::FILE_OPEN => loss::RING_FULL_OPEN,
+                kind::LIB_LOAD => loss::RING_FULL_LOAD,
+                kind::PROCESS_EXEC => loss::RING_FULL_EXEC,
+                kind::PROCESS_EXIT => loss::RING_FULL_EXIT,
+                _ => loss::RING_FULL_FORK,
+            });
+        }
+        record
+    }
 }
 
 /// Submits a reserved record.
@@ -47,25 +70,22 @@ pub(crate) unsafe fn discard(record: *mut u8) {
     unsafe { helper::bpf_ringbuf_discard(record.cast(), 0) }
 }
 
-/// Reports a file that was opened (`kind::FILE_OPEN`) or mapped (`kind::LIB_LOAD`), if its name is in the interest.
+/// Reports a file that was opened (`kind::FILE_OPEN`) or mapped (`kind::LIB_LOAD`), if one of its names is in the
+/// interest: its own, or that of the mount point if it is the root of a mount. Anybody can mount a file under another name
+/// in a namespace of their own.
 #[inline(always)]
-pub(crate) unsafe fn file(kind: u16, file: u64, detail: u32) {
+pub(crate) unsafe fn file<A: Accessible>(kind: u16, file: u64, detail: u32) {
     unsafe {
-        let path: Path = read(file, offset!(file_path));
-        if is_wanted(kind, Name::visible(path)) {
-            named_file(kind as u64, file, path.mnt, path.dentry, detail);
+        let path = A::path(file);
+        let (dentry, _) = A::dentry(path.dentry);
+        let root: u64 = A::get(path.mnt, offset!(vfsmount_root));
+        let is_own_wanted = is_wanted(kind, Name::of(dentry));
+        let mut what = kind as u64;
+        if root == path.dentry && mount_point_is_wanted(kind as u64, path.mnt, path.dentry) == 0 {
+            what |= BY_OWN_NAME;
         }
-    }
-}
-
-/// Like [`file`], for a file whose type the verifier knows: a file outside the interest costs only one helper call.
-#[inline(always)]
-pub(crate) unsafe fn typed_file(kind: u16, file: *const u8, detail: u32) {
-    unsafe {
-        if is_wanted(kind, Name::visible_typed(file)) {
-            let mnt = load(file, offset!(file_path) + offset!(path_mnt));
-            let dentry = load(file, offset!(file_path) + offset!(path_dentry));
-            named_file(kind as u64, file as u64, mnt, dentry, detail);
+        if is_own_wanted || (root == path.dentry && what & BY_OWN_NAME == 0) {
+            A::named_file(what, file, path, detail);
         }
     }
 }
@@ -80,68 +100,121 @@ unsafe fn is_wanted(kind: u16, name: Name) -> bool {
     }
 }
 
-/// Reports a file whose name is in the interest. One function for all hooks, because it is most of their code.
+/// Whether the name of the mount point is in the interest. Rarely called, so it is not inlined.
 #[inline(never)]
-unsafe extern "C" fn named_file(kind: u64, file: u64, mnt: u64, dentry: u64, detail: u32) {
+unsafe extern "C" fn mount_point_is_wanted(kind: u64, mnt: u64, dentry: u64) -> u64 {
+    unsafe { is_wanted(kind as u16, Name::of_mount_point(Path { mnt, dentry })) as u64 }
+}
+
+/// An [`Access`] for which the code that reports a file exists.
+pub(crate) trait Accessible: Access + Sized {
+    /// Reports a file whose name is in the interest. `what`: the kind, and [`BY_OWN_NAME`].
+    unsafe fn named_file(what: u64, file: u64, path: Path, detail: u32);
+}
+
+impl Accessible for Typed {
+    #[inline(always)]
+    unsafe fn named_file(what: u64, file: u64, path: Path, detail: u32) {
+        unsafe { named_typed_file(what, file, path.mnt, path.dentry, detail) }
+    }
+}
+
+impl Accessible for Probed {
+    #[inline(always)]
+    unsafe fn named_file(what: u64, file: u64, path: Path, detail: u32) {
+        unsafe { named_probed_file(what, file, path.mnt, path.dentry, detail) }
+    }
+}
+
+// One function for all hooks, because it is most of their code.
+#[inline(never)]
+unsafe extern "C" fn named_typed_file(what: u64, file: u64, mnt: u64, dentry: u64, detail: u32) {
+    unsafe { named_file::<Typed>(what, file, Path { mnt, dentry }, detail) }
+}
+
+#[inline(never)]
+unsafe extern "C" fn named_probed_file(what: u64, file: u64, mnt: u64, dentry: u64, detail: u32) {
+    unsafe { named_file::<Probed>(what, file, Path { mnt, dentry }, detail) }
+}
+
+/// `caller`: the flags that the caller of an open passed. They may come from memory that the process has changed meanwhile,
+/// so they decide nothing: the file itself tells whether it has content.
+#[inline(always)]
+unsafe fn named_file<A: Access>(what: u64, file: u64, path: Path, caller: u32) {
     unsafe {
-        let (kind, path) = (kind as u16, Path { mnt, dentry });
-        let mut how = 0;
-        if kind == kind::FILE_OPEN {
-            let flags = detail | read::<u32>(file, offset!(file_flags));
-            let (dentry, _) = Dentry::read(path.dentry);
-            let mode: u16 = read(dentry.inode, offset!(inode_mode));
+        let mut report = Report {
+            kind: what as u16,
+            how: 0,
+            detail: 0,
+            by_own_name: what & BY_OWN_NAME != 0,
+            path,
+        };
+        if report.kind == kind::FILE_OPEN {
+            let flags: u32 = A::get(file, offset!(file_flags));
+            let (dentry, _) = A::dentry(path.dentry);
+            let mode: u16 = A::get(dentry.inode, offset!(inode_mode));
             if flags & O_PATH != 0 || flags & O_TMPFILE == O_TMPFILE || mode & S_IFMT == S_IFDIR {
                 return;
             }
-            if read::<u32>(file, offset!(file_mode)) & CREATED != 0 {
-                how = flag::CREATED;
+            if A::get::<u32>(file, offset!(file_mode)) & CREATED != 0 {
+                report.how = flag::CREATED;
             }
+            report.detail = (flags & !FORGOTTEN) | (caller & FORGOTTEN);
         }
         if let Some(ids) = task::wanted() {
-            let detail = if kind == kind::FILE_OPEN { detail } else { 0 };
-            sized(kind, path, detail, how, ids);
+            sized::<A>(&report, ids);
         }
     }
 }
 
-/// Submits the smallest record that holds the path. `how`: bits of [`flag`].
-#[inline(always)]
-unsafe fn sized(kind: u16, path: Path, detail: u32, how: u16, ids: Task) {
-    unsafe {
-        if !(try_size::<SMALL>(kind, path, detail, how, ids)
-            || try_size::<MEDIUM>(kind, path, detail, how, ids))
-        {
-            try_size::<LARGE>(kind, path, detail, how, ids);
-        }
-    }
-}
-
-/// Returns false if the path does not fit and a larger record could hold it.
-#[inline(always)]
-unsafe fn try_size<const SIZE: usize>(
+/// The file of a record.
+#[derive(Clone, Copy)]
+struct Report {
     kind: u16,
-    path: Path,
-    detail: u32,
+    /// Bits of [`flag`].
     how: u16,
-    ids: Task,
-) -> bool {
+    /// The open flags.
+    detail: u32,
+    by_own_name: bool,
+    path: Path,
+}
+
+/// Submits the smallest record that holds the path. Most paths fit into the first one; if not, the walk has measured the
+/// path.
+#[inline(always)]
+unsafe fn sized<A: Access>(report: &Report, ids: Task) {
     unsafe {
-        let record = reserve::<SIZE>();
-        if record.is_null() {
-            lost(if kind == kind::LIB_LOAD { loss::RING_FULL_LOAD } else { loss::RING_FULL_OPEN });
-            return true;
+        let need = try_size::<A, SMALL>(report, ids);
+        if need == 0
+            || (need <= walk::capacity(SHORT) && try_size::<A, SHORT>(report, ids) == 0)
+            || (need <= walk::capacity(MEDIUM) && try_size::<A, MEDIUM>(report, ids) == 0)
+            || (need <= walk::capacity(LONG) && try_size::<A, LONG>(report, ids) == 0)
+        {
+            return;
         }
-        let (len, flags) = walk::path::<SIZE>(record, path);
-        if SIZE != LARGE && flags & flag::PATH_TRUNCATED != 0 {
+        try_size::<A, LONGEST_PATH>(report, ids);
+    }
+}
+
+/// Returns 0 if this was the end of it, or else the length of the path, which does not fit.
+#[inline(always)]
+unsafe fn try_size<A: Access, const SIZE: usize>(report: &Report, ids: Task) -> u64 {
+    unsafe {
+        let record = reserve::<SIZE>(report.kind);
+        if record.is_null() {
+            return 0;
+        }
+        let walked = walk::path::<SIZE>(record, report.path, report.by_own_name);
+        if SIZE != LONGEST_PATH && walked.need != 0 {
             discard(record);
-            return false;
+            return walked.need;
         }
         let header = record.cast::<Header>();
-        header::process(header, kind, current(), ids);
-        (*header).flags = flags | how | header::file(header, path);
-        (*header).path_len = len as u16;
-        (*header).detail = detail;
+        header::process(header, report.kind, current(), ids);
+        (*header).flags = walked.flags | report.how | header::file::<A>(header, report.path.dentry);
+        (*header).path_len = walked.len as u16;
+        (*header).detail = report.detail;
         submit(record);
-        true
+        0
     }
 }

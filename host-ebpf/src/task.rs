@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated as helper;
 use crypto_tracer_common::{
-    filter::{OWN_MAX, family_key},
+    filter::{OWN_MAX, TICK_NS, family_key},
     loss,
 };
 
@@ -16,6 +16,12 @@ use crate::{
 const KERNEL_THREAD: u32 = 0x0020_0000;
 /// Maximum nesting of pid namespaces: the kernel's `MAX_PID_NS_LEVEL`.
 const PID_NS_LEVELS: u32 = 32;
+
+/// `PROT_READ` and `PROT_EXEC` of mmap(2).
+const PROT_READ: u64 = 1;
+pub(crate) const PROT_EXEC: u64 = 4;
+/// `READ_IMPLIES_EXEC` of personality(2).
+const READ_IMPLIES_EXEC: u32 = 0x0040_0000;
 
 /// Ids in the tracer's pid namespace.
 #[derive(Clone, Copy)]
@@ -66,6 +72,14 @@ unsafe fn may_be_its_process() -> bool {
     (unsafe { helper::bpf_get_current_pid_tgid() } >> 32) as u32 == pid
 }
 
+/// Whether a mapping that the process requests with `prot` can be executable.
+#[inline(always)]
+pub(crate) unsafe fn makes_executable(prot: u64) -> bool {
+    let implied =
+        || unsafe { load::<u32>(current(), offset!(task_personality)) } & READ_IMPLIES_EXEC != 0;
+    prot & PROT_EXEC != 0 || (prot & PROT_READ != 0 && implied())
+}
+
 /// Returns whether the leader's name contains the pattern of the settings.
 #[inline(always)]
 unsafe fn has_name() -> bool {
@@ -113,11 +127,24 @@ pub(crate) unsafe fn wanted() -> Option<Task> {
             return if ids.tgid == check { Some(ids) } else { None };
         }
         let pid = setting!(pid);
-        if is_own(ids.tgid) || (pid != 0 && pid != ids.tgid && !is_followed(task, ids)) {
+        let is_target = pid == 0 || (pid == ids.tgid && started_as_set(task));
+        if is_own(ids.tgid) || (!is_target && !is_followed(task, ids)) {
             return None;
         }
         Some(ids)
     }
+}
+
+/// Whether the process started when the process of the settings did: its PID may have been reused.
+#[inline(always)]
+unsafe fn started_as_set(task: *const u8) -> bool {
+    if setting!(pid_started[0]) == 0 {
+        return true;
+    }
+    let leader: *const u8 = unsafe { load(task, offset!(task_group_leader)) };
+    let started: u64 = unsafe { load(leader, offset!(task_start_boottime)) };
+    let tick = started / TICK_NS;
+    tick == setting!(pid_started[0]) || tick == setting!(pid_started[1])
 }
 
 /// Returns the ids of a thread, its process and the process's parent.

@@ -3,7 +3,9 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated as helper;
-use crypto_tracer_common::record::{HEADER, LARGE, MEDIUM, PATH_MAX, SMALL, flag};
+use crypto_tracer_common::record::{
+    HEADER, LONG, LONGEST_PATH, MEDIUM, PATH_MAX, SHORT, SMALL, flag,
+};
 
 use crate::{
     fixed::offset,
@@ -20,12 +22,15 @@ struct Walk {
     dentry: u64,
     /// The `struct mount`.
     mount: u64,
+    /// 0: the walk stays in the file system of the file.
     mount_root: u64,
     root_dentry: u64,
     root_mount: u64,
     record: *mut u8,
     /// Length of the path so far, in bytes.
     len: u64,
+    /// If the path does not fit: its length so far.
+    need: u64,
     flags: u64,
 }
 
@@ -50,34 +55,73 @@ unsafe fn put(walk: &mut Walk, at: u64, len: u64, name: u64) -> bool {
 unsafe fn append<const SIZE: usize>(walk: &mut Walk, len: u64, name: u64) -> u16 {
     unsafe {
         let at = walk.len;
-        let copied = if SIZE == SMALL {
-            const { assert!(SMALL - HEADER == 128) };
-            if at < 64 && len < 64 {
-                put(walk, masked::<0x3f>(at), masked::<0x3f>(len), name)
-            } else if (64..96).contains(&at) && len < 32 {
-                put(walk, 64 + (masked::<0x1f>(at)), masked::<0x1f>(len), name)
-            } else if (96..112).contains(&at) && len < 16 {
-                put(walk, 96 + (masked::<0xf>(at)), masked::<0xf>(len), name)
-            } else {
-                return flag::PATH_TRUNCATED;
+        let copied = match SIZE {
+            SMALL => {
+                const { assert!(SMALL - HEADER == 128) };
+                if at < 64 && len < 64 {
+                    put(walk, masked::<0x3f>(at), masked::<0x3f>(len), name)
+                } else if (64..96).contains(&at) && len < 32 {
+                    put(walk, 64 + (masked::<0x1f>(at)), masked::<0x1f>(len), name)
+                } else if (96..112).contains(&at) && len < 16 {
+                    put(walk, 96 + (masked::<0xf>(at)), masked::<0xf>(len), name)
+                } else {
+                    return flag::PATH_TRUNCATED;
+                }
             }
-        } else if SIZE == MEDIUM {
-            const { assert!(MEDIUM - HEADER == 896) };
-            if at < 512 {
-                put(walk, masked::<0x1ff>(at), masked::<0xff>(len), name)
-            } else if at < 768 && len < 128 {
-                put(walk, 512 + (masked::<0xff>(at)), masked::<0x7f>(len), name)
-            } else {
-                return flag::PATH_TRUNCATED;
+            SHORT => {
+                const { assert!(SHORT - HEADER == 384) };
+                if at < 128 {
+                    put(walk, masked::<0x7f>(at), masked::<0xff>(len), name)
+                } else if at < 256 && len < 128 {
+                    put(walk, 128 + (masked::<0x7f>(at)), masked::<0x7f>(len), name)
+                } else if (256..320).contains(&at) && len < 64 {
+                    put(walk, 256 + (masked::<0x3f>(at)), masked::<0x3f>(len), name)
+                } else {
+                    return flag::PATH_TRUNCATED;
+                }
             }
-        } else {
-            const { assert!(LARGE - HEADER >= PATH_MAX + 256) };
-            if at + len + 1 > PATH_MAX as u64 {
-                return flag::PATH_TRUNCATED;
+            MEDIUM => {
+                const { assert!(MEDIUM - HEADER == 896) };
+                if at < 512 {
+                    put(walk, masked::<0x1ff>(at), masked::<0xff>(len), name)
+                } else if at < 768 && len < 128 {
+                    put(walk, 512 + (masked::<0xff>(at)), masked::<0x7f>(len), name)
+                } else {
+                    return flag::PATH_TRUNCATED;
+                }
             }
-            put(walk, masked::<0xfff>(at), masked::<0xff>(len), name)
+            LONG => {
+                const { assert!(LONG - HEADER == 1920) };
+                if at < 1024 {
+                    put(walk, masked::<0x3ff>(at), masked::<0xff>(len), name)
+                } else if at < 1536 {
+                    put(walk, 1024 + (masked::<0x1ff>(at)), masked::<0xff>(len), name)
+                } else if at < 1792 && len < 128 {
+                    put(walk, 1536 + (masked::<0xff>(at)), masked::<0x7f>(len), name)
+                } else {
+                    return flag::PATH_TRUNCATED;
+                }
+            }
+            _ => {
+                const { assert!(SIZE < LONGEST_PATH || SIZE - HEADER >= PATH_MAX + 256) };
+                if at + len + 1 > PATH_MAX as u64 {
+                    return flag::PATH_TRUNCATED;
+                }
+                put(walk, masked::<0xfff>(at), masked::<0xff>(len), name)
+            }
         };
         if copied { 0 } else { flag::PATH_UNREADABLE }
+    }
+}
+
+/// The length of a path that surely fits into a record of `size` bytes, however long its names are.
+pub(crate) const fn capacity(size: usize) -> u64 {
+    match size {
+        SMALL => 64,
+        SHORT => 256,
+        MEDIUM => 640,
+        LONG => 1664,
+        _ => PATH_MAX as u64,
     }
 }
 
@@ -85,7 +129,8 @@ unsafe fn append<const SIZE: usize>(walk: &mut Walk, len: u64, name: u64) -> u16
 #[inline(always)]
 unsafe fn step<const SIZE: usize>(walk: &mut Walk) -> bool {
     unsafe {
-        if walk.dentry == walk.root_dentry && walk.mount == walk.root_mount {
+        let by_own_name = walk.mount_root == 0;
+        if walk.dentry == walk.root_dentry && (walk.mount == walk.root_mount || by_own_name) {
             return true;
         }
         if walk.dentry == walk.mount_root {
@@ -105,38 +150,68 @@ unsafe fn step<const SIZE: usize>(walk: &mut Walk) -> bool {
             walk.flags |= flag::PATH_UNREADABLE as u64;
             return true;
         }
-        let problem = append::<SIZE>(walk, len, dentry.name);
-        if problem != 0 {
-            walk.flags |= problem as u64;
+        let is_top = dentry.parent == walk.dentry || dentry.parent == 0;
+        if is_top && by_own_name {
+            walk.flags |= flag::PATH_UNREACHABLE as u64;
             return true;
         }
-        if dentry.parent == walk.dentry || dentry.parent == 0 {
+        if walk.need != 0 {
+            // The record is too small already: only the length of the path is of interest.
+            walk.need += len + 1;
+        } else {
+            let problem = append::<SIZE>(walk, len, dentry.name);
+            if SIZE < LONGEST_PATH && problem == flag::PATH_TRUNCATED {
+                walk.need = walk.len + len + 1;
+            } else if problem != 0 {
+                walk.flags |= problem as u64;
+                return true;
+            }
+        }
+        if is_top {
             walk.flags |= flag::PATH_PSEUDO as u64;
             return true;
         }
         walk.dentry = dentry.parent;
-        false
+        walk.need > PATH_MAX as u64
     }
 }
 
-#[inline(never)]
-unsafe extern "C" fn step_small(_: u64, walk: *mut Walk) -> i64 {
-    unsafe { step::<SMALL>(&mut *walk) as i64 }
+macro_rules! steps {
+    ($($name:ident: $size:expr,)*) => { $(
+        #[inline(never)]
+        unsafe extern "C" fn $name(_: u64, walk: *mut Walk) -> i64 {
+            unsafe { step::<{ $size }>(&mut *walk) as i64 }
+        }
+    )* };
 }
 
-#[inline(never)]
-unsafe extern "C" fn step_medium(_: u64, walk: *mut Walk) -> i64 {
-    unsafe { step::<MEDIUM>(&mut *walk) as i64 }
+steps! {
+    step_small: SMALL,
+    step_short: SHORT,
+    step_medium: MEDIUM,
+    step_long: LONG,
+    step_longest: LONGEST_PATH,
 }
 
-#[inline(never)]
-unsafe extern "C" fn step_large(_: u64, walk: *mut Walk) -> i64 {
-    unsafe { step::<LARGE>(&mut *walk) as i64 }
+/// The result of a walk.
+#[derive(Clone, Copy)]
+pub(crate) struct Walked {
+    /// Length of the path in the record, in bytes.
+    pub(crate) len: u64,
+    /// If the path does not fit into the record: its length, or more than [`PATH_MAX`]. Otherwise 0.
+    pub(crate) need: u64,
+    /// Bits of [`flag`].
+    pub(crate) flags: u16,
 }
 
-/// Writes the path after the header of a record of `SIZE` bytes; returns its length in bytes, and bits of [`flag`].
+/// Writes the path after the header of a record of `SIZE` bytes. `by_own_name`: the path in the file's own file system.
+/// It has no beginning if the process's root is in another one.
 #[inline(always)]
-pub(crate) unsafe fn path<const SIZE: usize>(record: *mut u8, path: Path) -> (u64, u16) {
+pub(crate) unsafe fn path<const SIZE: usize>(
+    record: *mut u8,
+    path: Path,
+    by_own_name: bool,
+) -> Walked {
     unsafe {
         let fs: *const u8 = load(current(), offset!(task_fs));
         let mnt = offset!(mount_mnt) as u64;
@@ -145,24 +220,27 @@ pub(crate) unsafe fn path<const SIZE: usize>(record: *mut u8, path: Path) -> (u6
         let mut walk = Walk {
             dentry: path.dentry,
             mount: path.mnt - mnt,
-            mount_root: read(path.mnt, offset!(vfsmount_root)),
+            mount_root: if by_own_name { zero } else { read(path.mnt, offset!(vfsmount_root)) },
             root_dentry: load(fs, offset!(fs_root) + offset!(path_dentry)),
             root_mount: root_mnt - mnt,
             record,
             // Up to 6.6, the verifier analyses only the first step of the loop. If these values were constants, it
             // would remove code that the first step cannot reach.
             len: zero,
+            need: zero,
             flags: zero,
         };
         let step = match SIZE {
             SMALL => step_small as *const (),
+            SHORT => step_short as *const (),
             MEDIUM => step_medium as *const (),
-            _ => step_large as *const (),
+            LONG => step_long as *const (),
+            _ => step_longest as *const (),
         };
         let steps = helper::bpf_loop(STEPS, step as *mut c_void, (&raw mut walk).cast(), 0);
         if steps >= STEPS as i64 {
             walk.flags |= flag::PATH_TRUNCATED as u64;
         }
-        (walk.len, walk.flags as u16)
+        Walked { len: walk.len, need: walk.need, flags: walk.flags as u16 }
     }
 }

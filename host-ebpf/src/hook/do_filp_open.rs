@@ -3,7 +3,11 @@
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use crypto_tracer_common::record::kind;
 
-use crate::{fixed::offset, kernel::read, ringbuf, task};
+use crate::{
+    fixed::offset,
+    kernel::{Typed, read},
+    ringbuf, task,
+};
 
 /// `__FMODE_EXEC`: execve opens its executable.
 const EXEC: u32 = 0x20;
@@ -27,7 +31,7 @@ pub(crate) unsafe fn opened(file: *const u8, op: u64) {
         }
         let flags: u32 = read(op, offset!(open_flags_flag));
         if flags & EXEC == 0 {
-            ringbuf::typed_file(kind::FILE_OPEN, file, flags);
+            ringbuf::file::<Typed>(kind::FILE_OPEN, number, flags);
         }
     }
 }

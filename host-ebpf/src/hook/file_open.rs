@@ -6,7 +6,7 @@ use crypto_tracer_common::record::kind;
 
 use crate::{
     fixed::offset,
-    kernel::{load, read},
+    kernel::{Typed, load, read},
     ringbuf, task,
 };
 
@@ -45,6 +45,6 @@ unsafe fn try_open(file: *const u8) {
                 return;
             }
         }
-        ringbuf::typed_file(kind::FILE_OPEN, file, flags);
+        ringbuf::file::<Typed>(kind::FILE_OPEN, file as u64, flags);
     }
 }

@@ -5,7 +5,7 @@ use crypto_tracer_common::{fixed::ABSENT, loss, record::kind};
 
 use crate::{
     fixed::offset,
-    kernel::{file_of, read},
+    kernel::{Probed, file_of, read},
     maps::count_loss,
     ringbuf, task,
 };
@@ -42,6 +42,6 @@ unsafe fn try_complete(request: u64) {
         } else {
             read::<u64>(request, offset!(kiocb_how_flags)) as u32
         };
-        ringbuf::file(kind::FILE_OPEN, file, flags);
+        ringbuf::file::<Probed>(kind::FILE_OPEN, file, flags);
     }
 }

@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use crypto_tracer_common::record::kind;
 
-use crate::{ringbuf, task};
+use crate::{kernel::Typed, ringbuf, task};
 
 const PROT_EXEC: u64 = 4;
 
@@ -20,7 +20,7 @@ pub(crate) fn mmap_file(ctx: LsmContext) -> i32 {
 unsafe fn try_map(file: *const u8, prot: u64) {
     unsafe {
         if prot & PROT_EXEC != 0 && !file.is_null() && task::may_be_wanted() {
-            ringbuf::typed_file(kind::LIB_LOAD, file, 0);
+            ringbuf::file::<Typed>(kind::LIB_LOAD, file as u64, 0);
         }
     }
 }

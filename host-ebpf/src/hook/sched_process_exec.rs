@@ -5,27 +5,35 @@ use core::ffi::c_void;
 use aya_ebpf::{
     helpers::generated as helper, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
-use crypto_tracer_common::{
-    loss,
-    record::{ARGS_MAX, HEADER, Header, LARGE, MEDIUM, PATH_MAX, flag, kind},
+use crypto_tracer_common::record::{
+    ARGS_MAX, HEADER, Header, LARGE, MEDIUM, PATH_MAX, SHORT, SMALL, flag, kind,
 };
 
 use crate::{
     fixed::offset,
     header,
-    kernel::{Path, at_most, current, load, read},
-    maps::lost,
+    kernel::{Path, Probed, at_most, current, load, read},
     ringbuf::{discard, reserve, submit},
     task::{self, Task},
     walk,
 };
 
-/// The longest path and the longest arguments that a record of [`MEDIUM`] bytes holds together.
-const MEDIUM_PATH: u64 = 0x17f;
-const MEDIUM_ARGS: u64 = 0x1ff;
-const LARGE_PATH: u64 = PATH_MAX as u64;
-const LARGE_ARGS: u64 = ARGS_MAX as u64;
-const _: () = assert!(HEADER + (MEDIUM_PATH + MEDIUM_ARGS) as usize <= MEDIUM);
+/// The longest path and the longest arguments that a record of `size` bytes holds together: bounds for the verifier.
+const fn bounds(size: usize) -> (u64, u64) {
+    match size {
+        SMALL => (0x3f, 0x40),
+        SHORT => (0x7f, 0x100),
+        MEDIUM => (0x17f, 0x1ff),
+        _ => (PATH_MAX as u64, ARGS_MAX as u64),
+    }
+}
+
+const fn is_consistent(size: usize) -> bool {
+    let (path, args) = bounds(size);
+    HEADER + (path + args) as usize <= size
+}
+const _: () = assert!(is_consistent(SMALL) && is_consistent(SHORT));
+const _: () = assert!(is_consistent(MEDIUM) && is_consistent(LARGE));
 
 /// The address and size of the arguments in the memory of the new program.
 #[derive(Clone, Copy)]
@@ -53,32 +61,39 @@ unsafe fn try_exec() {
         let exe: u64 = load(mm, offset!(mm_exe_file));
         let path: Path = read(exe, offset!(file_path));
         let arguments = ArgumentRange { at, len: end.wrapping_sub(at) };
-        if arguments.len > MEDIUM_ARGS || !try_size::<MEDIUM>(path, arguments, ids) {
-            try_size::<LARGE>(path, arguments, ids);
+        // Most execs fit into the first record; if not, the walk has measured the path.
+        let first = arguments.len <= bounds(SMALL).1;
+        let path_len = if first { try_size::<SMALL>(path, arguments, ids) } else { 0 };
+        if first && path_len == 0 {
+            return;
         }
+        let fits = |size| path_len <= bounds(size).0 && arguments.len <= bounds(size).1;
+        if fits(SHORT) && try_size::<SHORT>(path, arguments, ids) == 0 {
+            return;
+        }
+        if fits(MEDIUM) && try_size::<MEDIUM>(path, arguments, ids) == 0 {
+            return;
+        }
+        try_size::<LARGE>(path, arguments, ids);
     }
 }
 
-/// Returns false if the record is too small and a larger one could hold the data.
+/// Returns 0 if this was the end of it, or else the length of the path, which does not fit.
 #[inline(always)]
-unsafe fn try_size<const SIZE: usize>(path: Path, arguments: ArgumentRange, ids: Task) -> bool {
+unsafe fn try_size<const SIZE: usize>(path: Path, arguments: ArgumentRange, ids: Task) -> u64 {
     unsafe {
-        let record = reserve::<SIZE>();
+        let record = reserve::<SIZE>(kind::PROCESS_EXEC);
         if record.is_null() {
-            lost(loss::RING_FULL_EXEC);
-            return true;
+            return 0;
         }
-        let (path_len, mut flags) = walk::path::<SIZE>(record, path);
-        let fits = path_len <= MEDIUM_PATH && flags & flag::PATH_TRUNCATED == 0;
-        if SIZE == MEDIUM && !fits {
+        let walked = walk::path::<SIZE>(record, path, false);
+        if SIZE != LARGE && (walked.need != 0 || walked.len > bounds(SIZE).0) {
             discard(record);
-            return false;
+            return if walked.need > walked.len { walked.need } else { walked.len };
         }
-        let (at, len) = if SIZE == MEDIUM {
-            (at_most::<MEDIUM_PATH>(path_len), at_most::<MEDIUM_ARGS>(arguments.len))
-        } else {
-            (at_most::<LARGE_PATH>(path_len), at_most::<LARGE_ARGS>(arguments.len))
-        };
+        let at = path_at_most::<SIZE>(walked.len);
+        let len = args_at_most::<SIZE>(arguments.len);
+        let mut flags = walked.flags;
         if len < arguments.len {
             flags |= flag::ARGS_TRUNCATED;
         }
@@ -90,10 +105,31 @@ unsafe fn try_size<const SIZE: usize>(path: Path, arguments: ArgumentRange, ids:
         }
         let header = record.cast::<Header>();
         header::process(header, kind::PROCESS_EXEC, current(), ids);
-        (*header).flags = flags | header::file(header, path);
-        (*header).path_len = path_len as u16;
+        (*header).flags = flags | header::file::<Probed>(header, path.dentry);
+        (*header).path_len = walked.len as u16;
         (*header).args_len = args_len as u16;
         submit(record);
-        true
+        0
+    }
+}
+
+/// `at_most` with the bounds of a size: an argument of `at_most` cannot depend on `SIZE`.
+#[inline(always)]
+fn path_at_most<const SIZE: usize>(len: u64) -> u64 {
+    match SIZE {
+        SMALL => at_most::<{ bounds(SMALL).0 }>(len),
+        SHORT => at_most::<{ bounds(SHORT).0 }>(len),
+        MEDIUM => at_most::<{ bounds(MEDIUM).0 }>(len),
+        _ => at_most::<{ bounds(LARGE).0 }>(len),
+    }
+}
+
+#[inline(always)]
+fn args_at_most<const SIZE: usize>(len: u64) -> u64 {
+    match SIZE {
+        SMALL => at_most::<{ bounds(SMALL).1 }>(len),
+        SHORT => at_most::<{ bounds(SHORT).1 }>(len),
+        MEDIUM => at_most::<{ bounds(MEDIUM).1 }>(len),
+        _ => at_most::<{ bounds(LARGE).1 }>(len),
     }
 }

@@ -3,7 +3,6 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crypto_tracer_common::{
     fixed::kinds,
-    loss,
     record::{Header, SMALL, kind},
 };
 
@@ -11,7 +10,7 @@ use crate::{
     fixed::{offset, setting},
     header,
     kernel::{current, load},
-    maps::{EXITED, lost},
+    maps::EXITED,
     ringbuf::{reserve, submit},
     task,
 };
@@ -64,9 +63,8 @@ unsafe fn try_exit() {
         if setting!(kinds) & kinds::EXIT == 0 {
             return;
         }
-        let record = reserve::<SMALL>();
+        let record = reserve::<SMALL>(kind::PROCESS_EXIT);
         if record.is_null() {
-            lost(loss::RING_FULL_EXIT);
             return;
         }
         let header = record.cast::<Header>();

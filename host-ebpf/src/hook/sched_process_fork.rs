@@ -3,14 +3,12 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use crypto_tracer_common::{
     fixed::kinds,
-    loss,
     record::{Header, SMALL, kind},
 };
 
 use crate::{
     fixed::setting,
     header,
-    maps::lost,
     ringbuf::{reserve, submit},
     task,
 };
@@ -37,9 +35,8 @@ unsafe fn try_fork(child: *const u8) {
         if setting!(kinds) & kinds::FORK == 0 {
             return;
         }
-        let record = reserve::<SMALL>();
+        let record = reserve::<SMALL>(kind::PROCESS_FORK);
         if record.is_null() {
-            lost(loss::RING_FULL_FORK);
             return;
         }
         header::process(record.cast::<Header>(), kind::PROCESS_FORK, child, ids);

@@ -1,11 +1,18 @@
 //! Opens and library loads, captured when their system call returns. The program runs at the end of every system call.
+//!
+//! By then, another thread may have changed every argument that was in memory. Therefore the result decides: the file of
+//! the new descriptor, and the new mapping.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    helpers::generated as helper, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
 use crypto_tracer_common::{fixed::kinds, loss, record::kind};
 
 use crate::{
     fixed::{offset, setting},
-    kernel::{current, file_of, load, read_user},
+    kernel::{Access, Probed, Typed, current, file_of, load, read_user},
     maps::count_loss,
     ringbuf, task,
 };
@@ -16,14 +23,31 @@ const COMPAT: u32 = 2;
 const X32: u32 = 0x4000_0000;
 /// The flags of creat(2): `O_CREAT | O_WRONLY | O_TRUNC`.
 const CREAT_FLAGS: u64 = 0o1101;
-const PROT_EXEC: u64 = 4;
+const O_TRUNC: u32 = 0o1000;
 const MAP_ANONYMOUS: u64 = 0x20;
 const MAX_ERRNO: i64 = 4095;
+/// Flag of a mapping.
+const VM_EXEC: u64 = 4;
+/// What [`on_mapping`] has found: nothing, or an executable mapping of a file.
+const NOTHING: u64 = 0;
+const FILE: u64 = 1;
 
 /// The arguments of a relevant system call.
 enum OpenCall {
-    Open { flags: u64 },
-    Map { prot: u64, flags: u64, fd: u64 },
+    Open {
+        flags: u64,
+    },
+    /// The flags are in memory, which the process can change.
+    OpenByMemory {
+        flags: u64,
+    },
+    Map {
+        prot: u64,
+        flags: u64,
+        fd: u64,
+    },
+    /// The arguments are in memory.
+    MapByMemory,
 }
 
 #[btf_tracepoint(function = "sys_exit")]
@@ -38,34 +62,101 @@ unsafe fn try_sys_exit(regs: *const u8, result: i64) {
         let number = load::<u64>(regs, offset!(regs_orig_ax)) as u32;
         let compat = load::<u32>(current(), offset!(task_thread_info_status)) & COMPAT != 0;
         let call = if compat { call_32(regs, number) } else { call_64(regs, number & !X32) };
+        let Some(call) = call else { return };
         match call {
-            Some(OpenCall::Open { flags }) if setting!(kinds) & kinds::OPEN != 0 => {
-                if result >= 0 && task::may_be_wanted() {
-                    opened(result as u32, flags as u32);
+            OpenCall::Open { .. } | OpenCall::OpenByMemory { .. } => {
+                if setting!(kinds) & kinds::OPEN != 0 && result >= 0 && task::may_be_wanted() {
+                    opened(result as u32, call);
                 }
             }
-            Some(OpenCall::Map { prot, flags, fd }) if setting!(kinds) & kinds::LOAD != 0 => {
+            OpenCall::Map { .. } | OpenCall::MapByMemory => {
                 let failed = (-MAX_ERRNO..0).contains(&result);
-                let of_file = flags & MAP_ANONYMOUS == 0;
-                if prot & PROT_EXEC != 0 && of_file && !failed && task::may_be_wanted() {
-                    ringbuf::file(kind::LIB_LOAD, file_of(fd as u32), 0);
+                if setting!(kinds) & kinds::LOAD != 0 && !failed && task::may_be_wanted() {
+                    mapped(result as u64, call);
                 }
             }
-            _ => {}
         }
     }
 }
 
 #[inline(always)]
-unsafe fn opened(fd: u32, flags: u32) {
+unsafe fn opened(fd: u32, call: OpenCall) {
     unsafe {
         let file = file_of(fd);
         if file == 0 {
             // Another thread closed the descriptor before the system call returned.
             count_loss(loss::FILE_GONE);
-        } else {
-            ringbuf::file(kind::FILE_OPEN, file, flags);
+            return;
         }
+        let flags = match call {
+            OpenCall::Open { flags } => flags as u32,
+            OpenCall::OpenByMemory { flags } => plausible(file, flags as u32),
+            OpenCall::Map { .. } | OpenCall::MapByMemory => 0,
+        };
+        ringbuf::file::<Probed>(kind::FILE_OPEN, file, flags);
+    }
+}
+
+/// The flags without `O_TRUNC` unless the file is empty: for a truncated file, the host does not read the content.
+#[inline(always)]
+unsafe fn plausible(file: u64, flags: u32) -> u32 {
+    unsafe {
+        if flags & O_TRUNC == 0 {
+            return flags;
+        }
+        let (dentry, _) = Probed::dentry(Probed::path(file).dentry);
+        let size: u64 = Probed::get(dentry.inode, offset!(inode_size));
+        if size == 0 { flags } else { flags & !O_TRUNC }
+    }
+}
+
+/// Reports the file of the mapping at this address.
+#[inline(always)]
+unsafe fn mapped(address: u64, call: OpenCall) {
+    unsafe {
+        if let OpenCall::Map { prot, flags, .. } = call
+            && (flags & MAP_ANONYMOUS != 0 || !task::makes_executable(prot))
+        {
+            return;
+        }
+        let mut seen = NOTHING;
+        let found = helper::bpf_find_vma(
+            current().cast_mut().cast(),
+            address,
+            on_mapping as *const () as *mut c_void,
+            (&raw mut seen).cast(),
+            0,
+        );
+        if seen == FILE {
+            return;
+        }
+        // Another thread has replaced the mapping, or it holds the lock.
+        match call {
+            OpenCall::Map { prot, fd, .. } if prot & task::PROT_EXEC != 0 => {
+                let file = file_of(fd as u32);
+                if file == 0 {
+                    count_loss(loss::FILE_GONE);
+                } else {
+                    ringbuf::file::<Probed>(kind::LIB_LOAD, file, 0);
+                }
+            }
+            OpenCall::MapByMemory if found != 0 => count_loss(loss::FILE_GONE),
+            _ => {}
+        }
+    }
+}
+
+/// Callback of `bpf_find_vma`, which holds the lock of the mappings meanwhile.
+#[inline(never)]
+unsafe extern "C" fn on_mapping(_: *mut c_void, vma: *const u8, seen: *mut u64) -> i64 {
+    unsafe {
+        let flags: u64 = load(vma, offset!(vma_flags));
+        let file: *const u8 = load(vma, offset!(vma_file));
+        if flags & VM_EXEC != 0 && !file.is_null() {
+            *seen = FILE;
+            ringbuf::file::<Typed>(kind::LIB_LOAD, file as u64, 0);
+        }
+        0
     }
 }
 
@@ -78,7 +169,7 @@ unsafe fn call_64(regs: *const u8, number: u32) -> Option<OpenCall> {
             85 => OpenCall::Open { flags: CREAT_FLAGS },
             257 | 304 => OpenCall::Open { flags: load(regs, offset!(regs_dx)) },
             // struct open_how begins with its flags.
-            437 => OpenCall::Open { flags: read_user(load(regs, offset!(regs_dx))) },
+            437 => OpenCall::OpenByMemory { flags: read_user(load(regs, offset!(regs_dx))) },
             9 => OpenCall::Map {
                 prot: load(regs, offset!(regs_dx)),
                 flags: load(regs, offset!(regs_r10)),
@@ -97,7 +188,7 @@ unsafe fn call_32(regs: *const u8, number: u32) -> Option<OpenCall> {
             5 => OpenCall::Open { flags: load(regs, offset!(regs_cx)) },
             8 => OpenCall::Open { flags: CREAT_FLAGS },
             295 | 342 => OpenCall::Open { flags: load(regs, offset!(regs_dx)) },
-            437 => OpenCall::Open {
+            437 => OpenCall::OpenByMemory {
                 flags: read_user(load::<u64>(regs, offset!(regs_dx)) & 0xffff_ffff),
             },
             192 => OpenCall::Map {
@@ -105,13 +196,8 @@ unsafe fn call_32(regs: *const u8, number: u32) -> Option<OpenCall> {
                 flags: load(regs, offset!(regs_si)),
                 fd: load(regs, offset!(regs_di)),
             },
-            // old_mmap reads its arguments from memory: address, length, prot, flags, fd, offset.
-            90 => {
-                let at = load::<u64>(regs, offset!(regs_bx)) & 0xffff_ffff;
-                let [_, prot_low, _] = read_user::<[u64; 3]>(at);
-                let fd = read_user::<u32>(at + 16);
-                OpenCall::Map { prot: prot_low & 0xffff_ffff, flags: prot_low >> 32, fd: fd as u64 }
-            }
+            // old_mmap reads address, length, prot, flags, fd and offset from memory.
+            90 => OpenCall::MapByMemory,
             _ => return None,
         })
     }

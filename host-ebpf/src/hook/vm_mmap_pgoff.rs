@@ -3,9 +3,7 @@
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use crypto_tracer_common::record::kind;
 
-use crate::{ringbuf, task};
-
-const PROT_EXEC: u64 = 4;
+use crate::{kernel::Typed, ringbuf, task};
 /// Addresses from this value on are error numbers.
 const FIRST_ERROR: u64 = -4095_i64 as u64;
 
@@ -20,9 +18,12 @@ pub(crate) fn vm_mmap_pgoff(ctx: FExitContext) -> i32 {
 #[inline(always)]
 unsafe fn try_map(file: *const u8, prot: u64, result: u64) {
     unsafe {
-        if prot & PROT_EXEC != 0 && !file.is_null() && result < FIRST_ERROR && task::may_be_wanted()
+        if !file.is_null()
+            && result < FIRST_ERROR
+            && task::makes_executable(prot)
+            && task::may_be_wanted()
         {
-            ringbuf::typed_file(kind::LIB_LOAD, file, 0);
+            ringbuf::file::<Typed>(kind::LIB_LOAD, file as u64, 0);
         }
     }
 }

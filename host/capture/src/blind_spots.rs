@@ -15,6 +15,8 @@ pub mod route {
     pub const URING_DIRECT: &str = "io_uring, direct descriptor";
     /// io_uring, without a completion event.
     pub const URING_SILENT: &str = "io_uring, no completion requested";
+    /// A file is mapped without execute permission, which mprotect adds later.
+    pub const MPROTECT: &str = "library made executable by mprotect";
     /// Another thread closes the file descriptor before the open returns.
     pub const CLOSED_MEANWHILE: &str = "closed by another thread before the open returns";
 }

@@ -114,6 +114,12 @@ pub fn meaningful_len(record: RawRecord<'_>) -> Option<usize> {
     (len <= record.0.len()).then_some(len)
 }
 
+/// Returns whether the record is an event that a run prints, filters or loses. A fork is none of them: it only tells
+/// which process is a descendant.
+pub fn is_event(record: RawRecord<'_>) -> bool {
+    Header::read_from_prefix(record.0).map_or(true, |(header, _)| header.kind != kind::PROCESS_FORK)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +199,15 @@ mod tests {
         assert_eq!(exe.path.bytes, b"/sh");
         assert_eq!(arguments.iter().collect::<Vec<_>>(), [&b"sh"[..], b"", b"-c"]);
         assert!(arguments.truncated);
+    }
+
+    #[test]
+    fn only_forks_are_no_events() {
+        for number in 0..9 {
+            let bytes = record(number, 0, b"", b"");
+            assert_eq!(is_event(RawRecord(&bytes)), number != kind::PROCESS_FORK);
+        }
+        assert!(is_event(RawRecord(b"")), "counted as malformed");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(crate) enum OffsetGroup {
     File,
     /// The file of a descriptor.
     Descriptor,
+    /// The result of a mapping.
+    Mapping,
     /// The number and the arguments of a system call.
     SystemCall,
     /// io_uring requests.

@@ -49,6 +49,9 @@ pub struct CaptureOptions<'a> {
     pub kinds: EventKinds,
     /// PID to trace, in the tracer's pid namespace. `None`: all processes.
     pub pid: Option<u32>,
+    /// With `pid`: its start time, in nanoseconds of the boot clock, rounded down to a tick of `/proc`. A later process with
+    /// the same PID is not traced. `None`: any process with this PID.
+    pub pid_started: Option<u64>,
     /// With `pid`: trace its descendants too. The programs add those that are forked from now on; the caller adds the
     /// existing ones with [`Source::follow`].
     pub follow_children: bool,
@@ -56,6 +59,9 @@ pub struct CaptureOptions<'a> {
     pub comm: Option<Vec<u8>>,
     /// Size of the ring buffer in bytes: a power of two, at least one page.
     pub ring_bytes: u32,
+    /// Whether a user's events are dropped while they fill more than a share of the ring buffer, so that there is room for
+    /// those of other users.
+    pub limit_floods: bool,
     /// The probe for opens and library loads. `None`: the best one that works.
     pub probe: Option<String>,
     /// PIDs that are never reported, at most eight. Include this process's PID to exclude its own opens.
@@ -93,15 +99,19 @@ pub struct Losses {
     pub ring_full_fork: u64,
     /// Descendants not followed because the map of followed processes was full.
     pub family_full: u64,
-    /// Opens whose file was closed before the program read it, including files outside the interest.
+    /// Opens and library loads whose file was closed before the program read it, including files outside the interest.
     pub file_gone: u64,
+    /// Events that were dropped because their user filled the ring buffer.
+    pub flood: u64,
+    /// The same for forks.
+    pub flood_fork: u64,
     /// Program invocations that the kernel skipped, including those for events outside the interest.
     pub probe_missed: u64,
 }
 
 impl Losses {
     /// Returns each cause's name and count, and whether the count is exactly the number of lost events.
-    pub fn causes(&self) -> [(&'static str, u64, bool); 8] {
+    pub fn causes(&self) -> [(&'static str, u64, bool); 10] {
         [
             ("ring_full_open", self.ring_full_open, true),
             ("ring_full_load", self.ring_full_load, true),
@@ -110,6 +120,8 @@ impl Losses {
             ("ring_full_fork", self.ring_full_fork, false),
             ("family_full", self.family_full, false),
             ("file_gone", self.file_gone, false),
+            ("flood", self.flood, true),
+            ("flood_fork", self.flood_fork, false),
             ("probe_missed", self.probe_missed, false),
         ]
     }
@@ -124,6 +136,8 @@ impl Losses {
             ring_full_fork: count(loss::RING_FULL_FORK),
             family_full: count(loss::FAMILY_FULL),
             file_gone: count(loss::FILE_GONE),
+            flood: count(loss::FLOOD),
+            flood_fork: count(loss::FLOOD_FORK),
             probe_missed: 0,
         }
     }

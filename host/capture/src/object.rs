@@ -206,6 +206,11 @@ fn settings(options: &CaptureOptions<'_>, layout: &Layout) -> Result<Settings, E
     Ok(Settings {
         comm_pattern,
         comm_mask,
+        // A time namespace's offset may not be a multiple of a tick, so the tick can be either of two.
+        pid_started: options.pid_started.map_or([0; 2], |start| {
+            [start, start.saturating_add(TICK_NS - 1)].map(|at| at / TICK_NS)
+        }),
+        half_ring: if options.limit_floods { u64::from(options.ring_bytes) / 2 } else { 0 },
         kinds: bits(options.kinds),
         pid: options.pid.unwrap_or(0),
         pid_ns: machine::pid_namespace()?,

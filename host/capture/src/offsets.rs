@@ -30,6 +30,11 @@ kernel_fields! {
         pid_namespace_inum: Is(4), ["pid_namespace"."ns" / "ns_common"."inum"];
         nsproxy_mnt_ns: Is(8), ["nsproxy"."mnt_ns"];
         mnt_namespace_inum: Is(4), ["mnt_namespace"."ns" / "ns_common"."inum"];
+        task_cred: Is(8), ["task_struct"."cred"];
+        cred_user_ns: Is(8), ["cred"."user_ns"];
+        user_ns_level: Is(4), ["user_namespace"."level"];
+        user_ns_parent: Is(8), ["user_namespace"."parent"];
+        user_ns_owner: Is(4), ["user_namespace"."owner"];
     }
     File {
         task_fs: Is(8), ["task_struct"."fs"];
@@ -58,13 +63,18 @@ kernel_fields! {
         sb_dev: Is(4), ["super_block"."s_dev"];
         sb_magic: Is(8), ["super_block"."s_magic"];
         sb_user_ns: Is(8), ["super_block"."s_user_ns"];
-        user_ns_level: Is(4), ["user_namespace"."level"];
     }
     Descriptor {
         task_files: Is(8), ["task_struct"."files"];
         files_fdt: Is(8), ["files_struct"."fdt"];
+        files_fd_array: Is(512), ["files_struct"."fd_array"];
         fdtable_fd: Is(8), ["fdtable"."fd"];
         fdtable_max_fds: Is(4), ["fdtable"."max_fds"];
+    }
+    Mapping {
+        task_personality: Is(4), ["task_struct"."personality"];
+        vma_flags: Is(8), ["vm_area_struct"."vm_flags"];
+        vma_file: Is(8), ["vm_area_struct"."vm_file"];
     }
     Uring {
         kiocb_opcode: Is(1), ["io_kiocb"."opcode"];
@@ -267,6 +277,7 @@ mod tests {
             OffsetGroup::Task,
             OffsetGroup::File,
             OffsetGroup::Descriptor,
+            OffsetGroup::Mapping,
             OffsetGroup::SystemCall,
             OffsetGroup::Exec,
             OffsetGroup::Exit,

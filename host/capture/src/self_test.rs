@@ -231,6 +231,8 @@ mod tests {
             interest: &interest,
             kinds: EventKinds { load: true, ..opens },
             pid: None,
+            pid_started: None,
+            limit_floods: true,
             follow_children: false,
             comm: None,
             ring_bytes: 64 << 10,

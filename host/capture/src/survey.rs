@@ -132,6 +132,8 @@ fn try_rungs(
         interest: &interest,
         kinds: EventKinds::ALL,
         pid: None,
+        pid_started: None,
+        limit_floods: true,
         follow_children: false,
         comm: None,
         ring_bytes: request.ring_bytes,

@@ -28,6 +28,7 @@ mod session;
 mod stale;
 pub mod stats;
 mod status;
+mod target_watch;
 
 pub use coverage::RecordingCoverage;
 pub use family::Family;
@@ -49,3 +50,4 @@ pub use replay::{Replayed, replay};
 pub use session::{EndReason, RunOutcome, Session};
 pub use stale::StaleTracker;
 pub use status::StatusSchedule;
+pub use target_watch::TargetWatch;

@@ -13,6 +13,7 @@ use super::reader_events::register_reader;
 use super::status::{StatusSchedule, status};
 use super::{LiveReader, Pipeline, Recorder, Reloaded, Reloader};
 use crate::stats::{LossCount, Stats};
+use crypto_tracer_capture::decode::is_event;
 use crypto_tracer_capture::{DrainLimit, Drained, Source};
 use crypto_tracer_event::{KernelEvent, Notice, Timestamp};
 use crypto_tracer_output::{OutputControl, WriterReport};
@@ -331,8 +332,11 @@ impl Run {
             }
         }
         let all = DrainLimit { records: usize::MAX, bytes: usize::MAX };
-        let unprocessed = self.session.capture.drain(all, &mut |_| {}).records as u64;
-        self.session.pipeline.stats.received += unprocessed;
+        let mut unprocessed = 0;
+        let left = self.session.capture.drain(all, &mut |record| {
+            unprocessed += u64::from(is_event(record));
+        });
+        self.session.pipeline.stats.received += left.records as u64;
         self.session.pipeline.stats.add_loss("ended_before", unprocessed);
         self.report(true);
         add_losses(&mut self.session.pipeline.stats, &self.session.capture);

@@ -13,13 +13,14 @@ use crypto_tracer_reader::ReaderClient;
 /// Size of the ring buffer in bytes: more than 100 ms of events at full speed. The writer's buffer adds 2 MiB.
 pub(super) const RING_BYTES: u32 = 8 << 20;
 
-/// Attaches the kernel side, with the filters that it can apply.
+/// Attaches the kernel side, with the filters that it can apply. `pid_started`: the start time of the process of `--pid`.
 pub(super) fn start(
     run: &RunRequest<'_>,
     select: &Select,
     plugins: &Plugins,
     reader: &ReaderClient,
     config: &Config,
+    pid_started: Option<u64>,
 ) -> Result<Source, Failure> {
     let comm = select.names.iter().find(|name| name.len() <= COMM_BYTES).cloned();
     let comm = comm.filter(|_| run.names_in_kernel);
@@ -34,9 +35,11 @@ pub(super) fn start(
             ..EventKinds::ALL
         },
         pid: run.trace.processes.watched.pid.first().copied(),
+        pid_started,
         follow_children: run.trace.processes.watched.follow_children,
         comm,
         ring_bytes: config.capture.ring_bytes.unwrap_or(RING_BYTES),
+        limit_floods: config.capture.flood.unwrap_or(true),
         probe,
         excluded_pids: reader.pids().into_iter().chain([std::process::id()]).collect(),
     };

@@ -48,6 +48,28 @@ pub(super) fn check(
     }
 }
 
+/// Returns the start time of the process of `--pid`. `None`: `/proc` does not show it, or blocks.
+pub(super) fn start_time(pid: u32, reader: &mut ReaderClient, shutdown: &Shutdown) -> Option<u64> {
+    let found = reader.inspect(&[pid], None, Instant::now() + CHECK_TIMEOUT, shutdown)?;
+    found.first().map(|process| process.start_ns).filter(|&start_ns| start_ns != 0)
+}
+
+/// Fails if the process of `--pid` has ended since its start time was read: another one may have its pid.
+pub(super) fn check_still_exists(
+    pid: u32,
+    started: Option<u64>,
+    reader: &mut ReaderClient,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    check_exists(pid)?;
+    match (started, start_time(pid, reader, shutdown)) {
+        (Some(before), Some(now)) if before != now => {
+            Err(failed(anyhow!("--pid {pid}: the process has ended")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Returns the existing processes, with their mapped libraries of interest. `follow`: the run needs the result to find
 /// descendants.
 pub(super) fn scan(
@@ -70,18 +92,18 @@ pub(super) fn scan(
 
 /// Adds all existing descendants of `pids` to the kernel side's table, which follows their later children itself. A child
 /// that is forked between the scan and the insertion of its parent is found by the next scan, so scans are repeated until
-/// they find no new process.
+/// they find no new process. Returns the pids of all of them.
 pub(super) fn follow(
     pids: &[u32],
     source: &mut Source,
     reader: &mut ReaderClient,
     shutdown: &Shutdown,
     console: Console,
-) -> Result<(), Failure> {
+) -> Result<Vec<u32>, Failure> {
     let until = Instant::now() + REQUIRED_SCAN_TIMEOUT;
     loop {
         let Some(ancestry) = reader.ancestry(until, shutdown) else {
-            return scan_timed_out(true, shutdown, console);
+            return scan_timed_out(true, shutdown, console).map(|()| pids.to_vec());
         };
         let children: Vec<(u32, u32)> =
             ancestry.iter().map(|process| (process.ppid, process.pid)).collect();
@@ -92,7 +114,7 @@ pub(super) fn follow(
             .collect();
         let added = source.follow(&keys).map_err(|error| Failure::new(ExitStatus::Probe, error))?;
         if added == 0 {
-            return Ok(());
+            return Ok(keys.into_iter().map(|key| key.tgid).collect());
         }
     }
 }

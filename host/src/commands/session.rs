@@ -19,7 +19,7 @@ use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
     EndReason, Family, LiveReader, OutputSettings, Pipeline, PluginStages, Recorder, Reload,
-    Reloaded, Reloader, Reopen, RunOutcome, Session, StatusSchedule, register_reader,
+    Reloaded, Reloader, Reopen, RunOutcome, Session, StatusSchedule, TargetWatch, register_reader,
 };
 use crypto_tracer_plugin::Trust;
 use crypto_tracer_reader::{ExistingProcess, ReaderClient, Spawner};
@@ -45,6 +45,8 @@ pub(super) struct SessionBuilder {
     pub(super) new_file: NewFile,
     /// Pids of the tracer itself.
     own: Vec<u32>,
+    /// The processes of `--pid` that run. Empty: processes that start later are traced too.
+    watched: Vec<u32>,
 }
 
 impl SessionBuilder {
@@ -80,9 +82,16 @@ impl SessionBuilder {
         let select = setup::select(run.kinds, run.trace, Family::default());
         setup::warn_of_unsatisfiable(&select, plugins.interest(), run.console);
         setup::warn_of_links(&select, run.console);
-        let mut source = capture::start(run, &select, &plugins, &client, &config)?;
+        let pid = watched.pid.first().copied();
+        let started = pid.and_then(|pid| preflight::start_time(pid, &mut client, &shutdown));
+        let mut source = capture::start(run, &select, &plugins, &client, &config, started)?;
+        if let Some(pid) = pid {
+            preflight::check_still_exists(pid, started, &mut client, &shutdown)?;
+        }
+        let mut watched_pids = watched.pid.clone();
         if watched.follow_children {
-            preflight::follow(&watched.pid, &mut source, &mut client, &shutdown, run.console)?;
+            watched_pids =
+                preflight::follow(&watched.pid, &mut source, &mut client, &shutdown, run.console)?;
         }
         let existing = preflight::scan(
             &mut client,
@@ -118,6 +127,7 @@ impl SessionBuilder {
             existing,
             new_file,
             own: Vec::new(),
+            watched: watched_pids,
         }))
     }
 
@@ -218,6 +228,10 @@ pub(super) fn stream(
 ) -> Result<(), Failure> {
     let Some(mut builder) = SessionBuilder::attach(run, spawner)? else { return Ok(()) };
     builder.pipeline.baseline = baseline;
+    if !builder.watched.is_empty() {
+        let watch = TargetWatch::new(std::mem::take(&mut builder.watched), run.console);
+        builder.pipeline.observers.push(Box::new(watch));
+    }
     let new_file = builder.new_file;
     let target = setup::target(print, new_file, &builder.pipeline.shutdown)?;
     let Some(target) = target else { return Ok(()) };

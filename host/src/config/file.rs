@@ -79,6 +79,7 @@ struct PluginsTable {
 struct CaptureTable {
     ring: Option<RingSize>,
     open_probe: Option<String>,
+    flood: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -229,6 +230,7 @@ impl ConfigFile {
             capture: CaptureConfig {
                 ring_bytes: self.capture.ring.map(|RingSize(bytes)| bytes),
                 open_probe: self.capture.open_probe.filter(|probe| probe != "auto"),
+                flood: self.capture.flood,
             },
             output: OutputFile {
                 mode: mode.map(|FileMode(mode)| mode),

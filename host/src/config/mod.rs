@@ -39,6 +39,8 @@ pub struct CaptureConfig {
     pub ring_bytes: Option<u32>,
     /// Name of the probe for opens and library loads. `None` means the best one that loads.
     pub open_probe: Option<String>,
+    /// Whether a user who fills the ring buffer loses events before others do. `None`: yes.
+    pub flood: Option<bool>,
 }
 
 /// `[output]`
@@ -129,6 +131,7 @@ impl Config {
         let keys = [
             ("[capture] ring", capture.ring_bytes != start.capture.ring_bytes),
             ("[capture] open_probe", capture.open_probe != start.capture.open_probe),
+            ("[capture] flood", capture.flood != start.capture.flood),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
@@ -284,7 +287,10 @@ mod tests {
         assert_eq!((config.limits.memory, config.limits.deadline.as_millis()), (32 << 20, 30));
         assert_eq!(config.limits.wall, Limits::default().wall);
         assert_eq!(config.on_failure, OnFailure::Stop);
-        assert_eq!(config.capture, CaptureConfig { ring_bytes: Some(8 << 20), open_probe: None });
+        assert_eq!(
+            config.capture,
+            CaptureConfig { ring_bytes: Some(8 << 20), ..CaptureConfig::default() }
+        );
         let output = OutputFile {
             mode: Some(0o640),
             group: Some("adm".to_owned()),
@@ -296,6 +302,9 @@ mod tests {
         assert_eq!(config.needs_restart(&start), ["[capture] ring"]);
         let probe = parse("[capture]\nopen_probe = \"lsm\"\n[output]\nmode = \"0640\"").unwrap();
         assert_eq!(probe.needs_restart(&start), ["[capture] open_probe"]);
+        let flood = parse("[capture]\nflood = false").unwrap();
+        assert_eq!(flood.capture.flood, Some(false));
+        assert_eq!(flood.needs_restart(&start), ["[capture] flood"]);
         assert_eq!(config.needs_restart(&config), [""; 0]);
     }
 

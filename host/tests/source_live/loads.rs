@@ -1,11 +1,14 @@
 //! Library loads, which are reported for each executable mapping.
 
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
+use crypto_tracer_capture::route;
 use crypto_tracer_common::record::kind;
 use crypto_tracer_event::EventKinds;
 use crypto_tracer_tests::not_tried;
@@ -15,6 +18,7 @@ use super::{routes, sys, world};
 
 crypto_tracer_tests::tests! {
     only_executable_mappings_are_reported,
+    a_library_cannot_hide,
     a_program_loads_its_needed_libraries,
     a_preloaded_library,
     a_library_is_reported_once_per_program_image;
@@ -65,6 +69,128 @@ fn only_executable_mappings_are_reported() {
         assert_eq!(record.header.detail, 0);
     }
     routes::ok("library only read: not reported");
+}
+
+/// Ways to map a library that once hid it.
+fn a_library_cannot_hide() {
+    let interest = world::interest();
+    let kinds = EventKinds { load: true, ..EventKinds::NONE };
+    let mut world = world::start(&world::options(&interest, kinds));
+    let (_keep, dir) = world::directory();
+    let library = dir.join("libcrypto.so.3");
+    fs::write(&library, [0; 8192]).unwrap();
+    let name = dir.join("other.txt");
+    fs::write(&name, "").unwrap();
+    let me = std::process::id();
+    let mut expect = |route: &'static str, count: usize| {
+        let got = world.records(count, |record| record.header.tgid == me);
+        assert_eq!(got.len(), count, "{route}");
+        let inode = fs::metadata(&library).unwrap().ino();
+        assert!(got.iter().all(|record| record.header.inode == inode), "{route}");
+        assert!(got.iter().all(|record| record.text().ends_with("/libcrypto.so.3")), "{route}");
+        match world.blind_spot(route) {
+            Some(blind_spot) => routes::impossible(&blind_spot),
+            None => routes::ok(route),
+        }
+        world.forget();
+    };
+
+    let route = "library mapped over the arguments of its own mapping";
+    match map_over_own_arguments(&library) {
+        Some(()) => expect(route, 1),
+        None => routes::not_tried(route, "this kernel has no 32-bit system calls"),
+    }
+
+    let mapped = map_while_closing(&library);
+    assert!(mapped > 0);
+    expect("library whose descriptor another thread closes", mapped);
+
+    let (from, to) = (library.clone(), name.clone());
+    let thread = std::thread::spawn(move || {
+        sys::own_mounts();
+        sys::bind(&from, &to);
+        map(&to, libc::PROT_READ | libc::PROT_EXEC);
+    });
+    thread.join().unwrap();
+    expect("library mapped under another name", 1);
+
+    let file = library.clone();
+    let thread = std::thread::spawn(move || {
+        // SAFETY: the call accesses no memory.
+        unsafe { libc::personality(libc::READ_IMPLIES_EXEC as libc::c_ulong) };
+        map(&file, libc::PROT_READ);
+    });
+    thread.join().unwrap();
+    expect("library executable by personality", 1);
+
+    map_then_protect(&library);
+    expect(route::MPROTECT, 0);
+}
+
+/// Maps the library as data, then makes it executable.
+fn map_then_protect(library: &Path) {
+    let file = sys::open(library, 0).unwrap();
+    let (private, fd) = (libc::MAP_PRIVATE, file.as_raw_fd());
+    // SAFETY: the new mapping is not accessed.
+    let result = unsafe {
+        let page = libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, private, fd, 0);
+        assert_ne!(page, libc::MAP_FAILED);
+        libc::mprotect(page, 4096, libc::PROT_READ | libc::PROT_EXEC)
+    };
+    assert_eq!(result, 0);
+}
+
+/// The 32-bit mmap has its arguments in memory, which the mapping replaces. `None`: there are no 32-bit system calls.
+fn map_over_own_arguments(library: &Path) -> Option<()> {
+    const OLD_MMAP: u32 = 90;
+    const AT: usize = 4032;
+    let file = sys::open(library, 0).unwrap();
+    let page = sys::low_memory(&[0]);
+    let prot = (libc::PROT_READ | libc::PROT_EXEC) as u32;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_FIXED) as u32;
+    let arguments = [page, 4096, prot, flags, file.as_raw_fd() as u32, 0];
+    // SAFETY: the page is ours, and the arguments fit into its end.
+    unsafe { (page as usize as *mut u8).add(AT).cast::<[u32; 6]>().write(arguments) };
+    let result = sys::call_32(OLD_MMAP, [page + AT as u32, 0, 0]);
+    if result == -i64::from(libc::ENOSYS) {
+        return None;
+    }
+    assert_eq!(result as u32, page);
+    Some(())
+}
+
+/// Maps the library often, while another thread closes each descriptor. Returns how often that succeeded.
+fn map_while_closing(library: &Path) -> usize {
+    const MAPPINGS: i32 = 300;
+    let next = Arc::new(AtomicI32::new(-1));
+    let closing = Arc::clone(&next);
+    let closer = std::thread::spawn(move || {
+        let mut closed = 0;
+        while closed < MAPPINGS {
+            let fd = closing.swap(-1, SeqCst);
+            if fd < 0 {
+                std::thread::yield_now();
+                continue;
+            }
+            // SAFETY: the other thread has given this descriptor away.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            closed += 1;
+        }
+    });
+    let mut mapped = 0;
+    for _ in 0..MAPPINGS {
+        let fd = sys::open(library, 0).unwrap().into_raw_fd();
+        while next.compare_exchange(-1, fd, SeqCst, SeqCst).is_err() {
+            std::thread::yield_now();
+        }
+        let prot = libc::PROT_READ | libc::PROT_EXEC;
+        // SAFETY: the new mapping is not accessed. The descriptor may be closed: then the call fails.
+        let page =
+            unsafe { libc::mmap(std::ptr::null_mut(), 4096, prot, libc::MAP_PRIVATE, fd, 0) };
+        mapped += usize::from(page != libc::MAP_FAILED);
+    }
+    closer.join().unwrap();
+    mapped
 }
 
 fn a_program_loads_its_needed_libraries() {

@@ -19,6 +19,8 @@ crypto_tracer_tests::tests![
     concurrent_opens_are_reported_exactly_once,
     misses_of_an_unsuitable_probe_are_counted,
     received_and_lost_execs_and_exits_add_up,
+    a_flood_leaves_room_for_other_users,
+    a_long_path_takes_little_more_than_its_length,
 ];
 
 fn received_and_lost_opens_add_up() {
@@ -183,4 +185,102 @@ fn received_and_lost_execs_and_exits_add_up() {
     assert_eq!(count(kind::PROCESS_EXEC) + losses.ring_full_exec, sent);
     let own = world.records(0, |record| record.header.tgid == shell.id()).len() as u64;
     assert_eq!(count(kind::PROCESS_EXIT) + own + losses.ring_full_exit, sent + 1);
+}
+
+/// Opens the file `count` times as this user, in another process.
+fn open_as(uid: u32, file: &std::path::Path, count: u64) {
+    let path = sys::path(file);
+    // SAFETY: the child makes only system calls, with memory that the fork has copied.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: as above; the string is NUL-terminated.
+        unsafe {
+            if libc::setresuid(uid, uid, uid) != 0 {
+                libc::_exit(1);
+            }
+            for _ in 0..count {
+                let fd = libc::open(path.as_ptr(), libc::O_RDONLY);
+                if fd < 0 {
+                    libc::_exit(2);
+                }
+                libc::close(fd);
+            }
+            libc::_exit(0);
+        }
+    }
+    let mut status = 0;
+    // SAFETY: the kernel writes one int.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "an opener of user {uid}");
+}
+
+/// Nobody reads the ring while it is flooded.
+fn a_flood_leaves_room_for_other_users() {
+    const FLOOD: u64 = 3000;
+    const VICTIM: u64 = 5;
+    let interest = world::interest();
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
+    let (_keep, dir) = world::directory();
+    let file = dir.join("x.pem");
+    fs::write(&file, "").unwrap();
+    fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let flooders = [65534, 65533, 65532, 65531];
+    for flooders in [&flooders[..1], &flooders[..]] {
+        for limit_floods in [true, false] {
+            let options = CaptureOptions {
+                ring_bytes: 64 << 10,
+                limit_floods,
+                ..world::options(&interest, kinds)
+            };
+            let mut world = world::start(&options);
+            flooders.iter().for_each(|&uid| open_as(uid, &file, FLOOD));
+            open_as(1001, &file, VICTIM);
+            let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&file).unwrap());
+            let got = world.records(0, |record| record.header.inode == inode);
+            let of = |uid| got.iter().filter(|record| record.header.uid == uid).count() as u64;
+            let losses = world.source.losses();
+            let sent = FLOOD * flooders.len() as u64 + VICTIM;
+            assert!(got.len() as u64 + losses.flood + losses.ring_full_open >= sent, "{losses:?}");
+            if limit_floods {
+                assert_eq!(of(1001), VICTIM, "{flooders:?}: {losses:?}");
+                assert!(losses.flood > 0 && losses.ring_full_open == 0, "{losses:?}");
+                assert!(of(flooders[0]) >= 100, "the flooder has its share");
+            } else {
+                assert_eq!(of(1001), 0, "the ring was not flooded");
+                assert_eq!(losses.flood, 0, "{losses:?}");
+            }
+            // After a drain, everybody may write again.
+            open_as(flooders[0], &file, 50);
+            let again = world.records(0, |record| record.header.inode == inode).len() - got.len();
+            assert_eq!(again, 50);
+        }
+    }
+    routes::ok("a flood leaves room for other users");
+}
+
+fn a_long_path_takes_little_more_than_its_length() {
+    let interest = world::interest();
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
+    let options =
+        CaptureOptions { pid: Some(std::process::id()), ..world::options(&interest, kinds) };
+    let mut world = world::start(&options);
+    let (_keep, dir) = world::directory();
+    let mut deep = dir;
+    let mut files = Vec::new();
+    while deep.as_os_str().len() < 3800 {
+        deep.push("l".repeat(250));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("x"), "").unwrap();
+        fs::rename(deep.join("x"), deep.join("x.pem")).unwrap();
+        files.push(deep.join("x.pem"));
+    }
+    files.iter().for_each(|file| drop(sys::open(file, 0).unwrap()));
+    let got = world.records(files.len(), |record| record.header.kind == kind::FILE_OPEN);
+    assert_eq!(got.len(), files.len());
+    for (record, file) in got.iter().zip(&files) {
+        assert_eq!(record.text(), file.display().to_string());
+        let need = size_of::<crypto_tracer_common::record::Header>() + record.path.len();
+        assert!(record.raw.len() <= 512.max(2 * need), "{} bytes for {need}", record.raw.len());
+    }
 }

@@ -1,10 +1,13 @@
 //! Open events for all ways to open a file.
 
 use std::fs;
+use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crypto_tracer_capture::{BlindSpot, CaptureOptions, route};
 use crypto_tracer_common::record::{SMALL, flag, kind};
@@ -22,6 +25,8 @@ crypto_tracer_tests::tests![
     closed_before_the_open_returns,
     names_are_arbitrary_bytes,
     opens_without_content_access_are_not_reported,
+    flags_changed_after_the_call_hide_no_open,
+    a_file_mounted_under_another_name,
     mounts,
     an_overlay_open_is_reported_once,
     unlinked_files_and_memfds,
@@ -432,6 +437,97 @@ fn opens_without_content_access_are_not_reported() {
     });
 }
 
+/// Another thread changes the flags of openat2 while the kernel follows the path.
+fn flags_changed_after_the_call_hide_no_open() {
+    const OPENS: u64 = 300;
+    let interest = world::interest();
+    let kinds = EventKinds { open: true, ..EventKinds::NONE };
+    let mut world = world::start(&world::options(&interest, kinds));
+    let (_keep, dir) = world::directory();
+    let file = create(dir.join("flip.pem"));
+    for hiding in [libc::O_PATH, libc::O_TMPFILE, libc::O_TRUNC] {
+        world.forget();
+        // A long path, so that the other thread has time.
+        let mut path = Vec::new();
+        while path.len() + file.as_os_str().len() < 4090 {
+            path.extend(b"/.");
+        }
+        path.extend(file.as_os_str().as_bytes());
+        path.push(0);
+        let how = Arc::new([AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)]);
+        let (turn, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (of_thread, turns, ends) = (Arc::clone(&how), Arc::clone(&turn), Arc::clone(&done));
+        let flipper = std::thread::spawn(move || {
+            for number in 1..=OPENS {
+                while turns.load(SeqCst) != number {
+                    std::thread::yield_now();
+                }
+                for _ in 0..2000 {
+                    std::hint::spin_loop();
+                }
+                of_thread[0].fetch_or(hiding as u64, SeqCst);
+                ends.store(number, SeqCst);
+            }
+        });
+        let mut opened = 0;
+        for number in 1..=OPENS {
+            how[0].store(0, SeqCst);
+            turn.store(number, SeqCst);
+            let cwd = libc::AT_FDCWD as isize as usize;
+            let args = [cwd, path.as_ptr() as usize, how.as_ptr() as usize, 24, 0];
+            if let Ok(file) = sys::open_call(libc::SYS_openat2, args) {
+                let mut head = [0; 4];
+                opened += usize::from(fs::File::from(file).read(&mut head).is_ok_and(|n| n == 4));
+            }
+            while done.load(SeqCst) != number {
+                std::thread::yield_now();
+            }
+        }
+        flipper.join().unwrap();
+        let me = std::process::id();
+        let got = world.records(opened, |record| record.header.tgid == me);
+        assert!(opened > 0, "no open succeeded with its content");
+        assert!(got.len() >= opened, "{} of {opened} opens reported", got.len());
+        let truncated = got.iter().filter(|record| {
+            record.header.detail as i32 & libc::O_TRUNC != 0 && record.header.size != 0
+        });
+        assert_eq!(truncated.count(), 0, "the host does not read a truncated file");
+    }
+    routes::ok("flags of openat2 changed by another thread");
+}
+
+/// Anybody can do this in namespaces of their own.
+fn a_file_mounted_under_another_name() {
+    let (_keep, dir) = world::directory();
+    open_all(move |opener| {
+        opener.takes("bind-mounted file under another name");
+        std::env::set_current_dir(&dir).unwrap();
+        let file = create(dir.join("own.pem"));
+        create(dir.join("other.txt"));
+        sys::bind(&file, &dir.join("other.txt"));
+        let is_of_root = fs::metadata("/").unwrap().dev() == fs::metadata(&file).unwrap().dev();
+        let opened = sys::open("other.txt", 0).unwrap();
+        if is_of_root {
+            opener.opened_as("own name", 0, opened, file.as_os_str().as_bytes(), 0);
+        } else {
+            // The path begins at the root of the file system.
+            let mount = dir.ancestors().skip(1).find(|dir| {
+                let parent = dir.parent().unwrap_or(Path::new("/"));
+                fs::metadata(dir).unwrap().dev() != fs::metadata(parent).unwrap().dev()
+            });
+            let path = file.strip_prefix(mount.unwrap()).unwrap();
+            let path = [b"/", path.as_os_str().as_bytes()].concat();
+            opener.opened_as("own name", 0, opened, &path, flag::PATH_UNREACHABLE);
+        }
+        sys::tmpfs(&dir.join("elsewhere"));
+        let file = create(dir.join("elsewhere/far.pem"));
+        sys::bind(&file, &dir.join("other.txt"));
+        let opened = sys::open("other.txt", 0).unwrap();
+        let flags = flag::PATH_UNREACHABLE;
+        opener.opened_as("in another file system", 0, opened, b"/far.pem", flags);
+    });
+}
+
 fn mounts() {
     let (_keep, dir) = world::directory();
     open_all(move |opener| {
@@ -458,7 +554,9 @@ fn mounts() {
         opener.opened("bind mount on a bind mount", 0, sys::open("stacked.key", 0).unwrap());
         create("plain.txt");
         sys::bind(&at("d1/hard.pem"), &at("plain.txt"));
-        drop(sys::open("plain.txt", 0).unwrap());
+        let opened = sys::open("plain.txt", 0).unwrap();
+        let flags = flag::PATH_UNREACHABLE;
+        opener.opened_as("bind mount under another name", 0, opened, b"/d1/hard.pem", flags);
         let two = sys::open("one/sub/two", libc::O_DIRECTORY).unwrap();
         sys::detach(&at("one/sub/two"));
         let opened = sys::openat(two.as_raw_fd(), c"m.pem", 0).unwrap();

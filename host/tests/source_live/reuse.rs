@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 
+use crypto_tracer_capture::CaptureOptions;
 use crypto_tracer_capture::decode::decode;
 use crypto_tracer_common::record::kind;
 use crypto_tracer_event::EventKinds;
@@ -13,7 +14,10 @@ use crypto_tracer_pipeline::enrich::Enrich;
 use super::world::Record;
 use super::{routes, sys, world};
 
-crypto_tracer_tests::tests![processes_with_a_reused_pid_are_distinct];
+crypto_tracer_tests::tests![
+    processes_with_a_reused_pid_are_distinct,
+    a_stranger_with_the_pid_is_not_traced,
+];
 
 /// Fields of `struct clone_args`, as indices of 64-bit words.
 const EXIT_SIGNAL: usize = 4;
@@ -55,6 +59,40 @@ fn free_pid() -> i32 {
     let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
     child.wait().unwrap();
     child.id() as i32
+}
+
+/// The process of `--pid` has ended, and another one has its PID.
+fn a_stranger_with_the_pid_is_not_traced() {
+    let interest = world::interest();
+    let (_keep, dir) = world::directory();
+    let file = dir.join("stranger.pem");
+    fs::write(&file, "").unwrap();
+    let (program, file) = (sys::path("/bin/cat"), sys::path(&file));
+    for follow_children in [false, true] {
+        let pid = free_pid();
+        // A tick of `/proc` ago. A process that starts now is in a later one.
+        let started = sys::boot_ns() - 10_000_000;
+        let options = CaptureOptions {
+            pid: Some(pid as u32),
+            pid_started: Some(started - 100_000_000),
+            follow_children,
+            ..world::options(&interest, EventKinds::ALL)
+        };
+        let mut world = world::start(&options);
+        run_as(pid, &program, &file);
+        let got = world.records(0, |_| true);
+        assert!(got.is_empty(), "{got:?}");
+    }
+    // The control: without a start time, the stranger is taken for the process.
+    let pid = free_pid();
+    let options =
+        CaptureOptions { pid: Some(pid as u32), ..world::options(&interest, EventKinds::ALL) };
+    let mut world = world::start(&options);
+    if run_as(pid, &program, &file).is_some() {
+        let got = world.records(1, |record| record.header.kind == kind::FILE_OPEN);
+        assert_eq!(got.len(), 1);
+    }
+    routes::ok("reused pid of --pid: not reported");
 }
 
 fn processes_with_a_reused_pid_are_distinct() {

@@ -30,6 +30,7 @@ const ROUTES: &[&str] = &[
     "container (mount, pid and user namespaces)",
     "container id from the cgroup",
     "reused pid",
+    "reused pid of --pid: not reported",
     "tracer in a pid namespace",
     // Paths and file systems.
     "chroot",
@@ -37,6 +38,7 @@ const ROUTES: &[&str] = &[
     "overlayfs: lower, copied up, created",
     "bind-mounted directory",
     "bind-mounted file",
+    "bind-mounted file under another name",
     "detached mount",
     "symlink",
     "dirfd and ..",
@@ -49,6 +51,7 @@ const ROUTES: &[&str] = &[
     "name of 255 bytes",
     "newlines, quotes, escapes, not UTF-8",
     "flags as the caller gave them",
+    "flags of openat2 changed by another thread",
     // Not reported, or reported exactly once.
     "failed open: not reported",
     route::REFUSED_LATE,
@@ -60,6 +63,7 @@ const ROUTES: &[&str] = &[
     route::CLOSED_MEANWHILE,
     route::INTERRUPTED,
     "missed opens are counted if that probe is forced",
+    "a flood leaves room for other users",
     "160 000 opens by 8 threads: each reported once",
     // Libraries.
     "DT_NEEDED",
@@ -67,6 +71,11 @@ const ROUTES: &[&str] = &[
     "LD_PRELOAD",
     "library in a container",
     "library only read: not reported",
+    "library mapped over the arguments of its own mapping",
+    "library whose descriptor another thread closes",
+    "library mapped under another name",
+    "library executable by personality",
+    route::MPROTECT,
     "library again after exec, not in a forked child",
     // Processes.
     "exec: arguments up to 4096 bytes",

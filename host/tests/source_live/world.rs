@@ -78,6 +78,8 @@ pub(crate) fn options(interest: &Interest, kinds: EventKinds) -> CaptureOptions<
         interest,
         kinds,
         pid: None,
+        pid_started: None,
+        limit_floods: false,
         follow_children: false,
         comm: None,
         ring_bytes: 8 << 20,

@@ -1,16 +1,19 @@
 //! The highest load: every lost event is counted, and a run ends when requested.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
 use crypto_tracer_tests::{
-    Ended, Material, Tracer, actor, needs_bpf, program, run, temp_dir, trusted_dir, until,
+    Actor, Ended, Material, Tracer, actor, needs_bpf, program, run, temp_dir, trusted_dir, until,
     workspace,
 };
 
 crypto_tracer_tests::tests![
     received_and_lost_add_up_to_the_opens,
+    counts_add_up_with_events_left_in_the_ring,
+    a_flooder_on_each_core_costs_others_nothing,
     signals_end_a_run_under_load,
     duration_ends_a_run_under_load,
     closed_pipe_ends_a_run_under_load,
@@ -70,6 +73,76 @@ fn received_and_lost_add_up_to_the_opens() {
             .iter()
             .all(|event| event.text("file_type") == "private_key" || event.kind() != "file_open")
     );
+}
+
+/// The ring also has forks, which are no events.
+fn counts_add_up_with_events_left_in_the_ring() {
+    const FORKS: u64 = 400;
+    const OPENS_EACH: u64 = 30;
+    needs_bpf!();
+    let dir = temp_dir();
+    let key = dir.path().join("load.key");
+    fs::write(&key, "").unwrap();
+    let (forks, opens) = (FORKS.to_string(), OPENS_EACH.to_string());
+    let parent = actor!["forks", &forks, &opens, &key];
+    let pid = parent.pid().to_string();
+    let tracer = Tracer::monitor(["--pid", &pid, "--follow-children"]);
+    // The tracer reads nothing until it has to end.
+    tracer.signal(libc::SIGSTOP);
+    parent.end();
+    tracer.signal(libc::SIGTERM);
+    tracer.signal(libc::SIGCONT);
+    let ended = tracer.wait(PROMPT);
+    let summary = ended.summary();
+    let done = FORKS * OPENS_EACH + FORKS + 1;
+    assert_eq!(summary.shown + summary.filtered + summary.lost, done, "{:?}", ended.said);
+    let left = ended.said.iter().any(|line| line.contains("ended_before"));
+    assert!(left, "nothing was left in the ring: {:?}", ended.said);
+}
+
+/// The flooders' paths are as long as possible, so that they fill the ring.
+fn a_flooder_on_each_core_costs_others_nothing() {
+    const FILES: usize = 300;
+    needs_bpf!();
+    let dir = temp_dir();
+    fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let mut deep = dir.path().to_owned();
+    (0..15).for_each(|_| deep.push("l".repeat(250)));
+    fs::create_dir_all(&deep).unwrap();
+    let deep = deep.join("x.pem");
+    fs::write(&deep, "").unwrap();
+    let files: Vec<_> = (0..FILES).map(|at| dir.path().join(format!("{at}.pem"))).collect();
+    files.iter().for_each(|file| fs::write(file, "").unwrap());
+    let output = dir.path().join("events.json");
+    let tracer = Tracer::command("files", ["--output", output.to_str().unwrap()]);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut flooders: Vec<_> =
+        (0..cores).map(|_| actor!["as", "65534", "open", ENDLESS, &deep]).collect();
+    flooders.iter_mut().for_each(Actor::go);
+    let shown = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text).into_owned();
+        let events = text.lines().filter(|line| line.contains("file_open"));
+        let of = |name: &str| Some(name.rsplit_once(".pem\"")?.0.rsplit_once('/')?.1.to_owned());
+        let numbers = events.filter_map(|line| of(line)?.parse::<usize>().ok());
+        numbers.collect::<std::collections::BTreeSet<usize>>()
+    };
+    until("the flood", || (fs::metadata(&output).unwrap().len() > 1 << 20).then_some(()));
+    let mut arguments: Vec<&std::ffi::OsStr> =
+        ["as", "1001", "paced", "100", "300"].iter().map(std::ffi::OsStr::new).collect();
+    arguments.extend(files.iter().map(|file| file.as_os_str()));
+    let victim = Actor::start(env!("CARGO_BIN_EXE_actor"), &arguments);
+    assert_eq!(victim.end(), FILES.to_string());
+    drop(flooders);
+    // The ring keeps the order of events.
+    let sentinel = dir.path().join("sentinel.pem");
+    fs::write(&sentinel, "").unwrap();
+    until("an event after all others", || {
+        fs::read(&sentinel).unwrap();
+        String::from_utf8_lossy(&fs::read(&output).unwrap()).contains("/sentinel.pem").then_some(())
+    });
+    let last = tracer.finish();
+    let seen = shown(&fs::read(&output).unwrap());
+    assert!(seen.len() >= FILES * 99 / 100, "{} of {FILES}: {:?}", seen.len(), last.said);
 }
 
 fn signals_end_a_run_under_load() {

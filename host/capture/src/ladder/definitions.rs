@@ -27,6 +27,11 @@ const fn probe(
     Probe { program, hook, serves, needs, optional: None }
 }
 
+const MPROTECT: BlindSpot = blind_spot(
+    route::MPROTECT,
+    "a library that is mapped without execute permission and made executable by mprotect",
+);
+
 const LSM: Rung = Rung {
     name: "lsm",
     probes: &[
@@ -38,11 +43,14 @@ const LSM: Rung = Rung {
         ),
         probe("mmap_file", Hook::Lsm("mmap_file"), LOAD, &[OffsetGroup::Task, OffsetGroup::File]),
     ],
-    cannot_see: &[blind_spot(
-        route::REFUSED_LATE,
-        "that an open or a mapping is refused after the permission checks (O_DIRECT, lease, driver, IMA): it is \
-         reported anyway",
-    )],
+    cannot_see: &[
+        blind_spot(
+            route::REFUSED_LATE,
+            "that an open or a mapping is refused after the permission checks (O_DIRECT, lease, driver, IMA): it is \
+             reported anyway",
+        ),
+        MPROTECT,
+    ],
     cannot_see_on: |machine| {
         let mut modules = machine.security_modules.as_ref()?.iter();
         modules.find(|module| *module == "bpf")?;
@@ -87,13 +95,16 @@ const FEXIT: Rung = Rung {
             "vm_mmap_pgoff",
             Hook::FExit("vm_mmap_pgoff", 6),
             LOAD,
-            &[OffsetGroup::Task, OffsetGroup::File],
+            &[OffsetGroup::Task, OffsetGroup::File, OffsetGroup::Mapping],
         ),
     ],
-    cannot_see: &[blind_spot(
-        route::INTERRUPTED,
-        "an open while another open on the same CPU is interrupted (counted as missed)",
-    )],
+    cannot_see: &[
+        blind_spot(
+            route::INTERRUPTED,
+            "an open while another open on the same CPU is interrupted (counted as missed)",
+        ),
+        MPROTECT,
+    ],
     cannot_see_on: |_| None,
     overhead: None,
     unsuitable: |machine| {
@@ -116,6 +127,7 @@ const TP_BTF: Rung = Rung {
                 OffsetGroup::Task,
                 OffsetGroup::File,
                 OffsetGroup::Descriptor,
+                OffsetGroup::Mapping,
                 OffsetGroup::SystemCall,
             ],
         ),
@@ -140,9 +152,10 @@ const TP_BTF: Rung = Rung {
         ),
         blind_spot(
             route::CLOSED_MEANWHILE,
-            "a file that another thread closes before the open returns (counted as lost; if a later open has reused \
-             the descriptor by then, its file is reported instead)",
+            "a file that another thread closes before the open returns (counted as lost; if the descriptor has another \
+             file by then, by a later open or dup2, that file decides)",
         ),
+        MPROTECT,
     ],
     cannot_see_on: |_| None,
     overhead: Some("about 0.1 µs per system call of every process"),
@@ -281,7 +294,7 @@ mod tests {
         };
         assert!(later_modules("yama,bpf,ipe,ima").unwrap().contains("(ipe, ima)"));
         assert_eq!(later_modules("yama,apparmor,bpf"), None);
-        assert_eq!(LSM.cannot_see(&machine()).len(), 1);
+        assert_eq!(LSM.cannot_see(&machine()).len(), 2);
         assert_eq!((FEXIT.unsuitable)(&machine()), None);
         for preemption in [Preemption::Full, Preemption::Unknown] {
             let machine = Machine { preemption, ..machine() };

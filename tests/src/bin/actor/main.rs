@@ -5,6 +5,7 @@
 //! - `actor open N PATH...`: opens and closes each file N times, as fast as possible; prints the number of successful
 //!   opens.
 //! - `actor paced RATE N PATH...`: opens the files in turn, N opens in total, RATE per second; prints the same number.
+//! - `actor forks N M PATH`: starts N processes, one after the other, each of which opens the file M times and ends.
 //! - `actor closing PATH`: opens the file in a loop while another thread closes the descriptor, until standard input is
 //!   closed.
 //! - `actor like-a-reader CAPABILITIES PATH`: opens the file with the name and the flags of a tracer's reader. It keeps
@@ -50,6 +51,7 @@ fn perform(words: &[&str]) -> io::Result<()> {
         ["threads", count] => threads(number(count)?),
         ["open", count, paths @ ..] => open(number(count)?, paths),
         ["paced", rate, count, paths @ ..] => paced(number(rate)?, number(count)?, paths),
+        ["forks", count, opens, path] => forks(number(count)?, number(opens)?, path),
         ["closing", path] => closing(path),
         ["like-a-reader", "all", path] => like_a_reader(path),
         ["like-a-reader", capabilities, path] => {
@@ -116,6 +118,28 @@ fn paced(rate: u32, count: u32, paths: &[&str]) -> io::Result<()> {
         }
     }
     println!("{opened}");
+    Ok(())
+}
+
+fn forks(count: u32, opens: u32, path: &str) -> io::Result<()> {
+    let path = std::ffi::CString::new(path)?;
+    for _ in 0..count {
+        // SAFETY: there is one thread, and the child makes only system calls.
+        let child = unsafe { libc::fork() };
+        if child < 0 {
+            return Err(Error::last_os_error());
+        }
+        if child == 0 {
+            for _ in 0..opens {
+                // SAFETY: the string ends with NUL.
+                unsafe { libc::close(libc::open(path.as_ptr(), libc::O_RDONLY)) };
+            }
+            // SAFETY: no destructor has to run.
+            unsafe { libc::_exit(0) };
+        }
+        // SAFETY: the status may be ignored.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    }
     Ok(())
 }
 
