@@ -39,9 +39,10 @@ pub(crate) unsafe fn exceeds_share(bytes: u64) -> bool {
     used > half && unsafe { exceeds(bytes, (2 * half).saturating_sub(used)) != 0 }
 }
 
-/// `free`: bytes in the ring buffer.
+/// `free`: bytes in the ring buffer. Exported, so that the verifier analyses it once and not for each call.
+#[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn exceeds(bytes: u64, free: u64) -> u64 {
+pub(crate) unsafe extern "C" fn exceeds(bytes: u64, free: u64) -> u64 {
     unsafe {
         let (consumed, produced) = (query(CONSUMER_POSITION), query(PRODUCER_POSITION));
         let fresh = Usage { since: 0, before: 0, mark: produced, end: produced };

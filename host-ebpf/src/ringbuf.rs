@@ -180,19 +180,23 @@ struct Report {
 }
 
 /// Submits the smallest record that holds the path. Most paths fit into the first one; if not, the walk has measured the
-/// path.
+/// path. A path that another process makes longer meanwhile loses its beginning.
 #[inline(always)]
 unsafe fn sized<A: Access>(report: &Report, ids: Task) {
     unsafe {
         let need = try_size::<A, SMALL>(report, ids);
-        if need == 0
-            || (need <= walk::capacity(SHORT) && try_size::<A, SHORT>(report, ids) == 0)
-            || (need <= walk::capacity(MEDIUM) && try_size::<A, MEDIUM>(report, ids) == 0)
-            || (need <= walk::capacity(LONG) && try_size::<A, LONG>(report, ids) == 0)
-        {
+        if need == 0 {
             return;
         }
-        try_size::<A, LONGEST_PATH>(report, ids);
+        if need <= walk::capacity(SHORT) {
+            try_size::<A, SHORT>(report, ids);
+        } else if need <= walk::capacity(MEDIUM) {
+            try_size::<A, MEDIUM>(report, ids);
+        } else if need <= walk::capacity(LONG) {
+            try_size::<A, LONG>(report, ids);
+        } else {
+            try_size::<A, LONGEST_PATH>(report, ids);
+        }
     }
 }
 
@@ -205,7 +209,7 @@ unsafe fn try_size<A: Access, const SIZE: usize>(report: &Report, ids: Task) -> 
             return 0;
         }
         let walked = walk::path::<SIZE>(record, report.path, report.by_own_name);
-        if SIZE != LONGEST_PATH && walked.need != 0 {
+        if SIZE == SMALL && walked.need != 0 {
             discard(record);
             return walked.need;
         }

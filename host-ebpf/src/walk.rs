@@ -9,12 +9,16 @@ use crypto_tracer_common::record::{
 
 use crate::{
     fixed::offset,
-    kernel::{Dentry, Path, current, load, masked, read},
+    kernel::{Dentry, Path, at_most, current, load, masked, read},
     maps::control,
 };
 
 /// Maximum number of steps: more than the components of a path of [`PATH_MAX`] bytes, with room for mounts.
 const STEPS: u32 = 4096;
+
+/// A length that no path in a record has. The bound of [`Walk::need`]: otherwise the verifier would follow its growth step by
+/// step.
+const TOO_LONG: u64 = PATH_MAX as u64 + 1;
 
 /// The state of a walk, on the program's stack.
 #[repr(C)]
@@ -155,13 +159,13 @@ unsafe fn step<const SIZE: usize>(walk: &mut Walk) -> bool {
             walk.flags |= flag::PATH_UNREACHABLE as u64;
             return true;
         }
-        if walk.need != 0 {
+        if SIZE == SMALL && walk.need != 0 {
             // The record is too small already: only the length of the path is of interest.
-            walk.need += len + 1;
+            walk.need = at_most::<TOO_LONG>(walk.need + len + 1);
         } else {
             let problem = append::<SIZE>(walk, len, dentry.name);
-            if SIZE < LONGEST_PATH && problem == flag::PATH_TRUNCATED {
-                walk.need = walk.len + len + 1;
+            if SIZE == SMALL && problem == flag::PATH_TRUNCATED {
+                walk.need = at_most::<TOO_LONG>(walk.len + len + 1);
             } else if problem != 0 {
                 walk.flags |= problem as u64;
                 return true;
@@ -172,7 +176,7 @@ unsafe fn step<const SIZE: usize>(walk: &mut Walk) -> bool {
             return true;
         }
         walk.dentry = dentry.parent;
-        walk.need > PATH_MAX as u64
+        SIZE == SMALL && walk.need == TOO_LONG
     }
 }
 
@@ -198,7 +202,7 @@ steps! {
 pub(crate) struct Walked {
     /// Length of the path in the record, in bytes.
     pub(crate) len: u64,
-    /// If the path does not fit into the record: its length, or more than [`PATH_MAX`]. Otherwise 0.
+    /// If the path does not fit into a record of [`SMALL`] bytes: its length, or more than [`PATH_MAX`]. Otherwise 0.
     pub(crate) need: u64,
     /// Bits of [`flag`].
     pub(crate) flags: u16,

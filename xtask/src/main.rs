@@ -9,6 +9,7 @@ mod artifacts;
 mod bench;
 mod call_loop;
 mod docs;
+mod instructions;
 mod plugins;
 mod reference;
 mod run;
@@ -37,6 +38,8 @@ enum Job {
     Docs(docs::DocsOptions),
     /// Measure the overhead and the throughput of the tracer. Needs root.
     Bench(bench::BenchOptions),
+    /// Count the instructions and helper calls of the BPF programs.
+    Instructions,
     /// Run the capture tests on other kernels, under QEMU.
     Vm(vm::VmOptions),
     /// Build the plugin template and the example plugins with the tools of plugin authors, and test them.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Job::Lint => artifacts::lint::run(&workspace()),
         Job::Docs(options) => docs::run(&workspace(), &options),
         Job::Bench(options) => bench::run(&workspace(), &options),
+        Job::Instructions => instructions::run(&workspace()),
         Job::Vm(options) => vm::run(&workspace(), &options),
         Job::Plugins(options) => plugins::run_all(&workspace(), &options),
         Job::Reference(options) => reference::run(&workspace(), &options),

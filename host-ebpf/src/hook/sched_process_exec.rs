@@ -67,18 +67,18 @@ unsafe fn try_exec() {
         if first && path_len == 0 {
             return;
         }
-        let fits = |size| path_len <= bounds(size).0 && arguments.len <= bounds(size).1;
-        if fits(SHORT) && try_size::<SHORT>(path, arguments, ids) == 0 {
-            return;
+        let fits = |size| first && path_len <= bounds(size).0 && arguments.len <= bounds(size).1;
+        if fits(SHORT) {
+            try_size::<SHORT>(path, arguments, ids);
+        } else if arguments.len > bounds(MEDIUM).1
+            || try_size::<MEDIUM>(path, arguments, ids) != 0
+        {
+            try_size::<LARGE>(path, arguments, ids);
         }
-        if fits(MEDIUM) && try_size::<MEDIUM>(path, arguments, ids) == 0 {
-            return;
-        }
-        try_size::<LARGE>(path, arguments, ids);
     }
 }
 
-/// Returns 0 if this was the end of it, or else the length of the path, which does not fit.
+/// Returns 0 if this was the end of it, or else the length of the path as far as it is known.
 #[inline(always)]
 unsafe fn try_size<const SIZE: usize>(path: Path, arguments: ArgumentRange, ids: Task) -> u64 {
     unsafe {
@@ -87,9 +87,12 @@ unsafe fn try_size<const SIZE: usize>(path: Path, arguments: ArgumentRange, ids:
             return 0;
         }
         let walked = walk::path::<SIZE>(record, path, false);
-        if SIZE != LARGE && (walked.need != 0 || walked.len > bounds(SIZE).0) {
+        let does_not_fit = walked.need != 0
+            || walked.flags & flag::PATH_TRUNCATED != 0
+            || walked.len > bounds(SIZE).0;
+        if (SIZE == SMALL || SIZE == MEDIUM) && does_not_fit {
             discard(record);
-            return if walked.need > walked.len { walked.need } else { walked.len };
+            return walked.need.max(walked.len).max(1);
         }
         let at = path_at_most::<SIZE>(walked.len);
         let len = args_at_most::<SIZE>(arguments.len);
@@ -106,7 +109,7 @@ unsafe fn try_size<const SIZE: usize>(path: Path, arguments: ArgumentRange, ids:
         let header = record.cast::<Header>();
         header::process(header, kind::PROCESS_EXEC, current(), ids);
         (*header).flags = flags | header::file::<Probed>(header, path.dentry);
-        (*header).path_len = walked.len as u16;
+        (*header).path_len = at as u16;
         (*header).args_len = args_len as u16;
         submit(record);
         0

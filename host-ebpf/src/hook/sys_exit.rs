@@ -12,7 +12,7 @@ use crypto_tracer_common::{fixed::kinds, loss, record::kind};
 
 use crate::{
     fixed::{offset, setting},
-    kernel::{Access, Probed, Typed, current, file_of, load, read_user},
+    kernel::{Access, Probed, current, file_of, load, own, read_user},
     maps::count_loss,
     ringbuf, task,
 };
@@ -28,9 +28,6 @@ const MAP_ANONYMOUS: u64 = 0x20;
 const MAX_ERRNO: i64 = 4095;
 /// Flag of a mapping.
 const VM_EXEC: u64 = 4;
-/// What [`on_mapping`] has found: nothing, or an executable mapping of a file.
-const NOTHING: u64 = 0;
-const FILE: u64 = 1;
 
 /// The arguments of a relevant system call.
 enum OpenCall {
@@ -119,42 +116,39 @@ unsafe fn mapped(address: u64, call: OpenCall) {
         {
             return;
         }
-        let mut seen = NOTHING;
+        let mut file = 0_u64;
         let found = helper::bpf_find_vma(
             current().cast_mut().cast(),
             address,
             on_mapping as *const () as *mut c_void,
-            (&raw mut seen).cast(),
+            (&raw mut file).cast(),
             0,
         );
-        if seen == FILE {
-            return;
-        }
-        // Another thread has replaced the mapping, or it holds the lock.
-        match call {
-            OpenCall::Map { prot, fd, .. } if prot & task::PROT_EXEC != 0 => {
-                let file = file_of(fd as u32);
-                if file == 0 {
-                    count_loss(loss::FILE_GONE);
-                } else {
-                    ringbuf::file::<Probed>(kind::LIB_LOAD, file, 0);
+        if own(&raw const file) == 0 {
+            // Another thread has replaced the mapping, or it holds the lock.
+            match call {
+                OpenCall::Map { prot, fd, .. } if prot & task::PROT_EXEC != 0 => {
+                    file = file_of(fd as u32);
                 }
+                OpenCall::MapByMemory if found != 0 => {}
+                _ => return,
             }
-            OpenCall::MapByMemory if found != 0 => count_loss(loss::FILE_GONE),
-            _ => {}
+        }
+        match own(&raw const file) {
+            0 => count_loss(loss::FILE_GONE),
+            file => ringbuf::file::<Probed>(kind::LIB_LOAD, file, 0),
         }
     }
 }
 
-/// Callback of `bpf_find_vma`, which holds the lock of the mappings meanwhile.
+/// Callback of `bpf_find_vma`. Returns the file of an executable mapping. It is reported after the call: in the callback,
+/// the verifier would analyse the walk of the path in two nested loops.
 #[inline(never)]
-unsafe extern "C" fn on_mapping(_: *mut c_void, vma: *const u8, seen: *mut u64) -> i64 {
+unsafe extern "C" fn on_mapping(_: *mut c_void, vma: *const u8, file: *mut u64) -> i64 {
     unsafe {
         let flags: u64 = load(vma, offset!(vma_flags));
-        let file: *const u8 = load(vma, offset!(vma_file));
-        if flags & VM_EXEC != 0 && !file.is_null() {
-            *seen = FILE;
-            ringbuf::file::<Typed>(kind::LIB_LOAD, file as u64, 0);
+        if flags & VM_EXEC != 0 {
+            *file = load(vma, offset!(vma_file));
         }
         0
     }

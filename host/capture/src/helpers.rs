@@ -11,7 +11,7 @@ pub(super) const HELPER_ENUM: &str = "bpf_func_id";
 const FIRST_ENUMERATOR: &str = "BPF_FUNC_unspec";
 
 /// The helpers that the programs call, with their ids, which are the same on every kernel.
-const REQUIRED: [(&str, u32); 15] = [
+const REQUIRED: [(&str, u32); 16] = [
     ("bpf_map_lookup_elem", 1),
     ("bpf_map_update_elem", 2),
     ("bpf_map_delete_elem", 3),
@@ -24,6 +24,7 @@ const REQUIRED: [(&str, u32); 15] = [
     ("bpf_ringbuf_reserve", 131),
     ("bpf_ringbuf_submit", 132),
     ("bpf_ringbuf_discard", 133),
+    ("bpf_ringbuf_query", 134),
     ("bpf_get_current_task_btf", 158),
     ("bpf_find_vma", 180),
     ("bpf_loop", 181),

@@ -462,9 +462,7 @@ fn flags_changed_after_the_call_hide_no_open() {
                 while turns.load(SeqCst) != number {
                     std::thread::yield_now();
                 }
-                for _ in 0..2000 {
-                    std::hint::spin_loop();
-                }
+                (0..1000).for_each(|step| _ = std::hint::black_box(step));
                 of_thread[0].fetch_or(hiding as u64, SeqCst);
                 ends.store(number, SeqCst);
             }
@@ -486,7 +484,8 @@ fn flags_changed_after_the_call_hide_no_open() {
         flipper.join().unwrap();
         let me = std::process::id();
         let got = world.records(opened, |record| record.header.tgid == me);
-        assert!(opened > 0, "no open succeeded with its content");
+        // A file that is truncated in time has no content from then on.
+        assert!(opened > 0 || hiding == libc::O_TRUNC, "no open succeeded with its content");
         assert!(got.len() >= opened, "{} of {opened} opens reported", got.len());
         let truncated = got.iter().filter(|record| {
             record.header.detail as i32 & libc::O_TRUNC != 0 && record.header.size != 0

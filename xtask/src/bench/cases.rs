@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crypto_tracer_tests::{Ended, Event, Tracer};
 
 use super::Row;
+use super::floor::EmptyProgram;
 use super::run::{Bench, CallLoop, median, percentile, usage};
 use crate::run::{capture, find_program};
 
@@ -83,18 +84,36 @@ fn traced(bench: &Bench, call: &str, count: u64, path: Option<&Path>) -> Result<
     )
 }
 
+/// The same calls with an empty program at the end of every system call. Any program there costs at least this.
+fn floor(bench: &Bench, call: &str, count: u64, path: Option<&Path>) -> Result<Pairs> {
+    let count = bench.count(count).to_string();
+    let paths: Vec<&Path> = path.into_iter().collect();
+    let attach = || EmptyProgram::attach().context("cannot attach an empty program");
+    pairs(bench, &[call, "--count", count.as_str()], &paths, attach, |_| Ok(()))
+}
+
 fn dropped(bench: &Bench) -> Result<Vec<Row>> {
     let file = bench.file("plain.txt")?;
     let pairs = traced(bench, "open", 100_000, Some(&file))?;
+    let floor = floor(bench, "open", 100_000, Some(&file))?;
     let row = Row::new("open+close of a file outside the interest", pairs.ratio, "× untraced");
-    Ok(vec![row.at_most(1.15).detail(pairs.detail())])
+    Ok(vec![
+        row.at_most(1.15).detail(pairs.detail()),
+        Row::new("the same with an empty program at sys_exit", floor.ratio, "× untraced")
+            .detail(floor.detail()),
+    ])
 }
 
 fn getppid(bench: &Bench) -> Result<Vec<Row>> {
     let pairs = traced(bench, "getppid", 400_000, None)?;
     let cost = pairs.with_ns - pairs.without_ns;
+    let floor = floor(bench, "getppid", 400_000, None)?;
     Ok(vec![
         Row::new("getppid", pairs.ratio, "× untraced").detail(pairs.detail()),
+        Row::new("the same with an empty program at sys_exit", floor.ratio, "× untraced")
+            .detail(floor.detail()),
+        Row::new("an empty program at sys_exit", floor.with_ns - floor.without_ns, "ns more")
+            .detail(floor.detail()),
         Row::new("a system call that opens no file", cost, "ns more")
             .at_most(90.0)
             .detail(pairs.detail()),

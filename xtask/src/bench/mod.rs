@@ -5,6 +5,7 @@
 
 mod cases;
 mod endings;
+mod floor;
 mod report;
 mod run;
 mod workbench;
