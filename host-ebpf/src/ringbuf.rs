@@ -101,8 +101,9 @@ unsafe fn is_wanted(kind: u16, name: Name) -> bool {
 }
 
 /// Whether the name of the mount point is in the interest. Rarely called, so it is not inlined.
+#[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn mount_point_is_wanted(kind: u64, mnt: u64, dentry: u64) -> u64 {
+pub(crate) unsafe extern "C" fn mount_point_is_wanted(kind: u64, mnt: u64, dentry: u64) -> u64 {
     unsafe { is_wanted(kind as u16, Name::of_mount_point(Path { mnt, dentry })) as u64 }
 }
 
@@ -122,7 +123,7 @@ impl Accessible for Typed {
 impl Accessible for Probed {
     #[inline(always)]
     unsafe fn named_file(what: u64, file: u64, path: Path, detail: u32) {
-        unsafe { named_probed_file(what, file, path.mnt, path.dentry, detail) }
+        unsafe { named_probed_file(what, file, path.mnt, path.dentry, detail as u64) };
     }
 }
 
@@ -132,9 +133,19 @@ unsafe extern "C" fn named_typed_file(what: u64, file: u64, mnt: u64, dentry: u6
     unsafe { named_file::<Typed>(what, file, Path { mnt, dentry }, detail) }
 }
 
+// Exported, so that the verifier analyses it once and not for each call. That is possible because its arguments have no
+// types. The result is always 0: such a function must have one.
+#[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn named_probed_file(what: u64, file: u64, mnt: u64, dentry: u64, detail: u32) {
-    unsafe { named_file::<Probed>(what, file, Path { mnt, dentry }, detail) }
+pub(crate) unsafe extern "C" fn named_probed_file(
+    what: u64,
+    file: u64,
+    mnt: u64,
+    dentry: u64,
+    detail: u64,
+) -> u64 {
+    unsafe { named_file::<Probed>(what, file, Path { mnt, dentry }, detail as u32) };
+    0
 }
 
 /// `caller`: the flags that the caller of an open passed. They may come from memory that the process has changed meanwhile,

@@ -70,8 +70,7 @@ unsafe fn try_exec() {
         let fits = |size| first && path_len <= bounds(size).0 && arguments.len <= bounds(size).1;
         if fits(SHORT) {
             try_size::<SHORT>(path, arguments, ids);
-        } else if arguments.len > bounds(MEDIUM).1
-            || try_size::<MEDIUM>(path, arguments, ids) != 0
+        } else if arguments.len > bounds(MEDIUM).1 || try_size::<MEDIUM>(path, arguments, ids) != 0
         {
             try_size::<LARGE>(path, arguments, ids);
         }

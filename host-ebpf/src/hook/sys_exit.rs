@@ -12,7 +12,7 @@ use crypto_tracer_common::{fixed::kinds, loss, record::kind};
 
 use crate::{
     fixed::{offset, setting},
-    kernel::{Access, Probed, current, file_of, load, own, read_user},
+    kernel::{Access, Probed, current, file_of, load, own, read, read_user},
     maps::count_loss,
     ringbuf, task,
 };
@@ -148,7 +148,8 @@ unsafe extern "C" fn on_mapping(_: *mut c_void, vma: *const u8, file: *mut u64) 
     unsafe {
         let flags: u64 = load(vma, offset!(vma_flags));
         if flags & VM_EXEC != 0 {
-            *file = load(vma, offset!(vma_file));
+            // Without its type, so that the function that reports it accepts it.
+            *file = read(vma as u64, offset!(vma_file));
         }
         0
     }

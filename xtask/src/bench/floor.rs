@@ -49,7 +49,8 @@ impl EmptyProgram {
             reserved: u32,
         }
         let number = std::os::fd::AsRawFd::as_raw_fd(&program);
-        let open = Open { name: name.as_ptr() as u64, program: number.cast_unsigned(), reserved: 0 };
+        let open =
+            Open { name: name.as_ptr() as u64, program: number.cast_unsigned(), reserved: 0 };
         let link = bpf(RAW_TRACEPOINT_OPEN, &open)?;
         Ok(EmptyProgram { _program: program, _link: link })
     }
