@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crypto_tracer_capture::{BlindSpot, CaptureOptions, Error, Source};
+use crypto_tracer_capture::{BlindSpot, CaptureOptions, DrainLimit, Error, Source};
 use crypto_tracer_common::record::{Header, flag};
 use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::interest::Interest;
@@ -50,6 +50,9 @@ fn joined(raw: &[u8], flags: u16) -> Vec<u8> {
     }
     path
 }
+
+/// No limit.
+const ALL: DrainLimit = DrainLimit { records: usize::MAX, bytes: usize::MAX };
 
 pub(crate) struct World {
     pub(crate) source: Source,
@@ -116,7 +119,7 @@ impl World {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let received = &mut self.received;
-            self.source.drain(usize::MAX, &mut |record| received.push(Record::parse(record.0)));
+            self.source.drain(ALL, &mut |record| received.push(Record::parse(record.0)));
             let found = self.received.iter().filter(|record| wanted(record)).count();
             if found >= count || Instant::now() > deadline {
                 break;
@@ -125,14 +128,14 @@ impl World {
         }
         std::thread::sleep(Duration::from_millis(5));
         let received = &mut self.received;
-        self.source.drain(usize::MAX, &mut |record| received.push(Record::parse(record.0)));
+        self.source.drain(ALL, &mut |record| received.push(Record::parse(record.0)));
         self.received.iter().filter(|record| wanted(record)).cloned().collect()
     }
 
     /// Drains the ring. Returns the number of records received so far.
     pub(crate) fn drain(&mut self) -> usize {
         let received = &mut self.received;
-        self.source.drain(usize::MAX, &mut |record| received.push(Record::parse(record.0)));
+        self.source.drain(ALL, &mut |record| received.push(Record::parse(record.0)));
         received.len()
     }
 
