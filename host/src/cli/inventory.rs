@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::{
-    Capture, DocumentPrint, InventoryDiff, InventoryExport, InventoryMerge, PluginArgs, Trace, values,
+    Capture, DocumentPrint, InventoryDiff, InventoryExport, InventoryMerge, PluginArgs, Trace,
+    values,
 };
 
 /// `inventory`

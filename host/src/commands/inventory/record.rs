@@ -46,7 +46,7 @@ pub(super) fn record(
     builder.pipeline.observers.push(Box::new(collector.clone()));
     let watched = &trace.processes.watched;
     let pids = existing_pids(watched, &builder);
-    builder.confine(&run)?;
+    builder.confine(&run, run.output)?;
     add_existing(&collector, &mut builder, pids.as_deref());
     if let Some(every) = every {
         collector.write_every(*every, sink(print, builder.new_file, &shutdown, console));

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::{output_conflict, session, setup};
 use crate::cli;
+use crate::commands::{output_conflict, session, setup};
 use crate::config::Config;
 use crate::error::{ExitStatus, Failure};
 use crate::interruptible_read::Input;
