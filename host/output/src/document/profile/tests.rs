@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use super::builder::MAX_LISTED;
 use super::*;
 use crate::document::test_events::{classified, load, open, redacted};
@@ -54,7 +56,7 @@ fn counts_times_and_modes() {
     ] {
         builder.add_event(&redacted(event));
     }
-    let profile = builder.finish(run());
+    let profile = builder.finish(run(), &HashMap::new());
     insta::assert_json_snapshot!(profile);
     insta::assert_snapshot!(profile.summary());
 }
@@ -63,7 +65,7 @@ fn counts_times_and_modes() {
 fn a_single_process_is_not_in_a_list() {
     let mut builder = ProfileBuilder::default();
     builder.add_process(process(7, 1));
-    let profile = builder.finish(RunSummary { list_processes: false, ..run() });
+    let profile = builder.finish(RunSummary { list_processes: false, ..run() }, &HashMap::new());
     let text = serde_json::to_string(&profile).unwrap();
     assert!(!text.contains("processes") && !text.contains("not_listed"), "{text}");
 }
@@ -77,7 +79,7 @@ fn files_beyond_the_limit_are_counted() {
             builder.add_event(&redacted(event));
         }
     }
-    let profile = builder.finish(run());
+    let profile = builder.finish(run(), &HashMap::new());
     assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MAX_LISTED, 5));
     assert_eq!(profile.statistics.files_accessed, MAX_LISTED + 5);
     assert!(serde_json::to_string(&profile).unwrap().contains("\"files_not_listed\":5"));
@@ -94,7 +96,7 @@ fn files_beyond_the_limit_count_as_accessed_only_if_opened_in_the_run() {
     for i in [0, MAX_LISTED, MAX_LISTED] {
         builder.add_event(&redacted(certificate(1, &format!("/{i}.pem"))));
     }
-    let profile = builder.finish(run());
+    let profile = builder.finish(run(), &HashMap::new());
     assert_eq!((profile.files_accessed.len(), profile.files_not_listed), (MAX_LISTED, 3));
     assert_eq!(profile.statistics.files_accessed, 2);
 }
@@ -118,7 +120,7 @@ fn unreachable_paths_are_distinct_and_a_load_in_the_run_has_a_time() {
     builder.add_event(&redacted(unreachable("/a.pem")));
     builder.add_event(&redacted(unreachable("/a.pem")));
     builder.add_event(&redacted(load(9, "/lib/libssl.so.3")));
-    let profile = builder.finish(run());
+    let profile = builder.finish(run(), &HashMap::new());
     let counts: Vec<_> = profile.files_accessed.iter().map(|file| file.access_count).collect();
     assert_eq!(counts, [1, 2]);
     let time = profile.libraries.first().and_then(|library| library.load_time.as_deref());
@@ -131,7 +133,7 @@ fn a_summary_omits_empty_sections() {
     let process = ProcessSummary { name: b"a\x1b[2J".to_vec(), exe: None, ..summary(7, 1) };
     builder.add_process(RedactedProcess::new(process, &mut HideHomes));
     let single = RunSummary { list_processes: false, ..run() };
-    let text = builder.finish(single).summary();
+    let text = builder.finish(single, &HashMap::new()).summary();
     assert_eq!(
         text,
         "a\\u{1b}[2J (pid 7), ?\n1970-01-01T00:00:02.000000Z, 1.235 s: 9 events, 0 libraries, \
@@ -141,7 +143,7 @@ fn a_summary_omits_empty_sections() {
     for i in 0..MAX_LISTED + 2 {
         builder.add_event(&redacted(open(0, &format!("/{i}.pem"), 0, FileType::Certificate)));
     }
-    let text = builder.finish(run()).summary();
+    let text = builder.finish(run(), &HashMap::new()).summary();
     assert!(text.ends_with("\n  and 2 more\n"), "{}", &text[text.len() - 200..]);
 }
 
@@ -158,7 +160,7 @@ fn processes_and_libraries_beyond_the_limit_are_counted() {
             builder.add_event(&redacted(load(round, &format!("/{i}/libssl.so"))));
         }
     }
-    let profile = builder.finish(run());
+    let profile = builder.finish(run(), &HashMap::new());
     let listed = profile.processes.as_ref().map(Vec::len);
     assert_eq!((listed, profile.processes_not_listed), (Some(MAX_LISTED), 4));
     assert_eq!((profile.libraries.len(), profile.libraries_not_listed), (MAX_LISTED, 4));
