@@ -125,6 +125,24 @@ impl ReaderClient {
         heads
     }
 
+    /// Requests all of a file that plugins may see. `None`: no response by `deadline`.
+    pub fn visible(
+        &mut self,
+        file: &Wanted,
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Option<HeadResponse> {
+        if self.backoff.is_backing_off(file.uid) {
+            return None;
+        }
+        let number = self.next_number();
+        let request = Request::Visible { number, file: Box::new(file.clone()) };
+        match self.request(number, &request, [Some(file.uid)].into(), deadline, shutdown)? {
+            Response::Visible { visible, .. } => Some(visible),
+            _ => None,
+        }
+    }
+
     /// Requests the IDs of all processes. `None`: no response by `deadline`.
     pub fn all_pids(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Vec<u32>> {
         let number = self.next_number();

@@ -230,6 +230,11 @@ pub(super) enum Request {
         number: u64,
         files: Vec<Wanted>,
     },
+    /// All of a file that plugins may see.
+    Visible {
+        number: u64,
+        file: Box<Wanted>,
+    },
     /// The IDs of all processes.
     Pids {
         number: u64,
@@ -274,6 +279,10 @@ pub(super) enum Response {
         number: u64,
         head: HeadResponse,
     },
+    Visible {
+        number: u64,
+        visible: HeadResponse,
+    },
     Pids {
         number: u64,
         pids: Vec<u32>,
@@ -315,6 +324,7 @@ impl Response {
     pub(super) fn number(&self) -> u64 {
         match self {
             Response::Head { number, .. }
+            | Response::Visible { number, .. }
             | Response::Pids { number, .. }
             | Response::Scan { number, .. }
             | Response::Ancestry { number, .. }

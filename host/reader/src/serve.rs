@@ -7,7 +7,7 @@ use super::mount_namespaces::MountNamespaces;
 use super::other_tracer::OtherTracers;
 use super::proc_probe::{ProbePool, Timeouts};
 use super::protocol::{HeadResponse, Request, Response, receive, send};
-use super::{ancestry, cgroup, head, inspect, procfs, unobservable};
+use super::{ancestry, cgroup, head, inspect, procfs, unobservable, visible};
 use crypto_tracer_system::usage::ResourceUsage;
 
 /// Serves requests until the tracer closes its end of the socket or exits.
@@ -33,6 +33,13 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
                     send(&socket, &Response::Head { number, head })?;
                 }
                 continue;
+            }
+            Request::Visible { number, file } => {
+                let visible = match file.maybe_reader {
+                    Some(process) if other_tracers.contains(process) => HeadResponse::OTHER_TRACER,
+                    _ => visible::read(&file, &mut namespaces),
+                };
+                Response::Visible { number, visible }
             }
             Request::Cgroups { number, wanted } => {
                 let paths = wanted.iter().map(|&(id, pid)| cgroup::path(id, pid)).collect();

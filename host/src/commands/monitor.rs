@@ -60,6 +60,7 @@ fn stream(
         plugins,
         capture,
         redaction,
+        needs_assets: false,
         output,
         names_in_kernel: true,
         console,

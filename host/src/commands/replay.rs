@@ -42,7 +42,7 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
     let mut config = setup::config(&arguments.plugins, &trust)?;
     config.limits = config.limits.by_processor();
     let clock = Clock::recorded();
-    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown, &clock)?;
+    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown, &clock, false)?;
     let Some(plugins) = plugins else { return Ok(()) };
     let duration = arguments.trace.processes.duration;
     if !duration.is_zero() {

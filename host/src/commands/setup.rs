@@ -46,18 +46,21 @@ pub(super) fn has_config(arguments: &PluginArgs, trust: &Trust) -> bool {
     Config::find(arguments.config.as_deref(), trust).is_ok_and(|found| found.is_some())
 }
 
-/// Loads the plugins. An invalid one is a usage error. Returns `None` if a shutdown is requested.
+/// Loads the plugins, with inspectors if an output or `--inspector` asks for assets. An invalid plugin is a usage error.
+/// Returns `None` if a shutdown is requested.
 pub(super) fn plugins(
     arguments: &PluginArgs,
     config: &Config,
     trust: &Trust,
     shutdown: &Shutdown,
     clock: &Clock,
+    needs_assets: bool,
 ) -> Result<Option<Plugins>, Failure> {
     let named = arguments.chains().into_iter().filter(|(_, files)| !files.is_empty());
     let chains = named.map(|(kind, files)| (kind, files.iter().map(plugin_spec).collect()));
+    let needs_assets = needs_assets || !arguments.inspector.is_empty();
     let setup = config.setup(chains.collect(), trust, shutdown);
-    match Plugins::load(&Setup { clock: clock.clone(), ..setup }) {
+    match Plugins::load(&Setup { clock: clock.clone(), needs_assets, ..setup }) {
         Ok(plugins) => Ok(Some(plugins)),
         Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),
         Err(error) => Err(Failure::new(ExitStatus::Usage, error)),

@@ -38,6 +38,8 @@ pub(super) enum ExpectedAnswer {
     Accepted,
     /// Verdict of a classifier. `file_type` is None if it has no opinion.
     Verdict { file_type: Option<String>, labels: BTreeMap<String, String> },
+    /// Assets of an inspector: the kind and the facts of each.
+    Assets(Vec<(String, BTreeMap<String, String>)>),
     /// Text of a redactor.
     Text(String),
     /// Decision of a filter.
@@ -88,10 +90,19 @@ struct WrittenExpect {
     #[serde(default, deserialize_with = "present")]
     file_type: Option<Option<String>>,
     labels: Option<BTreeMap<String, String>>,
+    assets: Option<Vec<WrittenAsset>>,
     text: Option<String>,
     decision: Option<String>,
     refused: Option<String>,
     accepted: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `kind` and `facts`")]
+struct WrittenAsset {
+    kind: String,
+    #[serde(default)]
+    facts: BTreeMap<String, String>,
 }
 
 /// Returns Some(None) for an explicit `null`.
@@ -183,6 +194,9 @@ fn checked(case: WrittenCase, common: &Map<String, Value>, folder: &Path) -> Res
     let WrittenCase { name, config, file, text, event, expect } = case;
     let query = match (file, text, event) {
         (None, None, None) => None,
+        (Some(file), None, None) if expect.assets.is_some() => {
+            Some(Query::Content(file_query(file, folder)?))
+        }
         (Some(file), None, None) => Some(Query::File(file_query(file, folder)?)),
         (None, Some(text), None) => Some(Query::Text(text_query(text)?)),
         (None, None, Some(event)) => Some(Query::Event(Box::new(super::event::event(&event)?))),
@@ -228,7 +242,14 @@ fn text_query(text: WrittenText) -> Result<TextQuery> {
 }
 
 fn expected(written: WrittenExpect, query: Option<&Query>) -> Result<ExpectedAnswer> {
-    let WrittenExpect { file_type, labels, text, decision, refused, accepted } = written;
+    let WrittenExpect { file_type, labels, assets, text, decision, refused, accepted } = written;
+    if let (Some(assets), Some(Query::Content(_))) = (assets, query) {
+        let is_alone = (&file_type, &labels, &text, &decision) == (&None, &None, &None, &None)
+            && (&refused, accepted) == (&None, None);
+        ensure!(is_alone, "a case with `assets` expects nothing else");
+        let assets = assets.into_iter().map(|asset| (asset.kind, asset.facts));
+        return Ok(ExpectedAnswer::Assets(assets.collect()));
+    }
     let answer = (file_type, labels, text, decision);
     match (query, answer, refused, accepted) {
         (_, (None, None, None, None), Some(words), None) => Ok(ExpectedAnswer::Refused(words)),
@@ -239,8 +260,8 @@ fn expected(written: WrittenExpect, query: Option<&Query>) -> Result<ExpectedAns
         (Some(Query::File(_)), (Some(file_type), labels, None, None), None, None) => {
             Ok(ExpectedAnswer::Verdict { file_type, labels: labels.unwrap_or_default() })
         }
-        (Some(Query::File(_)), ..) => Err(anyhow!(
-            "a case for a file expects `file_type` (a word, or null for no opinion) and `labels`"
+        (Some(Query::File(_) | Query::Content(_)), ..) => Err(anyhow!(
+            "a case for a file expects `file_type` (a word, or null for no opinion) and `labels`, or `assets`"
         )),
         (Some(Query::Text(_)), (None, None, Some(text), None), None, None) => {
             Ok(ExpectedAnswer::Text(text))

@@ -22,6 +22,7 @@ pub(super) fn load(
     let chains = PluginKind::ALL.map(|of| (of, chain(of)));
     Plugins::load(&Setup {
         chains: chains.into(),
+        needs_assets: kind == PluginKind::Inspector,
         every_call: true,
         limits: limits.clone().by_processor(),
         ..Setup::default()

@@ -15,7 +15,7 @@ use crate::cli::plugin::{Subject, TestArgs};
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
-use crypto_tracer_event::{Label, PluginKind};
+use crypto_tracer_event::{Asset, Label, PluginKind};
 use crypto_tracer_plugin::{
     Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect,
 };
@@ -186,6 +186,14 @@ fn as_expected(answer: QueryAnswer) -> ExpectedAnswer {
             file_type: file_type.map(|word| word.as_str().to_owned()),
             labels: pairs(labels),
         },
+        QueryAnswer::Assets(assets) => {
+            let facts = |asset: &Asset| {
+                let facts = asset.facts.iter();
+                facts.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+            };
+            let of = |asset: &Asset| (asset.kind.to_string(), facts(asset));
+            ExpectedAnswer::Assets(assets.iter().map(of).collect())
+        }
         QueryAnswer::Text(text) => ExpectedAnswer::Text(text),
         QueryAnswer::Decision(decision) => {
             let (word, labels) = match decision {
@@ -230,6 +238,14 @@ fn fields(answer: &ExpectedAnswer) -> BTreeMap<String, String> {
         }
         ExpectedAnswer::Decision { decision, labels } => {
             labelled(("decision", quoted(decision)), labels)
+        }
+        ExpectedAnswer::Assets(assets) => {
+            let rows = assets.iter().enumerate().flat_map(|(at, (kind, facts))| {
+                let facts =
+                    facts.iter().map(move |(name, value)| (format!("assets[{at}].{name}"), value));
+                std::iter::once((format!("assets[{at}]"), kind)).chain(facts)
+            });
+            rows.map(|(name, value)| (name, quoted(value))).collect()
         }
         ExpectedAnswer::Text(text) => [("text".to_owned(), quoted(text))].into(),
         ExpectedAnswer::Refused(_) | ExpectedAnswer::Accepted => BTreeMap::new(),
