@@ -27,12 +27,13 @@ pub struct RunProgress {
 }
 
 impl RunProgress {
-    /// Shows the elapsed part of `duration` and the number of events. Returns `None` if standard error is not a terminal or
+    /// Shows the elapsed part of `duration`, and the number of events and of uses. Returns `None` if standard error is not a terminal or
     /// the verbosity is quiet.
     pub fn show(
         console: Console,
         duration: Option<Duration>,
         events: Arc<AtomicU64>,
+        uses: Option<Arc<AtomicU64>>,
     ) -> Option<RunProgress> {
         if console.0 == Verbosity::Quiet || !std::io::stderr().is_terminal() {
             return None;
@@ -40,7 +41,7 @@ impl RunProgress {
         let (stop, stopped) = channel();
         let (remove, removed) = channel::<()>();
         let draw = move || {
-            draw(&stopped, duration, &events);
+            draw(&stopped, duration, &events, uses.as_deref());
             drop(remove);
         };
         let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(draw);
@@ -56,7 +57,12 @@ impl Drop for RunProgress {
     }
 }
 
-fn draw(stopped: &Receiver<()>, duration: Option<Duration>, events: &AtomicU64) {
+fn draw(
+    stopped: &Receiver<()>,
+    duration: Option<Duration>,
+    events: &AtomicU64,
+    uses: Option<&AtomicU64>,
+) {
     let start = Instant::now();
     let bar = ProgressBar::with_draw_target(
         duration.map(|duration| duration.as_millis() as u64),
@@ -75,7 +81,9 @@ fn draw(stopped: &Receiver<()>, duration: Option<Duration>, events: &AtomicU64) 
         bar.set_position(elapsed.as_millis() as u64);
         let total = duration.map_or(String::new(), |total| format!("/{}", total.as_secs()));
         let events = events.load(Ordering::Relaxed);
-        bar.set_message(format!("{}{total} s, {}", elapsed.as_secs(), counted(events, "event")));
+        let uses = uses.map(|uses| format!(", {}", counted(uses.load(Ordering::Relaxed), "use")));
+        let (seconds, events) = (elapsed.as_secs(), counted(events, "event"));
+        bar.set_message(format!("{seconds}{total} s, {events}{}", uses.unwrap_or_default()));
         bar.tick();
         if stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
             break;

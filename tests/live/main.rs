@@ -25,8 +25,10 @@ mod docs {
 }
 mod documents {
     pub(crate) mod doctor;
+    pub(crate) mod inventory;
     pub(crate) mod profile;
     pub(crate) mod snapshot;
+    pub(crate) mod stale;
     pub(crate) mod unresponsive;
 }
 mod events {
@@ -55,6 +57,7 @@ mod robustness {
     pub(crate) mod hostile;
     pub(crate) mod load;
     pub(crate) mod tracers;
+    pub(crate) mod victim;
 }
 
 use std::process::ExitCode;
@@ -73,8 +76,10 @@ fn main() -> ExitCode {
             docs::commands::TESTS,
             docs::installing::TESTS,
             documents::doctor::TESTS,
+            documents::inventory::TESTS,
             documents::profile::TESTS,
             documents::snapshot::TESTS,
+            documents::stale::TESTS,
             documents::unresponsive::TESTS,
             events::capture::TESTS,
             events::changes::TESTS,
@@ -95,6 +100,7 @@ fn main() -> ExitCode {
             robustness::hostile::TESTS,
             robustness::load::TESTS,
             robustness::tracers::TESTS,
+            robustness::victim::TESTS,
         ],
     )
 }

@@ -15,6 +15,7 @@ mod command_line {
     pub(crate) mod messages;
     pub(crate) mod refusals;
 }
+mod inventory;
 mod plugins {
     pub(crate) mod authoring;
     pub(crate) mod commands;
@@ -22,6 +23,7 @@ mod plugins {
     pub(crate) mod guide;
 }
 mod replay {
+    pub(crate) mod comparing;
     pub(crate) mod damage;
     pub(crate) mod events;
     pub(crate) mod time;
@@ -39,10 +41,12 @@ fn main() -> ExitCode {
             command_line::completions::TESTS,
             command_line::messages::TESTS,
             command_line::refusals::TESTS,
+            inventory::TESTS,
             plugins::authoring::TESTS,
             plugins::commands::TESTS,
             plugins::contract::TESTS,
             plugins::guide::TESTS,
+            replay::comparing::TESTS,
             replay::damage::TESTS,
             replay::events::TESTS,
             replay::time::TESTS,

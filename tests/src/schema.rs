@@ -107,7 +107,7 @@ pub fn check_printed(text: &str) {
             if value.get("event_type").is_some() {
                 check_value(value);
             }
-            for name in ["doctor", "profile", "snapshot"] {
+            for name in ["doctor", "inventory", "profile", "snapshot"] {
                 if value.get(format!("{name}_version")).is_some() {
                     check_document(name, value);
                 }

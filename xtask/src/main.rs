@@ -41,7 +41,7 @@ enum Job {
     Vm(vm::VmOptions),
     /// Build the plugin template and the example plugins with the tools of plugin authors, and test them.
     Plugins(plugins::PluginsOptions),
-    /// Generate the reference of the plugin contract from its WIT, or verify that it is up to date.
+    /// Generate the reference of the plugin contract and the bindings of the SDK from its WIT, or verify that they are up to date.
     Reference(reference::ReferenceOptions),
     /// Repeat a system call, for the benchmark.
     #[command(hide = true)]

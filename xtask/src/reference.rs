@@ -1,9 +1,12 @@
-//! `cargo xtask reference`: generates the reference of the plugin contract from the comments in the WIT.
+//! `cargo xtask reference`: generates what is derived from the WIT of the plugin contract: the page of its reference, from the
+//! comments, and the bindings of the SDK.
 
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+use crate::run::cargo;
 use anyhow::{Context, Result, bail};
 use wit_parser::{
     Docs, Function, FunctionKind, Handle, Interface, Resolve, Type, TypeDefKind, TypeId, World,
@@ -20,9 +23,24 @@ pub(crate) struct ReferenceOptions {
 
 const CONTRACT: &str = "wit/plugin.wit";
 const PAGE: &str = "docs/plugin-contract.md";
+/// The generator of the bindings, a workspace of its own.
+const BINDINGS: &str = "xtask/bindings/Cargo.toml";
+
+/// Writes the page and the bindings, or compares them with the contract.
+pub(crate) fn run(root: &Path, options: &ReferenceOptions) -> Result<()> {
+    page(root, options)?;
+    let mut generate = Command::new(cargo());
+    generate.args(["run", "--quiet", "--locked", "--manifest-path", BINDINGS, "--"]).arg(root);
+    if options.check {
+        generate.arg("--check");
+    }
+    // Its own folder: the outer cargo may hold the lock of the workspace's.
+    let target = root.join("target/xtask/bindings");
+    crate::run::run(generate.env("CARGO_TARGET_DIR", target).current_dir(root))
+}
 
 /// Writes the page, or compares it with the contract.
-pub(crate) fn run(root: &Path, options: &ReferenceOptions) -> Result<()> {
+fn page(root: &Path, options: &ReferenceOptions) -> Result<()> {
     let wit = fs::read_to_string(root.join(CONTRACT)).context(CONTRACT)?;
     let made = reference(&wit).context(CONTRACT)?;
     let page = root.join(PAGE);
@@ -226,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_page_is_up_to_date() {
-        run(&crate::workspace(), &ReferenceOptions { check: true }).unwrap();
+        page(&crate::workspace(), &ReferenceOptions { check: true }).unwrap();
     }
 
     #[test]

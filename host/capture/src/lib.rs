@@ -129,6 +129,26 @@ impl Losses {
     }
 }
 
+/// Maximum size of a batch of records.
+#[derive(Clone, Copy, Debug)]
+pub struct DrainLimit {
+    /// Number of records.
+    pub records: usize,
+    /// Size in bytes. The record that exceeds it belongs to the batch.
+    pub bytes: usize,
+}
+
+/// A batch of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Number of records.
+    pub records: usize,
+    /// Size in bytes.
+    pub bytes: usize,
+    /// The limit ended the batch: there may be more records.
+    pub has_more: bool,
+}
+
 /// The attached programs and their ring buffer.
 #[derive(Debug)]
 pub struct Source {
@@ -164,13 +184,27 @@ impl Source {
         Ok(Source { object, attached })
     }
 
-    /// Passes at most `limit` records to `f` and returns their number. Does not block.
-    pub fn drain(&mut self, limit: usize, f: &mut dyn FnMut(RawRecord<'_>)) -> usize {
-        let mut count = 0;
-        while count < limit && self.object.ring.take(&mut |record| f(RawRecord(record))) {
-            count += 1;
+    /// Passes records to `f` until there is none, or `limit` is reached. Does not block.
+    pub fn drain(&mut self, limit: DrainLimit, f: &mut dyn FnMut(RawRecord<'_>)) -> Drained {
+        let mut drained = Drained::default();
+        while drained.records < limit.records && drained.bytes < limit.bytes {
+            let mut bytes = 0;
+            let taken = self.object.ring.take(&mut |record| {
+                bytes = record.len();
+                f(RawRecord(record));
+            });
+            if !taken {
+                return drained;
+            }
+            drained.records += 1;
+            drained.bytes += bytes;
         }
-        count
+        Drained { has_more: true, ..drained }
+    }
+
+    /// Returns whether more than half of the ring buffer is in use.
+    pub fn is_ring_half_full(&self) -> bool {
+        self.object.ring.is_half_full()
     }
 
     /// Detaches the programs. Records that are in the ring buffer can still be drained.

@@ -98,6 +98,12 @@ impl Ring {
         }
     }
 
+    /// Whether more than half of the buffer is in use.
+    pub(super) fn is_half_full(&self) -> bool {
+        let produced = self.producer_position().load(Ordering::Relaxed);
+        produced.wrapping_sub(self.position) > self.size as u64 / 2
+    }
+
     /// The first word of the record at the consumer's position. `None`: the producer still writes the record.
     fn length(&self) -> Option<u32> {
         let at = self.page + self.offset(0);
@@ -267,6 +273,17 @@ mod tests {
                 assert_eq!(u64::from_le_bytes(consumed), producer.position, "the kernel sees it");
             }
         }
+    }
+
+    #[test]
+    fn the_fill_level_follows_both_positions() {
+        let (mut producer, mut ring) = Producer::new(page_size(), 3 * page_size() as u64);
+        let record = pattern(page_size() / 4 - 8, 0);
+        (0..2).for_each(|_| _ = producer.push(0, &record));
+        assert!(!ring.is_half_full());
+        producer.push(0, &record);
+        assert!(ring.is_half_full());
+        assert!(ring.take(&mut |_| {}) && !ring.is_half_full());
     }
 
     #[test]

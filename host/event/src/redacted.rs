@@ -13,11 +13,12 @@ pub type RedactedWhat = Payload<RedactedFile, String, RedactedText>;
 
 /// Distinguishes paths whose redacted forms are equal, without revealing them: a hash with a key that is random in each
 /// run of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathIdentity(u64);
 
 impl PathIdentity {
-    fn of(path: &KernelPath) -> PathIdentity {
+    /// Returns the identity of a path.
+    pub fn of(path: &KernelPath) -> PathIdentity {
         static KEY: OnceLock<RandomState> = OnceLock::new();
         let key = KEY.get_or_init(RandomState::new);
         // The same bytes outside and inside the process's root are different paths.

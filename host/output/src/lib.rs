@@ -4,6 +4,7 @@
 //! Every kind of output implements [`Output`]: a [`Stream`] of events in a [`Format`], or a [`document`].
 
 mod chunk;
+mod collector;
 pub mod document;
 mod document_target;
 mod escaped;
@@ -24,6 +25,7 @@ mod stream_tests;
 mod table_tests;
 
 pub use chunk::Chunk;
+pub use collector::{Collected, Collector};
 pub use document_target::{DocumentShape, DocumentTarget, WriteError, json as document_json};
 pub use output::{Discard, Flush, Output, OutputControl};
 pub use stream::{Format, Stream};

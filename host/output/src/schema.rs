@@ -12,6 +12,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
         ("event", crate::stream_schema(generator())),
         ("doctor", generator().into_root_schema_for::<document::DoctorReport>()),
+        ("inventory", generator().into_root_schema_for::<document::Inventory>()),
         ("profile", generator().into_root_schema_for::<document::Profile>()),
         ("snapshot", generator().into_root_schema_for::<document::Snapshot>()),
     ]

@@ -12,7 +12,9 @@ use std::time::Instant;
 use super::{HeadReader, ProcessInspector, Reader};
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::is_settled;
-use crypto_tracer_reader::{Found, HeadRefusal, HeadRequest, HeadResponse, ProcessDetails, Wanted};
+use crypto_tracer_reader::{
+    Found, HeadRefusal, HeadRequest, HeadResponse, ProcessDetails, Wanted, WantedCgroup,
+};
 use crypto_tracer_system::clock::Clock;
 
 /// A request and its answer.
@@ -163,10 +165,9 @@ impl HeadReader for RecordingHeads {
 }
 
 impl ProcessInspector for RecordingHeads {
-    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
+    fn cgroups(&mut self, wanted: &[WantedCgroup], until: Instant) -> Vec<(u64, Option<String>)> {
         let paths = self.inner.cgroups(wanted, until);
-        let cgroups = wanted.iter().map(|(id, _)| *id).zip(paths.iter().cloned());
-        self.log.borrow_mut().cgroups.extend(cgroups);
+        self.log.borrow_mut().cgroups.extend(paths.iter().cloned());
         paths
     }
 
@@ -315,8 +316,8 @@ impl HeadReader for RecordedHeads {
 
 impl ProcessInspector for RecordedHeads {
     /// A frame before the records contains the paths.
-    fn cgroups(&mut self, wanted: &[(u64, u32)], _until: Instant) -> Vec<Option<String>> {
-        vec![None; wanted.len()]
+    fn cgroups(&mut self, wanted: &[WantedCgroup], _until: Instant) -> Vec<(u64, Option<String>)> {
+        wanted.iter().map(|wanted| (wanted.id, None)).collect()
     }
 
     fn all_pids(&mut self, _until: Instant) -> Option<Vec<u32>> {

@@ -1,6 +1,7 @@
 //! Stage `read heads`: the heads of one drain are requested together, before classification.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,9 @@ use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
 use crypto_tracer_plugin::{HeadSource, Plugins};
 use crypto_tracer_reader::{
-    Found, HeadRefusal, HeadRequest, HeadResponse, MaybeReader, ProcessDetails, ReaderClient,
-    ReaderEvent, Wanted, may_be_readers_open,
+    Currency, Fingerprint, Found, HeadRefusal, HeadRequest, HeadResponse, LibraryQuery,
+    MaybeReader, ProcessDetails, ReaderClient, ReaderEvent, StaleQuery, Wanted, WantedCgroup,
+    may_be_readers_open,
 };
 use crypto_tracer_system::fs_magic;
 use crypto_tracer_system::shutdown::Shutdown;
@@ -17,6 +19,9 @@ use crypto_tracer_system::usage::ResourceUsage;
 
 /// Time limit for all heads of one drain together.
 pub(super) const PREFETCH_TIMEOUT: Duration = Duration::from_millis(50);
+/// The same while the ring is more than half full: it must be drained before events are lost. The reader answers the users
+/// who request little first.
+pub(super) const PREFETCH_TIMEOUT_FULL: Duration = Duration::from_millis(10);
 
 /// Reads the heads of files.
 pub trait HeadReader: std::fmt::Debug {
@@ -44,9 +49,9 @@ pub trait HeadReader: std::fmt::Debug {
 
 /// Looks up processes in `/proc` and in the cgroup file system.
 pub trait ProcessInspector {
-    /// Returns the paths of cgroups, in order; each id comes with a process in the cgroup. `None`: the cgroup was not
-    /// found. Shorter than `wanted`: there was no answer for the others before `until`.
-    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>>;
+    /// Returns the paths of cgroups by id, those for which there was an answer before `until`. `None`: the cgroup was not
+    /// found.
+    fn cgroups(&mut self, wanted: &[WantedCgroup], until: Instant) -> Vec<(u64, Option<String>)>;
 
     /// Returns the ids of all processes. `None`: there was no answer before `until`.
     fn all_pids(&mut self, until: Instant) -> Option<Vec<u32>>;
@@ -95,6 +100,37 @@ impl LiveReader {
         self.client.borrow_mut().take_event()
     }
 
+    /// Returns hashes of the contents of these opened files, in order. `None`: the content changed after the open, cannot be
+    /// read, or there was no answer before `until`.
+    pub(super) fn fingerprints(
+        &self,
+        files: &[Wanted],
+        until: Instant,
+    ) -> Vec<Option<Fingerprint>> {
+        self.client.borrow_mut().fingerprints(files, until, &self.shutdown)
+    }
+
+    /// Compares used files with those that have their paths now, in order. Gives up when one answer takes longer than
+    /// `patience`, and at `until`. A shutdown request does not interrupt it.
+    pub(super) fn stale(
+        &self,
+        queries: &[StaleQuery],
+        patience: Duration,
+        until: Instant,
+    ) -> Vec<Option<Currency>> {
+        self.client.borrow_mut().stale(queries, patience, until)
+    }
+
+    /// Returns the versions of libraries, in order. `None`: unknown, or there was no answer before `until`.
+    pub(super) fn versions(
+        &self,
+        libraries: &[LibraryQuery],
+        until: Instant,
+    ) -> Vec<Option<String>> {
+        // At the end of a run, a shutdown was requested.
+        self.client.borrow_mut().versions(libraries, until, &Shutdown::default())
+    }
+
     /// Returns the resources that the reader process has used. `None`: there was no answer before `until`.
     pub fn usage(&self, until: Instant) -> Option<ResourceUsage> {
         self.client.borrow_mut().usage(until)
@@ -112,7 +148,7 @@ impl HeadReader for LiveReader {
 }
 
 impl ProcessInspector for LiveReader {
-    fn cgroups(&mut self, wanted: &[(u64, u32)], until: Instant) -> Vec<Option<String>> {
+    fn cgroups(&mut self, wanted: &[WantedCgroup], until: Instant) -> Vec<(u64, Option<String>)> {
         self.client.borrow_mut().cgroups(wanted, until, &self.shutdown)
     }
 
@@ -151,8 +187,11 @@ pub(super) enum Prefetch {
     /// No classifier was expected to read it.
     NotRequested,
     /// It was requested. `None`: there was no answer in time.
-    Requested(Option<HeadResponse>),
+    Requested(Option<Rc<HeadResponse>>, RequestNumber),
 }
+
+/// Number of a request in its drain. Events with the same number have the same answer.
+type RequestNumber = usize;
 
 impl Prefetched {
     /// Requests at once all heads that classifiers are expected to read.
@@ -162,33 +201,65 @@ impl Prefetched {
         events: Vec<EnrichedEvent>,
         until: Instant,
     ) -> Prefetched {
-        let is_wanted = |event: &EnrichedEvent| match &event.what {
-            EnrichedWhat::FileOpen { file, .. } => plugins.wants_head(file) && may_be_read(file),
-            _ => false,
+        let request = |event: &EnrichedEvent| match &event.what {
+            EnrichedWhat::FileOpen { file, .. } if plugins.wants_head(file) => request_of(event),
+            _ => None,
         };
-        let wanted: Vec<bool> = events.iter().map(is_wanted).collect();
-        let requests: Vec<Wanted> = events
+        let mut requests = Requests::default();
+        let numbers: Vec<Option<RequestNumber>> = events
             .iter()
-            .zip(&wanted)
-            .filter_map(|(event, is_wanted)| is_wanted.then(|| request_of(event)).flatten())
+            .map(|event| request(event).map(|request| requests.add(request)))
             .collect();
-        let mut answers = if requests.is_empty() {
-            Vec::new().into_iter()
+        let answers: Vec<Option<Rc<HeadResponse>>> = if requests.files.is_empty() {
+            Vec::new()
         } else {
-            reader.read(&requests, until).into_iter()
+            let answers = reader.read(&requests.files, until);
+            answers.into_iter().map(|answer| answer.map(Rc::new)).collect()
         };
         if reader.wants_opened() {
             let opened: Vec<Wanted> = events.iter().filter_map(request_of).collect();
             reader.read_opened(&opened, until);
         }
-        let with_head = |(event, is_wanted)| {
-            let prefetch = match is_wanted {
-                true => Prefetch::Requested(answers.next().flatten()),
-                false => Prefetch::NotRequested,
-            };
+        let with_head = |(event, number): (EnrichedEvent, Option<RequestNumber>)| {
+            let prefetch = number.map_or(Prefetch::NotRequested, |number| {
+                Prefetch::Requested(answers.get(number).cloned().flatten(), number)
+            });
             EventWithHead { event, prefetch }
         };
-        Prefetched { events: events.into_iter().zip(wanted).map(with_head).collect(), until }
+        Prefetched { events: events.into_iter().zip(numbers).map(with_head).collect(), until }
+    }
+}
+
+/// The requests of a drain, one for each version of a file and user.
+#[derive(Debug, Default)]
+struct Requests {
+    files: Vec<Wanted>,
+    numbers: HashMap<FileOfUser, RequestNumber>,
+}
+
+/// What makes the answers for two opens equal. A user's answer is not used for another user, who may see the file in another
+/// way.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FileOfUser {
+    file: HeadRequest,
+    size: u64,
+    uid: u32,
+    maybe_reader: Option<MaybeReader>,
+}
+
+impl Requests {
+    /// Adds a request unless there is an equal one. Returns its number.
+    fn add(&mut self, wanted: Wanted) -> RequestNumber {
+        let mut file = wanted.file.clone();
+        // Only its own descriptors refer to a file without a name.
+        if !file.nameless {
+            file.pid = 0;
+        }
+        let Wanted { size, uid, maybe_reader, .. } = wanted;
+        *self.numbers.entry(FileOfUser { file, size, uid, maybe_reader }).or_insert_with(|| {
+            self.files.push(wanted);
+            self.files.len() - 1
+        })
     }
 }
 
@@ -231,13 +302,13 @@ impl<'a> EventHead<'a> {
         if matches!(self.prefetch, Prefetch::NotRequested) {
             let request = wanted(self.process, self.file, self.flags);
             let answer = self.reader.read(&[request], self.until).pop().flatten();
-            self.prefetch = Prefetch::Requested(answer);
+            self.prefetch = Prefetch::Requested(answer.map(Rc::new), RequestNumber::MAX);
         }
-        let Prefetch::Requested(answer) = &self.prefetch else { return None };
+        let Prefetch::Requested(answer, _) = &self.prefetch else { return None };
         if answer.is_none() && !std::mem::replace(&mut self.has_missed, true) {
             self.reader.on_cache_miss(&wanted(self.process, self.file, self.flags).file);
         }
-        answer.as_ref()
+        answer.as_deref()
     }
 }
 
@@ -277,10 +348,11 @@ impl HeadSource for EventHead<'_> {
         }
         if matches!(self.visible, Prefetch::NotRequested) {
             let request = wanted(self.process, self.file, self.flags);
-            self.visible = Prefetch::Requested(self.reader.visible(&request, self.until));
+            let answer = self.reader.visible(&request, self.until).map(Rc::new);
+            self.visible = Prefetch::Requested(answer, RequestNumber::MAX);
         }
         match &self.visible {
-            Prefetch::Requested(answer) => outcome(answer.as_ref()),
+            Prefetch::Requested(answer, _) => outcome(answer.as_deref()),
             Prefetch::NotRequested => (&[], HeadOutcome::Late),
         }
     }
@@ -301,9 +373,16 @@ impl HeadSource for EventHead<'_> {
 
     fn holds(&self) -> bool {
         [&self.prefetch, &self.visible].into_iter().all(|state| match state {
-            Prefetch::Requested(Some(answer)) => answer.found == Found::Same,
-            Prefetch::Requested(None) | Prefetch::NotRequested => true,
+            Prefetch::Requested(Some(answer), _) => answer.found == Found::Same,
+            Prefetch::Requested(None, _) | Prefetch::NotRequested => true,
         })
+    }
+
+    fn number(&self) -> Option<usize> {
+        match self.prefetch {
+            Prefetch::Requested(_, number) => Some(number),
+            Prefetch::NotRequested => Some(RequestNumber::MAX),
+        }
     }
 }
 

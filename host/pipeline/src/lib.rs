@@ -8,11 +8,14 @@ mod family;
 pub mod glob;
 mod head_recording;
 mod heads;
+mod inventory_collector;
 mod losses;
+mod missing_heads;
 mod observer;
 mod pipeline;
 mod plugin_stages;
 mod profile_collector;
+mod reader_events;
 #[cfg(test)]
 mod recorded_tests;
 mod recorder;
@@ -22,6 +25,7 @@ mod reload;
 mod replay;
 pub mod select;
 mod session;
+mod stale;
 pub mod stats;
 mod status;
 
@@ -30,13 +34,18 @@ pub use family::Family;
 use head_recording::HeadLog;
 pub use head_recording::{MissingHeads, RecordedHeads, RecordingHeads};
 pub use heads::{HeadReader, LiveReader, ProcessInspector, Reader};
+pub use inventory_collector::{
+    InventoryCollector, InventoryCounters, InventoryFacts, InventorySink, UserNames,
+};
 pub use observer::Observer;
 pub use pipeline::Pipeline;
 pub use plugin_stages::PluginStages;
 pub use profile_collector::{ProfileCollector, ProfileTarget};
+pub use reader_events::register_reader;
 pub use recorder::Recorder;
 pub use redaction::Redaction;
 pub use reload::{OutputSettings, Reload, Reloaded, Reloader, Reopen};
 pub use replay::{Replayed, replay};
-pub use session::{EndReason, RunOutcome, Session, register_reader};
+pub use session::{EndReason, RunOutcome, Session};
+pub use stale::StaleTracker;
 pub use status::StatusSchedule;

@@ -1,5 +1,7 @@
 //! What watches a run without printing.
 
+use std::time::Instant;
+
 use super::PluginStages;
 use crypto_tracer_event::{EnrichedEvent, KernelEvent};
 
@@ -18,6 +20,16 @@ pub trait Observer: std::fmt::Debug {
     /// Called once for each batch, after its last event was selected and before its first one is classified.
     fn on_batch_selected(&mut self, stages: &mut PluginStages) {
         let _ = stages;
+    }
+
+    /// When [`Observer::on_due`] is to be called; `None`: never.
+    fn next_due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Called after a drain. `now` may be earlier than [`Observer::next_due`].
+    fn on_due(&mut self, now: Instant) {
+        let _ = now;
     }
 
     /// Whether the run has nothing more to wait for.

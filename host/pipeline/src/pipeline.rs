@@ -1,15 +1,17 @@
 //! The order of the stages.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use super::enrich::Enrich;
-use super::heads::{PREFETCH_TIMEOUT, Prefetched};
+use super::heads::Prefetched;
 use super::select::Select;
 use super::stats::Stats;
 use super::{Observer, PluginStages};
 use crypto_tracer_capture::decode::decode;
 use crypto_tracer_event::{EnrichedEvent, KernelEvent, KernelWhat, Notice, RawRecord, Timestamp};
 use crypto_tracer_output::Output;
+use crypto_tracer_output::document::KnownUses;
 use crypto_tracer_plugin::Level;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
@@ -27,6 +29,8 @@ pub struct Pipeline {
     pub observers: Vec<Box<dyn Observer>>,
     /// Heads, classifiers, filters and redactors.
     pub stages: PluginStages,
+    /// What `--baseline` knows: only other loads and opens are passed on.
+    pub baseline: Option<KnownUses>,
     /// The destination of events.
     pub output: Box<dyn Output>,
     /// Counters of the run.
@@ -71,6 +75,8 @@ impl Pipeline {
                 unfinished.stats.count_head(event.event.process.uid, verdict);
             }
             let event = self.stages.filter(event).map(|event| self.stages.redact(event));
+            let event =
+                event.filter(|it| self.baseline.as_ref().is_none_or(|known| known.is_new(it)));
             unfinished.finish_one(event.is_some());
             if let Some(event) = event
                 && self.output.event(&event)
@@ -108,13 +114,13 @@ impl Pipeline {
             return;
         }
         let ts_ns = batch.last().map_or(0, |event| event.ts_ns);
-        let paths = self.stages.reader.cgroups(&unknown, Instant::now() + PREFETCH_TIMEOUT);
-        for (at, (id, _)) in unknown.into_iter().enumerate() {
-            match paths.get(at) {
-                Some(path) => self.enrich.insert_cgroup(id, path.as_deref()),
-                None => self.enrich.cgroup_timed_out(id, ts_ns),
-            }
+        let until = Instant::now() + self.stages.head_timeout;
+        let mut unanswered: HashSet<u64> = unknown.iter().map(|wanted| wanted.id).collect();
+        for (id, path) in self.stages.reader.cgroups(&unknown, until) {
+            unanswered.remove(&id);
+            self.enrich.insert_cgroup(id, path.as_deref());
         }
+        unanswered.into_iter().for_each(|id| self.enrich.cgroup_timed_out(id, ts_ns));
     }
 
     /// Reports the plugins' failures since the last call, and their log lines. Returns whether any plugin failed.

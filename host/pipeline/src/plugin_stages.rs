@@ -1,10 +1,11 @@
 //! The stages in which plugins run: read heads, classify and inspect, filter, redact.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::enrich::library_name;
-use super::heads::{EventHead, EventWithHead, PREFETCH_TIMEOUT, Prefetched};
+use super::heads::{EventHead, EventWithHead, PREFETCH_TIMEOUT, PREFETCH_TIMEOUT_FULL, Prefetched};
 use super::{HeadReader, Reader, Redaction};
+use crate::select::Select;
 use crypto_tracer_event::{
     ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, KernelPath, OpenedFile, ProcessFacts,
     ProcessKey, ProcessSummary, RedactedEvent, RedactedProcess, RedactedText, Timestamp,
@@ -23,12 +24,25 @@ pub struct PluginStages {
     pub plugins: Plugins,
     /// How the redaction stage works.
     pub redaction: Redaction,
+    /// Time limit for the heads of the next drain.
+    pub(super) head_timeout: Duration,
 }
 
 impl PluginStages {
+    /// The stages, with these parts.
+    pub fn new(reader: Box<dyn Reader>, plugins: Plugins, redaction: Redaction) -> PluginStages {
+        PluginStages { reader, plugins, redaction, head_timeout: PREFETCH_TIMEOUT }
+    }
+
+    /// Limits the time for the heads of the next drain if the ring is more than half full.
+    pub(super) fn set_ring_state(&mut self, is_half_full: bool) {
+        self.head_timeout = if is_half_full { PREFETCH_TIMEOUT_FULL } else { PREFETCH_TIMEOUT };
+    }
+
     /// Stage `read heads`: requests at once the heads that classifiers are expected to read.
     pub(super) fn read_heads(&mut self, events: Vec<EnrichedEvent>) -> Prefetched {
-        let until = Instant::now() + PREFETCH_TIMEOUT;
+        self.plugins.start_batch();
+        let until = Instant::now() + self.head_timeout;
         Prefetched::request(&mut *self.reader, &self.plugins, events, until)
     }
 
@@ -79,7 +93,23 @@ impl PluginStages {
     /// Runs what a process has through all stages: a load for each library that it has mapped, an open for each file that
     /// it holds open. `at`: the time of these events.
     pub fn existing(&mut self, process: &ProcessDetails, at: Timestamp) -> Vec<RedactedEvent> {
-        let Prefetched { events, until } = self.read_heads(events_of(process, at));
+        self.existing_events(events_of(process, at))
+    }
+
+    /// The same for the events that pass `select`.
+    pub(super) fn existing_selected(
+        &mut self,
+        process: &ProcessDetails,
+        at: Timestamp,
+        select: &Select,
+    ) -> Vec<RedactedEvent> {
+        let mut events = events_of(process, at);
+        events.retain(|event| select.keeps(event, self.plugins.interest()));
+        self.existing_events(events)
+    }
+
+    fn existing_events(&mut self, events: Vec<EnrichedEvent>) -> Vec<RedactedEvent> {
+        let Prefetched { events, until } = self.read_heads(events);
         let mut redacted = Vec::with_capacity(events.len());
         for event in events {
             let event = self.classify(event, until);

@@ -1,7 +1,7 @@
 //! Builds the profile of a run, and detects the end of its processes.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,13 +12,14 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::heads::PREFETCH_TIMEOUT;
 use super::plugin_stages::details_facts;
-use super::{Observer, PluginStages};
+use super::stale::{STALE_TIMEOUT, StaleTracker};
+use super::{LiveReader, Observer, PluginStages};
 use crate::select::Select;
 use crypto_tracer_event::{
-    Arguments, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice, ProcessSummary,
-    RedactedEvent,
+    Arguments, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice, PathIdentity,
+    ProcessSummary, RedactedEvent,
 };
-use crypto_tracer_output::document::ProfileBuilder;
+use crypto_tracer_output::document::{ProfileBuilder, Stale};
 use crypto_tracer_output::{Flush, Output, WriterReport};
 use crypto_tracer_reader::ProcessDetails;
 use crypto_tracer_system::clock::Clock;
@@ -47,6 +48,8 @@ pub struct ProfileCollector(Rc<RefCell<Collector>>);
 #[derive(Debug)]
 struct Collector {
     builder: ProfileBuilder,
+    /// Finds out which libraries and files are stale.
+    tracker: StaleTracker<PathIdentity>,
     select: Select,
     /// A child of a matching process matches too: with `--follow-children`, and with `--name` until it changes its name.
     inherits: bool,
@@ -66,11 +69,17 @@ struct Collector {
 
 impl ProfileCollector {
     /// Builds a profile of the processes of `target`.
-    pub fn new(target: ProfileTarget, clock: Clock, console: Console) -> ProfileCollector {
+    pub fn new(
+        target: ProfileTarget,
+        reader: LiveReader,
+        clock: Clock,
+        console: Console,
+    ) -> ProfileCollector {
         let ProfileTarget { select, follow_children, pids } = target;
         let running = |pids: Vec<u32>| pids.into_iter().filter(|&pid| is_running(pid)).collect();
         ProfileCollector(Rc::new(RefCell::new(Collector {
             builder: ProfileBuilder::default(),
+            tracker: StaleTracker::new(Some(reader)),
             inherits: follow_children || select.pids.is_empty(),
             select,
             alive: HashSet::new(),
@@ -106,9 +115,11 @@ impl ProfileCollector {
         Arc::clone(&self.0.borrow().count)
     }
 
-    /// Takes the profile out of the collector.
-    pub fn take(&self) -> ProfileBuilder {
-        std::mem::take(&mut self.0.borrow_mut().builder)
+    /// Takes the profile out of the collector, with the libraries and files that are stale.
+    pub fn take(&self) -> (ProfileBuilder, HashMap<PathIdentity, Stale>) {
+        let mut collector = self.0.borrow_mut();
+        let stale = collector.tracker.look(STALE_TIMEOUT);
+        (std::mem::take(&mut collector.builder), stale)
     }
 }
 
@@ -121,10 +132,12 @@ impl Collector {
         before: bool,
         stages: &mut PluginStages,
     ) {
+        process.iter().for_each(|process| self.tracker.add_existing(process));
         let held = process.map(|process| stages.existing(process, self.clock.now()));
         self.builder.add_process(stages.redact_process(summary));
         for held in held.into_iter().flatten() {
             self.builder.add_held(&held, before);
+            self.tracker.set_own_key(&held);
         }
     }
 
@@ -143,6 +156,7 @@ impl Collector {
 
     fn kernel_event(&mut self, event: &KernelEvent) {
         let pid = event.process.tgid;
+        self.tracker.follow(event);
         if let Some(candidates) = &mut self.candidates {
             match event.what {
                 KernelWhat::Fork if self.follow_children && candidates.contains(&event.ppid) => {
@@ -167,6 +181,7 @@ impl Collector {
     }
 
     fn selected(&mut self, event: &EnrichedEvent) {
+        self.tracker.add_event(event);
         let process = &event.process;
         let (pid, start_ns) = (process.key.tgid, process.key.start_ns);
         if !matches!(event.what, EnrichedWhat::Exit { .. }) {
@@ -195,6 +210,7 @@ impl Collector {
 
     /// Inspects the batch's new processes together, and adds them.
     fn batch_selected(&mut self, stages: &mut PluginStages) {
+        self.tracker.end_batch();
         let new = std::mem::take(&mut self.new);
         if new.is_empty() {
             return;
@@ -252,6 +268,7 @@ impl Output for ProfileCollector {
     fn event(&mut self, event: &RedactedEvent) -> bool {
         let mut collector = self.0.borrow_mut();
         collector.builder.add_event(event);
+        collector.tracker.set_own_key(event);
         collector.count.fetch_add(1, Ordering::Relaxed);
         false
     }

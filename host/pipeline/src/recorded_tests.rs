@@ -40,11 +40,12 @@ fn recorded(redact: bool) -> (Vec<RedactedEvent>, PluginStages) {
         clock,
         select: Select::default(),
         observers: Vec::new(),
-        stages: PluginStages {
-            reader: Box::new(heads.clone()),
-            plugins: Plugins::load(&setup).unwrap(),
-            redaction: Redaction { enabled: redact, extended: true },
-        },
+        stages: PluginStages::new(
+            Box::new(heads.clone()),
+            Plugins::load(&setup).unwrap(),
+            Redaction { enabled: redact, extended: true },
+        ),
+        baseline: None,
         output: Box::new(output.clone()),
         stats: Stats::default(),
         shutdown,
@@ -102,7 +103,7 @@ fn profile(redact: bool) -> Profile {
         }
         builder.add_event(event);
     }
-    builder.finish(run)
+    builder.finish(run, &std::collections::HashMap::new())
 }
 
 /// A snapshot in which every process still has open and mapped what it opened and mapped in the recorded run.

@@ -8,14 +8,15 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::losses::{CHECK_INTERVAL, LossReporter, REPORT_INTERVAL};
+use super::missing_heads::MissingHeadsReporter;
+use super::reader_events::register_reader;
 use super::status::{StatusSchedule, status};
 use super::{LiveReader, Pipeline, Recorder, Reloaded, Reloader};
 use crate::stats::{LossCount, Stats};
-use crypto_tracer_capture::Source;
+use crypto_tracer_capture::{DrainLimit, Drained, Source};
 use crypto_tracer_event::{KernelEvent, Notice, Timestamp};
 use crypto_tracer_output::{OutputControl, WriterReport};
-use crypto_tracer_reader::ReaderEvent;
-use crypto_tracer_system::console::Console;
+use crypto_tracer_system::memory;
 use crypto_tracer_system::signals::Signals;
 use crypto_tracer_system::usage::ResourceUsage;
 
@@ -25,8 +26,10 @@ const NAP: Duration = Duration::from_millis(1);
 const LONG_NAP: Duration = Duration::from_millis(3);
 /// Maximum number of events in a drain that is followed by [`LONG_NAP`]. A burst is drained sooner.
 const FEW: usize = 64;
-/// Maximum number of records in a batch. Limits the memory of a drain.
-const BATCH: usize = 4096;
+/// Maximum size of a batch. Limits the memory of a drain: the events of a batch take a few times as much.
+const BATCH: DrainLimit = DrainLimit { records: 4096, bytes: 1 << 20 };
+/// Size in bytes of the records after whose processing free memory is given back.
+const LARGE: usize = 256 << 10;
 /// Time limit for draining the ring after a shutdown request.
 const LAST_DRAIN: Duration = Duration::from_millis(30);
 /// Time limit for the writers after the last drain.
@@ -93,6 +96,11 @@ struct Run {
     /// Earliest time of the next report of plugin failures.
     failures_next: Option<Instant>,
     batch: Vec<KernelEvent>,
+    /// A large drain has left free memory in the allocator.
+    is_memory_due: bool,
+    /// Earliest time at which it is given back.
+    memory_next: Option<Instant>,
+    missing_heads: MissingHeadsReporter,
     /// Losses or failures since the last drain were not reported, because the interval has not passed.
     is_report_due: bool,
 }
@@ -107,7 +115,10 @@ impl Session {
             session: self,
             losses: LossReporter::default(),
             failures_next: None,
-            batch: Vec::with_capacity(BATCH),
+            batch: Vec::with_capacity(BATCH.records),
+            is_memory_due: false,
+            memory_next: None,
+            missing_heads: MissingHeadsReporter::new(Instant::now()),
             is_report_due: false,
         };
         run.run().await
@@ -182,11 +193,12 @@ impl Run {
 
     /// Drains the ring. Returns the number of records.
     async fn drain(&mut self) -> io::Result<usize> {
-        let mut drained = 0;
+        let (mut drained, mut bytes) = (0, 0);
         loop {
-            let count = self.take_batch();
-            if count > 0 {
-                drained += count;
+            let batch = self.take_batch();
+            if batch.records > 0 {
+                drained += batch.records;
+                bytes += batch.bytes;
                 // After the drain, so that a clock change before any of these events is measured.
                 self.session.pipeline.clock.measure();
                 self.process().await;
@@ -194,24 +206,39 @@ impl Run {
             // Signals, the duration and the output are polled at any event rate.
             tokio::task::yield_now().await;
             // The few records that arrived meanwhile wait for the next drain.
-            if count < BATCH || self.session.pipeline.shutdown.is_requested() {
+            if !batch.has_more || self.session.pipeline.shutdown.is_requested() {
                 break;
             }
         }
         self.session.register_reader();
         self.report(false);
+        let now = Instant::now();
+        self.session.pipeline.observers.iter_mut().for_each(|observer| observer.on_due(now));
         self.session.pipeline.flush().await;
+        self.give_back(bytes);
         Ok(drained)
     }
 
-    fn take_batch(&mut self) -> usize {
+    fn take_batch(&mut self) -> Drained {
         let Run { session: Session { capture, pipeline, recorder, .. }, batch, .. } = self;
+        pipeline.stages.set_ring_state(capture.is_ring_half_full());
         capture.drain(BATCH, &mut |record| {
             if let Some(recorder) = recorder.as_mut() {
                 recorder.record(record);
             }
             pipeline.decode(record, batch);
         })
+    }
+
+    /// Gives free memory back after a drain of this size, at most once a second: the allocator keeps what a drain of long
+    /// paths took.
+    fn give_back(&mut self, bytes: usize) {
+        self.is_memory_due |= bytes >= LARGE;
+        let now = Instant::now();
+        if self.is_memory_due && self.memory_next.is_none_or(|next| now >= next) {
+            memory::give_back();
+            (self.is_memory_due, self.memory_next) = (false, Some(now + REPORT_INTERVAL));
+        }
     }
 
     async fn process(&mut self) {
@@ -229,7 +256,8 @@ impl Run {
         let due = self.is_report_due.then(|| self.losses.next(now).max(failures));
         // A BPF program that the kernel skips wakes nothing up. Only probes with such losses need regular checks.
         let silent = self.session.capture.loses_silently().then(|| self.losses.next_idle(now));
-        due.into_iter().chain(silent).chain(self.session.schedule.next()).min()
+        let observers = self.session.pipeline.observers.iter().filter_map(|it| it.next_due());
+        due.into_iter().chain(silent).chain(self.session.schedule.next()).chain(observers).min()
     }
 
     /// Reports losses, failures and status in the stream. `last`: without waiting for the interval.
@@ -246,6 +274,10 @@ impl Run {
             self.report_failures(at, now);
         }
         self.report_status(now);
+        let Pipeline { stats, console, .. } = &self.session.pipeline;
+        if let Some(summary) = self.missing_heads.due(stats, now).filter(|_| !last) {
+            console.info(summary);
+        }
     }
 
     fn report_status(&mut self, now: Instant) {
@@ -292,13 +324,14 @@ impl Run {
         let usage_deadline = Instant::now() + USAGE_TIMEOUT;
         self.session.capture.detach();
         if reason != EndReason::Output {
-            while Instant::now() < until && self.take_batch() > 0 {
+            while Instant::now() < until && self.take_batch().records > 0 {
                 self.session.pipeline.clock.measure();
                 let remaining = until.saturating_duration_since(Instant::now());
                 let _ = tokio::time::timeout(remaining, self.process()).await;
             }
         }
-        let unprocessed = self.session.capture.drain(usize::MAX, &mut |_| {}) as u64;
+        let all = DrainLimit { records: usize::MAX, bytes: usize::MAX };
+        let unprocessed = self.session.capture.drain(all, &mut |_| {}).records as u64;
         self.session.pipeline.stats.received += unprocessed;
         self.session.pipeline.stats.add_loss("ended_before", unprocessed);
         self.report(true);
@@ -324,32 +357,12 @@ impl Session {
         {
             recorder.add_interest(self.pipeline.stages.plugins.interest());
         }
+        // The old plugins are gone by now. Their compiled code alone takes megabytes.
+        memory::give_back();
     }
 
     async fn start_reload(&mut self) {
         self.reloader.start(&mut self.pipeline, &self.control).await;
-    }
-}
-
-/// Excludes a new reader process from the trace before it opens a file. A new one replaces a blocked one.
-pub fn register_reader(event: Option<ReaderEvent>, source: &mut Source, console: Console) {
-    match event {
-        None => {}
-        Some(ReaderEvent::Off) => console.error(format_args!(
-            "the reader process blocked too often: file heads are not read for a while"
-        )),
-        Some(ReaderEvent::Replaced(pids, uid)) => {
-            let own: Vec<u32> = pids.into_iter().chain([std::process::id()]).collect();
-            let at = uid.map(|uid| format!(" at a file of user {uid}")).unwrap_or_default();
-            match source.set_excluded_pids(&own) {
-                Ok(()) => {
-                    console.info(format_args!("the reader process blocked{at} and was replaced"));
-                }
-                Err(error) => console.error(format_args!(
-                    "cannot exclude the new reader process from the trace: {error}"
-                )),
-            }
-        }
     }
 }
 

@@ -26,6 +26,8 @@ const SETS: usize = 8192;
 const LABEL_BYTES: usize = 2 << 20;
 /// Maximum number of verdicts on files that changed too recently to be cached.
 const MAX_RECENT: usize = 64;
+/// Maximum number of verdicts that are shared in a batch. Each may have labels of some kilobytes.
+const MAX_BATCH: usize = 512;
 
 pub(super) struct Classifier;
 
@@ -56,7 +58,9 @@ pub(super) struct Classifiers {
     unlabelled: Vec<Arc<Verdict>>,
     /// The latest verdicts that are not cached, because the file may still change with the same ctime. They are used for
     /// the opens of another tracer's reader process, which come without a head just after a process has opened the file.
-    recent: VecDeque<(Key, Verdict)>,
+    recent: VecDeque<Recent>,
+    /// Verdicts of this batch that are not cached: the classifiers are asked once, however often the file was opened.
+    batch: HashMap<BatchKey, Verdict>,
     prediction: Prediction,
     clock: Clock,
 }
@@ -74,9 +78,15 @@ impl Classifiers {
             verdicts: if cached { Cache::new(SETS, LABEL_BYTES) } else { Cache::none() },
             unlabelled: Vec::new(),
             recent: VecDeque::new(),
+            batch: HashMap::new(),
             prediction: Prediction { possible: may_read_heads, seen: HashMap::new() },
             clock,
         }
+    }
+
+    /// Begins a batch: numbers of heads are unique in a batch only.
+    pub(super) fn start_batch(&mut self) {
+        self.batch.clear();
     }
 
     /// Whether the classifiers are expected to read the head of the file.
@@ -96,25 +106,41 @@ impl Classifiers {
         if !is_empty && let Some(verdict) = self.verdicts.get(key) {
             return Verdict::clone(verdict);
         }
+        let in_batch = heads.number().map(|head| BatchKey { file: key, is_empty, uid, head });
+        if let Some(verdict) = in_batch.as_ref().and_then(|in_batch| self.batch.get(in_batch)) {
+            return verdict.clone();
+        }
         let Answer { verdict, complete, head } = self.call(uid, file, heads);
         self.prediction.learn(file.path.file_name(), head.is_some());
         if head == Some(HeadOutcome::NotNeeded) {
             // A classifier requested the head: here `NotNeeded` means that another tracer's reader process opened the
             // file. A verdict without the head is valid for this open only.
-            let known = self.recent.iter().find(|(known, _)| *known == key);
-            let known = known.map(|(_, known)| Verdict { head: verdict.head, ..known.clone() });
+            let known = self.recent.iter().find(|recent| recent.key == key);
+            let known =
+                known.map(|recent| Verdict { head: verdict.head, ..recent.verdict.clone() });
             return known.unwrap_or(verdict);
         }
         let head_is_final =
             matches!(verdict.head, HeadOutcome::NotNeeded | HeadOutcome::Read) && heads.holds();
         if complete && head_is_final && !is_empty {
-            if is_settled(file.ctime_ns, self.clock.file_time_ns()) {
+            let now_ns = self.clock.file_time_ns();
+            if is_settled(file.ctime_ns, now_ns) || self.is_settled_in_future(key, file, now_ns) {
                 self.insert(key, &verdict);
             } else {
-                self.insert_recent(key, &verdict);
+                self.insert_recent(key, &verdict, now_ns);
             }
         }
+        if let Some(in_batch) = in_batch.filter(|_| self.batch.len() < MAX_BATCH) {
+            self.batch.insert(in_batch, verdict.clone());
+        }
         verdict
+    }
+
+    /// Whether a file with a change time in the future, for instance because the clock was set back, has not changed since
+    /// the clock has moved: any later change gives it the time of that change.
+    fn is_settled_in_future(&self, key: Key, file: &OpenedFile, now_ns: i128) -> bool {
+        let first = self.recent.iter().find(|recent| recent.key == key);
+        file.ctime_ns > now_ns && first.is_some_and(|first| is_settled(first.since_ns, now_ns))
     }
 
     /// Calls the classifiers in order, until one determines the type.
@@ -165,12 +191,14 @@ impl Classifiers {
         self.verdicts.key((file.dev, file.inode, file.ctime_ns, file.size, path))
     }
 
-    fn insert_recent(&mut self, key: Key, verdict: &Verdict) {
-        self.recent.retain(|(known, _)| *known != key);
+    fn insert_recent(&mut self, key: Key, verdict: &Verdict, now_ns: i128) {
+        let known = self.recent.iter().position(|recent| recent.key == key);
+        let known = known.and_then(|index| self.recent.remove(index));
         if self.recent.len() >= MAX_RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back((key, verdict.clone()));
+        let since_ns = known.map_or(now_ns, |known| known.since_ns);
+        self.recent.push_back(Recent { key, since_ns, verdict: verdict.clone() });
     }
 
     fn insert(&mut self, key: Key, verdict: &Verdict) {
@@ -191,6 +219,23 @@ impl Classifiers {
         });
         self.verdicts.put(key, shared, 0);
     }
+}
+
+/// A verdict on a file that changed recently.
+struct Recent {
+    key: Key,
+    /// When the file was first seen with this change time, in nanoseconds since 1970.
+    since_ns: i128,
+    verdict: Verdict,
+}
+
+/// Opens of a batch for which the answers of the classifiers are equal. A classifier may back off for one user.
+#[derive(PartialEq, Eq, Hash)]
+struct BatchKey {
+    file: Key,
+    is_empty: bool,
+    uid: u32,
+    head: usize,
 }
 
 /// Answer of the chain.

@@ -19,6 +19,7 @@ use super::precheck::Precheck;
 use super::runtime::Runtime;
 use super::spec::PluginSpec;
 use super::text::one_line;
+use super::trust::Origin;
 use super::wasi;
 use crypto_tracer_event::PluginKind;
 
@@ -57,7 +58,7 @@ impl CompiledPlugin {
         bundled: Option<&Bundled>,
         wanted: Option<PluginKind>,
     ) -> Result<CompiledPlugin, Problem> {
-        let Runtime { engine, limits, shutdown, .. } = runtime;
+        let Runtime { engine, limits, .. } = runtime;
         match &spec.source {
             PluginSource::Bundled => {
                 let bundled = bundled.ok_or(Problem::NoneBundled)?;
@@ -73,16 +74,9 @@ impl CompiledPlugin {
                 let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
                 // A component cannot be trusted to state its own version, so the hash of its content identifies it.
                 let version: String = metadata.sha256.chars().take(12).collect();
-                let copy = bytes.clone();
-                let compiled = compile(engine, bytes, limits.component, shutdown);
-                let component = compiled.map_err(|problem| match problem {
-                    Problem::Damaged(reason) => features::unsupported(&copy)
-                        .map_or(Problem::Damaged(reason), Problem::Feature),
-                    problem => problem,
-                })?;
-                if features::uses_gc(&copy) {
-                    return Err(Problem::Feature("GC"));
-                }
+                let sha256 = metadata.sha256.clone();
+                let code = || compiled(runtime, spec.origin, &sha256, bytes);
+                let component = runtime.compiled.component(engine, &sha256, code)?;
                 Ok(CompiledPlugin::new(engine, component, (&name(&stem), &version), metadata))
             }
         }
@@ -147,6 +141,36 @@ impl CompiledPlugin {
     pub(super) fn check_export(&self, wanted: &'static str) -> Result<(), Problem> {
         check_export(&self.exports, wanted)
     }
+}
+
+/// The code of a file: from the cache on disk if the file is a site's plugin and in it, else from the compiler.
+fn compiled(
+    runtime: &Runtime,
+    origin: Origin,
+    sha256: &str,
+    bytes: Vec<u8>,
+) -> Result<Component, Problem> {
+    let Runtime { engine, limits, shutdown, .. } = runtime;
+    // An author's builds would fill it.
+    let cache = runtime.code_cache.as_ref().filter(|_| origin == Origin::Configuration);
+    if let Some(component) = cache.and_then(|cache| cache.load(engine, sha256)) {
+        return Ok(component);
+    }
+    let copy = bytes.clone();
+    let compiled = compile(engine, bytes, limits.component, shutdown);
+    let component = compiled.map_err(|problem| match problem {
+        Problem::Damaged(reason) => {
+            features::unsupported(&copy).map_or(Problem::Damaged(reason), Problem::Feature)
+        }
+        problem => problem,
+    })?;
+    if features::uses_gc(&copy) {
+        return Err(Problem::Feature("GC"));
+    }
+    if let Some(cache) = cache {
+        cache.store(engine, sha256, &component);
+    }
+    Ok(component)
 }
 
 /// Metadata of a component, read before compilation.

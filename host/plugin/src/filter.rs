@@ -59,7 +59,10 @@ pub(super) fn decide(slots: &mut [PluginSlot<Filter>], event: &ClassifiedEvent) 
         match answer {
             // After a failure the event is kept.
             None => {}
-            Some(None) => return Decision::Drop,
+            Some(None) => {
+                slot.drops += 1;
+                return Decision::Drop;
+            }
             Some(Some(labels)) => {
                 let verdict = event.verdict.iter().flat_map(|verdict| &verdict.labels);
                 let known: Vec<&Label> = verdict.chain(&event.labels).chain(&added).collect();

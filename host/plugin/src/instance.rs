@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::{Error, Store, UpdateDeadline};
+use wasmtime::{Error, Store, Trap, UpdateDeadline};
 
 use super::contract::Factory;
 use super::deadline::{CallTimer, FIRST_CHECK, Overrun, processor_time};
@@ -16,6 +16,9 @@ use super::runtime::Runtime;
 use super::state::State;
 use super::text::one_line;
 use crypto_tracer_system::confine::{self, RetainedPrivileges};
+
+/// Stands for an empty error of `configure`.
+const NO_REASON: &str = "it gives no reason: its `configure` returns an empty error";
 
 /// A configured instance.
 pub(super) struct Instance<K: GuestKind> {
@@ -79,7 +82,9 @@ impl<K: GuestKind> InstanceFactory<K> {
             }
             Ok((_, Err(text))) => {
                 let end = text.floor_char_boundary(self.runtime.limits.text.min(1024));
-                SpawnError::Refused(one_line(text.get(..end).unwrap_or_default()))
+                let text = one_line(text.get(..end).unwrap_or_default());
+                let empty = text.trim().is_empty();
+                SpawnError::Refused(if empty { NO_REASON.to_owned() } else { text })
             }
             Err(error) => SpawnError::Failed(error),
         };
@@ -138,7 +143,16 @@ pub(super) fn reason(error: &Error) -> String {
         known.or_else(|| error.downcast_ref::<super::limits::Exceeded>().map(ToString::to_string));
     let known =
         known.or_else(|| error.downcast_ref::<super::state::Misuse>().map(ToString::to_string));
-    known.unwrap_or_else(|| error.root_cause().to_string())
+    known.unwrap_or_else(|| {
+        let cause = error.root_cause().to_string();
+        match error.downcast_ref::<Trap>() {
+            // The stack of a plugin's own data lies below its other data, so a deep recursion leaves the memory.
+            Some(Trap::MemoryOutOfBounds) => {
+                format!("{cause}: a recursion is too deep, or an address is wrong")
+            }
+            _ => cause,
+        }
+    })
 }
 
 fn store(runtime: &Runtime, copied_factor: usize) -> Store<State> {

@@ -8,7 +8,9 @@ mod budget;
 mod bundled;
 mod cache;
 mod classifier;
+mod code_cache;
 mod compile;
+mod compiled;
 mod component;
 mod contract;
 mod deadline;
@@ -43,6 +45,7 @@ mod wasi;
 
 use std::sync::Arc;
 
+pub use compiled::CompiledPlugins;
 pub use engine::precompile;
 pub use failure::{LoadError, LoadSubject, PluginSource, Problem};
 pub use filter::Decision;
@@ -68,6 +71,7 @@ pub struct Plugins {
     running: Vec<LoadedPlugin>,
     limits: Limits,
     on_failure: OnFailure,
+    compiled: CompiledPlugins,
     log: Vec<LogLine>,
     /// Unreported failures of plugins that a reload replaced.
     past: Vec<PluginFailure>,
@@ -90,12 +94,14 @@ impl Plugins {
         let mut loader = setup::Loader::new(&runtime, &setup.trust);
         let chains = loader.chains(setup)?;
         let interest = setup::interest(&chains.classifiers.slots)?;
+        setup.compiled.retain_used();
         Ok(Plugins {
             chains,
             interest,
             running: loader.running,
             limits: setup.limits.clone(),
             on_failure: setup.on_failure,
+            compiled: setup.compiled.clone(),
             log: Vec::new(),
             past: Vec::new(),
             past_failures: 0,
@@ -107,9 +113,19 @@ impl Plugins {
         &self.interest
     }
 
+    /// The compiled plugins, for [`Setup::compiled`] of a reload.
+    pub fn compiled(&self) -> &CompiledPlugins {
+        &self.compiled
+    }
+
     /// Whether the classifiers are expected to read the head of this file. False if its verdict is cached.
     pub fn wants_head(&self, file: &OpenedFile) -> bool {
         self.chains.classifiers.wants_head(file)
+    }
+
+    /// Begins a batch of events, whose heads have new numbers.
+    pub fn start_batch(&mut self) {
+        self.chains.classifiers.start_batch();
     }
 
     /// Classifies a file. `uid`: user of the event; `flags`: flags of the open; `heads`: read only if a plugin reads the
@@ -206,6 +222,11 @@ impl Plugins {
         self.past_failures += past_failures;
         self.log.splice(0..0, log);
         changes
+    }
+
+    /// Number of events that each filter dropped, by `name@version`.
+    pub fn drops(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.chains.filters.iter().map(|slot| (&*slot.name, slot.drops))
     }
 
     /// Bytes of linear memory of all instances.

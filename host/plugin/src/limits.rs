@@ -16,6 +16,8 @@ pub struct Limits {
     pub table_entries: usize,
     /// Resource handles that exist at the same time.
     pub handles: usize,
+    /// Core instances of a component. A component with an interpreter has one for each of its parts.
+    pub instances: usize,
     /// Bytes of stack.
     pub stack: usize,
     /// Processor time of a call after its first check, which happens after 5 to 10 ms.
@@ -50,6 +52,7 @@ impl Default for Limits {
             memory: 16 << 20,
             table_entries: 10_000,
             handles: 64,
+            instances: 16,
             stack: super::engine::DEFAULT_STACK,
             deadline: Duration::from_millis(20),
             wall: Duration::from_millis(150),
@@ -64,12 +67,13 @@ impl Default for Limits {
 
 impl Limits {
     /// Each limit as key and value of the configuration table `[plugins]`.
-    pub fn settings(&self) -> [(&'static str, String); 11] {
+    pub fn settings(&self) -> [(&'static str, String); 12] {
         let ms = |span: Duration| span.as_millis().to_string();
         [
             ("memory", size(self.memory)),
             ("table_entries", self.table_entries.to_string()),
             ("handles", self.handles.to_string()),
+            ("instances", self.instances.to_string()),
             ("stack", size(self.stack)),
             ("deadline_ms", ms(self.deadline)),
             ("wall_ms", ms(self.wall)),
@@ -112,11 +116,17 @@ pub(super) struct MemoryMeter {
     memory: usize,
     max_memory: usize,
     max_entries: usize,
+    max_instances: usize,
 }
 
 impl MemoryMeter {
     pub(super) fn new(limits: &Limits) -> MemoryMeter {
-        MemoryMeter { memory: 0, max_memory: limits.memory, max_entries: limits.table_entries }
+        MemoryMeter {
+            memory: 0,
+            max_memory: limits.memory,
+            max_entries: limits.table_entries,
+            max_instances: limits.instances,
+        }
     }
 
     /// Bytes of all memories.
@@ -155,7 +165,7 @@ impl ResourceLimiter for MemoryMeter {
     }
 
     fn instances(&self) -> usize {
-        16
+        self.max_instances
     }
 
     fn memories(&self) -> usize {
@@ -163,7 +173,7 @@ impl ResourceLimiter for MemoryMeter {
     }
 
     fn tables(&self) -> usize {
-        16
+        self.max_instances
     }
 }
 

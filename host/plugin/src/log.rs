@@ -21,6 +21,18 @@ pub enum Level {
     Debug,
 }
 
+impl Level {
+    /// The word of the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        }
+    }
+}
+
 /// A line for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {

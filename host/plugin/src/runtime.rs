@@ -1,7 +1,11 @@
 //! The state that all plugins of a run share.
 
+use std::sync::Arc;
+
 use wasmtime::Engine;
 
+use super::code_cache::CodeCache;
+use super::compiled::CompiledPlugins;
 use super::limits::Limits;
 use super::ticker::Ticker;
 use crypto_tracer_system::clock::Clock;
@@ -11,7 +15,9 @@ use crypto_tracer_system::shutdown::Shutdown;
 #[derive(Debug)]
 pub(super) struct Runtime {
     pub(super) engine: Engine,
-    pub(super) ticker: Ticker,
+    pub(super) ticker: Arc<Ticker>,
+    pub(super) compiled: CompiledPlugins,
+    pub(super) code_cache: Option<CodeCache>,
     pub(super) limits: Limits,
     pub(super) shutdown: Shutdown,
     pub(super) clock: Clock,

@@ -21,6 +21,11 @@ pub trait HeadSource {
     fn holds(&self) -> bool {
         true
     }
+    /// Number of the request for this head in the batch of events. For the same file, sources with the same number have the
+    /// same content. `None`: unknown.
+    fn number(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A borrowed resource.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::classifier::Classifiers;
+use super::code_cache::{CODE_DIR, CodeCache};
+use super::compiled::CompiledPlugins;
 use super::component::CompiledPlugin;
-use super::engine::engine;
 use super::failure::{LoadError, LoadSubject, PluginSource, Problem};
 use super::filter::Filter;
 use super::inspector::Inspectors;
@@ -17,7 +19,6 @@ use super::redactor::Redactors;
 use super::runtime::Runtime;
 use super::slot::{AnySlot, PluginSlot};
 use super::spec::{Grant, OnFailure, PluginSpec};
-use super::ticker::Ticker;
 use super::trust::Trust;
 use crypto_tracer_event::PluginKind;
 use crypto_tracer_event::counted::counted;
@@ -46,6 +47,10 @@ pub struct Setup {
     pub trust: Trust,
     /// Makes every call: no cache, and no back-off after failures. For the `plugin` commands.
     pub every_call: bool,
+    /// Compiled plugins of earlier loads. A handle that later loads get too saves compiling what did not change.
+    pub compiled: CompiledPlugins,
+    /// Directory of compiled plugins. A privileged process uses it if only root can write to it.
+    pub code_dir: PathBuf,
 }
 
 impl Default for Setup {
@@ -59,6 +64,8 @@ impl Default for Setup {
             clock: Clock::system(),
             trust: Trust::of_this_process(),
             every_call: false,
+            compiled: CompiledPlugins::default(),
+            code_dir: CODE_DIR.into(),
         }
     }
 }
@@ -70,11 +77,12 @@ impl Setup {
             plugin: "wasmtime".to_owned(),
             problem: Problem::Start(error),
         };
-        let engine = engine(self.limits.stack).map_err(|error| failed(error.to_string()))?;
-        let ticker = Ticker::start(&engine).map_err(|error| failed(error.to_string()))?;
+        let shared = self.compiled.engine(self.limits.stack).map_err(failed)?;
         Ok(Runtime {
-            engine,
-            ticker,
+            engine: shared.engine,
+            ticker: shared.ticker,
+            compiled: self.compiled.clone(),
+            code_cache: CodeCache::open(&self.code_dir, &self.trust),
             limits: self.limits.clone(),
             shutdown: self.shutdown.clone(),
             clock: self.clock.clone(),
@@ -106,6 +114,27 @@ pub struct LoadedPlugin {
     pub asks_for_heads: bool,
     /// The configuration that it received, as JSON.
     pub config: String,
+}
+
+impl LoadedPlugin {
+    /// Describes what differs from the same plugin before a reload. The configuration may be secret, so it is not shown.
+    fn changes(&self, before: &LoadedPlugin) -> Option<String> {
+        let mut changes = Vec::new();
+        if self.order != before.order {
+            changes.push(format!("it was {}", before.order));
+        }
+        if self.config != before.config {
+            changes.push("its configuration is new".to_owned());
+        }
+        if self.grants != before.grants {
+            let grants: Vec<&str> = self.grants.iter().map(|grant| grant.as_str()).collect();
+            let grants = if grants.is_empty() { "none".to_owned() } else { grants.join(", ") };
+            changes.push(format!("its grants are {grants}"));
+        }
+        let LoadedPlugin { kind, order, name, version, .. } = self;
+        let what = changes.join(", ");
+        (!changes.is_empty()).then(|| format!("now {kind} {order}: {name}@{version}: {what}"))
+    }
 }
 
 impl fmt::Display for LoadedPlugin {
@@ -287,10 +316,18 @@ pub(super) fn interest<K: GuestKind>(slots: &[PluginSlot<K>]) -> Result<Interest
 /// One line for each change of a plugin, of the interest, of a limit and of `on_failure`.
 pub(super) fn changes(before: &super::Plugins, after: &super::Plugins) -> Vec<String> {
     let mut changes = Vec::new();
-    let removed = before.running.iter().filter(|plugin| !after.running.contains(plugin));
-    changes.extend(removed.map(|plugin| format!("no longer {plugin}")));
-    let added = after.running.iter().filter(|plugin| !before.running.contains(plugin));
-    changes.extend(added.map(|plugin| format!("now {plugin}")));
+    // A plugin whose file stayed would be the same text twice.
+    let same_file = |a: &LoadedPlugin, b: &LoadedPlugin| {
+        (a.kind, &a.source, &a.sha256) == (b.kind, &b.source, &b.sha256)
+    };
+    let gone = |plugin: &&LoadedPlugin| !after.running.iter().any(|it| same_file(it, plugin));
+    changes.extend(before.running.iter().filter(gone).map(|it| format!("no longer {it}")));
+    for plugin in &after.running {
+        match before.running.iter().find(|it| same_file(it, plugin)) {
+            Some(earlier) => changes.extend(plugin.changes(earlier)),
+            None => changes.push(format!("now {plugin}")),
+        }
+    }
     if before.interest != after.interest {
         let Interest { suffixes, names, prefixes, libraries } = &after.interest;
         changes.push(format!(

@@ -50,6 +50,8 @@ pub(super) struct PluginSlot<K: GuestKind> {
     pub(super) interest: Interest,
     /// Shutdown interrupted a call: no more calls are made.
     stopped: bool,
+    /// Events that it dropped, as a filter.
+    pub(super) drops: u64,
 }
 
 impl<K: GuestKind> PluginSlot<K> {
@@ -77,6 +79,7 @@ impl<K: GuestKind> PluginSlot<K> {
             name: format!("{}@{}", code.name, code.version).into(),
             interest: Interest::default(),
             stopped: false,
+            drops: 0,
         };
         let spawned = slot.factory.spawn(runtime.limits.setup, None);
         let output = startup_output(&spawned.lines);
@@ -96,7 +99,8 @@ impl<K: GuestKind> PluginSlot<K> {
 
     /// Takes over an instance and its log lines.
     fn adopt(&mut self, spawned: SpawnOutcome<K>) -> std::result::Result<Instance<K>, SpawnError> {
-        add_log(&mut self.log, &self.name, spawned.lines);
+        let most = queued_lines(&self.factory.runtime.limits);
+        add_log(&mut self.log, &self.name, spawned.lines, most);
         self.previous_log = spawned.log;
         spawned.outcome
     }
@@ -176,7 +180,8 @@ impl<K: GuestKind> PluginSlot<K> {
             .during(|| scope.with_value(in_scope, || call(&instance.guest, &mut instance.store)));
         instance.store.data_mut().log.flush();
         if instance.store.data().log.has_lines() {
-            add_log(&mut self.log, &self.name, instance.store.data_mut().log.take());
+            let lines = instance.store.data_mut().log.take();
+            add_log(&mut self.log, &self.name, lines, queued_lines(limits));
         }
         let out = match out {
             Ok(out) => {
@@ -299,11 +304,15 @@ fn startup_output(lines: &[(Level, String)]) -> String {
     }
 }
 
-fn add_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, lines: Vec<(Level, String)>) {
-    /// Maximum number of lines in the queue until taken.
-    const MAX_LINES: usize = 64;
+/// Maximum number of lines in the queue until taken.
+fn queued_lines(limits: &Limits) -> usize {
+    const USUAL: u32 = 64;
+    limits.log_lines.max(USUAL) as usize
+}
+
+fn add_log(into: &mut Vec<LogLine>, plugin: &Arc<str>, lines: Vec<(Level, String)>, most: usize) {
     for (level, message) in lines {
-        if into.len() < MAX_LINES {
+        if into.len() < most {
             into.push(LogLine { plugin: plugin.clone(), level, message });
         }
     }

@@ -99,6 +99,25 @@ impl Trust {
         }
     }
 
+    /// Checks a file or directory of compiled code, which runs outside of the sandbox.
+    ///
+    /// # Errors
+    /// A user other than root could have written it, or this process has no privileges: then nothing protects its files from
+    /// the user's other programs.
+    pub(super) fn check_compiled(&self, path: &Path) -> Result<(), Untrusted> {
+        if !self.privileged {
+            return Err(Untrusted(
+                "a program without privileges loads no compiled code".to_owned(),
+            ));
+        }
+        self.walk(path)
+    }
+
+    /// Whether an opened file is a regular one that only root can write to.
+    pub(super) fn is_trusted_file(&self, found: &Metadata) -> bool {
+        found.is_file() && found.uid() == self.owner && found.mode() & OTHERS_WRITE == 0
+    }
+
     /// Checks each directory of the path, each symbolic link, and the file itself.
     fn walk(&self, path: &Path) -> Result<(), Untrusted> {
         let mut rest: Vec<OsString> = parts(path);
@@ -158,6 +177,23 @@ impl Trust {
             )));
         }
         Ok(Some(found))
+    }
+}
+
+#[cfg(test)]
+impl Trust {
+    /// Trust of a privileged process in files of this user below `base`.
+    pub(super) fn of_tests(base: PathBuf) -> Trust {
+        let owner = rustix::process::geteuid().as_raw();
+        Trust { privileged: true, elevated: false, owner, base }
+    }
+
+    pub(super) fn with_other_owner(self) -> Trust {
+        Trust { owner: self.owner + 1, ..self }
+    }
+
+    pub(super) fn without_privileges(self) -> Trust {
+        Trust { privileged: false, ..self }
     }
 }
 

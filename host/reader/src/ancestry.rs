@@ -1,8 +1,6 @@
 //! All processes with their parents. The scan has to be fast, because the processes of interest continue to fork.
 
-use std::collections::HashSet;
-
-use super::proc_probe::{ProbePool, Timeouts};
+use super::proc_probe::{ProbePool, Probed, Timeouts};
 use super::procfs;
 use super::protocol::Ancestry;
 
@@ -13,17 +11,17 @@ pub(super) fn scan(probes: &ProbePool) -> (Vec<Ancestry>, bool) {
         let (ppid, start_ns) = procfs::parse_stat(&procfs::read(pid, "stat").ok()?)?;
         Some(Ancestry { pid, ppid, start_ns: Some(start_ns) })
     };
-    let (probed, complete) =
-        probes.each(pids.iter().copied(), Timeouts::RESPONSE, move |pid| (pid, probe(pid)));
-    let probed_pids: HashSet<u32> = probed.iter().map(|(pid, _)| *pid).collect();
-    // Blocked processes have children too. `status` never blocks.
-    let blocked = pids.into_iter().filter(|pid| complete && !probed_pids.contains(pid));
-    let blocked = blocked.filter_map(|pid| {
-        let ppid = procfs::status_value(&procfs::read(pid, "status").ok()?, "PPid:")?;
-        Some(Ancestry { pid, ppid, start_ns: None })
+    let probed = probes.each_process(pids.iter().copied(), Timeouts::RESPONSE, probe);
+    let complete = !probed.contains(&Probed::NotStarted);
+    let found = pids.into_iter().zip(probed).filter_map(|(pid, probed)| match probed {
+        Probed::Done(process) => process,
+        // Blocked processes have children too. `status` never blocks.
+        Probed::Blocked(_) | Probed::NotStarted => {
+            let ppid = procfs::status_value(&procfs::read(pid, "status").ok()?, "PPid:")?;
+            Some(Ancestry { pid, ppid, start_ns: None })
+        }
     });
-    let blocked: Vec<Ancestry> = blocked.collect();
-    (probed.into_iter().filter_map(|(_, process)| process).chain(blocked).collect(), complete)
+    (found.collect(), complete)
 }
 
 #[cfg(test)]

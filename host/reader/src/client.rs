@@ -1,22 +1,38 @@
 //! The tracer's client of the reader process.
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, HANG_TIMEOUT, PendingRequest};
+use super::connection::{Connection, PendingRequest};
 use super::protocol::{
-    Ancestry, ExistingProcess, HeadResponse, ProcessDetails, Request, Response, Unobservable,
-    Wanted, send,
+    Ancestry, Currency, ExistingProcess, Fingerprint, HeadResponse, LibraryQuery, ProcessDetails,
+    Request, Response, StaleQuery, Unobservable, Wanted, WantedCgroup, send,
 };
 use super::restart_backoff::RestartBackoff;
 use super::spawner::Spawner;
 use crypto_tracer_event::interest::Interest;
+use crypto_tracer_system::accounts::SubordinateIds;
+use crypto_tracer_system::share::{SharePolicy, Shares};
 use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::usage::ResourceUsage;
 
-/// Maximum number of files in a request.
-const MAX_FILES: usize = 256;
+/// Maximum number of files in a request. A response with as many heads of the maximum size has 2 MiB.
+const MAX_FILES: usize = 32;
+/// Number of files in the first request of a drain: those of the users who have used least.
+const FIRST_FILES: usize = 8;
+/// Maximum size of the heads that are returned together, in bytes. The others are late.
+const MAX_HEAD_BYTES: usize = 4 << 20;
+/// Maximum number of files in a request that compares them.
+const MAX_QUERIES: usize = 256;
+/// Maximum number of cgroups in a request.
+const MAX_CGROUPS: usize = 256;
+/// The reader's time that each user may use. A head usually takes 0.05 ms.
+const SHARE: SharePolicy = SharePolicy {
+    percent: 10,
+    burst: Duration::from_millis(300),
+    expected: Duration::from_micros(100),
+    max_users: 4096,
+};
 /// Maximum number of processes in a scan request.
 const MAX_SCANNED: usize = 256;
 /// Maximum size in bytes of the list of mapped files in a scan. Processes after this limit are scanned without their
@@ -26,6 +42,11 @@ const MAX_SCANNED_BYTES: usize = 32 << 20;
 /// Interval between retries while the reader does not respond or is off.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Makes the request number N about some items, with the time that it may take.
+type Ask<'a, T> = &'a dyn Fn(u64, Vec<T>, Duration) -> Request;
+/// Takes the results and the users of hung threads out of a response.
+type Answer<'a, R> = &'a dyn Fn(Response) -> Option<(Vec<Option<R>>, Vec<u32>)>;
+
 /// Client of a reader process. It replaces a reader that hangs.
 #[derive(Debug)]
 pub struct ReaderClient {
@@ -34,20 +55,33 @@ pub struct ReaderClient {
     /// Number of the last request.
     number: u64,
     backoff: RestartBackoff,
+    shares: Shares,
+    /// No reader can be started any more.
+    spawner_ended: bool,
     /// The last event, until [`ReaderClient::take_event`] returns it.
     event: Option<ReaderEvent>,
     /// A new reader gets no request until its event was taken.
     hold_requests: bool,
 }
 
-/// What happened to a hung reader.
+/// What happened to a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReaderEvent {
-    /// A new reader replaced it: the new value of [`ReaderClient::pids`], and the ID of the user whose file hung the old
-    /// reader.
-    Replaced(Vec<u32>, Option<u32>),
+    /// A new reader replaced it: the new value of [`ReaderClient::pids`], and why.
+    Replaced(Vec<u32>, ReaderEnd),
     /// No reader is running for now.
     Off,
+    /// The spawner has ended, so no reader can be started any more.
+    SpawnerEnded,
+}
+
+/// How a reader ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReaderEnd {
+    /// It did not respond.
+    Hung,
+    /// The process ended.
+    Ended,
 }
 
 impl ReaderClient {
@@ -59,6 +93,8 @@ impl ReaderClient {
             connection,
             number: 0,
             backoff: RestartBackoff::default(),
+            shares: Shares::new(SHARE, SubordinateIds::read()),
+            spawner_ended: false,
             event: None,
             hold_requests: false,
         })
@@ -82,71 +118,188 @@ impl ReaderClient {
     }
 
     /// Requests heads and returns them in the order of `files`. `None`: the response was not received by `deadline` or
-    /// before a shutdown request.
+    /// before a shutdown request, or the user has used up the reader's time.
     pub fn heads(
         &mut self,
         files: &[Wanted],
         deadline: Instant,
         shutdown: &Shutdown,
     ) -> Vec<Option<HeadResponse>> {
-        let batches = files.chunks(MAX_FILES);
-        batches.flat_map(|files| self.batch_of_heads(files, deadline, shutdown)).collect()
-    }
-
-    fn batch_of_heads(
-        &mut self,
-        files: &[Wanted],
-        deadline: Instant,
-        shutdown: &Shutdown,
-    ) -> Vec<Option<HeadResponse>> {
         let mut heads = vec![None; files.len()];
-        // Skip users whose files repeatedly hung a reader.
-        let is_allowed = |(_, file): &(usize, &Wanted)| !self.backoff.is_backing_off(file.uid);
-        let (indices, files): (Vec<usize>, Vec<Wanted>) = files
-            .iter()
-            .enumerate()
-            .filter(is_allowed)
-            .map(|(index, file)| (index, file.clone()))
-            .unzip();
-        if files.is_empty() {
-            return heads;
-        }
-        let number = self.next_number();
-        let uids = files.iter().map(|file| Some(file.uid)).collect();
-        let request = Request::Heads { number, files };
-        let mut response = self.request(number, &request, uids, deadline, shutdown);
-        for index in indices {
-            let Some(Response::Head { head, .. }) = response else { break };
-            if let Some(slot) = heads.get_mut(index) {
-                *slot = Some(head);
+        let order = self.shares.order(files.iter().map(|file| file.uid), Instant::now());
+        let mut bytes = 0;
+        // The first response comes soon, however many files follow.
+        let (first, others) = order.split_at(order.len().min(FIRST_FILES));
+        for indices in std::iter::once(first).chain(others.chunks(MAX_FILES)) {
+            if bytes >= MAX_HEAD_BYTES {
+                break;
             }
-            response = self.next_response(deadline, shutdown);
+            let now = Instant::now();
+            let is_allowed = |file: &Wanted| {
+                // Skips users whose files repeatedly blocked a thread of the reader.
+                !self.backoff.is_backing_off(self.shares.owner(file.uid))
+                    && !self.shares.is_used_up(file.uid, now)
+            };
+            let batch: Vec<(usize, Wanted)> = indices
+                .iter()
+                .filter_map(|&index| Some((index, files.get(index)?)))
+                .filter(|(_, file)| is_allowed(file))
+                .map(|(index, file)| (index, file.clone()))
+                .collect();
+            let (indices, batch): (Vec<usize>, Vec<Wanted>) = batch.into_iter().unzip();
+            if batch.is_empty() {
+                continue;
+            }
+            let Some(read) = self.batch_of_heads(batch, deadline, shutdown) else { break };
+            for (index, head) in indices.into_iter().zip(read) {
+                let response = head.as_ref().and_then(|head| head.head.as_ref().ok());
+                bytes += response.map_or(0, Vec::len);
+                if let Some(slot) = heads.get_mut(index) {
+                    *slot = head;
+                }
+            }
         }
         heads
     }
 
-    /// Requests all of a file that plugins may see. `None`: no response by `deadline`.
+    fn batch_of_heads(
+        &mut self,
+        files: Vec<Wanted>,
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Option<Vec<Option<HeadResponse>>> {
+        let time = time_for_response(deadline)?;
+        let uids: Vec<u32> = files.iter().map(|file| file.uid).collect();
+        let number = self.next_number();
+        let request = Request::Heads { number, files, time };
+        let response = self.request(number, &request, deadline, shutdown)?;
+        let Response::Heads { heads, hung, .. } = response else { return None };
+        let now = Instant::now();
+        for (uid, head) in uids.into_iter().zip(&heads) {
+            self.shares.charge(uid, head.took, now);
+        }
+        for uid in hung {
+            self.backoff.record_blocked(self.shares.owner(uid));
+        }
+        Some(heads.into_iter().map(|head| head.response).collect())
+    }
+
+    /// Requests hashes of the contents of these opened files, in order. `None`: the content is not that of the open any
+    /// more, cannot be read, or there was no response by `deadline`.
+    pub fn fingerprints(
+        &mut self,
+        files: &[Wanted],
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Vec<Option<Fingerprint>> {
+        let ask = |number, files, time| Request::Fingerprints { number, files, time };
+        let answer = |response| match response {
+            Response::Fingerprints { fingerprints, hung, .. } => Some((fingerprints, hung)),
+            _ => None,
+        };
+        self.each(files, |file| file.uid, (&ask, &answer), |_| deadline, shutdown)
+    }
+
+    /// Requests a comparison of these files with those that have their paths now, in order. Gives up when some of them take
+    /// longer than `patience` together, and at `deadline`. `None`: there was no answer.
+    pub fn stale(
+        &mut self,
+        queries: &[StaleQuery],
+        patience: Duration,
+        deadline: Instant,
+    ) -> Vec<Option<Currency>> {
+        let ask = |number, queries, time| Request::Stale { number, queries, time };
+        let answer = |response| match response {
+            Response::Stale { currencies, hung, .. } => Some((currencies, hung)),
+            _ => None,
+        };
+        let next = |now: Instant| deadline.min(now + patience);
+        // The tracer sends these requests at the end of a run, which must not interrupt them.
+        self.each(queries, |query| query.uid, (&ask, &answer), next, &Shutdown::default())
+    }
+
+    /// Requests the versions of these libraries, in order. `None`: unknown, or no response by `deadline`.
+    pub fn versions(
+        &mut self,
+        libraries: &[LibraryQuery],
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Vec<Option<String>> {
+        let ask = |number, libraries, time| Request::Versions { number, libraries, time };
+        let answer = |response| match response {
+            Response::Versions { versions, hung, .. } => Some((versions, hung)),
+            _ => None,
+        };
+        self.each(libraries, |library| library.uid, (&ask, &answer), |_| deadline, shutdown)
+    }
+
+    /// Sends requests about items. `deadline`: of a response whose request is sent now.
+    fn each<T: Clone, R>(
+        &mut self,
+        items: &[T],
+        uid: fn(&T) -> u32,
+        (ask, answer): (Ask<'_, T>, Answer<'_, R>),
+        deadline: impl Fn(Instant) -> Instant,
+        shutdown: &Shutdown,
+    ) -> Vec<Option<R>> {
+        let mut answers: Vec<Option<R>> = items.iter().map(|_| None).collect();
+        // Skips users whose files repeatedly blocked a thread of the reader.
+        let is_allowed = |item: &T| !self.backoff.is_backing_off(self.shares.owner(uid(item)));
+        let allowed: Vec<usize> = items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| is_allowed(item))
+            .map(|(index, _)| index)
+            .collect();
+        for indices in allowed.chunks(MAX_QUERIES) {
+            let wanted: Vec<T> = indices.iter().filter_map(|&at| items.get(at).cloned()).collect();
+            let until = deadline(Instant::now());
+            let Some(time) = time_for_response(until) else { break };
+            let number = self.next_number();
+            let response = self.request(number, &ask(number, wanted, time), until, shutdown);
+            // A slow request delays those that follow.
+            let Some((found, hung)) = response.and_then(answer) else { break };
+            for (&index, found) in indices.iter().zip(found) {
+                if let Some(slot) = answers.get_mut(index) {
+                    *slot = found;
+                }
+            }
+            for uid in hung {
+                self.backoff.record_blocked(self.shares.owner(uid));
+            }
+        }
+        answers
+    }
+
+    /// Requests all of a file that plugins may see. `None`: no response by `deadline`, or the user has used up the reader's
+    /// time.
     pub fn visible(
         &mut self,
         file: &Wanted,
         deadline: Instant,
         shutdown: &Shutdown,
     ) -> Option<HeadResponse> {
-        if self.backoff.is_backing_off(file.uid) {
+        if self.backoff.is_backing_off(self.shares.owner(file.uid))
+            || self.shares.is_used_up(file.uid, Instant::now())
+        {
             return None;
         }
+        let time = time_for_response(deadline)?;
         let number = self.next_number();
-        let request = Request::Visible { number, file: Box::new(file.clone()) };
-        match self.request(number, &request, [Some(file.uid)].into(), deadline, shutdown)? {
-            Response::Visible { visible, .. } => Some(visible),
-            _ => None,
+        let request = Request::Visible { number, file: Box::new(file.clone()), time };
+        let response = self.request(number, &request, deadline, shutdown)?;
+        let Response::Visible { visible, hung, .. } = response else { return None };
+        self.shares.charge(file.uid, visible.took, Instant::now());
+        for uid in hung {
+            self.backoff.record_blocked(self.shares.owner(uid));
         }
+        visible.response
     }
 
     /// Requests the IDs of all processes. `None`: no response by `deadline`.
     pub fn all_pids(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Vec<u32>> {
         let number = self.next_number();
-        match self.request_one(number, &Request::Pids { number }, deadline, shutdown)? {
+        match self.request(number, &Request::Pids { number }, deadline, shutdown)? {
             Response::Pids { pids, .. } => Some(pids),
             _ => None,
         }
@@ -161,7 +314,7 @@ impl ReaderClient {
     ) -> Option<Unobservable> {
         let number = self.next_number();
         let request = Request::Unobservable { number, pid };
-        match self.request_one(number, &request, deadline, shutdown)? {
+        match self.request(number, &request, deadline, shutdown)? {
             Response::Unobservable { reason, .. } => reason,
             _ => None,
         }
@@ -173,7 +326,7 @@ impl ReaderClient {
         loop {
             let number = self.next_number();
             let request = Request::Ancestry { number };
-            match self.request_one(number, &request, deadline, shutdown) {
+            match self.request(number, &request, deadline, shutdown) {
                 Some(Response::Ancestry { processes, complete: true, .. }) => {
                     return Some(processes);
                 }
@@ -194,47 +347,32 @@ impl ReaderClient {
     ) -> Option<(Vec<ExistingProcess>, usize)> {
         let pids = self.all_pids(deadline, shutdown)?;
         let (mut processes, mut unknown, mut bytes) = (Vec::new(), 0, 0);
-        let mut queue: VecDeque<&[u32]> = pids.chunks(MAX_SCANNED).collect();
-        while let Some(pids) = queue.pop_front() {
-            let time_left = deadline.saturating_duration_since(Instant::now());
-            // A process that hangs the reader must not use up the time of the others.
-            let batch_deadline = Instant::now() + (time_left / 3).max(HANG_TIMEOUT).min(time_left);
+        let mut rest = pids.as_slice();
+        while !rest.is_empty() {
+            let (pids, _) = rest.split_at(rest.len().min(MAX_SCANNED));
             let interest = (bytes < MAX_SCANNED_BYTES).then_some(interest);
-            match self.scan_batch(pids, interest, batch_deadline, shutdown) {
-                Some(mut batch) => {
-                    let mapped = batch.iter().flat_map(|process| &process.mapped);
-                    bytes += mapped.map(|file| file.path.len() + size_of_val(file)).sum::<usize>();
-                    unknown += if interest.is_none() { batch.len() } else { 0 };
-                    processes.append(&mut batch);
+            let number = self.next_number();
+            let request =
+                Request::Scan { number, pids: pids.to_vec(), interest: interest.cloned() };
+            let response = self.request(number, &request, deadline, shutdown);
+            let Some(Response::Scan { processes: mut page, blocked, next, .. }) = response else {
+                if shutdown.is_requested() || processes.is_empty() {
+                    return None;
                 }
-                None if shutdown.is_requested() || time_left.is_zero() => return None,
-                None if pids.len() > 1 => {
-                    pids.chunks(1).rev().for_each(|pid| queue.push_front(pid))
-                }
-                None => {
-                    unknown += 1;
-                    let batch = self.scan_batch(pids, None, batch_deadline, shutdown);
-                    processes.append(&mut batch.unwrap_or_default());
-                }
-            }
+                // What is known by now is better than nothing.
+                return Some((processes, unknown + rest.len()));
+            };
+            let mapped = page.iter().flat_map(|process| &process.mapped);
+            bytes += mapped.map(|file| file.path.len() + size_of_val(file)).sum::<usize>();
+            unknown += blocked + if interest.is_none() { page.len() } else { 0 };
+            processes.append(&mut page);
+            let scanned = match next {
+                Some(last) => pids.iter().position(|&pid| pid == last)? + 1,
+                None => pids.len(),
+            };
+            rest = rest.get(scanned..)?;
         }
         Some((processes, unknown))
-    }
-
-    fn scan_batch(
-        &mut self,
-        pids: &[u32],
-        interest: Option<&Interest>,
-        deadline: Instant,
-        shutdown: &Shutdown,
-    ) -> Option<Vec<ExistingProcess>> {
-        self.all_pages(pids, |reader, number, pids| {
-            let request = Request::Scan { number, pids, interest: interest.cloned() };
-            match reader.request_one(number, &request, deadline, shutdown)? {
-                Response::Scan { processes, next, .. } => Some((processes, next)),
-                _ => None,
-            }
-        })
     }
 
     /// Inspects these processes; without an interest returns only their identities. `None`: the response was not
@@ -248,7 +386,7 @@ impl ReaderClient {
     ) -> Option<Vec<ProcessDetails>> {
         self.all_pages(pids, |reader, number, pids| {
             let request = Request::Inspect { number, pids, interest: interest.cloned() };
-            match reader.request_one(number, &request, deadline, shutdown)? {
+            match reader.request(number, &request, deadline, shutdown)? {
                 Response::Inspect { processes, next, .. } => Some((processes, next)),
                 _ => None,
             }
@@ -272,18 +410,30 @@ impl ReaderClient {
         }
     }
 
-    /// Resolves cgroup IDs to paths, in order; each ID comes with the PID of a past member. Returns an empty list if there
-    /// is no response by `deadline`.
+    /// Resolves cgroup IDs to paths. Returns those for which there was a response by `deadline`; without a path if the
+    /// cgroup does not exist any more.
     pub fn cgroups(
         &mut self,
-        wanted: &[(u64, u32)],
+        wanted: &[WantedCgroup],
         deadline: Instant,
         shutdown: &Shutdown,
-    ) -> Vec<Option<String>> {
+    ) -> Vec<(u64, Option<String>)> {
+        let order = self.shares.order(wanted.iter().map(|wanted| wanted.uid), Instant::now());
+        let fair = order.into_iter().take(MAX_CGROUPS);
+        let wanted: Vec<WantedCgroup> =
+            fair.filter_map(|index| wanted.get(index).copied()).collect();
+        let Some(time) = time_for_response(deadline).filter(|_| !wanted.is_empty()) else {
+            return Vec::new();
+        };
+        let uids: Vec<u32> = wanted.iter().map(|wanted| wanted.uid).collect();
         let number = self.next_number();
-        let request = Request::Cgroups { number, wanted: wanted.to_vec() };
-        match self.request_one(number, &request, deadline, shutdown) {
-            Some(Response::Cgroups { paths, .. }) => paths,
+        let request = Request::Cgroups { number, wanted, time };
+        match self.request(number, &request, deadline, shutdown) {
+            Some(Response::Cgroups { paths, took, .. }) => {
+                let now = Instant::now();
+                uids.into_iter().for_each(|uid| self.shares.charge(uid, took, now));
+                paths
+            }
             _ => Vec::new(),
         }
     }
@@ -293,7 +443,7 @@ impl ReaderClient {
         let number = self.next_number();
         let request = Request::ResourceUsage { number };
         // The tracer sends this request during the shutdown, which therefore must not interrupt it.
-        match self.request_one(number, &request, deadline, &Shutdown::default())? {
+        match self.request(number, &request, deadline, &Shutdown::default())? {
             Response::ResourceUsage { usage, .. } => Some(usage),
             _ => None,
         }
@@ -304,67 +454,45 @@ impl ReaderClient {
         self.number
     }
 
-    /// Sends a request that has one response, and waits for it.
-    fn request_one(
-        &mut self,
-        number: u64,
-        request: &Request,
-        deadline: Instant,
-        shutdown: &Shutdown,
-    ) -> Option<Response> {
-        self.request(number, request, [None].into(), deadline, shutdown)
-    }
-
-    /// Sends a request and waits for the first response. `uids` has an entry for each expected response: the user to blame
-    /// if it hangs.
+    /// Sends a request and waits for the response.
     fn request(
         &mut self,
         number: u64,
         request: &Request,
-        uids: VecDeque<Option<u32>>,
         deadline: Instant,
         shutdown: &Shutdown,
     ) -> Option<Response> {
         let connection = self.ready(deadline, shutdown)?;
         let sent = send(&connection.socket, request);
-        connection.pending =
-            Some(PendingRequest { number, since: Instant::now(), remaining: uids });
-        match sent {
-            Ok(()) => self.next_response(deadline, shutdown),
-            Err(_) => {
-                self.replace();
-                None
-            }
+        connection.pending = Some(PendingRequest { number, since: Instant::now() });
+        if sent.is_err() {
+            self.replace(ReaderEnd::Ended);
+            return None;
         }
+        self.response(deadline, shutdown)
     }
 
-    /// Returns the next response to the last request. `None`: all were received, or there was none by `deadline`.
-    fn next_response(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Response> {
+    /// Returns the response to the last request. `None`: there was none by `deadline`.
+    fn response(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Response> {
         let connection = self.connection.as_mut()?;
-        connection.pending.as_ref()?;
-        let response = connection.next_response(deadline, shutdown);
-        if response.is_err() || connection.is_hung() {
-            self.replace();
+        let response = connection.response(deadline, shutdown);
+        let is_hung = connection.is_hung();
+        match response {
+            Err(_) => self.replace(ReaderEnd::Ended),
+            Ok(None) if is_hung => self.replace(ReaderEnd::Hung),
+            Ok(response) => return response,
         }
-        response.ok().flatten()
+        None
     }
 
     /// Returns a connection without a pending request.
     fn ready(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<&mut Connection> {
         if self.connection.is_none() && self.backoff.allows_restart() {
-            self.spawn(None);
+            self.spawn(ReaderEnd::Hung);
         }
-        let connection = self.connection.as_mut()?;
-        while connection.pending.is_some() {
-            // Responses to the previous request are discarded.
-            let late = connection.next_response(deadline, shutdown);
-            if late.is_err() || connection.is_hung() {
-                self.replace();
-                break;
-            }
-            if late.is_ok_and(|late| late.is_none()) {
-                break;
-            }
+        if self.connection.as_ref()?.pending.is_some() {
+            // The response to the previous request is discarded.
+            self.response(deadline, shutdown);
         }
         if self.hold_requests && self.event.is_some() {
             return None;
@@ -373,25 +501,50 @@ impl ReaderClient {
     }
 
     /// Kills the current reader and starts another one if the backoff allows it.
-    fn replace(&mut self) {
+    fn replace(&mut self, end: ReaderEnd) {
         let Some(connection) = self.connection.take() else { return };
         connection.kill();
-        let uid =
-            connection.pending.and_then(|pending| pending.remaining.front().copied().flatten());
-        self.backoff.record_hang(connection.pid, uid);
+        self.backoff.record_end(connection.pid);
         if self.backoff.allows_restart() {
-            self.spawn(uid);
+            self.spawn(end);
         } else {
             self.event = Some(ReaderEvent::Off);
         }
     }
 
-    /// Starts a reader. `uid` is the user whose file hung the previous one.
-    fn spawn(&mut self, uid: Option<u32>) {
-        self.connection = Connection::spawn(&self.spawner).ok();
-        self.event = Some(match self.connection {
-            Some(_) => ReaderEvent::Replaced(self.pids(), uid),
-            None => ReaderEvent::Off,
+    /// Starts a reader. `end`: how the previous one ended.
+    fn spawn(&mut self, end: ReaderEnd) {
+        if self.spawner_ended {
+            return;
+        }
+        self.event = Some(match Connection::spawn(&self.spawner) {
+            Ok(connection) => {
+                self.connection = Some(connection);
+                ReaderEvent::Replaced(self.pids(), end)
+            }
+            Err(error) if has_ended(&error) => {
+                self.spawner_ended = true;
+                ReaderEvent::SpawnerEnded
+            }
+            Err(_) => {
+                self.backoff.record_failed_start();
+                ReaderEvent::Off
+            }
         });
     }
+}
+
+/// Whether the other end of a socket no longer exists.
+fn has_ended(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
+}
+
+/// How long the reader may take for a response, so that it arrives in time on a loaded machine too. `None`: there is no
+/// time.
+fn time_for_response(deadline: Instant) -> Option<Duration> {
+    /// Less is not worth a request.
+    const MIN: Duration = Duration::from_millis(1);
+    let time = deadline.saturating_duration_since(Instant::now()) * 3 / 5;
+    (time >= MIN).then_some(time)
 }

@@ -1,6 +1,5 @@
 //! The connection to a reader process, and its pending responses.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -27,14 +26,12 @@ pub(super) struct Connection {
     pub(super) pending: Option<PendingRequest>,
 }
 
-/// A request whose responses are not complete.
+/// A request without a response.
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     pub(super) number: u64,
-    /// When the request was sent or the last response was received.
+    /// When the request was sent.
     pub(super) since: Instant,
-    /// For each remaining response, the user who opened the file if it is about a file.
-    pub(super) remaining: VecDeque<Option<u32>>,
 }
 
 impl Connection {
@@ -60,24 +57,19 @@ impl Connection {
         self.pending.as_ref().is_some_and(|pending| pending.since.elapsed() >= HANG_TIMEOUT)
     }
 
-    /// Returns the next response to the pending request. `None`: it was not received by `deadline` or before a shutdown
+    /// Returns the response to the pending request. `None`: it was not received by `deadline` or before a shutdown
     /// request.
-    pub(super) fn next_response(
+    pub(super) fn response(
         &mut self,
         deadline: Instant,
         shutdown: &Shutdown,
     ) -> io::Result<Option<Response>> {
         loop {
             while let Some(response) = self.take_response()? {
-                let pending =
-                    self.pending.as_mut().filter(|pending| pending.number == response.number());
-                let Some(pending) = pending else { continue };
-                pending.since = Instant::now();
-                pending.remaining.pop_front();
-                if pending.remaining.is_empty() {
-                    self.pending = None;
+                let number = response.number();
+                if self.pending.take_if(|pending| pending.number == number).is_some() {
+                    return Ok(Some(response));
                 }
-                return Ok(Some(response));
             }
             let time_left = deadline.saturating_duration_since(Instant::now());
             let is_over = time_left.is_zero() || shutdown.is_requested();
@@ -133,8 +125,7 @@ mod tests {
     fn connection_with_request(age: Duration) -> (Connection, UnixStream) {
         let (socket, reader_socket) = UnixStream::pair().unwrap();
         let since = Instant::now().checked_sub(age).unwrap();
-        let remaining = [Some(1), Some(2)].into();
-        let pending = Some(PendingRequest { number: 7, since, remaining });
+        let pending = Some(PendingRequest { number: 7, since });
         (Connection { pid: 0, socket, received: Vec::new(), pending }, reader_socket)
     }
 
@@ -146,12 +137,10 @@ mod tests {
             send(&reader_socket, &Response::Pids { number, pids: vec![1; 10_000] }).unwrap();
         }
         let deadline = Instant::now();
-        let response = connection.next_response(deadline, &Shutdown::default()).unwrap();
+        let response = connection.response(deadline, &Shutdown::default()).unwrap();
         assert_eq!(response.map(|response| response.number()), Some(7));
-        assert!(!connection.is_hung(), "a response restarts the timeout");
-        assert_eq!(connection.pending.as_ref().unwrap().remaining, [Some(2)]);
-        assert!(connection.next_response(deadline, &Shutdown::default()).unwrap().is_none());
+        assert!(!connection.is_hung() && connection.pending.is_none());
         drop(reader_socket);
-        assert!(connection.next_response(deadline, &Shutdown::default()).is_err());
+        assert!(connection.response(deadline, &Shutdown::default()).is_err());
     }
 }

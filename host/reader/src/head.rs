@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
@@ -11,11 +12,16 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::descriptors::Descriptors;
 use super::mount_namespaces::{self, MountNamespaces};
 use super::mounts::Mounts;
-use super::protocol::{Found, HEAD_BYTES, HeadRefusal, HeadRequest, HeadResponse, Wanted};
+use super::other_tracer::OtherTracers;
+use super::proc_probe::ProbePool;
+use super::protocol::{
+    Found, HEAD_BYTES, HeadRefusal, HeadRequest, HeadResponse, TimedHead, Wanted,
+};
 use super::statx::{cached, ctime_ns, dev, ns};
-use super::{inspect, pem, public_prefix};
+use super::{cost, pem, public_prefix};
 use crypto_tracer_system::fs_magic::{BCACHEFS, BTRFS, OVERLAYFS, without_device};
 
 /// Bytes read of every file, so that a BEGIN line that starts within the head is complete.
@@ -23,22 +29,71 @@ pub(super) const FIRST_BYTES: usize = HEAD_BYTES + pem::MAX_LINE;
 /// Read limit if the head has PEM blocks but none that determines the type. Includes room for the block that does.
 pub(super) const MAX_BYTES: usize = pem::MAX_BYTES + HEAD_BYTES;
 
+/// How long the searches for one file may take together: its user is charged for them, but the files that follow wait.
+const SEARCH_TIMEOUT: Duration = Duration::from_millis(20);
+
 /// Flags with which the reader opens files; `other_tracer` detects another tracer's reader by them.
 pub(super) const OPEN_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
+/// What the reads of heads share.
+#[derive(Clone, Debug)]
+pub(super) struct HeadContext {
+    namespaces: Arc<MountNamespaces>,
+    other_tracers: Arc<Mutex<OtherTracers>>,
+    /// Only for the files of one request: descriptors change.
+    descriptors: Arc<Descriptors>,
+}
+
+impl HeadContext {
+    pub(super) fn new(probes: ProbePool) -> HeadContext {
+        HeadContext {
+            namespaces: Arc::new(MountNamespaces::new(probes)),
+            other_tracers: Arc::default(),
+            descriptors: Arc::default(),
+        }
+    }
+
+    /// The processes by mount namespace.
+    pub(super) fn namespaces(&self) -> &MountNamespaces {
+        &self.namespaces
+    }
+
+    /// Whether the file was opened by another tracer's reader, for which it is not read.
+    pub(super) fn is_other_tracers(&self, wanted: &Wanted) -> bool {
+        wanted.maybe_reader.is_some_and(|process| {
+            let mut known = self.other_tracers.lock().unwrap_or_else(PoisonError::into_inner);
+            known.contains(process)
+        })
+    }
+
+    /// The context for the files of a new request.
+    pub(super) fn for_request(&self) -> HeadContext {
+        HeadContext { descriptors: Arc::default(), ..self.clone() }
+    }
+}
+
+/// Reads the head of one file, and returns what that cost.
+pub(super) fn read_timed(wanted: &Wanted, context: &HeadContext) -> TimedHead {
+    let (response, took) = cost::of(|| read(wanted, context));
+    TimedHead { response: Some(response), took }
+}
+
 /// Reads the head of one file.
-pub(super) fn read(wanted: &Wanted, namespaces: &mut MountNamespaces) -> HeadResponse {
-    read_part(wanted, namespaces, read_head)
+fn read(wanted: &Wanted, context: &HeadContext) -> HeadResponse {
+    read_part(wanted, context, read_head)
 }
 
 /// Reads a part of one file. `read` gets the file, open for reading.
 pub(super) fn read_part(
     wanted: &Wanted,
-    namespaces: &mut MountNamespaces,
+    context: &HeadContext,
     read: impl FnOnce(&OwnedFd) -> Result<Vec<u8>, HeadRefusal>,
 ) -> HeadResponse {
-    match find(wanted, namespaces) {
+    if context.is_other_tracers(wanted) {
+        return HeadResponse::OTHER_TRACER;
+    }
+    match find(wanted, context) {
         // Content written after the open of an empty file must not be used.
         Ok(File { found: found @ (Found::Same | Found::Changed), .. }) if wanted.size == 0 => {
             HeadResponse { head: Ok(Vec::new()), size: Some(0), found }
@@ -53,15 +108,17 @@ pub(super) fn read_part(
 
 /// A file that is open with `O_PATH`, which has no effect on the file.
 #[derive(Debug)]
-struct File {
-    fd: OwnedFd,
+pub(super) struct File {
+    pub(super) fd: OwnedFd,
     size: u64,
-    found: Found,
+    pub(super) found: Found,
 }
 
 /// Finds the file by its path, by a descriptor, or by another name in its directory; falls back to the file now at that
 /// path.
-fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadRefusal> {
+pub(super) fn find(wanted: &Wanted, context: &HeadContext) -> Result<File, HeadRefusal> {
+    let HeadContext { namespaces, descriptors, .. } = context;
+    let until = Instant::now() + SEARCH_TIMEOUT;
     let request = &wanted.file;
     let (mut denied, mut replacement) = (false, None);
     let mut look_up = |pid| {
@@ -79,18 +136,18 @@ fn find(wanted: &Wanted, namespaces: &mut MountNamespaces) -> Result<File, HeadR
         None
     };
     if request.nameless {
-        return by_descriptor(wanted).ok_or(HeadRefusal::Gone);
+        return by_descriptor(wanted, descriptors, until).ok_or(HeadRefusal::Gone);
     }
     with_view_of_opener(request, namespaces, &mut look_up)
         // The file may have been unlinked or renamed after the open.
-        .or_else(|| by_descriptor(wanted))
-        .or_else(|| with_view_of_opener(request, namespaces, |pid| renamed(pid, wanted)))
+        .or_else(|| by_descriptor(wanted, descriptors, until))
+        .or_else(|| with_view_of_opener(request, namespaces, |pid| renamed(pid, wanted, until)))
         .or(replacement)
         .ok_or(if denied { HeadRefusal::Denied } else { HeadRefusal::Gone })
 }
 
 /// Whether `pid` sees the opener's mount namespace and root. The opener's PID may have been reused.
-fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
+pub(super) fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
     request.mount_ns == 0 || mount_namespaces::has_same_view(pid, request)
 }
 
@@ -112,12 +169,9 @@ fn is_on_same_file_system(fd: &OwnedFd, stat: &Statx, pid: u32, wanted: &Wanted)
 }
 
 /// Searches the directory of the file for its inode number under another name.
-fn renamed(pid: u32, wanted: &Wanted) -> Option<File> {
+fn renamed(pid: u32, wanted: &Wanted, until: Instant) -> Option<File> {
     /// Maximum number of directory entries.
     const MAX_ENTRIES: usize = 16_384;
-    /// How long the search may delay other requests.
-    const TIMEOUT: Duration = Duration::from_millis(20);
-    let start = Instant::now();
     let path = &wanted.file.path;
     let (directory, _) = path.split_at(path.iter().rposition(|&byte| byte == b'/')?);
     let directory = open_below(&root(pid).ok()?, pid, directory).ok()?;
@@ -130,7 +184,7 @@ fn renamed(pid: u32, wanted: &Wanted) -> Option<File> {
     let readable = openat(&directory, ".", flags | OFlags::NOATIME, Mode::empty())
         .or_else(|_| openat(&directory, ".", flags, Mode::empty()));
     let entries = rustix::fs::Dir::read_from(readable.ok()?).ok()?;
-    let entries = entries.take(MAX_ENTRIES).take_while(|_| start.elapsed() < TIMEOUT);
+    let entries = entries.take(MAX_ENTRIES).take_while(|_| Instant::now() < until);
     entries.filter_map(Result::ok).filter(|entry| entry.ino() == wanted.file.inode).find_map(
         |entry| {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -146,9 +200,9 @@ fn renamed(pid: u32, wanted: &Wanted) -> Option<File> {
 
 /// Calls `look_up` with the process that opened the file, then, if it finds nothing, with processes that share its view
 /// of the file system, often the reader itself.
-fn with_view_of_opener<T>(
+pub(super) fn with_view_of_opener<T>(
     request: &HeadRequest,
-    namespaces: &mut MountNamespaces,
+    namespaces: &MountNamespaces,
     mut look_up: impl FnMut(u32) -> Option<T>,
 ) -> Option<T> {
     if let Some(found) = look_up(request.pid) {
@@ -170,7 +224,7 @@ fn is_in_namespace(request: &HeadRequest) -> bool {
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens the root directory of a process.
-fn root(pid: u32) -> Result<OwnedFd, Errno> {
+pub(super) fn root(pid: u32) -> Result<OwnedFd, Errno> {
     open(format!("/proc/{pid}/root"), DIRECTORY, Mode::empty())
 }
 
@@ -186,7 +240,7 @@ fn has_view_of_reader(request: &HeadRequest) -> bool {
 }
 
 /// Opens this path with `O_PATH` below `root`, the root of the process. Fails if a component is a symlink.
-fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(super) fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
     let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
     let (_, relative) = path.split_at(start);
     let relative = if relative.is_empty() { b"." } else { relative };
@@ -216,32 +270,12 @@ fn open_below(root: &OwnedFd, pid: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
 }
 
 /// Searches the descriptors of the process for the file.
-fn by_descriptor(wanted: &Wanted) -> Option<File> {
-    /// Maximum number of descriptors: a process may have a million.
-    const MAX_DESCRIPTORS: usize = 65_536;
-    /// How long the search may delay other requests.
-    const TIMEOUT: Duration = Duration::from_millis(200);
-    let start = Instant::now();
-    let directory = format!("/proc/{}/fd", wanted.file.pid);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = open(&directory, flags, Mode::empty()).ok()?;
-    let entries = rustix::fs::Dir::read_from(&directory).ok()?;
-    let mounts = Mounts::of(wanted.file.pid);
-    let is_local = |name: &std::ffi::CStr| {
-        // The resolution of a descriptor link may query a file server too.
-        !mounts.has_remote()
-            || inspect::flags_and_mount_id(wanted.file.pid, OsStr::from_bytes(name.to_bytes()))
-                .is_some_and(|(_, id)| mounts.kind(id).is_none_or(|(_, remote)| !remote))
-    };
-    let entries = entries.take(MAX_DESCRIPTORS).take_while(|_| start.elapsed() < TIMEOUT);
-    entries.filter_map(Result::ok).find_map(|entry| {
-        let name = entry.file_name();
-        if !is_local(name) {
-            return None;
-        }
-        compare(&cached(&directory, name)?, wanted)?;
-        let file = openat(&directory, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        identify(file, wanted.file.pid, wanted).ok()
+fn by_descriptor(wanted: &Wanted, descriptors: &Descriptors, until: Instant) -> Option<File> {
+    let pid = wanted.file.pid;
+    let table = descriptors.of(pid, until)?;
+    table.candidates(wanted).find_map(|name| {
+        let file = table.open(&name)?;
+        identify(file, pid, wanted).ok()
     })
 }
 
@@ -271,7 +305,7 @@ fn is_regular(stat: &Statx) -> bool {
 }
 
 /// Compares a file with the requested one. Returns whether it was modified after the open; `None` for another file.
-fn compare(stat: &Statx, wanted: &Wanted) -> Option<Found> {
+pub(super) fn compare(stat: &Statx, wanted: &Wanted) -> Option<Found> {
     let Wanted { file, size, .. } = wanted;
     let same_inode = stat.stx_ino == file.inode;
     let same_ctime = ctime_ns(stat) == file.ctime_ns;

@@ -3,7 +3,6 @@
 //! Nothing here waits for a remote file system: paths come from `/proc`, and file metadata from the kernel's caches,
 //! and only on mounts of local file systems.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -14,7 +13,8 @@ use hashlink::LinkedHashSet;
 use rustix::fs::{FileType, Mode, OFlags, open};
 
 use super::mounts::Mounts;
-use super::proc_probe::{ProbePool, Timeouts};
+use super::paging::Paged;
+use super::proc_probe::ProbePool;
 use super::protocol::{FileDescriptor, MappedFile, ProcessDetails};
 use super::{paging, procfs, statx, unobservable};
 use crypto_tracer_event::interest::Interest;
@@ -26,25 +26,32 @@ const MAX_DESCRIPTORS: usize = 65_536;
 const MAX_CMDLINE: usize = 4096;
 
 /// Inspects these processes. Also returns the last process of this page if more follow. Processes that have exited are
-/// omitted. Without an interest the response has only the identity of each process, and no process can block it.
+/// omitted. Without an interest the response has only the identity of each process.
 pub(super) fn page(
     pids: &[u32],
-    interest: Option<&Interest>,
+    interest: Option<Interest>,
     probes: &ProbePool,
 ) -> (Vec<ProcessDetails>, Option<u32>) {
-    match interest {
-        Some(_) => page_with_files(pids, interest, paging::PAGE_BYTES),
-        None => (identify(pids, probes), None),
-    }
+    page_of(pids, interest, paging::PAGE_BYTES, probes)
 }
 
-/// Returns the identity of each process. For a process that blocks, it has only what [`identify_blocked`] reads.
-fn identify(pids: &[u32], probes: &ProbePool) -> Vec<ProcessDetails> {
-    let probe = |pid| (pid, inspect(pid, None));
-    let (found, _) = probes.each(pids.iter().copied(), Timeouts::RESPONSE, probe);
-    let mut found: HashMap<u32, Option<ProcessDetails>> = found.into_iter().collect();
-    let details = |&pid| found.remove(&pid).unwrap_or_else(|| identify_blocked(pid));
-    pids.iter().filter_map(details).collect()
+fn page_of(
+    pids: &[u32],
+    interest: Option<Interest>,
+    max_bytes: usize,
+    probes: &ProbePool,
+) -> (Vec<ProcessDetails>, Option<u32>) {
+    let read = move |pid| {
+        let process = inspect(pid, interest.as_ref())?;
+        let size = message_size(&process);
+        Some((process, size))
+    };
+    let (found, next) = paging::collect(pids, max_bytes, probes, read);
+    let details = found.into_iter().filter_map(|(pid, found)| match found {
+        Paged::Read(details) => details,
+        Paged::Blocked => identify_blocked(pid),
+    });
+    (details.collect(), next)
 }
 
 /// Reads only the files of `/proc` that never block.
@@ -57,18 +64,6 @@ fn identify_blocked(pid: u32) -> Option<ProcessDetails> {
     // Kernel threads and zombies have no memory, and do not block.
     procfs::status_value(&status, "VmSize:")?;
     Some(ProcessDetails { pid, ppid, uid, gid, comm, ..ProcessDetails::default() })
-}
-
-fn page_with_files(
-    pids: &[u32],
-    interest: Option<&Interest>,
-    max_bytes: usize,
-) -> (Vec<ProcessDetails>, Option<u32>) {
-    paging::collect(pids, max_bytes, |pid| {
-        let process = inspect(pid, interest)?;
-        let size = message_size(&process);
-        Some((process, size))
-    })
 }
 
 /// Approximate size in a message, in bytes.
@@ -329,11 +324,12 @@ mod tests {
 
         // A page ends with the process that fills it, whose PID is returned.
         let pids = [own, own, 1];
-        let (found, next) = page_with_files(&pids, Some(&interest()), 8 * paging::ENTRY_BYTES);
+        let page = |pids: &[u32], max| page_of(pids, Some(interest()), max, &ProbePool::default());
+        let (found, next) = page(&pids, 8 * paging::ENTRY_BYTES);
         assert_eq!((found.len(), next), (1, Some(own)));
-        let (found, next) = page(&[own, own], Some(&interest()), &ProbePool::default());
+        let (found, next) = page(&[own, own], paging::PAGE_BYTES);
         assert_eq!((found.len(), next), (2, None));
-        let (found, next) = page_with_files(&[own], Some(&interest()), 0);
+        let (found, next) = page(&[own], 0);
         assert_eq!((found.len(), next), (1, None), "no process follows");
     }
 

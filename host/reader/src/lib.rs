@@ -6,12 +6,15 @@ mod cgroup;
 mod client;
 mod confine;
 mod connection;
+mod cost;
+mod descriptors;
 mod head;
 mod inspect;
 mod links;
 mod mount_namespaces;
 mod mounts;
 mod other_tracer;
+mod packages;
 mod paging;
 mod pem;
 mod proc_probe;
@@ -21,16 +24,19 @@ mod public_prefix;
 mod restart_backoff;
 mod serve;
 mod spawner;
+mod stale;
 mod statx;
 mod unobservable;
+mod version;
 mod visible;
 
-pub use client::{ReaderClient, ReaderEvent};
+pub use client::{ReaderClient, ReaderEnd, ReaderEvent};
 pub use links::resolve_links;
 pub use other_tracer::may_be_readers_open;
 pub use protocol::{
-    Ancestry, ExistingProcess, FileDescriptor, Found, HeadRefusal, HeadRequest, HeadResponse,
-    MappedFile, MaybeReader, ProcessDetails, Unobservable, Wanted,
+    Ancestry, Currency, ExistingProcess, FileDescriptor, Fingerprint, Found, HeadRefusal,
+    HeadRequest, HeadResponse, LibraryQuery, MappedFile, MaybeReader, ProcessDetails, StaleQuery,
+    Unobservable, UsedFile, Wanted, WantedCgroup,
 };
 pub use spawner::Spawner;
 

@@ -1,29 +1,57 @@
-//! Probes processes on a separate thread. A thread that blocks is abandoned with its process, and the other processes
-//! are probed on a new thread.
+//! Probes processes on separate threads. A thread that blocks delays only the process that it probes: another thread
+//! continues with the others.
 //!
 //! An access to a process in the middle of `execve` may block until `execve` completes: on `maps`, and in newer kernels
 //! on `stat`, `exe`, `root` and `ns` too. `execve` closes files, and a FUSE file system can delay that indefinitely.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, VecDeque};
+use std::fs;
+use std::sync::mpsc::{SendError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Maximum number of abandoned threads. Each ends when its process unblocks, or with the reader.
-const MAX_BLOCKED: usize = 256;
-/// Enough for paths below `/proc` and the content of those files.
-const STACK_BYTES: usize = 128 << 10;
+use rustix::process::Pid;
 
-/// The processes that block a probe now. Clones share the set.
+/// Maximum number of blocked threads that searches of all processes may cause. Each ends when its process unblocks, or
+/// with the reader.
+const MAX_BLOCKED: usize = 512;
+/// The same for reads of heads. Searches leave room for them, and they leave room for each other: the tracer requests
+/// no more heads for a user whose files block threads.
+const MAX_BLOCKED_HEADS: usize = 768;
+/// Maximum number of threads that wait for a job.
+const MAX_IDLE: usize = 4;
+/// A thread that is blocked for this long will probably not continue.
+const HANG_TIMEOUT: Duration = Duration::from_secs(1);
+/// Enough for paths below `/proc`, and for the readers of heads.
+const STACK_BYTES: usize = 256 << 10;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads, and the processes that block one of them. Clones share both.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ProbePool {
-    blocked: Arc<Mutex<HashSet<u32>>>,
+pub(super) struct ProbePool(Arc<Mutex<Threads>>);
+
+#[derive(Debug, Default)]
+struct Threads {
+    idle: Vec<SyncSender<Job>>,
+    /// By process ID.
+    blocked: HashMap<u32, BlockedThread>,
+}
+
+#[derive(Debug)]
+struct BlockedThread {
+    since: Instant,
+    /// The user to blame, until [`ProbePool::take_hung`] has returned the user.
+    uid: Option<u32>,
 }
 
 /// How long probes may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    /// For one process.
+    /// If no probe completes for this long, further threads continue with the processes that follow.
+    pub(super) stall: Duration,
+    /// For one process, if none follows.
     pub(super) each: Duration,
     /// For all processes.
     pub(super) total: Duration,
@@ -31,110 +59,270 @@ pub(super) struct Timeouts {
 
 impl Timeouts {
     /// For one response about all processes or a page of them: below the timeout after which a reader counts as hung.
-    pub(super) const RESPONSE: Timeouts =
-        Timeouts { each: Duration::from_millis(100), total: Duration::from_millis(600) };
+    pub(super) const RESPONSE: Timeouts = Timeouts {
+        stall: Duration::from_millis(10),
+        each: Duration::from_millis(100),
+        total: Duration::from_millis(600),
+    };
+}
+
+/// What is probed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<I> {
+    /// The process that may block.
+    pub(super) pid: u32,
+    /// The user to blame if it does.
+    pub(super) uid: Option<u32>,
+    /// Passed to the probe.
+    pub(super) item: I,
+}
+
+/// Result of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probed<T> {
+    /// The probe returned this.
+    Done(T),
+    /// The process has blocked the probe for this long, perhaps since an earlier call. Zero if the probe only lacks
+    /// processor time.
+    Blocked(Duration),
+    /// The time was over, or too many threads are blocked.
+    NotStarted,
+}
+
+impl<T> Probed<T> {
+    pub(super) fn done(self) -> Option<T> {
+        match self {
+            Probed::Done(result) => Some(result),
+            Probed::Blocked(_) | Probed::NotStarted => None,
+        }
+    }
 }
 
 impl ProbePool {
-    /// Returns the results of the probes in the order of `pids`, without blocked processes, and whether all others were
-    /// probed in time.
-    pub(super) fn each<T: Send + 'static>(
+    /// Probes processes. Returns the results in the order of `pids`.
+    pub(super) fn each_process<T: Send + 'static>(
         &self,
         pids: impl IntoIterator<Item = u32>,
         timeouts: Timeouts,
-        probe: impl Fn(u32) -> T + Clone + Send + 'static,
-    ) -> (Vec<T>, bool) {
-        let deadline = Instant::now() + timeouts.total;
-        let blocked = self.blocked().clone();
-        let pids: Vec<u32> = pids.into_iter().filter(|pid| !blocked.contains(pid)).collect();
-        let (mut results, mut rest) = (Vec::new(), pids.as_slice());
-        while !rest.is_empty() {
-            let probed =
-                self.until_blocked(rest, timeouts.each, deadline, probe.clone(), &mut results);
-            // Continues after the blocked process.
-            let Some(after) = probed.and_then(|probed| rest.get(probed + 1..)) else {
-                return (results, probed.is_some());
-            };
-            rest = after;
-        }
-        (results, true)
+        probe: impl Fn(u32) -> T + Send + Sync + 'static,
+    ) -> Vec<Probed<T>> {
+        let target = |pid| Target { pid, uid: None, item: pid };
+        self.each(pids.into_iter().map(target), timeouts, probe)
     }
 
-    /// Probes until a process blocks, and returns how many were probed. `None`: the time is over, or no thread could be
-    /// started.
-    fn until_blocked<T: Send + 'static>(
+    /// Probes targets. Returns the results in their order.
+    pub(super) fn each<I: Send + 'static, T: Send + 'static>(
         &self,
-        pids: &[u32],
-        each: Duration,
-        deadline: Instant,
-        probe: impl Fn(u32) -> T + Send + 'static,
-        results: &mut Vec<T>,
-    ) -> Option<usize> {
-        let shared = Arc::new((Mutex::new(ProbeProgress::default()), Condvar::new()));
-        let (pool, thread_pids, thread_shared) = (self.clone(), pids.to_vec(), shared.clone());
+        targets: impl IntoIterator<Item = Target<I>>,
+        timeouts: Timeouts,
+        probe: impl Fn(I) -> T + Send + Sync + 'static,
+    ) -> Vec<Probed<T>> {
+        let deadline = Instant::now() + timeouts.total;
+        let run = Arc::new(Run {
+            progress: Mutex::new(self.progress(targets)),
+            finished: Condvar::new(),
+            probe,
+            pool: self.clone(),
+        });
+        let job = |run: &Arc<Run<_, _, _>>| {
+            let run = run.clone();
+            Box::new(move || run.work()) as Job
+        };
+        let mut progress = locked(&run.progress);
+        let max_blocked = match progress.queue.front() {
+            Some((_, Target { uid: Some(_), .. })) => MAX_BLOCKED_HEADS,
+            _ => MAX_BLOCKED,
+        };
+        let mut completed = None;
+        while !progress.is_finished() {
+            let stalled = completed == Some(progress.completed);
+            completed = Some(progress.completed);
+            if (stalled || progress.running.is_empty()) && progress.has_startable() {
+                // Doubles the number of threads.
+                let missing = progress.running.len().clamp(1, progress.queue.len());
+                let room = max_blocked.saturating_sub(self.blocked_count());
+                let room = room.saturating_sub(progress.running.len());
+                drop(progress);
+                let started = (0..missing.min(room)).filter(|_| self.start(job(&run))).count();
+                progress = locked(&run.progress);
+                if started == 0 && progress.running.is_empty() && !progress.is_finished() {
+                    break;
+                }
+            } else if stalled && progress.all_exceed(timeouts.each) {
+                break;
+            }
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                break;
+            }
+            let interval = timeouts.stall.min(remaining);
+            let waited =
+                run.finished.wait_timeout_while(progress, interval, |it| !it.is_finished());
+            progress = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.abandon(&mut progress)
+    }
+
+    /// The targets, without those that are known to block.
+    fn progress<I, T>(&self, targets: impl IntoIterator<Item = Target<I>>) -> Progress<I, T> {
+        let threads = locked(&self.0);
+        let (mut queue, mut results) = (VecDeque::new(), Vec::new());
+        for (index, target) in targets.into_iter().enumerate() {
+            match threads.blocked.get(&target.pid) {
+                Some(blocked) => results.push(Probed::Blocked(blocked.since.elapsed())),
+                None => {
+                    results.push(Probed::NotStarted);
+                    queue.push_back((index, target));
+                }
+            }
+        }
+        Progress { queue, running: Vec::new(), results, completed: 0, abandoned: false }
+    }
+
+    /// Gives the job to an idle thread or to a new one. Returns false if none could be started.
+    fn start(&self, job: Job) -> bool {
+        let idle = locked(&self.0).idle.pop();
+        let job = match idle {
+            Some(thread) => match thread.send(job) {
+                Ok(()) => return true,
+                Err(SendError(job)) => job,
+            },
+            None => job,
+        };
+        let pool = self.clone();
         let work = move || {
-            let (progress, finished) = &*thread_shared;
-            for pid in thread_pids {
-                let result = probe(pid);
-                // Under the lock, either the result is recorded or the thread is already abandoned.
-                let mut progress = locked(progress);
-                if progress.abandoned {
-                    pool.blocked().remove(&pid);
+            let (sender, jobs) = sync_channel::<Job>(1);
+            let mut next = Some(job);
+            while let Some(job) = next {
+                job();
+                let mut threads = locked(&pool.0);
+                if threads.idle.len() >= MAX_IDLE {
                     return;
                 }
-                progress.results.push(result);
+                threads.idle.push(sender.clone());
+                drop(threads);
+                next = jobs.recv().ok();
             }
-            locked(progress).finished = true;
-            finished.notify_one();
         };
-        if self.blocked().len() >= MAX_BLOCKED {
-            return None;
-        }
-        thread::Builder::new().stack_size(STACK_BYTES).spawn(work).ok()?;
-        let (progress, finished) = &*shared;
-        let mut progress = locked(progress);
-        loop {
-            let before = progress.results.len();
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            // The thread notifies once at its end, not after each process.
-            let waited =
-                finished.wait_timeout_while(progress, each.min(remaining), |it| !it.finished);
-            progress = waited.unwrap_or_else(PoisonError::into_inner).0;
-            let probed = progress.results.len();
-            let in_time = Instant::now() < deadline;
-            if !progress.finished && probed > before && in_time {
-                continue;
-            }
-            results.append(&mut progress.results);
-            if progress.finished {
-                return Some(probed);
-            }
-            progress.abandoned = true;
-            self.blocked().extend(pids.get(probed));
-            return in_time.then_some(probed);
-        }
+        thread::Builder::new().stack_size(STACK_BYTES).spawn(work).is_ok()
     }
 
-    fn blocked(&self) -> MutexGuard<'_, HashSet<u32>> {
-        locked(&self.blocked)
+    /// Abandons the threads that have not finished, and takes the results.
+    fn abandon<I, T>(&self, progress: &mut Progress<I, T>) -> Vec<Probed<T>> {
+        progress.abandoned = true;
+        let mut threads = locked(&self.0);
+        for Running { index, pid, uid, since, tid } in std::mem::take(&mut progress.running) {
+            threads.blocked.insert(pid, BlockedThread { since, uid });
+            if let Some(result) = progress.results.get_mut(index) {
+                // On a loaded machine a thread may wait for a processor, for which its user is not to blame.
+                let blocked = if is_runnable(tid) { Duration::ZERO } else { since.elapsed() };
+                *result = Probed::Blocked(blocked);
+            }
+        }
+        std::mem::take(&mut progress.results)
+    }
+
+    /// Returns the users whose threads have been blocked for so long that they will probably not continue, each thread
+    /// once.
+    pub(super) fn take_hung(&self) -> Vec<u32> {
+        let mut threads = locked(&self.0);
+        let hung = threads.blocked.values_mut().filter(|it| it.since.elapsed() >= HANG_TIMEOUT);
+        hung.filter_map(|blocked| blocked.uid.take()).collect()
+    }
+
+    fn blocked_count(&self) -> usize {
+        locked(&self.0).blocked.len()
     }
 }
 
-/// Progress of a probing thread.
+/// The probes of one call.
+struct Run<I, T, P> {
+    progress: Mutex<Progress<I, T>>,
+    finished: Condvar,
+    probe: P,
+    pool: ProbePool,
+}
+
+impl<I, T, P: Fn(I) -> T> Run<I, T, P> {
+    /// Probes targets until none is left.
+    fn work(&self) {
+        let tid = rustix::thread::gettid();
+        let mut progress = locked(&self.progress);
+        while let Some((index, Target { pid, uid, item })) = progress.take_next() {
+            progress.running.push(Running { index, pid, uid, since: Instant::now(), tid });
+            drop(progress);
+            let result = (self.probe)(item);
+            // Under the lock, either the result is recorded or the thread is already abandoned.
+            progress = locked(&self.progress);
+            if progress.abandoned {
+                locked(&self.pool.0).blocked.remove(&pid);
+                return;
+            }
+            progress.running.retain(|running| running.index != index);
+            progress.completed += 1;
+            if let Some(slot) = progress.results.get_mut(index) {
+                *slot = Probed::Done(result);
+            }
+        }
+        // The caller is not notified after each process.
+        if progress.is_finished() {
+            self.finished.notify_one();
+        }
+    }
+}
+
 #[derive(Debug)]
-struct ProbeProgress<T> {
-    /// In the order of the processes.
-    results: Vec<T>,
-    /// All processes were probed.
-    finished: bool,
-    /// The thread must discard its result and exit.
+struct Progress<I, T> {
+    queue: VecDeque<(usize, Target<I>)>,
+    running: Vec<Running>,
+    /// In the order of the targets.
+    results: Vec<Probed<T>>,
+    completed: usize,
+    /// The threads must discard their results and end.
     abandoned: bool,
 }
 
-impl<T> Default for ProbeProgress<T> {
-    fn default() -> Self {
-        ProbeProgress { results: Vec::new(), finished: false, abandoned: false }
+#[derive(Debug)]
+struct Running {
+    index: usize,
+    pid: u32,
+    uid: Option<u32>,
+    since: Instant,
+    /// The thread.
+    tid: Pid,
+}
+
+impl<I, T> Progress<I, T> {
+    fn is_finished(&self) -> bool {
+        self.queue.is_empty() && self.running.is_empty()
     }
+
+    /// Index in the queue of the next target. A process is probed by one thread at a time: if it blocks, the others would
+    /// block too.
+    fn next(&self) -> Option<usize> {
+        let is_free = |pid: u32| self.running.iter().all(|running| running.pid != pid);
+        self.queue.iter().position(|(_, target)| is_free(target.pid))
+    }
+
+    fn has_startable(&self) -> bool {
+        self.next().is_some()
+    }
+
+    fn take_next(&mut self) -> Option<(usize, Target<I>)> {
+        self.queue.remove(self.next().filter(|_| !self.abandoned)?)
+    }
+
+    /// Whether all running probes have taken at least this long.
+    fn all_exceed(&self, limit: Duration) -> bool {
+        self.running.iter().all(|running| running.since.elapsed() >= limit)
+    }
+}
+
+/// Whether a thread of this process runs or waits for a processor.
+fn is_runnable(tid: Pid) -> bool {
+    let stat = fs::read(format!("/proc/self/task/{tid}/stat")).unwrap_or_default();
+    let name_end = stat.iter().rposition(|&byte| byte == b')');
+    name_end.is_some_and(|at| stat.get(at..).is_some_and(|rest| rest.starts_with(b") R")))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -142,46 +330,4 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Enough for a thread to be scheduled, and short enough to wait for.
-    const TIMEOUTS: Timeouts =
-        Timeouts { each: Duration::from_millis(500), total: Duration::from_secs(60) };
-
-    #[test]
-    fn blocked_processes_are_skipped_until_they_unblock() {
-        let probes = ProbePool::default();
-        let open = Arc::new((Mutex::new(false), Condvar::new()));
-        let gate = open.clone();
-        let probe = move |pid: u32| {
-            if pid.is_multiple_of(3) {
-                drop(gate.1.wait_while(gate.0.lock().unwrap(), |open| !*open).unwrap());
-            }
-            pid
-        };
-        let others = vec![1, 2, 4, 5, 7];
-        assert_eq!(probes.each(1..=7, TIMEOUTS, probe.clone()), (others.clone(), true));
-        assert_eq!(*probes.blocked(), HashSet::from([3, 6]));
-        // A second probe of a blocked process would block another thread.
-        assert_eq!(probes.each([6, 1, 2, 4, 5, 3, 7], TIMEOUTS, probe.clone()), (others, true));
-        let no_time = Timeouts { total: Duration::ZERO, ..TIMEOUTS };
-        assert!(!probes.each([9, 1], no_time, probe.clone()).1, "incomplete without time");
-
-        *open.0.lock().unwrap() = true;
-        open.1.notify_all();
-        let end = Instant::now() + Duration::from_secs(20);
-        while !probes.blocked().is_empty() {
-            assert!(Instant::now() < end, "still blocked: {:?}", probes.blocked());
-            thread::yield_now();
-        }
-        assert_eq!(probes.each([3, 6], TIMEOUTS, probe), (vec![3, 6], true));
-    }
-
-    #[test]
-    fn the_number_of_abandoned_threads_is_bounded() {
-        let probes = ProbePool::default();
-        probes.blocked().extend((0..MAX_BLOCKED as u32).map(|pid| 1000 + pid));
-        assert_eq!(probes.each([1], TIMEOUTS, |pid| pid), (vec![], false));
-    }
-}
+mod tests;

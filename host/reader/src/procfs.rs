@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
-use super::paging;
-use super::proc_probe::{ProbePool, Timeouts};
+use super::paging::{self, Paged};
+use super::proc_probe::ProbePool;
 use super::protocol::{ExistingProcess, MappedFile};
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_system::boot;
@@ -28,34 +28,38 @@ pub(super) fn pids() -> Vec<u32> {
     pids
 }
 
-/// Returns these processes with the libraries in `interest`, and the last one of this page if more follow. Without an
-/// interest the response has no libraries and omits processes that block.
-pub(super) fn page(
-    pids: &[u32],
-    interest: Option<&Interest>,
-    probes: &ProbePool,
-) -> (Vec<ExistingProcess>, Option<u32>) {
-    if interest.is_some() {
-        return page_with_libraries(pids, interest, paging::PAGE_BYTES);
-    }
-    let hierarchy = Hierarchy::of_this_system();
-    let probe = move |pid| existing_process(pid, hierarchy, None);
-    let (found, _) = probes.each(pids.iter().copied(), Timeouts::RESPONSE, probe);
-    (found.into_iter().flatten().collect(), None)
+/// Processes of a scan.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) processes: Vec<ExistingProcess>,
+    /// Number of processes that block accesses. They are omitted.
+    pub(super) blocked: usize,
+    /// The last process of this page if more follow.
+    pub(super) next: Option<u32>,
 }
 
-fn page_with_libraries(
-    pids: &[u32],
-    interest: Option<&Interest>,
-    max_bytes: usize,
-) -> (Vec<ExistingProcess>, Option<u32>) {
+/// Returns these processes with the libraries in `interest`. Without an interest the response has no libraries.
+pub(super) fn page(pids: &[u32], interest: Option<Interest>, probes: &ProbePool) -> Page {
+    page_of(pids, interest, paging::PAGE_BYTES, probes)
+}
+
+fn page_of(pids: &[u32], interest: Option<Interest>, max_bytes: usize, probes: &ProbePool) -> Page {
     let hierarchy = Hierarchy::of_this_system();
-    paging::collect(pids, max_bytes, |pid| {
-        let process = existing_process(pid, hierarchy, interest)?;
+    let read = move |pid| {
+        let process = existing_process(pid, hierarchy, interest.as_ref())?;
         let mapped = process.mapped.iter().map(|file| file.path.len() + paging::ENTRY_BYTES);
         let size = mapped.sum::<usize>() + paging::ENTRY_BYTES;
         Some((process, size))
-    })
+    };
+    let (found, next) = paging::collect(pids, max_bytes, probes, read);
+    let mut page = Page { next, ..Page::default() };
+    for (_, found) in found {
+        match found {
+            Paged::Read(process) => page.processes.extend(process),
+            Paged::Blocked => page.blocked += 1,
+        }
+    }
+    page
 }
 
 fn existing_process(
@@ -154,7 +158,7 @@ pub(super) fn cgroup_of(pid: u32, hierarchy: Hierarchy) -> Option<String> {
 }
 
 /// Parses `/proc/PID/maps`: the files with an executable mapping, each once.
-fn parse_maps(maps: &[u8]) -> Vec<MappedFile> {
+pub(super) fn parse_maps(maps: &[u8]) -> Vec<MappedFile> {
     // A set, because a pairwise comparison of a million mappings would be quadratic.
     let mut known = HashSet::new();
     maps.split(|&byte| byte == b'\n')
@@ -240,7 +244,7 @@ mod tests {
         assert_eq!(existing_process(own, hierarchy, None).unwrap().mapped, []);
         let all = pids();
         assert!(all.is_sorted() && all.contains(&own));
-        let (found, _) = page(&all, None, &ProbePool::default());
+        let found = page(&all, None, &ProbePool::default()).processes;
         assert!(found.iter().any(|found| found.pid == own && found.start_ns == this.start_ns));
     }
 
@@ -248,11 +252,12 @@ mod tests {
     fn a_large_response_is_split_into_pages() {
         let own = std::process::id();
         let wanted = interest(&["libc"]);
-        let (found, next) =
-            page_with_libraries(&[own, own, own], Some(&wanted), 2 * paging::ENTRY_BYTES);
-        assert_eq!((found.len(), next), (1, Some(own)));
-        let (found, next) =
-            page_with_libraries(&[own, own, own], Some(&wanted), paging::PAGE_BYTES);
-        assert_eq!((found.len(), next), (3, None));
+        let page = |max_bytes| {
+            let pids = [own, own, own];
+            let page = page_of(&pids, Some(wanted.clone()), max_bytes, &ProbePool::default());
+            (page.processes.len(), page.next)
+        };
+        assert_eq!(page(2 * paging::ENTRY_BYTES), (1, Some(own)));
+        assert_eq!(page(paging::PAGE_BYTES), (3, None));
     }
 }

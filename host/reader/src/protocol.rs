@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -47,7 +48,7 @@ pub struct HeadRequest {
 pub struct Wanted {
     /// The file.
     pub file: HeadRequest,
-    /// User ID of the process that opened the file. If the reader hangs at the file, this user is excluded for a time.
+    /// User ID of the process that opened the file, who is charged for the time of the read.
     pub uid: u32,
     /// Size in bytes at the time of the open.
     pub size: u64,
@@ -55,8 +56,19 @@ pub struct Wanted {
     pub maybe_reader: Option<MaybeReader>,
 }
 
-/// A process that opened a file with the flags of a reader.
+/// A cgroup whose path is requested.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct WantedCgroup {
+    /// ID of the cgroup.
+    pub id: u64,
+    /// A process that was in the cgroup.
+    pub pid: u32,
+    /// User ID of that process, who is charged for the search.
+    pub uid: u32,
+}
+
+/// A process that opened a file with the flags of a reader.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, Hash)]
 pub struct MaybeReader {
     /// Process ID.
     pub pid: u32,
@@ -73,6 +85,15 @@ pub struct HeadResponse {
     pub size: Option<u64>,
     /// Which file was read.
     pub found: Found,
+}
+
+/// The response for one file, and what it cost.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct TimedHead {
+    /// `None`: the time did not suffice.
+    pub(super) response: Option<HeadResponse>,
+    /// Processor time, and a part of the time in which the thread waited.
+    pub(super) took: Duration,
 }
 
 /// Which file was found.
@@ -223,17 +244,105 @@ impl fmt::Display for Unobservable {
     }
 }
 
+/// A file at the time when a process opened or mapped it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, Hash)]
+pub struct UsedFile {
+    /// Inode number of the process's mount namespace; 0 if unknown.
+    pub mount_ns: u32,
+    /// Device and inode number of the process's root.
+    pub root: (u32, u64),
+    /// Absolute path as the process sees it.
+    pub path: Vec<u8>,
+    /// Device: major << 20 | minor.
+    pub dev: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Change time in nanoseconds since 1970.
+    pub ctime_ns: i128,
+    /// Magic number of the superblock; 0 if unknown.
+    pub sb_magic: u32,
+    /// The file was mapped as code. Of such a file only the inode is compared.
+    pub library: bool,
+}
+
+/// A hash of the content of a file.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 16]);
+
+/// Asks whether a process uses what its path is now.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct StaleQuery {
+    /// Process ID.
+    pub pid: u32,
+    /// Start time in nanoseconds of the boot clock.
+    pub start_ns: u64,
+    /// User ID of the process.
+    pub uid: u32,
+    /// What the process used last.
+    pub file: UsedFile,
+    /// The process opened it for writing, so that it may have changed the content itself.
+    pub writes: bool,
+    /// Hash of the content at that time; `None` if unknown.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// A mapped library whose version is requested.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct LibraryQuery {
+    /// A process that maps it.
+    pub pid: u32,
+    /// User ID of that process.
+    pub uid: u32,
+    /// The library.
+    pub file: UsedFile,
+}
+
+/// How a used file compares with the one that has its path now. Times are in nanoseconds since 1970.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub enum Currency {
+    /// It is the same file with the same content.
+    Current,
+    /// Another file has the path.
+    Replaced {
+        /// Change time of that file.
+        since_ns: i128,
+    },
+    /// No file has the path.
+    Deleted,
+    /// The file has other content.
+    Modified {
+        /// Time of the last change of the content.
+        since_ns: i128,
+    },
+    /// The path could not be looked at.
+    Unknown,
+    /// The process has ended.
+    Ended,
+}
+
+impl Currency {
+    /// Whether the path is another file by now.
+    pub fn is_stale(self) -> bool {
+        matches!(self, Currency::Replaced { .. } | Currency::Deleted | Currency::Modified { .. })
+    }
+}
+
 /// Requests of the tracer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
+    /// `time`: how long the response may take.
     Heads {
         number: u64,
         files: Vec<Wanted>,
+        time: Duration,
     },
     /// All of a file that plugins may see.
     Visible {
         number: u64,
         file: Box<Wanted>,
+        time: Duration,
     },
     /// The IDs of all processes.
     Pids {
@@ -249,17 +358,17 @@ pub(super) enum Request {
     Ancestry {
         number: u64,
     },
-    /// These processes as [`ProcessDetails`]. Without an interest the response has only the identities, and no process
-    /// can block it.
+    /// These processes as [`ProcessDetails`]. Without an interest the response has only the identities.
     Inspect {
         number: u64,
         pids: Vec<u32>,
         interest: Option<Interest>,
     },
-    /// Cgroup IDs, each with a process that was in that cgroup.
+    /// `time` as in `Heads`.
     Cgroups {
         number: u64,
-        wanted: Vec<(u64, u32)>,
+        wanted: Vec<WantedCgroup>,
+        time: Duration,
     },
     /// Whether a trace sees anything of this process.
     Unobservable {
@@ -269,33 +378,59 @@ pub(super) enum Request {
     ResourceUsage {
         number: u64,
     },
+    /// Hashes of the contents of these opened files.
+    Fingerprints {
+        number: u64,
+        files: Vec<Wanted>,
+        time: Duration,
+    },
+    /// Whether these files are current.
+    Stale {
+        number: u64,
+        queries: Vec<StaleQuery>,
+        time: Duration,
+    },
+    /// The versions of these libraries.
+    Versions {
+        number: u64,
+        libraries: Vec<LibraryQuery>,
+        time: Duration,
+    },
 }
 
 /// Responses of the reader; `number` is that of the request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Response {
-    /// One for each file, in order, so that a blocked read delays only the files that follow.
-    Head {
+    /// `heads` in the order of the files. `hung`: the users whose files have blocked a thread for a second, each thread
+    /// once.
+    Heads {
         number: u64,
-        head: HeadResponse,
+        heads: Vec<TimedHead>,
+        hung: Vec<u32>,
     },
+    /// `hung` as in `Heads`.
     Visible {
         number: u64,
-        visible: HeadResponse,
+        visible: TimedHead,
+        hung: Vec<u32>,
     },
     Pids {
         number: u64,
         pids: Vec<u32>,
     },
-    /// `next` is the last process of this page if more follow.
+    /// `next` is the last process of this page if more follow. `blocked`: number of processes that block accesses.
     Scan {
         number: u64,
         processes: Vec<ExistingProcess>,
+        blocked: usize,
         next: Option<u32>,
     },
+    /// The cgroups for which the time sufficed, by ID; without a path if they no longer exist. `took`: the time for each of
+    /// the requested ones.
     Cgroups {
         number: u64,
-        paths: Vec<Option<String>>,
+        paths: Vec<(u64, Option<String>)>,
+        took: Duration,
     },
     /// `next` as in `Scan`.
     Inspect {
@@ -318,12 +453,30 @@ pub(super) enum Response {
         number: u64,
         usage: ResourceUsage,
     },
+    /// In order. `None`: the content changed, cannot be read, or the time was over. `hung` as in `Heads`.
+    Fingerprints {
+        number: u64,
+        fingerprints: Vec<Option<Fingerprint>>,
+        hung: Vec<u32>,
+    },
+    /// In order. `None`: the time was over.
+    Stale {
+        number: u64,
+        currencies: Vec<Option<Currency>>,
+        hung: Vec<u32>,
+    },
+    /// In order. `None`: unknown, or the time was over.
+    Versions {
+        number: u64,
+        versions: Vec<Option<String>>,
+        hung: Vec<u32>,
+    },
 }
 
 impl Response {
     pub(super) fn number(&self) -> u64 {
         match self {
-            Response::Head { number, .. }
+            Response::Heads { number, .. }
             | Response::Visible { number, .. }
             | Response::Pids { number, .. }
             | Response::Scan { number, .. }
@@ -331,6 +484,9 @@ impl Response {
             | Response::Inspect { number, .. }
             | Response::Unobservable { number, .. }
             | Response::ResourceUsage { number, .. }
+            | Response::Fingerprints { number, .. }
+            | Response::Stale { number, .. }
+            | Response::Versions { number, .. }
             | Response::Cgroups { number, .. } => *number,
         }
     }

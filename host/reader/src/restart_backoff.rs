@@ -1,6 +1,6 @@
-//! Backoff after hung readers. A user whose opened files repeatedly hang readers is excluded for an exponentially
-//! growing time, and other users are not affected. The number of hung processes is bounded, for any number of such
-//! users.
+//! Backoff after blocked threads and hung readers. A user whose opened files repeatedly block threads of the reader is
+//! excluded for an exponentially growing time, and other users are not affected. A whole reader does not hang at a file, so
+//! no user is charged for that; the number of hung processes is bounded.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ const USER_POLICY: BackoffPolicy = BackoffPolicy {
     max_keys: 1024,
 };
 
-/// Counts of hung readers.
+/// Counts of blocked threads and hung readers.
 #[derive(Debug)]
 pub(super) struct RestartBackoff {
     /// Process IDs of readers that may still be hung.
@@ -50,17 +50,26 @@ impl Default for RestartBackoff {
 }
 
 impl RestartBackoff {
-    /// Records that the reader `pid` hung. For a request about files, `uid` is the user who opened the file.
-    pub(super) fn record_hang(&mut self, pid: i32, uid: Option<u32>) {
-        self.record_hang_at(pid, uid, Instant::now());
+    /// Records that files which this user opened block a thread.
+    pub(super) fn record_blocked(&mut self, uid: u32) {
+        self.users.failed(uid, Instant::now());
     }
 
-    fn record_hang_at(&mut self, pid: i32, uid: Option<u32>, now: Instant) {
+    /// Records that the reader `pid` hung or ended.
+    pub(super) fn record_end(&mut self, pid: i32) {
+        self.record_end_at(pid, Instant::now());
+    }
+
+    fn record_end_at(&mut self, pid: i32, now: Instant) {
         self.pids.push(pid);
-        let Some(uid) = uid else { return };
         self.refill(now);
         self.tokens = self.tokens.saturating_sub(1);
-        self.users.failed(uid, now);
+    }
+
+    /// Records that no reader could be started.
+    pub(super) fn record_failed_start(&mut self) {
+        self.refill(Instant::now());
+        self.tokens = self.tokens.saturating_sub(1);
     }
 
     /// Whether another reader may be started.
@@ -108,11 +117,11 @@ mod tests {
     #[test]
     fn the_second_hang_of_a_user_starts_a_backoff_for_that_user_only() {
         let (mut backoff, start) = (RestartBackoff::default(), Instant::now());
-        backoff.record_hang_at(1, Some(HOSTILE), start);
+        backoff.users.failed(HOSTILE, start);
         assert!(!backoff.is_backing_off_at(HOSTILE, start), "one hang may be a coincidence");
         let mut now = start;
         for seconds in [10, 20, 40, 80] {
-            backoff.record_hang_at(1, Some(HOSTILE), now);
+            backoff.users.failed(HOSTILE, now);
             assert!(
                 backoff.is_backing_off_at(HOSTILE, now) && !backoff.is_backing_off_at(OTHER, now)
             );
@@ -121,11 +130,11 @@ mod tests {
             assert!(backoff.is_backing_off_at(HOSTILE, now - Duration::from_millis(1)));
         }
         for _ in 0..40 {
-            backoff.record_hang_at(1, Some(HOSTILE), now);
+            backoff.users.failed(HOSTILE, now);
         }
         assert!(!backoff.is_backing_off_at(HOSTILE, now + USER_POLICY.max));
         now += USER_POLICY.max + USER_POLICY.reset_after + Duration::from_millis(1);
-        backoff.record_hang_at(1, Some(HOSTILE), now);
+        backoff.users.failed(HOSTILE, now);
         assert!(!backoff.is_backing_off_at(HOSTILE, now), "the count is reset");
     }
 
@@ -134,18 +143,18 @@ mod tests {
         let (mut backoff, start) = (RestartBackoff::default(), Instant::now());
         for uid in 0..MAX_BURST {
             assert!(backoff.allows_restart_at(start), "{uid}");
-            backoff.record_hang_at(1, Some(uid), start);
+            backoff.record_end_at(1, start);
         }
         assert!(!backoff.allows_restart_at(start));
         assert!(!backoff.allows_restart_at(start + REFILL_INTERVAL / 2));
         let later = start + REFILL_INTERVAL;
         assert!(backoff.allows_restart_at(later));
-        backoff.record_hang_at(1, Some(9), later);
+        backoff.record_end_at(1, later);
         assert!(!backoff.allows_restart_at(later));
         let much_later = later + REFILL_INTERVAL * 100;
         for uid in 0..MAX_BURST {
             assert!(backoff.allows_restart_at(much_later), "{uid}");
-            backoff.record_hang_at(1, Some(uid), much_later);
+            backoff.record_end_at(1, much_later);
         }
         assert!(!backoff.allows_restart_at(much_later));
     }
@@ -154,10 +163,13 @@ mod tests {
     fn the_number_of_hung_readers_is_bounded() {
         let mut backoff = RestartBackoff::default();
         let own = i32::try_from(std::process::id()).unwrap();
+        let start = Instant::now();
         for _ in 0..MAX_HUNG {
+            backoff.tokens = MAX_BURST;
             assert!(backoff.allows_restart());
-            backoff.record_hang(own, None);
+            backoff.record_end_at(own, start);
         }
+        backoff.tokens = MAX_BURST;
         assert!(!backoff.allows_restart());
         backoff.pids.pop();
         backoff.pids.push(i32::MAX);

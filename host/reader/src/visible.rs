@@ -12,10 +12,10 @@ mod pkcs7;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::head::{self, read_up_to};
-use super::mount_namespaces::MountNamespaces;
+use super::cost;
+use super::head::{self, HeadContext, read_up_to};
 use super::pem::{self, BEGIN, Block, DASHES, END, End};
-use super::protocol::{HeadResponse, Wanted};
+use super::protocol::{TimedHead, Wanted};
 use super::public_prefix::{base64_lines, der_certificate, public_lines, public_prefix};
 
 /// Maximum size of the visible part in bytes, part of the plugin contract.
@@ -26,13 +26,16 @@ pub(super) const READ_BYTES: usize = VISIBLE_BYTES + pem::MAX_LINE;
 /// Labels of PKCS#7 blocks.
 const PKCS7_LABELS: [&[u8]; 3] = [b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS"];
 
-/// Reads the visible part of one file.
-pub(super) fn read(wanted: &Wanted, namespaces: &mut MountNamespaces) -> HeadResponse {
-    head::read_part(wanted, namespaces, |file| {
-        let mut content = Vec::new();
-        let is_truncated = read_up_to(file, READ_BYTES, &mut content)?;
-        Ok(visible(&content, is_truncated))
-    })
+/// Reads the visible part of one file, and returns what that cost.
+pub(super) fn read_timed(wanted: &Wanted, context: &HeadContext) -> TimedHead {
+    let (response, took) = cost::of(|| {
+        head::read_part(wanted, context, |file| {
+            let mut content = Vec::new();
+            let is_truncated = read_up_to(file, READ_BYTES, &mut content)?;
+            Ok(visible(&content, is_truncated))
+        })
+    });
+    TimedHead { response: Some(response), took }
 }
 
 /// Returns the visible part of `content`, the first bytes of a file: at most [`VISIBLE_BYTES`]. `is_truncated`: the file

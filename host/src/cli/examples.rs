@@ -12,7 +12,8 @@ pub(super) const ALL: &str = "Examples:
 pub(super) const MONITOR: &str = "Examples:
   sudo crypto-tracer monitor
   sudo crypto-tracer monitor --duration 30s --name nginx --file '*.pem'
-  sudo crypto-tracer monitor --pid 1234 --extended --output events.json";
+  sudo crypto-tracer monitor --pid 1234 --extended --output events.json
+  sudo crypto-tracer monitor --baseline web1.json";
 
 pub(super) const FILES: &str = "Examples:
   sudo crypto-tracer files --format table
@@ -34,10 +35,17 @@ pub(super) const SNAPSHOT: &str = "Examples:
   crypto-tracer snapshot --format summary
   sudo crypto-tracer snapshot | jq '.processes[] | select(.open_crypto_files != [])'";
 
+pub(super) const INVENTORY: &str = "Examples:
+  sudo crypto-tracer inventory record --duration 1h --output web1.json
+  sudo crypto-tracer inventory record --duration 10s --format summary
+  crypto-tracer inventory record --from events.json --output web1.json";
+
 pub(super) const REPLAY: &str = "Examples:
   crypto-tracer replay night.rec
   crypto-tracer replay night.rec --classifier acme.wasm --classifier default
-  crypto-tracer replay night.rec --file '*.key' --format table";
+  crypto-tracer replay night.rec --file '*.key' --format table
+  crypto-tracer replay night.rec --diff config.toml new.toml
+  crypto-tracer replay night.rec --name nginx --cases > cases.json";
 
 pub(super) const DOCTOR: &str = "Examples:
   sudo crypto-tracer doctor

@@ -3,6 +3,7 @@
 mod doctor;
 mod document;
 mod examples;
+mod inventory;
 mod options;
 pub(crate) mod plugin;
 mod usage_error;
@@ -15,6 +16,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub use doctor::DoctorArgs;
 pub use document::{DocumentFormat, DocumentPrint, ProfileArgs, SnapshotArgs};
+pub use inventory::InventoryCommand;
+pub(crate) use inventory::{InventoryAction, InventoryRecord};
 pub use options::{
     Capture, ColorArg, Files, FormatArg, Libraries, PluginArgs, Print, Processes, Trace,
     VerbosityArgs, Watched,
@@ -73,6 +76,9 @@ pub enum Command {
     /// only the processes of its own user, and reports this.
     #[command(after_help = examples::SNAPSHOT)]
     Snapshot(SnapshotArgs),
+    /// Write and use inventories: which programs used which crypto libraries and files
+    #[command(after_help = examples::INVENTORY)]
+    Inventory(InventoryCommand),
     /// Print what monitor would print for a recorded run
     ///
     /// Processes a recording of `monitor --record` with the current plugins and options. Needs no privileges.
@@ -104,6 +110,15 @@ pub struct Monitor {
     /// All filters, and the duration.
     #[command(flatten)]
     pub trace: Trace,
+    /// Only loads and opens that the inventory FILE does not have; no process_exec and process_exit
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = values::path(),
+        allow_negative_numbers = true,
+        help_heading = "Tracing"
+    )]
+    pub baseline: Option<PathBuf>,
     /// How events are captured.
     #[command(flatten)]
     pub capture: Capture,
@@ -161,6 +176,18 @@ pub struct Replay {
     /// The recording
     #[arg(value_name = "FILE", value_parser = values::path())]
     pub recording: PathBuf,
+    /// Print the events as cases for `plugin test`, without the filters of the configuration
+    #[arg(long, conflicts_with_all = ["filter", "output"])]
+    pub cases: bool,
+    /// Print what the configuration NEW changes, compared to OLD
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["OLD", "NEW"],
+        value_parser = values::path(),
+        conflicts_with_all = ["cases", "classifier", "redactor", "filter", "config", "output"]
+    )]
+    pub diff: Vec<PathBuf>,
     /// All filters, and the duration.
     #[command(flatten)]
     pub trace: Trace,
@@ -235,8 +262,8 @@ mod tests {
         }
         assert_eq!(
             check(&mut Cli::command()),
-            17,
-            "the program, its commands, and those of plugin"
+            19,
+            "the program, its commands, and those of plugin and inventory"
         );
     }
 

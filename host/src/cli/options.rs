@@ -143,7 +143,7 @@ pub enum ColorArg {
 }
 
 /// Plugins, and the configuration file.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Plugins")]
 pub struct PluginArgs {
     /// Plugin that classifies files, instead of the bundled one (`default`)

@@ -30,7 +30,7 @@ pub(crate) enum PluginAction {
     List(ListArgs),
     /// Create the crate of a new plugin
     ///
-    /// Creates the directory NAME with rules, tests, cases and the contract. An existing directory is not changed.
+    /// Creates the directory NAME with a plugin, its tests and cases, and everything that its build needs. An existing directory is not changed.
     #[command(after_help = NEW_EXAMPLES)]
     New(NewArgs),
     /// Call a plugin with test cases, and compare its answers
@@ -41,12 +41,29 @@ pub(crate) enum PluginAction {
     /// Measure what a plugin costs, compared to the bundled one
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(BenchArgs),
+    /// Print what a plugin would see of a file's content
+    ///
+    /// Writes the file's head without its secrets to standard output, and the outcome to standard error.
+    #[command(after_help = HEAD_EXAMPLES)]
+    Head(HeadArgs),
+    /// Print the plugin contract of this program, in WIT
+    #[command(after_help = CONTRACT_EXAMPLES)]
+    Contract,
 }
 
 const NEW_EXAMPLES: &str = "Examples:
   crypto-tracer plugin new acme-classifier --kind classifier
   crypto-tracer plugin new acme-filter --kind filter
+  crypto-tracer plugin new acme-c --kind classifier --language c && make -C acme-c
   crypto-tracer plugin new acme-redactor --kind redactor && cd acme-redactor && cargo test";
+
+const HEAD_EXAMPLES: &str = "Examples:
+  crypto-tracer plugin head /etc/ssl/certs/site.pem
+  crypto-tracer plugin head store.p12 | xxd";
+
+const CONTRACT_EXAMPLES: &str = "Examples:
+  crypto-tracer plugin contract > plugin.wit
+  crypto-tracer plugin contract | grep -A3 'resource event'";
 
 const TEST_EXAMPLES: &str = "Examples:
   crypto-tracer plugin test acme.wasm --cases cases.json
@@ -143,6 +160,32 @@ pub(crate) struct NewArgs {
     /// What the plugin does
     #[arg(long, value_enum, value_name = "KIND", allow_negative_numbers = true)]
     pub(crate) kind: TemplateKind,
+    /// Language of the crate or of the sources
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LANGUAGE",
+        default_value = "rust",
+        allow_negative_numbers = true
+    )]
+    pub(crate) language: Language,
+}
+
+/// `plugin head`
+#[derive(Debug, Args)]
+pub(crate) struct HeadArgs {
+    /// The file; its content does not leave this machine
+    #[arg(value_name = "FILE", value_parser = values::path())]
+    pub(crate) file: PathBuf,
+}
+
+/// Language of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// A crate that uses the SDK, with native tests
+    Rust,
+    /// C sources with the bindings and a Makefile
+    C,
 }
 
 /// What a plugin does.
@@ -177,7 +220,7 @@ fn crate_name(text: &str) -> Result<String, String> {
 
 /// Rust's keywords and standard crates, and the dependencies of the template.
 const RESERVED: &str = "Self abstract alloc as async await become box break const continue core crate do dyn else enum \
-    extern false final fn for gen if impl in let loop macro match mod move mut override priv proc_macro pub ref return \
+    crypto_tracer_plugin extern false final fn for gen if impl in let loop macro match mod move mut override priv proc_macro pub ref return \
     self serde serde_json static std struct super test trait true try type typeof unsafe unsized use virtual where \
     while wit_bindgen yield";
 

@@ -53,6 +53,14 @@ pub(super) fn duration() -> impl TypedValueParser<Value = Duration> {
     text(parse_duration)
 }
 
+/// Parses an interval: a duration of at least a second.
+pub(super) fn interval() -> impl TypedValueParser<Value = Duration> {
+    text(|text| match parse_duration(text)? {
+        Duration::ZERO => Err("an interval is at least 1 s; write for example 1h".to_owned()),
+        interval => Ok(interval),
+    })
+}
+
 /// Parses a process id.
 pub(super) fn pid() -> impl TypedValueParser<Value = u32> {
     text(parse_pid)

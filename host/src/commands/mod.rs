@@ -4,6 +4,8 @@ mod capture;
 mod doctor;
 mod document;
 mod help;
+mod inventory;
+mod inventory_file;
 mod monitor;
 mod output_conflict;
 pub mod plugin;
@@ -38,6 +40,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Replay(arguments) => replay::replay(arguments, console),
         Command::Profile(arguments) => profile::profile(arguments, spawner()?, console),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, spawner()?, console),
+        Command::Inventory(arguments) => inventory::inventory(arguments, spawner, console),
         Command::Doctor(arguments) => doctor::doctor(arguments, console),
         Command::Plugin(arguments) => plugin::plugin(arguments, console),
         Command::Completions(arguments) => help::completions(arguments),
@@ -49,6 +52,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
 /// Returns whether the command runs without privileges.
 fn needs_no_privileges(command: &Command) -> bool {
     match command {
+        Command::Inventory(arguments) => inventory::needs_no_privileges(arguments),
         Command::Replay(_)
         | Command::Plugin(_)
         | Command::Completions(_)

@@ -93,6 +93,7 @@ impl ProcessWalk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crypto_tracer_reader::WantedCgroup;
 
     /// Times out for some processes.
     #[derive(Debug)]
@@ -105,8 +106,8 @@ mod tests {
     }
 
     impl ProcessInspector for BlockingInspector {
-        fn cgroups(&mut self, wanted: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
-            vec![None; wanted.len()]
+        fn cgroups(&mut self, _: &[WantedCgroup], _: Instant) -> Vec<(u64, Option<String>)> {
+            Vec::new()
         }
 
         fn all_pids(&mut self, _: Instant) -> Option<Vec<u32>> {

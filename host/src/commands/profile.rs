@@ -55,7 +55,7 @@ pub(super) fn profile(
     let (select, clock) = (builder.pipeline.select.clone(), builder.pipeline.clock.clone());
     let follow_children = watched.follow_children;
     let profiled = ProfileTarget { select, follow_children, pids: candidates.clone() };
-    let collector = ProfileCollector::new(profiled, clock.clone(), console);
+    let collector = ProfileCollector::new(profiled, builder.reader(), clock.clone(), console);
     builder.pipeline.observers.push(Box::new(collector.clone()));
     builder.confine(&run)?;
     add_existing(&collector, &mut builder, candidates.as_deref());
@@ -65,7 +65,7 @@ pub(super) fn profile(
         report_no_process(watched, *duration, console)?;
     }
     let length = (!duration.is_zero()).then_some(*duration);
-    let progress = RunProgress::show(console, length, collector.counter());
+    let progress = RunProgress::show(console, length, collector.counter(), None);
     let start = Instant::now();
     let session = builder.build(&run, (Box::new(collector.clone()), control), None)?;
     let outcome = session::block_on(session)?;
@@ -83,7 +83,8 @@ pub(super) fn profile(
         events_lost: outcome.stats.lost(),
         list_processes: watched.follow_children || !watched.name.is_empty(),
     };
-    let profile = collector.take().finish(summary);
+    let (profile, stale) = collector.take();
+    let profile = profile.finish(summary, &stale);
     document::print(&profile, print, target, &shutdown)
 }
 

@@ -13,6 +13,7 @@ use crate::cli::{PluginArgs, Print};
 use crate::config::Config;
 use crate::error::Failure;
 use crypto_tracer_capture::{Source, check_user_namespace};
+use crypto_tracer_output::document::KnownUses;
 use crypto_tracer_output::{Discard, NewFile, Output, OutputControl, Target, WriterReport};
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::stats::Stats;
@@ -100,11 +101,8 @@ impl SessionBuilder {
             enrich,
             select,
             observers: Vec::new(),
-            stages: PluginStages {
-                reader: Box::new(reader.clone()),
-                plugins,
-                redaction: run.redaction,
-            },
+            stages: PluginStages::new(Box::new(reader.clone()), plugins, run.redaction),
+            baseline: None,
             output: Box::new(Discard),
             stats: Stats::default(),
             shutdown,
@@ -153,6 +151,22 @@ impl SessionBuilder {
         self.own.contains(&pid)
     }
 
+    /// Returns the client of the reader process.
+    pub(super) fn reader(&self) -> LiveReader {
+        self.reader.clone()
+    }
+
+    /// Returns the attached probes, and what the run cannot see.
+    pub(super) fn coverage(&self) -> (Vec<String>, Vec<String>) {
+        let attached = self.capture.attached();
+        let probes = attached.iter().map(|probe| format!("{}: {}", probe.rung, probe.hook));
+        let spots = attached.iter().flat_map(|probe| {
+            probe.cannot_see.iter().map(|spot| format!("{} cannot see {}", probe.rung, spot.what))
+        });
+        let namespace = self.capture.pid_namespace_limit().map(str::to_owned);
+        (probes.collect(), spots.chain(namespace).collect())
+    }
+
     /// Excludes a new reader process from the trace.
     pub(super) fn register_reader(&mut self) {
         register_reader(self.reader.take_event(), &mut self.capture, self.pipeline.console);
@@ -196,9 +210,15 @@ pub(super) fn block_on(session: Session) -> Result<RunOutcome, Failure> {
     runtime.and_then(|runtime| runtime.block_on(session.run())).map_err(failed)
 }
 
-/// Traces and prints a stream.
-pub(super) fn stream(run: &RunRequest<'_>, spawner: Spawner, print: &Print) -> Result<(), Failure> {
+/// Traces and prints a stream; with a baseline, only what is new.
+pub(super) fn stream(
+    run: &RunRequest<'_>,
+    spawner: Spawner,
+    print: &Print,
+    baseline: Option<KnownUses>,
+) -> Result<(), Failure> {
     let Some(mut builder) = SessionBuilder::attach(run, spawner)? else { return Ok(()) };
+    builder.pipeline.baseline = baseline;
     let new_file = builder.new_file;
     let target = setup::target(print, new_file, &builder.pipeline.shutdown)?;
     let Some(target) = target else { return Ok(()) };
@@ -248,9 +268,17 @@ fn reopen(
 fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, pipeline: &Pipeline) -> Reload {
     let (shutdown, clock) = (pipeline.shutdown.clone(), pipeline.clock.clone());
     let (arguments, needs_assets) = (run.plugins.clone(), run.needs_assets);
+    let compiled = pipeline.stages.plugins.compiled().clone();
     let load = move || {
         let config = setup::config(&arguments, &trust)?;
-        let plugins = setup::plugins(&arguments, &config, &trust, &shutdown, &clock, needs_assets);
+        let plugins = setup::reloaded_plugins(
+            &arguments,
+            &config,
+            &trust,
+            &shutdown,
+            &clock,
+            (&compiled, needs_assets),
+        );
         // Compilation leaves free memory in the allocator, and the compiler's own code in the resident set.
         memory::give_back();
         memory::drop_startup_pages();

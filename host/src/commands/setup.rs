@@ -22,7 +22,9 @@ use crypto_tracer_pipeline::enrich::{Baseline, Enrich, ProcessInfo};
 use crypto_tracer_pipeline::glob::Glob;
 use crypto_tracer_pipeline::select::Select;
 use crypto_tracer_pipeline::stats::Stats;
-use crypto_tracer_plugin::{LoadError, PluginSource, PluginSpec, Plugins, Problem, Setup, Trust};
+use crypto_tracer_plugin::{
+    CompiledPlugins, LoadError, PluginSource, PluginSpec, Plugins, Problem, Setup, Trust,
+};
 use crypto_tracer_reader::{ExistingProcess, resolve_links};
 use crypto_tracer_system::accounts;
 use crypto_tracer_system::clock::Clock;
@@ -56,11 +58,26 @@ pub(super) fn plugins(
     clock: &Clock,
     needs_assets: bool,
 ) -> Result<Option<Plugins>, Failure> {
+    let compiled = CompiledPlugins::default();
+    reloaded_plugins(arguments, config, trust, shutdown, clock, (&compiled, needs_assets))
+}
+
+/// Like [`plugins`], without compiling those that `compiled` has from an earlier load.
+pub(super) fn reloaded_plugins(
+    arguments: &PluginArgs,
+    config: &Config,
+    trust: &Trust,
+    shutdown: &Shutdown,
+    clock: &Clock,
+    (compiled, needs_assets): (&CompiledPlugins, bool),
+) -> Result<Option<Plugins>, Failure> {
     let named = arguments.chains().into_iter().filter(|(_, files)| !files.is_empty());
     let chains = named.map(|(kind, files)| (kind, files.iter().map(plugin_spec).collect()));
     let needs_assets = needs_assets || !arguments.inspector.is_empty();
     let setup = config.setup(chains.collect(), trust, shutdown);
-    match Plugins::load(&Setup { clock: clock.clone(), needs_assets, ..setup }) {
+    let clock = clock.clone();
+    let compiled = compiled.clone();
+    match Plugins::load(&Setup { clock, compiled, needs_assets, ..setup }) {
         Ok(plugins) => Ok(Some(plugins)),
         Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),
         Err(error) => Err(Failure::new(ExitStatus::Usage, error)),

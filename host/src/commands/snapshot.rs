@@ -10,9 +10,9 @@ use super::setup;
 use crate::cli;
 use crate::error::Failure;
 use crate::users::Users;
-use crypto_tracer_event::ProcessSummary;
+use crypto_tracer_event::{PathIdentity, ProcessSummary, RedactedWhat};
 use crypto_tracer_output::document::{ProcessHoldings, SnapshotBuilder, SnapshotCoverage};
-use crypto_tracer_pipeline::{LiveReader, PluginStages, Redaction};
+use crypto_tracer_pipeline::{LiveReader, PluginStages, Redaction, StaleTracker};
 use crypto_tracer_plugin::{Plugins, Trust};
 use crypto_tracer_reader::{ProcessDetails, ReaderClient, ReaderEvent, Spawner};
 use crypto_tracer_system::clock::Clock;
@@ -21,6 +21,8 @@ use crypto_tracer_system::shutdown::Shutdown;
 use crypto_tracer_system::signals::Signals;
 use crypto_tracer_system::usage::Used;
 
+/// Time limit for finding out what is stale.
+const STALE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for the reader process to report its resource usage.
 const USAGE_TIMEOUT: Duration = Duration::from_millis(10);
 
@@ -48,7 +50,8 @@ pub(super) fn snapshot(
     let own = reader.pids().into_iter().chain([std::process::id()]).collect();
     let reader = LiveReader::new(reader, shutdown.clone());
     let redaction = Redaction { enabled: !arguments.print.no_redact, extended: false };
-    let stages = PluginStages { reader: Box::new(reader.clone()), plugins, redaction };
+    let stages = PluginStages::new(Box::new(reader.clone()), plugins, redaction);
+    let stale_reader = reader.clone();
     let mut walk = SnapshotWalk {
         own,
         reader,
@@ -56,10 +59,12 @@ pub(super) fn snapshot(
         clock: clock.clone(),
         users: Users::read(),
         builder: SnapshotBuilder::default(),
+        tracker: StaleTracker::new(Some(stale_reader)),
         coverage: SnapshotCoverage { complete: true, unreadable_processes: 0 },
     };
     walk.inspect_all(&shutdown);
-    let SnapshotWalk { builder, coverage, reader, mut stages, .. } = walk;
+    let SnapshotWalk { mut builder, coverage, reader, mut stages, tracker, .. } = walk;
+    builder.add_stale(&tracker.look(STALE_TIMEOUT));
     let name = rustix::system::uname();
     let hostname = stages.redact_hostname(name.nodename().to_bytes());
     report_plugins(&mut stages.plugins, console);
@@ -90,6 +95,8 @@ struct SnapshotWalk {
     own: Vec<u32>,
     users: Users,
     builder: SnapshotBuilder,
+    /// Finds out which libraries are stale.
+    tracker: StaleTracker<(u32, PathIdentity)>,
     coverage: SnapshotCoverage,
 }
 
@@ -121,6 +128,13 @@ impl SnapshotWalk {
             self.coverage.unreadable_processes += 1;
         }
         let holds = self.stages.existing(process, self.clock.now());
+        self.tracker.add_existing(process);
+        for held in &holds {
+            if let RedactedWhat::LibLoad { file, .. } = held.what() {
+                let key = (process.pid, file.identity);
+                self.tracker.set_key(process.pid, process.start_ns, file.identity, key);
+            }
+        }
         let summary = ProcessSummary {
             pid: process.pid,
             start_ns: process.start_ns,

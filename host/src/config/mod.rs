@@ -209,6 +209,11 @@ fn explained(message: &str) -> String {
     let Some(found) = words.next().filter(|_| unknown) else { return message };
     let key = if message.starts_with("unknown field") { "key" } else { "value" };
     let expected: Vec<&str> = words.collect();
+    let of_plugins = Limits::default().settings().map(|(key, _)| key).into_iter();
+    if of_plugins.chain(["on_failure"]).any(|key| key == found) && !expected.contains(&"on_failure")
+    {
+        return format!("`{found}` applies to all plugins: write it in the table [plugins]");
+    }
     let near = nearest(found, expected.iter().copied());
     match near {
         Some(near) => format!("unknown {key} `{found}`; did you mean `{near}`?"),
@@ -224,6 +229,18 @@ mod tests {
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new("/etc/crypto-tracer/config.toml"))
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_key_for_all_plugins_in_another_table_is_explained() {
+        for key in ["on_failure = \"stop\"", "memory = 1", "instances = 20"] {
+            for text in [format!("{key}\n"), format!("[[filter]]\npath = \"a\"\n{key}\n")] {
+                let error = parse(&text).unwrap_err();
+                assert!(error.ends_with("write it in the table [plugins]"), "{error}");
+            }
+        }
+        let error = parse("[plugins]\nhandle = 1").unwrap_err();
+        assert!(error.ends_with("did you mean `handles`?"), "{error}");
     }
 
     #[test]

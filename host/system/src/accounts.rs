@@ -1,7 +1,8 @@
-//! Parses `/etc/passwd` and `/etc/group`.
+//! Parses `/etc/passwd`, `/etc/group` and `/etc/subuid`.
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 
 /// Number of bytes that are read of each file.
 const MAX_BYTES: u64 = 4 << 20;
@@ -57,6 +58,38 @@ fn parse_group_id(groups: &str, name: &str) -> Option<u32> {
     })
 }
 
+/// The subordinate ids of users, from `/etc/subuid`: user ids that a user may use in user namespaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubordinateIds(Vec<(Range<u32>, u32)>);
+
+impl SubordinateIds {
+    /// Reads the system's files.
+    pub fn read() -> SubordinateIds {
+        let users = users();
+        let id = |name: &str| users.iter().find(|user| user.name == name).map(|user| user.uid);
+        SubordinateIds::parse(&read("/etc/subuid"), id)
+    }
+
+    /// Parses lines `user:first:count`. `uid` resolves a name.
+    pub fn parse(text: &str, uid: impl Fn(&str) -> Option<u32>) -> SubordinateIds {
+        let range = |line: &str| {
+            let mut fields = line.split(':');
+            let user = fields.next()?;
+            let owner = user.parse().ok().or_else(|| uid(user))?;
+            let (first, count): (u32, u32) =
+                (fields.next()?.parse().ok()?, fields.next()?.trim().parse().ok()?);
+            Some((first..first.saturating_add(count), owner))
+        };
+        SubordinateIds(text.lines().filter_map(range).collect())
+    }
+
+    /// Returns the user to whom an id belongs: the id itself unless it is subordinate.
+    pub fn owner(&self, uid: u32) -> u32 {
+        let range = self.0.iter().find(|(range, _)| range.contains(&uid));
+        range.map_or(uid, |&(_, owner)| owner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +109,23 @@ mod tests {
         for name in ["ad", "bad", "odd", "syslog", ""] {
             assert_eq!(parse_group_id(groups, name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn subordinate_ids_have_an_owner() {
+        let text = "alice:100000:65536\n1001:200000:10\nghost:300000:10\nbad:1\nbob:x:1\n";
+        let ids = SubordinateIds::parse(text, |name| (name == "alice").then_some(1000));
+        for (id, owner) in [
+            (99_999, 99_999),
+            (100_000, 1000),
+            (165_535, 1000),
+            (165_536, 165_536),
+            (200_009, 1001),
+            (300_000, 300_000),
+        ] {
+            assert_eq!(ids.owner(id), owner, "{id}");
+        }
+        let all = SubordinateIds::parse("7:1:4294967295", |_| None);
+        assert_eq!((all.owner(0), all.owner(1), all.owner(u32::MAX - 1)), (0, 7, 7));
     }
 }

@@ -11,6 +11,7 @@ pub mod console;
 pub mod fs_magic;
 pub mod memory;
 pub mod mountinfo;
+pub mod share;
 pub mod shutdown;
 pub mod signals;
 pub mod stdout_closed;

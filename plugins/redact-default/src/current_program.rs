@@ -24,6 +24,8 @@ pub(crate) struct CurrentProgram {
     pub(crate) program: Option<Program>,
     /// The options of the program that the subcommand belongs to.
     outer: Rules,
+    /// Meaning of its arguments: see [`argument_at`].
+    arguments: Option<&'static [u8]>,
     /// Number of arguments so far that belong to no option.
     pub(crate) positions: u8,
     /// `--` precedes the next word.
@@ -40,7 +42,7 @@ impl CurrentProgram {
     pub(crate) fn reads_code(&self) -> bool {
         let rules = self.rules();
         rules.of(Form::Code).is_some_and(|text| text.starts_with(b"-c"))
-            || rules.of(Form::Args).is_some_and(|text| text.ends_with(b"code"))
+            || self.arguments.is_some_and(|text| text.ends_with(b"code"))
     }
 
     /// Whether the first argument of the program may be a subcommand.
@@ -61,6 +63,7 @@ impl CurrentProgram {
     /// The next words are options and arguments of this program.
     pub(crate) fn enter(&mut self, program: Program) {
         self.program = Some(program);
+        self.arguments = program.rules.of(Form::Args);
         self.outer = Rules::default();
         self.positions = 0;
         self.place = self.next_place();
@@ -85,6 +88,7 @@ impl CurrentProgram {
     /// The next words are arguments of an unknown program.
     pub(crate) fn enter_unknown(&mut self) {
         self.program = None;
+        self.arguments = None;
         self.outer = Rules::default();
         self.place = Place::Arguments;
     }
@@ -100,7 +104,7 @@ impl CurrentProgram {
 
     /// Meaning of the next argument: see [`argument_at`].
     pub(crate) fn argument(&self) -> &'static [u8] {
-        argument_at(self.rules(), self.positions)
+        argument_at(self.arguments, self.positions)
     }
 
     /// Counts arguments.
@@ -127,8 +131,8 @@ impl CurrentProgram {
 
 /// Meaning of the argument at this position: `-` none, `secret`, `command`, `name` and `value`, …; the last word
 /// applies to all further arguments, `*` repeats the two before it.
-fn argument_at(rules: Rules, position: u8) -> &'static [u8] {
-    let Some(text) = rules.of(Form::Args) else { return b"-" };
+fn argument_at(arguments: Option<&'static [u8]>, position: u8) -> &'static [u8] {
+    let Some(text) = arguments else { return b"-" };
     let mut at = usize::from(position);
     if text.ends_with(b"*") {
         let fixed = forms::words(text).count().saturating_sub(3);

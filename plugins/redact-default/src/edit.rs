@@ -20,6 +20,16 @@ impl<'a> Edit<'a> {
         self.done = end;
     }
 
+    /// The text before `at`, with what was replaced.
+    pub(crate) fn before(&mut self, at: usize) -> &str {
+        if self.done == 0 {
+            return part(self.text, 0, at);
+        }
+        self.out.push_str(part(self.text, self.done, at));
+        self.done = at;
+        &self.out
+    }
+
     /// None: nothing was replaced.
     #[inline(never)]
     pub(crate) fn finish(mut self) -> Option<String> {
@@ -43,7 +53,17 @@ pub(crate) fn tail(text: &str, from: usize) -> &str {
 /// Offset of the first character for which `stops` is true, or the length of the text.
 #[inline(never)]
 pub(crate) fn until(text: &str, stops: fn(char) -> bool) -> usize {
-    text.char_indices().find(|&(_, c)| stops(c)).map_or(text.len(), |(at, _)| at)
+    // Nearly all texts are ASCII, of which a byte is a character.
+    for (at, &byte) in text.as_bytes().iter().enumerate() {
+        if !byte.is_ascii() {
+            let rest = tail(text, at);
+            return at + rest.find(stops).unwrap_or(rest.len());
+        }
+        if stops(char::from(byte)) {
+            return at;
+        }
+    }
+    text.len()
 }
 
 /// End of the name at the start of the text. None: there is no name, or nothing follows it.

@@ -130,19 +130,43 @@ impl Rules {
         self.0.is_empty()
     }
 
-    pub(crate) fn groups(self) -> impl Iterator<Item = (Form, &'static [u8])> {
+    /// The first result of `each`, which gets the options that begin with `prefix`, in order.
+    ///
+    /// Every word of every command line passes here, so it reads each byte of the rules once.
+    fn search<T>(
+        self,
+        prefix: &[u8],
+        mut each: impl FnMut(Form, &'static [u8]) -> Option<T>,
+    ) -> Option<T> {
+        let mut form = PACKED;
         let mut rest = self.0;
-        std::iter::from_fn(move || {
-            let (&form, text) = rest.split_first()?;
-            let end = text.iter().position(|&byte| byte >= PACKED).unwrap_or(text.len());
-            let (options, after) = text.split_at_checked(end)?;
+        while let Some((&byte, after)) = rest.split_first() {
             rest = after;
-            Some((*ALL.get(usize::from(form.wrapping_sub(PACKED)))?, options))
-        })
+            if byte >= PACKED {
+                form = byte;
+            } else if byte != b' ' {
+                continue;
+            }
+            if !rest.starts_with(prefix) {
+                continue;
+            }
+            let form = *ALL.get(usize::from(form.wrapping_sub(PACKED)))?;
+            let end = rest.iter().position(|&byte| byte == b' ' || byte >= PACKED);
+            let option = rest.get(..end.unwrap_or(rest.len()))?;
+            if !is_of_program(form)
+                && let Some(result) = each(form, option)
+            {
+                return Some(result);
+            }
+        }
+        None
     }
 
     pub(crate) fn of(self, form: Form) -> Option<&'static [u8]> {
-        self.groups().find(|&(has, _)| has == form).map(|(_, options)| options)
+        let packed = PACKED + form as u8;
+        let begin = self.0.iter().position(|&byte| byte == packed)? + 1;
+        let text = self.0.get(begin..)?;
+        text.get(..text.iter().position(|&byte| byte >= PACKED).unwrap_or(text.len()))
     }
 }
 
@@ -162,7 +186,7 @@ fn is_of_program(form: Form) -> bool {
 }
 
 pub(crate) fn has(rules: Rules, form: Form) -> bool {
-    rules.of(form).is_some()
+    rules.0.contains(&(PACKED + form as u8))
 }
 
 /// The words of a packed text.
@@ -176,28 +200,23 @@ pub(crate) fn find(rules: Rules, word: &str) -> Option<FormMatch> {
         return None;
     }
     let is_words = has(rules, Form::Words);
-    for (form, options) in rules.groups().filter(|&(form, _)| !is_of_program(form)) {
-        for option in words(options) {
-            let bytes = word.as_bytes();
-            let Some(after) = bytes.strip_prefix(option).filter(|_| !option.is_empty()) else {
-                continue;
-            };
-            let found =
-                |value| Some(FormMatch { form, value, shifts: u8::from(form == Form::Shift) });
-            let glues = matches!(option.last(), Some(b':' | b'='));
-            if after.is_empty() {
-                return if glues { None } else { found(None) };
-            }
-            let glued_word = form == Form::Glued && !is_words && !option.starts_with(b"--");
-            if glues || glued_word && option.len() > 2 {
-                return found(Some(option.len()));
-            }
-            if after.starts_with(b"=")
-                && (option.len() > 2 || is_words || !option.starts_with(b"-"))
-            {
-                return found(Some(option.len() + 1));
-            }
+    let bytes = word.as_bytes();
+    let matched = rules.search(bytes.get(..1)?, |form, option| {
+        let after = bytes.strip_prefix(option)?;
+        let found = |value| FormMatch { form, value, shifts: u8::from(form == Form::Shift) };
+        let glues = matches!(option.last(), Some(b':' | b'='));
+        if after.is_empty() {
+            return Some(if glues { None } else { Some(found(None)) });
         }
+        let glued_word = form == Form::Glued && !is_words && !option.starts_with(b"--");
+        if glues || glued_word && option.len() > 2 {
+            return Some(Some(found(Some(option.len()))));
+        }
+        let takes_equals = option.len() > 2 || is_words || !option.starts_with(b"-");
+        (after.starts_with(b"=") && takes_equals).then(|| Some(found(Some(option.len() + 1))))
+    });
+    if let Some(matched) = matched {
+        return matched;
     }
     if is_words {
         return match word.as_bytes() {
@@ -239,8 +258,6 @@ fn takes(rules: Rules, letter: u8) -> bool {
 
 fn of_letter(rules: Rules, letter: char) -> Option<Form> {
     let letter = u8::try_from(letter).ok()?;
-    let is = |option: &[u8]| matches!(option, &[b'-', it] if it == letter);
-    let mut forms = rules.groups().filter(|&(form, _)| !is_of_program(form));
-    let form = forms.find(|&(_, options)| words(options).any(is)).map(|(form, _)| form);
+    let form = rules.search(&[b'-', letter], |form, option| (option.len() == 2).then_some(form));
     form.or_else(|| takes(rules, letter).then_some(Form::Takes))
 }

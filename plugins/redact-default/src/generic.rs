@@ -14,7 +14,7 @@ struct TextFeatures {
     colon: bool,
     at: bool,
     blank: bool,
-    quote: bool,
+    less: bool,
     slash: bool,
     /// Bytes of the longest run of letters, digits, `_`, `-` and `.`.
     run: usize,
@@ -35,7 +35,7 @@ fn features(text: &str) -> TextFeatures {
             b':' => seen.colon = true,
             b'@' => seen.at = true,
             b'/' => seen.slash = true,
-            b'"' | b'\'' => seen.quote = true,
+            b'<' => seen.less = true,
             b' ' | b'\t' | b'\n' | b'\r' => seen.blank = true,
             _ => {}
         }
@@ -102,7 +102,7 @@ fn rules(text: &str, shell: bool, lead: char) -> Option<String> {
     if seen.at && seen.colon {
         chain.then(urls::connection);
     }
-    if text.starts_with('<') || text.contains("</") {
+    if seen.less && (text.starts_with('<') || text.contains("</")) {
         chain.then(xml);
     }
     if seen.run >= 16 {
@@ -288,13 +288,12 @@ fn xml(text: &str) -> Option<String> {
 fn tokens(text: &str) -> Option<String> {
     let mut edit = Edit::new(text);
     let mut start = 0;
-    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
-        if is_name(c) {
-            continue;
-        }
-        if at >= start + 16 && text.get(start..at).is_some_and(|word| is_token(word, false)) {
+    loop {
+        let at = start + until(tail(text, start), |c| !is_name(c));
+        if at >= start + 16 && is_token(part(text, start, at), false) {
             edit.replace(start, at, MASK);
         }
+        let Some(c) = tail(text, at).chars().next() else { break };
         start = at + c.len_utf8();
     }
     edit.finish()

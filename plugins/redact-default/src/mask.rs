@@ -3,6 +3,13 @@
 /// Replaces a secret.
 pub(crate) const MASK: &str = "***";
 
+/// Whether a text contains a private key in PEM form.
+pub(crate) fn has_private_key(text: &str) -> bool {
+    const END: &str = "PRIVATE KEY-----";
+    // Searching is slow, and most texts are shorter.
+    text.len() >= END.len() && text.contains(' ') && text.contains(END)
+}
+
 /// Whether the shell replaces this word: a variable, or the output of a command.
 fn is_expanded(value: &str) -> bool {
     let closed = |open: &str, close: &str| {

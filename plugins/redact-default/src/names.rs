@@ -136,14 +136,17 @@ pub(crate) fn kind(name: &str) -> NameKind {
         let not = NOT_SECRET.iter().any(ends) || matches!(text, b"pwd" | b"oldpwd");
         return if not { NameKind::Other } else { NameKind::Secret };
     }
-    if last == b'y' && KEYS.iter().any(ends) || ["credential", "credentials"].iter().any(ends) {
-        return NameKind::Key;
-    }
-    if text.ends_with(b"tokens") {
-        return NameKind::Count;
-    }
-    if CODE.iter().any(ends) || matches!(text, b"exec" | b"passcommand") {
-        return NameKind::Code;
+    // Most names end in another letter than all of these.
+    if matches!(last, b'c' | b'd' | b'h' | b'k' | b'l' | b's' | b'y') {
+        if last == b'y' && KEYS.iter().any(ends) || ["credential", "credentials"].iter().any(ends) {
+            return NameKind::Key;
+        }
+        if text.ends_with(b"tokens") {
+            return NameKind::Count;
+        }
+        if CODE.iter().any(ends) || matches!(text, b"exec" | b"passcommand") {
+            return NameKind::Code;
+        }
     }
     let part = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
     // `pw` as a word, and abbreviated GNU options: `--passw`, `--passphr`.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::edit::{Edit, part, tail, until};
 use crate::homes::{Homes, USER, resolved};
 
 /// Hides names in a text that is one path. None: nothing was hidden.
@@ -35,31 +36,41 @@ fn trailing(text: &str) -> &'static str {
 ///
 /// A path that is the whole text, or the whole value of an option, is resolved.
 pub(crate) fn in_text(homes: &Homes, text: &str) -> Option<String> {
+    // Most arguments contain no path, not even an escaped one.
+    if !text.bytes().any(|byte| matches!(byte, b'/' | b'~' | b'%')) {
+        return None;
+    }
     let text = unescaped(homes, text);
-    let mut out = String::with_capacity(text.len() + 8);
+    let mut edit = Edit::new(&text);
     let mut at = 0;
     while let Some((start, end)) = next_path(&text, at) {
-        out.push_str(text.get(at..start).unwrap_or_default());
-        let rest = text.get(end..).unwrap_or_default();
-        let found = text.get(start..end).unwrap_or_default();
+        let rest = tail(&text, end);
+        let found = part(&text, start, end);
         // `/home/Jane Doe` as a whole argument: a name that contains a space.
-        if start == 0 && found.starts_with('/') && is_rest_of_name(rest) && homes.is_home(found) {
-            out.push_str(&one(homes, &out, found, true));
-            return Some(out);
+        let is_home =
+            start == 0 && found.starts_with('/') && is_rest_of_name(rest) && homes.is_home(found);
+        let whole = is_home || end == text.len() && is_value(part(&text, 0, start));
+        let shown = one(homes, edit.before(start), found, whole);
+        if is_home {
+            return Some(shown.into_owned());
         }
-        let whole = end == text.len() && is_value(text.get(..start).unwrap_or_default());
-        out.push_str(&one(homes, &out, found, whole));
+        if shown != found {
+            edit.replace(start, end, &shown);
+        }
         at = end;
         if found.starts_with('/') && found.ends_with('/') && homes.is_parent(found) {
             let name = spelled_name(rest);
             if name > 0 {
-                out.push_str(USER);
                 at += name;
+                edit.replace(end, at, USER);
             }
         }
     }
-    out.push_str(text.get(at..).unwrap_or_default());
-    (matches!(text, Cow::Owned(_)) || out != *text).then_some(out)
+    let shown = edit.finish();
+    shown.or(match text {
+        Cow::Owned(text) => Some(text),
+        Cow::Borrowed(_) => None,
+    })
 }
 
 /// Whether the text continues a name that contains spaces.
@@ -116,10 +127,8 @@ fn next_path(text: &str, at: usize) -> Option<(usize, usize)> {
     let mut from = at;
     loop {
         let rest = text.get(from..)?;
-        let (offset, found) =
-            rest.char_indices().find(|&(_, c)| separates(c) || c == '/' || c == '~')?;
-        let here = from + offset;
-        match found {
+        let here = from + until(rest, |c| separates(c) || c == '/' || c == '~');
+        match text.get(here..)?.chars().next()? {
             '/' => {
                 // `-I/home/…`, `$X/home/…`: the path starts at the slash.
                 let before = text.get(start..here).unwrap_or_default();
@@ -148,8 +157,7 @@ fn path_end(text: &str, start: usize, slash: usize) -> usize {
     }
     let mut from = slash;
     while let Some(rest) = text.get(from..) {
-        let Some(offset) = rest.find(separates) else { return text.len() };
-        let here = from + offset;
+        let here = from + until(rest, separates);
         let after = text.get(here..).unwrap_or_default();
         // `/home/Jane Doe/x`: the space belongs to a name, because the next word contains a slash.
         let blank = after.strip_prefix(' ').filter(|word| {
@@ -235,7 +243,9 @@ fn url_before(before: &str) -> Option<(&str, &str)> {
 fn absolute<'a>(homes: &Homes, found: &'a str, whole: bool) -> Cow<'a, str> {
     let mut components = resolved(found);
     // A name before a `..` is still part of the text.
-    if !homes.hide(&mut components) && !whole && !found.split('/').any(|name| name == "..") {
+    let is_resolved = |name: &str| name != ".." && (!whole || !matches!(name, "" | "."));
+    let mut names = found.strip_suffix('/').unwrap_or(found).split('/').skip(1);
+    if !homes.hide(&mut components) && names.all(is_resolved) {
         return found.into();
     }
     format!("/{}{}", components.join("/"), trailing(found)).into()

@@ -37,6 +37,11 @@ const SIZE: usize = size();
 /// Offset of each name in [`PACKED`], in the slot of the name's hash or in the next free one. 0: the slot is free.
 static INDEX: [u16; SLOTS] = index();
 
+/// Lengths of the families' names, by first letter: bit N if a name has N + 1 bytes before its `*`.
+static FAMILIES: [u32; 32] = families();
+/// Bytes of the longest of these names, at most.
+const LONGEST: usize = 32;
+
 const fn step(hash: u32, byte: u8) -> u32 {
     (hash ^ byte as u32).wrapping_mul(0x0100_0193)
 }
@@ -132,6 +137,26 @@ const fn index() -> [u16; SLOTS] {
     index
 }
 
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler, which checks it")]
+const fn families() -> [u32; 32] {
+    let mut lengths = [0; 32];
+    let mut slot = 0;
+    while slot < SLOTS {
+        let begin = INDEX[slot] as usize;
+        let mut end = begin;
+        while begin > 0 && PACKED[end] != b',' && PACKED[end] < forms::PACKED {
+            end += 1;
+        }
+        if end > begin && PACKED[end - 1] == b'*' {
+            let len = end - 1 - begin;
+            assert!(len > 1 && len <= LONGEST, "a family has two letters or more");
+            lengths[PACKED[begin] as usize % 32] |= 1 << (len - 1);
+        }
+        slot += 1;
+    }
+    lengths
+}
+
 /// A program or subcommand of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
@@ -141,9 +166,14 @@ pub(crate) struct Program {
     first: &'static [u8],
 }
 
+/// Whether a name ends before this byte.
+fn ends_name(byte: u8) -> bool {
+    byte == b',' || byte >= forms::PACKED
+}
+
 /// The name at this offset.
 fn name_at(text: &'static [u8]) -> &'static [u8] {
-    let end = text.iter().position(|&byte| byte == b',' || byte >= forms::PACKED);
+    let end = text.iter().position(|&byte| ends_name(byte));
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
 }
 
@@ -154,27 +184,24 @@ fn lookup(program: &[u8], sub: Option<&str>) -> Option<Program> {
         None => bytes.fold(SEED, step),
         Some(sub) => bytes.chain([b' ']).chain(sub.bytes()).fold(SEED, step),
     };
-    let is = |name: &[u8]| match sub {
-        None => name == program,
-        Some(sub) => {
-            let rest = name.strip_prefix(program).and_then(|rest| rest.strip_prefix(b" "));
-            rest == Some(sub.as_bytes())
-        }
-    };
-    find(hash, is)
+    match sub {
+        None => find(hash, [program, b"", b""]),
+        Some(sub) => find(hash, [program, b" ", sub.as_bytes()]),
+    }
 }
 
-/// The line of the name with this hash that `is` accepts.
-fn find(hash: u32, is: impl Fn(&'static [u8]) -> bool) -> Option<Program> {
+/// The line of the name with this hash. `parts`: the name.
+fn find(hash: u32, parts: [&[u8]; 3]) -> Option<Program> {
     let mut at = slot(hash);
     for _ in 0..SLOTS {
         let begin = usize::from(*INDEX.get(at)?);
         if begin == 0 {
             return None;
         }
-        let name = name_at(PACKED.get(begin..)?);
-        if is(name) {
-            return line_of(begin, name);
+        let text = PACKED.get(begin..)?;
+        let rest = parts.iter().try_fold(text, |text, part| text.strip_prefix(*part));
+        if rest.is_some_and(|rest| rest.first().is_some_and(|&end| ends_name(end))) {
+            return line_of(begin, name_at(text));
         }
         at = (at + 1) % SLOTS;
     }
@@ -193,7 +220,10 @@ fn line_of(begin: usize, name: &'static [u8]) -> Option<Program> {
 /// The program that a word names: by path, with a version suffix, or as a login shell.
 pub(crate) fn program(word: &str) -> Option<Program> {
     let name = word.rsplit('/').next().unwrap_or(word);
-    if name.is_empty() || name.len() > 40 || name.contains([' ', '=', '@', ':']) {
+    if name.is_empty()
+        || name.len() > 40
+        || name.bytes().any(|byte| matches!(byte, b' ' | b'=' | b'@' | b':'))
+    {
         return None;
     }
     let name = name.strip_prefix('-').unwrap_or(name);
@@ -210,13 +240,12 @@ pub(crate) fn program(word: &str) -> Option<Program> {
 
 /// `mysqldump` matches `mysql*`: the longest prefix wins.
 fn family(name: &str) -> Option<Program> {
-    const LONGEST: usize = 23;
     let (mut longest, mut hash) = (None, SEED);
+    let lengths = name.bytes().next().and_then(|first| FAMILIES.get(usize::from(first % 32)))?;
     for (at, &byte) in name.as_bytes().iter().take(LONGEST).enumerate() {
         hash = step(hash, byte);
-        let is = |row: &[u8]| row.strip_suffix(b"*") == name.as_bytes().get(..=at);
-        if at > 0
-            && let Some(found) = find(step(hash, b'*'), is)
+        if lengths >> at & 1 == 1
+            && let Some(found) = find(step(hash, b'*'), [name.as_bytes().get(..=at)?, b"*", b""])
         {
             longest = Some(found);
         }

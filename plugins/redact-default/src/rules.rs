@@ -1,6 +1,6 @@
 //! The rules for each field. Uses no bindings, so native tests can run it.
 
-use crate::mask::MASK;
+use crate::mask::{self, MASK};
 use crate::{generic, json, paths, secrets};
 
 pub use crate::homes::Homes;
@@ -39,7 +39,7 @@ pub fn redact(homes: &Homes, field: &str, value: &str, arguments: &[String]) -> 
         // Names that programs and machines give themselves. They contain no home, and users need them unchanged.
         "process" | "cgroup" | "hostname" => None,
         _ => {
-            let masked = if value.contains("PRIVATE KEY-----") {
+            let masked = if mask::has_private_key(value) {
                 Some(MASK.to_owned())
             } else {
                 generic::text(value, false)

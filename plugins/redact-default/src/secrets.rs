@@ -55,7 +55,7 @@ impl ProgramCall {
 
     /// The masked argument. None: it is unchanged.
     fn argument(&mut self, argument: &str) -> Option<String> {
-        if argument.contains("PRIVATE KEY-----") {
+        if mask::has_private_key(argument) {
             self.expects = None;
             return Some(MASK.to_owned());
         }
@@ -199,7 +199,7 @@ impl ProgramCall {
             self.expects = Some(Expects::Form(Form::Plain));
             return Some(None);
         }
-        if word.contains(['=', ':', ' ']) {
+        if word.bytes().any(|byte| matches!(byte, b'=' | b':' | b' ')) {
             return Some(self.text(word));
         }
         let kind = kind(word);

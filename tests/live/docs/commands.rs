@@ -56,6 +56,10 @@ const KEY_WRITTEN: &str = r#"{"event_type":"file_open","timestamp":"2026-01-01T0
 const WRAPPER: &str = r#"#!/bin/bash
 words=("$@")
 for at in "${!words[@]}"; do [ "${words[$at]}" = 1234 ] && words[$at]=$NGINX; done
+case " $1 $2 " in
+  " inventory record ")
+    case " $* " in *" --duration "* | *" --from "*) ;; *) words+=(--duration 1) ;; esac ;;
+esac
 case " $1 " in
   " monitor " | " files " | " libs " | " profile ")
     case " $* " in *" --duration "* | *" -d "*) ;; *) words+=(--duration 1) ;; esac ;;
@@ -165,6 +169,10 @@ fn prepare(dir: &Path) {
     fs::copy(&recording, dir.join("night.rec")).unwrap();
     let site = root.join("tests/fixtures/plugins/site-classifier.wasm");
     fs::copy(site, dir.join("acme.wasm")).unwrap();
+    let web1 = dir.join("web1.json");
+    let from = ["inventory", "record", "--from"];
+    let made = output(Command::new(program()).args(from).arg(&recording).arg("-o").arg(&web1));
+    assert!(made.status.success());
     fs::write(dir.join("snapshot.json"), example_of("docs/commands.md", "snapshot_version"))
         .unwrap();
 }
@@ -181,6 +189,8 @@ fn examples_match_the_schemas() {
         let example = example_of("docs/commands.md", &format!("{name}_version"));
         schema::check_document(name, &serde_json::from_str(&example).unwrap());
     }
+    let example = example_of("docs/inventory.md", "inventory_version");
+    schema::check_document("inventory", &serde_json::from_str(&example).unwrap());
     let example = example_of("README.md", "process_exec");
     schema::check_printed(&example);
     assert!(example.lines().count() > 3);

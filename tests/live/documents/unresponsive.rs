@@ -17,6 +17,7 @@ crypto_tracer_tests::tests![
     snapshot_includes_processes_on_unresponsive_mounts,
     blocked_exec_hides_no_other_process,
     blocked_exec_affects_only_its_own_user,
+    many_blocked_processes_delay_no_start,
     blocked_process_is_skipped_in_searches_for_others,
     profile_of_a_process_on_an_unresponsive_mount_is_written,
 ];
@@ -77,7 +78,7 @@ fn snapshot_includes_processes_on_unresponsive_mounts() {
 }
 
 /// Starts an unprivileged process that opens this file and then blocks in `execve`. Returns its process id.
-fn blocked_in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
+pub(crate) fn blocked_in_exec(device: &Path, dir: &Path, opens: &Path) -> (Actor, u32) {
     fs::create_dir(dir).unwrap();
     std::os::unix::fs::chown(dir, Some(NOBODY_UID), Some(NOBODY_UID)).unwrap();
     let mut actor = actor!["as", "65534", "in-exec", device, dir, opens];
@@ -140,8 +141,43 @@ fn blocked_exec_affects_only_its_own_user() {
         (head(run(Command::new("cat").arg(&roots))) == "read").then_some(())
     });
     let stderr = tracer.finish().said;
-    let mut blocked = stderr.iter().filter(|line| line.contains("the reader process blocked"));
-    assert!(blocked.all(|line| line.contains(" at a file of user 65534 ")), "{stderr:?}");
+    assert!(!stderr.iter().any(|line| line.contains("was replaced")), "{stderr:?}");
+}
+
+/// Each of them blocks a thread of the reader, but none blocks the reader.
+fn many_blocked_processes_delay_no_start() {
+    const COUNT: usize = 40;
+    /// One after the other, they would take a second each.
+    const MAX: Duration = Duration::from_secs(10);
+    needs_bpf!();
+    let dir = temp_dir();
+    let device = fuse_device(dir.path());
+    let file = dir.path().join("theirs.pem");
+    fs::write(&file, &Material::get().certificate).unwrap();
+    let blocked: Vec<(Actor, u32)> = (0..COUNT)
+        .map(|n| blocked_in_exec(&device, &dir.path().join(n.to_string()), &file))
+        .collect();
+    let _held = fs::File::create(dir.path().join("held.pem")).unwrap();
+    let own = std::process::id();
+
+    let (output, took) = timed(&["snapshot"]);
+    let seen = document(&output, took);
+    let files = process(&seen, own)["open_crypto_files"].as_array().unwrap();
+    assert!(files.iter().any(|file| file.as_str().unwrap().ends_with("held.pem")), "{files:?}");
+    assert!(took < MAX, "snapshot: {took:?}");
+    for options in [&["--extended"][..], &["--pid", &own.to_string(), "--follow-children"]] {
+        let start = Instant::now();
+        let tracer = Tracer::monitor(options);
+        let took = start.elapsed();
+        assert!(took < MAX, "{options:?}: {took:?}");
+        // Older kernels do not let readers of `stat` or `exe` wait.
+        let said = tracer.said().join("\n");
+        assert!(said.contains("earlier libraries are unknown"), "{said}");
+        tracer.all_of(run(&mut Command::new("true")));
+        let said = tracer.finish().said;
+        assert!(!said.iter().any(|line| line.contains("was replaced")), "{said:?}");
+    }
+    drop(blocked);
 }
 
 /// To read a file of a process that has ended, the reader searches other processes and skips the blocked one.

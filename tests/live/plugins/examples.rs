@@ -18,8 +18,18 @@ crypto_tracer_tests::tests![
     recording_has_heads_for_any_classifier,
 ];
 
-const NAMES: [&str; 5] =
-    ["key-hygiene", "only-listed", "site-rules", "user-pseudonyms", "x509-details"];
+const NAMES: [&str; 10] = [
+    "certificate-expiry",
+    "first-in-minute",
+    "indicators",
+    "key-hygiene",
+    "only-listed",
+    "site-rules",
+    "unencrypted-keys",
+    "user-pseudonyms",
+    "workload-names",
+    "x509-details",
+];
 
 fn examples() -> PathBuf {
     workspace().join("plugins/examples")

@@ -4,7 +4,10 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use crypto_tracer_tests::{Ended, Material, Tracer, actor, needs_bpf, program, temp_dir, until};
+use crypto_tracer_tests::{
+    Ended, Material, Tracer, actor, needs_bpf, program, run, temp_dir, trusted_dir, until,
+    workspace,
+};
 
 crypto_tracer_tests::tests![
     received_and_lost_add_up_to_the_opens,
@@ -12,6 +15,7 @@ crypto_tracer_tests::tests![
     duration_ends_a_run_under_load,
     closed_pipe_ends_a_run_under_load,
     unread_pipe_does_not_delay_a_signal,
+    reloads_with_a_site_plugin_keep_no_memory,
 ];
 
 /// Opens of one run; they take one or two seconds.
@@ -23,7 +27,7 @@ const ENDLESS: &str = "3000000";
 /// Time limit for the end of a run. The documented limit is 100 ms; the margin is for a loaded machine.
 const PROMPT: Duration = Duration::from_millis(1500);
 
-fn resident_mib(pid: u32) -> u64 {
+pub(super) fn resident_mib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
@@ -130,4 +134,30 @@ fn unread_pipe_does_not_delay_a_signal() {
     let ended = tracer.wait(PROMPT);
     assert_eq!(ended.status.code(), Some(1), "{:?}", ended.said);
     assert!(ended.said.iter().any(|line| line.contains("not written")), "{:?}", ended.said);
+}
+
+/// The compiler takes tens of megabytes for a plugin of 100 KB.
+fn reloads_with_a_site_plugin_keep_no_memory() {
+    needs_bpf!();
+    let dir = trusted_dir();
+    let fixture = workspace().join("tests/fixtures/plugins/0.1.0/hostile.wasm");
+    fs::copy(fixture, dir.path().join("site.wasm")).unwrap();
+    let config = dir.path().join("config.toml");
+    let text = "[[classifier]]\npath = \"site.wasm\"\nallow = [\"file-head\"]\n\
+        config = { way = \"good\" }\n[[classifier]]\nbundled = true\n";
+    fs::write(&config, text).unwrap();
+    let tracer = Tracer::monitor(["--config", config.to_str().unwrap()]);
+    for reload in 1..=10 {
+        tracer.signal(libc::SIGHUP);
+        until("the reload", || {
+            let said = tracer.said();
+            let done = said.iter().filter(|line| line.contains("reloaded: ")).count();
+            (done == reload).then_some(())
+        });
+    }
+    // The old plugins are dropped before the next events are processed.
+    tracer.all_of(run(&mut Command::new("true")));
+    let resident = resident_mib(tracer.pid());
+    assert!(resident < MAX_MIB, "{resident} MiB");
+    tracer.finish();
 }

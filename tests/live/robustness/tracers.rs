@@ -6,10 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crypto_tracer_tests::{Actor, Event, Material, Tracer, needs_bpf, run, temp_dir};
+use crypto_tracer_tests::{
+    Actor, Event, Material, Tracer, needs_bpf, needs_program, output, run, skip, temp_dir, until,
+};
 
 crypto_tracer_tests::tests![
     one_open_is_reported_once_plus_once_per_other_reader,
+    file_from_the_future_is_read_a_limited_number_of_times,
     recording_tracers_do_not_trigger_each_other,
     imitated_reader_is_traced_like_any_process,
 ];
@@ -96,6 +99,68 @@ fn one_open_is_reported_once_plus_once_per_other_reader() {
             assert_eq!(ended.summary().lost, 0, "{:?}", ended.said);
         }
     }
+}
+
+/// A mounted image, unmounted when the value is dropped.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// Mounts an image with a certificate `x.pem` whose change time is in the future. No call can set that time.
+fn mount_with_future_file(dir: &Path) -> Mounted {
+    ["mkfs.ext4", "debugfs"].into_iter().for_each(needs_program);
+    let (image, content, point) = (dir.join("image"), dir.join("content"), dir.join("m"));
+    fs::File::create(&image).unwrap().set_len(8 << 20).unwrap();
+    fs::write(&content, &Material::get().certificate).unwrap();
+    fs::create_dir(&point).unwrap();
+    assert_eq!(output(Command::new("mkfs.ext4").arg("-qF").arg(&image)).status.code(), Some(0));
+    let write = format!("write {} x.pem", content.display());
+    for request in [write.as_str(), "set_inode_field x.pem ctime 20380101000000"] {
+        let done = output(Command::new("debugfs").args(["-w", "-R", request]).arg(&image));
+        assert_eq!(done.status.code(), Some(0), "{request}");
+    }
+    let mount = output(Command::new("mount").args(["-o", "loop,ro"]).args([&image, &point]));
+    if !mount.status.success() {
+        skip(format_args!("loop mounts: {}", String::from_utf8_lossy(&mount.stderr).trim()));
+    }
+    Mounted(point)
+}
+
+/// The verdict is cached although the change time never passes.
+fn file_from_the_future_is_read_a_limited_number_of_times() {
+    needs_bpf!();
+    let dir = temp_dir();
+    let mounted = mount_with_future_file(dir.path());
+    let file = mounted.0.join("x.pem");
+    let tracers = tracers(3, dir.path());
+    let mut opens = 0;
+    until("an open that causes no other", || {
+        let before = opens;
+        open_with_sh(&file);
+        // Each tracer reports each open: that of the shell, and those of the other readers.
+        for round in 0..20 {
+            let last = dir.path().join(format!("{before}-{round}.crt"));
+            fs::write(&last, "x").unwrap();
+            let last = last.to_str().unwrap().to_owned();
+            for tracer in &tracers {
+                tracer.wait_for("the last open", |event| event.line().contains(&last));
+            }
+        }
+        let events = tracers[0].events();
+        opens = events.iter().filter(|event| event.text("file").ends_with("/x.pem")).count();
+        assert!(opens - before <= 3, "{} opens", opens - before);
+        (opens - before == 1).then_some(())
+    });
+    for tracer in tracers {
+        let ended = tracer.finish();
+        let opens = ended.events.iter().filter(|event| event.text("file").ends_with("/x.pem"));
+        assert!(opens.into_iter().all(|event| event.text("file_type") == "certificate"));
+    }
+    drop(mounted);
 }
 
 /// A recording contains the head of every captured file, except for opens of other readers.

@@ -5,11 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crypto_tracer_tests::{needs_wasi, output, program, temp_dir, workspace};
+use crypto_tracer_tests::{needs_program, needs_wasi, output, program, skip, temp_dir, workspace};
 
 crypto_tracer_tests::tests![
     new_plugin_of_each_kind_builds_and_passes_its_tests,
+    new_plugin_in_c_builds_and_passes_its_cases,
     plugin_new_refuses_existing_paths_and_invalid_names,
+    plugin_contract_prints_the_contract,
+    plugin_head_prints_what_a_plugin_sees,
+    sequence_of_events_uses_one_instance_and_each_case_a_new_one,
     bundled_plugins_accept_edge_inputs,
     failing_case_is_reported_and_the_others_run,
     malformed_cases_are_refused,
@@ -56,8 +60,6 @@ fn new_plugin_of_each_kind_builds_and_passes_its_tests() {
         let made = plugin(dir.path(), ["new", &name, "--kind", kind]);
         assert_eq!(made.status.code(), Some(0), "{}", err(&made));
         let root = dir.path().join(&name);
-        let contract = fs::read(workspace().join("wit/plugin.wit")).unwrap();
-        assert_eq!(fs::read(root.join("wit/plugin.wit")).unwrap(), contract);
         cargo(&root, &["test"]);
         cargo(&root, &["build", "--release", "--target", TARGET]);
         let built = format!("target/authoring/{TARGET}/release/acme_{kind}.wasm");
@@ -89,6 +91,100 @@ fn new_plugin_of_each_kind_builds_and_passes_its_tests() {
         }
         assert_eq!(text.contains("the bundled one"), kind != "filter", "{text}");
     }
+}
+
+fn new_plugin_in_c_builds_and_passes_its_cases() {
+    needs_wasi();
+    for needed in ["clang", "wasm-ld", "make"] {
+        needs_program(needed);
+    }
+    // Debian's package wasi-libc.
+    if !Path::new("/usr/include/wasm32-wasi").is_dir() {
+        skip("no wasi-libc");
+    }
+    let dir = temp_dir();
+    for kind in ["classifier", "redactor", "filter"] {
+        let name = format!("c-{kind}");
+        let made = plugin(dir.path(), ["new", &name, "--kind", kind, "--language", "c"]);
+        assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+        let root = dir.path().join(&name);
+        let built = output(Command::new("make").current_dir(&root));
+        assert_eq!(built.status.code(), Some(0), "{}{}", out(&built), err(&built));
+        assert!(!err(&built).contains("warning"), "{}", err(&built));
+        let component = format!("{name}.wasm");
+        let checked = out(&plugin(&root, ["check", &component]));
+        assert!(checked.contains(&format!("  kinds         {kind}\n")), "{checked}");
+        let tested = plugin(&root, ["test", &component, "--cases", "cases.json"]);
+        assert!(out(&tested).contains(" passed, 0 failed\n"), "{}", out(&tested));
+        let edge = plugin(&root, ["test", &component]);
+        assert_eq!(edge.status.code(), Some(0), "{}", out(&edge));
+    }
+}
+
+fn plugin_contract_prints_the_contract() {
+    let printed = plugin(&workspace(), ["contract"]);
+    assert_eq!(printed.status.code(), Some(0));
+    assert_eq!(printed.stdout, fs::read(workspace().join("wit/plugin.wit")).unwrap());
+}
+
+fn plugin_head_prints_what_a_plugin_sees() {
+    let dir = temp_dir();
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIEsecret\n-----END PRIVATE KEY-----\n";
+    fs::write(dir.path().join("a.key"), key).unwrap();
+    let head = plugin(dir.path(), ["head", "a.key"]);
+    assert_eq!(head.status.code(), Some(0), "{}", err(&head));
+    assert_eq!(out(&head), "-----BEGIN PRIVATE KEY-----\n");
+    assert!(err(&head).contains("a.key: a plugin with the grant file-head sees 28 bytes of "));
+    for odd in [".", "none"] {
+        assert_eq!(plugin(dir.path(), ["head", odd]).status.code(), Some(2), "{odd}");
+    }
+}
+
+/// The filter of the fixture counts its calls.
+fn sequence_of_events_uses_one_instance_and_each_case_a_new_one() {
+    needs_wasi();
+    let dir = temp_dir();
+    let made = plugin(dir.path(), ["new", "counting", "--kind", "filter"]);
+    assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+    let root = dir.path().join("counting");
+    let source = r#"
+use crypto_tracer_plugin::{Decision, Event, Filter, log, serde_json::Value};
+struct Counting(u32);
+impl Filter for Counting {
+    fn new(_: Value) -> Result<Counting, String> {
+        Ok(Counting(0))
+    }
+    fn decide(&mut self, event: &Event) -> Decision {
+        self.0 += 1;
+        (0..100).for_each(|line| log!(info, "line {line} of call {}", self.0));
+        Decision::label("call", self.0.to_string()).and("process", event.process())
+    }
+}
+crypto_tracer_plugin::filter!(Counting);
+"#;
+    fs::write(root.join("src/lib.rs"), source).unwrap();
+    let event = r#"{"event_type": "process_exit", "process": "a", "exit_code": 0}"#;
+    let expect =
+        |call: u32| format!(r#"{{"decision": "label", "labels_include": {{"call": "{call}"}}}}"#);
+    let step = |call| format!(r#"{{"event": {event}, "expect": {}}}"#, expect(call));
+    let sequence = |name: &str, last: u32| {
+        let steps = [step(1), format!(r#"{{"event": {event}}}"#), step(last)];
+        format!(r#"{{"name": "{name}", "events": [{}]}}"#, steps.join(", "))
+    };
+    let single = format!(r#"{{"name": "single", "event": {event}, "expect": {}}}"#, expect(1));
+    let cases = [sequence("right", 3), single, sequence("wrong", 2)].join(", ");
+    fs::write(root.join("cases.json"), format!(r#"{{"cases": [{cases}]}}"#)).unwrap();
+    cargo(&root, &["build", "--release", "--target", TARGET]);
+    let built = workspace().join("target/authoring").join(TARGET).join("release/counting.wasm");
+    let test = ["test".as_ref(), built.as_os_str(), "--cases".as_ref(), "cases.json".as_ref()];
+    let tested = plugin(&root, test);
+    let text = out(&tested);
+    assert_eq!(tested.status.code(), Some(1), "{text}{}", err(&tested));
+    let failed = "FAILED wrong\n  event 3: - labels.call: \"2\"\n  event 3: + labels.call: \"3\"\n  log info: line 0 of call 1\n";
+    assert!(text.starts_with(failed), "{text}");
+    // Every line of all three calls, and those of no other case.
+    assert_eq!(text.matches("  log info: ").count(), 300, "{text}");
+    assert!(text.ends_with("3 cases: 2 passed, 1 failed\n"), "{text}");
 }
 
 fn plugin_new_refuses_existing_paths_and_invalid_names() {

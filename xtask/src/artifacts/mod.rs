@@ -134,7 +134,7 @@ fn source_hashes(root: &Path) -> Result<[BTreeMap<String, String>; 3]> {
     let encoder = sources::locked_version(root, "xtask", "wit-component")?;
     plugins.insert("Cargo.lock: wit-component's version".into(), encoder);
     // Every check compiles the plugins again, so the engine's settings need no hash.
-    let engine = sources::locked_version(root, "crypto-tracer-plugin", "wasmtime")?;
+    let engine = sources::locked_version(root, "crypto-tracer-plugin-host", "wasmtime")?;
     let precompiled = BTreeMap::from([("Cargo.lock: wasmtime's version".into(), engine)]);
     Ok([bpf.hashes(root)?, plugins, precompiled])
 }

@@ -1,6 +1,8 @@
 //! Documents: one object built from many events. Like every output, they receive redacted events and processes only.
 
 mod doctor;
+pub mod inventory;
+mod overflow;
 mod profile;
 mod snapshot;
 #[cfg(test)]
@@ -19,6 +21,10 @@ pub use doctor::{
     CapabilityReport, DoctorReport, KernelReport, PidNamespace, ProbeReport, ProgramReport,
     RunLimits,
 };
+pub use inventory::{
+    Coverage, Host, Inventory, InventoryBuilder, InventoryRun, KnownUses, Stale, StaleReason, Time,
+    UseKey,
+};
 pub use profile::{Profile, ProfileBuilder, RunSummary};
 pub use snapshot::{ProcessHoldings, Snapshot, SnapshotBuilder, SnapshotCoverage};
 
@@ -32,6 +38,18 @@ pub trait Document: Serialize {
 fn text_of(at: Timestamp) -> String {
     let time = DateTime::from_timestamp_micros(at.0).unwrap_or_default();
     time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// Describes what is stale, after the path; empty if it is not.
+fn stale_text(stale: Option<Stale>) -> String {
+    match stale {
+        None => String::new(),
+        Some(Stale { reason: StaleReason::Unknown, .. }) => "  (stale: unknown)".to_owned(),
+        Some(Stale { reason, since: None }) => format!("  (stale: {})", reason.name()),
+        Some(Stale { reason, since: Some(since) }) => {
+            format!("  (stale: {} since {})", reason.name(), since.0)
+        }
+    }
 }
 
 /// A reference-counted text.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use self::builder::ProfileBuilder;
-use super::Document;
+use super::{Document, Stale, stale_text};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_event::{RedactedText, Timestamp, schema};
@@ -86,6 +86,9 @@ struct Library {
     /// Time of the first load, UTC; null if it was before the run.
     #[schemars(schema_with = "schema::timestamp_or_null")]
     load_time: Option<String>,
+    /// Why the path is another file than the mapped one; absent if it is not, or if the process has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<Stale>,
 }
 
 /// A file that was open before the run or was opened during it.
@@ -107,6 +110,9 @@ struct ProfileFile {
     last_access: Option<String>,
     /// Combined access mode of all opens.
     mode: AccessMode,
+    /// Why the path is another file than the one that a living process opened last during the run; absent if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<Stale>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -183,7 +189,8 @@ impl Document for Profile {
         for library in &self.libraries {
             let when = library.load_time.as_deref().unwrap_or("before the start");
             let path = printable(library.path.as_str());
-            let _ = writeln!(text, "  {when:<28}{path}");
+            let stale = stale_text(library.stale);
+            let _ = writeln!(text, "  {when:<28}{path}{stale}");
         }
         if !self.files_accessed.is_empty() {
             text.push_str("\nFiles\n");
@@ -192,10 +199,11 @@ impl Document for Profile {
             let path = printable(file.path.as_str());
             let _ = writeln!(
                 text,
-                "  {:>6}x {:<11}{:<12} {path}",
+                "  {:>6}x {:<11}{:<12} {path}{}",
                 file.access_count,
                 file.mode.name(),
-                printable(&file.r#type)
+                printable(&file.r#type),
+                stale_text(file.stale)
             );
         }
         if self.files_not_listed > 0 {

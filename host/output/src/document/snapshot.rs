@@ -1,15 +1,16 @@
 //! The document of `snapshot`: the running processes that have crypto libraries mapped or crypto files open.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Document, SharedPaths, SharedText, text_of};
+use super::{Document, SharedPaths, SharedText, Stale, stale_text, text_of};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_event::{
-    RedactedEvent, RedactedProcess, RedactedText, RedactedWhat, Timestamp, schema,
+    PathIdentity, RedactedEvent, RedactedProcess, RedactedText, RedactedWhat, Timestamp, schema,
 };
 
 const VERSION: &str = "1.0";
@@ -50,6 +51,21 @@ struct SnapshotProcess {
     libraries: Vec<SharedText>,
     /// Paths of its open crypto files.
     open_crypto_files: Vec<SharedText>,
+    /// Those of the libraries whose path is another file by now; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stale: Vec<StaleLibrary>,
+    #[serde(skip)]
+    library_identities: Vec<PathIdentity>,
+}
+
+/// A mapped library whose path is another file by now, or could not be looked at.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+struct StaleLibrary {
+    /// Path of the library.
+    library: SharedText,
+    #[serde(flatten)]
+    stale: Stale,
 }
 
 /// Number of distinct entries, by real path.
@@ -110,6 +126,7 @@ impl SnapshotBuilder {
     pub fn add_process(&mut self, holdings: ProcessHoldings) {
         let ProcessHoldings { process, running_as, holds } = holdings;
         let (mut libraries, mut files) = (Vec::new(), Vec::new());
+        let mut library_identities = Vec::new();
         for held in &holds {
             let (paths, list, file) = match held.what() {
                 RedactedWhat::LibLoad { file, .. } => (&mut self.libraries, &mut libraries, file),
@@ -120,6 +137,9 @@ impl SnapshotBuilder {
             // By identity: the keys of two users may both be shown as /home/USER/key.pem.
             if !list.iter().any(|listed: &SharedText| std::sync::Arc::ptr_eq(&listed.0, &path.0)) {
                 list.push(path);
+                if matches!(held.what(), RedactedWhat::LibLoad { .. }) {
+                    library_identities.push(file.identity);
+                }
             }
         }
         if libraries.is_empty() && files.is_empty() {
@@ -132,7 +152,22 @@ impl SnapshotBuilder {
             running_as,
             libraries,
             open_crypto_files: files,
+            stale: Vec::new(),
+            library_identities,
         });
+    }
+
+    /// Adds the libraries that are stale, or may be, by pid and path.
+    pub fn add_stale(&mut self, stale: &HashMap<(u32, PathIdentity), Stale>) {
+        for process in &mut self.processes {
+            let libraries = process.library_identities.iter().zip(&process.libraries);
+            process.stale = libraries
+                .filter_map(|(identity, library)| {
+                    let stale = *stale.get(&(process.pid, *identity))?;
+                    Some(StaleLibrary { library: library.clone(), stale })
+                })
+                .collect();
+        }
     }
 
     /// Returns the complete document.
@@ -181,7 +216,10 @@ impl Document for Snapshot {
             let libraries = process.libraries.iter().map(|path| ("library", path));
             let files = process.open_crypto_files.iter().map(|path| ("file   ", path));
             for (kind, path) in libraries.chain(files) {
-                let _ = writeln!(text, "  {kind}  {}", printable(path.as_str()));
+                let stale =
+                    process.stale.iter().find(|it| std::sync::Arc::ptr_eq(&it.library.0, &path.0));
+                let stale = stale_text(stale.map(|it| it.stale));
+                let _ = writeln!(text, "  {kind}  {}{stale}", printable(path.as_str()));
             }
         }
         text

@@ -5,7 +5,7 @@ mod cgroups;
 mod loads;
 mod names;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hashlink::LruCache;
@@ -13,6 +13,7 @@ use hashlink::LruCache;
 use self::cgroups::Cgroups;
 use self::loads::Loads;
 pub use self::names::{container, library_name};
+use crypto_tracer_reader::WantedCgroup;
 use crypto_tracer_system::boot::TICK_NS;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::fs_magic::OVERLAYFS;
@@ -136,13 +137,12 @@ impl Enrich {
     }
 
     /// Returns the cgroups of these events to look up, each with a process that is in it.
-    pub(crate) fn unknown_cgroups(&self, events: &[KernelEvent]) -> Vec<(u64, u32)> {
-        let mut unknown: Vec<(u64, u32)> = Vec::new();
+    pub(crate) fn unknown_cgroups(&self, events: &[KernelEvent]) -> Vec<WantedCgroup> {
+        let (mut unknown, mut known) = (Vec::new(), HashSet::new());
         for event in events {
             let id = event.cgroup_id;
-            let wanted = self.cgroups.is_wanted(id, event.ts_ns);
-            if wanted && unknown.iter().all(|&(other, _)| other != id) {
-                unknown.push((id, event.process.tgid));
+            if self.cgroups.is_wanted(id, event.ts_ns) && known.insert(id) {
+                unknown.push(WantedCgroup { id, pid: event.process.tgid, uid: event.uid });
             }
         }
         unknown
@@ -281,7 +281,9 @@ mod tests {
         let mut inside = event(1, load(5));
         inside.cgroup_id = 77;
         let batch = [inside.clone(), inside.clone(), event(1, load(6))];
-        assert_eq!(enrich.unknown_cgroups(&batch), [(77, 7), (0, 7)]);
+        let unknown = enrich.unknown_cgroups(&batch);
+        let ids: Vec<_> = unknown.iter().map(|wanted| (wanted.id, wanted.pid)).collect();
+        assert_eq!(ids, [(77, 7), (0, 7)]);
         enrich.insert_cgroup(77, Some("/docker/x"));
         enrich.insert_cgroup(0, None);
         assert_eq!(enrich.unknown_cgroups(&batch), []);

@@ -128,7 +128,7 @@ impl HeadReader for CountingReader {
 }
 
 impl ProcessInspector for CountingReader {
-    fn cgroups(&mut self, _: &[(u64, u32)], _: Instant) -> Vec<Option<String>> {
+    fn cgroups(&mut self, _: &[WantedCgroup], _: Instant) -> Vec<(u64, Option<String>)> {
         Vec::new()
     }
 

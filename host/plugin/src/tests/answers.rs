@@ -314,3 +314,64 @@ fn an_open_by_another_reader_gets_the_previous_verdict() {
     assert_eq!(withheld(&mut plugins, &pem), unknown);
     assert_eq!(withheld(&mut plugins, &fresh("/63.pem")), known);
 }
+
+/// Opens of a file that is not settled, in one batch.
+#[test]
+fn equal_opens_of_a_batch_are_classified_once() {
+    /// A head with the number of its request.
+    struct Numbered(TestHead, usize);
+    impl HeadSource for Numbered {
+        fn head(&mut self) -> (&[u8], HeadOutcome) {
+            self.0.head()
+        }
+        fn size(&mut self) -> Option<u64> {
+            self.0.size()
+        }
+        fn number(&self) -> Option<usize> {
+            Some(self.1)
+        }
+    }
+    let mut plugins = load(&generous());
+    let now = OpenedFile { ctime_ns: i128::MAX / 2 + 1, ..file("/a.pem") };
+    let reads = |plugins: &mut Plugins, uid, file: &OpenedFile, flags, number| {
+        let mut head = Numbered(certificate(), number);
+        plugins.classify(uid, file, flags, &mut head);
+        head.0.2
+    };
+    plugins.start_batch();
+    assert_eq!(reads(&mut plugins, 1, &now, 0, 0), 1);
+    assert_eq!(reads(&mut plugins, 1, &now, 0, 0), 0);
+    for (uid, file, flags, number) in [
+        (2, now.clone(), 0, 0),
+        (1, OpenedFile { ctime_ns: now.ctime_ns + 1, ..now.clone() }, 0, 0),
+        (1, now.clone(), 0, 1),
+        (1, now.clone(), crypto_tracer_event::OpenFlags::TRUNC, 0),
+    ] {
+        assert_eq!(reads(&mut plugins, uid, &file, flags, number), 1, "{uid} {flags} {number}");
+    }
+    plugins.start_batch();
+    assert_eq!(reads(&mut plugins, 1, &now, 0, 0), 1, "numbers are valid in a batch only");
+}
+
+/// The clock was set back: the change time never passes.
+#[test]
+fn a_verdict_on_a_file_from_the_future_is_cached() {
+    let mut plugins = load(&generous());
+    let future = OpenedFile { ctime_ns: i128::MAX / 2 + 1, ..file("/a.pem") };
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut reads = 0;
+    loop {
+        let mut head = certificate();
+        plugins.classify(1, &future, 0, &mut head);
+        if head.2 == 0 {
+            break;
+        }
+        reads += head.2;
+        assert!(Instant::now() < end);
+    }
+    assert!(reads >= 2, "the first verdict may be on content that still changes");
+    let changed = OpenedFile { ctime_ns: future.ctime_ns + 1, ..future };
+    let mut head = certificate();
+    plugins.classify(1, &changed, 0, &mut head);
+    assert_eq!(head.2, 1);
+}

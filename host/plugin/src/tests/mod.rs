@@ -1,6 +1,7 @@
 //! Tests with the bundled plugins and with fixtures that misbehave.
 
 mod answers;
+mod compiled;
 mod contract;
 mod hostile;
 mod inspectors;

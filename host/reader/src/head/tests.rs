@@ -186,7 +186,7 @@ fn changes_between_the_open_and_the_read_are_detected() {
         // Longer than a tick of the file system's clock, so that a later change has a later timestamp.
         std::thread::sleep(Duration::from_millis(15));
         change(&path);
-        let response = read(&wanted, &mut MountNamespaces::new(ProbePool::default()));
+        let response = read(&wanted, &HeadContext::new(ProbePool::default()));
         assert_eq!(response.head, head.map(content), "{case}");
         assert_eq!(response.found, found, "{case}");
     }
@@ -204,7 +204,7 @@ fn a_file_that_was_empty_at_the_open_has_an_empty_head() {
     wanted.size = 0;
     std::thread::sleep(Duration::from_millis(15));
     fs::write(&path, content("later")).unwrap();
-    let response = read(&wanted, &mut MountNamespaces::new(ProbePool::default()));
+    let response = read(&wanted, &HeadContext::new(ProbePool::default()));
     assert_eq!(response.head, Ok(Vec::new()));
 }
 
@@ -222,14 +222,14 @@ fn an_unlinked_file_is_unmodified_until_it_is_written() {
 #[test]
 fn a_file_system_without_a_device_number_is_identified_by_its_mount() {
     let (_dir, _, mut wanted) = file_and_request(EXT4);
-    let mut namespaces = MountNamespaces::new(ProbePool::default());
-    assert!(read(&wanted, &mut namespaces).head.is_ok());
+    let context = HeadContext::new(ProbePool::default());
+    assert!(read(&wanted, &context).head.is_ok());
     for sb_magic in [OVERLAYFS, BTRFS, BCACHEFS] {
         wanted.file.sb_magic = sb_magic;
         let path = OsStr::from_bytes(&wanted.file.path);
         let file = open(path, OFlags::PATH, Mode::empty()).unwrap();
         let kind = mount_of(&file, &Mounts::of(wanted.file.pid)).unwrap().0;
         let is_same_kind = without_device(sb_magic) == Some(kind.as_str());
-        assert_eq!(read(&wanted, &mut namespaces).head.is_ok(), is_same_kind, "{kind}");
+        assert_eq!(read(&wanted, &context).head.is_ok(), is_same_kind, "{kind}");
     }
 }

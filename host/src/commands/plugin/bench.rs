@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::cases::{self, ExpectedAnswer, PluginCase};
+use super::cases::{self, PluginCase};
 use super::event::event;
 use super::query::{FileQuery, Query, TextQuery};
 use super::report::{Report, bytes};
@@ -12,7 +12,9 @@ use super::standalone::{self, CallFailures};
 use crate::cli::plugin::BenchArgs;
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_event::PluginKind;
-use crypto_tracer_plugin::{Limits, LoadError, PluginSpec, Plugins, Setup, inspect};
+use crypto_tracer_plugin::{
+    CompiledPlugins, Limits, LoadError, PluginSpec, Plugins, Setup, inspect,
+};
 use crypto_tracer_system::console::Console;
 
 /// Duration of the measurement of each kind.
@@ -40,16 +42,16 @@ pub(super) fn bench(arguments: &BenchArgs, console: Console) -> Result<(), Failu
     let BenchArgs { subject, cases, config } = arguments;
     let usage = |error: LoadError| Failure::new(ExitStatus::Usage, error);
     let limits = standalone::limits(config.as_deref())?;
+    let setup = Setup { limits: limits.clone(), ..Setup::default() };
     let (kinds, queries) = match cases {
         None => {
-            let setup = Setup { limits: limits.clone(), ..Setup::default() };
             let found = inspect(&subject.spec(), &setup).map_err(usage)?;
             let queries = typical().into_iter().map(|query| (subject.with.clone(), query));
             (found.kinds, queries.collect())
         }
         Some(path) => {
-            let (kinds, cases) = cases::load(path, subject, &limits)?;
-            (kinds, cases.into_iter().filter_map(query_of).collect::<Vec<_>>())
+            let (kinds, cases) = cases::load(path, subject, &setup)?;
+            (kinds, cases.into_iter().flat_map(queries_of).collect::<Vec<_>>())
         }
     };
     let mut report = Report::default();
@@ -85,10 +87,10 @@ pub(super) fn bench(arguments: &BenchArgs, console: Console) -> Result<(), Failu
     report.print()
 }
 
-/// The query of a case and its configuration. None: the case only checks the configuration.
-fn query_of(case: PluginCase) -> Option<(Map<String, Value>, Query)> {
-    let refused = matches!(case.expected, ExpectedAnswer::Refused(_));
-    case.query.filter(|_| !refused).map(|query| (case.config, query))
+/// The queries of a case and its configuration. Empty: the case only checks the configuration.
+fn queries_of(case: PluginCase) -> impl Iterator<Item = (Map<String, Value>, Query)> {
+    let calls = if case.refused.is_some() { Vec::new() } else { case.calls };
+    calls.into_iter().map(move |call| (case.config.clone(), call.query))
 }
 
 type Show = fn(&Costs) -> String;
@@ -137,7 +139,7 @@ fn costs(
             continue;
         }
         let start = Instant::now();
-        let plugins = standalone::load(kind, spec, limits)?;
+        let plugins = standalone::load(kind, spec, limits, &CompiledPlugins::default())?;
         load.get_or_insert(start.elapsed());
         all.push((spec, TimedPlugin { plugins, queries: vec![query.clone()] }));
     }

@@ -13,37 +13,51 @@ use super::query::{FileQuery, Query, TextQuery};
 use crate::cli::plugin::Subject;
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_event::PluginKind;
-use crypto_tracer_plugin::{Limits, LoadError, LoadSubject, PluginSpec, Problem, Setup, inspect};
+use crypto_tracer_plugin::{LoadError, LoadSubject, PluginSpec, Problem, Setup, inspect};
 
 /// Maximum size of a file of cases, and of a `content_file`, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// One query and the expected answer.
+/// Calls of a new instance, and the expected answers.
 #[derive(Debug)]
 pub(super) struct PluginCase {
     pub(super) name: String,
     /// The plugin's own configuration.
     pub(super) config: Map<String, Value>,
-    /// None: the case only checks the configuration.
-    pub(super) query: Option<Query>,
-    pub(super) expected: ExpectedAnswer,
+    /// The plugin must reject its configuration with an error that contains this text.
+    pub(super) refused: Option<String>,
+    /// Empty: the case only checks the configuration.
+    pub(super) calls: Vec<CaseCall>,
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(super) struct CaseCall {
+    pub(super) query: Query,
+    /// None: any answer that the contract allows.
+    pub(super) expected: Option<ExpectedAnswer>,
 }
 
 /// The expected answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ExpectedAnswer {
-    /// It rejects its configuration with an error that contains this text.
-    Refused(String),
-    /// It accepts its configuration.
-    Accepted,
-    /// Verdict of a classifier. `file_type` is None if it has no opinion.
-    Verdict { file_type: Option<String>, labels: BTreeMap<String, String> },
+pub(super) struct ExpectedAnswer {
+    pub(super) answer: Answer,
+    pub(super) labels: BTreeMap<String, String>,
+    /// The plugin may add labels that are not in `labels`.
+    pub(super) other_labels: bool,
+}
+
+/// An answer without its labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Type of a file. None if the classifier has no opinion.
+    FileType(Option<String>),
     /// Assets of an inspector: the kind and the facts of each.
     Assets(Vec<(String, BTreeMap<String, String>)>),
     /// Text of a redactor.
     Text(String),
     /// Decision of a filter.
-    Decision { decision: String, labels: BTreeMap<String, String> },
+    Decision(String),
 }
 
 #[derive(Deserialize)]
@@ -62,7 +76,16 @@ struct WrittenCase {
     file: Option<WrittenFile>,
     text: Option<WrittenText>,
     event: Option<Map<String, Value>>,
+    events: Option<Vec<WrittenStep>>,
+    #[serde(default)]
     expect: WrittenExpect,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `event` and `expect`")]
+struct WrittenStep {
+    event: Map<String, Value>,
+    expect: Option<WrittenExpect>,
 }
 
 #[derive(Deserialize)]
@@ -84,12 +107,13 @@ struct WrittenText {
     arguments: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct WrittenExpect {
     #[serde(default, deserialize_with = "present")]
     file_type: Option<Option<String>>,
     labels: Option<BTreeMap<String, String>>,
+    labels_include: Option<BTreeMap<String, String>>,
     assets: Option<Vec<WrittenAsset>>,
     text: Option<String>,
     decision: Option<String>,
@@ -121,12 +145,11 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 pub(super) fn load(
     path: &Path,
     subject: &Subject,
-    limits: &Limits,
+    setup: &Setup,
 ) -> Result<(Vec<PluginKind>, Vec<PluginCase>), Failure> {
     let usage = |error| Failure { code: ExitStatus::Usage, error };
     let cases = read(path, &subject.with).map_err(usage)?;
-    let setup = Setup { limits: limits.clone(), ..Setup::default() };
-    let inspected = |spec: &PluginSpec| match inspect(spec, &setup) {
+    let inspected = |spec: &PluginSpec| match inspect(spec, setup) {
         // It needs a configuration, which the cases have.
         Err(LoadError {
             problem: Problem::Refuses(_), subject: LoadSubject::Kind(kind), ..
@@ -134,7 +157,7 @@ pub(super) fn load(
         found => found.map(|found| Ok(found.kinds)),
     };
     let mut kinds = inspected(&subject.spec()).map_err(|error| usage(error.into()))?;
-    let accepted = cases.iter().find(|case| !matches!(case.expected, ExpectedAnswer::Refused(_)));
+    let accepted = cases.iter().find(|case| case.refused.is_none());
     if let (Err(_), Some(case)) = (&kinds, accepted) {
         let spec = PluginSpec { config: case.config.clone(), ..subject.spec() };
         kinds = inspected(&spec).map_err(|error| usage(error.into()))?;
@@ -144,7 +167,7 @@ pub(super) fn load(
         Err(kind) => return Ok((vec![kind], cases)),
     };
     let other_kind = |case: &PluginCase| {
-        let kind = case.query.as_ref()?.kind();
+        let kind = case.calls.first()?.query.kind();
         (!kinds.contains(&kind)).then(|| (case.name.clone(), kind))
     };
     if let Some((name, kind)) = cases.iter().find_map(other_kind) {
@@ -191,19 +214,54 @@ fn bounded(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn checked(case: WrittenCase, common: &Map<String, Value>, folder: &Path) -> Result<PluginCase> {
-    let WrittenCase { name, config, file, text, event, expect } = case;
-    let query = match (file, text, event) {
-        (None, None, None) => None,
-        (Some(file), None, None) if expect.assets.is_some() => {
+    let WrittenCase { name, config, file, text, event, events, expect } = case;
+    let config = config.unwrap_or_else(|| common.clone());
+    let query = match (file, text, event, &events) {
+        (None, None, None, _) => None,
+        (Some(file), None, None, None) if expect.assets.is_some() => {
             Some(Query::Content(file_query(file, folder)?))
         }
-        (Some(file), None, None) => Some(Query::File(file_query(file, folder)?)),
-        (None, Some(text), None) => Some(Query::Text(text_query(text)?)),
-        (None, None, Some(event)) => Some(Query::Event(Box::new(super::event::event(&event)?))),
-        _ => bail!("expected only one of `file`, `text`, `event`"),
+        (Some(file), None, None, None) => Some(Query::File(file_query(file, folder)?)),
+        (None, Some(text), None, None) => Some(Query::Text(text_query(text)?)),
+        (None, None, Some(event), None) => Some(event_query(&event)?),
+        _ => bail!("expected only one of `file`, `text`, `event`, `events`"),
     };
-    let expected = expected(expect, query.as_ref()).context("`expect`")?;
-    Ok(PluginCase { name, config: config.unwrap_or_else(|| common.clone()), query, expected })
+    if let Some(steps) = events {
+        ensure!(
+            expect.is_empty(),
+            "the events of `events` have an `expect` each, the case has none"
+        );
+        ensure!(!steps.is_empty(), "`events` is empty: write at least one");
+        let calls = steps
+            .into_iter()
+            .enumerate()
+            .map(|(at, step)| call(step).with_context(|| format!("`events`, event {}", at + 1)));
+        let calls = calls.collect::<Result<_>>()?;
+        return Ok(PluginCase { name, config, refused: None, calls });
+    }
+    let (refused, calls) = match query {
+        Some(query) if expect.refused.is_none() => {
+            let expected = Some(expected(expect, &query).context("`expect`")?);
+            (None, vec![CaseCall { query, expected }])
+        }
+        // The kind of the query is that of the plugin which must refuse its configuration.
+        Some(query) => {
+            let refused = refusal(expect).context("`expect`")?;
+            (refused, vec![CaseCall { query, expected: None }])
+        }
+        None => (refusal(expect).context("`expect`")?, Vec::new()),
+    };
+    Ok(PluginCase { name, config, refused, calls })
+}
+
+fn event_query(event: &Map<String, Value>) -> Result<Query> {
+    Ok(Query::Event(Box::new(super::event::event(event)?)))
+}
+
+fn call(step: WrittenStep) -> Result<CaseCall> {
+    let query = event_query(&step.event)?;
+    let expect = step.expect.map(|expect| expected(expect, &query).context("`expect`"));
+    Ok(CaseCall { expected: expect.transpose()?, query })
 }
 
 fn file_query(file: WrittenFile, folder: &Path) -> Result<FileQuery> {
@@ -241,41 +299,74 @@ fn text_query(text: WrittenText) -> Result<TextQuery> {
     Ok(query)
 }
 
-fn expected(written: WrittenExpect, query: Option<&Query>) -> Result<ExpectedAnswer> {
-    let WrittenExpect { file_type, labels, assets, text, decision, refused, accepted } = written;
-    if let (Some(assets), Some(Query::Content(_))) = (assets, query) {
-        let is_alone = (&file_type, &labels, &text, &decision) == (&None, &None, &None, &None)
-            && (&refused, accepted) == (&None, None);
-        ensure!(is_alone, "a case with `assets` expects nothing else");
-        let assets = assets.into_iter().map(|asset| (asset.kind, asset.facts));
-        return Ok(ExpectedAnswer::Assets(assets.collect()));
+impl WrittenExpect {
+    fn is_empty(&self) -> bool {
+        let WrittenExpect {
+            file_type,
+            labels,
+            labels_include,
+            assets,
+            text,
+            decision,
+            refused,
+            accepted,
+        } = self;
+        let words = [text.is_some(), decision.is_some(), refused.is_some(), accepted.is_some()];
+        let labels = labels.is_some() || labels_include.is_some() || assets.is_some();
+        !words.contains(&true) && !labels && file_type.is_none()
     }
-    let answer = (file_type, labels, text, decision);
-    match (query, answer, refused, accepted) {
-        (_, (None, None, None, None), Some(words), None) => Ok(ExpectedAnswer::Refused(words)),
-        (None, (None, None, None, None), None, Some(true)) => Ok(ExpectedAnswer::Accepted),
-        (None, ..) => Err(anyhow!(
+}
+
+/// The expected error of a case about the configuration. None: it is accepted.
+fn refusal(written: WrittenExpect) -> Result<Option<String>> {
+    let WrittenExpect { refused, accepted, .. } = &written;
+    let (refused, accepted) = (refused.clone(), *accepted);
+    let others = WrittenExpect { refused: None, accepted: None, ..written };
+    match (refused, accepted, others.is_empty()) {
+        (Some(words), None, true) => Ok(Some(words)),
+        (None, Some(true), true) => Ok(None),
+        _ => Err(anyhow!(
             "a case without `file`, `text` or `event` expects `refused` (words of the error) or `accepted` (true)"
         )),
-        (Some(Query::File(_)), (Some(file_type), labels, None, None), None, None) => {
-            Ok(ExpectedAnswer::Verdict { file_type, labels: labels.unwrap_or_default() })
-        }
-        (Some(Query::File(_) | Query::Content(_)), ..) => Err(anyhow!(
-            "a case for a file expects `file_type` (a word, or null for no opinion) and `labels`, or `assets`"
-        )),
-        (Some(Query::Text(_)), (None, None, Some(text), None), None, None) => {
-            Ok(ExpectedAnswer::Text(text))
-        }
-        (Some(Query::Text(_)), ..) => Err(anyhow!("a case for a text expects only `text`")),
-        (Some(Query::Event(_)), (None, labels, None, Some(decision)), None, None) => {
+    }
+}
+
+fn expected(written: WrittenExpect, query: &Query) -> Result<ExpectedAnswer> {
+    if let (Some(assets), Query::Content(_)) = (&written.assets, query) {
+        let assets = assets.iter().map(|asset| (asset.kind.clone(), asset.facts.clone())).collect();
+        ensure!(
+            WrittenExpect { assets: None, ..written }.is_empty(),
+            "a case with `assets` expects nothing else"
+        );
+        let (answer, labels) = (Answer::Assets(assets), BTreeMap::new());
+        return Ok(ExpectedAnswer { answer, labels, other_labels: false });
+    }
+    let WrittenExpect {
+        file_type, labels, labels_include, text, decision, refused, accepted, ..
+    } = written;
+    let has_labels = labels.is_some() || labels_include.is_some();
+    let other_labels = labels_include.is_some();
+    let answer = match (query, file_type, text, decision, refused.is_some() || accepted.is_some()) {
+        (Query::File(_), Some(file_type), None, None, false) => Answer::FileType(file_type),
+        (Query::File(_) | Query::Content(_), ..) => bail!(
+            "a case for a file expects `file_type` (a word, or null for no opinion) and `labels` or `labels_include`, or `assets`"
+        ),
+        (Query::Text(_), None, Some(text), None, false) if !has_labels => Answer::Text(text),
+        (Query::Text(_), ..) => bail!("a case for a text expects only `text`"),
+        (Query::Event(_), None, None, Some(decision), false) => {
             let known = ["keep", "drop", "label"].contains(&decision.as_str());
             ensure!(known, "unknown decision {decision:?}: expected keep, drop or label");
-            Ok(ExpectedAnswer::Decision { decision, labels: labels.unwrap_or_default() })
+            Answer::Decision(decision)
         }
-        (Some(Query::Event(_)), ..) => Err(anyhow!(
-            "a case for an event expects `decision` (keep, drop or label) and `labels`"
-        )),
-    }
+        (Query::Event(_), ..) => bail!(
+            "a case for an event expects `decision` (keep, drop or label) and `labels` or `labels_include`"
+        ),
+    };
+    let labels = match (labels, labels_include) {
+        (Some(_), Some(_)) => bail!("expected only one of `labels`, `labels_include`"),
+        (labels, include) => labels.or(include).unwrap_or_default(),
+    };
+    Ok(ExpectedAnswer { answer, labels, other_labels })
 }
 
 #[cfg(test)]
@@ -349,6 +440,19 @@ mod tests {
                 "`content_base64`",
             ),
             (&case("\"expect\": {\"file_type\": null}"), "without `file`"),
+            (&case("\"event\": {}, \"events\": []"), "only one of"),
+            (&case("\"events\": []"), "`events` is empty"),
+            (&case("\"events\": [{\"event\": {\"event_type\": \"x\"}}]"), "event 1"),
+            (
+                &case("\"events\": [], \"expect\": {\"decision\": \"keep\"}"),
+                "have an `expect` each",
+            ),
+            (
+                &case(
+                    "\"file\": {\"path\": \"/a\"}, \"expect\": {\"file_type\": null, \"labels\": {}, \"labels_include\": {}}",
+                ),
+                "only one of `labels`",
+            ),
             (&case("\"config\": [], \"expect\": {\"accepted\": true}"), "line 1"),
         ] {
             let message = message(text);

@@ -46,7 +46,12 @@ fn describe(found: &Inspection, limits: &Limits, report: &mut Report) {
     report
         .row("needs grants", if found.asks_for_heads { Grant::FileHead.as_str() } else { "none" });
     if found.kinds.contains(&PluginKind::Classifier) {
-        captures(&found.interest, report);
+        if found.interest == Interest::default() {
+            let never = "nothing, so it is never called: `configure` declares no interest";
+            report.row("captures", never);
+        } else {
+            captures(&found.interest, report);
+        }
     }
     report.rows("limits", &limit_lines(limits));
 }

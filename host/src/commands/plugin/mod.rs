@@ -5,8 +5,10 @@ mod cases;
 mod check;
 mod edge_inputs;
 mod event;
+mod head;
 mod list;
 mod new;
+mod new_c;
 mod query;
 mod report;
 mod standalone;
@@ -24,5 +26,7 @@ pub fn plugin(arguments: &PluginCommand, console: Console) -> Result<(), Failure
         PluginAction::New(arguments) => new::new(arguments),
         PluginAction::Test(arguments) => test::test(arguments, console),
         PluginAction::Bench(arguments) => bench::bench(arguments, console),
+        PluginAction::Head(arguments) => head::head(arguments, console),
+        PluginAction::Contract => new::contract(),
     }
 }

@@ -5,18 +5,21 @@ use std::path::Path;
 use super::super::setup;
 use crate::error::Failure;
 use crypto_tracer_event::{PluginFailure, PluginKind};
-use crypto_tracer_plugin::{Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust};
+use crypto_tracer_plugin::{
+    CompiledPlugins, Limits, LoadError, LogLine, PluginSpec, Plugins, Setup, Trust,
+};
 
 /// The limits of this configuration, or of the default one.
 pub(super) fn limits(config: Option<&Path>) -> Result<Limits, Failure> {
     Ok(setup::read_config(config, &Trust::of_this_process())?.limits)
 }
 
-/// Loads a plugin as this kind only.
+/// Loads a plugin as this kind only. It is compiled unless `compiled` has it.
 pub(super) fn load(
     kind: PluginKind,
     spec: &PluginSpec,
     limits: &Limits,
+    compiled: &CompiledPlugins,
 ) -> Result<Plugins, LoadError> {
     let chain = |of: PluginKind| if of == kind { vec![spec.clone()] } else { Vec::new() };
     let chains = PluginKind::ALL.map(|of| (of, chain(of)));
@@ -24,6 +27,7 @@ pub(super) fn load(
         chains: chains.into(),
         needs_assets: kind == PluginKind::Inspector,
         every_call: true,
+        compiled: compiled.clone(),
         limits: limits.clone().by_processor(),
         ..Setup::default()
     })
@@ -51,12 +55,17 @@ impl CallFailures {
     /// Describes the first failure in one line. None: nothing failed.
     pub(super) fn summary(&self) -> Option<String> {
         let first = self.failures.first()?;
-        let detail = self.log.iter().map(|line| line.message.as_str());
-        let detail: Vec<&str> = detail.filter(|line| line.starts_with("failed as a ")).collect();
+        let detail = self.log.iter().filter(|line| is_about_failure(line));
+        let detail: Vec<&str> = detail.map(|line| line.message.as_str()).collect();
         Some(if detail.is_empty() {
             format!("failed as a {}: {}", first.kind, first.cause)
         } else {
             format!("{} ({})", detail.join("; "), first.cause)
         })
     }
+}
+
+/// Whether the host logged this line about a failed call.
+pub(super) fn is_about_failure(line: &LogLine) -> bool {
+    line.message.starts_with("failed as a ")
 }

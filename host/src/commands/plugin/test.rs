@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde_json::{Map, Value};
 
-use super::cases::{self, ExpectedAnswer, PluginCase};
+use super::cases::{self, Answer, ExpectedAnswer, PluginCase};
 use super::edge_inputs;
 use super::query::{Query, QueryAnswer};
 use super::report::Report;
@@ -17,9 +17,15 @@ use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_event::{Asset, Label, PluginKind};
 use crypto_tracer_plugin::{
-    Decision, Limits, LoadError, PluginSpec, Plugins, Problem, Setup, inspect,
+    CompiledPlugins, Decision, Limits, LoadError, LogLine, PluginSpec, Plugins, Problem, Setup,
+    inspect,
 };
 use crypto_tracer_system::console::Console;
+
+/// Log lines that the report of a failed case contains.
+const MAX_LOG_LINES: usize = 1000;
+/// Prefix of the names of labels among the fields of an answer.
+const LABELS: &str = "labels.";
 
 /// A test: a case of a file, or one of the built-in queries.
 enum Test {
@@ -27,21 +33,28 @@ enum Test {
     Edge(String, Query),
 }
 
-/// A plugin under test, loaded once for each kind and configuration.
+/// A plugin under test.
 struct Tested<'a> {
     subject: &'a Subject,
     kinds: Vec<PluginKind>,
     limits: Limits,
-    loaded: BTreeMap<(PluginKind, String), Result<Plugins, LoadError>>,
-    console: Console,
+    /// It is compiled once; its instances are new for each case.
+    compiled: CompiledPlugins,
+    /// For the built-in queries: an instance of each kind.
+    loaded: BTreeMap<PluginKind, Result<Plugins, LoadError>>,
+    /// Lines that the plugin logged in this test.
+    log: Vec<LogLine>,
 }
 
 /// Prints the differences, and the number of passed and failed tests.
 pub(super) fn test(arguments: &TestArgs, console: Console) -> Result<(), Failure> {
     let TestArgs { subject, cases, config } = arguments;
-    let limits = standalone::limits(config.as_deref())?;
-    let (kinds, tests) = tests(subject, cases.as_deref(), &limits)?;
-    let mut tested = Tested { subject, kinds, limits, loaded: BTreeMap::new(), console };
+    // A test shows every line, and those of all cases would exceed the limit of a second.
+    let limits = Limits { log_lines: u32::MAX, ..standalone::limits(config.as_deref())? };
+    let compiled = CompiledPlugins::default();
+    let (kinds, tests) = tests(subject, cases.as_deref(), &limits, &compiled)?;
+    let (loaded, log) = (BTreeMap::new(), Vec::new());
+    let mut tested = Tested { subject, kinds, limits, compiled, loaded, log };
     let mut report = Report::default();
     let mut failed = 0;
     let all = tests.len();
@@ -50,14 +63,24 @@ pub(super) fn test(arguments: &TestArgs, console: Console) -> Result<(), Failure
             Test::Case(case) => (case.name.clone(), tested.case(&case)),
             Test::Edge(name, query) => (name, tested.edge(query)),
         };
+        let log = std::mem::take(&mut tested.log).into_iter();
+        let mut log = log
+            .filter(|line| !standalone::is_about_failure(line))
+            .map(|line| format!("  log {}: {}", line.level.as_str(), printable(&line.message)));
         if problems.is_empty() {
             console.detail(format_args!("ok: {}", printable(&name)));
+            log.for_each(|line| console.detail(line));
             continue;
         }
         failed += 1;
         report.line(format_args!("FAILED {}", printable(&name)));
         for line in problems {
             report.line(format_args!("  {}", printable(&line)));
+        }
+        log.by_ref().take(MAX_LOG_LINES).for_each(|line| report.line(line));
+        let more = log.count();
+        if more > 0 {
+            report.line(format_args!("  and {}", counted(more, "more log line")));
         }
     }
     let all_cases = counted(all, "case");
@@ -77,12 +100,13 @@ fn tests(
     subject: &Subject,
     cases: Option<&Path>,
     limits: &Limits,
+    compiled: &CompiledPlugins,
 ) -> Result<(Vec<PluginKind>, Vec<Test>), Failure> {
+    let setup = Setup { limits: limits.clone(), compiled: compiled.clone(), ..Setup::default() };
     if let Some(path) = cases {
-        let (kinds, cases) = cases::load(path, subject, limits)?;
+        let (kinds, cases) = cases::load(path, subject, &setup)?;
         return Ok((kinds, cases.into_iter().map(|case| Test::Case(Box::new(case))).collect()));
     }
-    let setup = Setup { limits: limits.clone(), ..Setup::default() };
     let found =
         inspect(&subject.spec(), &setup).map_err(|error| Failure::new(ExitStatus::Usage, error))?;
     let queries = edge_inputs::queries(&found.kinds, &found.interest);
@@ -90,127 +114,137 @@ fn tests(
 }
 
 impl Tested<'_> {
-    fn plugins(
-        &mut self,
-        kind: PluginKind,
-        config: &Map<String, Value>,
-    ) -> &mut Result<Plugins, LoadError> {
-        let (subject, limits) = (self.subject, &self.limits);
-        let key = (kind, Value::Object(config.clone()).to_string());
-        self.loaded.entry(key).or_insert_with(|| {
-            standalone::load(kind, &PluginSpec { config: config.clone(), ..subject.spec() }, limits)
-        })
+    /// A new instance.
+    fn load(&self, kind: PluginKind, config: &Map<String, Value>) -> Result<Plugins, LoadError> {
+        let spec = PluginSpec { config: config.clone(), ..self.subject.spec() };
+        standalone::load(kind, &spec, &self.limits, &self.compiled)
     }
 
     /// Runs a case. Returns one line for each problem.
     fn case(&mut self, case: &PluginCase) -> Vec<String> {
-        let Some(query) = &case.query else {
+        let Some(first) = case.calls.first() else {
             let kinds = self.kinds.clone();
             let each = kinds.into_iter().map(|kind| self.configured(kind, case));
             return each.flatten().collect();
         };
-        if matches!(case.expected, ExpectedAnswer::Refused(_)) {
-            return self.configured(query.kind(), case);
+        let kind = first.query.kind();
+        if case.refused.is_some() {
+            return self.configured(kind, case);
         }
-        let console = self.console;
-        match self.plugins(query.kind(), &case.config) {
-            Ok(plugins) => match run_twice(query.clone(), plugins, console) {
-                Ok(answer) => differences(&case.expected, &as_expected(answer)),
-                Err(problem) => vec![problem],
-            },
-            Err(error) => vec![error.to_string()],
+        let mut plugins = match self.load(kind, &case.config) {
+            Ok(plugins) => plugins,
+            Err(error) => return vec![error.to_string()],
+        };
+        let single = case.calls.len() == 1;
+        let mut problems = Vec::new();
+        for (at, call) in case.calls.iter().enumerate() {
+            let found = match self.run(call.query.clone(), &mut plugins) {
+                Ok(answer) => {
+                    call.expected.as_ref().map(|wanted| differences(wanted, &as_expected(answer)))
+                }
+                Err(problem) => Some(vec![problem]),
+            };
+            let found = found.unwrap_or_default().into_iter();
+            let numbered = |line| if single { line } else { format!("event {}: {line}", at + 1) };
+            problems.extend(found.map(numbered));
         }
+        problems
     }
 
     /// Checks whether it accepts the configuration of a case. Returns one line for each problem.
     fn configured(&mut self, kind: PluginKind, case: &PluginCase) -> Vec<String> {
-        let refusal = match self.plugins(kind, &case.config) {
-            Ok(_) => None,
-            Err(LoadError { problem: Problem::Refuses(text), .. }) => Some(text.clone()),
+        let refusal = match self.load(kind, &case.config) {
+            Ok(mut plugins) => {
+                self.log.extend(plugins.take_log());
+                None
+            }
+            Err(LoadError { problem: Problem::Refuses(text), .. }) => Some(text),
             Err(error) => return vec![error.to_string()],
         };
-        match (&case.expected, refusal) {
-            (ExpectedAnswer::Refused(words), Some(refusal)) if refusal.contains(words.as_str()) => {
-                Vec::new()
-            }
-            (ExpectedAnswer::Refused(words), refusal) => {
+        match (&case.refused, refusal) {
+            (Some(words), Some(refusal)) if refusal.contains(words.as_str()) => Vec::new(),
+            (Some(words), refusal) => {
                 let given = refusal.unwrap_or_else(|| "the configuration is accepted".to_owned());
                 different("refused", Some(words), Some(&given))
             }
-            (_, Some(refusal)) => vec![format!("refuses its configuration: {refusal}")],
-            (_, None) => Vec::new(),
+            (None, Some(refusal)) => vec![format!("refuses its configuration: {refusal}")],
+            (None, None) => Vec::new(),
         }
     }
 
     fn edge(&mut self, query: Query) -> Vec<String> {
-        let (config, console) = (self.subject.with.clone(), self.console);
-        match self.plugins(query.kind(), &config) {
-            Ok(plugins) => run_twice(query, plugins, console).err().into_iter().collect(),
+        let kind = query.kind();
+        let loaded = self.loaded.remove(&kind);
+        let mut loaded = loaded.unwrap_or_else(|| self.load(kind, &self.subject.with));
+        let problems = match &mut loaded {
+            Ok(plugins) => self.run(query, plugins).err().into_iter().collect(),
             Err(error) => vec![error.to_string()],
-        }
+        };
+        self.loaded.insert(kind, loaded);
+        problems
     }
-}
 
-/// Makes the same call twice. Fails if the plugin fails, or if the answers differ.
-fn run_twice(
-    mut query: Query,
-    plugins: &mut Plugins,
-    console: Console,
-) -> Result<QueryAnswer, String> {
-    let mut run = || {
-        let answer = query.run(plugins);
-        let failures = CallFailures::take(plugins);
-        for line in &failures.log {
-            console.detail(format_args!("{}: {}", line.plugin, line.message));
+    /// Makes a call. Of a classifier and a redactor, the second of two equal calls must have the same answer, because their
+    /// answers are cached. A filter may keep state, so it is called once for an event, as in a run.
+    fn run(&mut self, mut query: Query, plugins: &mut Plugins) -> Result<QueryAnswer, String> {
+        let mut run = || {
+            let answer = query.run(plugins);
+            let failures = CallFailures::take(plugins);
+            let summary = failures.summary();
+            self.log.extend(failures.log);
+            summary.map_or(Ok(answer), Err)
+        };
+        let first = run()?;
+        if matches!(first, QueryAnswer::Decision(_)) {
+            return Ok(first);
         }
-        failures.summary().map_or(Ok(answer), Err)
-    };
-    let (first, again) = (run()?, run()?);
-    // Decisions of filters are never cached, so a filter may keep state.
-    if first != again && !matches!(first, QueryAnswer::Decision(_)) {
-        return Err(format!(
+        let again = run()?;
+        if first == again {
+            return Ok(first);
+        }
+        Err(format!(
             "the answer to the same query differs: first {first:?}, then {again:?}; an answer must depend only on the query \
              and the configuration"
-        ));
+        ))
     }
-    Ok(first)
 }
 
 /// The answer in the form of a case.
 fn as_expected(answer: QueryAnswer) -> ExpectedAnswer {
-    let pairs = |labels: Vec<Label>| {
-        labels.iter().map(|label| (label.name.to_string(), label.value.to_string())).collect()
-    };
-    match answer {
-        QueryAnswer::Verdict { file_type, labels } => ExpectedAnswer::Verdict {
-            file_type: file_type.map(|word| word.as_str().to_owned()),
-            labels: pairs(labels),
-        },
+    let (answer, labels) = match answer {
+        QueryAnswer::Verdict { file_type, labels } => {
+            (Answer::FileType(file_type.map(|word| word.as_str().to_owned())), labels)
+        }
         QueryAnswer::Assets(assets) => {
             let facts = |asset: &Asset| {
                 let facts = asset.facts.iter();
                 facts.map(|(name, value)| (name.to_string(), value.to_string())).collect()
             };
             let of = |asset: &Asset| (asset.kind.to_string(), facts(asset));
-            ExpectedAnswer::Assets(assets.iter().map(of).collect())
+            (Answer::Assets(assets.iter().map(of).collect()), Vec::new())
         }
-        QueryAnswer::Text(text) => ExpectedAnswer::Text(text),
+        QueryAnswer::Text(text) => (Answer::Text(text), Vec::new()),
         QueryAnswer::Decision(decision) => {
             let (word, labels) = match decision {
                 Decision::Keep => ("keep", Vec::new()),
                 Decision::Drop => ("drop", Vec::new()),
                 Decision::Label(labels) => ("label", labels),
             };
-            ExpectedAnswer::Decision { decision: word.to_owned(), labels: pairs(labels) }
+            (Answer::Decision(word.to_owned()), labels)
         }
-    }
+    };
+    let pair = |label: &Label| (label.name.to_string(), label.value.to_string());
+    let labels = labels.iter().map(pair).collect();
+    ExpectedAnswer { answer, labels, other_labels: false }
 }
 
 /// The differing fields: the expected value after `-`, the given one after `+`.
 fn differences(wanted: &ExpectedAnswer, given: &ExpectedAnswer) -> Vec<String> {
+    let allowed = |name: &String| wanted.other_labels && name.starts_with(LABELS);
     let (wanted, given) = (fields(wanted), fields(given));
     let names: BTreeSet<&String> = wanted.keys().chain(given.keys()).collect();
-    let each = names.into_iter().map(|name| {
+    let names = names.into_iter().filter(|name| wanted.contains_key(*name) || !allowed(name));
+    let each = names.map(|name| {
         let (wanted, given) = (wanted.get(name), given.get(name));
         if wanted == given { Vec::new() } else { different(name, wanted, given) }
     });
@@ -227,29 +261,23 @@ fn different(name: &str, wanted: Option<&String>, given: Option<&String>) -> Vec
 }
 
 fn fields(answer: &ExpectedAnswer) -> BTreeMap<String, String> {
-    let labelled = |first: (&str, String), labels: &BTreeMap<String, String>| {
-        let labels = labels.iter().map(|(name, value)| (format!("labels.{name}"), quoted(value)));
-        std::iter::once((first.0.to_owned(), first.1)).chain(labels).collect()
-    };
-    match answer {
-        ExpectedAnswer::Verdict { file_type, labels } => {
-            let word = file_type.as_ref().map_or("null".to_owned(), |word| quoted(word));
-            labelled(("file_type", word), labels)
-        }
-        ExpectedAnswer::Decision { decision, labels } => {
-            labelled(("decision", quoted(decision)), labels)
-        }
-        ExpectedAnswer::Assets(assets) => {
+    let ExpectedAnswer { answer, labels, .. } = answer;
+    let (name, value) = match answer {
+        Answer::FileType(None) => ("file_type", "null".to_owned()),
+        Answer::FileType(Some(word)) => ("file_type", quoted(word)),
+        Answer::Assets(assets) => {
             let rows = assets.iter().enumerate().flat_map(|(at, (kind, facts))| {
                 let facts =
                     facts.iter().map(move |(name, value)| (format!("assets[{at}].{name}"), value));
                 std::iter::once((format!("assets[{at}]"), kind)).chain(facts)
             });
-            rows.map(|(name, value)| (name, quoted(value))).collect()
+            return rows.map(|(name, value)| (name, quoted(value))).collect();
         }
-        ExpectedAnswer::Text(text) => [("text".to_owned(), quoted(text))].into(),
-        ExpectedAnswer::Refused(_) | ExpectedAnswer::Accepted => BTreeMap::new(),
-    }
+        Answer::Text(text) => ("text", quoted(text)),
+        Answer::Decision(decision) => ("decision", quoted(decision)),
+    };
+    let labels = labels.iter().map(|(name, value)| (format!("{LABELS}{name}"), quoted(value)));
+    labels.chain([(name.to_owned(), value)]).collect()
 }
 
 /// Quoted as in cases.json.
@@ -263,9 +291,10 @@ mod tests {
 
     #[test]
     fn a_difference_names_its_field() {
-        let verdict = |word: Option<&str>, labels: &[(&str, &str)]| ExpectedAnswer::Verdict {
-            file_type: word.map(str::to_owned),
+        let verdict = |word: Option<&str>, labels: &[(&str, &str)]| ExpectedAnswer {
+            answer: Answer::FileType(word.map(str::to_owned)),
             labels: labels.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            other_labels: false,
         };
         let one = verdict(Some("a"), &[("x", "1"), ("y", "2")]);
         assert!(differences(&one, &one).is_empty());
@@ -274,5 +303,19 @@ mod tests {
             differences(&one, &other),
             ["- file_type: \"a\"", "+ file_type: null", "- labels.y: \"2\"", "+ labels.z: \"3\""]
         );
+    }
+
+    #[test]
+    fn further_labels_can_be_allowed() {
+        let answer = |labels: &[(&str, &str)], other_labels| ExpectedAnswer {
+            answer: Answer::Decision("label".to_owned()),
+            labels: labels.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            other_labels,
+        };
+        let given = answer(&[("a", "1"), ("b", "2")], false);
+        assert!(differences(&answer(&[("a", "1")], true), &given).is_empty());
+        assert_eq!(differences(&answer(&[("a", "1")], false), &given), ["+ labels.b: \"2\""]);
+        let wanted = answer(&[("c", "3")], true);
+        assert_eq!(differences(&wanted, &given), ["- labels.c: \"3\""]);
     }
 }

@@ -1,4 +1,4 @@
-//! Where keys may be, and which executables may open them. It has no WIT bindings, so `cargo test` runs it natively.
+//! Where keys may be, and which executables may open them.
 
 use serde::Deserialize;
 
@@ -15,19 +15,20 @@ struct Place {
     executables: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+/// The plugin's own part of the configuration.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Config {
+pub struct Config {
     places: Vec<Place>,
 }
 
 impl Rules {
-    /// Reads the configuration, a JSON object.
+    /// Checks the configuration.
     ///
     /// # Errors
     /// A message for the operator.
-    pub fn read(config: &str) -> Result<Rules, String> {
-        let Config { places } = serde_json::from_str(config).map_err(|error| error.to_string())?;
+    pub fn new(config: Config) -> Result<Rules, String> {
+        let Config { places } = config;
         if places.is_empty() {
             return Err(
                 "`places` is empty: list the directories that may contain private keys".to_owned()
@@ -91,6 +92,10 @@ impl Place {
 mod tests {
     use super::*;
 
+    fn read(config: &str) -> Result<Rules, String> {
+        Rules::new(crypto_tracer_plugin::testing::config(config)?)
+    }
+
     const PLACES: &str = r#"{"places": [
         {"path": "/etc/ssl/private", "executables": ["/usr/sbin/nginx", "/usr/sbin/haproxy"]},
         {"path": "/etc/ssl/private/open"},
@@ -99,7 +104,7 @@ mod tests {
 
     #[test]
     fn place_and_executable_must_match() {
-        let rules = Rules::read(PLACES).unwrap();
+        let rules = read(PLACES).unwrap();
         for (file, exe, fault) in [
             ("/etc/ssl/private/a.key", Some("/usr/sbin/nginx"), None),
             ("/etc/ssl/private/deep/a.key", Some("/usr/sbin/haproxy"), None),
@@ -129,7 +134,7 @@ mod tests {
             (r#"{"places": [{"path": "/a", "executables": ["cat"]}]}"#, "\"cat\""),
             (r#"{"places": [{"path": "/a", "exe": []}]}"#, "unknown field `exe`"),
         ] {
-            let error = Rules::read(config).unwrap_err();
+            let error = read(config).unwrap_err();
             assert!(error.contains(wanted), "{config}: {error}");
         }
     }

@@ -1,4 +1,4 @@
-//! Decides which processes are listed. It has no WIT bindings, so `cargo test` runs it natively.
+//! Decides which processes are listed.
 
 use serde::Deserialize;
 
@@ -18,12 +18,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Reads the configuration, a JSON object.
+    /// Checks the configuration.
     ///
     /// # Errors
     /// A message for the operator.
-    pub fn read(config: &str) -> Result<Rules, String> {
-        let rules: Rules = serde_json::from_str(config).map_err(|error| error.to_string())?;
+    pub fn check(rules: Rules) -> Result<Rules, String> {
         if rules.containers.is_empty() && rules.processes.is_empty() && !rules.host {
             return Err("nothing is listed, so every event would be dropped: set `containers`, \
                         `processes`, or `host`: true"
@@ -57,16 +56,20 @@ impl Rules {
 mod tests {
     use super::*;
 
+    fn read(config: &str) -> Result<Rules, String> {
+        Rules::check(crypto_tracer_plugin::testing::config(config)?)
+    }
+
     #[test]
     fn listed_processes_and_containers_match() {
         let config = r#"{"containers": ["3f2a9c81d0b7"], "processes": ["nginx"]}"#;
-        let rules = Rules::read(config).unwrap();
+        let rules = read(config).unwrap();
         assert!(rules.lists_process("nginx"));
         assert!(!rules.lists_process("nginx2") && !rules.lists_process("ngin"));
         assert!(rules.lists_container(Some("3f2a9c81d0b7e5")));
         assert!(!rules.lists_container(Some("3f2a9c81d0b")) && !rules.lists_container(Some("")));
         assert!(!rules.lists_container(None));
-        assert!(Rules::read(r#"{"host": true}"#).unwrap().lists_container(None));
+        assert!(read(r#"{"host": true}"#).unwrap().lists_container(None));
     }
 
     #[test]
@@ -78,7 +81,7 @@ mod tests {
             (r#"{"processes": [""]}"#, "1 to 15"),
             (r#"{"container": []}"#, "unknown field `container`"),
         ] {
-            let error = Rules::read(config).unwrap_err();
+            let error = read(config).unwrap_err();
             assert!(error.contains(wanted), "{config}: {error}");
         }
     }

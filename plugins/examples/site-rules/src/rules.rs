@@ -1,4 +1,4 @@
-//! Matches files against the rules. It has no WIT bindings, so `cargo test` runs it natively.
+//! Matches files against the rules.
 
 use std::collections::BTreeMap;
 
@@ -30,9 +30,10 @@ pub enum Matching {
     Name(String),
 }
 
+/// The plugin's own part of the configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawConfig {
+pub struct RawConfig {
     rules: Vec<RawRule>,
 }
 
@@ -49,12 +50,11 @@ struct RawRule {
 }
 
 impl Rules {
-    /// Reads the configuration, a JSON object.
+    /// Checks the configuration.
     ///
     /// # Errors
     /// The invalid rule, and what is valid.
-    pub fn read(config: &str) -> Result<Rules, String> {
-        let raw: RawConfig = serde_json::from_str(config).map_err(|error| error.to_string())?;
+    pub fn new(raw: RawConfig) -> Result<Rules, String> {
         if raw.rules.is_empty() {
             return Err("`rules` is empty: add at least one".to_owned());
         }
@@ -157,6 +157,10 @@ fn is_word(text: &str, most: usize, others: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn read(config: &str) -> Result<Rules, String> {
+        Rules::new(crypto_tracer_plugin::testing::config(config)?)
+    }
+
     const RULES: &str = r#"{"rules": [
         {"type": "tier1_key", "suffix": ".key", "under": "/srv/tier1/", "labels": {"tier": "gold"}},
         {"type": "hsm_slot", "suffix": ".hsmslot"},
@@ -164,7 +168,7 @@ mod tests {
     ]}"#;
 
     fn type_of(path: &str) -> Option<String> {
-        Rules::read(RULES).unwrap().of(path).map(|rule| rule.file_type.clone())
+        read(RULES).unwrap().of(path).map(|rule| rule.file_type.clone())
     }
 
     #[test]
@@ -191,7 +195,7 @@ mod tests {
         for root in ["/", "//"] {
             let config =
                 format!(r#"{{"rules": [{{"type": "a", "name": "b", "under": "{root}"}}]}}"#);
-            let rules = Rules::read(&config).unwrap();
+            let rules = read(&config).unwrap();
             for (path, fits) in [("/b", true), ("/a/b", true), ("…/b", true), ("/b/a", false)] {
                 assert_eq!(rules.of(path).is_some(), fits, "{root} {path}");
             }
@@ -219,10 +223,10 @@ mod tests {
             (r#"{"type": "a", "nam": "b"}"#, "unknown field `nam`"),
         ] {
             let config = format!(r#"{{"rules": [{{"type": "b", "name": "c"}}, {rule}]}}"#);
-            let error = Rules::read(&config).unwrap_err();
+            let error = read(&config).unwrap_err();
             assert!(error.contains(wanted), "{rule}: {error}");
         }
-        assert!(Rules::read(r#"{"rules": []}"#).unwrap_err().contains("at least one"));
-        assert!(Rules::read("{}").unwrap_err().contains("`rules`"));
+        assert!(read(r#"{"rules": []}"#).unwrap_err().contains("at least one"));
+        assert!(read("{}").unwrap_err().contains("`rules`"));
     }
 }

@@ -1,36 +1,19 @@
 //! Replaces user names with keyed hashes: a user has the same pseudonym everywhere.
 
 mod paths;
-pub mod rules;
+mod rules;
 
-#[cfg(target_family = "wasm")]
-mod component {
-    use std::sync::OnceLock;
+use crypto_tracer_plugin::{Redactor, Text};
+use rules::{Config, Rules};
 
-    use super::rules::Rules;
-    use crypto_tracer::plugin::events::Text;
-    use exports::crypto_tracer::plugin::redactor::Guest;
-
-    wit_bindgen::generate!({ path: "../../../wit", world: "redactor-plugin" });
-
-    static RULES: OnceLock<Rules> = OnceLock::new();
-
-    struct Plugin;
-
-    impl Guest for Plugin {
-        fn configure(config: String) -> Result<(), String> {
-            let _ = RULES.set(Rules::read(&config)?);
-            Ok(())
-        }
-
-        fn redact(text: &Text) -> Option<String> {
-            match RULES.get() {
-                Some(rules) => rules.redact(&text.field(), &text.value(), &text.arguments()),
-                // Without its configuration, the plugin cannot know which parts are user names.
-                None => Some("[REDACTED]".to_owned()),
-            }
-        }
+impl Redactor<Config> for Rules {
+    fn new(config: Config) -> Result<Rules, String> {
+        Rules::new(config)
     }
 
-    export!(Plugin);
+    fn redact(&self, text: &Text) -> Option<String> {
+        Rules::redact(self, &text.field(), &text.value(), &text.arguments())
+    }
 }
+
+crypto_tracer_plugin::redactor!(Rules);

@@ -1,4 +1,4 @@
-//! Replaces names with pseudonyms. It has no WIT bindings, so `cargo test` runs it natively.
+//! Replaces names with pseudonyms.
 //!
 //! `/home/alice/key.pem` becomes `~u-fdbf8b1cacd3/key.pem`. This is not a path below `/home`, so the bundled redactor,
 //! which runs after this one for the secrets in command lines, does not hide the pseudonym.
@@ -8,6 +8,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 
 use crate::paths::Homes;
+use crypto_tracer_plugin::REDACTED;
 
 /// Minimum size of a key, in bytes: a shorter key could be found by trying all keys.
 const LEAST_KEY: usize = 16;
@@ -19,7 +20,7 @@ const SHOWN: usize = 6;
 /// The plugin's own part of the configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Config {
+pub struct Config {
     /// Identifies users: keep it secret.
     key: String,
     /// Directories that contain home directories.
@@ -42,13 +43,12 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Reads the configuration, a JSON object.
+    /// Checks the configuration.
     ///
     /// # Errors
     /// A message for the operator, which never contains the key.
-    pub fn read(config: &str) -> Result<Rules, String> {
-        let read = serde_json::from_str(config).map_err(|error| error.to_string());
-        let Config { key, homes, users } = read?;
+    pub fn new(config: Config) -> Result<Rules, String> {
+        let Config { key, homes, users } = config;
         if key.len() < LEAST_KEY {
             let what = "`openssl rand -hex 32` generates one";
             return Err(format!("the key has fewer than {LEAST_KEY} bytes: {what}"));
@@ -80,7 +80,7 @@ impl Rules {
         }
         if shown.len() > MOST_TEXT {
             // The host counts a longer text as a failed call.
-            return Some("[REDACTED]".to_owned());
+            return Some(REDACTED.to_owned());
         }
         (shown != value).then_some(shown)
     }
@@ -130,13 +130,17 @@ fn in_name(c: char) -> bool {
 mod tests {
     use super::*;
 
+    fn read(config: &str) -> Result<Rules, String> {
+        Rules::new(crypto_tracer_plugin::testing::config(config)?)
+    }
+
     const CONFIG: &str =
         r#"{"key": "0123456789abcdef", "homes": ["/home", "/srv/people/"], "users": ["alice"]}"#;
     // printf alice | openssl dgst -sha256 -hmac 0123456789abcdef
     const ALICE: &str = "u-fdbf8b1cacd3";
 
     fn shown(field: &str, value: &str) -> String {
-        let rules = Rules::read(CONFIG).unwrap();
+        let rules = read(CONFIG).unwrap();
         rules.redact(field, value, &[]).unwrap_or_else(|| value.to_owned())
     }
 
@@ -164,7 +168,7 @@ mod tests {
         let [a, b] = ["/home/bob/x", "/home/bobby/x"].map(|path| shown("exe", path));
         assert_ne!(a, b);
         assert_eq!(a, shown("file", "/srv/people/bob/x"));
-        let other = Rules::read(r#"{"key": "fedcba9876543210"}"#).unwrap();
+        let other = read(r#"{"key": "fedcba9876543210"}"#).unwrap();
         assert_ne!(other.redact("exe", "/home/bob/x", &[]), Some(a));
     }
 
@@ -206,7 +210,7 @@ mod tests {
 
     #[test]
     fn paths_in_arguments_are_found() {
-        let rules = Rules::read(CONFIG).unwrap();
+        let rules = read(CONFIG).unwrap();
         let jane = rules.pseudonym("Jane Doe");
         for (argument, wanted) in [
             ("-I/home/alice/include", format!("-I~{ALICE}/include")),
@@ -270,7 +274,7 @@ mod tests {
             (r#"{"key": "0123456789abcdef", "users": ["a b"]}"#, "\"a b\""),
             (r#"{"key": "0123456789abcdef", "user": []}"#, "unknown field `user`"),
         ] {
-            let error = Rules::read(config).map(|_| ()).unwrap_err();
+            let error = read(config).map(|_| ()).unwrap_err();
             assert!(error.contains(wanted) && !error.contains("0123456789"), "{config}: {error}");
         }
     }

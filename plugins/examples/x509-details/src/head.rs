@@ -1,4 +1,4 @@
-//! Turns the head of a file into labels. It has no WIT bindings, so `cargo test` runs it natively.
+//! Turns the head of a file into labels.
 
 use base64ct::{Base64, Encoding};
 use serde::Deserialize;
@@ -29,14 +29,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the configuration, a JSON object.
-    ///
-    /// # Errors
-    /// A message for the operator.
-    pub fn read(config: &str) -> Result<Config, String> {
-        serde_json::from_str(config).map_err(|error| error.to_string())
-    }
-
     /// Whether a file with this path may hold certificates.
     pub fn wants(&self, path: &str) -> bool {
         let path = path.to_ascii_lowercase();
@@ -124,6 +116,10 @@ fn shortened(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(config: &str) -> Result<Config, String> {
+        crypto_tracer_plugin::testing::config(config)
+    }
 
     const RSA: &str = include_str!("../fixtures/rsa.pem");
     const BUNDLE: &str = include_str!("../fixtures/bundle.pem");
@@ -216,10 +212,10 @@ mod tests {
 
     #[test]
     fn suffixes_can_be_configured() {
-        let config = Config::read("{}").unwrap();
+        let config = read("{}").unwrap();
         assert!(config.wants("/a.PEM") && config.wants("/a.crt") && !config.wants("/a.key"));
-        let config = Config::read(r#"{"suffixes": [".chain"]}"#).unwrap();
+        let config = read(r#"{"suffixes": [".chain"]}"#).unwrap();
         assert!(config.wants("/a.chain") && !config.wants("/a.pem"));
-        assert!(Config::read(r#"{"suffix": 1}"#).is_err());
+        assert!(read(r#"{"suffix": 1}"#).is_err());
     }
 }

@@ -1,41 +1,26 @@
 //! Labels certificates with their contents. It returns no type, so the next classifier determines the type.
 
-pub mod certificate;
-pub mod head;
+mod certificate;
+mod head;
 mod names;
 
-#[cfg(target_family = "wasm")]
-mod component {
-    use std::sync::OnceLock;
+use crypto_tracer_plugin::{Classifier, File, Interest, Verdict};
+use head::Config;
 
-    use super::head::{self, Config};
-    use crypto_tracer::plugin::events::{File, Interest};
-    use exports::crypto_tracer::plugin::classifier::{Guest, Verdict};
-
-    wit_bindgen::generate!({ path: "../../../wit", world: "classifier-plugin" });
-
-    static CONFIG: OnceLock<Config> = OnceLock::new();
-
-    struct Plugin;
-
-    impl Guest for Plugin {
-        fn configure(config: String, interest: &Interest) -> Result<(), String> {
-            let config = Config::read(&config)?;
-            config.suffixes.iter().for_each(|suffix| interest.file_suffix(suffix));
-            let _ = CONFIG.set(config);
-            Ok(())
-        }
-
-        fn classify(file: &File) -> Option<Verdict> {
-            // Requests a head only if it may hold a certificate: a head costs a read of the file.
-            if !CONFIG.get()?.wants(&file.path()) {
-                return None;
-            }
-            let head = file.head(head::MOST_BYTES);
-            let labels = head::labels(&head, file.size())?;
-            Some(Verdict { file_type: None, labels })
-        }
+impl Classifier<Config> for Config {
+    fn new(config: Config, interest: &Interest) -> Result<Config, String> {
+        config.suffixes.iter().for_each(|suffix| interest.file_suffix(suffix));
+        Ok(config)
     }
 
-    export!(Plugin);
+    fn classify(&self, file: &File) -> Option<Verdict> {
+        // Requests a head only if it may hold a certificate: a head costs a read of the file.
+        if !self.wants(&file.path()) {
+            return None;
+        }
+        let head = file.head(head::MOST_BYTES);
+        Some(Verdict::no_type().labels(head::labels(&head, file.size())?))
+    }
 }
+
+crypto_tracer_plugin::classifier!(Config);

@@ -164,7 +164,7 @@ fn utf8(path: &Path) -> io::Result<&str> {
 }
 
 /// Enters a new mount namespace, and with `users` also a new user namespace in which this user is root.
-fn enter_namespaces(users: bool) -> io::Result<()> {
+pub(super) fn enter_namespaces(users: bool) -> io::Result<()> {
     // SAFETY: the calls access no memory.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
     let flags = libc::CLONE_NEWNS | if users { libc::CLONE_NEWUSER } else { 0 };
@@ -180,7 +180,13 @@ fn enter_namespaces(users: bool) -> io::Result<()> {
     mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE, "")
 }
 
-fn mount(what: &str, at: &Path, kind: &str, flags: u64, options: &str) -> io::Result<()> {
+pub(super) fn mount(
+    what: &str,
+    at: &Path,
+    kind: &str,
+    flags: u64,
+    options: &str,
+) -> io::Result<()> {
     let [what, at_text, kind, options] = [what, utf8(at)?, kind, options].map(CString::new);
     let (what, at_text, kind, options) = (what?, at_text?, kind?, options?);
     // SAFETY: the strings end with NUL and outlive the call.

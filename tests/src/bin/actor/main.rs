@@ -12,10 +12,12 @@
 //! - `actor as UID ...`: performs the action that follows as another user.
 //! - `actor map DIR`: maps all files of a folder as code, and waits until standard input is closed.
 //! - `actor fuse MODE DEVICE DIR`: see [`fuse`]; waits until standard input is closed.
+//! - `actor attack LOAD DIR ...`: see [`attack`]; runs until standard input is closed.
 //! - `actor in-exec DEVICE DIR FILE`: starts a child that opens the file and then blocks in `execve`, and prints its
 //!   process id; waits until standard input is closed.
 #![expect(clippy::print_stdout, reason = "the test reads standard output")]
 
+mod attack;
 mod fuse;
 
 use std::fs::File;
@@ -72,6 +74,7 @@ fn perform(words: &[&str]) -> io::Result<()> {
             drop(kept);
             Ok(())
         }
+        ["attack", load, dir, more @ ..] => attack::run(load, dir, more),
         ["in-exec", device, dir, file] => {
             println!("{}", fuse::in_exec(device, dir, file)?);
             io::stdin().read_line(&mut String::new()).map(drop)

@@ -1,14 +1,14 @@
 //! Builds a [`Profile`] from events.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::collections::HashMap;
 
 use hashlink::LinkedHashMap;
 
 use super::{
     AccessMode, Library, Profile, ProfileFile, ProfileProcess, RunSummary, Statistics, VERSION,
 };
-use crate::document::text_of;
+use crate::document::overflow::Overflow;
+use crate::document::{Stale, text_of};
 use crypto_tracer_event::{
     FileType, PathIdentity, RedactedEvent, RedactedFile, RedactedProcess, RedactedText,
     RedactedWhat, Timestamp,
@@ -16,8 +16,6 @@ use crypto_tracer_event::{
 
 /// Maximum number of entries in each list: files, libraries and processes.
 pub(super) const MAX_LISTED: usize = 10_000;
-/// Maximum number of entries beyond a list that are counted. Each takes 64 bits.
-const MAX_COUNTED: usize = 1 << 18;
 /// Resolution of start times in `/proc`.
 const TICK_NS: u64 = 10_000_000;
 
@@ -38,25 +36,6 @@ struct Accessed {
     last: Option<Timestamp>,
     reads: bool,
     writes: bool,
-}
-
-/// Distinct entries beyond the limit of a list.
-#[derive(Debug, Default)]
-struct Overflow {
-    hashes: HashSet<u64>,
-    hasher: RandomState,
-}
-
-impl Overflow {
-    fn add(&mut self, key: &(impl Hash + ?Sized)) {
-        if self.hashes.len() < MAX_COUNTED {
-            self.hashes.insert(self.hasher.hash_one(key));
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.hashes.len()
-    }
 }
 
 /// Builds a profile. Libraries and files are identified by their real paths, not by their redacted ones.
@@ -172,8 +151,8 @@ impl ProfileBuilder {
         Some(accessed)
     }
 
-    /// Returns the complete document.
-    pub fn finish(self, run: RunSummary) -> Profile {
+    /// Returns the complete document. `stale`: libraries and files that are stale, or may be.
+    pub fn finish(self, run: RunSummary, stale: &HashMap<PathIdentity, Stale>) -> Profile {
         let statistics = Statistics {
             total_events: run.total_events,
             libraries_loaded: self.libraries.len() + self.more_libraries.len(),
@@ -196,10 +175,14 @@ impl ProfileBuilder {
             libraries: self
                 .libraries
                 .into_iter()
-                .map(|(_, library)| library.into_listed())
+                .map(|(path, library)| library.into_listed(stale.get(&path).copied()))
                 .collect(),
             libraries_not_listed: self.more_libraries.len(),
-            files_accessed: self.files.into_iter().map(|(_, file)| file.into_listed()).collect(),
+            files_accessed: self
+                .files
+                .into_iter()
+                .map(|(path, file)| file.into_listed(stale.get(&path).copied()))
+                .collect(),
             files_not_listed: self.more_files.len(),
             statistics,
         }
@@ -224,9 +207,9 @@ fn listed(process: RedactedProcess) -> ProfileProcess {
 }
 
 impl Loaded {
-    fn into_listed(self) -> Library {
+    fn into_listed(self, stale: Option<Stale>) -> Library {
         let load_time = self.at.filter(|_| !self.before).map(text_of);
-        Library { name: self.name, path: self.path, load_time }
+        Library { name: self.name, path: self.path, load_time, stale }
     }
 }
 
@@ -242,7 +225,7 @@ impl Accessed {
         self.writes |= flags & 3 != 0;
     }
 
-    fn into_listed(self) -> ProfileFile {
+    fn into_listed(self, stale: Option<Stale>) -> ProfileFile {
         ProfileFile {
             path: self.path,
             r#type: self.file_type.as_str().to_owned(),
@@ -254,6 +237,7 @@ impl Accessed {
                 (false, true) => AccessMode::Write,
                 _ => AccessMode::Read,
             },
+            stale,
         }
     }
 }

@@ -1,38 +1,63 @@
-//! Implements the contract, `wit/plugin.wit`, with the rules.
+//! Drops the events of quiet processes, and labels opens that may change a private key.
 
-pub mod rules;
+use crypto_tracer_plugin::{Decision, Event, Filter};
+use serde::Deserialize;
 
-#[cfg(target_family = "wasm")]
-mod component {
-    use std::sync::OnceLock;
+/// The plugin's own part of the configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Quiet {
+    /// Names of processes whose events are dropped.
+    quiet: Vec<String>,
+}
 
-    use super::rules::{Rules, is_written_key};
-    use crypto_tracer::plugin::events::Event;
-    use exports::crypto_tracer::plugin::filter::{Decision, Guest};
-
-    wit_bindgen::generate!({ path: "wit", world: "filter-plugin" });
-
-    static RULES: OnceLock<Rules> = OnceLock::new();
-
-    struct Plugin;
-
-    impl Guest for Plugin {
-        fn configure(config: String) -> Result<(), String> {
-            let _ = RULES.set(Rules::read(&config)?);
-            Ok(())
-        }
-
-        fn decide(event: &Event) -> Decision {
-            if RULES.get().is_some_and(|rules| rules.is_quiet(&event.process())) {
-                return Decision::Drop;
-            }
-            let (file_type, flags) = (event.field("file_type"), event.field("flags"));
-            if is_written_key(file_type.as_deref(), flags.as_deref()) {
-                return Decision::Label(vec![("key_written".to_owned(), "yes".to_owned())]);
-            }
-            Decision::Keep
-        }
+impl Filter<Quiet> for Quiet {
+    fn new(config: Quiet) -> Result<Quiet, String> {
+        Ok(config)
     }
 
-    export!(Plugin);
+    fn decide(&mut self, event: &Event) -> Decision {
+        if self.quiet.contains(&event.process()) {
+            return Decision::Drop;
+        }
+        // Events other than opens have neither field.
+        if event.file_type().as_deref() == Some("private_key") && event.writes() {
+            return Decision::label("key_written", "yes");
+        }
+        Decision::Keep
+    }
+}
+
+crypto_tracer_plugin::filter!(Quiet);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crypto_tracer_plugin::testing;
+
+    fn quiet(config: &str) -> Quiet {
+        testing::filter(config).unwrap()
+    }
+
+    #[test]
+    fn only_configured_processes_are_quiet() {
+        let mut filter = quiet(r#"{"quiet": ["logrotate"]}"#);
+        let exec = testing::Event::process_exec("logrotate /etc/logrotate.conf");
+        assert_eq!(filter.decide(&exec.clone().by_unknown("logrotate")), Decision::Drop);
+        assert_eq!(filter.decide(&exec.by_unknown("logrotate2")), Decision::Keep);
+        assert!(testing::filter::<Quiet, _>(r#"{"quite": []}"#).is_err());
+    }
+
+    #[test]
+    fn only_writes_of_private_keys_are_labelled() {
+        let open = |file_type, flags| {
+            let event = testing::Event::file_open("/etc/ssl/a", file_type);
+            quiet("{}").decide(&event.with_field("flags", flags))
+        };
+        let written = Decision::label("key_written", "yes");
+        assert_eq!(open("private_key", "O_WRONLY|O_CREAT|O_TRUNC"), written);
+        assert_eq!(open("private_key", "O_RDWR"), written);
+        assert_eq!(open("private_key", "O_RDONLY"), Decision::Keep);
+        assert_eq!(open("certificate", "O_RDWR"), Decision::Keep);
+    }
 }

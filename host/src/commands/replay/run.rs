@@ -1,18 +1,21 @@
-//! `replay`: runs a recording through the current plugins and options.
+//! Runs a recording through the current plugins and options.
 
 use std::io::BufReader;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
 use super::{output_conflict, session, setup};
 use crate::cli;
+use crate::config::Config;
 use crate::error::{ExitStatus, Failure};
 use crate::interruptible_read::Input;
 use crypto_tracer_event::EventKinds;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::printable::printable;
+use crypto_tracer_output::{NewFile, Output};
 use crypto_tracer_pipeline::enrich::Enrich;
 use crypto_tracer_pipeline::recording::{Damage, Frame, Frames, Start};
 use crypto_tracer_pipeline::stats::Stats;
@@ -33,50 +36,130 @@ const LAST_WRITE: Duration = Duration::from_secs(3600);
 /// Time limit for the output after a shutdown request.
 const SHUTDOWN_LAST_WRITE: Duration = Duration::from_millis(40);
 
-/// Replays to the end of the recording.
-pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Failure> {
-    let shutdown = Shutdown::default();
-    let signals = Signals::start(shutdown.clone())
-        .map_err(|error| Failure::new(ExitStatus::Failed, error))?;
+/// What ends a command before the recording ends.
+pub(in crate::commands) struct Interrupts {
+    pub(in crate::commands) shutdown: Shutdown,
+    signals: Signals,
+}
+
+impl Interrupts {
+    /// Handles signals from now on.
+    pub(in crate::commands) fn start() -> Result<Interrupts, Failure> {
+        let shutdown = Shutdown::default();
+        let signals = Signals::start(shutdown.clone());
+        let signals = signals.map_err(|error| Failure::new(ExitStatus::Failed, error))?;
+        Ok(Interrupts { shutdown, signals })
+    }
+}
+
+/// What a command asks of a replay.
+#[derive(Debug)]
+pub(in crate::commands) struct ReplayRequest<'a> {
+    pub(in crate::commands) recording: &'a Path,
+    pub(in crate::commands) trace: &'a cli::Trace,
+    pub(in crate::commands) plugins: &'a cli::PluginArgs,
+    pub(in crate::commands) redaction: Redaction,
+    /// Whether the output shows what files contain, so that inspectors run.
+    pub(in crate::commands) needs_assets: bool,
+    /// The file of `--output`.
+    pub(in crate::commands) output: Option<&'a Path>,
+    pub(in crate::commands) console: Console,
+}
+
+/// What the output of a replay may depend on.
+#[derive(Debug)]
+pub(in crate::commands) struct ReplayStart<'a> {
+    pub(in crate::commands) start: &'a Start,
+    pub(in crate::commands) clock: &'a Clock,
+    /// Permissions and group of a new output file.
+    pub(in crate::commands) new_file: NewFile,
+    pub(in crate::commands) shutdown: &'a Shutdown,
+}
+
+/// The output of a replay, and what else watches it.
+#[derive(Debug)]
+pub(in crate::commands) struct ReplayOutput {
+    pub(in crate::commands) output: Box<dyn Output>,
+    pub(in crate::commands) observers: Vec<Box<dyn Observer>>,
+}
+
+/// How a replay ended.
+#[derive(Debug)]
+pub(in crate::commands) struct ReplayEnd {
+    pub(in crate::commands) replayed: Replayed,
+    /// The number of events that each filter dropped.
+    pub(in crate::commands) drops: Vec<(String, u64)>,
+    /// Message of a plugin that ended the replay.
+    plugin: Option<String>,
+    written: Result<(), Failure>,
+}
+
+impl ReplayEnd {
+    /// Returns the failure of an incomplete output, of a plugin, or of a damaged recording.
+    pub(in crate::commands) fn check(mut self, recording: &Path) -> Result<(), Failure> {
+        std::mem::replace(&mut self.written, Ok(()))?;
+        self.failure(recording)
+    }
+
+    /// Returns the failure of a plugin, or of a damaged recording.
+    pub(super) fn failure(&mut self, recording: &Path) -> Result<(), Failure> {
+        if let Some(message) = self.plugin.take() {
+            return Err(Failure { code: ExitStatus::Failed, error: anyhow!(message) });
+        }
+        match std::mem::replace(&mut self.replayed, Replayed::Complete) {
+            Replayed::Complete => Ok(()),
+            Replayed::Damaged(damage) => {
+                let error = anyhow::Error::new(damage).context(recording.display().to_string());
+                Err(Failure { code: ExitStatus::Failed, error })
+            }
+        }
+    }
+}
+
+/// Replays to the end of the recording, into the output that `open` opens. Returns `None` if a shutdown is requested
+/// before it begins.
+pub(in crate::commands) fn run_with(
+    request: &ReplayRequest<'_>,
+    mut config: Config,
+    interrupts: &Interrupts,
+    open_output: impl FnOnce(&ReplayStart<'_>) -> Result<Option<ReplayOutput>, Failure>,
+) -> Result<Option<ReplayEnd>, Failure> {
+    let console = request.console;
+    let Interrupts { shutdown, signals } = interrupts;
     let trust = Trust::of_this_process();
-    let mut config = setup::config(&arguments.plugins, &trust)?;
     config.limits = config.limits.by_processor();
     let clock = Clock::recorded();
-    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown, &clock, false)?;
-    let Some(plugins) = plugins else { return Ok(()) };
-    let duration = arguments.trace.processes.duration;
+    let plugins =
+        setup::plugins(request.plugins, &config, &trust, shutdown, &clock, request.needs_assets)?;
+    let Some(plugins) = plugins else { return Ok(None) };
+    let duration = request.trace.processes.duration;
     if !duration.is_zero() {
         shutdown.at(Instant::now() + duration);
     }
-    let Some((frames, start)) = open(arguments, &shutdown)? else { return Ok(()) };
+    let Some((frames, start)) = open(request, shutdown)? else { return Ok(None) };
     let coverage = RecordingCoverage::new(start.interest.clone());
     report_not_captured(&coverage, plugins.interest(), &start, console);
     let mut enrich = Enrich::new(clock.clone());
     setup::add_baselines(&mut enrich, &start.processes, plugins.interest());
-    let new = setup::new_file(&config)?;
-    let Some(target) = setup::target(&arguments.print, new, &shutdown)? else { return Ok(()) };
-    // A replay ends with its recording, so its output is not watched.
-    let (output, _) = setup::output(target, &arguments.print)?;
+    let new_file = setup::new_file(&config)?;
+    let opened = open_output(&ReplayStart { start: &start, clock: &clock, new_file, shutdown })?;
+    let Some(ReplayOutput { output, observers }) = opened else { return Ok(None) };
     let heads = RecordedHeads::default();
-    let watched = &arguments.trace.processes.watched;
+    let watched = &request.trace.processes.watched;
     let family = match watched.pid.as_slice() {
         pids if watched.follow_children => session::family(pids, &start.processes),
         _ => Family::default(),
     };
-    let observers: Vec<Box<dyn Observer>> = vec![Box::new(family.clone())];
-    let select = setup::select(EventKinds::ALL, &arguments.trace, family);
+    let first: Box<dyn Observer> = Box::new(family.clone());
+    let select = setup::select(EventKinds::ALL, request.trace, family);
     setup::warn_of_unsatisfiable(&select, plugins.interest(), console);
-    let print = &arguments.print;
     let mut pipeline = Pipeline {
         clock,
         enrich,
         select,
-        observers,
-        stages: PluginStages {
-            reader: Box::new(heads.clone()),
-            plugins,
-            redaction: Redaction { enabled: !print.no_redact, extended: print.extended },
-        },
+        observers: [first].into_iter().chain(observers).collect(),
+        stages: PluginStages::new(Box::new(heads.clone()), plugins, request.redaction),
+        baseline: None,
         output,
         stats: Stats::default(),
         shutdown: shutdown.clone(),
@@ -88,38 +171,31 @@ pub(super) fn replay(arguments: &cli::Replay, console: Console) -> Result<(), Fa
         // Biased, so that a replay that ends by itself has reported its failures.
         tokio::select! {
             biased;
-            replayed = run(frames, &mut pipeline, &heads, coverage, &signals) => replayed,
+            replayed = run(frames, &mut pipeline, &heads, coverage, signals) => replayed,
             () = signals.asked() => Replayed::Complete,
         }
     });
     let timeout = if shutdown.is_requested() { SHUTDOWN_LAST_WRITE } else { LAST_WRITE };
     let written = pipeline.output.finish(Instant::now() + timeout);
     report_missing_heads(&heads.missing(), console);
-    setup::report(&pipeline.stats, None, written, console)?;
-    if let Some(message) = pipeline.stages.plugins.must_end() {
-        return Err(Failure { code: ExitStatus::Failed, error: anyhow!(message) });
-    }
-    match replayed {
-        Replayed::Complete => Ok(()),
-        Replayed::Damaged(damage) => {
-            let error =
-                anyhow::Error::new(damage).context(arguments.recording.display().to_string());
-            Err(Failure { code: ExitStatus::Failed, error })
-        }
-    }
+    let written = setup::report(&pipeline.stats, None, written, console);
+    let plugin = pipeline.stages.plugins.must_end();
+    let drops = pipeline.stages.plugins.drops();
+    let drops = drops.map(|(name, count)| (name.to_owned(), count)).collect();
+    Ok(Some(ReplayEnd { replayed, drops, plugin, written }))
 }
 
 /// The frames of a recording after its first one, and the first one.
 type Opened = (Frames<BufReader<Input>>, Start);
 
 /// Opens the recording and reads its first frame. Returns `None` if a shutdown interrupts the read.
-fn open(arguments: &cli::Replay, shutdown: &Shutdown) -> Result<Option<Opened>, Failure> {
-    let path = &arguments.recording;
+fn open(request: &ReplayRequest<'_>, shutdown: &Shutdown) -> Result<Option<Opened>, Failure> {
+    let path = request.recording;
     let usage = |error: anyhow::Error| Failure { code: ExitStatus::Usage, error };
     let input = Input::open(path, shutdown)
         .with_context(|| format!("cannot open the recording {}", path.display()))
         .map_err(usage)?;
-    output_conflict::check_recording(input.metadata(), arguments.print.output.as_deref())?;
+    output_conflict::check_recording(input.metadata(), request.output)?;
     let mut frames = match Frames::open(BufReader::with_capacity(READ_BUFFER, input)) {
         Ok(frames) => frames,
         Err(Damage::Io(_)) if shutdown.is_requested() => return Ok(None),

@@ -1,0 +1,155 @@
+//! The resources of the contract outside of WebAssembly: values that `testing` makes, with the methods of the contract.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// A file that a process opened. Tests make one with [`testing::File`](crate::testing::File).
+#[derive(Clone, Debug)]
+pub struct File {
+    pub(crate) path: Vec<u8>,
+    pub(crate) size: Option<u64>,
+    pub(crate) head: Vec<u8>,
+}
+
+impl File {
+    /// Absolute path relative to the process's root directory, with symbolic links resolved, before redaction. U+FFFD
+    /// replaces bytes that are not valid UTF-8.
+    pub fn path(&self) -> String {
+        String::from_utf8_lossy(&self.path).into_owned()
+    }
+
+    /// The same path as raw bytes.
+    pub fn path_bytes(&self) -> Vec<u8> {
+        self.path.clone()
+    }
+
+    /// Size in bytes when the host inspected the file. None when the file no longer exists or was replaced.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Up to `max` bytes from the start of the file, at most 65536, without secrets. Empty when the file cannot be read. A
+    /// plugin that calls this needs the grant `file-head`.
+    pub fn head(&self, max: u32) -> Vec<u8> {
+        const MOST: u32 = 65_536;
+        self.head.iter().take(max.min(MOST) as usize).copied().collect()
+    }
+}
+
+/// An event of any type, before redaction. Tests make one with [`testing::Event`](crate::testing::Event).
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub(crate) event_type: String,
+    pub(crate) timestamp: u64,
+    pub(crate) pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) process: String,
+    pub(crate) exe: Option<String>,
+    pub(crate) container: Option<String>,
+    pub(crate) fields: BTreeMap<String, String>,
+}
+
+impl Event {
+    /// `file_open`, `lib_load`, `process_exec`, `process_exit`; later versions may add types.
+    pub fn event_type(&self) -> String {
+        self.event_type.clone()
+    }
+
+    /// Microseconds since 1970, UTC.
+    pub fn timestamp(&self) -> u64 {
+        self.timestamp
+    }
+
+    /// Process id (thread group id) of the process that caused the event.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// User id of the process.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// The name (`comm`) of the thread group's leader.
+    pub fn process(&self) -> String {
+        self.process.clone()
+    }
+
+    /// The executable's path. None when it could not be determined.
+    pub fn exe(&self) -> Option<String> {
+        self.exe.clone()
+    }
+
+    /// Container id from the cgroup. None for a process outside a container.
+    pub fn container(&self) -> Option<String> {
+        self.container.clone()
+    }
+
+    /// A field by its documented name, as text: `file`, `file_type`, `flags`, `library`, `library_name`, `cmdline`, `ppid`,
+    /// `exit_code`, or `labels.NAME`. None when this event has no such field.
+    pub fn field(&self, name: &str) -> Option<String> {
+        self.fields.get(name).cloned()
+    }
+}
+
+/// A text that a redactor can replace. Tests make one with [`testing::Text`](crate::testing::Text).
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub(crate) field: String,
+    pub(crate) value: String,
+    pub(crate) arguments: Vec<String>,
+}
+
+impl Text {
+    /// The output field that contains the text: `file`, `library`, `exe`, `cmdline`, `process`, `cgroup`, `hostname` or
+    /// `labels.NAME`. Later versions may add names.
+    pub fn field(&self) -> String {
+        self.field.clone()
+    }
+
+    /// The text.
+    pub fn value(&self) -> String {
+        self.value.clone()
+    }
+
+    /// For `cmdline`: the list of arguments. Empty for every other field, and after an earlier redactor changed the text.
+    pub fn arguments(&self) -> Vec<String> {
+        self.arguments.clone()
+    }
+}
+
+/// The files and libraries that a classifier is interested in. Tests make one with
+/// [`testing::Interest`](crate::testing::Interest).
+///
+/// The tracer does not start when an entry is outside its bounds, or when all classifiers together add more than 64 suffixes,
+/// 256 names, 16 prefixes or 64 libraries. Suffixes ignore ASCII case.
+#[derive(Clone, Debug, Default)]
+pub struct Interest {
+    pub(crate) added: RefCell<Vec<(&'static str, String)>>,
+}
+
+impl Interest {
+    fn add(&self, what: &'static str, text: &str) {
+        self.added.borrow_mut().push((what, text.to_owned()));
+    }
+
+    /// Adds files whose name ends with `suffix`, for example `.pem`. ASCII, 3 to 15 bytes.
+    pub fn file_suffix(&self, suffix: &str) {
+        self.add("file-suffix", suffix);
+    }
+
+    /// Adds files with exactly this name, for example `id_rsa`. 1 to 31 bytes.
+    pub fn file_name(&self, name: &str) {
+        self.add("file-name", name);
+    }
+
+    /// Adds files whose name begins with `prefix`, for example `id_rsa`. 3 to 15 bytes.
+    pub fn file_prefix(&self, prefix: &str) {
+        self.add("file-prefix", prefix);
+    }
+
+    /// Adds libraries whose file name is `name`, or `name` followed by `.so`, `-` or `.`; for example `libssl`. 3 to 31 bytes.
+    pub fn library(&self, name: &str) {
+        self.add("library", name);
+    }
+}

@@ -1,0 +1,428 @@
+//! Files, events and texts for native tests of a plugin's rules.
+//!
+//! ```
+//! use crypto_tracer_plugin::{Classifier, File, Interest, Verdict, serde_json::Value, testing};
+//!
+//! struct Hsm;
+//!
+//! impl Classifier for Hsm {
+//!     fn new(_: Value, interest: &Interest) -> Result<Hsm, String> {
+//!         interest.file_suffix(".hsmslot");
+//!         Ok(Hsm)
+//!     }
+//!
+//!     fn classify(&self, file: &File) -> Option<Verdict> {
+//!         file.path().ends_with(".hsmslot").then(|| Verdict::other("hsm_slot"))
+//!     }
+//! }
+//!
+//! let (hsm, interest) = testing::classifier::<Hsm, _>("{}").unwrap();
+//! assert_eq!(interest.file_suffixes(), [".hsmslot"]);
+//! assert_eq!(hsm.classify(&testing::File::new("/a.hsmslot")), Some(Verdict::other("hsm_slot")));
+//! assert_eq!(hsm.classify(&testing::File::new("/a.pem")), None);
+//! ```
+//!
+//! The built component is tested with `crypto-tracer plugin test`.
+
+use std::ops::Deref;
+
+use serde::de::DeserializeOwned;
+
+use crate::{Classifier, Filter, Redactor, fake};
+
+/// Reads a configuration as a component does.
+///
+/// # Errors
+/// The text that the tracer would print.
+pub fn config<C: DeserializeOwned>(json: &str) -> Result<C, String> {
+    crate::read_config(json)
+}
+
+/// Configures a classifier, and returns the interest that it declared.
+///
+/// # Errors
+/// The text that the tracer would print: the configuration does not fit its type, `new` refuses it, or an entry of the interest
+/// is outside its bounds.
+pub fn classifier<T: Classifier<C>, C: DeserializeOwned>(
+    json: &str,
+) -> Result<(T, Interest), String> {
+    let interest = Interest::default();
+    let plugin = T::new(config(json)?, &interest)?;
+    interest.check()?;
+    Ok((plugin, interest))
+}
+
+/// Configures a redactor.
+///
+/// # Errors
+/// The text that the tracer would print.
+pub fn redactor<T: Redactor<C>, C: DeserializeOwned>(json: &str) -> Result<T, String> {
+    T::new(config(json)?)
+}
+
+/// Configures a filter.
+///
+/// # Errors
+/// The text that the tracer would print.
+pub fn filter<T: Filter<C>, C: DeserializeOwned>(json: &str) -> Result<T, String> {
+    T::new(config(json)?)
+}
+
+/// A file. It derefs to [`crate::File`].
+#[derive(Clone, Debug)]
+pub struct File(fake::File);
+
+impl File {
+    /// An empty file.
+    pub fn new(path: impl AsRef<[u8]>) -> File {
+        File(fake::File { path: path.as_ref().to_owned(), size: Some(0), head: Vec::new() })
+    }
+
+    /// Sets the head, as the host gives it: without secrets. The size becomes that of the head.
+    #[must_use]
+    pub fn with_head(mut self, head: impl AsRef<[u8]>) -> File {
+        self.0.head = head.as_ref().to_owned();
+        self.with_size(head.as_ref().len() as u64)
+    }
+
+    /// Sets the size in bytes.
+    #[must_use]
+    pub fn with_size(mut self, size: u64) -> File {
+        self.0.size = Some(size);
+        self
+    }
+
+    /// The file no longer exists: it has no size and no head.
+    #[must_use]
+    pub fn gone(mut self) -> File {
+        (self.0.size, self.0.head) = (None, Vec::new());
+        self
+    }
+}
+
+impl Deref for File {
+    type Target = fake::File;
+
+    fn deref(&self) -> &fake::File {
+        &self.0
+    }
+}
+
+/// An event. It derefs to [`crate::Event`].
+#[derive(Clone, Debug)]
+pub struct Event(fake::Event);
+
+impl Event {
+    /// An event of this type, by process 1000 of user 1000 with the name `test`.
+    pub fn new(event_type: &str) -> Event {
+        Event(fake::Event {
+            event_type: event_type.to_owned(),
+            timestamp: 1_700_000_000_000_000,
+            pid: 1000,
+            uid: 1000,
+            process: "test".to_owned(),
+            exe: None,
+            container: None,
+            fields: [("ppid".to_owned(), "1".to_owned())].into(),
+        })
+    }
+
+    /// An open of a file for reading.
+    pub fn file_open(file: &str, file_type: &str) -> Event {
+        let event = Event::new("file_open").with_field("file", file);
+        event.with_field("file_type", file_type).with_field("flags", "O_RDONLY")
+    }
+
+    /// A load of a library.
+    pub fn lib_load(library: &str, name: &str) -> Event {
+        Event::new("lib_load").with_field("library", library).with_field("library_name", name)
+    }
+
+    /// A start of a program.
+    pub fn process_exec(cmdline: &str) -> Event {
+        Event::new("process_exec").with_field("cmdline", cmdline)
+    }
+
+    /// An end of a process.
+    pub fn process_exit(code: i32) -> Event {
+        Event::new("process_exit").with_field("exit_code", &code.to_string())
+    }
+
+    /// Sets microseconds since 1970.
+    #[must_use]
+    pub fn at(mut self, timestamp: u64) -> Event {
+        self.0.timestamp = timestamp;
+        self
+    }
+
+    /// Sets the process id.
+    #[must_use]
+    pub fn with_pid(mut self, pid: u32) -> Event {
+        self.0.pid = pid;
+        self
+    }
+
+    /// Sets the user id.
+    #[must_use]
+    pub fn with_uid(mut self, uid: u32) -> Event {
+        self.0.uid = uid;
+        self
+    }
+
+    /// Sets the name of the process and its executable.
+    #[must_use]
+    pub fn by(mut self, process: &str, exe: &str) -> Event {
+        self.0.process = process.to_owned();
+        self.0.exe = Some(exe.to_owned());
+        self
+    }
+
+    /// Sets the name of the process; its executable is unknown.
+    #[must_use]
+    pub fn by_unknown(mut self, process: &str) -> Event {
+        self.0.process = process.to_owned();
+        self.0.exe = None;
+        self
+    }
+
+    /// Sets the id of the container.
+    #[must_use]
+    pub fn in_container(mut self, id: &str) -> Event {
+        self.0.container = Some(id.to_owned());
+        self
+    }
+
+    /// Sets a field by its documented name, for example `flags`.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, value: &str) -> Event {
+        self.0.fields.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets a label.
+    #[must_use]
+    pub fn with_label(self, name: &str, value: &str) -> Event {
+        self.with_field(&format!("labels.{name}"), value)
+    }
+}
+
+impl Deref for Event {
+    type Target = fake::Event;
+
+    fn deref(&self) -> &fake::Event {
+        &self.0
+    }
+}
+
+/// A text. It derefs to [`crate::Text`].
+#[derive(Clone, Debug)]
+pub struct Text(fake::Text);
+
+impl Text {
+    /// A text of a field, for example `file`.
+    pub fn new(field: &str, value: &str) -> Text {
+        let (field, value) = (field.to_owned(), value.to_owned());
+        Text(fake::Text { field, value, arguments: Vec::new() })
+    }
+
+    /// A command line. Its value is the arguments, joined by spaces.
+    pub fn command_line(arguments: &[&str]) -> Text {
+        Text(fake::Text {
+            field: "cmdline".to_owned(),
+            value: arguments.join(" "),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+        })
+    }
+}
+
+impl Deref for Text {
+    type Target = fake::Text;
+
+    fn deref(&self) -> &fake::Text {
+        &self.0
+    }
+}
+
+/// The interest that a classifier declared. It derefs to [`crate::Interest`].
+#[derive(Clone, Debug, Default)]
+pub struct Interest(fake::Interest);
+
+impl Interest {
+    fn of(&self, what: &str) -> Vec<String> {
+        let added = self.0.added.borrow();
+        added.iter().filter(|(kind, _)| *kind == what).map(|(_, text)| text.clone()).collect()
+    }
+
+    /// The suffixes, in the order of the calls.
+    pub fn file_suffixes(&self) -> Vec<String> {
+        self.of("file-suffix")
+    }
+
+    /// The names, in the order of the calls.
+    pub fn file_names(&self) -> Vec<String> {
+        self.of("file-name")
+    }
+
+    /// The prefixes, in the order of the calls.
+    pub fn file_prefixes(&self) -> Vec<String> {
+        self.of("file-prefix")
+    }
+
+    /// The libraries, in the order of the calls.
+    pub fn libraries(&self) -> Vec<String> {
+        self.of("library")
+    }
+
+    /// Checks the bounds of each entry.
+    fn check(&self) -> Result<(), String> {
+        for (what, text) in self.0.added.borrow().iter() {
+            let bytes = match *what {
+                "file-name" => 1..=31,
+                "library" => 3..=31,
+                _ => 3..=15,
+            };
+            if !bytes.contains(&text.len()) {
+                return Err(format!(
+                    "the {what} {text:?} has {} bytes, but {} to {} are allowed",
+                    text.len(),
+                    bytes.start(),
+                    bytes.end()
+                ));
+            }
+            if *what == "file-suffix" && !text.is_ascii() {
+                return Err(format!("the {what} {text:?} is not ASCII"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Interest {
+    type Target = fake::Interest;
+
+    fn deref(&self) -> &fake::Interest {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Decision, Verdict};
+
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Config {
+        suffix: String,
+    }
+
+    struct Slots(String);
+
+    impl Classifier<Config> for Slots {
+        fn new(config: Config, interest: &crate::Interest) -> Result<Slots, String> {
+            interest.file_suffix(&config.suffix);
+            Ok(Slots(config.suffix))
+        }
+
+        fn classify(&self, file: &crate::File) -> Option<Verdict> {
+            let word = String::from_utf8_lossy(&file.head(4)).into_owned();
+            let size = file.size()?.to_string();
+            let is_slot = file.path().ends_with(&self.0);
+            is_slot.then(|| Verdict::other("slot").label("word", word).label("size", size))
+        }
+    }
+    crate::classifier!(Slots);
+
+    impl Redactor<Config> for Slots {
+        fn new(config: Config) -> Result<Slots, String> {
+            Ok(Slots(config.suffix))
+        }
+
+        fn redact(&self, text: &crate::Text) -> Option<String> {
+            let last = text.arguments().pop().unwrap_or_else(|| text.value());
+            last.ends_with(&self.0).then(|| format!("{}:slot", text.field()))
+        }
+    }
+    crate::redactor!(Slots);
+
+    struct First(u32);
+
+    impl Filter for First {
+        fn new(_: serde_json::Value) -> Result<First, String> {
+            Ok(First(0))
+        }
+
+        fn decide(&mut self, event: &crate::Event) -> Decision {
+            self.0 += 1;
+            crate::log!(debug, "event {}", self.0);
+            match (self.0, event.exit_code()) {
+                (1, Some(code)) => Decision::label("code", code.to_string()),
+                _ if event.writes() => Decision::Keep,
+                _ => Decision::Drop,
+            }
+        }
+    }
+    crate::filter!(First);
+
+    #[test]
+    fn a_classifier_runs_natively() {
+        let (slots, interest) = classifier::<Slots, _>(r#"{"suffix": ".slot"}"#).unwrap();
+        assert_eq!(interest.file_suffixes(), [".slot"]);
+        let verdict = slots.classify(&File::new("/a.slot").with_head("0123456")).unwrap();
+        assert_eq!(verdict, Verdict::other("slot").label("word", "0123").label("size", "7"));
+        assert_eq!(slots.classify(&File::new("/a.slot").gone()), None);
+        assert_eq!(slots.classify(&File::new(b"/\xff").with_size(9)), None);
+        assert_eq!(File::new(b"/\xff").path_bytes(), b"/\xff");
+    }
+
+    #[test]
+    fn configurations_are_refused_as_the_tracer_does() {
+        let refused = |json| classifier::<Slots, Config>(json).map(|_| ()).unwrap_err();
+        let problem = refused(r#"{"sufix": ".slot"}"#);
+        assert_eq!(problem, "unknown field `sufix`, expected `suffix`");
+        assert_eq!(refused("{}"), "missing field `suffix`");
+        assert!(refused(r#"{"suffix": ".a"}"#).contains("2 bytes, but 3 to 15"));
+        assert!(refused(r#"{"suffix": ".äöü"}"#).contains("not ASCII"));
+    }
+
+    #[test]
+    fn a_redactor_runs_natively() {
+        let slots = redactor::<Slots, _>(r#"{"suffix": ".slot"}"#).unwrap();
+        assert_eq!(slots.redact(&Text::new("file", "/a.slot")).unwrap(), "file:slot");
+        assert_eq!(slots.redact(&Text::new("file", "/a")), None);
+        let command = Text::command_line(&["cat", "/a.slot"]);
+        assert_eq!(slots.redact(&command).unwrap(), "cmdline:slot");
+        assert_eq!(command.value(), "cat /a.slot");
+    }
+
+    #[test]
+    fn a_filter_keeps_state() {
+        let mut first = filter::<First, _>("{}").unwrap();
+        assert_eq!(first.decide(&Event::process_exit(3)), Decision::label("code", "3"));
+        assert_eq!(first.decide(&Event::process_exit(3)), Decision::Drop);
+        let open = Event::file_open("/a.key", "private_key").with_field("flags", "O_RDWR");
+        assert_eq!(first.decide(&open), Decision::Keep);
+    }
+
+    #[test]
+    fn events_have_their_fields() {
+        let event = Event::lib_load("/usr/lib/libssl.so.3", "libssl").at(7).with_pid(8);
+        let event = event.with_uid(9).by("nginx", "/usr/sbin/nginx").in_container("abc");
+        let event = event.with_label("team", "blue").with_field("ppid", "6");
+        assert_eq!((event.timestamp(), event.pid(), event.uid()), (7, 8, 9));
+        assert_eq!(
+            (event.process(), event.exe()),
+            ("nginx".into(), Some("/usr/sbin/nginx".into()))
+        );
+        assert_eq!(
+            (event.container(), event.label("team")),
+            (Some("abc".into()), Some("blue".into()))
+        );
+        assert_eq!(
+            (event.file(), event.library_name()),
+            (Some("/usr/lib/libssl.so.3".into()), Some("libssl".into()))
+        );
+        assert_eq!((event.file_type(), event.cmdline(), event.ppid()), (None, None, Some(6)));
+        assert_eq!(Event::process_exec("a b").by_unknown("a").exe(), None);
+    }
+}
