@@ -20,27 +20,30 @@ pub struct Loss {
     pub exact: bool,
 }
 
-/// The kinds of plugins. Their alphabetical order is also the order of the stages that call them.
+/// The kinds of plugins, in alphabetical order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PluginKind {
     /// Determines the types of files.
     Classifier,
     /// Keeps, drops or labels events.
     Filter,
+    /// Lists what files contain.
+    Inspector,
     /// Removes private data from texts.
     Redactor,
 }
 
 impl PluginKind {
     /// All kinds.
-    pub const ALL: [PluginKind; 3] =
-        [PluginKind::Classifier, PluginKind::Filter, PluginKind::Redactor];
+    pub const ALL: [PluginKind; 4] =
+        [PluginKind::Classifier, PluginKind::Filter, PluginKind::Inspector, PluginKind::Redactor];
 
     /// The kind as events, messages and the plugin contract name it.
     pub const fn as_str(self) -> &'static str {
         match self {
             PluginKind::Classifier => "classifier",
             PluginKind::Filter => "filter",
+            PluginKind::Inspector => "inspector",
             PluginKind::Redactor => "redactor",
         }
     }
@@ -138,7 +141,7 @@ pub struct StatusProbe {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 pub struct StatusPlugin {
-    /// `classifier`, `redactor` or `filter`.
+    /// `classifier`, `redactor`, `filter` or `inspector`.
     pub kind: &'static str,
     /// Name of the plugin.
     pub name: String,

@@ -125,6 +125,10 @@ impl HeadReader for RecordingHeads {
         answers
     }
 
+    fn visible(&mut self, file: &Wanted, until: Instant) -> Option<HeadResponse> {
+        self.inner.visible(file, until)
+    }
+
     fn wants_opened(&self) -> bool {
         true
     }
@@ -290,6 +294,11 @@ impl HeadReader for RecordedHeads {
     fn read(&mut self, files: &[Wanted], _until: Instant) -> Vec<Option<HeadResponse>> {
         let mut recorded = self.0.borrow_mut();
         files.iter().map(|wanted| recorded.answer(&wanted.file)).collect()
+    }
+
+    /// The head, which is all that a recording has of a file.
+    fn visible(&mut self, file: &Wanted, _until: Instant) -> Option<HeadResponse> {
+        self.0.borrow_mut().answer(&file.file)
     }
 
     fn on_cache_miss(&mut self, file: &HeadRequest) {

@@ -28,6 +28,9 @@ pub trait HeadReader: std::fmt::Debug {
     /// Reads the heads of these files, in order. `None`: there was no answer before `until`.
     fn read(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>>;
 
+    /// Reads all of a file that plugins may see. `None`: there was no answer before `until`.
+    fn visible(&mut self, file: &Wanted, until: Instant) -> Option<HeadResponse>;
+
     /// Returns whether [`HeadReader::read_opened`] must be called.
     fn wants_opened(&self) -> bool {
         false
@@ -137,6 +140,10 @@ impl LiveReader {
 impl HeadReader for LiveReader {
     fn read(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>> {
         self.client.borrow_mut().heads(files, until, &self.shutdown)
+    }
+
+    fn visible(&mut self, file: &Wanted, until: Instant) -> Option<HeadResponse> {
+        self.client.borrow_mut().visible(file, until, &self.shutdown)
     }
 }
 
@@ -267,6 +274,8 @@ pub(super) struct EventHead<'a> {
     reader: &'a mut dyn HeadReader,
     until: Instant,
     prefetch: Prefetch,
+    /// All that plugins may see, once it was requested.
+    visible: Prefetch,
     process: &'a ProcessFacts,
     file: &'a OpenedFile,
     flags: u32,
@@ -282,7 +291,16 @@ impl<'a> EventHead<'a> {
         file: &'a OpenedFile,
         flags: u32,
     ) -> EventHead<'a> {
-        EventHead { reader, until, prefetch, process, file, flags, has_missed: false }
+        EventHead {
+            reader,
+            until,
+            prefetch,
+            visible: Prefetch::NotRequested,
+            process,
+            file,
+            flags,
+            has_missed: false,
+        }
     }
 
     fn answer(&mut self) -> Option<&HeadResponse> {
@@ -299,25 +317,48 @@ impl<'a> EventHead<'a> {
     }
 }
 
+/// Why the content of a file is not requested.
+fn unread(file: &OpenedFile) -> Option<HeadOutcome> {
+    // The content of a new file depends on the time of the read, so it is never read.
+    let created = file.created.then_some(HeadOutcome::Created);
+    created.or_else(|| is_remote(file).then_some(HeadOutcome::Remote))
+}
+
+/// The content and the outcome of an answer.
+fn outcome(answer: Option<&HeadResponse>) -> (&[u8], HeadOutcome) {
+    let Some(HeadResponse { head, found, .. }) = answer else {
+        return (&[], HeadOutcome::Late);
+    };
+    match (head, found) {
+        (Ok(head), Found::Same | Found::Changed) => (head, HeadOutcome::Read),
+        (Ok(head), Found::Replaced) => (head, HeadOutcome::Replaced),
+        (Err(HeadRefusal::Gone), _) => (&[], HeadOutcome::Gone),
+        (Err(HeadRefusal::Denied), _) => (&[], HeadOutcome::Denied),
+        // The outcome is also `NotNeeded` if another tracer's reader process opened the file.
+        (Err(HeadRefusal::OtherTracer), _) => (&[], HeadOutcome::NotNeeded),
+    }
+}
+
 impl HeadSource for EventHead<'_> {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
-        // The head of a new file depends on the time of the read, so it is never read.
-        if self.file.created {
-            return (&[], HeadOutcome::Created);
+        match unread(self.file) {
+            Some(unread) => (&[], unread),
+            None => outcome(self.answer()),
         }
-        if is_remote(self.file) {
-            return (&[], HeadOutcome::Remote);
+    }
+
+    fn visible(&mut self) -> (&[u8], HeadOutcome) {
+        if let Some(unread) = unread(self.file) {
+            return (&[], unread);
         }
-        let Some(HeadResponse { head, found, .. }) = self.answer() else {
-            return (&[], HeadOutcome::Late);
-        };
-        match (head, found) {
-            (Ok(head), Found::Same | Found::Changed) => (head, HeadOutcome::Read),
-            (Ok(head), Found::Replaced) => (head, HeadOutcome::Replaced),
-            (Err(HeadRefusal::Gone), _) => (&[], HeadOutcome::Gone),
-            (Err(HeadRefusal::Denied), _) => (&[], HeadOutcome::Denied),
-            // The outcome is also `NotNeeded` if another tracer's reader process opened the file.
-            (Err(HeadRefusal::OtherTracer), _) => (&[], HeadOutcome::NotNeeded),
+        if matches!(self.visible, Prefetch::NotRequested) {
+            let request = wanted(self.process, self.file, self.flags);
+            let answer = self.reader.visible(&request, self.until).map(Rc::new);
+            self.visible = Prefetch::Requested(answer, RequestNumber::MAX);
+        }
+        match &self.visible {
+            Prefetch::Requested(answer, _) => outcome(answer.as_deref()),
+            Prefetch::NotRequested => (&[], HeadOutcome::Late),
         }
     }
 
@@ -336,10 +377,10 @@ impl HeadSource for EventHead<'_> {
     }
 
     fn holds(&self) -> bool {
-        match &self.prefetch {
+        [&self.prefetch, &self.visible].into_iter().all(|state| match state {
             Prefetch::Requested(Some(answer), _) => answer.found == Found::Same,
             Prefetch::Requested(None, _) | Prefetch::NotRequested => true,
-        }
+        })
     }
 
     fn number(&self) -> Option<usize> {

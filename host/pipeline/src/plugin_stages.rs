@@ -1,4 +1,4 @@
-//! The stages in which plugins run: read heads, classify, filter, redact.
+//! The stages in which plugins run: read heads, classify and inspect, filter, redact.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crypto_tracer_reader::ProcessDetails;
 pub struct PluginStages {
     /// Reads heads, and inspects processes.
     pub reader: Box<dyn Reader>,
-    /// Classifiers, filters and redactors.
+    /// Classifiers, inspectors, filters and redactors.
     pub plugins: Plugins,
     /// How the redaction stage works.
     pub redaction: Redaction,
@@ -52,18 +52,21 @@ impl PluginStages {
         Prefetched::request(&mut *self.reader, &self.plugins, events, with_heads, timeout)
     }
 
-    /// Stage `classify`: asks the classifiers for the type of an opened file. Other events pass unchanged.
+    /// Stage `classify`: asks the classifiers for the type of an opened file, and the inspectors for what it contains if
+    /// an output needs that. Other events pass unchanged.
     pub(super) fn classify(&mut self, event: EventWithHead, until: Instant) -> ClassifiedEvent {
         let EventWithHead { event, prefetch } = event;
-        let verdict = match &event.what {
+        let (verdict, assets) = match &event.what {
             EnrichedWhat::FileOpen { file, flags } => {
                 let reader = (&mut *self.reader as &mut dyn HeadReader, until);
                 let mut head = EventHead::new(reader, prefetch, &event.process, file, *flags);
-                Some(self.plugins.classify(event.process.uid, file, *flags, &mut head))
+                let uid = event.process.uid;
+                let verdict = self.plugins.classify(uid, file, *flags, &mut head);
+                (Some(verdict), self.plugins.inspect(uid, file, *flags, &mut head))
             }
-            _ => None,
+            _ => (None, None),
         };
-        ClassifiedEvent { event, verdict, labels: Vec::new(), assets: None }
+        ClassifiedEvent { event, verdict, labels: Vec::new(), assets }
     }
 
     /// Stage `filter`: `None` if a filter drops the event. Filters may add labels.

@@ -24,6 +24,13 @@ pub(super) static REDACTOR: Bundled = Bundled {
     compiled: include_bytes!("../../../artifacts/redact-default.cwasm"),
 };
 
+/// The documented inspector.
+pub(super) static INSPECTOR: Bundled = Bundled {
+    name: "inspect-x509",
+    component: include_bytes!("../../../artifacts/inspect-x509.wasm"),
+    compiled: include_bytes!("../../../artifacts/inspect-x509.cwasm"),
+};
+
 impl Bundled {
     /// The code that was compiled ahead of time. If the engine rejects it, because its configuration or the processor
     /// differs, the component is compiled now.
@@ -60,7 +67,7 @@ mod tests {
     #[test]
     fn precompiled_plugins_load_and_are_current() {
         let engine = engine::engine(Limits::default().stack).unwrap();
-        for bundled in [&CLASSIFIER, &REDACTOR] {
+        for bundled in [&CLASSIFIER, &REDACTOR, &INSPECTOR] {
             bundled.ahead_of_time(&engine).expect(bundled.name);
             let built = engine::precompile(bundled.component).unwrap();
             bundled.release_pages();

@@ -25,6 +25,8 @@ use crypto_tracer_event::PluginKind;
 
 /// Prefix of the interfaces of the plugin contract.
 const CONTRACT: &str = "crypto-tracer:plugin/";
+/// Functions that read a file's content, which needs a grant.
+const READS_CONTENT: [&str; 2] = ["[method]file.head", "[method]file.visible"];
 /// Maximum number of characters of a name.
 const MAX_NAME: usize = 64;
 
@@ -40,7 +42,7 @@ pub(super) struct CompiledPlugin {
     pub(super) built_for: Version,
     /// The compatible contract of this program.
     pub(super) contract: &'static dyn Contract,
-    /// It imports the function that reads file heads.
+    /// It imports a function that reads file heads.
     pub(super) asks_for_heads: bool,
     /// Size in bytes.
     pub(super) size: u64,
@@ -92,7 +94,7 @@ impl CompiledPlugin {
                 ComponentItem::ComponentInstance(instance) => {
                     let mut functions = instance.exports(engine).map(|(function, _)| function);
                     import.starts_with(CONTRACT)
-                        && functions.any(|name| name == "[method]file.head")
+                        && functions.any(|name| READS_CONTENT.contains(&name))
                 }
                 _ => false,
             });

@@ -11,6 +11,7 @@ use super::component::CompiledPlugin;
 use super::contract;
 use super::failure::{LoadError, LoadSubject, PluginSource, Problem};
 use super::filter::Filter;
+use super::inspector::Inspector;
 use super::kind::GuestKind;
 use super::log::LogLine;
 use super::redactor::Redactor;
@@ -81,13 +82,14 @@ pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError
         log: Vec::new(),
     };
     if inspection.kinds.is_empty() {
-        let none = code.check_export("classifier, redactor or filter");
+        let none = code.check_export("classifier, redactor, filter or inspector");
         return Err(failed(LoadSubject::Plugin, none.err().unwrap_or(Problem::NoneBundled)));
     }
     for kind in inspection.kinds.clone() {
         let start = match kind {
             PluginKind::Classifier => start::<Classifier>,
             PluginKind::Filter => start::<Filter>,
+            PluginKind::Inspector => start::<Inspector>,
             PluginKind::Redactor => start::<Redactor>,
         };
         let started = start(&runtime, &code, spec, &mut inspection);

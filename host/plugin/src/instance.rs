@@ -56,7 +56,7 @@ impl<K: GuestKind> InstanceFactory<K> {
     /// if that is longer. `log`: the log of the previous instance, which the new one continues.
     pub(super) fn spawn(&self, limit: Duration, log: Option<Log>) -> SpawnOutcome<K> {
         let start = processor_time();
-        let mut store = store(&self.runtime);
+        let mut store = store(&self.runtime, K::COPIED_FACTOR);
         let state = store.data_mut();
         state.timer = CallTimer::start(limit, limit.max(self.runtime.limits.wall));
         if let Some(log) = log {
@@ -155,11 +155,11 @@ pub(super) fn reason(error: &Error) -> String {
     })
 }
 
-fn store(runtime: &Runtime) -> Store<State> {
+fn store(runtime: &Runtime, copied_factor: usize) -> Store<State> {
     let limits = &runtime.limits;
     let mut store = Store::new(&runtime.engine, State::new(limits));
     store.limiter(|state| &mut state.memory);
-    store.set_hostcall_fuel(limits.copied);
+    store.set_hostcall_fuel(limits.copied.saturating_mul(copied_factor));
     store.set_max_component_handles(limits.handles);
     let shutdown = runtime.shutdown.clone();
     store.epoch_deadline_callback(move |mut store| {

@@ -16,6 +16,8 @@ pub(super) trait GuestKind: 'static {
     const ACTION: &'static str;
     /// The bundled plugin of this kind.
     const BUNDLED: Option<&'static Bundled>;
+    /// What a call may copy, as a multiple of the limit `copied`.
+    const COPIED_FACTOR: usize = 1;
     /// An instance, through the contract's trait for this kind.
     type Guest: ?Sized + Send;
 

@@ -1,4 +1,4 @@
-//! Plugins: WebAssembly components that classify files, filter events and redact texts.
+//! Plugins: WebAssembly components that classify and inspect files, filter events and redact texts.
 //!
 //! The only crate that depends on wasmtime. A plugin can call only the functions of `wit/plugin.wit`, on resources that
 //! are borrowed for one call. A plugin that misbehaves fails that call, within its [`Limits`]; it never ends the program.
@@ -20,6 +20,7 @@ mod features;
 mod filter;
 mod homes;
 mod inspect;
+mod inspector;
 mod instance;
 mod kind;
 mod limits;
@@ -57,7 +58,7 @@ pub use spec::{Grant, OnFailure, PluginSpec};
 pub use trust::{Origin, SITE_DIR, Trust, Untrusted};
 
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_event::{ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
+use crypto_tracer_event::{Asset, ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
 
 use redactor::UserRedactor;
 use setup::Chains;
@@ -137,6 +138,19 @@ impl Plugins {
         heads: &mut dyn HeadSource,
     ) -> Verdict {
         self.chains.classifiers.classify(uid, file, flags, heads)
+    }
+
+    /// Lists what a file contains. `None`: the setup did not ask for assets, so no inspector runs. The arguments are those
+    /// of [`Plugins::classify`].
+    pub fn inspect(
+        &mut self,
+        uid: u32,
+        file: &OpenedFile,
+        flags: u32,
+        heads: &mut dyn HeadSource,
+    ) -> Option<Arc<[Asset]>> {
+        let inspectors = self.chains.inspectors.as_mut()?;
+        Some(inspectors.inspect(uid, file, flags, heads))
     }
 
     /// Runs the filters on an event.
@@ -220,7 +234,7 @@ impl Plugins {
         self.chains.slots().map(AnySlot::memory).sum()
     }
 
-    /// All loaded plugins: classifiers, redactors, filters, each in the order of its chain.
+    /// All loaded plugins: classifiers, redactors, filters, inspectors, each in the order of its chain.
     pub fn running(&self) -> &[LoadedPlugin] {
         &self.running
     }

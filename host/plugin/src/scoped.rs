@@ -11,6 +11,10 @@ use crypto_tracer_event::{ClassifiedEvent, Field, HeadOutcome, OpenedFile};
 pub trait HeadSource {
     /// The first bytes of the file without secrets, at most 64 KiB, and the outcome of reading them.
     fn head(&mut self) -> (&[u8], HeadOutcome);
+    /// All of the file that plugins may see, at most 1 MiB, and the outcome of reading it.
+    fn visible(&mut self) -> (&[u8], HeadOutcome) {
+        self.head()
+    }
     /// Size in bytes when the file was inspected. None: the file no longer exists, or another file has replaced it.
     fn size(&mut self) -> Option<u64>;
     /// Whether the results remain valid while the file is unchanged.

@@ -11,6 +11,7 @@ use super::compiled::CompiledPlugins;
 use super::component::CompiledPlugin;
 use super::failure::{LoadError, LoadSubject, PluginSource, Problem};
 use super::filter::Filter;
+use super::inspector::Inspectors;
 use super::kind::GuestKind;
 use super::limits::Limits;
 use super::passwd;
@@ -29,8 +30,11 @@ use crypto_tracer_system::shutdown::Shutdown;
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The chain of each kind. A missing kind has its bundled plugin, if there is one. The first classifier that knows the type
-    /// of a file determines it, each redactor gets the output of the one before, and all filters must keep an event.
+    /// of a file determines it, each redactor gets the output of the one before, all filters must keep an event, and the
+    /// assets of all inspectors are added up.
     pub chains: BTreeMap<PluginKind, Vec<PluginSpec>>,
+    /// Whether an output needs the assets of files. Without it, no inspector is loaded.
+    pub needs_assets: bool,
     /// Limits of each plugin.
     pub limits: Limits,
     /// Effect of a failed call on the run.
@@ -53,6 +57,7 @@ impl Default for Setup {
     fn default() -> Setup {
         Setup {
             chains: BTreeMap::new(),
+            needs_assets: false,
             limits: Limits::default(),
             on_failure: OnFailure::default(),
             shutdown: Shutdown::default(),
@@ -147,6 +152,8 @@ pub(super) struct Chains {
     pub(super) classifiers: Classifiers,
     pub(super) redactors: Redactors,
     pub(super) filters: Vec<PluginSlot<Filter>>,
+    /// `None`: no output needs assets.
+    pub(super) inspectors: Option<Inspectors>,
 }
 
 impl Chains {
@@ -155,8 +162,9 @@ impl Chains {
         fn any<K: GuestKind>(slots: &[PluginSlot<K>]) -> impl Iterator<Item = &dyn AnySlot> {
             slots.iter().map(|slot| slot as &dyn AnySlot)
         }
-        let Chains { classifiers, redactors, filters } = self;
-        any(&classifiers.slots).chain(any(&redactors.slots)).chain(any(filters))
+        let Chains { classifiers, redactors, filters, inspectors } = self;
+        let inspectors = inspectors.iter().flat_map(|inspectors| any(&inspectors.slots));
+        any(&classifiers.slots).chain(any(&redactors.slots)).chain(any(filters)).chain(inspectors)
     }
 
     /// Like [`Chains::slots`], mutable.
@@ -166,8 +174,12 @@ impl Chains {
         ) -> impl Iterator<Item = &mut dyn AnySlot> {
             slots.iter_mut().map(|slot| slot as &mut dyn AnySlot)
         }
-        let Chains { classifiers, redactors, filters } = self;
-        any(&mut classifiers.slots).chain(any(&mut redactors.slots)).chain(any(filters))
+        let Chains { classifiers, redactors, filters, inspectors } = self;
+        let inspectors = inspectors.iter_mut().flat_map(|inspectors| any(&mut inspectors.slots));
+        any(&mut classifiers.slots)
+            .chain(any(&mut redactors.slots))
+            .chain(any(filters))
+            .chain(inspectors)
     }
 }
 
@@ -189,6 +201,7 @@ impl<'a> Loader<'a> {
         let classifiers = self.chain(setup)?;
         let redactors = self.chain(setup)?;
         let filters = self.chain(setup)?;
+        let inspectors = setup.needs_assets.then(|| self.chain(setup)).transpose()?;
         let remember = !setup.every_call;
         Ok(Chains {
             classifiers: Classifiers::new(
@@ -199,6 +212,8 @@ impl<'a> Loader<'a> {
             ),
             redactors: Redactors::new(redactors, setup.limits.text, remember),
             filters,
+            inspectors: inspectors
+                .map(|slots| Inspectors::new(slots, remember, setup.clock.clone())),
         })
     }
 

@@ -11,7 +11,7 @@ use wasmtime::{Error, Result};
 use super::deadline::CallTimer;
 use super::limits::{Limits, MemoryMeter};
 use super::log::{Level, Log};
-use super::scoped::{Scoped, ScopedRef};
+use super::scoped::{HeadSource, Scoped, ScopedRef};
 use crypto_tracer_event::interest::{Interest, Refused};
 use crypto_tracer_event::{ClassifiedEvent, EnrichedWhat, Field, HeadOutcome, OpenFlags};
 
@@ -126,18 +126,38 @@ impl State {
 
     /// Head of the file in scope.
     pub(super) fn file_head(&mut self, max: u32) -> Result<Vec<u8>> {
-        let start = Instant::now();
         let max = max.min(MAX_HEAD) as usize;
-        let (head, outcome) = in_scope(self.scope.with(|in_scope| match in_scope {
-            Scoped::File(_, heads) => heads.try_borrow_mut().ok().map(|mut heads| {
-                let (head, outcome) = heads.head();
-                (head.get(..head.len().min(max)).unwrap_or_default().to_vec(), outcome)
-            }),
+        self.read_file(|heads| {
+            let (head, outcome) = heads.head();
+            (head.get(..head.len().min(max)).unwrap_or_default().to_vec(), outcome)
+        })
+    }
+
+    /// A part of what is visible of the file in scope.
+    pub(super) fn file_visible(&mut self, offset: u64, max: u32) -> Result<Vec<u8>> {
+        self.read_file(|heads| {
+            let (visible, outcome) = heads.visible();
+            let rest = usize::try_from(offset).ok().and_then(|offset| visible.get(offset..));
+            let rest = rest.unwrap_or_default();
+            (rest.get(..rest.len().min(max as usize)).unwrap_or_default().to_vec(), outcome)
+        })
+    }
+
+    /// Reads content of the file in scope.
+    fn read_file(
+        &mut self,
+        read: impl FnOnce(&mut dyn HeadSource) -> (Vec<u8>, HeadOutcome),
+    ) -> Result<Vec<u8>> {
+        let start = Instant::now();
+        let (content, outcome) = in_scope(self.scope.with(|in_scope| match in_scope {
+            Scoped::File(_, heads) => {
+                heads.try_borrow_mut().ok().map(|mut heads| read(&mut **heads))
+            }
             _ => None,
         }))?;
         self.head = Some(outcome);
         self.discount(start);
-        Ok(head)
+        Ok(content)
     }
 
     fn discount(&mut self, since: Instant) {

@@ -1,7 +1,10 @@
-//! Validates the words and labels in answers of plugins.
+//! Validates the words, labels and assets in answers of plugins.
 
-use crypto_tracer_event::Label;
+use std::sync::Arc;
+
+use super::contract::RawAsset;
 use crypto_tracer_event::counted::counted;
+use crypto_tracer_event::{Asset, Label};
 
 const MAX_LABELS: usize = 16;
 /// Maximum bytes of a label's name.
@@ -10,6 +13,10 @@ const LABEL_NAME: usize = 64;
 const LABEL_VALUE: usize = 256;
 /// Maximum bytes of a file type.
 const WORD: usize = 64;
+const MAX_ASSETS: usize = 256;
+const MAX_FACTS: usize = 32;
+/// Maximum bytes of a fact's value.
+const FACT_VALUE: usize = 1024;
 
 /// Checks a file type that the contract does not define.
 pub(super) fn check_word(text: &str) -> Result<(), String> {
@@ -23,27 +30,61 @@ pub(super) fn check_word(text: &str) -> Result<(), String> {
 
 /// Checks the labels of one answer. Of several labels with the same name, the first is kept.
 pub(super) fn labels(given: Vec<(String, String)>) -> Result<Vec<Label>, String> {
-    if given.len() > MAX_LABELS {
-        return Err(format!("{}, at most {MAX_LABELS} are allowed", counted(given.len(), "label")));
+    let pairs = PAIRS_OF_LABELS.check(given)?;
+    Ok(pairs.into_iter().map(|(name, value)| Label { name, value }).collect())
+}
+
+/// Checks the answer of an inspector. Of several facts with the same name, the first is kept.
+pub(super) fn assets(given: Vec<RawAsset>) -> Result<Vec<Asset>, String> {
+    if given.len() > MAX_ASSETS {
+        return Err(format!("{}, at most {MAX_ASSETS} are allowed", counted(given.len(), "asset")));
     }
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let mut labels: Vec<Label> = Vec::with_capacity(given.len());
-    for (name, value) in given {
-        if !(1..=LABEL_NAME).contains(&name.len()) || !name.bytes().all(allowed) {
-            let name = excerpt(&name);
-            return Err(format!("the label {name:?} is not 1 to {LABEL_NAME} of a-z, 0-9, `_`"));
+    let checked = |RawAsset { kind, facts }: RawAsset| {
+        check_word(&kind)?;
+        Ok(Asset { kind: kind.into(), facts: PAIRS_OF_FACTS.check(facts)? })
+    };
+    given.into_iter().map(checked).collect()
+}
+
+/// Bounds of names with values.
+struct PairBounds {
+    noun: &'static str,
+    max: usize,
+    value: usize,
+}
+
+const PAIRS_OF_LABELS: PairBounds =
+    PairBounds { noun: "label", max: MAX_LABELS, value: LABEL_VALUE };
+const PAIRS_OF_FACTS: PairBounds = PairBounds { noun: "fact", max: MAX_FACTS, value: FACT_VALUE };
+
+impl PairBounds {
+    /// Checks the pairs of one answer, and removes those whose name was already used.
+    fn check(&self, given: Vec<(String, String)>) -> Result<Vec<(Arc<str>, Arc<str>)>, String> {
+        let PairBounds { noun, max, value: max_value } = self;
+        if given.len() > *max {
+            return Err(format!("{}, at most {max} are allowed", counted(given.len(), noun)));
         }
-        if value.len() > LABEL_VALUE {
-            return Err(format!(
-                "the label {name} has {} bytes, at most {LABEL_VALUE} are allowed",
-                value.len()
-            ));
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let mut pairs: Vec<(Arc<str>, Arc<str>)> = Vec::with_capacity(given.len());
+        for (name, value) in given {
+            if !(1..=LABEL_NAME).contains(&name.len()) || !name.bytes().all(allowed) {
+                let name = excerpt(&name);
+                return Err(format!(
+                    "the {noun} {name:?} is not 1 to {LABEL_NAME} of a-z, 0-9, `_`"
+                ));
+            }
+            if value.len() > *max_value {
+                let bytes = value.len();
+                return Err(format!(
+                    "the {noun} {name} has {bytes} bytes, at most {max_value} are allowed"
+                ));
+            }
+            if pairs.iter().all(|(known, _)| **known != *name) {
+                pairs.push((name.into(), value.into()));
+            }
         }
-        if labels.iter().all(|label| *label.name != *name) {
-            labels.push(Label { name: name.into(), value: value.into() });
-        }
+        Ok(pairs)
     }
-    Ok(labels)
 }
 
 fn excerpt(text: &str) -> String {
@@ -66,6 +107,31 @@ mod tests {
         for invalid in ["", "A", "a b", "ä", "a\n", &"x".repeat(65)] {
             assert!(check_word(invalid).is_err(), "{invalid}");
         }
+    }
+
+    #[test]
+    fn assets_are_limited() {
+        let asset = |kind: &str, facts: &[(&str, &str)]| RawAsset {
+            kind: kind.to_owned(),
+            facts: facts.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        };
+        let many = |count| (0..count).map(|_| asset("certificate", &[])).collect::<Vec<_>>();
+        assert!(assets(many(256)).is_ok() && assets(many(257)).is_err());
+        assert!(assets(vec![asset("site-key_1", &[("a", &"v".repeat(1024))])]).is_ok());
+        for invalid in [
+            asset("", &[]),
+            asset("A", &[]),
+            asset("a", &[("a", &"v".repeat(1025))]),
+            asset("a", &[("a-b", "")]),
+            asset("a", &[("", "")]),
+            asset("a", &[("a", ""); 33]),
+        ] {
+            assert!(assets(vec![asset("a", &[]), invalid]).is_err());
+        }
+        let [kept] = &assets(vec![asset("a", &[("b", "1"), ("b", "2")])]).unwrap()[..] else {
+            panic!("one asset")
+        };
+        assert_eq!(kept.facts, [("b".into(), "1".into())]);
     }
 
     #[test]

@@ -279,6 +279,31 @@ impl ReaderClient {
         answers
     }
 
+    /// Requests all of a file that plugins may see. `None`: no response by `deadline`, or the user has used up the reader's
+    /// time.
+    pub fn visible(
+        &mut self,
+        file: &Wanted,
+        deadline: Instant,
+        shutdown: &Shutdown,
+    ) -> Option<HeadResponse> {
+        if self.backoff.is_backing_off(self.shares.owner(file.uid))
+            || self.shares.is_used_up(file.uid, Instant::now())
+        {
+            return None;
+        }
+        let time = time_for_response(deadline)?;
+        let number = self.next_number();
+        let request = Request::Visible { number, file: Box::new(file.clone()), time };
+        let response = self.request(number, &request, deadline, shutdown)?;
+        let Response::Visible { visible, hung, .. } = response else { return None };
+        self.shares.charge(file.uid, visible.took, Instant::now());
+        for uid in hung {
+            self.backoff.record_blocked(self.shares.owner(uid));
+        }
+        visible.response
+    }
+
     /// Requests the IDs of all processes. `None`: no response by `deadline`.
     pub fn all_pids(&mut self, deadline: Instant, shutdown: &Shutdown) -> Option<Vec<u32>> {
         let number = self.next_number();

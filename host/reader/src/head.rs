@@ -81,6 +81,15 @@ pub(super) fn read_timed(wanted: &Wanted, context: &HeadContext) -> TimedHead {
 
 /// Reads the head of one file.
 fn read(wanted: &Wanted, context: &HeadContext) -> HeadResponse {
+    read_part(wanted, context, read_head)
+}
+
+/// Reads a part of one file. `read` gets the file, open for reading.
+pub(super) fn read_part(
+    wanted: &Wanted,
+    context: &HeadContext,
+    read: impl FnOnce(&OwnedFd) -> Result<Vec<u8>, HeadRefusal>,
+) -> HeadResponse {
     if context.is_other_tracers(wanted) {
         return HeadResponse::OTHER_TRACER;
     }
@@ -91,7 +100,7 @@ fn read(wanted: &Wanted, context: &HeadContext) -> HeadResponse {
         }
         Ok(File { fd, size, found }) => {
             let size = (found != Found::Replaced).then_some(size);
-            HeadResponse { head: read_head(&fd), size, found }
+            HeadResponse { head: open_to_read(&fd).and_then(|file| read(&file)), size, found }
         }
         Err(refusal) => HeadResponse { head: Err(refusal), size: None, found: Found::Same },
     }
@@ -324,23 +333,31 @@ pub(super) fn compare(stat: &Statx, wanted: &Wanted) -> Option<Found> {
     Some(if same_ctime || is_unmodified { Found::Same } else { Found::Changed })
 }
 
-/// Reads the public part of the head.
-fn read_head(file: &OwnedFd) -> Result<Vec<u8>, HeadRefusal> {
+/// Opens for reading what is open with `O_PATH`.
+fn open_to_read(file: &OwnedFd) -> Result<OwnedFd, HeadRefusal> {
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     // Without O_NOATIME a read updates the access time. The flag requires ownership of the file.
     let opened = openat(CWD, &path, OPEN_FLAGS | OFlags::NOATIME, Mode::empty())
         .or_else(|_| openat(CWD, &path, OPEN_FLAGS, Mode::empty()));
-    let file = opened.map_err(|_ignored| HeadRefusal::Denied)?;
+    opened.map_err(|_ignored| HeadRefusal::Denied)
+}
+
+/// Reads the public part of the head.
+fn read_head(file: &OwnedFd) -> Result<Vec<u8>, HeadRefusal> {
     let mut text = Vec::new();
-    let mut is_truncated = read_up_to(&file, FIRST_BYTES, &mut text)?;
+    let mut is_truncated = read_up_to(file, FIRST_BYTES, &mut text)?;
     if is_truncated && pem::needs_more(&text) {
-        is_truncated = read_up_to(&file, MAX_BYTES, &mut text)?;
+        is_truncated = read_up_to(file, MAX_BYTES, &mut text)?;
     }
     Ok(public_prefix::public_prefix(&text, is_truncated))
 }
 
 /// Continues to read until `text` has `max` bytes. Returns whether the file may have more.
-fn read_up_to(file: &OwnedFd, max: usize, text: &mut Vec<u8>) -> Result<bool, HeadRefusal> {
+pub(super) fn read_up_to(
+    file: &OwnedFd,
+    max: usize,
+    text: &mut Vec<u8>,
+) -> Result<bool, HeadRefusal> {
     let mut filled = text.len();
     text.resize(max, 0);
     while let Some(rest) = text.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -30,6 +30,7 @@ mod stale;
 mod statx;
 mod unobservable;
 mod version;
+mod visible;
 
 pub use client::{ReaderClient, ReaderEnd, ReaderEvent};
 pub use links::resolve_links;
@@ -41,7 +42,13 @@ pub use protocol::{
 };
 pub use spawner::Spawner;
 
-/// Returns the part of a file with this content that the reader passes to plugins.
+/// Returns all of a file with this content that plugins may see.
+pub fn public_content(content: &[u8]) -> Vec<u8> {
+    let read = content.get(..visible::READ_BYTES).unwrap_or(content);
+    visible::visible(read, read.len() < content.len())
+}
+
+/// Returns the part of a file with this content that the reader passes to plugins as its head.
 pub fn public_head(content: &[u8]) -> Vec<u8> {
     let first = content.get(..head::FIRST_BYTES).unwrap_or(content);
     let max = if pem::needs_more(first) { head::MAX_BYTES } else { head::FIRST_BYTES };

@@ -338,6 +338,12 @@ pub(super) enum Request {
         files: Vec<Wanted>,
         time: Duration,
     },
+    /// All of a file that plugins may see.
+    Visible {
+        number: u64,
+        file: Box<Wanted>,
+        time: Duration,
+    },
     /// The IDs of all processes.
     Pids {
         number: u64,
@@ -400,6 +406,12 @@ pub(super) enum Response {
     Heads {
         number: u64,
         heads: Vec<TimedHead>,
+        hung: Vec<u32>,
+    },
+    /// `hung` as in `Heads`.
+    Visible {
+        number: u64,
+        visible: TimedHead,
         hung: Vec<u32>,
     },
     Pids {
@@ -465,6 +477,7 @@ impl Response {
     pub(super) fn number(&self) -> u64 {
         match self {
             Response::Heads { number, .. }
+            | Response::Visible { number, .. }
             | Response::Pids { number, .. }
             | Response::Scan { number, .. }
             | Response::Ancestry { number, .. }

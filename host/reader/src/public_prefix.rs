@@ -193,14 +193,21 @@ fn add_body(out: &mut Vec<u8>, block: &Block<'_>, is_truncated: bool) -> bool {
 
 /// Returns the lines of a public body. A block without an END line may continue with anything, so it is public only if
 /// the END line may follow after the truncation.
-fn public_lines<'a>(
+pub(super) fn public_lines<'a>(
     block: &Block<'a>,
     is_truncated: bool,
-) -> Option<impl Iterator<Item = (&'a [u8], bool)>> {
+) -> Option<impl Iterator<Item = (&'a [u8], bool)> + use<'a>> {
     let is_complete = block.end == End::Whole || block.end == End::Open && is_truncated;
     if !is_complete || !PUBLIC_LABELS.contains(&block.label) {
         return None;
     }
+    base64_lines(block)
+}
+
+/// Returns the lines of a body that is base64 as in PEM.
+pub(super) fn base64_lines<'a>(
+    block: &Block<'a>,
+) -> Option<impl Iterator<Item = (&'a [u8], bool)> + use<'a>> {
     let lines = pem::body_lines(block.body);
     let (mut width, mut is_last) = (None, false);
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
@@ -215,7 +222,7 @@ fn public_lines<'a>(
 }
 
 /// Returns the length of the certificate at the start of `head`. Bytes after it may be its private key.
-fn der_certificate(head: &[u8]) -> Option<usize> {
+pub(super) fn der_certificate(head: &[u8]) -> Option<usize> {
     let (outer, length) = sequence(head)?;
     let (inner, _) = sequence(outer)?;
     (inner.first() == Some(&0xa0)).then_some(head.len() - outer.len() + length)

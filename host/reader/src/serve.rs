@@ -9,7 +9,7 @@ use super::head::{self, HeadContext};
 use super::proc_probe::{ProbePool, Probed, Target, Timeouts};
 use super::protocol::{Request, Response, TimedHead, Wanted, receive, send};
 use super::version::Versions;
-use super::{ancestry, cgroup, inspect, procfs, stale, unobservable};
+use super::{ancestry, cgroup, inspect, procfs, stale, unobservable, visible};
 use crypto_tracer_system::usage::ResourceUsage;
 
 /// If no head is read for this long, another thread continues with the next file.
@@ -28,8 +28,15 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
         };
         let response = match request {
             Request::Heads { number, files, time } => {
-                let heads = read_heads(files, time, &probes, heads.for_request());
+                let context = heads.for_request();
+                let heads = read_each(files, time, &probes, context, head::read_timed);
                 Response::Heads { number, heads, hung: probes.take_hung() }
+            }
+            Request::Visible { number, file, time } => {
+                let context = heads.for_request();
+                let visible = read_each(vec![*file], time, &probes, context, visible::read_timed);
+                let visible = visible.into_iter().next().unwrap_or(late(Duration::ZERO));
+                Response::Visible { number, visible, hung: probes.take_hung() }
             }
             Request::Fingerprints { number, files, time } => {
                 let context = heads.for_request();
@@ -110,18 +117,20 @@ fn done<T>(probed: Vec<Probed<T>>) -> Vec<Option<T>> {
     probed.into_iter().map(Probed::done).collect()
 }
 
-fn read_heads(
+/// Reads a part of each file.
+fn read_each(
     files: Vec<Wanted>,
     time: Duration,
     probes: &ProbePool,
     context: HeadContext,
+    read: fn(&Wanted, &HeadContext) -> TimedHead,
 ) -> Vec<TimedHead> {
     let targets = files.into_iter().map(|file| Target {
         pid: file.file.pid,
         uid: Some(file.uid),
         item: file,
     });
-    let heads = probes.each(targets, timeouts(time), move |file| head::read_timed(&file, &context));
+    let heads = probes.each(targets, timeouts(time), move |file| read(&file, &context));
     let timed = |head| match head {
         Probed::Done(head) => head,
         // A file of a process that blocked an earlier request costs nothing.

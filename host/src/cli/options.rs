@@ -155,6 +155,9 @@ pub struct PluginArgs {
     /// Plugin that keeps, drops or labels events
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = values::file(), allow_negative_numbers = true)]
     pub filter: Vec<OsString>,
+    /// Plugin that lists what files contain, instead of the bundled one (`default`); used by documents that show it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = values::file(), allow_negative_numbers = true)]
+    pub inspector: Vec<OsString>,
     /// Read this configuration instead of /etc/crypto-tracer/config.toml or the user's
     #[arg(long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub config: Option<PathBuf>,
@@ -162,11 +165,12 @@ pub struct PluginArgs {
 
 impl PluginArgs {
     /// The files of each kind.
-    pub fn chains(&self) -> [(PluginKind, &[OsString]); 3] {
+    pub fn chains(&self) -> [(PluginKind, &[OsString]); 4] {
         [
             (PluginKind::Classifier, &self.classifier),
             (PluginKind::Redactor, &self.redactor),
             (PluginKind::Filter, &self.filter),
+            (PluginKind::Inspector, &self.inspector),
         ]
     }
 }

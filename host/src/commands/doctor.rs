@@ -97,12 +97,13 @@ fn configured(
         classifier: Vec::new(),
         redactor: Vec::new(),
         filter: Vec::new(),
+        inspector: Vec::new(),
         config: arguments.config.clone(),
     };
     capture::check_user_namespace().map_err(capture_failure)?;
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments, &trust)?;
-    setup::plugins(&arguments, &config, &trust, shutdown, &Clock::system())?;
+    setup::plugins(&arguments, &config, &trust, shutdown, &Clock::system(), true)?;
     let new = setup::new_file(&config)?;
     Ok((config, new))
 }

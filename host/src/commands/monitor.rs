@@ -69,6 +69,7 @@ fn stream(
         plugins,
         capture,
         redaction,
+        needs_assets: false,
         output,
         names_in_kernel: true,
         console,

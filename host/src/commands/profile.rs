@@ -39,6 +39,7 @@ pub(super) fn profile(
         plugins,
         capture,
         redaction: Redaction { enabled: !print.no_redact, extended: false },
+        needs_assets: false,
         output: print.output.as_deref(),
         // A process may change its name, and its exit must be observed.
         names_in_kernel: false,

@@ -15,6 +15,8 @@ pub(super) struct RunRequest<'a> {
     pub(super) plugins: &'a PluginArgs,
     pub(super) capture: &'a Capture,
     pub(super) redaction: Redaction,
+    /// Whether the output shows what files contain, so that inspectors run.
+    pub(super) needs_assets: bool,
     /// The file of `--output`.
     pub(super) output: Option<&'a Path>,
     /// Whether the kernel side may apply `--name`.

@@ -84,7 +84,8 @@ impl SessionBuilder {
         let trust = Trust::of_this_process();
         let config = setup::config(run.plugins, &trust)?;
         let clock = Clock::system();
-        let plugins = setup::plugins(run.plugins, &config, &trust, &shutdown, &clock)?;
+        let plugins =
+            setup::plugins(run.plugins, &config, &trust, &shutdown, &clock, run.needs_assets)?;
         let Some(plugins) = plugins else { return Ok(None) };
         let new_file = setup::new_file(&config)?;
         if let Some(path) = run.output {
@@ -348,12 +349,18 @@ fn reopen(
 /// Reads the configuration and loads the plugins as at the start.
 fn reload(run: &RunRequest<'_>, trust: Trust, start: Config, pipeline: &Pipeline) -> Reload {
     let (shutdown, clock) = (pipeline.shutdown.clone(), pipeline.clock.clone());
-    let arguments = run.plugins.clone();
+    let (arguments, needs_assets) = (run.plugins.clone(), run.needs_assets);
     let compiled = pipeline.stages.plugins.compiled().clone();
     let load = move || {
         let config = setup::config(&arguments, &trust)?;
-        let plugins =
-            setup::reloaded_plugins(&arguments, &config, &trust, &shutdown, &clock, &compiled);
+        let plugins = setup::reloaded_plugins(
+            &arguments,
+            &config,
+            &trust,
+            &shutdown,
+            &clock,
+            (&compiled, needs_assets),
+        );
         // Compilation leaves free memory in the allocator, and the compiler's own code in the resident set.
         memory::give_back();
         memory::drop_startup_pages();

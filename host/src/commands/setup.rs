@@ -45,15 +45,18 @@ pub(super) fn read_config(file: Option<&Path>, trust: &Trust) -> Result<Config, 
     Config::load(file, trust).map_err(|error| Failure::new(ExitStatus::Usage, error))
 }
 
-/// Loads the plugins. An invalid one is a usage error. Returns `None` if a shutdown is requested.
+/// Loads the plugins, with inspectors if an output or `--inspector` asks for assets. An invalid plugin is a usage error.
+/// Returns `None` if a shutdown is requested.
 pub(super) fn plugins(
     arguments: &PluginArgs,
     config: &Config,
     trust: &Trust,
     shutdown: &Shutdown,
     clock: &Clock,
+    needs_assets: bool,
 ) -> Result<Option<Plugins>, Failure> {
-    reloaded_plugins(arguments, config, trust, shutdown, clock, &CompiledPlugins::default())
+    let compiled = CompiledPlugins::default();
+    reloaded_plugins(arguments, config, trust, shutdown, clock, (&compiled, needs_assets))
 }
 
 /// Like [`plugins`], without compiling those that `compiled` has from an earlier load.
@@ -63,12 +66,15 @@ pub(super) fn reloaded_plugins(
     trust: &Trust,
     shutdown: &Shutdown,
     clock: &Clock,
-    compiled: &CompiledPlugins,
+    (compiled, needs_assets): (&CompiledPlugins, bool),
 ) -> Result<Option<Plugins>, Failure> {
     let named = arguments.chains().into_iter().filter(|(_, files)| !files.is_empty());
     let chains = named.map(|(kind, files)| (kind, files.iter().map(plugin_spec).collect()));
+    let needs_assets = needs_assets || !arguments.inspector.is_empty();
     let setup = config.setup(chains.collect(), trust, shutdown);
-    match Plugins::load(&Setup { clock: clock.clone(), compiled: compiled.clone(), ..setup }) {
+    let clock = clock.clone();
+    let compiled = compiled.clone();
+    match Plugins::load(&Setup { clock, compiled, needs_assets, ..setup }) {
         Ok(plugins) => Ok(Some(plugins)),
         Err(LoadError { problem: Problem::Stopped, .. }) => Ok(None),
         Err(error) => Err(Failure::new(ExitStatus::Usage, error)),

@@ -38,7 +38,7 @@ pub(super) fn snapshot(
     let trust = Trust::of_this_process();
     let config = setup::config(&arguments.plugins, &trust)?;
     let clock = Clock::system();
-    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown, &clock)?;
+    let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown, &clock, false)?;
     let Some(plugins) = plugins else { return Ok(()) };
     let new = setup::new_file(&config)?;
     document::check(&arguments.print)?;

@@ -18,6 +18,7 @@ pub(super) struct ConfigFile {
     classifier: Option<Vec<PluginEntry>>,
     redactor: Option<Vec<PluginEntry>>,
     filter: Option<Vec<PluginEntry>>,
+    inspector: Option<Vec<PluginEntry>>,
     #[serde(default)]
     plugins: PluginsTable,
     #[serde(default)]
@@ -218,6 +219,7 @@ impl ConfigFile {
             (PluginKind::Classifier, self.classifier),
             (PluginKind::Redactor, self.redactor),
             (PluginKind::Filter, self.filter),
+            (PluginKind::Inspector, self.inspector),
         ];
         let OutputTable { mode, group, status_every } = self.output;
         Config {

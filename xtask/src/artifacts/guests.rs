@@ -21,7 +21,7 @@ pub(super) struct PluginCrate {
     pub(super) precompiled: Option<&'static str>,
 }
 
-pub(super) const GUESTS: [PluginCrate; 3] = [
+pub(super) const GUESTS: [PluginCrate; 5] = [
     PluginCrate {
         package: "classify-default",
         folder: "plugins/classify-default",
@@ -35,6 +35,20 @@ pub(super) const GUESTS: [PluginCrate; 3] = [
         profile: "plugin-small",
         component: "artifacts/redact-default.wasm",
         precompiled: Some("artifacts/redact-default.cwasm"),
+    },
+    PluginCrate {
+        package: "inspect-x509",
+        folder: "plugins/inspect-x509",
+        profile: "plugin",
+        component: "artifacts/inspect-x509.wasm",
+        precompiled: Some("artifacts/inspect-x509.cwasm"),
+    },
+    PluginCrate {
+        package: "probe",
+        folder: "tests/fixtures/probe",
+        profile: "plugin",
+        component: "tests/fixtures/plugins/probe.wasm",
+        precompiled: None,
     },
     PluginCrate {
         package: "site-classifier",

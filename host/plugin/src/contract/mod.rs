@@ -54,6 +54,12 @@ pub(super) enum RawDecision {
     Label(Vec<(String, String)>),
 }
 
+/// An asset before its bounds are checked.
+pub(super) struct RawAsset {
+    pub(super) kind: String,
+    pub(super) facts: Vec<(String, String)>,
+}
+
 /// Result of `configure`.
 pub(super) type Configured = std::result::Result<(), String>;
 
@@ -75,6 +81,12 @@ pub(super) trait Decide: Send {
     fn decide(&self, store: &mut Store<State>) -> Result<RawDecision>;
 }
 
+/// An instance that lists what the file in scope contains.
+pub(super) trait Inspect: Send {
+    fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured>;
+    fn inspect(&self, store: &mut Store<State>) -> Result<Vec<RawAsset>>;
+}
+
 /// Creates instances.
 pub(super) type Factory<I> = Box<dyn Fn(&mut Store<State>) -> Result<Box<I>> + Send + Sync>;
 
@@ -87,6 +99,7 @@ pub(super) trait Contract: Sync {
     fn classifier(&self, pre: InstancePre<State>) -> Result<Factory<dyn Classify>>;
     fn redactor(&self, pre: InstancePre<State>) -> Result<Factory<dyn Redact>>;
     fn filter(&self, pre: InstancePre<State>) -> Result<Factory<dyn Decide>>;
+    fn inspector(&self, pre: InstancePre<State>) -> Result<Factory<dyn Inspect>>;
 }
 
 /// All supported versions, the latest first.

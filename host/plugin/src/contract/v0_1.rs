@@ -4,7 +4,8 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
 use wasmtime::{Result, Store};
 
 use super::{
-    Classify, Configured, Contract, Decide, Factory, RawDecision, RawVerdict, Redact, Version,
+    Classify, Configured, Contract, Decide, Factory, Inspect, RawAsset, RawDecision, RawVerdict,
+    Redact, Version,
 };
 use crate::log::Level;
 use crate::state::{EventResource, FileResource, InterestBuilder, State, TextResource};
@@ -12,11 +13,13 @@ use bindings::classifier::exports::crypto_tracer::plugin::classifier as classify
 use bindings::classifier::{ClassifierPlugin, ClassifierPluginPre};
 use bindings::filter::exports::crypto_tracer::plugin::filter as filtering;
 use bindings::filter::{FilterPlugin, FilterPluginPre};
+use bindings::inspector::exports::crypto_tracer::plugin::inspector as inspecting;
+use bindings::inspector::{InspectorPlugin, InspectorPluginPre};
 use bindings::redactor::{RedactorPlugin, RedactorPluginPre};
 use bindings::{events, host};
 use crypto_tracer_event::FileType;
 
-/// The three worlds share one set of imports.
+/// The worlds share one set of imports.
 mod bindings {
     pub(super) mod classifier {
         wasmtime::component::bindgen!({
@@ -56,6 +59,18 @@ mod bindings {
         });
     }
 
+    pub(super) mod inspector {
+        wasmtime::component::bindgen!({
+            path: "../../wit",
+            world: "inspector-plugin",
+            imports: { default: trappable },
+            with: {
+                "crypto-tracer:plugin/host": crate::contract::v0_1::bindings::classifier::crypto_tracer::plugin::host,
+                "crypto-tracer:plugin/events": crate::contract::v0_1::bindings::classifier::crypto_tracer::plugin::events,
+            },
+        });
+    }
+
     pub(super) use classifier::crypto_tracer::plugin::{events, host};
 }
 
@@ -84,6 +99,11 @@ impl Contract for V0_1 {
 
     fn filter(&self, pre: InstancePre<State>) -> Result<Factory<dyn Decide>> {
         let pre = FilterPluginPre::new(pre)?;
+        Ok(Box::new(move |store| Ok(Box::new(pre.instantiate(store)?))))
+    }
+
+    fn inspector(&self, pre: InstancePre<State>) -> Result<Factory<dyn Inspect>> {
+        let pre = InspectorPluginPre::new(pre)?;
         Ok(Box::new(move |store| Ok(Box::new(pre.instantiate(store)?))))
     }
 }
@@ -139,6 +159,19 @@ impl Decide for FilterPlugin {
     }
 }
 
+impl Inspect for InspectorPlugin {
+    fn configure(&self, store: &mut Store<State>, config: &str) -> Result<Configured> {
+        self.crypto_tracer_plugin_inspector().call_configure(store, config)
+    }
+
+    fn inspect(&self, store: &mut Store<State>) -> Result<Vec<RawAsset>> {
+        let guest = self.crypto_tracer_plugin_inspector();
+        let assets = guest.call_inspect(store, Resource::new_borrow(BORROWED))?;
+        let raw = |asset: inspecting::Asset| RawAsset { kind: asset.kind, facts: asset.facts };
+        Ok(assets.into_iter().map(raw).collect())
+    }
+}
+
 impl host::Host for State {
     fn log(&mut self, level: host::Level, message: String) -> Result<()> {
         self.log_line(
@@ -173,6 +206,10 @@ impl events::HostFile for State {
 
     fn head(&mut self, _this: Resource<FileResource>, max: u32) -> Result<Vec<u8>> {
         self.file_head(max)
+    }
+
+    fn visible(&mut self, _this: Resource<FileResource>, offset: u64, max: u32) -> Result<Vec<u8>> {
+        self.file_visible(offset, max)
     }
 
     fn drop(&mut self, _this: Resource<FileResource>) -> Result<()> {

@@ -4,6 +4,7 @@ mod answers;
 mod compiled;
 mod contract;
 mod hostile;
+mod inspectors;
 mod loading;
 mod made;
 mod policy;
@@ -27,13 +28,19 @@ use crypto_tracer_event::{
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/plugins/0.1.0");
 
-/// A copy of a fixture that only its owner can write, independent of the umask of the checkout.
+/// A copy of a fixture of 0.1.0.
 fn copy_of(name: &str) -> PathBuf {
+    trusted_copy(&PathBuf::from(FIXTURES).join(name))
+}
+
+/// A copy of a file that only its owner can write, independent of the umask of the checkout.
+fn trusted_copy(file: &std::path::Path) -> PathBuf {
     static DIRECTORY: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let path = DIRECTORY.get_or_init(|| tempfile::tempdir().unwrap()).path().join(name);
+    let directory = DIRECTORY.get_or_init(|| tempfile::tempdir().unwrap()).path();
+    let path = directory.join(file.file_name().unwrap());
     if !path.exists() {
         let part = path.with_extension(format!("{:?}", std::thread::current().id()));
-        std::fs::copy(PathBuf::from(FIXTURES).join(name), &part).unwrap();
+        std::fs::copy(file, &part).unwrap();
         std::fs::set_permissions(&part, Permissions::from_mode(0o600)).unwrap();
         std::fs::rename(&part, &path).unwrap();
     }

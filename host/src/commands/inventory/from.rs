@@ -59,6 +59,7 @@ fn recording(arguments: &InventoryRecord, path: &Path, console: Console) -> Resu
         trace,
         plugins,
         redaction: Redaction { enabled: !print.no_redact, extended: true },
+        needs_assets: true,
         output: print.output.as_deref(),
         console,
     };

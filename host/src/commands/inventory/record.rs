@@ -32,6 +32,7 @@ pub(super) fn record(
         capture,
         // The executables, by which programs are known.
         redaction: Redaction { enabled: !print.no_redact, extended: true },
+        needs_assets: true,
         output: print.output.as_deref(),
         // The exit of a process that has changed its name must be observed.
         names_in_kernel: false,

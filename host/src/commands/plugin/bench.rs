@@ -72,7 +72,7 @@ pub(super) fn bench(arguments: &BenchArgs, console: Console) -> Result<(), Failu
         let bundled = queries.into_iter().map(|(_, query)| (PluginSpec::bundled(), query));
         let bundled = match kind {
             PluginKind::Filter => None,
-            PluginKind::Classifier | PluginKind::Redactor => {
+            PluginKind::Classifier | PluginKind::Inspector | PluginKind::Redactor => {
                 Some(costs(kind, &bundled.collect::<Vec<_>>(), &limits).map_err(usage)?)
             }
         };
@@ -214,6 +214,9 @@ fn typical() -> Vec<Query> {
     let file = |path: &str, content: &[u8]| {
         Query::File(FileQuery::new(path.into(), content, Some(content.len() as u64)))
     };
+    let content = |path: &str, content: &[u8]| {
+        Query::Content(FileQuery::new(path.into(), content, Some(content.len() as u64)))
+    };
     let text = |field: &str, value: &str| {
         let (field, value) = (field.to_owned(), value.to_owned());
         Query::Text(TextQuery { field, value, arguments: Vec::new() })
@@ -226,6 +229,10 @@ fn typical() -> Vec<Query> {
         file("/etc/ssl/private/site.key", b"-----BEGIN PRIVATE KEY-----\n"),
         file("/etc/ssl/site.pem", certificate),
         file("/srv/app/store.p12", b"\x30\x82\x0a\x00"),
+        content("/etc/ssl/certs/site.crt", certificate),
+        content("/etc/ssl/private/site.key", b"-----BEGIN PRIVATE KEY-----\n"),
+        content("/etc/ssl/chain.pem", &certificate.repeat(4)),
+        content("/srv/app/store.p12", b"\x30\x82\x0a\x00"),
         text("file", "/etc/ssl/private/site.key"),
         text("file", "/home/alice/keys/own.key"),
         text("exe", "/usr/sbin/nginx"),

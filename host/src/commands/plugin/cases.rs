@@ -52,6 +52,8 @@ pub(super) struct ExpectedAnswer {
 pub(super) enum Answer {
     /// Type of a file. None if the classifier has no opinion.
     FileType(Option<String>),
+    /// Assets of an inspector: the kind and the facts of each.
+    Assets(Vec<(String, BTreeMap<String, String>)>),
     /// Text of a redactor.
     Text(String),
     /// Decision of a filter.
@@ -112,10 +114,19 @@ struct WrittenExpect {
     file_type: Option<Option<String>>,
     labels: Option<BTreeMap<String, String>>,
     labels_include: Option<BTreeMap<String, String>>,
+    assets: Option<Vec<WrittenAsset>>,
     text: Option<String>,
     decision: Option<String>,
     refused: Option<String>,
     accepted: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `kind` and `facts`")]
+struct WrittenAsset {
+    kind: String,
+    #[serde(default)]
+    facts: BTreeMap<String, String>,
 }
 
 /// Returns Some(None) for an explicit `null`.
@@ -216,6 +227,9 @@ fn checked(case: WrittenCase, common: &Map<String, Value>, folder: &Path) -> Res
     let config = config.unwrap_or_else(|| common.clone());
     let query = match (file, text, event, &events) {
         (None, None, None, _) => None,
+        (Some(file), None, None, None) if expect.assets.is_some() => {
+            Some(Query::Content(file_query(file, folder)?))
+        }
         (Some(file), None, None, None) => Some(Query::File(file_query(file, folder)?)),
         (None, Some(text), None, None) => Some(Query::Text(text_query(text)?)),
         (None, None, Some(event), None) => Some(event_query(&event)?),
@@ -296,10 +310,18 @@ fn text_query(text: WrittenText) -> Result<TextQuery> {
 
 impl WrittenExpect {
     fn is_empty(&self) -> bool {
-        let WrittenExpect { file_type, labels, labels_include, text, decision, refused, accepted } =
-            self;
+        let WrittenExpect {
+            file_type,
+            labels,
+            labels_include,
+            assets,
+            text,
+            decision,
+            refused,
+            accepted,
+        } = self;
         let words = [text.is_some(), decision.is_some(), refused.is_some(), accepted.is_some()];
-        let labels = labels.is_some() || labels_include.is_some();
+        let labels = labels.is_some() || labels_include.is_some() || assets.is_some();
         !words.contains(&true) && !labels && file_type.is_none()
     }
 }
@@ -319,14 +341,24 @@ fn refusal(written: WrittenExpect) -> Result<Option<String>> {
 }
 
 fn expected(written: WrittenExpect, query: &Query) -> Result<ExpectedAnswer> {
-    let WrittenExpect { file_type, labels, labels_include, text, decision, refused, accepted } =
-        written;
+    if let (Some(assets), Query::Content(_)) = (&written.assets, query) {
+        let assets = assets.iter().map(|asset| (asset.kind.clone(), asset.facts.clone())).collect();
+        ensure!(
+            WrittenExpect { assets: None, ..written }.is_empty(),
+            "a case with `assets` expects nothing else"
+        );
+        let (answer, labels) = (Answer::Assets(assets), BTreeMap::new());
+        return Ok(ExpectedAnswer { answer, labels, other_labels: false });
+    }
+    let WrittenExpect {
+        file_type, labels, labels_include, text, decision, refused, accepted, ..
+    } = written;
     let has_labels = labels.is_some() || labels_include.is_some();
     let other_labels = labels_include.is_some();
     let answer = match (query, file_type, text, decision, refused.is_some() || accepted.is_some()) {
         (Query::File(_), Some(file_type), None, None, false) => Answer::FileType(file_type),
-        (Query::File(_), ..) => bail!(
-            "a case for a file expects `file_type` (a word, or null for no opinion) and `labels` or `labels_include`"
+        (Query::File(_) | Query::Content(_), ..) => bail!(
+            "a case for a file expects `file_type` (a word, or null for no opinion) and `labels` or `labels_include`, or `assets`"
         ),
         (Query::Text(_), None, Some(text), None, false) if !has_labels => Answer::Text(text),
         (Query::Text(_), ..) => bail!("a case for a text expects only `text`"),

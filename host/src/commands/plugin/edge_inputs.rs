@@ -16,7 +16,10 @@ const LONG: usize = 64 << 10;
 pub(super) fn queries(kinds: &[PluginKind], interest: &Interest) -> Vec<(String, Query)> {
     let mut all = Vec::new();
     if kinds.contains(&PluginKind::Classifier) {
-        all.extend(files(interest));
+        all.extend(files(interest, Query::File));
+    }
+    if kinds.contains(&PluginKind::Inspector) {
+        all.extend(files(interest, Query::Content));
     }
     if kinds.contains(&PluginKind::Redactor) {
         all.extend(texts());
@@ -27,10 +30,10 @@ pub(super) fn queries(kinds: &[PluginKind], interest: &Interest) -> Vec<(String,
     all
 }
 
-fn files(interest: &Interest) -> Vec<(String, Query)> {
+fn files(interest: &Interest, query: fn(FileQuery) -> Query) -> Vec<(String, Query)> {
     let mut all = Vec::new();
     let mut add = |name: String, path: Vec<u8>, content: &[u8], size| {
-        all.push((name, Query::File(FileQuery::new(path, content, size))));
+        all.push((name, query(FileQuery::new(path, content, size))));
     };
     for (what, path) in names() {
         add(format!("a file, named {what}"), path, b"", Some(0));

@@ -21,6 +21,7 @@ pub(super) fn list(arguments: &plugin::ListArgs, console: Console) -> Result<(),
         &trust,
         &Shutdown::default(),
         &Clock::system(),
+        true,
     )?;
     let Some(mut plugins) = plugins else { return Ok(()) };
     for line in plugins.take_log() {

@@ -1,11 +1,11 @@
 //! Queries: calls of a plugin, made as in a run.
 
 use crypto_tracer_event::{
-    ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile, PluginKind,
-    Redact,
+    Asset, ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile,
+    PluginKind, Redact,
 };
 use crypto_tracer_plugin::{Decision, HeadSource, Plugins};
-use crypto_tracer_reader::public_head;
+use crypto_tracer_reader::{public_content, public_head};
 
 /// User id of each event.
 const UID: u32 = 1000;
@@ -15,6 +15,8 @@ const UID: u32 = 1000;
 pub(super) enum Query {
     /// A file, for a classifier.
     File(FileQuery),
+    /// A file, for an inspector.
+    Content(FileQuery),
     /// A text, for a redactor.
     Text(TextQuery),
     /// An event, for a filter.
@@ -26,6 +28,7 @@ impl Query {
     pub(super) fn kind(&self) -> PluginKind {
         match self {
             Query::File(_) => PluginKind::Classifier,
+            Query::Content(_) => PluginKind::Inspector,
             Query::Text(_) => PluginKind::Redactor,
             Query::Event(_) => PluginKind::Filter,
         }
@@ -39,6 +42,10 @@ impl Query {
                 let known = verdict.classifier.is_some();
                 let file_type = known.then_some(verdict.file_type);
                 QueryAnswer::Verdict { file_type, labels: verdict.labels }
+            }
+            Query::Content(FileQuery { file, head }) => {
+                let assets = plugins.inspect(UID, file, 0, head);
+                QueryAnswer::Assets(assets.unwrap_or_default().to_vec())
             }
             Query::Text(text) => {
                 let field = text.field().unwrap_or(Field::File);
@@ -55,6 +62,8 @@ impl Query {
 pub(super) enum QueryAnswer {
     /// `file_type` is None if the classifier has no opinion.
     Verdict { file_type: Option<FileType>, labels: Vec<Label> },
+    /// What the file contains.
+    Assets(Vec<Asset>),
     /// The redacted text.
     Text(String),
     /// The decision about the event.
@@ -71,6 +80,8 @@ pub(super) struct FileQuery {
 #[derive(Clone, Debug)]
 struct QueryHead {
     public: Vec<u8>,
+    /// All that plugins may see.
+    visible: Vec<u8>,
     size: Option<u64>,
 }
 
@@ -78,6 +89,11 @@ impl HeadSource for QueryHead {
     fn head(&mut self) -> (&[u8], HeadOutcome) {
         let outcome = if self.size.is_some() { HeadOutcome::Read } else { HeadOutcome::Gone };
         (&self.public, outcome)
+    }
+
+    fn visible(&mut self) -> (&[u8], HeadOutcome) {
+        let (_, outcome) = self.head();
+        (&self.visible, outcome)
     }
 
     fn size(&mut self) -> Option<u64> {
@@ -90,8 +106,9 @@ impl FileQuery {
     pub(super) fn new(path: Vec<u8>, content: &[u8], size: Option<u64>) -> FileQuery {
         let path = KernelPath { bytes: path, ..KernelPath::default() };
         let file = OpenedFile { path, size: size.unwrap_or(0), ..OpenedFile::default() };
-        let public = if size.is_some() { public_head(content) } else { Vec::new() };
-        FileQuery { file, head: QueryHead { public, size } }
+        let content = if size.is_some() { content } else { &[] };
+        let (public, visible) = (public_head(content), public_content(content));
+        FileQuery { file, head: QueryHead { public, visible, size } }
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn load(
     let chains = PluginKind::ALL.map(|of| (of, chain(of)));
     Plugins::load(&Setup {
         chains: chains.into(),
+        needs_assets: kind == PluginKind::Inspector,
         every_call: true,
         compiled: compiled.clone(),
         limits: limits.clone().by_processor(),

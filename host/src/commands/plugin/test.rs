@@ -15,7 +15,7 @@ use crate::cli::plugin::{Subject, TestArgs};
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::printable::printable;
-use crypto_tracer_event::{Label, PluginKind};
+use crypto_tracer_event::{Asset, Label, PluginKind};
 use crypto_tracer_plugin::{
     CompiledPlugins, Decision, Limits, LoadError, LogLine, PluginSpec, Plugins, Problem, Setup,
     inspect,
@@ -215,6 +215,14 @@ fn as_expected(answer: QueryAnswer) -> ExpectedAnswer {
         QueryAnswer::Verdict { file_type, labels } => {
             (Answer::FileType(file_type.map(|word| word.as_str().to_owned())), labels)
         }
+        QueryAnswer::Assets(assets) => {
+            let facts = |asset: &Asset| {
+                let facts = asset.facts.iter();
+                facts.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+            };
+            let of = |asset: &Asset| (asset.kind.to_string(), facts(asset));
+            (Answer::Assets(assets.iter().map(of).collect()), Vec::new())
+        }
         QueryAnswer::Text(text) => (Answer::Text(text), Vec::new()),
         QueryAnswer::Decision(decision) => {
             let (word, labels) = match decision {
@@ -257,6 +265,14 @@ fn fields(answer: &ExpectedAnswer) -> BTreeMap<String, String> {
     let (name, value) = match answer {
         Answer::FileType(None) => ("file_type", "null".to_owned()),
         Answer::FileType(Some(word)) => ("file_type", quoted(word)),
+        Answer::Assets(assets) => {
+            let rows = assets.iter().enumerate().flat_map(|(at, (kind, facts))| {
+                let facts =
+                    facts.iter().map(move |(name, value)| (format!("assets[{at}].{name}"), value));
+                std::iter::once((format!("assets[{at}]"), kind)).chain(facts)
+            });
+            return rows.map(|(name, value)| (name, quoted(value))).collect();
+        }
         Answer::Text(text) => ("text", quoted(text)),
         Answer::Decision(decision) => ("decision", quoted(decision)),
     };

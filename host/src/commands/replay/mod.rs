@@ -119,6 +119,7 @@ impl ReplayCommand<'_> {
                 enabled: !print.no_redact,
                 extended: print.extended || extended,
             },
+            needs_assets: false,
             output: print.output.as_deref(),
             console: self.console,
         }

@@ -59,6 +59,8 @@ pub(in crate::commands) struct ReplayRequest<'a> {
     pub(in crate::commands) trace: &'a cli::Trace,
     pub(in crate::commands) plugins: &'a cli::PluginArgs,
     pub(in crate::commands) redaction: Redaction,
+    /// Whether the output shows what files contain, so that inspectors run.
+    pub(in crate::commands) needs_assets: bool,
     /// The file of `--output`.
     pub(in crate::commands) output: Option<&'a Path>,
     pub(in crate::commands) console: Console,
@@ -127,7 +129,8 @@ pub(in crate::commands) fn run_with(
     let trust = Trust::of_this_process();
     config.limits = config.limits.by_processor();
     let clock = Clock::recorded();
-    let plugins = setup::plugins(request.plugins, &config, &trust, shutdown, &clock)?;
+    let plugins =
+        setup::plugins(request.plugins, &config, &trust, shutdown, &clock, request.needs_assets)?;
     let Some(plugins) = plugins else { return Ok(None) };
     let duration = request.trace.processes.duration;
     if !duration.is_zero() {
