@@ -21,7 +21,7 @@ use crypto_tracer_system::usage::ResourceUsage;
 pub(super) const PREFETCH_TIMEOUT: Duration = Duration::from_millis(50);
 /// The same while the ring is more than half full: it must be drained before events are lost. The reader answers the users
 /// who request little first.
-pub(super) const PREFETCH_TIMEOUT_FULL: Duration = Duration::from_millis(10);
+pub(super) const PREFETCH_TIMEOUT_FULL: Duration = Duration::from_millis(30);
 
 /// Reads the heads of files.
 pub trait HeadReader: std::fmt::Debug {
