@@ -25,7 +25,6 @@ const NEVER: &[i64] = &[
     libc::SYS_mknodat,
     libc::SYS_mount,
     libc::SYS_move_mount,
-    libc::SYS_open_by_handle_at,
     libc::SYS_perf_event_open,
     libc::SYS_personality,
     libc::SYS_pidfd_getfd,
@@ -120,6 +119,10 @@ fn a_role_can_make_the_calls_of_its_list_only() {
                 "{role:?}: {number}"
             );
         }
+    }
+    for role in [Role::Main, Role::Opener] {
+        let ended = in_child(role, || call(libc::SYS_open_by_handle_at, INVALID));
+        assert_eq!(ended.code, Some(1), "{role:?}");
     }
     let ended = in_child(Role::Reader, || call(libc::SYS_ftruncate, INVALID));
     assert_eq!(ended.code, Some(1), "the reader can change files");
