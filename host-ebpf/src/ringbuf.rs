@@ -100,10 +100,10 @@ unsafe fn is_wanted(kind: u16, name: Name) -> bool {
     }
 }
 
-/// Whether the name of the mount point is in the interest. Rarely called, so it is not inlined.
-#[unsafe(no_mangle)]
+/// Whether the name of the mount point is in the interest. Rarely called, so it is not inlined. Not exported: an exported
+/// function accepts no typed pointers.
 #[inline(never)]
-pub(crate) unsafe extern "C" fn mount_point_is_wanted(kind: u64, mnt: u64, dentry: u64) -> u64 {
+unsafe extern "C" fn mount_point_is_wanted(kind: u64, mnt: u64, dentry: u64) -> u64 {
     unsafe { is_wanted(kind as u16, Name::of_mount_point(Path { mnt, dentry })) as u64 }
 }
 
