@@ -303,7 +303,7 @@ fn closed_before_the_open_returns() {
         .map_while(|_| low.try_clone().ok().filter(|fd| fd.as_raw_fd() < number as i32))
         .collect();
     close().unwrap();
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let closer = std::thread::spawn({
         let stop = stop.clone();
         move || {

@@ -65,7 +65,7 @@ fn in_child(role: Role, task: impl FnOnce() -> i32) -> Ended {
     }
     drop(writes);
     let mut said = String::new();
-    std::io::Read::read_to_string(&mut std::fs::File::from(reads), &mut said).unwrap();
+    io::Read::read_to_string(&mut std::fs::File::from(reads), &mut said).unwrap();
     let mut status = 0;
     // SAFETY: the pointer is valid.
     assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);

@@ -152,7 +152,7 @@ fn what_is_not_listed_is_counted_exactly() {
     let mut open = |number: usize, exe: &str, times: usize| {
         let path = format!("/{number}.pem");
         for _ in 0..times {
-            let what = testkit::opens(&path, 0);
+            let what = opens(&path, 0);
             let exe = Some(Arc::from(exe.as_bytes()));
             let facts = ProcessFacts { exe, ..process(7, "p") };
             let event = classified(enriched(1, facts, what), Some(FileType::Certificate));
