@@ -52,7 +52,8 @@ impl OtherTracers {
 /// Whether these are the open flags of a reader. Other opens need no further check.
 pub fn may_be_readers_open(flags: u32) -> bool {
     let flags = OFlags::from_bits_retain(flags);
-    let required = super::head::OPEN_FLAGS.difference(OFlags::CLOEXEC);
+    // The kernel does not keep the others in the flags of the open file, from which the events have them.
+    let required = super::head::OPEN_FLAGS.difference(OFlags::CLOEXEC.union(OFlags::NOCTTY));
     flags & OFlags::ACCMODE == OFlags::RDONLY && flags.contains(required)
 }
 
@@ -141,13 +142,13 @@ mod tests {
 
     #[test]
     fn only_the_open_flags_of_a_reader_match() {
-        let required = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let optional = [OFlags::empty(), OFlags::NOATIME, OFlags::CLOEXEC, OFlags::LARGEFILE];
+        let required = OFlags::RDONLY | OFlags::NONBLOCK;
+        let optional =
+            [OFlags::empty(), OFlags::NOATIME, OFlags::NOCTTY, OFlags::CLOEXEC, OFlags::LARGEFILE];
         assert!(optional.iter().all(|flags| may_be_readers_open((required | *flags).bits())));
         assert!(may_be_readers_open(super::super::head::OPEN_FLAGS.bits()));
         for other in [
             OFlags::RDONLY,
-            OFlags::NONBLOCK,
             OFlags::NOCTTY,
             OFlags::NOATIME | OFlags::CLOEXEC,
             required | OFlags::WRONLY,

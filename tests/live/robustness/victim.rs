@@ -87,7 +87,10 @@ impl Printed {
         let end = self.rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let added = String::from_utf8(self.rest.drain(..end).collect()).unwrap();
         let (victim, wanted) = (format!("{}/v/", self.dir), format!("{}{below}", self.dir));
-        let victims = added.lines().filter(|line| line.contains(&victim));
+        let uid = format!("\"uid\":{VICTIM},");
+        // Another tracer on the machine opens the files too.
+        let is_victims = |line: &&str| line.contains(&victim) && line.contains(&uid);
+        let victims = added.lines().filter(is_victims);
         self.victims.extend(victims.map(str::to_owned));
         added.contains(&wanted)
     }
