@@ -16,6 +16,8 @@ pub(super) trait GuestKind: 'static {
     const ACTION: &'static str;
     /// The bundled plugin of this kind.
     const BUNDLED: Option<&'static Bundled>;
+    /// Time of a call, as a multiple of the limits `deadline` and `wall`.
+    const TIME_FACTOR: u32 = 1;
     /// What a call may copy, as a multiple of the limit `copied`.
     const COPIED_FACTOR: usize = 1;
     /// An instance, through the contract's trait for this kind.

@@ -185,7 +185,8 @@ mod tests {
         assert!(problem.contains("is damaged or cut short"), "{problem}");
     }
 
-    /// The fixtures and the bundled plugins stay below a tenth of each bound.
+    /// The fixtures and the bundled plugins stay below a fifth of the bound for a function, which the parser of certificates
+    /// needs, and below a tenth of the others.
     #[test]
     fn typical_plugins_are_far_below_the_bounds() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -201,7 +202,7 @@ mod tests {
                 for payload in Parser::new(0).parse_all(&bytes) {
                     if let Payload::CodeSectionEntry(body) = payload.unwrap() {
                         functions += 1;
-                        assert!(body.range().len() * 10 <= MAX_BODY, "{}", path.display());
+                        assert!(body.range().len() * 5 <= MAX_BODY, "{}", path.display());
                         let locals = body.get_locals_reader().unwrap().into_iter();
                         let locals: u32 = locals.map(|group| group.unwrap().0).sum();
                         assert!(locals * 10 <= MAX_LOCALS, "{}", path.display());

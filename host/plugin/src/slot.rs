@@ -171,7 +171,8 @@ impl<K: GuestKind> PluginSlot<K> {
         };
         let Runtime { limits, ticker, .. } = &*self.factory.runtime;
         let state = instance.store.data_mut();
-        state.timer = CallTimer::start(limits.deadline, limits.wall);
+        state.timer =
+            CallTimer::start(limits.deadline * K::TIME_FACTOR, limits.wall * K::TIME_FACTOR);
         state.head = None;
         state.log.set_now(self.factory.runtime.clock.replayed_instant());
         let scope = state.scope.clone();
