@@ -341,6 +341,61 @@ pub mod crypto_tracer {
                     }
                 }
             }
+            impl File {
+                #[allow(unused_unsafe, clippy::all)]
+                /// Up to `max` bytes from `offset` of the file's visible part, which has at most 1 MiB. Empty at its end, and when the
+                /// file cannot be read. It is selected by the rules of `head`, with these additions: no bodies are omitted, DER
+                /// certificates may follow one another, PKCS#7 that only holds certificates or revocation lists is public, in DER and
+                /// in PEM, and of a Java keystore (JKS, JCEKS) the host returns the certificates, as DER, one after the other. A
+                /// plugin that calls this needs the grant `file-head`. Since 0.1.1.
+                #[allow(async_fn_in_trait)]
+                pub fn visible(&self, offset: u64, max: u32) -> _rt::Vec<u8> {
+                    unsafe {
+                        #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                        #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                        struct RetArea(
+                            [::core::mem::MaybeUninit<
+                                u8,
+                            >; 2 * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let mut ret_area = RetArea(
+                            [::core::mem::MaybeUninit::uninit(); 2
+                                * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "crypto-tracer:plugin/events@0.1.1")]
+                        unsafe extern "C" {
+                            #[link_name = "[method]file.visible"]
+                            fn wit_import1(_: i32, _: i64, _: i32, _: *mut u8);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn wit_import1(
+                            _: i32,
+                            _: i64,
+                            _: i32,
+                            _: *mut u8,
+                        ) {
+                            unreachable!()
+                        }
+                        wit_import1(
+                            (self).handle() as i32,
+                            _rt::as_i64(&offset),
+                            _rt::as_i32(&max),
+                            ptr0,
+                        );
+                        let l2 = *ptr0.add(0).cast::<*mut u8>();
+                        let l3 = *ptr0
+                            .add(::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let len4 = l3;
+                        let result5 = <_ as From<
+                            _rt::Vec<_>,
+                        >>::from(_rt::Vec::from_raw_parts(l2.cast(), len4, len4));
+                        result5
+                    }
+                }
+            }
             impl Event {
                 #[allow(unused_unsafe, clippy::all)]
                 /// `file_open`, `lib_load`, `process_exec`, `process_exit`; later versions may add types.
@@ -1116,6 +1171,29 @@ mod _rt {
             self as i32
         }
     }
+    pub fn as_i64<T: AsI64>(t: T) -> i64 {
+        t.as_i64()
+    }
+    pub trait AsI64 {
+        fn as_i64(self) -> i64;
+    }
+    impl<'a, T: Copy + AsI64> AsI64 for &'a T {
+        fn as_i64(self) -> i64 {
+            (*self).as_i64()
+        }
+    }
+    impl AsI64 for i64 {
+        #[inline]
+        fn as_i64(self) -> i64 {
+            self as i64
+        }
+    }
+    impl AsI64 for u64 {
+        #[inline]
+        fn as_i64(self) -> i64 {
+            self as i64
+        }
+    }
     pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
         if size == 0 {
             return;
@@ -1135,25 +1213,26 @@ mod _rt {
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1062] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa8\x07\x01A\x02\x01\
-A\x04\x01B-\x04\0\x04file\x03\x01\x04\0\x05event\x03\x01\x04\0\x04text\x03\x01\x04\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1111] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd9\x07\x01A\x02\x01\
+A\x04\x01B/\x04\0\x04file\x03\x01\x04\0\x05event\x03\x01\x04\0\x04text\x03\x01\x04\
 \0\x08interest\x03\x01\x01h\0\x01@\x01\x04self\x04\0s\x04\0\x11[method]file.path\
 \x01\x05\x01p}\x01@\x01\x04self\x04\0\x06\x04\0\x17[method]file.path-bytes\x01\x07\
 \x01kw\x01@\x01\x04self\x04\0\x08\x04\0\x11[method]file.size\x01\x09\x01@\x02\x04\
-self\x04\x03maxy\0\x06\x04\0\x11[method]file.head\x01\x0a\x01h\x01\x01@\x01\x04s\
-elf\x0b\0s\x04\0\x18[method]event.event-type\x01\x0c\x01@\x01\x04self\x0b\0w\x04\
-\0\x17[method]event.timestamp\x01\x0d\x01@\x01\x04self\x0b\0y\x04\0\x11[method]e\
-vent.pid\x01\x0e\x04\0\x11[method]event.uid\x01\x0e\x04\0\x15[method]event.proce\
-ss\x01\x0c\x01ks\x01@\x01\x04self\x0b\0\x0f\x04\0\x11[method]event.exe\x01\x10\x04\
-\0\x17[method]event.container\x01\x10\x01@\x02\x04self\x0b\x04names\0\x0f\x04\0\x13\
-[method]event.field\x01\x11\x01h\x02\x01@\x01\x04self\x12\0s\x04\0\x12[method]te\
-xt.field\x01\x13\x04\0\x12[method]text.value\x01\x13\x01ps\x01@\x01\x04self\x12\0\
-\x14\x04\0\x16[method]text.arguments\x01\x15\x01h\x03\x01@\x02\x04self\x16\x06su\
-ffixs\x01\0\x04\0\x1c[method]interest.file-suffix\x01\x17\x01@\x02\x04self\x16\x04\
-names\x01\0\x04\0\x1a[method]interest.file-name\x01\x18\x01@\x02\x04self\x16\x06\
-prefixs\x01\0\x04\0\x1c[method]interest.file-prefix\x01\x19\x04\0\x18[method]int\
-erest.library\x01\x18\x03\0!crypto-tracer:plugin/events@0.1.1\x05\0\x01B\x04\x01\
+self\x04\x03maxy\0\x06\x04\0\x11[method]file.head\x01\x0a\x01@\x03\x04self\x04\x06\
+offsetw\x03maxy\0\x06\x04\0\x14[method]file.visible\x01\x0b\x01h\x01\x01@\x01\x04\
+self\x0c\0s\x04\0\x18[method]event.event-type\x01\x0d\x01@\x01\x04self\x0c\0w\x04\
+\0\x17[method]event.timestamp\x01\x0e\x01@\x01\x04self\x0c\0y\x04\0\x11[method]e\
+vent.pid\x01\x0f\x04\0\x11[method]event.uid\x01\x0f\x04\0\x15[method]event.proce\
+ss\x01\x0d\x01ks\x01@\x01\x04self\x0c\0\x10\x04\0\x11[method]event.exe\x01\x11\x04\
+\0\x17[method]event.container\x01\x11\x01@\x02\x04self\x0c\x04names\0\x10\x04\0\x13\
+[method]event.field\x01\x12\x01h\x02\x01@\x01\x04self\x13\0s\x04\0\x12[method]te\
+xt.field\x01\x14\x04\0\x12[method]text.value\x01\x14\x01ps\x01@\x01\x04self\x13\0\
+\x15\x04\0\x16[method]text.arguments\x01\x16\x01h\x03\x01@\x02\x04self\x17\x06su\
+ffixs\x01\0\x04\0\x1c[method]interest.file-suffix\x01\x18\x01@\x02\x04self\x17\x04\
+names\x01\0\x04\0\x1a[method]interest.file-name\x01\x19\x01@\x02\x04self\x17\x06\
+prefixs\x01\0\x04\0\x1c[method]interest.file-prefix\x01\x1a\x04\0\x18[method]int\
+erest.library\x01\x19\x03\0!crypto-tracer:plugin/events@0.1.1\x05\0\x01B\x04\x01\
 m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\x02\x05level\
 \x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x1fcrypto-tracer:plugin/host@0\
 .1.1\x05\x01\x04\0\"crypto-tracer:plugin/imports@0.1.1\x04\0\x0b\x0d\x01\0\x07im\

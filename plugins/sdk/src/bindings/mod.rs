@@ -4,3 +4,4 @@ pub mod imports;
 pub mod classifier;
 pub mod redactor;
 pub mod filter;
+pub mod inspector;

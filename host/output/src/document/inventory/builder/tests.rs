@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::document::StaleReason;
 use crypto_tracer_event::testkit::{
-    self, HideHomes, classified, enriched, executes, exits, loads, opens, process,
+    HideHomes, classified, enriched, executes, exits, loads, opens, process,
 };
 use crypto_tracer_event::{
     Asset, ClassifiedEvent, EnrichedWhat, FileType, Label, ProcessFacts, RedactedEvent,

@@ -22,6 +22,9 @@ extern void __wasm_import_crypto_tracer_plugin_events_method_file_size(int32_t, 
 __attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]file.head")))
 extern void __wasm_import_crypto_tracer_plugin_events_method_file_head(int32_t, int32_t, uint8_t *);
 
+__attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]file.visible")))
+extern void __wasm_import_crypto_tracer_plugin_events_method_file_visible(int32_t, int64_t, int32_t, uint8_t *);
+
 __attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]event.event-type")))
 extern void __wasm_import_crypto_tracer_plugin_events_method_event_event_type(int32_t, uint8_t *);
 
@@ -353,6 +356,14 @@ void crypto_tracer_plugin_events_method_file_head(crypto_tracer_plugin_events_bo
   uint8_t ret_area[(2*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_crypto_tracer_plugin_events_method_file_head((self).__handle, (int32_t) (max), ptr);
+  *ret = (classifier_plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+void crypto_tracer_plugin_events_method_file_visible(crypto_tracer_plugin_events_borrow_file_t self, uint64_t offset, uint32_t max, classifier_plugin_list_u8_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_crypto_tracer_plugin_events_method_file_visible((self).__handle, (int64_t) (offset), (int32_t) (max), ptr);
   *ret = (classifier_plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 

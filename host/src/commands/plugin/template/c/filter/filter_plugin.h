@@ -122,6 +122,12 @@ extern bool crypto_tracer_plugin_events_method_file_size(crypto_tracer_plugin_ev
 // the first 16 bytes of anything else. Where the first certificate or key follows more than 64 KiB of other blocks,
 // the host may omit the bodies of those blocks. A plugin that calls this needs the grant `file-head`.
 extern void crypto_tracer_plugin_events_method_file_head(crypto_tracer_plugin_events_borrow_file_t self, uint32_t max, filter_plugin_list_u8_t *ret);
+// Up to `max` bytes from `offset` of the file's visible part, which has at most 1 MiB. Empty at its end, and when the
+// file cannot be read. It is selected by the rules of `head`, with these additions: no bodies are omitted, DER
+// certificates may follow one another, PKCS#7 that only holds certificates or revocation lists is public, in DER and
+// in PEM, and of a Java keystore (JKS, JCEKS) the host returns the certificates, as DER, one after the other. A
+// plugin that calls this needs the grant `file-head`. Since 0.1.1.
+extern void crypto_tracer_plugin_events_method_file_visible(crypto_tracer_plugin_events_borrow_file_t self, uint64_t offset, uint32_t max, filter_plugin_list_u8_t *ret);
 // `file_open`, `lib_load`, `process_exec`, `process_exit`; later versions may add types.
 extern void crypto_tracer_plugin_events_method_event_event_type(crypto_tracer_plugin_events_borrow_event_t self, filter_plugin_string_t *ret);
 // Microseconds since 1970, UTC.
