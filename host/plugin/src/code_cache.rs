@@ -186,7 +186,7 @@ mod tests {
         let site = site();
         site.stored();
         assert!(site.cache().load(&site.engine, "00fe").is_none());
-        let other = engine(DEFAULT_STACK / 2).unwrap();
+        let other = Engine::default();
         assert_ne!(site.cache().path(&other, SHA), site.cache().path(&site.engine, SHA));
         assert!(site.cache().load(&other, SHA).is_none());
     }

@@ -25,11 +25,15 @@ pub(super) struct Packages(HashMap<Box<[u8]>, Arc<str>>);
 impl Packages {
     /// Reads the databases below the root of a process.
     pub(super) fn read(root: &OwnedFd, pid: u32) -> Packages {
-        let start = Instant::now();
+        Packages::read_until(root, pid, Instant::now() + TIMEOUT)
+    }
+
+    /// Like [`Packages::read`], with another time limit.
+    fn read_until(root: &OwnedFd, pid: u32, deadline: Instant) -> Packages {
         let file = |path: &str| read_file(&head::open_below(root, pid, path.as_bytes()).ok()?);
         let mut packages = Packages::default();
         if let Some(status) = file("/var/lib/dpkg/status") {
-            packages.add_dpkg(&status, root, pid, start);
+            packages.add_dpkg(&status, root, pid, deadline);
         } else if let Some(installed) = file("/lib/apk/db/installed") {
             packages.add_apk(&installed);
         }
@@ -41,7 +45,13 @@ impl Packages {
         self.0.get(without_usr(path)).map(|version| version.to_string())
     }
 
-    fn add_dpkg(&mut self, status: &[u8], root: &OwnedFd, pid: u32, start: Instant) -> Option<()> {
+    fn add_dpkg(
+        &mut self,
+        status: &[u8],
+        root: &OwnedFd,
+        pid: u32,
+        deadline: Instant,
+    ) -> Option<()> {
         let versions = dpkg_versions(status);
         let directory = head::open_below(root, pid, b"/var/lib/dpkg/info").ok()?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -56,7 +66,7 @@ impl Packages {
             let list = openat(&directory, entry.file_name(), flags, Mode::empty()).ok();
             let Some(list) = list.as_ref().and_then(read_file) else { continue };
             bytes += list.len();
-            if bytes > MAX_BYTES || start.elapsed() > TIMEOUT {
+            if bytes > MAX_BYTES || Instant::now() > deadline {
                 return None;
             }
             list.split(|&byte| byte == b'\n').for_each(|path| self.add(path, version));
@@ -155,7 +165,8 @@ mod tests {
         if !std::path::Path::new("/var/lib/dpkg/status").exists() {
             return;
         }
-        let packages = Packages::read(&head::root(own).unwrap(), own);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let packages = Packages::read_until(&head::root(own).unwrap(), own, deadline);
         let version = packages.version(&libc);
         assert!(version.is_some_and(|version| version.contains('.')), "{}", libc.escape_ascii());
     }

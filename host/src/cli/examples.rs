@@ -46,7 +46,7 @@ pub(super) const INVENTORY: &str = "Examples:
 pub(super) const REPORT: &str = "Examples:
   crypto-tracer report web1.json --output report.html
   crypto-tracer report all.json --diff cbom.json --output report.html
-  crypto-tracer inventory merge web1.json web2.json | crypto-tracer report /dev/stdin > report.html";
+  crypto-tracer report web1.json > report.html";
 
 pub(super) const REPLAY: &str = "Examples:
   crypto-tracer replay night.rec

@@ -195,6 +195,7 @@ pub struct Replay {
         num_args = 2,
         value_names = ["OLD", "NEW"],
         value_parser = values::path(),
+        allow_negative_numbers = true,
         conflicts_with_all = ["cases", "classifier", "redactor", "filter", "config", "output"]
     )]
     pub diff: Vec<PathBuf>,

@@ -16,7 +16,7 @@ use crate::error::{ExitStatus, Failure};
 const CONTRACT: &str = include_str!("../../../../wit/plugin.wit");
 
 /// The SDK, which is copied into each new crate, so that it builds offline and fits this program.
-const SDK: [(&str, &str); 19] = {
+const SDK: [(&str, &str); 20] = {
     macro_rules! sdk {
         ($($path:literal),*) => {
             [$(($path, include_str!(concat!("../../../../plugins/sdk/", $path)))),*]
@@ -30,6 +30,7 @@ const SDK: [(&str, &str); 19] = {
         "src/bindings/classifier.rs",
         "src/bindings/filter.rs",
         "src/bindings/imports.rs",
+        "src/bindings/inspector.rs",
         "src/bindings/mod.rs",
         "src/bindings/redactor.rs",
         "src/classifier.rs",
