@@ -59,11 +59,13 @@ const NEW_EXAMPLES: &str = "Examples:
 
 const HEAD_EXAMPLES: &str = "Examples:
   crypto-tracer plugin head /etc/ssl/certs/site.pem
-  crypto-tracer plugin head store.p12 | xxd";
+  crypto-tracer plugin head store.p12 | xxd
+  crypto-tracer plugin head bundle.pem | grep -c BEGIN";
 
 const CONTRACT_EXAMPLES: &str = "Examples:
   crypto-tracer plugin contract > plugin.wit
-  crypto-tracer plugin contract | grep -A3 'resource event'";
+  crypto-tracer plugin contract | grep -A3 'resource event'
+  crypto-tracer plugin contract | diff - wit/plugin.wit";
 
 const TEST_EXAMPLES: &str = "Examples:
   crypto-tracer plugin test acme.wasm --cases cases.json
