@@ -116,22 +116,27 @@ unsafe fn mapped(address: u64, call: OpenCall) {
         {
             return;
         }
-        let mut file = 0_u64;
-        let found = helper::bpf_find_vma(
-            current().cast_mut().cast(),
-            address,
-            on_mapping as *const () as *mut c_void,
-            (&raw mut file).cast(),
-            0,
-        );
+        // On overlayfs, the mapping has the file of a layer, and the descriptor has the file that the process named.
+        let mut file = match call {
+            OpenCall::Map { prot, fd, .. } if prot & task::PROT_EXEC != 0 => file_of(fd as u32),
+            _ => 0,
+        };
         if own(&raw const file) == 0 {
+            // The arguments are in memory, or another thread has closed the descriptor.
+            let found = helper::bpf_find_vma(
+                current().cast_mut().cast(),
+                address,
+                on_mapping as *const () as *mut c_void,
+                (&raw mut file).cast(),
+                0,
+            );
             // Another thread has replaced the mapping, or it holds the lock.
-            match call {
-                OpenCall::Map { prot, fd, .. } if prot & task::PROT_EXEC != 0 => {
-                    file = file_of(fd as u32);
-                }
-                OpenCall::MapByMemory if found != 0 => {}
-                _ => return,
+            let is_executable = match call {
+                OpenCall::Map { prot, .. } => prot & task::PROT_EXEC != 0,
+                _ => found != 0,
+            };
+            if own(&raw const file) == 0 && !is_executable {
+                return;
             }
         }
         match own(&raw const file) {

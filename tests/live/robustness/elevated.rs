@@ -197,10 +197,10 @@ fn no_message_reveals_whether_a_path_exists() {
     for command in commands {
         // `there.d/` exists, and `there/` is a file.
         for (exists, missing) in [
-            ("there", "other"),
-            ("there.d", "other.d"),
-            ("there.d/x.toml", "other.d/x.toml"),
-            ("there/x", "other/x"),
+            ("there", "absent"),
+            ("there.d", "absent.d"),
+            ("there.d/x.toml", "absent.d/x.toml"),
+            ("there/x", "absent/x"),
         ] {
             let message = |name: &str| {
                 let path = closed.join(name);

@@ -215,7 +215,7 @@ pub(super) const NEW_NAMESPACES: u64 = (libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS) as u64;
 
 /// Requests of `ioctl` that put characters into the input of a terminal.
-pub(super) const REFUSED_IOCTLS: &[u64] = &[libc::TIOCSTI as u64, libc::TIOCLINUX as u64];
+pub(super) const REFUSED_IOCTLS: &[u64] = &[libc::TIOCSTI, libc::TIOCLINUX];
 
 /// Options of `prctl`: names of threads and memory, and queries.
 pub(super) const PRCTLS: &[u64] = &[
