@@ -273,7 +273,7 @@ mod tests {
         }
         assert_eq!(
             check(&mut Cli::command()),
-            23,
+            25,
             "the program, its commands, and those of plugin and inventory"
         );
     }

@@ -16,8 +16,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crypto_tracer_tests::{
-    actor, fuse_device, is_root, needs_bpf, output, program, skip, temp_dir, trusted_dir, until,
-    workspace,
+    actor, fuse_device, is_root, needs_bpf, output, program, skip, temp_dir, trusted_dir, workspace,
 };
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";

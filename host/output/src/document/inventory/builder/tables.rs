@@ -217,12 +217,12 @@ impl TargetEntry {
 
     pub(super) fn file(&self, id: Id) -> Option<InventoryFile> {
         let TargetFacts::File(facts) = &self.facts else { return None };
-        let owned = |(name, value): (&Box<str>, &Box<str>)| (name.to_string(), value.to_string());
+        let labels = facts.labels.iter();
         Some(InventoryFile {
             id,
             path: self.path.to_string(),
             r#type: facts.file_type.as_deref().unwrap_or(FileType::Unknown.as_str()).to_owned(),
-            labels: facts.labels.iter().map(owned).collect(),
+            labels: labels.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             certificates: facts.certificates.clone(),
             first_seen: self.seen.first(),
             last_seen: self.seen.last(),
