@@ -57,9 +57,12 @@ const PAIRS_OF_LABELS: PairBounds =
     PairBounds { noun: "label", max: MAX_LABELS, value: LABEL_VALUE };
 const PAIRS_OF_FACTS: PairBounds = PairBounds { noun: "fact", max: MAX_FACTS, value: FACT_VALUE };
 
+/// Names and values.
+type Pairs = Vec<(Arc<str>, Arc<str>)>;
+
 impl PairBounds {
     /// Checks the pairs of one answer, and removes those whose name was already used.
-    fn check(&self, given: Vec<(String, String)>) -> Result<Vec<(Arc<str>, Arc<str>)>, String> {
+    fn check(&self, given: Vec<(String, String)>) -> Result<Pairs, String> {
         let PairBounds { noun, max, value: max_value } = self;
         if given.len() > *max {
             return Err(format!("{}, at most {max} are allowed", counted(given.len(), noun)));

@@ -274,7 +274,7 @@ fn by_descriptor(wanted: &Wanted, descriptors: &Descriptors, until: Instant) -> 
     let pid = wanted.file.pid;
     let table = descriptors.of(pid, until)?;
     table.candidates(wanted).find_map(|name| {
-        let file = table.open(&name)?;
+        let file = table.open(name)?;
         identify(file, pid, wanted).ok()
     })
 }

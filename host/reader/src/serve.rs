@@ -16,6 +16,7 @@ use crypto_tracer_system::usage::ResourceUsage;
 const STALL: Duration = Duration::from_millis(5);
 
 /// Serves requests until the tracer closes its end of the socket or exits.
+#[expect(clippy::too_many_lines, reason = "one arm for each request")]
 pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
     let probes = ProbePool::default();
     let heads = HeadContext::new(probes.clone());
