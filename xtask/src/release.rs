@@ -93,6 +93,7 @@ fn sha256(file: &Path) -> Result<String> {
 }
 
 /// The software bill of materials of the program in the format CycloneDX 1.5, without a time, so that it is reproducible.
+#[expect(clippy::indexing_slicing, reason = "a member that a JSON value lacks is null")]
 fn sbom_of(root: &Path) -> Result<Value> {
     let mut command = Command::new(cargo());
     command.args(["metadata", "--format-version", "1", "--locked", "--filter-platform"]);

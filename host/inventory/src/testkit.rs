@@ -84,7 +84,7 @@ pub(crate) fn add_use(inventory: &mut Inventory, exe: &str, target: Id, count: u
             target,
             count,
             modes: Modes { load: is_library, read: !is_library, write: false },
-            first: (count % 2 == 0).then(|| time(at)),
+            first: count.is_multiple_of(2).then(|| time(at)),
             last: seen,
             stale: (count % 5 == 4).then_some(Stale { since: seen, reason: StaleReason::Replaced }),
             hosts: Vec::new(),
@@ -169,7 +169,7 @@ fn build(name: u8, from: i64, length: i64, version: u8, uses: &[Drawn]) -> Inven
             let version = format!("3.{version}");
             add_library(&mut inventory, &format!("/usr/lib/lib{target}.so.3"), Some(&version))
         } else {
-            let kind = if version % 2 == 0 { "certificate" } else { "unknown" };
+            let kind = if version.is_multiple_of(2) { "certificate" } else { "unknown" };
             add_file(&mut inventory, &format!("/etc/ssl/{target}.pem"), kind, certificates)
         };
         add_use(&mut inventory, &format!("/usr/bin/p{program}"), target, *count, *at);

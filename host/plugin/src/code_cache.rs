@@ -254,7 +254,7 @@ mod tests {
             site.cache().store(&site.engine, &sha, &site.component);
             sha
         });
-        let last = last.last().unwrap();
+        let last = last.reduce(|_, next| next).unwrap();
         assert!(site.cache().load(&site.engine, &last).is_some());
         assert_eq!(fs::read_dir(site.directory()).unwrap().count(), MAX_FILES + 1);
     }

@@ -95,7 +95,7 @@ fn a_role_can_make_the_calls_of_its_list_only() {
         }
         for (number, arguments) in [
             (libc::SYS_clone, [(libc::CLONE_NEWUSER | libc::SIGCHLD) as u64, 0, 0, 0, 0, 0]),
-            (libc::SYS_ioctl, [0, libc::TIOCSTI as u64, 0, 0, 0, 0]),
+            (libc::SYS_ioctl, [0, libc::TIOCSTI, 0, 0, 0, 0]),
             (libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 1, 0, 0, 0, 0]),
             (libc::SYS_prctl, [libc::PR_SET_SECCOMP as u64, 0, 0, 0, 0, 0]),
             (libc::SYS_prlimit64, [1, libc::RLIMIT_CORE as u64, 0, 0, 0, 0]),
