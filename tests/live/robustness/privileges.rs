@@ -54,6 +54,13 @@ fn no_process_can_be_inspected_by_its_user() {
         reader.args(["--bounding-set=-all", "--inh-caps=-all", "cat"]);
         output(reader.arg(format!("/proc/{pid}/environ"))).status.success()
     };
+    // A process with as few privileges, which the same reader may inspect.
+    let mut other = Command::new("setpriv");
+    other.args(["--bounding-set=-all", "--inh-caps=-all", "sleep", "60"]);
+    let mut other = other.spawn().unwrap();
+    until("a process of the same user that can be inspected", || read(other.id()).then_some(()));
+    other.kill().unwrap();
+    other.wait().unwrap();
     for pid in processes {
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();

@@ -154,9 +154,7 @@ fn check(name: &str, seen: &Seen) {
         let file = fs::File::options().append(true).create(true).open(path);
         file.unwrap().write_all(line.as_bytes()).unwrap();
     }
-    // Known misses: under these two loads, a tracer that is compiled without optimisation reads some heads too late.
-    let min_right = if matches!(name, "links" | "deep-fresh") { 200 } else { MIN_RIGHT };
-    assert!(seen.shown == OPENS && seen.right >= min_right, "{name}: {seen:?}");
+    assert!(seen.shown == OPENS && seen.right >= MIN_RIGHT, "{name}: {seen:?}");
     assert!(seen.resident_mib < MAX_MIB, "{name}: {seen:?}");
 }
 
