@@ -2,10 +2,9 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
 
+use super::Output;
 use super::json::Json;
-use super::{Flush, Output, WriterReport};
 use crypto_tracer_event::{Notice, RedactedEvent};
 
 /// Maximum number of events that are kept.
@@ -63,13 +62,5 @@ impl Output for Collector {
 
     fn notice(&mut self, _notice: &Notice) -> bool {
         false
-    }
-
-    fn flush(&mut self) -> Option<Flush<'_>> {
-        None
-    }
-
-    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
-        WriterReport::default()
     }
 }

@@ -28,12 +28,4 @@ impl Output for MemoryOutput {
         self.0.borrow_mut().1.push(notice.clone());
         false
     }
-
-    fn flush(&mut self) -> Option<Flush<'_>> {
-        None
-    }
-
-    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
-        WriterReport::default()
-    }
 }

@@ -21,11 +21,16 @@ pub trait Output: std::fmt::Debug {
     fn notice(&mut self, notice: &Notice) -> bool;
 
     /// Passes pending data on. `None`: done. Otherwise the receiver is slow, and the future waits for it. Cancel safe: pending
-    /// data is kept.
-    fn flush(&mut self) -> Option<Flush<'_>>;
+    /// data is kept. By default, there is nothing to pass on.
+    fn flush(&mut self) -> Option<Flush<'_>> {
+        None
+    }
 
-    /// Ends the output. Pending data is written until `deadline`. The report of an output that writes nothing itself is empty.
-    fn finish(self: Box<Self>, deadline: Instant) -> WriterReport;
+    /// Ends the output. Pending data is written until `deadline`. By default, for an output that writes nothing itself, the
+    /// report is empty.
+    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
+        WriterReport::default()
+    }
 }
 
 /// A flush that waits for a slow receiver.
@@ -42,14 +47,6 @@ impl Output for Discard {
 
     fn notice(&mut self, _notice: &Notice) -> bool {
         false
-    }
-
-    fn flush(&mut self) -> Option<Flush<'_>> {
-        None
-    }
-
-    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
-        WriterReport::default()
     }
 }
 

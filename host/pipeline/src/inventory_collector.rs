@@ -15,10 +15,10 @@ use crate::select::Select;
 use crypto_tracer_event::{
     EnrichedEvent, KernelEvent, Notice, RedactedEvent, RedactedWhat, Timestamp,
 };
+use crypto_tracer_output::Output;
 use crypto_tracer_output::document::{
     Coverage, Host, Inventory, InventoryBuilder, InventoryRun, UseKey,
 };
-use crypto_tracer_output::{Flush, Output, WriterReport};
 use crypto_tracer_reader::ProcessDetails;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
@@ -268,13 +268,5 @@ impl Output for InventoryCollector {
             Notice::Status(_, status) => collector.console.info(status),
         }
         false
-    }
-
-    fn flush(&mut self) -> Option<Flush<'_>> {
-        None
-    }
-
-    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
-        WriterReport::default()
     }
 }

@@ -19,8 +19,8 @@ use crypto_tracer_event::{
     Arguments, EnrichedEvent, EnrichedWhat, KernelEvent, KernelWhat, Notice, PathIdentity,
     ProcessSummary, RedactedEvent,
 };
+use crypto_tracer_output::Output;
 use crypto_tracer_output::document::{ProfileBuilder, Stale};
-use crypto_tracer_output::{Flush, Output, WriterReport};
 use crypto_tracer_reader::ProcessDetails;
 use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::console::Console;
@@ -282,14 +282,6 @@ impl Output for ProfileCollector {
             Notice::Status(_, status) => collector.console.info(status),
         }
         false
-    }
-
-    fn flush(&mut self) -> Option<Flush<'_>> {
-        None
-    }
-
-    fn finish(self: Box<Self>, _deadline: Instant) -> WriterReport {
-        WriterReport::default()
     }
 }
 
