@@ -405,11 +405,12 @@ fn may_be_read(file: &OpenedFile) -> bool {
     !file.created && !is_remote(file)
 }
 
-fn is_remote(file: &OpenedFile) -> bool {
+pub(super) fn is_remote(file: &OpenedFile) -> bool {
     file.foreign_user_ns || fs_magic::is_remote(file.sb_magic)
 }
 
-fn wanted(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> Wanted {
+/// Asks for what the process opened.
+pub(super) fn wanted(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> Wanted {
     let key = process.key;
     let maybe_reader =
         may_be_readers_open(flags).then_some(MaybeReader { pid: key.tgid, start_ns: key.start_ns });

@@ -12,16 +12,15 @@ use std::time::{Duration, Instant};
 use hashlink::{LinkedHashMap, LruCache};
 
 use super::LiveReader;
+use super::heads::{is_remote, wanted};
 use crypto_tracer_event::{
     EnrichedEvent, EnrichedWhat, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathIdentity,
     PathState, ProcessFacts, ProcessKey, RedactedEvent, RedactedWhat, Timestamp,
 };
 use crypto_tracer_output::document::{Stale, StaleReason, Time};
 use crypto_tracer_reader::{
-    Currency, Fingerprint, HeadRequest, LibraryQuery, MaybeReader, ProcessDetails, StaleQuery,
-    UsedFile, Wanted, may_be_readers_open,
+    Currency, Fingerprint, LibraryQuery, ProcessDetails, StaleQuery, UsedFile, Wanted,
 };
-use crypto_tracer_system::fs_magic;
 
 /// Maximum number of tracked uses. If there are more, those of the process that was quiet for longest become `unknown`.
 const MAX_TRACKED: usize = 65_536;
@@ -371,10 +370,7 @@ fn add<K: Eq + std::hash::Hash>(found: &mut HashMap<K, Stale>, key: K, stale: St
 
 /// Whether the path leads to the file from the process's root, on a local file system.
 fn has_path(file: &OpenedFile) -> bool {
-    file.path.state == PathState::Complete
-        && !file.path.unreachable
-        && !file.foreign_user_ns
-        && !fs_magic::is_remote(file.sb_magic)
+    file.path.state == PathState::Complete && !file.path.unreachable && !is_remote(file)
 }
 
 fn used_file(process: &ProcessFacts, file: &OpenedFile, library: bool) -> UsedFile {
@@ -389,22 +385,4 @@ fn used_file(process: &ProcessFacts, file: &OpenedFile, library: bool) -> UsedFi
         sb_magic: file.sb_magic,
         library,
     }
-}
-
-fn wanted(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> Wanted {
-    let key = process.key;
-    let maybe_reader =
-        may_be_readers_open(flags).then_some(MaybeReader { pid: key.tgid, start_ns: key.start_ns });
-    let request = HeadRequest {
-        pid: key.tgid,
-        nameless: false,
-        mount_ns: process.mount_ns,
-        root: process.root,
-        path: file.path.bytes.clone(),
-        dev: file.dev,
-        inode: file.inode,
-        ctime_ns: file.ctime_ns,
-        sb_magic: file.sb_magic,
-    };
-    Wanted { file: request, uid: process.uid, size: file.size, maybe_reader }
 }
