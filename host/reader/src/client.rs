@@ -144,9 +144,7 @@ impl ReaderClient {
             }
             let now = Instant::now();
             let is_allowed = |file: &Wanted| {
-                // Skips users whose files repeatedly blocked a thread of the reader.
-                !self.backoff.is_backing_off(self.shares.owner(file.uid))
-                    && !self.shares.is_used_up(file.uid, now)
+                !self.is_backing_off(file.uid) && !self.shares.is_used_up(file.uid, now)
             };
             let batch: Vec<(usize, Wanted)> = indices
                 .iter()
@@ -186,9 +184,7 @@ impl ReaderClient {
         for (uid, head) in uids.into_iter().zip(&heads) {
             self.shares.charge(uid, head.took, now);
         }
-        for uid in hung {
-            self.backoff.record_blocked(self.shares.owner(uid));
-        }
+        self.record_hung(hung);
         Some(heads.into_iter().map(|head| head.response).collect())
     }
 
@@ -251,8 +247,7 @@ impl ReaderClient {
         shutdown: &Shutdown,
     ) -> Vec<Option<R>> {
         let mut answers: Vec<Option<R>> = items.iter().map(|_| None).collect();
-        // Skips users whose files repeatedly blocked a thread of the reader.
-        let is_allowed = |item: &T| !self.backoff.is_backing_off(self.shares.owner(uid(item)));
+        let is_allowed = |item: &T| !self.is_backing_off(uid(item));
         let allowed: Vec<usize> = items
             .iter()
             .enumerate()
@@ -272,9 +267,7 @@ impl ReaderClient {
                     *slot = found;
                 }
             }
-            for uid in hung {
-                self.backoff.record_blocked(self.shares.owner(uid));
-            }
+            self.record_hung(hung);
         }
         answers
     }
@@ -287,9 +280,7 @@ impl ReaderClient {
         deadline: Instant,
         shutdown: &Shutdown,
     ) -> Option<HeadResponse> {
-        if self.backoff.is_backing_off(self.shares.owner(file.uid))
-            || self.shares.is_used_up(file.uid, Instant::now())
-        {
+        if self.is_backing_off(file.uid) || self.shares.is_used_up(file.uid, Instant::now()) {
             return None;
         }
         let time = time_for_response(deadline)?;
@@ -298,10 +289,20 @@ impl ReaderClient {
         let response = self.request(number, &request, deadline, shutdown)?;
         let Response::Visible { visible, hung, .. } = response else { return None };
         self.shares.charge(file.uid, visible.took, Instant::now());
-        for uid in hung {
+        self.record_hung(hung);
+        visible.response
+    }
+
+    /// Whether no file of this user is read, because such files repeatedly blocked a thread of the reader.
+    fn is_backing_off(&self, uid: u32) -> bool {
+        self.backoff.is_backing_off(self.shares.owner(uid))
+    }
+
+    /// Notes the users whose files blocked a thread of the reader.
+    fn record_hung(&mut self, users: Vec<u32>) {
+        for uid in users {
             self.backoff.record_blocked(self.shares.owner(uid));
         }
-        visible.response
     }
 
     /// Requests the IDs of all processes. `None`: no response by `deadline`.
