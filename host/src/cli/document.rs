@@ -47,16 +47,25 @@ pub struct SnapshotArgs {
     pub plugins: PluginArgs,
 }
 
-/// Output of a document.
+/// Destination and format of a document.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub struct DocumentPrint {
+pub struct DocumentOutput {
     /// Print to FILE: its contents are replaced at the end; a new file is readable by its owner only
     #[arg(short, long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true)]
     pub output: Option<PathBuf>,
     /// Format of the document
     #[arg(short, long, value_enum, default_value_t, allow_negative_numbers = true)]
     pub format: DocumentFormat,
+}
+
+/// Output of a document with texts that are redacted.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct DocumentPrint {
+    /// Destination and format.
+    #[command(flatten)]
+    pub to: DocumentOutput,
     /// Show user names in paths and secrets in command lines
     #[arg(long)]
     pub no_redact: bool,

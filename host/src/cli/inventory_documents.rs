@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{DocumentFormat, values};
+use super::{DocumentOutput, values};
 
 /// `inventory merge`
 #[derive(Debug, Args)]
@@ -12,19 +12,9 @@ pub struct InventoryMerge {
     /// The inventories, also merged ones
     #[arg(value_name = "FILE", value_parser = values::path(), required = true)]
     pub files: Vec<PathBuf>,
-    /// Print to FILE: its contents are replaced at the end; a new file is readable by its owner only
-    #[arg(short, long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true, help_heading = "Output")]
-    pub output: Option<PathBuf>,
-    /// Format of the document
-    #[arg(
-        short,
-        long,
-        value_enum,
-        default_value_t,
-        allow_negative_numbers = true,
-        help_heading = "Output"
-    )]
-    pub format: DocumentFormat,
+    /// Output.
+    #[command(flatten)]
+    pub print: DocumentOutput,
 }
 
 /// `inventory diff`
@@ -36,19 +26,9 @@ pub struct InventoryDiff {
     /// The inventory
     #[arg(value_name = "FILE", value_parser = values::path())]
     pub file: PathBuf,
-    /// Print to FILE: its contents are replaced at the end; a new file is readable by its owner only
-    #[arg(short, long, value_name = "FILE", value_parser = values::path(), allow_negative_numbers = true, help_heading = "Output")]
-    pub output: Option<PathBuf>,
-    /// Format of the document
-    #[arg(
-        short,
-        long,
-        value_enum,
-        default_value_t,
-        allow_negative_numbers = true,
-        help_heading = "Output"
-    )]
-    pub format: DocumentFormat,
+    /// Output.
+    #[command(flatten)]
+    pub print: DocumentOutput,
 }
 
 /// `inventory export`

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use doctor::DoctorArgs;
-pub use document::{DocumentFormat, DocumentPrint, ProfileArgs, SnapshotArgs};
+pub use document::{DocumentFormat, DocumentOutput, DocumentPrint, ProfileArgs, SnapshotArgs};
 pub use inventory::InventoryCommand;
 pub(crate) use inventory::{InventoryAction, InventoryRecord};
 pub use inventory_documents::{

@@ -9,7 +9,7 @@ use crypto_tracer_common::record::{ARGS_MAX, PATH_MAX};
 use super::capture::{RING_BYTES, capture_failure};
 use super::document::{self, failed};
 use super::setup;
-use crate::cli::{self, DocumentPrint, PluginArgs};
+use crate::cli::{self, DocumentOutput, PluginArgs};
 use crate::config::Config;
 use crate::error::Failure;
 use crypto_tracer_capture::{self as capture, Preemption, RungSurvey, Survey, SurveyRequest};
@@ -36,11 +36,7 @@ pub(super) fn doctor(arguments: &cli::DoctorArgs, console: Console) -> Result<()
     let shutdown = Shutdown::default();
     let _signals =
         Signals::start(shutdown.clone()).context("cannot handle signals").map_err(failed)?;
-    let print = DocumentPrint {
-        output: arguments.output.clone(),
-        format: arguments.format,
-        no_redact: true,
-    };
+    let print = DocumentOutput { output: arguments.output.clone(), format: arguments.format };
     document::check(&print)?;
     let configured = configured(arguments, &shutdown);
     let (capture, new) = match &configured {

@@ -3,21 +3,21 @@
 use anyhow::Context;
 
 use super::setup;
-use crate::cli::{DocumentFormat, DocumentPrint};
+use crate::cli::{DocumentFormat, DocumentOutput};
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_output::document::Document;
 use crypto_tracer_output::{DocumentShape, DocumentTarget, NewFile, Target, document_json as json};
 use crypto_tracer_system::shutdown::Shutdown;
 
 /// Checks whether the output can be opened later, without creating it.
-pub(super) fn check(print: &DocumentPrint) -> Result<(), Failure> {
+pub(super) fn check(print: &DocumentOutput) -> Result<(), Failure> {
     let Some(path) = &print.output else { return Ok(()) };
     setup::open_as_caller(|| Target::check(path)).map_err(failed)
 }
 
 /// Opens the target of the document. Returns `None` if a shutdown is requested while a FIFO has no reader.
 pub(super) fn target(
-    print: &DocumentPrint,
+    print: &DocumentOutput,
     new: NewFile,
     shutdown: &Shutdown,
 ) -> Result<Option<DocumentTarget>, Failure> {
@@ -35,7 +35,7 @@ pub(super) fn target(
 /// Writes the document in the format of the arguments.
 pub(super) fn print(
     document: &impl Document,
-    print: &DocumentPrint,
+    print: &DocumentOutput,
     target: DocumentTarget,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {

@@ -40,7 +40,7 @@ pub(super) fn profile(
         capture,
         redaction: Redaction { enabled: !print.no_redact, extended: false },
         needs_assets: false,
-        output: print.output.as_deref(),
+        output: print.to.output.as_deref(),
         // A process may change its name, and its exit must be observed.
         names_in_kernel: false,
         console,
@@ -48,7 +48,7 @@ pub(super) fn profile(
     check_pids(watched)?;
     let Some(mut builder) = SessionBuilder::attach(&run, spawner, None)? else { return Ok(()) };
     let shutdown = builder.pipeline.shutdown.clone();
-    let target = document::target(print, builder.new_file, &shutdown)?;
+    let target = document::target(&print.to, builder.new_file, &shutdown)?;
     let Some(target) = target else { return Ok(()) };
     let control = OutputControl::of_pipe(target.pipe().map_err(failed)?);
     let candidates = candidates(watched, &builder.existing);
@@ -85,7 +85,7 @@ pub(super) fn profile(
     };
     let (profile, stale) = collector.take();
     let profile = profile.finish(summary, &stale);
-    document::print(&profile, print, target, &shutdown)
+    document::print(&profile, &print.to, target, &shutdown)
 }
 
 /// Refuses two different `--pid`, which no process matches.

@@ -41,12 +41,12 @@ pub(super) fn snapshot(
     let plugins = setup::plugins(&arguments.plugins, &config, &trust, &shutdown, &clock, false)?;
     let Some(plugins) = plugins else { return Ok(()) };
     let new = setup::new_file(&config)?;
-    document::check(&arguments.print)?;
+    document::check(&arguments.print.to)?;
     let reader = ReaderClient::start(spawner).context("cannot start the reader").map_err(failed)?;
-    let target = document::target(&arguments.print, new, &shutdown)?;
+    let target = document::target(&arguments.print.to, new, &shutdown)?;
     let Some(target) = target else { return Ok(()) };
     // Before untrusted data is read: any user may have chosen the names of processes and files.
-    setup::confine(arguments.print.output.as_deref(), new.gid.is_some())?;
+    setup::confine(arguments.print.to.output.as_deref(), new.gid.is_some())?;
     let own = reader.pids().into_iter().chain([std::process::id()]).collect();
     let reader = LiveReader::new(reader, shutdown.clone());
     let redaction = Redaction { enabled: !arguments.print.no_redact, extended: false };
@@ -82,7 +82,7 @@ pub(super) fn snapshot(
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let host = (hostname, text(name.release()));
     let snapshot = builder.finish(clock.now(), host, coverage);
-    document::print(&snapshot, &arguments.print, target, &shutdown)?;
+    document::print(&snapshot, &arguments.print.to, target, &shutdown)?;
     console.detail(Used::with(reader.usage(Instant::now() + USAGE_TIMEOUT)));
     Ok(())
 }

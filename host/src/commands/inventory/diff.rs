@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 
 use super::input::{self, Run, invalid};
-use crate::cli::{DocumentPrint, InventoryDiff};
+use crate::cli::InventoryDiff;
 use crate::commands::document;
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_event::counted::counted;
@@ -12,17 +12,15 @@ use crypto_tracer_inventory::{Known, read_inventory};
 /// Prints the comparison. Something that is used and not known is a failure.
 pub(super) fn diff(arguments: &InventoryDiff) -> Result<(), Failure> {
     let run = Run::start()?;
-    input::check(arguments.output.as_ref())?;
-    let output = arguments.output.as_deref();
+    input::check(arguments.print.output.as_ref())?;
+    let output = arguments.print.output.as_deref();
     let known = run.open(&arguments.known, output)?;
     let source = run.open(&arguments.file, output)?;
     let known = Known::read(&known).map_err(invalid)?;
     let inventory = read_inventory(&source).map_err(invalid)?;
-    let Some(target) = run.target(arguments.output.as_ref())? else { return Ok(()) };
+    let Some(target) = run.target(arguments.print.output.as_ref())? else { return Ok(()) };
     let diff = crypto_tracer_inventory::diff(&known, source.name(), &inventory);
-    let InventoryDiff { output, format, .. } = arguments;
-    let print = DocumentPrint { output: output.clone(), format: *format, no_redact: false };
-    document::print(&diff, &print, target, &run.shutdown)?;
+    document::print(&diff, &arguments.print, target, &run.shutdown)?;
     if diff.all_known() {
         return Ok(());
     }

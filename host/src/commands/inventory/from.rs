@@ -60,12 +60,12 @@ fn recording(arguments: &InventoryRecord, path: &Path, console: Console) -> Resu
         plugins,
         redaction: Redaction { enabled: !print.no_redact, extended: true },
         needs_assets: true,
-        output: print.output.as_deref(),
+        output: print.to.output.as_deref(),
         console,
     };
     let mut parts: Option<(InventoryCollector, DocumentTarget, Shutdown)> = None;
     let open = |start: &replay::ReplayStart<'_>| {
-        let target = document::target(print, start.new_file, start.shutdown)?;
+        let target = document::target(&print.to, start.new_file, start.shutdown)?;
         let Some(target) = target else { return Ok(None) };
         let host = Host { hostname: None, kernel: Some(start.start.kernel.clone()), os: None };
         let mut facts = super::facts(arguments, host);
@@ -91,7 +91,7 @@ fn recording(arguments: &InventoryRecord, path: &Path, console: Console) -> Resu
     }
     let inventory = collector.document();
     super::report_missing(&inventory, console);
-    document::print(&inventory, print, target, &shutdown)?;
+    document::print(&inventory, &print.to, target, &shutdown)?;
     ended.check(path)
 }
 
@@ -101,6 +101,6 @@ pub(super) fn target(
     input: &Input,
     shutdown: &Shutdown,
 ) -> Result<Option<DocumentTarget>, Failure> {
-    output_conflict::check_recording(input.metadata(), arguments.print.output.as_deref())?;
-    document::target(&arguments.print, NewFile::default(), shutdown)
+    output_conflict::check_recording(input.metadata(), arguments.print.to.output.as_deref())?;
+    document::target(&arguments.print.to, NewFile::default(), shutdown)
 }

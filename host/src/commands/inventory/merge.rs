@@ -20,18 +20,18 @@ impl Sink for Discarded {
 /// Merges the documents piece by piece.
 pub(super) fn merge(arguments: &InventoryMerge, console: Console) -> Result<(), Failure> {
     let run = Run::start()?;
-    input::check(arguments.output.as_ref())?;
-    let output = arguments.output.as_deref();
+    input::check(arguments.print.output.as_ref())?;
+    let output = arguments.print.output.as_deref();
     let sources: Result<Vec<_>, Failure> =
         arguments.files.iter().map(|path| run.open(path, output)).collect();
     let sources = sources?;
-    let Some(target) = run.target(arguments.output.as_ref())? else { return Ok(()) };
-    let shape = match arguments.format {
+    let Some(target) = run.target(arguments.print.output.as_ref())? else { return Ok(()) };
+    let shape = match arguments.print.format {
         DocumentFormat::JsonPretty | DocumentFormat::Summary => DocumentShape::Pretty,
         DocumentFormat::JsonStream => DocumentShape::Line,
         DocumentFormat::JsonArray => DocumentShape::Array,
     };
-    let merged = if arguments.format == DocumentFormat::Summary {
+    let merged = if arguments.print.format == DocumentFormat::Summary {
         crypto_tracer_inventory::merge(&sources, &mut Discarded, shape)
     } else {
         let mut sink = TargetSink { target: &target, shutdown: &run.shutdown };
@@ -45,7 +45,7 @@ pub(super) fn merge(arguments: &InventoryMerge, console: Console) -> Result<(), 
     for note in notes {
         console.info(format_args!("note: {note}"));
     }
-    if arguments.format == DocumentFormat::Summary {
+    if arguments.print.format == DocumentFormat::Summary {
         target
             .write_part(format!("{}\n", report.summary()).as_bytes(), &run.shutdown)
             .map_err(failed)?;

@@ -33,14 +33,14 @@ pub(super) fn record(
         // The executables, by which programs are known.
         redaction: Redaction { enabled: !print.no_redact, extended: true },
         needs_assets: true,
-        output: print.output.as_deref(),
+        output: print.to.output.as_deref(),
         // The exit of a process that has changed its name must be observed.
         names_in_kernel: false,
         console,
     };
     let Some(mut builder) = SessionBuilder::attach(&run, spawner, None)? else { return Ok(()) };
     let shutdown = builder.pipeline.shutdown.clone();
-    let target = document::target(print, builder.new_file, &shutdown)?;
+    let target = document::target(&print.to, builder.new_file, &shutdown)?;
     let Some(target) = target else { return Ok(()) };
     let control = OutputControl::of_pipe(target.pipe().map_err(failed)?);
     let collector = collector(arguments, &mut builder, console);
@@ -63,7 +63,7 @@ pub(super) fn record(
     if outcome.reason != EndReason::Output {
         let inventory = collector.document();
         super::report_missing(&inventory, console);
-        document::print(&inventory, print, target, &shutdown)?;
+        document::print(&inventory, &print.to, target, &shutdown)?;
     }
     session::check_end(outcome.recording, outcome.reason)
 }
@@ -143,8 +143,8 @@ fn sink(
 ) -> InventorySink {
     let (print, shutdown) = (print.clone(), shutdown.clone());
     Box::new(move |inventory| {
-        let written = document::target(&print, new, &shutdown).and_then(|target| match target {
-            Some(target) => document::print(&inventory, &print, target, &shutdown),
+        let written = document::target(&print.to, new, &shutdown).and_then(|target| match target {
+            Some(target) => document::print(&inventory, &print.to, target, &shutdown),
             None => Ok(()),
         });
         if let Err(failure) = written {

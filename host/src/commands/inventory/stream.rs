@@ -69,7 +69,7 @@ pub(super) fn record(
     }
     let inventory = stream.document(&super::user_names(!arguments.print.no_redact));
     super::report_missing(&inventory, console);
-    document::print(&inventory, &arguments.print, target, &shutdown)
+    document::print(&inventory, &arguments.print.to, target, &shutdown)
 }
 
 fn host() -> Host {
