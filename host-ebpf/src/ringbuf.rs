@@ -149,7 +149,7 @@ pub(crate) unsafe extern "C" fn named_probed_file(
 }
 
 /// `caller`: the flags that the caller of an open passed. They may come from memory that the process has changed meanwhile,
-/// so they decide nothing: the file itself tells whether it has content.
+/// so they decide nothing: the file itself determines whether it has content.
 #[inline(always)]
 unsafe fn named_file<A: Access>(what: u64, file: u64, path: Path, caller: u32) {
     unsafe {

@@ -1,4 +1,4 @@
-//! A fast hash with a secret seed, for keys that nobody can use to search for collisions.
+//! A fast hash with a secret seed, for keys whose hashes no attacker can observe.
 
 use std::hash::{BuildHasher, RandomState};
 

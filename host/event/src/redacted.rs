@@ -20,8 +20,8 @@ pub struct PathIdentity(u64);
 impl PathIdentity {
     /// Returns the identity of a path.
     pub fn of(path: &KernelPath) -> PathIdentity {
-        // A fast hash is safe here, although users choose the paths: nobody outside of the process sees a hash or the key, so
-        // nobody can search for two paths with one hash. It is computed for each file, but only documents need it.
+        // Users choose the paths, but a fast hash is safe: neither a hash nor the key leaves the process, so an attacker cannot
+        // search for two paths with one hash. It is computed for each file, but only documents need it.
         static KEY: OnceLock<FastHash> = OnceLock::new();
         let key = KEY.get_or_init(fast_hash);
         // The same bytes outside and inside the process's root are different paths.

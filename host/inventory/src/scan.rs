@@ -316,7 +316,7 @@ impl<R: Read> Scanner<R> {
         &'a mut self,
         what: impl Fn() -> String,
     ) -> Result<T> {
-        // Few bytes are behind the value, so the buffer is moved rarely.
+        // Few bytes follow the value, so the buffer is moved rarely.
         let length = if self.value_in_buffer() { self.buffered_length() } else { None };
         let length = match length {
             Some(length) => length,

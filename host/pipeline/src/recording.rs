@@ -359,7 +359,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// With a valid checksum: whoever forges a recording computes it.
+        /// With a valid checksum, as in a forged recording.
         #[test]
         fn any_frame_is_read(
             bodies in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80), 0..4),

@@ -1,8 +1,8 @@
 //! A set-associative cache of answers. The entries are allocated at the start; the heap memory of their values is bounded.
 //!
 //! Keys are 128-bit keyed hashes: two that are computed independently of each other. Users choose the paths and texts that
-//! are hashed, and two with one key would share an answer. The first half is therefore SipHash, for which nobody can
-//! construct collisions without its secret key. The second half only makes accidents less likely and may be fast.
+//! are hashed, and two with one key would share an answer. The first half is therefore SipHash, for which collisions
+//! cannot be constructed without its secret key. The second half only makes accidents less likely and may be fast.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::ops::Range;

@@ -89,7 +89,7 @@ impl CodeCache {
         written
     }
 
-    /// Removes files of earlier plugins and versions. Other files are left alone.
+    /// Removes files of earlier plugins and versions. Keeps other files.
     fn remove_oldest(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         let of = |entry: fs::DirEntry| {
@@ -207,7 +207,7 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             assert!(site.cache().load(&site.engine, SHA).is_none(), "{flipped}");
         }
-        // It is compiled anew and replaced.
+        // It is compiled again and replaced.
         site.stored();
         assert_eq!(fs::read(&path).unwrap().len(), whole.len());
     }

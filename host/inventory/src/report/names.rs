@@ -9,7 +9,7 @@ use crypto_tracer_output::document::inventory::{
     Certificate, HostUse, Id, Inventory, Program, Stale, StaleReason, Time, Use,
 };
 
-/// Maximum length of a text in characters. The rest of a longer one is left out, its end is kept.
+/// Maximum length of a text in characters. Of a longer one, the end is shown.
 const MAX_TEXT: usize = 200;
 /// Maximum number of names in a cell.
 const MAX_NAMES: usize = 12;

@@ -74,7 +74,7 @@ impl PostQuantum {
     }
 }
 
-/// The numbers at the start of a version: `3.0.15-1~deb12u1` is 3, 0, 15. A Debian epoch and words before are left out.
+/// The numbers at the start of a version: `3.0.15-1~deb12u1` is 3, 0, 15. Ignores a Debian epoch and the words before the numbers.
 fn numbers(version: &str) -> Vec<u64> {
     let version = version.rsplit(' ').next().unwrap_or_default();
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);

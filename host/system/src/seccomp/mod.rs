@@ -1,4 +1,4 @@
-//! System call filters (seccomp). After its start, a process can only make the system calls of its list, so whoever takes
+//! System call filters (seccomp). After its start, a process can only make the system calls of its list, so an attacker who takes
 //! it over, for instance through a file that it parses, can neither start programs, nor change other processes, nor open
 //! connections.
 //!

@@ -27,7 +27,7 @@ const MAX_CERTIFICATES: usize = 20_000;
 const MAX_CERTIFICATE_ENTRIES: usize = 200_000;
 /// Maximum number of labels of a file.
 const MAX_LABELS: usize = 64;
-/// Maximum number of living processes that are told apart. Of more, one may count twice.
+/// Maximum number of living processes that are distinguished. If there are more, one may count twice.
 const MAX_PROCESSES: usize = 65_536;
 /// Resolution of start times in `/proc`.
 const TICK_NS: u64 = 10_000_000;
