@@ -10,7 +10,7 @@ use aya_ebpf::helpers::generated as helper;
 
 use crate::{
     fixed::{offset, setting},
-    kernel::{current, load, read},
+    kernel::{current, load, read, words},
     maps::{EVENTS, GROUPS, USERS, Usage},
 };
 
@@ -45,7 +45,8 @@ pub(crate) unsafe fn exceeds_share(bytes: u64) -> bool {
 pub(crate) unsafe extern "C" fn exceeds(bytes: u64, free: u64) -> u64 {
     unsafe {
         let (consumed, produced) = (query(CONSUMER_POSITION), query(PRODUCER_POSITION));
-        let fresh = Usage { since: 0, before: 0, mark: produced, end: produced };
+        let [since, before, mark, end] = words([0, 0, produced, produced]);
+        let fresh = Usage { since, before, mark, end };
         let uid = owner();
         let key = [uid, helper::bpf_get_current_cgroup_id()];
         if GROUPS.get_ptr_mut(key).is_none() {

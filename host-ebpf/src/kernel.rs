@@ -31,6 +31,19 @@ pub(crate) fn at_most<const MOST: u64>(mut value: u64) -> u64 {
     value
 }
 
+/// The words in memory. Volatile: otherwise LLVM clears words in a loop over bytes.
+#[inline(always)]
+pub(crate) fn words<const COUNT: usize>(words: [u64; COUNT]) -> [u64; COUNT] {
+    let mut copy = MaybeUninit::<[u64; COUNT]>::uninit();
+    let to = copy.as_mut_ptr().cast::<u64>();
+    let mut at = 0;
+    while at < COUNT {
+        unsafe { ptr::write_volatile(to.add(at), words[at]) };
+        at += 1;
+    }
+    unsafe { copy.assume_init() }
+}
+
 /// Reads the programs' own memory. Volatile, because the host changes values that rustc would take for constants.
 #[inline(always)]
 pub(crate) fn own<T: Copy>(at: *const T) -> T {
@@ -80,6 +93,8 @@ pub(crate) trait Access {
     unsafe fn dentry(dentry: u64) -> (Dentry, bool);
     /// Reads the `f_path` of a file.
     unsafe fn path(file: u64) -> Path;
+    /// Returns the path as numbers, with which the verifier allows all arithmetic.
+    unsafe fn untyped(path: Path) -> Path;
 }
 
 /// Reads through pointers whose types the verifier knows: a load for each field.
@@ -119,6 +134,11 @@ impl Access for Typed {
             }
         }
     }
+
+    #[inline(always)]
+    unsafe fn untyped(path: Path) -> Path {
+        unsafe { read((&raw const path) as u64, 0) }
+    }
 }
 
 impl Access for Probed {
@@ -135,6 +155,11 @@ impl Access for Probed {
     #[inline(always)]
     unsafe fn path(file: u64) -> Path {
         unsafe { read(file, offset!(file_path)) }
+    }
+
+    #[inline(always)]
+    unsafe fn untyped(path: Path) -> Path {
+        path
     }
 }
 

@@ -1,13 +1,16 @@
 //! The name filter: whether a file name is in any plugin's interest.
 
-use core::{ffi::c_void, ptr};
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::helpers::generated as helper;
-use crypto_tracer_common::filter::{bloom_bit, lower, prefix_bit};
+use crypto_tracer_common::{
+    filter::{bloom_bit, lower, prefix_bit},
+    record::kind,
+};
 
 use crate::{
     fixed::offset,
-    kernel::{Dentry, Path, masked, read},
+    kernel::{Dentry, Path, masked, read, words},
     maps::{LIBRARIES, NAMES, PREFIXES, SUFFIXES, control},
 };
 
@@ -52,6 +55,12 @@ impl Name {
         }
     }
 
+    /// Returns whether the name is in the interest for events of this kind.
+    #[inline(always)]
+    pub(crate) unsafe fn is_wanted(self, kind: u16) -> bool {
+        unsafe { name_is_wanted(kind as u64, self.at, self.len) != 0 }
+    }
+
     /// Reads the last bytes of the name. If the name is shorter, the first bytes read are not part of it. They are
     /// readable, because the name is inside the dentry or follows its own header of 16 bytes.
     #[inline(always)]
@@ -61,7 +70,7 @@ impl Name {
 
     /// Returns whether the name is in the interest as a file name.
     #[inline(always)]
-    pub(crate) unsafe fn is_wanted_file(self) -> bool {
+    unsafe fn is_wanted_file(self) -> bool {
         unsafe {
             let active = (control!(active) & 1) as usize;
             let mut end = lower(self.tail::<u64>());
@@ -97,7 +106,7 @@ impl Name {
             ($word:ident: $($len:literal)*) => { $(
                 $word &= (1 << (8 * ($len % 8))) - 1;
                 if lengths & (1 << $len) != 0 && self.len >= $len {
-                    if PREFIXES.get_ptr(&[a, b | generation]).is_some() {
+                    if PREFIXES.get_ptr(&words([a, b | generation])).is_some() {
                         return true;
                     }
                 }
@@ -125,7 +134,7 @@ impl Name {
                         const SHIFT: u64 = 8_u64.wrapping_mul($len).wrapping_sub(64) & 63;
                         [(before >> ((64 - SHIFT) & 63)) | (last << SHIFT), (last >> ((64 - SHIFT) & 63)) | generation]
                     };
-                    if SUFFIXES.get_ptr(&key).is_some() {
+                    if SUFFIXES.get_ptr(&words(key)).is_some() {
                         return true;
                     }
                 }
@@ -153,7 +162,7 @@ impl Name {
     #[inline(always)]
     unsafe fn head<const MASK: u64>(self, len: u64) -> [u64; 4] {
         unsafe {
-            let mut words = core::mem::MaybeUninit::<[u64; 4]>::uninit();
+            let mut words = MaybeUninit::<[u64; 4]>::uninit();
             let at = words.as_mut_ptr().cast::<u64>();
             for word in 0..4 {
                 // Volatile: otherwise LLVM generates a loop over bytes.
@@ -167,7 +176,7 @@ impl Name {
 
     /// Returns whether the name is in the interest as a library: equal to a word, or a word followed by `.` or `-`.
     #[inline(always)]
-    pub(crate) unsafe fn is_wanted_library(self) -> bool {
+    unsafe fn is_wanted_library(self) -> bool {
         let active = (control!(active) & 1) as usize;
         let lengths = control!(generations[active].library_lengths);
         if lengths == 0 {
@@ -176,14 +185,15 @@ impl Name {
         let generation = (active as u64) << 56;
         // Bytes after the end of a shorter name are masked out before any lookup.
         let [mut a, mut b, mut c, mut d] = unsafe { read::<[u64; 4]>(self.at, 0) };
+        // `masked`: otherwise the verifier would follow each length that the name may have to the end.
         // From the longest stem to the shortest: bytes after a stem are cleared and not needed again.
         macro_rules! try_stems {
             ($word:ident: $($at:literal)*) => { $(
                 let next = ($word >> (8 * ($at % 8))) as u8;
                 $word &= (1 << (8 * ($at % 8))) - 1;
-                let ends = next == b'.' || next == b'-' || self.len == $at;
+                let ends = next == b'.' || next == b'-' || masked::<0xffff>(self.len) == $at;
                 if ends && lengths & (1 << $at) != 0 {
-                    if LIBRARIES.get_ptr(&[a, b, c, d | generation]).is_some() {
+                    if LIBRARIES.get_ptr(&words([a, b, c, d | generation])).is_some() {
                         return true;
                     }
                 }
@@ -195,4 +205,16 @@ impl Name {
         try_stems!(a: 7 6 5 4 3);
         false
     }
+}
+
+// Exported, so that the verifier analyses it once and not for each call.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) unsafe extern "C" fn name_is_wanted(kind: u64, at: u64, len: u64) -> u64 {
+    let name = Name { at, len };
+    let is_wanted = match kind as u16 {
+        kind::LIB_LOAD => unsafe { name.is_wanted_library() },
+        _ => unsafe { name.is_wanted_file() },
+    };
+    is_wanted as u64
 }

@@ -31,6 +31,8 @@ const CREATED: u32 = 0x10_0000;
 const FORGOTTEN: u32 = 0o1300;
 /// Bit of `what`: only the file's own name is in the interest, so the record has the path in its own file system.
 const BY_OWN_NAME: u64 = 1 << 16;
+/// Bit of `what`: the open created the file.
+const HOW_CREATED: u64 = 1 << 17;
 const S_IFMT: u16 = 0o170_000;
 const S_IFDIR: u16 = 0o040_000;
 
@@ -79,7 +81,7 @@ pub(crate) unsafe fn file<A: Accessible>(kind: u16, file: u64, detail: u32) {
         let path = A::path(file);
         let (dentry, _) = A::dentry(path.dentry);
         let root: u64 = A::get(path.mnt, offset!(vfsmount_root));
-        let is_own_wanted = is_wanted(kind, Name::of(dentry));
+        let is_own_wanted = Name::of(dentry).is_wanted(kind);
         let mut what = kind as u64;
         if root == path.dentry && mount_point_is_wanted(kind as u64, path.mnt, path.dentry) == 0 {
             what |= BY_OWN_NAME;
@@ -90,27 +92,19 @@ pub(crate) unsafe fn file<A: Accessible>(kind: u16, file: u64, detail: u32) {
     }
 }
 
-#[inline(always)]
-unsafe fn is_wanted(kind: u16, name: Name) -> bool {
-    unsafe {
-        match kind {
-            kind::LIB_LOAD => name.is_wanted_library(),
-            _ => name.is_wanted_file(),
-        }
-    }
-}
-
 /// Whether the name of the mount point is in the interest. Rarely called, so it is not inlined. Not exported: an exported
 /// function accepts no typed pointers.
 #[inline(never)]
 unsafe extern "C" fn mount_point_is_wanted(kind: u64, mnt: u64, dentry: u64) -> u64 {
-    unsafe { is_wanted(kind as u16, Name::of_mount_point(Path { mnt, dentry })) as u64 }
+    unsafe { Name::of_mount_point(Path { mnt, dentry }).is_wanted(kind as u16) as u64 }
 }
 
 /// An [`Access`] for which the code that reports a file exists.
 pub(crate) trait Accessible: Access + Sized {
     /// Reports a file whose name is in the interest. `what`: the kind, and [`BY_OWN_NAME`].
     unsafe fn named_file(what: u64, file: u64, path: Path, detail: u32);
+    /// Writes the record of a process that is reported.
+    unsafe fn record(report: Report, ids: Task);
 }
 
 impl Accessible for Typed {
@@ -118,12 +112,25 @@ impl Accessible for Typed {
     unsafe fn named_file(what: u64, file: u64, path: Path, detail: u32) {
         unsafe { named_typed_file(what, file, path.mnt, path.dentry, detail) }
     }
+
+    #[inline(always)]
+    unsafe fn record(report: Report, ids: Task) {
+        unsafe { sized::<Typed>(&report, ids) }
+    }
 }
 
 impl Accessible for Probed {
     #[inline(always)]
     unsafe fn named_file(what: u64, file: u64, path: Path, detail: u32) {
         unsafe { named_probed_file(what, file, path.mnt, path.dentry, detail as u64) };
+    }
+
+    #[inline(always)]
+    unsafe fn record(report: Report, ids: Task) {
+        let Report { what, path, detail } = report;
+        let Task { tgid, tid, ppid } = ids;
+        let (process, rest) = (pair(tgid, tid), pair(ppid, detail));
+        unsafe { probed_record(what, path.mnt, path.dentry, process, rest) };
     }
 }
 
@@ -148,19 +155,35 @@ pub(crate) unsafe extern "C" fn named_probed_file(
     0
 }
 
+/// Two values in one argument: a function has at most five.
+#[inline(always)]
+fn pair(low: u32, high: u32) -> u64 {
+    low as u64 | (high as u64) << 32
+}
+
+// Exported as well: otherwise the verifier would analyse it for each way in which the process can be found.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) unsafe extern "C" fn probed_record(
+    what: u64,
+    mnt: u64,
+    dentry: u64,
+    process: u64,
+    rest: u64,
+) -> u64 {
+    let report = Report { what, path: Path { mnt, dentry }, detail: (rest >> 32) as u32 };
+    let ids = Task { tgid: process as u32, tid: (process >> 32) as u32, ppid: rest as u32 };
+    unsafe { sized::<Probed>(&report, ids) };
+    0
+}
+
 /// `caller`: the flags that the caller of an open passed. They may come from memory that the process has changed meanwhile,
 /// so they decide nothing: the file itself determines whether it has content.
 #[inline(always)]
-unsafe fn named_file<A: Access>(what: u64, file: u64, path: Path, caller: u32) {
+unsafe fn named_file<A: Accessible>(what: u64, file: u64, path: Path, caller: u32) {
     unsafe {
-        let mut report = Report {
-            kind: what as u16,
-            how: 0,
-            detail: 0,
-            by_own_name: what & BY_OWN_NAME != 0,
-            path,
-        };
-        if report.kind == kind::FILE_OPEN {
+        let mut report = Report { what, path, detail: 0 };
+        if what as u16 == kind::FILE_OPEN {
             let flags: u32 = A::get(file, offset!(file_flags));
             let (dentry, _) = A::dentry(path.dentry);
             let mode: u16 = A::get(dentry.inode, offset!(inode_mode));
@@ -168,68 +191,76 @@ unsafe fn named_file<A: Access>(what: u64, file: u64, path: Path, caller: u32) {
                 return;
             }
             if A::get::<u32>(file, offset!(file_mode)) & CREATED != 0 {
-                report.how = flag::CREATED;
+                report.what |= HOW_CREATED;
             }
             report.detail = (flags & !FORGOTTEN) | (caller & FORGOTTEN);
         }
         if let Some(ids) = task::wanted() {
-            sized::<A>(&report, ids);
+            A::record(report, ids);
         }
     }
 }
 
 /// The file of a record.
 #[derive(Clone, Copy)]
-struct Report {
-    kind: u16,
-    /// Bits of [`flag`].
-    how: u16,
+pub(crate) struct Report {
+    /// The kind, [`BY_OWN_NAME`] and [`HOW_CREATED`].
+    what: u64,
+    path: Path,
     /// The open flags.
     detail: u32,
-    by_own_name: bool,
-    path: Path,
 }
 
-/// Submits the smallest record that holds the path. Most paths fit into the first one; if not, the walk has measured the
-/// path. A path that another process makes longer meanwhile loses its beginning.
+impl Report {
+    #[inline(always)]
+    fn by_own_name(&self) -> bool {
+        self.what & BY_OWN_NAME != 0
+    }
+}
+
+/// Submits the smallest record that holds the path. Most paths fit into the first one. A path that another process makes
+/// longer meanwhile loses its beginning.
 #[inline(always)]
 unsafe fn sized<A: Access>(report: &Report, ids: Task) {
     unsafe {
-        let need = try_size::<A, SMALL>(report, ids);
-        if need == 0 {
+        let path = A::untyped(report.path);
+        if try_size::<A, SMALL>(report, path, ids) {
             return;
         }
+        let need = walk::length(path, report.by_own_name());
         if need <= walk::capacity(SHORT) {
-            try_size::<A, SHORT>(report, ids);
+            try_size::<A, SHORT>(report, path, ids);
         } else if need <= walk::capacity(MEDIUM) {
-            try_size::<A, MEDIUM>(report, ids);
+            try_size::<A, MEDIUM>(report, path, ids);
         } else if need <= walk::capacity(LONG) {
-            try_size::<A, LONG>(report, ids);
+            try_size::<A, LONG>(report, path, ids);
         } else {
-            try_size::<A, LONGEST_PATH>(report, ids);
+            try_size::<A, LONGEST_PATH>(report, path, ids);
         }
     }
 }
 
-/// Returns 0 if this was the end of it, or else the length of the path, which does not fit.
+/// Returns false if the path needs a larger record. `path`: that of the report, untyped.
 #[inline(always)]
-unsafe fn try_size<A: Access, const SIZE: usize>(report: &Report, ids: Task) -> u64 {
+unsafe fn try_size<A: Access, const SIZE: usize>(report: &Report, path: Path, ids: Task) -> bool {
     unsafe {
-        let record = reserve::<SIZE>(report.kind);
+        let kind = report.what as u16;
+        let record = reserve::<SIZE>(kind);
         if record.is_null() {
-            return 0;
+            return true;
         }
-        let walked = walk::path::<SIZE>(record, report.path, report.by_own_name);
-        if SIZE == SMALL && walked.need != 0 {
+        let walked = walk::path::<SIZE>(record, path, report.by_own_name());
+        if SIZE == SMALL && walked.flags & flag::PATH_TRUNCATED != 0 {
             discard(record);
-            return walked.need;
+            return false;
         }
         let header = record.cast::<Header>();
-        header::process(header, report.kind, current(), ids);
-        (*header).flags = walked.flags | report.how | header::file::<A>(header, report.path.dentry);
+        header::process(header, kind, current(), ids);
+        let how = if report.what & HOW_CREATED != 0 { flag::CREATED } else { 0 };
+        (*header).flags = walked.flags | how | header::file::<A>(header, report.path.dentry);
         (*header).path_len = walked.len as u16;
         (*header).detail = report.detail;
         submit(record);
-        0
+        true
     }
 }

@@ -1,6 +1,6 @@
 //! Builds the path of a file: walks up the dentries and mounts to the process's root, and writes into the record.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::helpers::generated as helper;
 use crypto_tracer_common::record::{
@@ -9,16 +9,15 @@ use crypto_tracer_common::record::{
 
 use crate::{
     fixed::offset,
-    kernel::{Dentry, Path, at_most, current, load, masked, read},
+    kernel::{Dentry, Path, current, load, masked, read},
     maps::control,
 };
 
 /// Maximum number of steps: more than the components of a path of [`PATH_MAX`] bytes, with room for mounts.
 const STEPS: u32 = 4096;
 
-/// A length that no path in a record has. The bound of [`Walk::need`]: otherwise the verifier would follow its growth step by
-/// step.
-const TOO_LONG: u64 = PATH_MAX as u64 + 1;
+/// As the size of a record: the walk only measures the path.
+const MEASURE: usize = 0;
 
 /// The state of a walk, on the program's stack.
 #[repr(C)]
@@ -33,9 +32,29 @@ struct Walk {
     record: *mut u8,
     /// Length of the path so far, in bytes.
     len: u64,
-    /// If the path does not fit: its length so far.
-    need: u64,
     flags: u64,
+}
+
+impl Walk {
+    /// Adds bits of [`flag`]; returns true, because the walk ends.
+    #[inline(always)]
+    unsafe fn end(&mut self, flags: u16) -> bool {
+        unsafe { set(&raw mut self.flags, self.flags | flags as u64) };
+        true
+    }
+}
+
+/// Writes a field in two halves. The verifier then knows nothing about the value, so the state before the first step covers
+/// those after each step, and it analyses the step once. It would follow values that it knows, and pairs of equal values,
+/// from step to step. 6.12 tells values in halves from whole ones, so every write has halves. Up to 6.6, it analyses only
+/// the first step, and would not know the others.
+#[inline(always)]
+unsafe fn set(field: *mut u64, value: u64) {
+    unsafe {
+        let halves = field.cast::<u32>();
+        ptr::write_volatile(halves, value as u32);
+        ptr::write_volatile(halves.add(1), (value >> 32) as u32);
+    }
 }
 
 /// Appends a name of `len` bytes and a NUL to the path.
@@ -47,7 +66,7 @@ unsafe fn put(walk: &mut Walk, at: u64, len: u64, name: u64) -> bool {
         let to = walk.record.add(HEADER + at as usize);
         let result = helper::bpf_probe_read_kernel(to.cast(), len as u32, name as *const c_void);
         *walk.record.add(HEADER + (at + len) as usize) = 0;
-        walk.len = at + len + 1;
+        set(&raw mut walk.len, at + len + 1);
         result == 0
     }
 }
@@ -133,50 +152,42 @@ pub(crate) const fn capacity(size: usize) -> u64 {
 #[inline(always)]
 unsafe fn step<const SIZE: usize>(walk: &mut Walk) -> bool {
     unsafe {
-        let by_own_name = walk.mount_root == 0;
-        if walk.dentry == walk.root_dentry && (walk.mount == walk.root_mount || by_own_name) {
+        if walk.dentry == walk.root_dentry && walk.mount == walk.root_mount {
             return true;
         }
         if walk.dentry == walk.mount_root {
             let up: u64 = read(walk.mount, offset!(mount_parent));
             if up == walk.mount || up == 0 {
-                walk.flags |= flag::PATH_UNREACHABLE as u64;
-                return true;
+                return walk.end(flag::PATH_UNREACHABLE);
             }
-            walk.dentry = read(walk.mount, offset!(mount_mountpoint));
-            walk.mount = up;
-            walk.mount_root = read(up, offset!(mount_mnt) + offset!(vfsmount_root));
+            set(&raw mut walk.dentry, read(walk.mount, offset!(mount_mountpoint)));
+            set(&raw mut walk.mount, up);
+            let root = read(up, offset!(mount_mnt) + offset!(vfsmount_root));
+            set(&raw mut walk.mount_root, root);
             return false;
         }
         let (dentry, readable) = Dentry::read(walk.dentry);
         let len = dentry.name_len();
         if !readable || len > 255 {
-            walk.flags |= flag::PATH_UNREADABLE as u64;
-            return true;
+            return walk.end(flag::PATH_UNREADABLE);
         }
-        let is_top = dentry.parent == walk.dentry || dentry.parent == 0;
-        if is_top && by_own_name {
-            walk.flags |= flag::PATH_UNREACHABLE as u64;
-            return true;
+        let is_top = dentry.parent == walk.dentry;
+        if is_top && walk.mount_root == 0 {
+            return walk.end(flag::PATH_UNREACHABLE);
         }
-        if SIZE == SMALL && walk.need != 0 {
-            // The record is too small already: only the length of the path is of interest.
-            walk.need = at_most::<TOO_LONG>(walk.need + len + 1);
+        if SIZE == MEASURE {
+            set(&raw mut walk.len, walk.len + len + 1);
         } else {
             let problem = append::<SIZE>(walk, len, dentry.name);
-            if SIZE == SMALL && problem == flag::PATH_TRUNCATED {
-                walk.need = at_most::<TOO_LONG>(walk.len + len + 1);
-            } else if problem != 0 {
-                walk.flags |= problem as u64;
-                return true;
+            if problem != 0 {
+                return walk.end(problem);
             }
         }
         if is_top {
-            walk.flags |= flag::PATH_PSEUDO as u64;
-            return true;
+            return walk.end(flag::PATH_PSEUDO);
         }
-        walk.dentry = dentry.parent;
-        SIZE == SMALL && walk.need == TOO_LONG
+        set(&raw mut walk.dentry, dentry.parent);
+        SIZE == MEASURE && walk.len > PATH_MAX as u64
     }
 }
 
@@ -190,6 +201,7 @@ macro_rules! steps {
 }
 
 steps! {
+    step_measure: MEASURE,
     step_small: SMALL,
     step_short: SHORT,
     step_medium: MEDIUM,
@@ -202,49 +214,74 @@ steps! {
 pub(crate) struct Walked {
     /// Length of the path in the record, in bytes.
     pub(crate) len: u64,
-    /// If the path does not fit into a record of [`SMALL`] bytes: its length, or more than [`PATH_MAX`]. Otherwise 0.
-    pub(crate) need: u64,
     /// Bits of [`flag`].
     pub(crate) flags: u16,
 }
 
-/// Writes the path after the header of a record of `SIZE` bytes. `by_own_name`: the path in the file's own file system.
-/// It has no beginning if the process's root is in another one.
+/// Writes the path after the header of a record of `SIZE` bytes. `path`: untyped. `by_own_name`: the path in the file's own
+/// file system. It has no beginning if the process's root is in another one.
 #[inline(always)]
 pub(crate) unsafe fn path<const SIZE: usize>(
     record: *mut u8,
     path: Path,
     by_own_name: bool,
 ) -> Walked {
+    let walk = unsafe { walk::<SIZE>(record, path, by_own_name) };
+    Walked { len: walk.len, flags: walk.flags as u16 }
+}
+
+/// Returns the length of the path in bytes, or more than [`PATH_MAX`]. Not part of [`path`]: the verifier would
+/// analyse each combination of both.
+#[inline(always)]
+pub(crate) unsafe fn length(at: Path, by_own_name: bool) -> u64 {
+    unsafe { measured(at.mnt, at.dentry, by_own_name as u64) }
+}
+
+// Exported, so that the verifier analyses it once and not for each call. Rarely called.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) unsafe extern "C" fn measured(mnt: u64, dentry: u64, by_own_name: u64) -> u64 {
+    unsafe { walk::<MEASURE>(ptr::null_mut(), Path { mnt, dentry }, by_own_name != 0).len }
+}
+
+#[inline(always)]
+unsafe fn walk<const SIZE: usize>(record: *mut u8, path: Path, by_own_name: bool) -> Walk {
     unsafe {
         let fs: *const u8 = load(current(), offset!(task_fs));
+        // Not typed, so that the verifier allows all arithmetic.
+        let root: Path = read(fs as u64, offset!(fs_root));
         let mnt = offset!(mount_mnt) as u64;
-        let root_mnt: u64 = load(fs, offset!(fs_root) + offset!(path_mnt));
-        let zero = control!(zero) as u64;
-        let mut walk = Walk {
-            dentry: path.dentry,
-            mount: path.mnt - mnt,
-            mount_root: if by_own_name { zero } else { read(path.mnt, offset!(vfsmount_root)) },
-            root_dentry: load(fs, offset!(fs_root) + offset!(path_dentry)),
-            root_mount: root_mnt - mnt,
-            record,
-            // Up to 6.6, the verifier analyses only the first step of the loop. If these values were constants, it
-            // would remove code that the first step cannot reach.
-            len: zero,
-            need: zero,
-            flags: zero,
+        // By its own name, mounts do not matter: the path ends at the process's root, or at that of the file system.
+        // Both halves, because LLVM knows those of a constant.
+        let zero = control!(zero) as u64 | (control!(zero) as u64) << 32;
+        let (mount, mount_root, root_mount) = if by_own_name {
+            (zero, zero, zero)
+        } else {
+            (path.mnt - mnt, read(path.mnt, offset!(vfsmount_root)), root.mnt - mnt)
         };
+        let mut walk = MaybeUninit::<Walk>::uninit();
+        let at = walk.as_mut_ptr();
+        set(&raw mut (*at).dentry, path.dentry);
+        set(&raw mut (*at).mount, mount);
+        set(&raw mut (*at).mount_root, mount_root);
+        set(&raw mut (*at).root_dentry, root.dentry);
+        set(&raw mut (*at).root_mount, root_mount);
+        (*at).record = record;
+        set(&raw mut (*at).len, zero);
+        set(&raw mut (*at).flags, zero);
         let step = match SIZE {
+            MEASURE => step_measure as *const (),
             SMALL => step_small as *const (),
             SHORT => step_short as *const (),
             MEDIUM => step_medium as *const (),
             LONG => step_long as *const (),
             _ => step_longest as *const (),
         };
-        let steps = helper::bpf_loop(STEPS, step as *mut c_void, (&raw mut walk).cast(), 0);
+        let steps = helper::bpf_loop(STEPS, step as *mut c_void, at.cast(), 0);
+        let mut walk = walk.assume_init();
         if steps >= STEPS as i64 {
             walk.flags |= flag::PATH_TRUNCATED as u64;
         }
-        Walked { len: walk.len, need: walk.need, flags: walk.flags as u16 }
+        walk
     }
 }

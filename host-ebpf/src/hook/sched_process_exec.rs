@@ -54,44 +54,78 @@ unsafe fn try_exec() {
         if !task::process_may_be_wanted() {
             return;
         }
-        let Some(ids) = task::wanted() else { return };
-        let mm: *const u8 = load(current(), offset!(task_mm));
-        let at: u64 = load(mm, offset!(mm_arg_start));
-        let end: u64 = load(mm, offset!(mm_arg_end));
-        let exe: u64 = load(mm, offset!(mm_exe_file));
-        let path: Path = read(exe, offset!(file_path));
-        let arguments = ArgumentRange { at, len: end.wrapping_sub(at) };
-        // Most execs fit into the first record; if not, the walk has measured the path.
-        let first = arguments.len <= bounds(SMALL).1;
-        let path_len = if first { try_size::<SMALL>(path, arguments, ids) } else { 0 };
-        if first && path_len == 0 {
+        let Some(Task { tgid, tid, ppid }) = task::wanted() else { return };
+        let (tgid, tid, ppid) = (tgid as u64, tid as u64, ppid as u64);
+        let Program { path, arguments } = Program::of_current();
+        // Most execs fit into the first record.
+        if arguments.len <= bounds(SMALL).1 && small_record(tgid, tid, ppid) != 0 {
             return;
         }
-        let fits = |size| first && path_len <= bounds(size).0 && arguments.len <= bounds(size).1;
-        if fits(SHORT) {
-            try_size::<SHORT>(path, arguments, ids);
-        } else if arguments.len > bounds(MEDIUM).1 || try_size::<MEDIUM>(path, arguments, ids) != 0
-        {
-            try_size::<LARGE>(path, arguments, ids);
+        let path_len = walk::length(path, false);
+        let fits = |size| path_len <= bounds(size).0 && arguments.len <= bounds(size).1;
+        // Another process may make the path longer meanwhile.
+        let is_done = (fits(SHORT) && short_record(tgid, tid, ppid) != 0)
+            || (fits(MEDIUM) && medium_record(tgid, tid, ppid) != 0);
+        if !is_done {
+            large_record(tgid, tid, ppid);
         }
     }
 }
 
-/// Returns 0 if this was the end of it, or else the length of the path as far as it is known.
+/// Writes a record of one size. Returns 0 if the path needs a larger record. Exported, so that the verifier does not analyse
+/// it for each way to get there.
+macro_rules! records {
+    ($($name:ident: $size:expr,)*) => { $(
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub(crate) unsafe extern "C" fn $name(tgid: u64, tid: u64, ppid: u64) -> u64 {
+            let ids = Task { tgid: tgid as u32, tid: tid as u32, ppid: ppid as u32 };
+            unsafe { try_size::<{ $size }>(Program::of_current(), ids) as u64 }
+        }
+    )* };
+}
+
+records! {
+    small_record: SMALL,
+    short_record: SHORT,
+    medium_record: MEDIUM,
+    large_record: LARGE,
+}
+
+/// The program of the current process.
+struct Program {
+    path: Path,
+    arguments: ArgumentRange,
+}
+
+impl Program {
+    #[inline(always)]
+    unsafe fn of_current() -> Program {
+        unsafe {
+            let mm: *const u8 = load(current(), offset!(task_mm));
+            let at: u64 = load(mm, offset!(mm_arg_start));
+            let end: u64 = load(mm, offset!(mm_arg_end));
+            let exe: u64 = load(mm, offset!(mm_exe_file));
+            let path: Path = read(exe, offset!(file_path));
+            Program { path, arguments: ArgumentRange { at, len: end.wrapping_sub(at) } }
+        }
+    }
+}
+
+/// Returns false if the path needs a larger record.
 #[inline(always)]
-unsafe fn try_size<const SIZE: usize>(path: Path, arguments: ArgumentRange, ids: Task) -> u64 {
+unsafe fn try_size<const SIZE: usize>(program: Program, ids: Task) -> bool {
     unsafe {
+        let Program { path, arguments } = program;
         let record = reserve::<SIZE>(kind::PROCESS_EXEC);
         if record.is_null() {
-            return 0;
+            return true;
         }
         let walked = walk::path::<SIZE>(record, path, false);
-        let does_not_fit = walked.need != 0
-            || walked.flags & flag::PATH_TRUNCATED != 0
-            || walked.len > bounds(SIZE).0;
-        if (SIZE == SMALL || SIZE == MEDIUM) && does_not_fit {
+        let does_not_fit = walked.flags & flag::PATH_TRUNCATED != 0 || walked.len > bounds(SIZE).0;
+        if SIZE != LARGE && does_not_fit {
             discard(record);
-            return walked.need.max(walked.len).max(1);
+            return false;
         }
         let at = path_at_most::<SIZE>(walked.len);
         let len = args_at_most::<SIZE>(arguments.len);
@@ -111,7 +145,7 @@ unsafe fn try_size<const SIZE: usize>(path: Path, arguments: ArgumentRange, ids:
         (*header).path_len = at as u16;
         (*header).args_len = args_len as u16;
         submit(record);
-        0
+        true
     }
 }
 
