@@ -130,17 +130,9 @@ impl SessionBuilder {
         let mut enrich = Enrich::new(clock.clone());
         setup::add_baselines(&mut enrich, &existing, plugins.interest());
         let mut reader = LiveReader::new(client, shutdown.clone());
-        let asks_for_ancestors = plugins.asks_for_ancestors();
-        let mut running = Vec::new();
-        if asks_for_ancestors || run.capture.record.is_some() {
-            running = preflight::running(&mut reader, &shutdown, run.console);
-        }
-        if asks_for_ancestors {
-            enrich.ancestry.begin();
-            enrich.ancestry.add(&running);
-        }
         let mut stages = PluginStages::new(Box::new(reader.clone()), plugins, run.redaction);
         stages.ancestry = enrich.ancestry.clone();
+        let running = running(run, &stages, &mut reader, &shutdown);
         let pipeline = Pipeline {
             clock,
             enrich,
@@ -268,6 +260,26 @@ impl SessionBuilder {
             until,
         })
     }
+}
+
+/// Begins the table of ancestors if a plugin asks for them. Returns the running processes if the table or a recording needs
+/// them.
+fn running(
+    run: &RunRequest<'_>,
+    stages: &PluginStages,
+    reader: &mut LiveReader,
+    shutdown: &Shutdown,
+) -> Vec<RunningProcess> {
+    let asks_for_ancestors = stages.plugins.asks_for_ancestors();
+    if !asks_for_ancestors && run.capture.record.is_none() {
+        return Vec::new();
+    }
+    let running = preflight::running(reader, shutdown, run.console);
+    if asks_for_ancestors {
+        stages.ancestry.begin();
+        stages.ancestry.add(&running);
+    }
+    running
 }
 
 /// Runs a session to its end on this thread.

@@ -194,8 +194,8 @@ impl Processes {
     /// Returns the process that had this pid when a child started. Also marks it as used, so that it is evicted late.
     fn parent(&mut self, pid: u32, child_ticks: u64) -> Option<&Process> {
         let is_older = |process: &&Process| process.start_ticks <= child_ticks;
-        let running = self.running.get(&pid).map(|process| &*process).filter(is_older);
-        running.or_else(|| self.ended.get(&pid).map(|process| &*process).filter(is_older))
+        let running = self.running.get(&pid).filter(is_older);
+        running.or_else(|| self.ended.get(&pid).filter(is_older))
     }
 }
 
