@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use crypto_tracer_event::{
-    ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, HeadOutcome, KernelPath, OpenedFile,
-    PluginKind, ProcessFacts, ProcessKey, Redact, Timestamp,
+    Ancestor, ClassifiedEvent, EnrichedEvent, EnrichedWhat, Field, HeadOutcome, KernelPath,
+    OpenedFile, PluginKind, ProcessFacts, ProcessKey, Redact, Timestamp,
 };
 use crypto_tracer_plugin::{HeadSource, Limits, PluginSource, PluginSpec, Plugins, Setup};
 use rustix::time::{ClockId, clock_gettime};
@@ -42,6 +42,7 @@ fn main() -> Result<()> {
 struct PluginCopies {
     site: PluginSpec,
     hostile: PathBuf,
+    filter: PathBuf,
     _dir: tempfile::TempDir,
 }
 
@@ -56,16 +57,26 @@ impl PluginCopies {
         };
         let site = copy("site-classifier.wasm", "site.wasm")?;
         let hostile = copy("0.1.0/hostile.wasm", "hostile.wasm")?;
+        let filter = copy("filter-probe.wasm", "filter.wasm")?;
         let site = PluginSpec::command_line(PluginSource::File(site));
-        Ok(PluginCopies { site, hostile, _dir: dir })
+        Ok(PluginCopies { site, hostile, filter, _dir: dir })
     }
 
     /// The fixture that misbehaves in this way.
     fn hostile(&self, way: &str) -> PluginSpec {
-        let mut spec = PluginSpec::command_line(PluginSource::File(self.hostile.clone()));
-        spec.config.insert("way".to_owned(), json!(way));
-        spec
+        spec_of(&self.hostile, way)
     }
+
+    /// The fixture that calls what the current contract added to events.
+    fn filter(&self, way: &str) -> PluginSpec {
+        spec_of(&self.filter, way)
+    }
+}
+
+fn spec_of(file: &Path, way: &str) -> PluginSpec {
+    let mut spec = PluginSpec::command_line(PluginSource::File(file.to_owned()));
+    spec.config.insert("way".to_owned(), json!(way));
+    spec
 }
 
 /// `most`: upper limit of the value. None: the value is not checked.
@@ -206,7 +217,36 @@ fn calls(copies: &PluginCopies) -> Result<Vec<Value>> {
     })?;
     ensure!(plugins.failures() == 0, "calls failed");
     figures.push(figure("keep, called", us(keep), "µs", None, "never remembered"));
+    figures.push(ancestor(copies)?);
     Ok(figures)
+}
+
+/// A call of `event.ancestor` in a filter.
+fn ancestor(copies: &PluginCopies) -> Result<Value> {
+    const REPEATED: u32 = 1000;
+    let mut event = event();
+    let exe = Some(b"/usr/lib/openssh/sshd-session"[..].into());
+    event.event.process.ancestors = Some([Ancestor { pid: 6, exe, ..Ancestor::default() }].into());
+    let limits = Limits {
+        deadline: Duration::from_secs(1),
+        wall: Duration::from_secs(10),
+        copied: 64 << 20,
+        ..Limits::default()
+    };
+    let decide = |count: u32| -> Result<Duration> {
+        let filters = vec![copies.filter(&format!("ancestor-repeat {count}"))];
+        let chains = [(PluginKind::Filter, filters)].into();
+        let mut plugins =
+            Plugins::load(&Setup { chains, limits: limits.clone(), ..Setup::default() })?;
+        let took = call(|| {
+            black_box(plugins.decide(&event));
+        })?;
+        ensure!(plugins.failures() == 0, "calls failed");
+        Ok(took)
+    };
+    let took = decide(REPEATED)?.saturating_sub(decide(0)?) / REPEATED;
+    let detail = "with the copy of a path of 29 bytes";
+    Ok(figure("event.ancestor", us(took), "µs", 0.3, detail))
 }
 
 fn failures(copies: &PluginCopies) -> Result<Vec<Value>> {

@@ -50,6 +50,7 @@ mod outputs {
     pub(crate) mod validity;
 }
 mod plugins {
+    pub(crate) mod ancestors;
     pub(crate) mod engine;
     pub(crate) mod events;
     pub(crate) mod examples;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
             outputs::status::TESTS,
             outputs::terminal::TESTS,
             outputs::validity::TESTS,
+            plugins::ancestors::TESTS,
             plugins::engine::TESTS,
             plugins::events::TESTS,
             plugins::examples::TESTS,

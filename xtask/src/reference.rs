@@ -183,6 +183,7 @@ impl Page<'_> {
             Type::U16 => "u16".to_owned(),
             Type::U32 => "u32".to_owned(),
             Type::U64 => "u64".to_owned(),
+            Type::S64 => "s64".to_owned(),
             Type::String => "string".to_owned(),
             Type::Id(id) => self.named(*id)?,
             other => bail!("{other:?} is not supported yet"),

@@ -95,3 +95,10 @@ pub struct ClassifiedEvent {
     /// What inspectors found in the opened file; `None` if no output needs it.
     pub assets: Option<Arc<[Asset]>>,
 }
+
+impl ClassifiedEvent {
+    /// Iterates over all labels: those of classifiers, then those of filters.
+    pub fn labels(&self) -> impl Iterator<Item = &Label> {
+        self.verdict.iter().flat_map(|verdict| &verdict.labels).chain(&self.labels)
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Arguments, Comm, OpenedFile, Payload, ProcessKey};
+use super::{Ancestor, Arguments, Comm, OpenedFile, Payload, ProcessKey};
 
 /// Microseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,8 @@ pub struct ProcessFacts {
     pub cgroup: Option<Arc<str>>,
     /// Container id from the cgroup path; `None` on the host.
     pub container: Option<Arc<str>>,
+    /// The known ancestors at the time of the event, the parent first; `None` if no plugin asks for them.
+    pub ancestors: Option<Arc<[Ancestor]>>,
 }
 
 /// Payload of an event before redaction. The library's name is bytes, as the kernel gave them.

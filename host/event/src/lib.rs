@@ -5,6 +5,7 @@
 //!        ring       decode        enrich  (select)     classify  (filter)    redact
 //! ```
 
+mod ancestor;
 mod asset;
 pub mod bounded;
 mod buffers;
@@ -24,6 +25,7 @@ pub mod schema;
 pub mod testkit;
 mod text;
 
+pub use ancestor::{Ancestor, MAX_ANCESTORS};
 pub use asset::{Asset, RedactedAsset};
 pub use buffers::Buffers;
 pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};

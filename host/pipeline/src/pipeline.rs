@@ -141,7 +141,9 @@ impl Pipeline {
             self.observers.iter_mut().for_each(|observer| observer.on_kernel_event(&event));
             let is_fork = matches!(event.what, KernelWhat::Fork);
             match self.enrich.enrich(event) {
-                Some(event) if self.select.keeps(&event, self.stages.plugins.interest()) => {
+                Some(mut event) if self.select.keeps(&event, self.stages.plugins.interest()) => {
+                    let process = &mut event.process;
+                    process.ancestors = self.enrich.ancestry.of(process.key, process.ppid);
                     self.observers.iter_mut().for_each(|observer| observer.on_selected(&event));
                     selected.push(event);
                 }

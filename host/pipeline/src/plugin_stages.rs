@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::enrich::library_name;
+use super::enrich::{Ancestry, library_name};
 use super::heads::{EventHead, EventWithHead, PREFETCH_TIMEOUT, PREFETCH_TIMEOUT_FULL, Prefetched};
 use super::{HeadReader, Reader, Redaction};
 use crate::select::Select;
@@ -25,6 +25,8 @@ pub struct PluginStages {
     pub plugins: Plugins,
     /// How the redaction stage works.
     pub redaction: Redaction,
+    /// The table of the stage `enrich`, for what running processes have. Nothing unless a plugin asks for ancestors.
+    pub ancestry: Ancestry,
     /// Time limit for the heads of the next drain.
     pub(super) head_timeout: Duration,
 }
@@ -32,7 +34,8 @@ pub struct PluginStages {
 impl PluginStages {
     /// The stages, with these parts.
     pub fn new(reader: Box<dyn Reader>, plugins: Plugins, redaction: Redaction) -> PluginStages {
-        PluginStages { reader, plugins, redaction, head_timeout: PREFETCH_TIMEOUT }
+        let (ancestry, head_timeout) = (Ancestry::default(), PREFETCH_TIMEOUT);
+        PluginStages { reader, plugins, redaction, ancestry, head_timeout }
     }
 
     /// Limits the time for the heads of the next drain if the ring is more than half full.
@@ -73,8 +76,8 @@ impl PluginStages {
     pub(super) fn filter(&mut self, mut event: ClassifiedEvent) -> Option<ClassifiedEvent> {
         match self.plugins.decide(&event) {
             Decision::Keep => Some(event),
-            Decision::Label(labels) => {
-                event.labels = labels;
+            Decision::Label(changes) => {
+                changes.apply(&mut event);
                 Some(event)
             }
             Decision::Drop => None,
@@ -103,7 +106,7 @@ impl PluginStages {
     /// Runs what a process has through all stages: a load for each library that it has mapped, an open for each file that
     /// it holds open. `at`: the time of these events.
     pub fn existing(&mut self, process: &ProcessDetails, at: Timestamp) -> Vec<RedactedEvent> {
-        self.existing_events(events_of(process, at))
+        self.existing_events(self.events_of(process, at))
     }
 
     /// The same for the events that pass `select`.
@@ -113,7 +116,7 @@ impl PluginStages {
         at: Timestamp,
         select: &Select,
     ) -> Vec<RedactedEvent> {
-        let mut events = events_of(process, at);
+        let mut events = self.events_of(process, at);
         events.retain(|event| select.keeps(event, self.plugins.interest()));
         self.existing_events(events)
     }
@@ -130,39 +133,41 @@ impl PluginStages {
         }
         redacted
     }
-}
 
-fn events_of(process: &ProcessDetails, at: Timestamp) -> Vec<EnrichedEvent> {
-    let facts = details_facts(process);
-    let libraries = process.libraries.iter().map(|file| EnrichedWhat::LibLoad {
-        library_name: library_name(path(&file.path).file_name()).to_vec(),
-        file: OpenedFile {
-            path: path(&file.path),
-            dev: file.dev,
-            inode: file.inode,
-            ..OpenedFile::default()
-        },
-    });
-    let files = process.files.iter().map(|file| EnrichedWhat::FileOpen {
-        flags: file.flags,
-        file: OpenedFile {
-            path: KernelPath {
-                deleted: file.deleted,
-                unreachable: file.unreachable,
-                ..path(&file.path)
+    /// What a process has, as events.
+    fn events_of(&self, process: &ProcessDetails, at: Timestamp) -> Vec<EnrichedEvent> {
+        let mut facts = details_facts(process);
+        facts.ancestors = self.ancestry.of(facts.key, facts.ppid);
+        let libraries = process.libraries.iter().map(|file| EnrichedWhat::LibLoad {
+            library_name: library_name(path(&file.path).file_name()).to_vec(),
+            file: OpenedFile {
+                path: path(&file.path),
+                dev: file.dev,
+                inode: file.inode,
+                ..OpenedFile::default()
             },
-            dev: file.dev,
-            inode: file.inode,
-            size: file.size,
-            ctime_ns: file.ctime_ns,
-            sb_magic: file.sb_magic,
-            // The head of a file on a remote file system is never read.
-            foreign_user_ns: file.remote,
-            created: false,
-        },
-    });
-    let payloads = libraries.chain(files);
-    payloads.map(|what| EnrichedEvent { timestamp: at, process: facts.clone(), what }).collect()
+        });
+        let files = process.files.iter().map(|file| EnrichedWhat::FileOpen {
+            flags: file.flags,
+            file: OpenedFile {
+                path: KernelPath {
+                    deleted: file.deleted,
+                    unreachable: file.unreachable,
+                    ..path(&file.path)
+                },
+                dev: file.dev,
+                inode: file.inode,
+                size: file.size,
+                ctime_ns: file.ctime_ns,
+                sb_magic: file.sb_magic,
+                // The head of a file on a remote file system is never read.
+                foreign_user_ns: file.remote,
+                created: false,
+            },
+        });
+        let payloads = libraries.chain(files);
+        payloads.map(|what| EnrichedEvent { timestamp: at, process: facts.clone(), what }).collect()
+    }
 }
 
 fn path(bytes: &[u8]) -> KernelPath {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::HeadLog;
+use crate::enrich::RunningProcess;
 use crate::recording::{self, Frame, Start};
 use crypto_tracer_capture::decode::meaningful_len;
 use crypto_tracer_event::counted::counted;
@@ -32,6 +33,11 @@ impl Recorder {
             Recorder { writer, clock, records: vec![], log, pending, has_reported: false };
         recorder.add(&Frame::Start(Box::new(start)));
         recorder
+    }
+
+    /// Adds the processes that run at the start: whichever plugins replay the recording, they may ask for ancestors.
+    pub fn add_running(&mut self, running: Vec<RunningProcess>) {
+        self.add(&Frame::Running(running));
     }
 
     /// Adds a record without its padding. A malformed record is added unchanged.

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::enrich::RunningProcess;
 use crypto_tracer_event::bounded::{at_most, weighing};
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_reader::{ExistingProcess, Found, HeadRefusal, HeadRequest, HeadResponse};
@@ -15,7 +16,7 @@ use crypto_tracer_reader::{ExistingProcess, Found, HeadRefusal, HeadRequest, Hea
 /// First bytes of a recording. The line ends reveal a transfer in text mode.
 pub const MAGIC: [u8; 8] = *b"CTREC\r\n\x1a";
 /// Format version that this program writes.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// Oldest format version that it reads. Later versions only add kinds of frames.
 const OLDEST: u32 = 2;
 /// Maximum length of a frame's body in bytes: the records of a drain fit.
@@ -29,6 +30,9 @@ const MAX_LOSSES: usize = 256;
 const MAX_OPTIONS: usize = 1 << 16;
 /// Maximum number of existing processes and of the files that they map, together.
 const MAX_EXISTING: usize = 1 << 20;
+
+/// Maximum number of running processes in a frame: more than the table of ancestors holds.
+const MAX_RUNNING: usize = 1 << 16;
 
 /// A part of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +82,8 @@ pub enum Frame {
         #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS>")]
         Vec<(HeadRequest, Option<HeadResponse>)>,
     ),
+    /// Since version 5: the processes that ran at the start, for the ancestors of later ones.
+    Running(#[serde(deserialize_with = "at_most::<_, _, MAX_RUNNING>")] Vec<RunningProcess>),
 }
 
 impl Frame {
@@ -262,6 +268,7 @@ mod tests {
             Frame::Interest(Box::default()),
             Frame::Heads(vec![(request(), Some(replaced()))]),
             Frame::OtherHeads(Vec::new()),
+            Frame::Running(vec![RunningProcess { pid: 7, ppid: 1, ..RunningProcess::default() }]),
             Frame::Lost { at_us: 5, losses: vec![("ring_full".into(), 3, true)] },
             Frame::End,
         ]

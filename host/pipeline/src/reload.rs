@@ -3,16 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use tokio::sync::oneshot;
 
 use super::{Pipeline, StatusSchedule};
+use crate::enrich::RunningProcess;
 use crypto_tracer_capture::Source;
 use crypto_tracer_output::{NewFile, OutputControl, Target};
 use crypto_tracer_plugin::Plugins;
 use crypto_tracer_system::console::Console;
+
+/// Time limit for reading `/proc`. Events wait that long.
+const RUNNING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Reopens the output file.
 pub type Reopen = Box<dyn FnMut() -> anyhow::Result<Target>>;
@@ -155,6 +159,7 @@ fn replace(
     // The kernel side first: user space filters surplus events, but events that the kernel side omits are lost.
     source.set_interest(next.plugins.interest())?;
     let changes = pipeline.stages.plugins.replace(next.plugins);
+    track_ancestors(pipeline);
     if changes.is_empty() && output_changes.is_empty() && next.needs_restart.is_empty() {
         pipeline.console.info("reloaded: nothing changed");
     }
@@ -165,6 +170,19 @@ fn replace(
         pipeline.console.info(format_args!("reloaded: {key} has changed and needs a restart"));
     }
     Ok(())
+}
+
+/// Begins the table of ancestors if a new plugin is the first one that asks for them, and ends it if none does any more.
+fn track_ancestors(pipeline: &mut Pipeline) {
+    let ancestry = &pipeline.enrich.ancestry;
+    if !pipeline.stages.plugins.asks_for_ancestors() {
+        ancestry.end();
+    } else if !ancestry.is_tracked() {
+        let until = Instant::now() + RUNNING_TIMEOUT;
+        let (running, _) = RunningProcess::all(&mut *pipeline.stages.reader, until);
+        ancestry.begin();
+        ancestry.add(&running);
+    }
 }
 
 fn report_failure(console: Console, error: &anyhow::Error) {

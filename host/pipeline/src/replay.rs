@@ -71,6 +71,7 @@ pub async fn replay<R: Read>(
                     pipeline.enrich.insert_cgroup(id, path.as_deref());
                 }
             }
+            Ok(Frame::Running(running)) => pipeline.enrich.ancestry.add(&running),
             Ok(Frame::Lost { at_us, losses }) => {
                 for (cause, count, exact) in losses {
                     let cause = bounded_cause(cause, &pipeline.stats);

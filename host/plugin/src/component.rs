@@ -27,6 +27,8 @@ use crypto_tracer_event::PluginKind;
 const CONTRACT: &str = "crypto-tracer:plugin/";
 /// Functions that read a file's content, which needs a grant.
 const READS_CONTENT: [&str; 2] = ["[method]file.head", "[method]file.visible"];
+/// The function for which the host keeps a table of processes.
+const READS_ANCESTORS: [&str; 1] = ["[method]event.ancestor"];
 /// Maximum number of characters of a name.
 const MAX_NAME: usize = 64;
 
@@ -44,6 +46,8 @@ pub(super) struct CompiledPlugin {
     pub(super) contract: &'static dyn Contract,
     /// It imports a function that reads file heads.
     pub(super) asks_for_heads: bool,
+    /// It imports the function that returns facts of ancestors.
+    pub(super) asks_for_ancestors: bool,
     /// Size in bytes.
     pub(super) size: u64,
     exports: Vec<String>,
@@ -89,15 +93,18 @@ impl CompiledPlugin {
         metadata: Metadata,
     ) -> CompiledPlugin {
         let Metadata { sha256, size, built_for, exports } = metadata;
-        let asks_for_heads =
-            component.component_type().imports(engine).any(|(import, item)| match item.ty {
+        let ty = component.component_type();
+        let asks_for = |wanted: &[&str]| {
+            ty.imports(engine).any(|(import, item)| match item.ty {
                 ComponentItem::ComponentInstance(instance) => {
                     let mut functions = instance.exports(engine).map(|(function, _)| function);
-                    import.starts_with(CONTRACT)
-                        && functions.any(|name| READS_CONTENT.contains(&name))
+                    import.starts_with(CONTRACT) && functions.any(|name| wanted.contains(&name))
                 }
                 _ => false,
-            });
+            })
+        };
+        let asks_for_heads = asks_for(&READS_CONTENT);
+        let asks_for_ancestors = asks_for(&READS_ANCESTORS);
         // A component without any interface of the contract is rejected later, when its exports are checked.
         let built_for = built_for.unwrap_or(contract::latest().version());
         CompiledPlugin {
@@ -108,6 +115,7 @@ impl CompiledPlugin {
             built_for,
             contract: contract::of(built_for).unwrap_or(contract::latest()),
             asks_for_heads,
+            asks_for_ancestors,
             size,
             exports,
         }

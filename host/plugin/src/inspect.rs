@@ -50,6 +50,8 @@ pub struct Inspection {
     pub imports: Vec<Import>,
     /// Whether it imports the function that reads file heads, which needs a grant.
     pub asks_for_heads: bool,
+    /// Whether it imports the function that returns facts of ancestors.
+    pub asks_for_ancestors: bool,
     /// Its interest as a classifier.
     pub interest: Interest,
     /// Lines that it logged while it started.
@@ -78,6 +80,7 @@ pub fn inspect(spec: &PluginSpec, setup: &Setup) -> Result<Inspection, LoadError
         kinds: PluginKind::ALL.into_iter().filter(|&kind| code.exports_kind(kind)).collect(),
         imports: imports(&runtime.engine, &code.component),
         asks_for_heads: code.asks_for_heads,
+        asks_for_ancestors: code.asks_for_ancestors,
         interest: Interest::default(),
         log: Vec::new(),
     };

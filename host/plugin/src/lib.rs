@@ -15,6 +15,7 @@ mod component;
 mod contract;
 mod deadline;
 mod engine;
+mod event_facts;
 mod failure;
 mod features;
 mod filter;
@@ -48,7 +49,7 @@ use std::sync::Arc;
 pub use compiled::CompiledPlugins;
 pub use engine::precompile;
 pub use failure::{LoadError, LoadSubject, PluginSource, Problem};
-pub use filter::Decision;
+pub use filter::{Decision, LabelChanges};
 pub use inspect::{Import, Inspection, inspect};
 pub use limits::Limits;
 pub use log::{Level, LogLine};
@@ -58,7 +59,9 @@ pub use spec::{Grant, OnFailure, PluginSpec};
 pub use trust::{Origin, SITE_DIR, Trust, Untrusted};
 
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_event::{Asset, ClassifiedEvent, OpenedFile, PluginFailure, Redact, Verdict};
+use crypto_tracer_event::{
+    Asset, ClassifiedEvent, OpenedFile, PluginFailure, PluginKind, Redact, Verdict,
+};
 
 use redactor::UserRedactor;
 use setup::Chains;
@@ -111,6 +114,13 @@ impl Plugins {
     /// Combined interest of all classifiers.
     pub fn interest(&self) -> &Interest {
         &self.interest
+    }
+
+    /// Whether a filter imports the function that returns facts of ancestors. If not, events need none.
+    pub fn asks_for_ancestors(&self) -> bool {
+        self.running
+            .iter()
+            .any(|plugin| plugin.kind == PluginKind::Filter && plugin.asks_for_ancestors)
     }
 
     /// The compiled plugins, for [`Setup::compiled`] of a reload.

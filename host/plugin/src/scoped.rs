@@ -31,8 +31,13 @@ pub trait HeadSource {
 /// A borrowed resource.
 pub(super) enum Scoped<'a> {
     File(&'a OpenedFile, RefCell<&'a mut dyn HeadSource>),
-    Event(&'a ClassifiedEvent),
-    Text { field: Field<'a>, value: &'a str, arguments: &'a [String] },
+    /// An event, and the names of its labels that filters have removed.
+    Event(&'a ClassifiedEvent, &'a RefCell<Vec<Arc<str>>>),
+    Text {
+        field: Field<'a>,
+        value: &'a str,
+        arguments: &'a [String],
+    },
 }
 
 /// Gives the store's data, which must be `'static`, access to a borrowed resource, which is not.

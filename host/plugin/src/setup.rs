@@ -112,6 +112,8 @@ pub struct LoadedPlugin {
     pub grants: Vec<Grant>,
     /// Whether it imports the function that reads file heads.
     pub asks_for_heads: bool,
+    /// Whether it imports the function that returns facts of ancestors.
+    pub asks_for_ancestors: bool,
     /// The configuration that it received, as JSON.
     pub config: String,
 }
@@ -259,6 +261,7 @@ impl<'a> Loader<'a> {
             contract: code.built_for.to_string(),
             grants: spec.allow.iter().copied().collect(),
             asks_for_heads: code.asks_for_heads,
+            asks_for_ancestors: code.asks_for_ancestors,
             config,
         });
         Ok(slot)

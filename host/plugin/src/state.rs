@@ -4,6 +4,8 @@
 //! keep a borrow (one that remains at the end of a call is a trap), so no table of handles is needed.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::{Error, Result};
@@ -95,14 +97,31 @@ impl State {
     /// Reads from the event in scope.
     pub(super) fn event<R>(&self, read: impl FnOnce(&ClassifiedEvent) -> R) -> Result<R> {
         in_scope(self.scope.with(|in_scope| match in_scope {
-            Scoped::Event(event) => Some(read(event)),
+            Scoped::Event(event, _) => Some(read(event)),
             _ => None,
         }))
     }
 
     /// A field of the event in scope by its documented name.
     pub(super) fn event_field(&self, name: &str) -> Result<Option<String>> {
-        self.event(|event| field(event, name).map(Cow::into_owned))
+        in_scope(self.scope.with(|in_scope| match in_scope {
+            Scoped::Event(_, removed) if is_removed(removed, name) => Some(None),
+            Scoped::Event(event, _) => Some(field(event, name).map(Cow::into_owned)),
+            _ => None,
+        }))
+    }
+
+    /// Removes a label of the event in scope. The list of removed names is never longer than that of the labels.
+    pub(super) fn remove_event_label(&self, name: &str) -> Result<()> {
+        in_scope(self.scope.with(|in_scope| {
+            let Scoped::Event(event, removed) = in_scope else { return None };
+            let mut removed = removed.borrow_mut();
+            let label = event.labels().find(|label| *label.name == *name);
+            if let Some(label) = label.filter(|label| !removed.contains(&label.name)) {
+                removed.push(label.name.clone());
+            }
+            Some(())
+        }))
     }
 
     /// Reads from the text in scope: field, value, arguments.
@@ -168,6 +187,15 @@ impl State {
     }
 }
 
+/// Whether this is the field of a label that a filter has removed.
+fn is_removed(removed: &RefCell<Vec<Arc<str>>>, field: &str) -> bool {
+    let removed = removed.borrow();
+    !removed.is_empty()
+        && field
+            .strip_prefix("labels.")
+            .is_some_and(|label| removed.iter().any(|it| **it == *label))
+}
+
 fn in_scope<R>(found: Option<Option<R>>) -> Result<R> {
     found.flatten().ok_or_else(|| Error::new(Misuse::OutOfScope))
 }
@@ -175,8 +203,7 @@ fn in_scope<R>(found: Option<Option<R>>) -> Result<R> {
 /// A field by its documented name; None when this event has no such field.
 fn field<'a>(event: &'a ClassifiedEvent, name: &str) -> Option<Cow<'a, str>> {
     if let Some(label) = name.strip_prefix("labels.") {
-        let verdict = event.verdict.iter().flat_map(|verdict| &verdict.labels);
-        let label = verdict.chain(&event.labels).find(|given| *given.name == *label)?;
+        let label = event.labels().find(|given| *given.name == *label)?;
         return Some((&*label.value).into());
     }
     if name == "ppid" {

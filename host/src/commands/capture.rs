@@ -23,7 +23,8 @@ pub(super) fn start(
     pid_started: Option<u64>,
 ) -> Result<Source, Failure> {
     let comm = select.names.iter().find(|name| name.len() <= COMM_BYTES).cloned();
-    let comm = comm.filter(|_| run.names_in_kernel);
+    // An ancestor may have any name, so its forks and execs are needed too.
+    let comm = comm.filter(|_| run.names_in_kernel && !plugins.asks_for_ancestors());
     let probe = named_probe(run, config).map(str::to_owned);
     let options = capture::CaptureOptions {
         interest: plugins.interest(),

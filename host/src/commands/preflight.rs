@@ -12,7 +12,8 @@ use crypto_tracer_capture::Source;
 use crypto_tracer_event::ProcessKey;
 use crypto_tracer_event::counted::counted;
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_pipeline::Family;
+use crypto_tracer_pipeline::enrich::RunningProcess;
+use crypto_tracer_pipeline::{Family, LiveReader};
 use crypto_tracer_reader::{ExistingProcess, ReaderClient};
 use crypto_tracer_system::console::Console;
 use crypto_tracer_system::shutdown::Shutdown;
@@ -88,6 +89,20 @@ pub(super) fn scan(
         console.error(format_args!("cannot read {processes}: earlier libraries are unknown"));
     }
     Ok(existing)
+}
+
+/// Returns the running processes, for the ancestors of those that start later.
+pub(super) fn running(
+    reader: &mut LiveReader,
+    shutdown: &Shutdown,
+    console: Console,
+) -> Vec<RunningProcess> {
+    let (running, is_complete) = RunningProcess::all(reader, Instant::now() + SCAN_TIMEOUT);
+    // The request interrupted the scan.
+    if !is_complete && !shutdown.is_requested() {
+        console.error("cannot read /proc in time: some ancestors of processes are unknown");
+    }
+    running
 }
 
 /// Adds all existing descendants of `pids` to the kernel side's table, which follows their later children itself. A child

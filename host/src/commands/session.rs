@@ -17,7 +17,7 @@ use crypto_tracer_capture::{Source, check_user_namespace};
 use crypto_tracer_event::printable::printable;
 use crypto_tracer_output::document::KnownUses;
 use crypto_tracer_output::{Direct, Discard, NewFile, Output, OutputControl, Target, WriterReport};
-use crypto_tracer_pipeline::enrich::Enrich;
+use crypto_tracer_pipeline::enrich::{Enrich, RunningProcess};
 use crypto_tracer_pipeline::stats::Stats;
 use crypto_tracer_pipeline::{
     EndReason, Family, LiveReader, OutputSettings, Pipeline, PluginStages, Recorder, Reload,
@@ -45,6 +45,8 @@ pub(super) struct SessionBuilder {
     config: Config,
     /// Processes that started before the run.
     pub(super) existing: Vec<ExistingProcess>,
+    /// The same processes with what their descendants' events need, for a recording.
+    running: Vec<RunningProcess>,
     /// Permissions and group of a new output file.
     pub(super) new_file: NewFile,
     /// Pids of the tracer itself.
@@ -127,13 +129,16 @@ impl SessionBuilder {
         register_reader(client.take_event(), &mut source, run.console);
         let mut enrich = Enrich::new(clock.clone());
         setup::add_baselines(&mut enrich, &existing, plugins.interest());
-        let reader = LiveReader::new(client, shutdown.clone());
+        let mut reader = LiveReader::new(client, shutdown.clone());
+        let mut stages = PluginStages::new(Box::new(reader.clone()), plugins, run.redaction);
+        stages.ancestry = enrich.ancestry.clone();
+        let running = running(run, &stages, &mut reader, &shutdown);
         let pipeline = Pipeline {
             clock,
             enrich,
             select,
             observers: Vec::new(),
-            stages: PluginStages::new(Box::new(reader.clone()), plugins, run.redaction),
+            stages,
             baseline: None,
             output: Box::new(Discard),
             stats: Stats::default(),
@@ -150,6 +155,7 @@ impl SessionBuilder {
             trust,
             config,
             existing,
+            running,
             new_file,
             own: Vec::new(),
             watched: watched_pids,
@@ -174,8 +180,9 @@ impl SessionBuilder {
         if let Some(target) = recording {
             let existing = std::mem::take(&mut self.existing);
             let Pipeline { stages, clock, .. } = &mut self.pipeline;
-            let (heads, recorder) =
+            let (heads, mut recorder) =
                 record::start(run, target, self.reader.clone(), &stages.plugins, existing, clock)?;
+            recorder.add_running(std::mem::take(&mut self.running));
             stages.reader = Box::new(heads);
             self.recorder = Some(recorder);
         }
@@ -253,6 +260,26 @@ impl SessionBuilder {
             until,
         })
     }
+}
+
+/// Begins the table of ancestors if a plugin asks for them. Returns the running processes if the table or a recording needs
+/// them.
+fn running(
+    run: &RunRequest<'_>,
+    stages: &PluginStages,
+    reader: &mut LiveReader,
+    shutdown: &Shutdown,
+) -> Vec<RunningProcess> {
+    let asks_for_ancestors = stages.plugins.asks_for_ancestors();
+    if !asks_for_ancestors && run.capture.record.is_none() {
+        return Vec::new();
+    }
+    let running = preflight::running(reader, shutdown, run.console);
+    if asks_for_ancestors {
+        stages.ancestry.begin();
+        stages.ancestry.add(&running);
+    }
+    running
 }
 
 /// Runs a session to its end on this thread.

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 
 use super::document::{self, failed};
 use super::process_walk::ProcessWalk;
-use super::setup;
+use super::{preflight, setup};
 use crate::cli;
 use crate::error::Failure;
 use crate::users::Users;
@@ -48,9 +48,13 @@ pub(super) fn snapshot(
     // Before untrusted data is read: any user may have chosen the names of processes and files.
     setup::confine(arguments.print.to.output.as_deref(), new.gid.is_some())?;
     let own = reader.pids().into_iter().chain([std::process::id()]).collect();
-    let reader = LiveReader::new(reader, shutdown.clone());
+    let mut reader = LiveReader::new(reader, shutdown.clone());
     let redaction = Redaction { enabled: !arguments.print.no_redact, extended: false };
     let stages = PluginStages::new(Box::new(reader.clone()), plugins, redaction);
+    if stages.plugins.asks_for_ancestors() {
+        stages.ancestry.begin();
+        stages.ancestry.add(&preflight::running(&mut reader, &shutdown, console));
+    }
     let stale_reader = reader.clone();
     let mut walk = SnapshotWalk {
         own,

@@ -39,6 +39,12 @@ pub fn start_ns(ticks: u64) -> Option<u64> {
     ticks.checked_mul(TICK_NS)?.checked_add_signed(ahead_ns().checked_neg()?)
 }
 
+/// Start time of a process in clock ticks, from nanoseconds of the initial namespace's boot clock: field 22 of
+/// `/proc/PID/stat` in that namespace.
+pub fn start_ticks(start_ns: u64) -> u64 {
+    start_ns / TICK_NS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

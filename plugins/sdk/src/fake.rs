@@ -1,7 +1,7 @@
 //! The resources of the contract outside of WebAssembly: values that `testing` makes, with the methods of the contract.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A file that a process opened. Tests make one with [`testing::File`](crate::testing::File).
 #[derive(Clone, Debug)]
@@ -47,6 +47,20 @@ pub struct Event {
     pub(crate) exe: Option<String>,
     pub(crate) container: Option<String>,
     pub(crate) fields: BTreeMap<String, String>,
+    pub(crate) start: u64,
+    pub(crate) numbers: BTreeMap<String, i64>,
+    pub(crate) ancestors: Vec<Ancestor>,
+    pub(crate) removed: RefCell<BTreeSet<String>>,
+}
+
+/// An ancestor of the process of an event.
+#[derive(Clone, Debug)]
+pub(crate) struct Ancestor {
+    pub(crate) pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) process: String,
+    pub(crate) exe: Option<String>,
+    pub(crate) start: u64,
 }
 
 impl Event {
@@ -88,7 +102,56 @@ impl Event {
     /// A field by its documented name, as text: `file`, `file_type`, `flags`, `library`, `library_name`, `cmdline`, `ppid`,
     /// `exit_code`, or `labels.NAME`. None when this event has no such field.
     pub fn field(&self, name: &str) -> Option<String> {
+        let label = name.strip_prefix("labels.");
+        if label.is_some_and(|label| self.removed.borrow().contains(label)) {
+            return None;
+        }
         self.fields.get(name).cloned()
+    }
+
+    /// A fact of an ancestor of the process. `level`: 1 is the parent, 2 is its parent, and so on, at most 32. `name`: `pid`,
+    /// `uid`, `process`, `exe`, `start` or `key`. None for another name, when the fact is not known, and when there is no such
+    /// ancestor or the host does not know it. [`ancestors`](Event::ancestors) iterates over them.
+    pub fn ancestor(&self, level: u32, name: &str) -> Option<String> {
+        const MOST: u32 = 32;
+        let at = level.checked_sub(1).filter(|&at| at < MOST)?;
+        let ancestor = self.ancestors.get(at as usize)?;
+        match name {
+            "pid" => Some(ancestor.pid.to_string()),
+            "uid" => Some(ancestor.uid.to_string()),
+            "process" => Some(ancestor.process.clone()),
+            "exe" => ancestor.exe.clone(),
+            "start" => Some(ancestor.start.to_string()),
+            "key" => Some(format!("{}:{}", ancestor.pid, ancestor.start)),
+            _ => None,
+        }
+    }
+
+    /// Identifies the process, also when its pid is used again: the pid, a colon and the start time in clock ticks.
+    pub fn process_key(&self) -> String {
+        format!("{}:{}", self.pid, self.start)
+    }
+
+    /// A numeric field by its documented name: `timestamp`, `pid`, `tid`, `ppid`, `uid`, `mount_ns`; of a file or library
+    /// `inode`; of a `process_exit` `exit_code` and `signal`; and `start`, the start time of the process in clock ticks. None
+    /// when this event has no such field.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        match name {
+            "timestamp" => self.timestamp.try_into().ok(),
+            "pid" => Some(self.pid.into()),
+            "uid" => Some(self.uid.into()),
+            "start" => self.start.try_into().ok(),
+            "ppid" | "exit_code" => self.fields.get(name)?.parse().ok(),
+            _ => self.numbers.get(name).copied(),
+        }
+    }
+
+    /// Removes a label that a classifier gave, so that it is not shown. From now on, neither this filter nor a later one sees
+    /// it, and each may add a label of that name. Other names are ignored.
+    pub fn remove_label(&self, name: &str) {
+        if self.fields.contains_key(&format!("labels.{name}")) {
+            self.removed.borrow_mut().insert(name.to_owned());
+        }
     }
 }
 

@@ -2,7 +2,58 @@
 
 use crate::Event;
 
+/// An ancestor of the process of an event. Its methods return none when the fact is not known.
+#[derive(Clone, Copy, Debug)]
+pub struct Ancestor<'a> {
+    event: &'a Event,
+    level: u32,
+}
+
+impl Ancestor<'_> {
+    /// 1 is the parent, 2 is its parent, and so on.
+    pub fn level(&self) -> u32 {
+        self.level
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> Option<u32> {
+        self.event.ancestor(self.level, "pid")?.parse().ok()
+    }
+
+    /// User id.
+    pub fn uid(&self) -> Option<u32> {
+        self.event.ancestor(self.level, "uid")?.parse().ok()
+    }
+
+    /// The name (`comm`) of the thread group's leader.
+    pub fn process(&self) -> Option<String> {
+        self.event.ancestor(self.level, "process")
+    }
+
+    /// The executable's path.
+    pub fn exe(&self) -> Option<String> {
+        self.event.ancestor(self.level, "exe")
+    }
+
+    /// Start time in clock ticks, 100 a second, since boot.
+    pub fn start(&self) -> Option<u64> {
+        self.event.ancestor(self.level, "start")?.parse().ok()
+    }
+
+    /// What [`Event::process_key`] returns for events of that process.
+    pub fn key(&self) -> Option<String> {
+        self.event.ancestor(self.level, "key")
+    }
+}
+
 impl Event {
+    /// The known ancestors of the process, its parent first. A plugin that calls this makes the tracer keep a table of all
+    /// processes.
+    pub fn ancestors(&self) -> impl Iterator<Item = Ancestor<'_>> {
+        let ancestors = (1..).map(|level| Ancestor { event: self, level });
+        ancestors.take_while(|ancestor| ancestor.pid().is_some())
+    }
+
     /// Path of the file or library that the event is about.
     pub fn file(&self) -> Option<String> {
         self.field("file").or_else(|| self.field("library"))
@@ -43,7 +94,7 @@ impl Event {
         self.field("exit_code")?.parse().ok()
     }
 
-    /// A label that a classifier or an earlier filter added.
+    /// A label that a classifier gave, unless a filter has removed it.
     pub fn label(&self, name: &str) -> Option<String> {
         self.field(&["labels.", name].concat())
     }

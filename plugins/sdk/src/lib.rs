@@ -85,6 +85,7 @@ mod redactor;
 pub mod testing;
 
 pub use classifier::{Classifier, FileType, Verdict};
+pub use fields::Ancestor;
 pub use filter::{Decision, Filter};
 pub use labels::{Labels, MAX_LABELS};
 pub use log::Level;

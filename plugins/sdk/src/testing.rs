@@ -24,6 +24,7 @@
 //!
 //! The built component is tested with `crypto-tracer plugin test`.
 
+use std::cell::RefCell;
 use std::ops::Deref;
 
 use serde::de::DeserializeOwned;
@@ -124,6 +125,10 @@ impl Event {
             exe: None,
             container: None,
             fields: [("ppid".to_owned(), "1".to_owned())].into(),
+            start: 0,
+            numbers: [("tid".to_owned(), 1000)].into(),
+            ancestors: Vec::new(),
+            removed: RefCell::default(),
         })
     }
 
@@ -199,6 +204,35 @@ impl Event {
         self
     }
 
+    /// Sets a numeric field that has no text, for example `inode`.
+    #[must_use]
+    pub fn with_number(mut self, name: &str, value: i64) -> Event {
+        self.0.numbers.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Sets the start time of the process in clock ticks.
+    #[must_use]
+    pub fn started_at(mut self, ticks: u64) -> Event {
+        self.0.start = ticks;
+        self
+    }
+
+    /// Adds the parent or, in further calls, the parent of the last one that was added.
+    #[must_use]
+    pub fn child_of(mut self, ancestor: Ancestor) -> Event {
+        if self.0.ancestors.is_empty() {
+            self = self.with_field("ppid", &ancestor.0.pid.to_string());
+        }
+        self.0.ancestors.push(ancestor.0);
+        self
+    }
+
+    /// The labels that the filter has removed, in alphabetical order.
+    pub fn removed_labels(&self) -> Vec<String> {
+        self.0.removed.borrow().iter().cloned().collect()
+    }
+
     /// Sets a label.
     #[must_use]
     pub fn with_label(self, name: &str, value: &str) -> Event {
@@ -211,6 +245,39 @@ impl Deref for Event {
 
     fn deref(&self) -> &fake::Event {
         &self.0
+    }
+}
+
+/// An ancestor for [`Event::child_of`].
+#[derive(Clone, Debug)]
+pub struct Ancestor(fake::Ancestor);
+
+impl Ancestor {
+    /// A process of root, started at boot.
+    pub fn new(pid: u32, process: &str, exe: &str) -> Ancestor {
+        let (process, exe) = (process.to_owned(), Some(exe.to_owned()));
+        Ancestor(fake::Ancestor { pid, uid: 0, process, exe, start: 0 })
+    }
+
+    /// Sets the user id.
+    #[must_use]
+    pub fn with_uid(mut self, uid: u32) -> Ancestor {
+        self.0.uid = uid;
+        self
+    }
+
+    /// Sets the start time in clock ticks.
+    #[must_use]
+    pub fn started_at(mut self, ticks: u64) -> Ancestor {
+        self.0.start = ticks;
+        self
+    }
+
+    /// The executable is not known.
+    #[must_use]
+    pub fn without_exe(mut self) -> Ancestor {
+        self.0.exe = None;
+        self
     }
 }
 
@@ -424,5 +491,41 @@ mod tests {
         );
         assert_eq!((event.file_type(), event.cmdline(), event.ppid()), (None, None, Some(6)));
         assert_eq!(Event::process_exec("a b").by_unknown("a").exe(), None);
+    }
+
+    #[test]
+    fn events_have_ancestors() {
+        let sshd = Ancestor::new(80, "sshd", "/usr/sbin/sshd").started_at(5);
+        let shell = Ancestor::new(90, "sh", "/bin/sh").with_uid(7).without_exe();
+        let event = Event::process_exec("cat").started_at(9).child_of(shell).child_of(sshd);
+        let names: Vec<_> = event.ancestors().map(|it| (it.level(), it.process())).collect();
+        assert_eq!(names, [(1, Some("sh".into())), (2, Some("sshd".into()))]);
+        let [shell, sshd] = event.ancestors().collect::<Vec<_>>()[..] else { panic!() };
+        assert_eq!((shell.pid(), shell.uid(), shell.exe()), (Some(90), Some(7), None));
+        assert_eq!(sshd.exe().as_deref(), Some("/usr/sbin/sshd"));
+        assert_eq!((sshd.start(), sshd.key()), (Some(5), Some("80:5".into())));
+        assert_eq!((event.process_key(), event.ppid()), ("1000:9".into(), Some(90)));
+        for (level, name) in [(0, "pid"), (3, "pid"), (u32::MAX, "pid"), (1, "comm"), (1, "")] {
+            assert_eq!(event.ancestor(level, name), None, "{level} {name}");
+        }
+    }
+
+    #[test]
+    fn events_have_numbers() {
+        let event = Event::file_open("/a", "unknown").at(5).with_number("inode", 77);
+        let numbers = ["timestamp", "pid", "tid", "uid", "ppid", "inode", "exit_code", "file"];
+        let numbers = numbers.map(|name| event.number(name));
+        let expected = [Some(5), Some(1000), Some(1000), Some(1000), Some(1), Some(77), None, None];
+        assert_eq!(numbers, expected);
+        assert_eq!(Event::process_exit(3).started_at(8).number("exit_code"), Some(3));
+    }
+
+    #[test]
+    fn a_removed_label_is_not_seen_again() {
+        let event = Event::file_open("/a", "unknown").with_label("a", "1").with_label("b", "2");
+        event.remove_label("a");
+        event.remove_label("c");
+        assert_eq!((event.label("a"), event.label("b")), (None, Some("2".into())));
+        assert_eq!(event.removed_labels(), ["a"]);
     }
 }

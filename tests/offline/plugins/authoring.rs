@@ -16,6 +16,7 @@ crypto_tracer_tests::tests![
     sequence_of_events_uses_one_instance_and_each_case_a_new_one,
     bundled_plugins_accept_edge_inputs,
     failing_case_is_reported_and_the_others_run,
+    cases_have_ancestors_numbers_and_removed_labels,
     malformed_cases_are_refused,
     bench_measures_a_plugin_that_exceeds_its_deadline,
 ];
@@ -250,6 +251,42 @@ fn failing_case_is_reported_and_the_others_run() {
     let measured = plugin(dir.path(), bench);
     assert_eq!(measured.status.code(), Some(0), "{}", err(&measured));
     assert!(out(&measured).contains("  first failure failed as a "), "{}", out(&measured));
+}
+
+fn cases_have_ancestors_numbers_and_removed_labels() {
+    let dir = temp_dir();
+    let filter = workspace().join("tests/fixtures/plugins/filter-probe.wasm");
+    let cases = dir.path().join("cases.json");
+    let run = |way: &str, event: &str, expect: &str| {
+        let case = format!(
+            r#"{{"cases": [{{"name": "a", "config": {{"way": "{way}"}}, "event": {{{event}}}, "expect": {{{expect}}}}}]}}"#
+        );
+        fs::write(&cases, case).unwrap();
+        out(&plugin(
+            dir.path(),
+            ["test".as_ref(), filter.as_os_str(), "--cases".as_ref(), cases.as_os_str()],
+        ))
+    };
+    let open = r#""event_type": "file_open", "file": "/a", "start": 77, "inode": 9, "labels": {"a": "1", "b": "2"}"#;
+    let child = r#""event_type": "process_exit", "exit_code": 137, "signal": 9,
+        "ancestors": [{"pid": 5, "process": "sh", "exe": "/bin/sh", "uid": 3, "start": 8}, {"pid": 1}]"#;
+    for (way, event, expect) in [
+        ("remove a", open, r#""decision": "keep", "removed": ["a"]"#),
+        ("replace a", open, r#""decision": "label", "labels": {"a": "none"}, "removed": ["a"]"#),
+        ("key", open, r#""decision": "label", "labels": {"key": "1000:77"}"#),
+        ("number inode", open, r#""decision": "label", "labels": {"number": "9"}"#),
+        ("number signal", child, r#""decision": "label", "labels": {"number": "9"}"#),
+        ("number ppid", child, r#""decision": "label", "labels": {"number": "5"}"#),
+        (
+            "ancestors",
+            child,
+            r#""decision": "label", "labels": {"ancestor_1": "5 sh /bin/sh 3 8 5:8", "ancestor_2": "1  none 0 0 1:0"}"#,
+        ),
+    ] {
+        assert_eq!(run(way, event, expect), "1 case: 1 passed, 0 failed\n", "{way}");
+    }
+    let text = run("remove a", open, r#""decision": "keep""#);
+    assert!(text.starts_with("FAILED a\n  + removed.a: true\n"), "{text}");
 }
 
 fn malformed_cases_are_refused() {

@@ -48,6 +48,11 @@ fn check_prints_properties_of_a_plugin() {
     let text = out(&plugin([OsStr::new("check"), redactor.as_os_str()]));
     assert!(text.contains("  kinds         redactor\n"), "{text}");
     assert!(text.contains("  needs grants  none\n") && !text.contains("captures"), "{text}");
+    assert!(!text.contains("  costs "), "{text}");
+    let filter = workspace().join("tests/fixtures/plugins/filter-probe.wasm");
+    let text = out(&plugin([OsStr::new("check"), filter.as_os_str()]));
+    assert!(text.contains("event.ancestor, event.process-key, event.number,"), "{text}");
+    assert!(text.contains("  costs         a table of all processes,"), "{text}");
 }
 
 fn check_refuses_an_invalid_plugin_with_a_remedy() {

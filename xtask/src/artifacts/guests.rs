@@ -21,7 +21,7 @@ pub(super) struct PluginCrate {
     pub(super) precompiled: Option<&'static str>,
 }
 
-pub(super) const GUESTS: [PluginCrate; 5] = [
+pub(super) const GUESTS: [PluginCrate; 6] = [
     PluginCrate {
         package: "classify-default",
         folder: "plugins/classify-default",
@@ -42,6 +42,13 @@ pub(super) const GUESTS: [PluginCrate; 5] = [
         profile: "plugin",
         component: "artifacts/inspect-x509.wasm",
         precompiled: Some("artifacts/inspect-x509.cwasm"),
+    },
+    PluginCrate {
+        package: "filter-probe",
+        folder: "tests/fixtures/filter-probe",
+        profile: "plugin",
+        component: "tests/fixtures/plugins/filter-probe.wasm",
+        precompiled: None,
     },
     PluginCrate {
         package: "probe",

@@ -1,6 +1,7 @@
 //! Stage `enrich`: [`KernelEvent`] → [`EnrichedEvent`]. Adds wall-clock time, executable, container and library name, and
 //! removes repeated loads of a library.
 
+mod ancestry;
 mod cgroups;
 mod loads;
 mod names;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use hashlink::LruCache;
 
+pub use self::ancestry::{Ancestry, RunningProcess};
 use self::cgroups::Cgroups;
 use self::loads::Loads;
 pub use self::names::{container, library_name};
@@ -55,6 +57,8 @@ pub struct Enrich {
     baselines: HashMap<u32, Baseline, FastHash>,
     loads: Loads,
     cgroups: Cgroups,
+    /// Ancestors of processes, if a plugin asks for them.
+    pub ancestry: Ancestry,
 }
 
 impl Default for Enrich {
@@ -73,6 +77,7 @@ impl Enrich {
             baselines: HashMap::with_hasher(fast_hash()),
             loads: Loads::default(),
             cgroups: Cgroups::default(),
+            ancestry: Ancestry::default(),
         }
     }
 
@@ -89,6 +94,8 @@ impl Enrich {
         self.adopt(&event);
         if matches!(event.what, KernelWhat::Fork) {
             self.inherit(&event);
+            let info = self.processes.peek(&key);
+            self.ancestry.update(&event, info.and_then(|info| info.exe.as_ref()));
             return None;
         }
         self.by_pid.insert(key.tgid, key);
@@ -103,6 +110,7 @@ impl Enrich {
             _ => self.processes.get(&key).cloned(),
         }
         .unwrap_or_default();
+        self.ancestry.update(&event, info.exe.as_ref());
         let what = match event.what {
             KernelWhat::FileOpen { file, flags } => EnrichedWhat::FileOpen { file, flags },
             KernelWhat::LibLoad { file } => {
@@ -132,6 +140,7 @@ impl Enrich {
             cgroup_id: event.cgroup_id,
             cgroup,
             container,
+            ancestors: None,
         };
         Some(EnrichedEvent { timestamp: self.clock.wall(event.ts_ns), process, what })
     }

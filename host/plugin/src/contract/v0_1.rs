@@ -7,6 +7,7 @@ use super::{
     Classify, Configured, Contract, Decide, Factory, Inspect, RawAsset, RawDecision, RawVerdict,
     Redact, Version,
 };
+use crate::event_facts;
 use crate::log::Level;
 use crate::state::{EventResource, FileResource, InterestBuilder, State, TextResource};
 use bindings::classifier::exports::crypto_tracer::plugin::classifier as classifying;
@@ -249,6 +250,27 @@ impl events::HostEvent for State {
 
     fn field(&mut self, _this: Resource<EventResource>, name: String) -> Result<Option<String>> {
         self.event_field(&name)
+    }
+
+    fn ancestor(
+        &mut self,
+        _this: Resource<EventResource>,
+        level: u32,
+        name: String,
+    ) -> Result<Option<String>> {
+        self.event(|event| event_facts::ancestor(event, level, &name))
+    }
+
+    fn process_key(&mut self, _this: Resource<EventResource>) -> Result<String> {
+        self.event(event_facts::process_key)
+    }
+
+    fn number(&mut self, _this: Resource<EventResource>, name: String) -> Result<Option<i64>> {
+        self.event(|event| event_facts::number(event, &name))
+    }
+
+    fn remove_label(&mut self, _this: Resource<EventResource>, name: String) -> Result<()> {
+        self.remove_event_label(&name)
     }
 
     fn drop(&mut self, _this: Resource<EventResource>) -> Result<()> {

@@ -49,8 +49,8 @@ fn a_redactor_gets_the_output_of_the_one_before() {
 fn filters_can_read_the_documented_fields() {
     let mut plugins = filters(vec![hostile("fields")]);
     let mut call = |event: &ClassifiedEvent| match plugins.decide(event) {
-        Decision::Label(labels) => {
-            labels.iter().map(|label| format!("{}={}", label.name, label.value)).collect::<Vec<_>>()
+        Decision::Label(LabelChanges { added, .. }) => {
+            added.iter().map(|label| format!("{}={}", label.name, label.value)).collect::<Vec<_>>()
         }
         other => panic!("{other:?}"),
     };

@@ -45,7 +45,7 @@ fn plugins_of_0_1_0_still_work() {
     assert_eq!(classify(&mut plugins, "/x.pem").file_type, FileType::Certificate);
     assert_eq!(classify(&mut plugins, "/x.key").file_type, FileType::PrivateKey);
     assert_eq!(redact(&mut plugins, "/home/alice/x").as_deref(), Some("/home/USER/x"));
-    assert!(matches!(plugins.decide(&event(1)), Decision::Label(labels) if labels.len() == 1));
+    assert!(matches!(plugins.decide(&event(1)), Decision::Label(it) if it.added.len() == 1));
     for plugin in plugins.running() {
         assert_eq!(plugin.contract, "0.1.0");
     }

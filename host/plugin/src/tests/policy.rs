@@ -32,7 +32,7 @@ fn an_event_whose_filter_fails_is_kept() {
     assert_eq!(filters(vec![hostile("drop")]).decide(&event(1000)), Decision::Drop);
     let labelled = filters(vec![hostile("label")]).decide(&event(1000));
     let label = Label { name: "owner".into(), value: "nginx".into() };
-    assert_eq!(labelled, Decision::Label(vec![label]));
+    assert_eq!(labelled, Decision::Label(LabelChanges { removed: vec![], added: vec![label] }));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! cases.json: queries for a plugin, and the expected answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,8 @@ pub(super) struct ExpectedAnswer {
     pub(super) labels: BTreeMap<String, String>,
     /// The plugin may add labels that are not in `labels`.
     pub(super) other_labels: bool,
+    /// The labels of classifiers that the filter removes.
+    pub(super) removed: BTreeSet<String>,
 }
 
 /// An answer without its labels.
@@ -114,6 +116,7 @@ struct WrittenExpect {
     file_type: Option<Option<String>>,
     labels: Option<BTreeMap<String, String>>,
     labels_include: Option<BTreeMap<String, String>>,
+    removed: Option<BTreeSet<String>>,
     assets: Option<Vec<WrittenAsset>>,
     text: Option<String>,
     decision: Option<String>,
@@ -314,6 +317,7 @@ impl WrittenExpect {
             file_type,
             labels,
             labels_include,
+            removed,
             assets,
             text,
             decision,
@@ -321,7 +325,8 @@ impl WrittenExpect {
             accepted,
         } = self;
         let words = [text.is_some(), decision.is_some(), refused.is_some(), accepted.is_some()];
-        let labels = labels.is_some() || labels_include.is_some() || assets.is_some();
+        let labels =
+            labels.is_some() || labels_include.is_some() || removed.is_some() || assets.is_some();
         !words.contains(&true) && !labels && file_type.is_none()
     }
 }
@@ -348,11 +353,28 @@ fn expected(written: WrittenExpect, query: &Query) -> Result<ExpectedAnswer> {
             "a case with `assets` expects nothing else"
         );
         let (answer, labels) = (Answer::Assets(assets), BTreeMap::new());
-        return Ok(ExpectedAnswer { answer, labels, other_labels: false });
+        return Ok(ExpectedAnswer {
+            answer,
+            labels,
+            other_labels: false,
+            removed: BTreeSet::new(),
+        });
     }
     let WrittenExpect {
-        file_type, labels, labels_include, text, decision, refused, accepted, ..
+        file_type,
+        labels,
+        labels_include,
+        removed,
+        text,
+        decision,
+        refused,
+        accepted,
+        ..
     } = written;
+    ensure!(
+        removed.is_none() || matches!(query, Query::Event(_)),
+        "only a case for an event expects `removed`"
+    );
     let has_labels = labels.is_some() || labels_include.is_some();
     let other_labels = labels_include.is_some();
     let answer = match (query, file_type, text, decision, refused.is_some() || accepted.is_some()) {
@@ -368,14 +390,14 @@ fn expected(written: WrittenExpect, query: &Query) -> Result<ExpectedAnswer> {
             Answer::Decision(decision)
         }
         (Query::Event(_), ..) => bail!(
-            "a case for an event expects `decision` (keep, drop or label) and `labels` or `labels_include`"
+            "a case for an event expects `decision` (keep, drop or label), `labels` or `labels_include`, and `removed`"
         ),
     };
     let labels = match (labels, labels_include) {
         (Some(_), Some(_)) => bail!("expected only one of `labels`, `labels_include`"),
         (labels, include) => labels.or(include).unwrap_or_default(),
     };
-    Ok(ExpectedAnswer { answer, labels, other_labels })
+    Ok(ExpectedAnswer { answer, labels, other_labels, removed: removed.unwrap_or_default() })
 }
 
 #[cfg(test)]
@@ -461,6 +483,12 @@ mod tests {
                     "\"file\": {\"path\": \"/a\"}, \"expect\": {\"file_type\": null, \"labels\": {}, \"labels_include\": {}}",
                 ),
                 "only one of `labels`",
+            ),
+            (
+                &case(
+                    "\"file\": {\"path\": \"/a\"}, \"expect\": {\"file_type\": null, \"removed\": []}",
+                ),
+                "`removed`",
             ),
             (&case("\"config\": [], \"expect\": {\"accepted\": true}"), "line 1"),
         ] {

@@ -45,6 +45,9 @@ fn describe(found: &Inspection, limits: &Limits, report: &mut Report) {
     }
     report
         .row("needs grants", if found.asks_for_heads { Grant::FileHead.as_str() } else { "none" });
+    if found.asks_for_ancestors {
+        report.row("costs", "a table of all processes, because it may ask for ancestors");
+    }
     if found.kinds.contains(&PluginKind::Classifier) {
         if found.interest == Interest::default() {
             let never = "nothing, so it is never called: `configure` declares no interest";

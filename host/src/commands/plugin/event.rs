@@ -1,17 +1,32 @@
 //! An event of cases.json, with the documented fields that a filter can read.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crypto_tracer_event::{
-    Arguments, ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, FileType, HeadOutcome,
+    Ancestor, Arguments, ClassifiedEvent, Comm, EnrichedEvent, EnrichedWhat, FileType, HeadOutcome,
     KernelPath, Label, OpenFlags, OpenedFile, ProcessFacts, ProcessKey, Timestamp, Verdict,
 };
+use crypto_tracer_system::boot::TICK_NS;
 
 /// Fields of every event.
-const COMMON: [&str; 9] =
-    ["event_type", "timestamp", "pid", "ppid", "uid", "process", "exe", "container", "labels"];
+const COMMON: [&str; 13] = [
+    "event_type",
+    "timestamp",
+    "pid",
+    "tid",
+    "ppid",
+    "uid",
+    "process",
+    "exe",
+    "start",
+    "mount_ns",
+    "container",
+    "ancestors",
+    "labels",
+];
 
 /// The fields of an event.
 struct Fields<'a>(&'a Map<String, Value>);
@@ -62,14 +77,14 @@ pub(super) fn event(written: &Map<String, Value>) -> Result<ClassifiedEvent> {
 fn what(kind: &str, fields: &Fields<'_>) -> Result<(EnrichedWhat, Option<Verdict>)> {
     Ok(match kind {
         "file_open" => {
-            fields.check(&["file", "file_type", "flags"])?;
+            fields.check(&["file", "file_type", "flags", "inode"])?;
             let flags = fields.optional::<String>("flags")?.map_or(Ok(0), |text| flags(&text))?;
-            let file = file(fields.required("file")?);
+            let file = file("file", fields)?;
             (EnrichedWhat::FileOpen { file, flags }, Some(verdict(fields.optional("file_type")?)))
         }
         "lib_load" => {
-            fields.check(&["library", "library_name"])?;
-            let file = file(fields.required("library")?);
+            fields.check(&["library", "library_name", "inode"])?;
+            let file = file("library", fields)?;
             let library_name = fields.required::<String>("library_name")?.into_bytes();
             (EnrichedWhat::LibLoad { file, library_name }, None)
         }
@@ -78,8 +93,9 @@ fn what(kind: &str, fields: &Fields<'_>) -> Result<(EnrichedWhat, Option<Verdict
             (EnrichedWhat::Exec { arguments: arguments(fields.required("cmdline")?)? }, None)
         }
         "process_exit" => {
-            fields.check(&["exit_code"])?;
-            (EnrichedWhat::Exit { exit_code: fields.required("exit_code")?, signal: None }, None)
+            fields.check(&["exit_code", "signal"])?;
+            let exit_code = fields.required("exit_code")?;
+            (EnrichedWhat::Exit { exit_code, signal: fields.optional("signal")? }, None)
         }
         other => bail!(
             "unknown event_type {other:?}: expected file_open, lib_load, process_exec or process_exit"
@@ -89,19 +105,48 @@ fn what(kind: &str, fields: &Fields<'_>) -> Result<(EnrichedWhat, Option<Verdict
 
 fn process(fields: &Fields<'_>) -> Result<ProcessFacts> {
     let name: String = fields.optional("process")?.unwrap_or_else(|| "test".to_owned());
-    ensure!(name.len() < 16, "`process`: a name has at most 15 bytes");
     let pid = fields.optional("pid")?.unwrap_or(1000);
+    let start_ticks: u32 = fields.optional("start")?.unwrap_or_default();
+    let ancestors = fields.optional::<Vec<WrittenAncestor>>("ancestors")?.unwrap_or_default();
+    let parent = ancestors.first().map_or(1, |parent| parent.pid);
     Ok(ProcessFacts {
-        key: ProcessKey { tgid: pid, start_ns: 1 },
+        key: ProcessKey { tgid: pid, start_ns: u64::from(start_ticks) * TICK_NS },
         exec_id: 1,
-        tid: pid,
-        ppid: fields.optional("ppid")?.unwrap_or(1),
+        tid: fields.optional("tid")?.unwrap_or(pid),
+        ppid: fields.optional("ppid")?.unwrap_or(parent),
         uid: fields.optional("uid")?.unwrap_or(1000),
-        comm: Comm::from_name(name.as_bytes()),
+        comm: comm(&name)?,
+        mount_ns: fields.optional("mount_ns")?.unwrap_or_default(),
+        ancestors: Some(ancestors.into_iter().map(ancestor).collect::<Result<_>>()?),
         exe: fields.optional::<String>("exe")?.map(|exe| exe.into_bytes().into()),
         container: fields.optional::<String>("container")?.map(Into::into),
         ..ProcessFacts::default()
     })
+}
+
+fn comm(name: &str) -> Result<Comm> {
+    ensure!(name.len() < 16, "`process`: a name has at most 15 bytes");
+    Ok(Comm::from_name(name.as_bytes()))
+}
+
+/// An ancestor of the process; the first one is its parent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `pid`")]
+struct WrittenAncestor {
+    pid: u32,
+    #[serde(default)]
+    process: String,
+    exe: Option<String>,
+    #[serde(default)]
+    uid: u32,
+    #[serde(default)]
+    start: u64,
+}
+
+fn ancestor(written: WrittenAncestor) -> Result<Ancestor> {
+    let WrittenAncestor { pid, process, exe, uid, start: start_ticks } = written;
+    let exe = exe.map(|exe| exe.into_bytes().into());
+    Ok(Ancestor { pid, start_ticks, uid, comm: comm(&process)?, exe })
 }
 
 /// In microseconds since 1970, as in the contract.
@@ -118,9 +163,12 @@ fn labels(fields: &Fields<'_>) -> Result<Vec<Label>> {
     written.into_iter().map(label).collect()
 }
 
-fn file(path: String) -> OpenedFile {
+/// The file or library with the path in this field.
+fn file(field: &str, fields: &Fields<'_>) -> Result<OpenedFile> {
+    let path: String = fields.required(field)?;
     let path = KernelPath { bytes: path.into_bytes(), ..KernelPath::default() };
-    OpenedFile { path, ..OpenedFile::default() }
+    let inode = fields.optional("inode")?.unwrap_or_default();
+    Ok(OpenedFile { path, inode, ..OpenedFile::default() })
 }
 
 fn verdict(word: Option<String>) -> Verdict {
@@ -194,6 +242,18 @@ mod tests {
             (
                 json!({"event_type": "process_exec", "cmdline": "a", "process": "x".repeat(16)}),
                 "15 bytes",
+            ),
+            (
+                json!({"event_type": "process_exec", "cmdline": "a", "ancestors": [{"process": "a"}]}),
+                "`ancestors`: missing field `pid`",
+            ),
+            (
+                json!({"event_type": "process_exec", "cmdline": "a", "ancestors": [{"pid": 1, "ppid": 2}]}),
+                "unknown field `ppid`",
+            ),
+            (
+                json!({"event_type": "process_exec", "cmdline": "a", "inode": 1}),
+                "unknown field `inode`",
             ),
             (
                 json!({"event_type": "process_exec", "cmdline": "a", "labels": {"a": 1}}),

@@ -26,6 +26,8 @@ use crypto_tracer_system::console::Console;
 const MAX_LOG_LINES: usize = 1000;
 /// Prefix of the names of labels among the fields of an answer.
 const LABELS: &str = "labels.";
+/// The same for removed labels.
+const REMOVED: &str = "removed.";
 
 /// A test: a case of a file, or one of the built-in queries.
 enum Test {
@@ -211,6 +213,7 @@ impl Tested<'_> {
 
 /// The answer in the form of a case.
 fn as_expected(answer: QueryAnswer) -> ExpectedAnswer {
+    let mut removed = BTreeSet::new();
     let (answer, labels) = match answer {
         QueryAnswer::Verdict { file_type, labels } => {
             (Answer::FileType(file_type.map(|word| word.as_str().to_owned())), labels)
@@ -228,14 +231,17 @@ fn as_expected(answer: QueryAnswer) -> ExpectedAnswer {
             let (word, labels) = match decision {
                 Decision::Keep => ("keep", Vec::new()),
                 Decision::Drop => ("drop", Vec::new()),
-                Decision::Label(labels) => ("label", labels),
+                Decision::Label(changes) => {
+                    removed = changes.removed.iter().map(|name| name.to_string()).collect();
+                    (if changes.added.is_empty() { "keep" } else { "label" }, changes.added)
+                }
             };
             (Answer::Decision(word.to_owned()), labels)
         }
     };
     let pair = |label: &Label| (label.name.to_string(), label.value.to_string());
     let labels = labels.iter().map(pair).collect();
-    ExpectedAnswer { answer, labels, other_labels: false }
+    ExpectedAnswer { answer, labels, other_labels: false, removed }
 }
 
 /// The differing fields: the expected value after `-`, the given one after `+`.
@@ -261,7 +267,7 @@ fn different(name: &str, wanted: Option<&String>, given: Option<&String>) -> Vec
 }
 
 fn fields(answer: &ExpectedAnswer) -> BTreeMap<String, String> {
-    let ExpectedAnswer { answer, labels, .. } = answer;
+    let ExpectedAnswer { answer, labels, removed, .. } = answer;
     let (name, value) = match answer {
         Answer::FileType(None) => ("file_type", "null".to_owned()),
         Answer::FileType(Some(word)) => ("file_type", quoted(word)),
@@ -277,7 +283,8 @@ fn fields(answer: &ExpectedAnswer) -> BTreeMap<String, String> {
         Answer::Decision(decision) => ("decision", quoted(decision)),
     };
     let labels = labels.iter().map(|(name, value)| (format!("{LABELS}{name}"), quoted(value)));
-    labels.chain([(name.to_owned(), value)]).collect()
+    let removed = removed.iter().map(|name| (format!("{REMOVED}{name}"), "true".to_owned()));
+    labels.chain(removed).chain([(name.to_owned(), value)]).collect()
 }
 
 /// Quoted as in cases.json.
@@ -295,6 +302,7 @@ mod tests {
             answer: Answer::FileType(word.map(str::to_owned)),
             labels: labels.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
             other_labels: false,
+            removed: BTreeSet::new(),
         };
         let one = verdict(Some("a"), &[("x", "1"), ("y", "2")]);
         assert!(differences(&one, &one).is_empty());
@@ -311,11 +319,27 @@ mod tests {
             answer: Answer::Decision("label".to_owned()),
             labels: labels.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
             other_labels,
+            removed: BTreeSet::new(),
         };
         let given = answer(&[("a", "1"), ("b", "2")], false);
         assert!(differences(&answer(&[("a", "1")], true), &given).is_empty());
         assert_eq!(differences(&answer(&[("a", "1")], false), &given), ["+ labels.b: \"2\""]);
         let wanted = answer(&[("c", "3")], true);
         assert_eq!(differences(&wanted, &given), ["- labels.c: \"3\""]);
+    }
+
+    #[test]
+    fn removed_labels_are_expected_too() {
+        let answer = |removed: &[&str]| ExpectedAnswer {
+            answer: Answer::Decision("keep".to_owned()),
+            labels: BTreeMap::new(),
+            other_labels: false,
+            removed: removed.iter().map(|&name| name.to_owned()).collect(),
+        };
+        assert!(differences(&answer(&["a"]), &answer(&["a"])).is_empty());
+        assert_eq!(
+            differences(&answer(&["a"]), &answer(&["b"])),
+            ["- removed.a: true", "+ removed.b: true"]
+        );
     }
 }

@@ -141,6 +141,9 @@ pub(in crate::commands) fn run_with(
     report_not_captured(&coverage, plugins.interest(), &start, console);
     let mut enrich = Enrich::new(clock.clone());
     setup::add_baselines(&mut enrich, &start.processes, plugins.interest());
+    if plugins.asks_for_ancestors() {
+        enrich.ancestry.begin();
+    }
     let new_file = setup::new_file(&config)?;
     let opened = open_output(&ReplayStart { start: &start, clock: &clock, new_file, shutdown })?;
     let Some(ReplayOutput { output, observers }) = opened else { return Ok(None) };

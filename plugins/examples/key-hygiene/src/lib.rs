@@ -1,4 +1,4 @@
-//! Labels private keys that are opened in the wrong place, or by the wrong program.
+//! Labels private keys that are opened in the wrong place, by the wrong program, or by a child of the wrong program.
 
 mod rules;
 
@@ -16,7 +16,8 @@ impl Filter<Config> for Rules {
             return Decision::Keep;
         }
         let Some(file) = event.file() else { return Decision::Keep };
-        match self.judge(&file, event.exe().as_deref()) {
+        let ancestors = || event.ancestors().map(|ancestor| ancestor.exe()).collect();
+        match self.judge(&file, event.exe().as_deref(), ancestors) {
             Some(fault) => Decision::label("key_hygiene", fault),
             None => Decision::Keep,
         }

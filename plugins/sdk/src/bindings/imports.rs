@@ -715,6 +715,215 @@ pub mod crypto_tracer {
                     }
                 }
             }
+            impl Event {
+                #[allow(unused_unsafe, clippy::all)]
+                /// A fact of an ancestor of the process. `level`: 1 is the parent, 2 is its parent, and so on, at most 32. `name`:
+                ///
+                /// - `pid`, `uid`: decimal numbers;
+                /// - `process`, `exe`: as those methods of an event;
+                /// - `start`: the start time in clock ticks, 100 a second, since boot, as in `/proc/PID/stat`;
+                /// - `key`: what `process-key` returns for events of that process.
+                ///
+                /// None for another name, when the fact is not known, and when there is no such ancestor or the host does not know it.
+                ///
+                /// The parent is that of the time of the event: a process whose parent has ended has another one, often process 1. A
+                /// further ancestor has the parent, name, user and executable of its own last event, or of the start of the tracer, so
+                /// it may have ended before. The host knows processes from before its start, and follows forks and execs whatever the
+                /// command prints; with `--pid`, it follows only those of the traced processes. It keeps 16384 running and 4096 ended
+                /// processes, but nothing unless a filter imports this method. Since 0.1.1.
+                #[allow(async_fn_in_trait)]
+                pub fn ancestor(
+                    &self,
+                    level: u32,
+                    name: &str,
+                ) -> ::core::option::Option<_rt::String> {
+                    unsafe {
+                        #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                        #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                        struct RetArea(
+                            [::core::mem::MaybeUninit<
+                                u8,
+                            >; 3 * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let mut ret_area = RetArea(
+                            [::core::mem::MaybeUninit::uninit(); 3
+                                * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let vec0 = name;
+                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                        let len0 = vec0.len();
+                        let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "crypto-tracer:plugin/events@0.1.1")]
+                        unsafe extern "C" {
+                            #[link_name = "[method]event.ancestor"]
+                            fn wit_import2(
+                                _: i32,
+                                _: i32,
+                                _: *mut u8,
+                                _: usize,
+                                _: *mut u8,
+                            );
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn wit_import2(
+                            _: i32,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        ) {
+                            unreachable!()
+                        }
+                        wit_import2(
+                            (self).handle() as i32,
+                            _rt::as_i32(&level),
+                            ptr0.cast_mut(),
+                            len0,
+                            ptr1,
+                        );
+                        let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                        let result7 = match l3 {
+                            0 => None,
+                            1 => {
+                                let e = {
+                                    let l4 = *ptr1
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l5 = *ptr1
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len6 = l5;
+                                    let bytes6 = _rt::Vec::from_raw_parts(
+                                        l4.cast(),
+                                        len6,
+                                        len6,
+                                    );
+                                    _rt::string_lift(bytes6)
+                                };
+                                Some(e)
+                            }
+                            _ => _rt::invalid_enum_discriminant(),
+                        };
+                        result7
+                    }
+                }
+            }
+            impl Event {
+                #[allow(unused_unsafe, clippy::all)]
+                /// Identifies the process, also when its pid is used again: the pid, a colon and the start time in clock ticks. Since
+                /// 0.1.1.
+                #[allow(async_fn_in_trait)]
+                pub fn process_key(&self) -> _rt::String {
+                    unsafe {
+                        #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                        #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                        struct RetArea(
+                            [::core::mem::MaybeUninit<
+                                u8,
+                            >; 2 * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let mut ret_area = RetArea(
+                            [::core::mem::MaybeUninit::uninit(); 2
+                                * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "crypto-tracer:plugin/events@0.1.1")]
+                        unsafe extern "C" {
+                            #[link_name = "[method]event.process-key"]
+                            fn wit_import1(_: i32, _: *mut u8);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                            unreachable!()
+                        }
+                        wit_import1((self).handle() as i32, ptr0);
+                        let l2 = *ptr0.add(0).cast::<*mut u8>();
+                        let l3 = *ptr0
+                            .add(::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let len4 = l3;
+                        let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
+                        let result5 = _rt::string_lift(bytes4);
+                        result5
+                    }
+                }
+            }
+            impl Event {
+                #[allow(unused_unsafe, clippy::all)]
+                /// A numeric field by its documented name: `timestamp`, `pid`, `tid`, `ppid`, `uid`, `mount_ns`; of a file or library
+                /// `inode`; of a `process_exit` `exit_code` and `signal`; and `start`, the start time of the process in clock ticks.
+                /// None when this event has no such field, or its value is larger than an s64. Since 0.1.1.
+                #[allow(async_fn_in_trait)]
+                pub fn number(&self, name: &str) -> ::core::option::Option<i64> {
+                    unsafe {
+                        #[repr(align(8))]
+                        struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+                        let mut ret_area = RetArea(
+                            [::core::mem::MaybeUninit::uninit(); 16],
+                        );
+                        let vec0 = name;
+                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                        let len0 = vec0.len();
+                        let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "crypto-tracer:plugin/events@0.1.1")]
+                        unsafe extern "C" {
+                            #[link_name = "[method]event.number"]
+                            fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn wit_import2(
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        ) {
+                            unreachable!()
+                        }
+                        wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
+                        let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                        let result5 = match l3 {
+                            0 => None,
+                            1 => {
+                                let e = {
+                                    let l4 = *ptr1.add(8).cast::<i64>();
+                                    l4
+                                };
+                                Some(e)
+                            }
+                            _ => _rt::invalid_enum_discriminant(),
+                        };
+                        result5
+                    }
+                }
+            }
+            impl Event {
+                #[allow(unused_unsafe, clippy::all)]
+                /// Removes a label that a classifier gave, so that it is not shown. From now on, neither this filter nor a later one
+                /// sees it, and each may add a label of that name. Other names are ignored. When this call of `decide` fails, the label
+                /// stays. Since 0.1.1.
+                #[allow(async_fn_in_trait)]
+                pub fn remove_label(&self, name: &str) -> () {
+                    unsafe {
+                        let vec0 = name;
+                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                        let len0 = vec0.len();
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "crypto-tracer:plugin/events@0.1.1")]
+                        unsafe extern "C" {
+                            #[link_name = "[method]event.remove-label"]
+                            fn wit_import1(_: i32, _: *mut u8, _: usize);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8, _: usize) {
+                            unreachable!()
+                        }
+                        wit_import1((self).handle() as i32, ptr0.cast_mut(), len0);
+                    }
+                }
+            }
             impl Text {
                 #[allow(unused_unsafe, clippy::all)]
                 /// The output field that contains the text: `file`, `library`, `exe`, `cmdline`, `process`, `cgroup`, `hostname` or
@@ -1213,9 +1422,9 @@ mod _rt {
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1111] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd9\x07\x01A\x02\x01\
-A\x04\x01B/\x04\0\x04file\x03\x01\x04\0\x05event\x03\x01\x04\0\x04text\x03\x01\x04\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1285] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x87\x09\x01A\x02\x01\
+A\x04\x01B7\x04\0\x04file\x03\x01\x04\0\x05event\x03\x01\x04\0\x04text\x03\x01\x04\
 \0\x08interest\x03\x01\x01h\0\x01@\x01\x04self\x04\0s\x04\0\x11[method]file.path\
 \x01\x05\x01p}\x01@\x01\x04self\x04\0\x06\x04\0\x17[method]file.path-bytes\x01\x07\
 \x01kw\x01@\x01\x04self\x04\0\x08\x04\0\x11[method]file.size\x01\x09\x01@\x02\x04\
@@ -1226,18 +1435,21 @@ self\x0c\0s\x04\0\x18[method]event.event-type\x01\x0d\x01@\x01\x04self\x0c\0w\x0
 vent.pid\x01\x0f\x04\0\x11[method]event.uid\x01\x0f\x04\0\x15[method]event.proce\
 ss\x01\x0d\x01ks\x01@\x01\x04self\x0c\0\x10\x04\0\x11[method]event.exe\x01\x11\x04\
 \0\x17[method]event.container\x01\x11\x01@\x02\x04self\x0c\x04names\0\x10\x04\0\x13\
-[method]event.field\x01\x12\x01h\x02\x01@\x01\x04self\x13\0s\x04\0\x12[method]te\
-xt.field\x01\x14\x04\0\x12[method]text.value\x01\x14\x01ps\x01@\x01\x04self\x13\0\
-\x15\x04\0\x16[method]text.arguments\x01\x16\x01h\x03\x01@\x02\x04self\x17\x06su\
-ffixs\x01\0\x04\0\x1c[method]interest.file-suffix\x01\x18\x01@\x02\x04self\x17\x04\
-names\x01\0\x04\0\x1a[method]interest.file-name\x01\x19\x01@\x02\x04self\x17\x06\
-prefixs\x01\0\x04\0\x1c[method]interest.file-prefix\x01\x1a\x04\0\x18[method]int\
-erest.library\x01\x19\x03\0!crypto-tracer:plugin/events@0.1.1\x05\0\x01B\x04\x01\
-m\x04\x05error\x04warn\x04info\x05debug\x04\0\x05level\x03\0\0\x01@\x02\x05level\
-\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x1fcrypto-tracer:plugin/host@0\
-.1.1\x05\x01\x04\0\"crypto-tracer:plugin/imports@0.1.1\x04\0\x0b\x0d\x01\0\x07im\
-ports\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.\
-3\x10wit-bindgen-rust\x060.61.1";
+[method]event.field\x01\x12\x01@\x03\x04self\x0c\x05levely\x04names\0\x10\x04\0\x16\
+[method]event.ancestor\x01\x13\x04\0\x19[method]event.process-key\x01\x0d\x01kx\x01\
+@\x02\x04self\x0c\x04names\0\x14\x04\0\x14[method]event.number\x01\x15\x01@\x02\x04\
+self\x0c\x04names\x01\0\x04\0\x1a[method]event.remove-label\x01\x16\x01h\x02\x01\
+@\x01\x04self\x17\0s\x04\0\x12[method]text.field\x01\x18\x04\0\x12[method]text.v\
+alue\x01\x18\x01ps\x01@\x01\x04self\x17\0\x19\x04\0\x16[method]text.arguments\x01\
+\x1a\x01h\x03\x01@\x02\x04self\x1b\x06suffixs\x01\0\x04\0\x1c[method]interest.fi\
+le-suffix\x01\x1c\x01@\x02\x04self\x1b\x04names\x01\0\x04\0\x1a[method]interest.\
+file-name\x01\x1d\x01@\x02\x04self\x1b\x06prefixs\x01\0\x04\0\x1c[method]interes\
+t.file-prefix\x01\x1e\x04\0\x18[method]interest.library\x01\x1d\x03\0!crypto-tra\
+cer:plugin/events@0.1.1\x05\0\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debu\
+g\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\
+\x02\x03\0\x1fcrypto-tracer:plugin/host@0.1.1\x05\x01\x04\0\"crypto-tracer:plugi\
+n/imports@0.1.1\x04\0\x0b\x0d\x01\0\x07imports\x03\0\0\0G\x09producers\x01\x0cpr\
+ocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

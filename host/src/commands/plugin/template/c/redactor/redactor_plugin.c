@@ -49,6 +49,18 @@ extern void __wasm_import_crypto_tracer_plugin_events_method_event_container(int
 __attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]event.field")))
 extern void __wasm_import_crypto_tracer_plugin_events_method_event_field(int32_t, uint8_t *, size_t, uint8_t *);
 
+__attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]event.ancestor")))
+extern void __wasm_import_crypto_tracer_plugin_events_method_event_ancestor(int32_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]event.process-key")))
+extern void __wasm_import_crypto_tracer_plugin_events_method_event_process_key(int32_t, uint8_t *);
+
+__attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]event.number")))
+extern void __wasm_import_crypto_tracer_plugin_events_method_event_number(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]event.remove-label")))
+extern void __wasm_import_crypto_tracer_plugin_events_method_event_remove_label(int32_t, uint8_t *, size_t);
+
 __attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]text.field")))
 extern void __wasm_import_crypto_tracer_plugin_events_method_text_field(int32_t, uint8_t *);
 
@@ -180,6 +192,11 @@ void redactor_plugin_option_u64_free(redactor_plugin_option_u64_t *ptr) {
 void redactor_plugin_option_string_free(redactor_plugin_option_string_t *ptr) {
   if (ptr->is_some) {
     redactor_plugin_string_free(&ptr->val);
+  }
+}
+
+void redactor_plugin_option_s64_free(redactor_plugin_option_s64_t *ptr) {
+  if (ptr->is_some) {
   }
 }
 
@@ -377,6 +394,60 @@ bool crypto_tracer_plugin_events_method_event_field(crypto_tracer_plugin_events_
   }
   *ret = option.val;
   return option.is_some;
+}
+
+bool crypto_tracer_plugin_events_method_event_ancestor(crypto_tracer_plugin_events_borrow_event_t self, uint32_t level, redactor_plugin_string_t *name, redactor_plugin_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_crypto_tracer_plugin_events_method_event_ancestor((self).__handle, (int32_t) (level), (uint8_t *) (*name).ptr, (*name).len, ptr);
+  redactor_plugin_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (redactor_plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+void crypto_tracer_plugin_events_method_event_process_key(crypto_tracer_plugin_events_borrow_event_t self, redactor_plugin_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_crypto_tracer_plugin_events_method_event_process_key((self).__handle, ptr);
+  *ret = (redactor_plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool crypto_tracer_plugin_events_method_event_number(crypto_tracer_plugin_events_borrow_event_t self, redactor_plugin_string_t *name, int64_t *ret) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[16];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_crypto_tracer_plugin_events_method_event_number((self).__handle, (uint8_t *) (*name).ptr, (*name).len, ptr);
+  redactor_plugin_option_s64_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = *((int64_t*) (ptr + 8));
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+void crypto_tracer_plugin_events_method_event_remove_label(crypto_tracer_plugin_events_borrow_event_t self, redactor_plugin_string_t *name) {
+  __wasm_import_crypto_tracer_plugin_events_method_event_remove_label((self).__handle, (uint8_t *) (*name).ptr, (*name).len);
 }
 
 void crypto_tracer_plugin_events_method_text_field(crypto_tracer_plugin_events_borrow_text_t self, redactor_plugin_string_t *ret) {

@@ -69,6 +69,11 @@ typedef struct {
 } redactor_plugin_option_string_t;
 
 typedef struct {
+  bool is_some;
+  int64_t val;
+} redactor_plugin_option_s64_t;
+
+typedef struct {
   redactor_plugin_string_t *ptr;
   size_t len;
 } redactor_plugin_list_string_t;
@@ -122,6 +127,32 @@ extern bool crypto_tracer_plugin_events_method_event_container(crypto_tracer_plu
 // A field by its documented name, as text: `file`, `file_type`, `flags`, `library`, `library_name`,
 // `cmdline`, `ppid`, `exit_code`, or `labels.NAME`. None when this event has no such field.
 extern bool crypto_tracer_plugin_events_method_event_field(crypto_tracer_plugin_events_borrow_event_t self, redactor_plugin_string_t *name, redactor_plugin_string_t *ret);
+// A fact of an ancestor of the process. `level`: 1 is the parent, 2 is its parent, and so on, at most 32. `name`:
+// 
+// - `pid`, `uid`: decimal numbers;
+// - `process`, `exe`: as those methods of an event;
+// - `start`: the start time in clock ticks, 100 a second, since boot, as in `/proc/PID/stat`;
+// - `key`: what `process-key` returns for events of that process.
+// 
+// None for another name, when the fact is not known, and when there is no such ancestor or the host does not know it.
+// 
+// The parent is that of the time of the event: a process whose parent has ended has another one, often process 1. A
+// further ancestor has the parent, name, user and executable of its own last event, or of the start of the tracer, so
+// it may have ended before. The host knows processes from before its start, and follows forks and execs whatever the
+// command prints; with `--pid`, it follows only those of the traced processes. It keeps 16384 running and 4096 ended
+// processes, but nothing unless a filter imports this method. Since 0.1.1.
+extern bool crypto_tracer_plugin_events_method_event_ancestor(crypto_tracer_plugin_events_borrow_event_t self, uint32_t level, redactor_plugin_string_t *name, redactor_plugin_string_t *ret);
+// Identifies the process, also when its pid is used again: the pid, a colon and the start time in clock ticks. Since
+// 0.1.1.
+extern void crypto_tracer_plugin_events_method_event_process_key(crypto_tracer_plugin_events_borrow_event_t self, redactor_plugin_string_t *ret);
+// A numeric field by its documented name: `timestamp`, `pid`, `tid`, `ppid`, `uid`, `mount_ns`; of a file or library
+// `inode`; of a `process_exit` `exit_code` and `signal`; and `start`, the start time of the process in clock ticks.
+// None when this event has no such field, or its value is larger than an s64. Since 0.1.1.
+extern bool crypto_tracer_plugin_events_method_event_number(crypto_tracer_plugin_events_borrow_event_t self, redactor_plugin_string_t *name, int64_t *ret);
+// Removes a label that a classifier gave, so that it is not shown. From now on, neither this filter nor a later one
+// sees it, and each may add a label of that name. Other names are ignored. When this call of `decide` fails, the label
+// stays. Since 0.1.1.
+extern void crypto_tracer_plugin_events_method_event_remove_label(crypto_tracer_plugin_events_borrow_event_t self, redactor_plugin_string_t *name);
 // The output field that contains the text: `file`, `library`, `exe`, `cmdline`, `process`, `cgroup`, `hostname` or
 // `labels.NAME`. Later versions may add names.
 extern void crypto_tracer_plugin_events_method_text_field(crypto_tracer_plugin_events_borrow_text_t self, redactor_plugin_string_t *ret);
@@ -164,6 +195,8 @@ void redactor_plugin_list_u8_free(redactor_plugin_list_u8_t *ptr);
 void redactor_plugin_option_u64_free(redactor_plugin_option_u64_t *ptr);
 
 void redactor_plugin_option_string_free(redactor_plugin_option_string_t *ptr);
+
+void redactor_plugin_option_s64_free(redactor_plugin_option_s64_t *ptr);
 
 void redactor_plugin_list_string_free(redactor_plugin_list_string_t *ptr);
 
