@@ -64,12 +64,16 @@ fn main() -> Result<()> {
             "each filter sees each event, because its decisions are not cached",
         ),
     ] {
-        let copy = dir.path().join(format!("{what}.wasm"));
-        std::fs::copy(fixtures.join(file), &copy)?;
-        std::fs::set_permissions(&copy, Permissions::from_mode(0o600))?;
+        // A file may be in a chain only once.
+        let copies = (0..100).map(|at| {
+            let copy = dir.path().join(format!("{at}-{what}.wasm"));
+            std::fs::copy(fixtures.join(file), &copy)?;
+            std::fs::set_permissions(&copy, Permissions::from_mode(0o600))?;
+            Ok(PluginSpec::command_line(PluginSource::File(copy)))
+        });
+        let copies = copies.collect::<Result<Vec<PluginSpec>>>()?;
         for count in [1, 10, 100] {
-            let spec = PluginSpec::command_line(PluginSource::File(copy.clone()));
-            let chains = [(kind, vec![spec; count])].into();
+            let chains = [(kind, copies.iter().take(count).cloned().collect())].into();
             let setup = Setup { chains, ..Setup::default() };
             figures.push(figure(count, what, with_plugins(&setup), detail));
         }
