@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::ptr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -12,6 +13,8 @@ use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::CpuSet;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use crate::bench::rusage_seconds;
 
 /// Options of `call-loop`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +37,8 @@ pub(crate) struct CallLoopOptions {
     /// Wait for a line on standard input before the first call
     #[arg(long)]
     wait: bool,
-    /// For `open`, `stat` and `mmap`: files, used in turn
+    /// For `open`, `stat` and `mmap`: files, used in turn. For `run`: a program and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     paths: Vec<PathBuf>,
 }
 
@@ -51,6 +55,8 @@ pub(crate) enum Call {
     Mmap,
     /// fork, exec and exit of /bin/true
     Spawn,
+    /// run the program and the arguments that PATHS are
+    Run,
 }
 
 /// Times for one repetition, in nanoseconds.
@@ -113,6 +119,13 @@ fn once(options: &CallLoopOptions, at: u64) -> Result<()> {
             let status = std::process::Command::new("/bin/true").status()?;
             ensure!(status.success(), "/bin/true ended with {status}");
         }
+        Call::Run => {
+            let (program, arguments) = options.paths.split_first().context("no program")?;
+            let mut command = std::process::Command::new(program);
+            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+            let status = command.stderr(Stdio::null()).status()?;
+            ensure!(status.success(), "{} ended with {status}", program.display());
+        }
     }
     Ok(())
 }
@@ -155,17 +168,12 @@ fn pace(start: Instant, done: u64, rate: u32) {
     }
 }
 
-/// Processor time of this thread; for `spawn` also of the children that have ended.
+/// Processor time of this thread; for `spawn` and `run` also of the children that have ended.
 fn cpu_ns(call: Call) -> f64 {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     let own = now.tv_sec as f64 * 1e9 + now.tv_nsec as f64;
-    if !matches!(call, Call::Spawn) {
+    if !matches!(call, Call::Spawn | Call::Run) {
         return own;
     }
-    // SAFETY: all zeros is a valid rusage, which the kernel then fills.
-    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is valid for writing one rusage.
-    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut used) };
-    let ns = |time: libc::timeval| time.tv_sec as f64 * 1e9 + time.tv_usec as f64 * 1e3;
-    own + ns(used.ru_utime) + ns(used.ru_stime)
+    own + rusage_seconds(libc::RUSAGE_CHILDREN) * 1e9
 }

@@ -23,13 +23,14 @@ const MAN: &str = "docs/man";
 pub(crate) fn run(root: &Path, options: &DocsOptions) -> Result<()> {
     let mut expected = schemas()?;
     expected.extend(pages()?);
+    expected.extend(crate::bench::pages(root)?);
     let mut wrong = Vec::new();
     for (path, text) in &expected {
         if fs::read_to_string(root.join(path)).ok().as_ref() != Some(text) {
             wrong.push(path.clone());
         }
     }
-    for folder in [SCHEMA, MAN] {
+    for folder in [SCHEMA, MAN, crate::bench::PLOTS] {
         let existing =
             names(&root.join(folder)).into_iter().map(|name| Path::new(folder).join(name));
         wrong.extend(existing.filter(|path| !expected.contains_key(path)));

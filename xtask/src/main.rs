@@ -9,8 +9,10 @@ mod artifacts;
 mod bench;
 mod call_loop;
 mod docs;
+mod empty_consumer;
 mod fuzz;
 mod instructions;
+mod napper;
 mod plugins;
 mod reference;
 mod release;
@@ -58,6 +60,12 @@ enum Job {
     /// Repeat a system call, for the benchmark.
     #[command(hide = true)]
     CallLoop(call_loop::CallLoopOptions),
+    /// Sleep again and again, for the benchmark.
+    #[command(hide = true)]
+    Napper(napper::NapperOptions),
+    /// Drain the kernel side and do nothing else, for the benchmark.
+    #[command(hide = true)]
+    EmptyConsumer,
 }
 
 fn main() -> ExitCode {
@@ -74,6 +82,8 @@ fn main() -> ExitCode {
         Job::Release(options) => release::run_all(&workspace(), &options),
         Job::Soak(options) => soak::run(&workspace(), &options),
         Job::CallLoop(options) => call_loop::run(&options),
+        Job::Napper(options) => napper::run(&options),
+        Job::EmptyConsumer => empty_consumer::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -30,7 +30,7 @@ pub fn decode(record: RawRecord<'_>) -> Result<KernelEvent, DecodeError> {
     decode_with(record, &mut Vec::new)
 }
 
-/// Decodes one record. `buffer` returns an empty buffer for its path.
+/// Decodes one record. `buffer` returns an empty buffer, for its path or its arguments.
 pub fn decode_with(
     record: RawRecord<'_>,
     buffer: &mut dyn FnMut() -> Vec<u8>,
@@ -48,7 +48,7 @@ pub fn decode_with(
         kind::PROCESS_EXEC => KernelWhat::Exec {
             exe: file(&header, path, buffer()),
             arguments: Arguments {
-                bytes: arguments.to_vec(),
+                bytes: copied(arguments, buffer()),
                 truncated: header.flags & (flag::ARGS_TRUNCATED | flag::ARGS_UNREADABLE) != 0,
             },
         },
@@ -69,6 +69,11 @@ pub fn decode_with(
         root: (header.root_dev, header.root_inode),
         what,
     })
+}
+
+fn copied(from: &[u8], mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.extend_from_slice(from);
+    buffer
 }
 
 fn file(header: &Header, path: &[u8], buffer: Vec<u8>) -> OpenedFile {

@@ -18,6 +18,7 @@ mod offsets;
 mod probe;
 mod ring;
 mod self_test;
+mod start_times;
 mod survey;
 mod tables;
 
@@ -29,12 +30,14 @@ pub use self::{
     blind_spots::{BlindSpot, route},
     error::Error,
     machine::{Capability, Preemption},
+    start_times::StartTimes,
     survey::{RungSurvey, Survey, SurveyRequest, survey},
 };
 use self::{
     machine::Machine,
     object::{BpfObject, read_layout},
     probe::AttachContext,
+    start_times::Lap,
 };
 use crypto_tracer_event::interest::Interest;
 use crypto_tracer_event::{EventKinds, ProcessKey, RawRecord};
@@ -170,6 +173,7 @@ pub struct Drained {
 pub struct Source {
     object: BpfObject,
     attached: Vec<Attached>,
+    start_times: StartTimes,
 }
 
 impl Source {
@@ -177,6 +181,7 @@ impl Source {
     ///
     /// Fails if `options` are invalid, if the kernel or this process's privileges do not suffice, or if no probe works.
     pub fn start(options: &CaptureOptions<'_>) -> Result<Source, Error> {
+        let mut lap = Lap::begin();
         ladder::check_name(options.probe.as_deref())?;
         if options.follow_children && options.pid.is_none() {
             return Err(Error::Option("--follow-children requires --pid".to_owned()));
@@ -185,7 +190,9 @@ impl Source {
         // Checked before privileges, because a missing kernel feature is the more useful error.
         let layout = read_layout(&ladder::hook_btf_names())?;
         machine::check_privileges()?;
+        let types = lap.next();
         let mut object = BpfObject::load(options, &layout)?;
+        lap.next();
         // Following children requires forks and exits, even if they are not reported.
         let kinds = EventKinds {
             exit: options.kinds.exit || options.follow_children,
@@ -195,9 +202,12 @@ impl Source {
         let machine = Machine::detect();
         let context = AttachContext { layout: &layout, machine: &machine, kinds };
         let attached = ladder::attach(&mut object, &context, options.probe.as_deref())?;
+        let verification = object.verification_time;
+        let attach = lap.next().saturating_sub(verification);
         object.set_excluded_pids(&options.excluded_pids)?;
         object.set_interest(options.interest)?;
-        Ok(Source { object, attached })
+        let start_times = StartTimes { types, verification, attach };
+        Ok(Source { object, attached, start_times })
     }
 
     /// Passes records to `f` until there is none, or `limit` is reached. Does not block.
@@ -231,6 +241,11 @@ impl Source {
     /// Returns the losses since the start. A counter that cannot be read counts as zero.
     pub fn losses(&self) -> Losses {
         self.object.losses()
+    }
+
+    /// Returns how long the parts of the start took.
+    pub fn start_times(&self) -> StartTimes {
+        self.start_times
     }
 
     /// Returns the attached probes.

@@ -12,6 +12,7 @@ use crypto_tracer_common::{
 };
 use crypto_tracer_event::EventKinds;
 use std::os::fd::AsFd;
+use std::time::Duration;
 use zerocopy::IntoBytes;
 
 use super::{
@@ -65,6 +66,8 @@ pub(super) struct BpfObject {
     active: Slot,
     /// The recursion misses when the programs were detached.
     recursion_misses: u64,
+    /// Time in which the kernel verified and compiled programs.
+    pub(super) verification_time: Duration,
 }
 
 impl std::fmt::Debug for BpfObject {
@@ -102,6 +105,7 @@ impl BpfObject {
             family: take_map(&mut bpf, "FAMILY")?,
             active: Slot::Second,
             recursion_misses: 0,
+            verification_time: Duration::ZERO,
             bpf: Some(bpf),
         })
     }

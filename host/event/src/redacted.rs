@@ -119,12 +119,12 @@ impl RedactedEvent {
         RedactedEvent::of(event, redact, extended).0
     }
 
-    /// Like [`RedactedEvent::new`]; also returns the memory of the path before redaction.
+    /// Like [`RedactedEvent::new`]; also returns the memory of the bytes before redaction.
     pub fn of(
         event: ClassifiedEvent,
         redact: &mut dyn Redact,
         extended: bool,
-    ) -> (RedactedEvent, Vec<u8>) {
+    ) -> (RedactedEvent, [Vec<u8>; 2]) {
         let ClassifiedEvent { event, verdict, labels, assets } = event;
         let path = event.what.file().map(|file| &file.path);
         let verdict_labels = verdict.as_ref().map_or(&[][..], |verdict| &verdict.labels);
@@ -139,7 +139,7 @@ impl RedactedEvent {
             .collect();
         let assets = assets.as_deref().unwrap_or_default().iter();
         let assets = assets.map(|asset| RedactedAsset::new(asset, redact, path)).collect();
-        let (what, path) = redact_payload(event.what, redact);
+        let (what, unused) = redact_payload(event.what, redact);
         let process = facts(event.process, redact, extended);
         let verdict = match verdict {
             Some(verdict) => FileVerdict {
@@ -154,13 +154,17 @@ impl RedactedEvent {
             },
         };
         let timestamp = event.timestamp;
-        (RedactedEvent { timestamp, process, what, verdict, labels, assets }, path)
+        (RedactedEvent { timestamp, process, what, verdict, labels, assets }, unused)
     }
 
     /// Gives the memory of the event's texts back.
     pub fn recycle(self, buffers: &mut Buffers) {
         let text = match self.what {
-            Payload::FileOpen { file, .. } | Payload::LibLoad { file, .. } => Some(file.path),
+            Payload::FileOpen { file, .. } => Some(file.path),
+            Payload::LibLoad { file, library_name } => {
+                buffers.put_text(library_name);
+                Some(file.path)
+            }
             Payload::Exec { arguments } => Some(arguments),
             Payload::Exit { .. } => None,
         };
@@ -201,23 +205,27 @@ impl RedactedEvent {
     }
 }
 
-/// Redacts the payload; also returns the memory of its path.
-fn redact_payload(what: EnrichedWhat, redact: &mut dyn Redact) -> (RedactedWhat, Vec<u8>) {
+/// Redacts the payload; also returns the memory of its bytes.
+fn redact_payload(what: EnrichedWhat, redact: &mut dyn Redact) -> (RedactedWhat, [Vec<u8>; 2]) {
     match what {
         Payload::FileOpen { file, flags } => {
             let redacted = RedactedFile::new(redact, Field::File, &file);
-            (Payload::FileOpen { file: redacted, flags }, file.path.bytes)
+            (Payload::FileOpen { file: redacted, flags }, [file.path.bytes, Vec::new()])
         }
         Payload::LibLoad { file, library_name } => {
             let redacted = RedactedFile::new(redact, Field::Library, &file);
-            let library_name = String::from_utf8_lossy(&library_name).into_owned();
-            (Payload::LibLoad { file: redacted, library_name }, file.path.bytes)
+            let mut name = redact.buffer();
+            name.push_str(&String::from_utf8_lossy(&library_name));
+            let what = Payload::LibLoad { file: redacted, library_name: name };
+            (what, [file.path.bytes, library_name])
         }
         Payload::Exec { arguments } => {
             let redacted = RedactedText::of_arguments(redact, &arguments);
-            (Payload::Exec { arguments: redacted }, arguments.bytes)
+            (Payload::Exec { arguments: redacted }, [arguments.bytes, Vec::new()])
         }
-        Payload::Exit { exit_code, signal } => (Payload::Exit { exit_code, signal }, Vec::new()),
+        Payload::Exit { exit_code, signal } => {
+            (Payload::Exit { exit_code, signal }, [const { Vec::new() }; 2])
+        }
     }
 }
 

@@ -147,8 +147,8 @@ impl RedactedText {
 
     /// Redacts a command line: its arguments, joined by spaces, and ` …` if it is truncated.
     pub(crate) fn of_arguments(redact: &mut dyn Redact, arguments: &Arguments) -> RedactedText {
-        let words: Vec<String> =
-            arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let mut words = Vec::with_capacity(arguments.iter().count());
+        words.extend(arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned()));
         let mut shown = Self::of_text(redact, Field::Cmdline, words.join(" ").into(), &words);
         if arguments.truncated {
             shown.text.push_str(" …");

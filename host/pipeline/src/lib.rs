@@ -30,6 +30,8 @@ mod stale;
 pub mod stats;
 mod status;
 mod target_watch;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use coverage::RecordingCoverage;
 pub use family::Family;

@@ -140,7 +140,7 @@ impl Pipeline {
         for event in batch.drain(..) {
             self.observers.iter_mut().for_each(|observer| observer.on_kernel_event(&event));
             let is_fork = matches!(event.what, KernelWhat::Fork);
-            match self.enrich.enrich(event) {
+            match self.enrich.enrich_with(event, buffers) {
                 Some(mut event) if self.select.keeps(&event, self.stages.plugins.interest()) => {
                     let process = &mut event.process;
                     process.ancestors = self.enrich.ancestry.of(process.key, process.ppid);
@@ -152,8 +152,14 @@ impl Pipeline {
                 None => self.stats.filtered += 1,
                 Some(event) => {
                     self.stats.filtered += 1;
-                    if let EnrichedWhat::FileOpen { file, .. } = event.what {
-                        buffers.put_path(file.path.bytes);
+                    match event.what {
+                        EnrichedWhat::FileOpen { file, .. } => buffers.put_path(file.path.bytes),
+                        EnrichedWhat::LibLoad { file, library_name } => {
+                            buffers.put_path(file.path.bytes);
+                            buffers.put_path(library_name);
+                        }
+                        EnrichedWhat::Exec { arguments } => buffers.put_path(arguments.bytes),
+                        EnrichedWhat::Exit { .. } => {}
                     }
                 }
             }

@@ -62,11 +62,11 @@ impl Redaction {
         buffers: &mut Buffers,
     ) -> RedactedEvent {
         let uid = event.event.process.uid;
-        let (event, path) = self.with_redactor(plugins, uid, |redact| {
+        let (event, unused) = self.with_redactor(plugins, uid, |redact| {
             let mut redact = Recycling { redact, buffers };
             RedactedEvent::of(event, &mut redact, self.extended)
         });
-        buffers.put_path(path);
+        unused.into_iter().for_each(|bytes| buffers.put_path(bytes));
         event
     }
 

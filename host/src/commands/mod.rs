@@ -20,6 +20,7 @@ mod run_request;
 mod session;
 mod setup;
 mod snapshot;
+mod start_times;
 
 use anyhow::Context;
 

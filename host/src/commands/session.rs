@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use super::document::failed;
 use super::output_opener::OutputOpener;
 use super::run_request::RunRequest;
+use super::start_times::StartTimes;
 use super::{capture, output_conflict, preflight, record, setup};
 use crate::cli::{PluginArgs, Print};
 use crate::config::Config;
@@ -55,6 +56,7 @@ pub(super) struct SessionBuilder {
     watched: Vec<u32>,
     /// Counters for the report of a blocked write.
     snapshot: Snapshot,
+    start_times: StartTimes,
 }
 
 impl SessionBuilder {
@@ -81,6 +83,7 @@ impl SessionBuilder {
         opener: Option<&OutputOpener>,
         (signals, shutdown): (Signals, Shutdown),
     ) -> Result<Option<SessionBuilder>, Failure> {
+        let mut start_times = StartTimes::begin();
         // Before the configuration: in a user namespace no file seems to belong to root.
         check_user_namespace().map_err(capture::capture_failure)?;
         let trust = Trust::of_this_process();
@@ -89,6 +92,7 @@ impl SessionBuilder {
         let plugins =
             setup::plugins(run.plugins, &config, &trust, &shutdown, &clock, run.needs_assets)?;
         let Some(plugins) = plugins else { return Ok(None) };
+        start_times.end("plugins");
         let new_file = setup::new_file(&config)?;
         if let Some(path) = run.output {
             setup::open_as_caller(|| Target::check(path)).map_err(failed)?;
@@ -110,7 +114,9 @@ impl SessionBuilder {
         setup::warn_of_links(&select, run.console);
         let pid = watched.pid.first().copied();
         let started = pid.and_then(|pid| preflight::start_time(pid, &mut client, &shutdown));
+        start_times.end("reader process");
         let mut source = capture::start(run, &select, &plugins, &client, &config, started)?;
+        start_times.end_capture(source.start_times());
         if let Some(pid) = pid {
             preflight::check_still_exists(pid, started, &mut client, &shutdown)?;
         }
@@ -129,10 +135,12 @@ impl SessionBuilder {
         register_reader(client.take_event(), &mut source, run.console);
         let mut enrich = Enrich::new(clock.clone());
         setup::add_baselines(&mut enrich, &existing, plugins.interest());
+        start_times.end("running processes");
         let mut reader = LiveReader::new(client, shutdown.clone());
         let mut stages = PluginStages::new(Box::new(reader.clone()), plugins, run.redaction);
         stages.ancestry = enrich.ancestry.clone();
         let running = running(run, &stages, &mut reader, &shutdown);
+        start_times.end("ancestors");
         let pipeline = Pipeline {
             clock,
             enrich,
@@ -160,6 +168,7 @@ impl SessionBuilder {
             own: Vec::new(),
             watched: watched_pids,
             snapshot: Snapshot::default(),
+            start_times,
         }))
     }
 
@@ -236,8 +245,17 @@ impl SessionBuilder {
         reopen: Option<Reopen>,
     ) -> Result<Session, Failure> {
         let SessionBuilder {
-            pipeline, capture: source, reader, recorder, signals, snapshot, ..
+            pipeline,
+            capture: source,
+            reader,
+            recorder,
+            signals,
+            snapshot,
+            mut start_times,
+            ..
         } = self;
+        start_times.end("output and confinement");
+        run.console.detail(start_times);
         let settings = output_settings(&self.config)?;
         capture::announce(&source, &pipeline.stages.plugins, &self.config, run);
         let duration = run.trace.processes.duration;

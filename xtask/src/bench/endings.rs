@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Row;
-use super::run::{Bench, median};
+use super::row::{Measured, Row};
+use super::run::Bench;
 
 /// Documented limit of the shutdown time, in milliseconds.
 const MOST_MS: f64 = 100.0;
@@ -96,7 +96,7 @@ fn unread(bench: &Bench) -> Result<f64> {
 }
 
 /// Time from the shutdown request to the end of the process.
-pub(super) fn endings(bench: &Bench) -> Result<Vec<Row>> {
+pub(super) fn endings(bench: &Bench) -> Result<Measured> {
     let ways: [(&str, &dyn Fn() -> Result<f64>); 5] = [
         ("SIGTERM to the end, idle", &|| idle(bench)),
         ("SIGTERM to the end, flat-out", &|| loaded(bench, Some(Signal::TERM))),
@@ -107,11 +107,13 @@ pub(super) fn endings(bench: &Bench) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (what, way) in ways {
         let times = (0..bench.rounds).map(|_| way()).collect::<Result<Vec<f64>>>()?;
-        let most = times.iter().copied().fold(0.0, f64::max);
-        let row = Row::new(what, median(times)?, "ms").at_most(MOST_MS);
-        rows.push(row.detail(format!("at most {most:.1}")));
+        rows.push(
+            Row::median(what, times, "ms")?
+                .at_most(MOST_MS)
+                .because("with both processors busy, the process waits for one"),
+        );
     }
-    Ok(rows)
+    Ok(rows.into())
 }
 
 /// Many processes that have a key file open; ended on drop.
@@ -141,7 +143,7 @@ impl Drop for Many {
 }
 
 /// Time of a snapshot of many processes.
-pub(super) fn snapshot(bench: &Bench) -> Result<Vec<Row>> {
+pub(super) fn snapshot(bench: &Bench) -> Result<Measured> {
     let (key, out) = (bench.file("many.key")?, bench.file("snapshot.json")?);
     let _many = Many::start(&key)?;
     let mut times = Vec::new();
@@ -155,5 +157,5 @@ pub(super) fn snapshot(bench: &Bench) -> Result<Vec<Row>> {
         ensure!(held >= MANY, "only {held} processes have the key open");
     }
     let seconds = times.iter().map(Duration::as_secs_f64).collect();
-    Ok(vec![Row::new("snapshot of 1 000 processes", median(seconds)?, "s").at_most(0.5)])
+    Ok(Row::median("snapshot of 1 000 processes", seconds, "s")?.at_most(0.5).into())
 }

@@ -1,9 +1,11 @@
 //! Starts call loops and tracers, and reads their resource usage from the kernel.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use crypto_tracer_tests::Tracer;
@@ -12,14 +14,15 @@ use super::BenchOptions;
 use crate::call_loop::Times;
 
 /// State that all cases share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bench {
     pub(super) root: PathBuf,
     pub(super) program: PathBuf,
+    /// Number of pairs for each ratio, and of repetitions of what takes long.
     pub(super) rounds: usize,
+    pub(super) quick: bool,
     probe: Option<String>,
-    quick: bool,
-    dir: tempfile::TempDir,
+    dir: Rc<tempfile::TempDir>,
     two: bool,
 }
 
@@ -27,11 +30,28 @@ impl Bench {
     pub(super) fn new(root: &Path, program: PathBuf, options: &BenchOptions) -> Result<Bench> {
         let program = fs::canonicalize(&program)
             .with_context(|| format!("no program {}", program.display()))?;
-        let dir = tempfile::Builder::new().prefix("crypto-tracer-bench-").tempdir()?;
+        let dir = Rc::new(tempfile::Builder::new().prefix("crypto-tracer-bench-").tempdir()?);
         let two = std::thread::available_parallelism()?.get() > 1;
         let (rounds, quick) = (options.rounds.max(1), options.quick);
         let (root, probe) = (root.to_owned(), options.probe.clone());
         Ok(Bench { root, program, rounds, probe, quick, dir, two })
+    }
+
+    /// The same with another probe.
+    pub(super) fn with_probe(&self, probe: &str) -> Bench {
+        Bench { probe: Some(probe.to_owned()), ..self.clone() }
+    }
+
+    /// The same with another program, measured once.
+    pub(super) fn with_program(&self, program: PathBuf) -> Bench {
+        Bench { program, rounds: 1, ..self.clone() }
+    }
+
+    /// Whether a run with this probe starts.
+    pub(super) fn is_traceable(&self) -> Result<bool> {
+        let mut command = self.command(&["--quiet", "--duration", "1"]);
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        Ok(status.success())
     }
 
     /// The number of repetitions: a tenth of `full` with `--quick`, but at least 50.
@@ -48,15 +68,24 @@ impl Bench {
         Ok(path)
     }
 
-    /// The tracer's command; on processor 0 if the machine has another one for the call loop.
+    /// A duration: a fifth of `full` with `--quick`, but at least a second.
+    pub(super) fn seconds(&self, full: u64) -> u64 {
+        if self.quick { (full / 5).max(1) } else { full }
+    }
+
+    /// The command of a program, on processor 0 if the machine has another one for the call loop.
+    pub(super) fn pinned(&self, program: impl AsRef<OsStr>) -> Command {
+        if !self.two {
+            return Command::new(program);
+        }
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0"]).arg(program);
+        command
+    }
+
+    /// The tracer's command, on processor 0 as [`Bench::pinned`].
     pub(super) fn command(&self, options: &[&str]) -> Command {
-        let mut command = if self.two {
-            let mut command = Command::new("taskset");
-            command.args(["-c", "0"]).arg(&self.program);
-            command
-        } else {
-            Command::new(&self.program)
-        };
+        let mut command = self.pinned(&self.program);
         command.arg("monitor").args(options);
         if let Some(probe) = &self.probe {
             command.args(["--probe", probe]);
@@ -137,8 +166,10 @@ impl CallLoop {
 /// Resource usage of the tracer and its reader.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
-    /// Processor time in seconds.
+    /// Processor time of the living threads in seconds.
     pub(super) cpu_seconds: f64,
+    /// The part in user mode, to a tick of the kernel.
+    pub(super) user_seconds: f64,
     /// Resident memory in MB.
     pub(super) rss_mb: f64,
     /// Anonymous resident memory, in MB.
@@ -167,20 +198,43 @@ pub(super) fn usage(pid: u32) -> Result<Usage> {
         if one == pid {
             total.main_rss_mb = mb("VmRSS:");
         }
-        total.cpu_seconds += cpu_seconds(&read("stat")?).context("no times in stat")?;
+        let (user, system) = cpu_seconds(&read("stat")?).context("no times in stat")?;
+        total.user_seconds += user;
+        total.cpu_seconds += scheduled_seconds(one).unwrap_or(user + system);
         let children = read(&format!("task/{one}/children"))?;
         todo.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
     }
     Ok(total)
 }
 
-/// `utime` plus `stime`, the 14th and 15th fields. The second field, the name in parentheses, may contain any character.
-fn cpu_seconds(stat: &str) -> Option<f64> {
+/// Processor time of all threads of a process in seconds, to the nanosecond. `None`: this kernel does not count it.
+fn scheduled_seconds(pid: u32) -> Option<f64> {
+    let mut total_ns = 0.0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        // A thread may end meanwhile.
+        let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) else { continue };
+        total_ns += text.split_whitespace().next()?.parse::<f64>().ok()?;
+    }
+    (total_ns > 0.0).then_some(total_ns / 1e9)
+}
+
+/// Processor time of this process or of its children that have ended, in seconds.
+pub(crate) fn rusage_seconds(of: libc::c_int) -> f64 {
+    // SAFETY: all zeros is a valid rusage, which the kernel then fills.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is valid for writing one rusage.
+    unsafe { libc::getrusage(of, &mut used) };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(used.ru_utime) + seconds(used.ru_stime)
+}
+
+/// `utime` and `stime`, the 14th and 15th fields. The second field, the name in parentheses, may contain any character.
+fn cpu_seconds(stat: &str) -> Option<(f64, f64)> {
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: f64 = fields.next()?.parse().ok()?;
     let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / ticks)
+    Some((user / ticks, system / ticks))
 }
 
 /// The median.
@@ -206,7 +260,7 @@ mod tests {
     fn times_are_found_after_any_process_name() {
         let ticks = rustix::param::clock_ticks_per_second() as f64;
         let stat = "7 (a) b) c) S 1 7 7 0 -1 4194560 1 2 3 4 300 200 0 0 20 0";
-        assert_eq!(cpu_seconds(stat), Some(500.0 / ticks));
+        assert_eq!(cpu_seconds(stat), Some((300.0 / ticks, 200.0 / ticks)));
         assert_eq!(cpu_seconds("7 (a"), None);
     }
 
@@ -216,6 +270,16 @@ mod tests {
         let mut values: Vec<f64> = (0..=100).rev().map(f64::from).collect();
         assert_eq!(percentile(&mut values, 0.99).unwrap(), 99.0);
         assert!(median(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn processor_time_of_this_process_grows() {
+        let before = (usage(std::process::id()).unwrap(), rusage_seconds(libc::RUSAGE_SELF));
+        let start = std::time::Instant::now();
+        while start.elapsed().as_millis() < 30 {}
+        let after = (usage(std::process::id()).unwrap(), rusage_seconds(libc::RUSAGE_SELF));
+        assert!(after.0.cpu_seconds > before.0.cpu_seconds, "{before:?} {after:?}");
+        assert!(after.1 > before.1, "{before:?} {after:?}");
     }
 
     #[test]

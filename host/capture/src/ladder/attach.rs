@@ -10,6 +10,7 @@ use crate::{
     object::BpfObject,
     probe::AttachContext,
     self_test,
+    start_times::Lap,
 };
 
 /// Attaches a rung of each ladder that serves one of the context's event kinds. `requested`: the only rung to try for
@@ -78,9 +79,10 @@ impl Rung {
         object: &mut BpfObject,
         context: &AttachContext<'_>,
     ) -> Result<Attached, AttachRefusal> {
-        let bpf = object.bpf().map_err(AttachRefusal::unexpected)?;
+        let mut lap = Lap::begin();
         let mut cannot_see = self.cannot_see(context.machine);
         let mut loaded = Vec::new();
+        let bpf = object.bpf().map_err(AttachRefusal::unexpected)?;
         for probe in self.probes.iter().filter(|probe| probe.serves.intersects(context.kinds)) {
             match (probe.load(bpf, context), probe.optional) {
                 (Ok(()), _) => loaded.push(probe),
@@ -91,6 +93,8 @@ impl Rung {
                 (Err(refusal), None) => return Err(refusal.at(&probe.hook.name())),
             }
         }
+        object.verification_time += lap.next();
+        let bpf = object.bpf().map_err(AttachRefusal::unexpected)?;
         for probe in &loaded {
             probe.attach(bpf, context.machine).map_err(|refusal| refusal.at(&probe.hook.name()))?;
         }

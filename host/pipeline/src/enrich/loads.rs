@@ -12,6 +12,11 @@ const MAX_LOADS: usize = 16_384;
 /// Maximum number of tracked loads of one process, so that one process cannot evict the loads of all others.
 const MAX_PER_PROCESS: usize = 256;
 
+/// Maximum number of ended processes whose memory is kept.
+const MAX_SPARE: usize = 32;
+/// Maximum number of files of a program image whose memory is kept: most load fewer, and a user can load many in each image.
+const MAX_REUSED: usize = 8;
+
 /// Device and inode number.
 pub(super) type FileId = (u32, u64);
 
@@ -20,6 +25,8 @@ pub(super) type FileId = (u32, u64);
 pub(super) struct Loads {
     images: LinkedHashMap<ProcessKey, Image>,
     count: usize,
+    /// Memory of ended processes, for new ones.
+    spare: Vec<Image>,
 }
 
 /// The program image of a process.
@@ -30,6 +37,19 @@ struct Image {
     /// Paths of files that were mapped before the tracer started. On an overlay, `/proc` shows the device and inode number
     /// of the underlying file, so the path identifies it.
     preloaded: HashSet<Vec<u8>>,
+}
+
+impl Image {
+    /// Removes all files. A little memory remains for those of the image `exec_id`.
+    fn restart(&mut self, exec_id: u64) {
+        if self.files.len() + self.preloaded.len() > MAX_REUSED {
+            *self = Image::default();
+        }
+        self.exec_id = exec_id;
+        // `clear` would free the entries.
+        while self.files.pop_front().is_some() {}
+        self.preloaded.clear();
+    }
 }
 
 impl Loads {
@@ -59,13 +79,14 @@ impl Loads {
         overlay_path: Option<&[u8]>,
     ) -> bool {
         if self.images.to_back(&process).is_none() {
-            self.images.insert(process, Image { exec_id, ..Image::default() });
+            let image = Image { exec_id, ..self.spare.pop().unwrap_or_default() };
+            self.images.insert(process, image);
         }
         let Some(image) = self.images.get_mut(&process) else { return true };
         if image.exec_id != exec_id {
             // The exec unmapped the files of the previous image.
             self.count -= image.files.len();
-            *image = Image { exec_id, ..Image::default() };
+            image.restart(exec_id);
         }
         let before = image.files.len();
         let is_first = image.files.insert(file)
@@ -83,8 +104,12 @@ impl Loads {
 
     /// Removes a process that has ended.
     pub(super) fn remove(&mut self, process: &ProcessKey) {
-        if let Some(image) = self.images.remove(process) {
+        if let Some(mut image) = self.images.remove(process) {
             self.count -= image.files.len();
+            if self.spare.len() < MAX_SPARE {
+                image.restart(0);
+                self.spare.push(image);
+            }
         }
     }
 }

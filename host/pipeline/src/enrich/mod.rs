@@ -21,8 +21,8 @@ use crypto_tracer_system::clock::Clock;
 use crypto_tracer_system::fs_magic::OVERLAYFS;
 
 use crypto_tracer_event::{
-    EnrichedEvent, EnrichedWhat, FastHash, KernelEvent, KernelWhat, ProcessFacts, ProcessKey,
-    fast_hash,
+    Buffers, EnrichedEvent, EnrichedWhat, FastHash, KernelEvent, KernelWhat, ProcessFacts,
+    ProcessKey, fast_hash,
 };
 
 /// Maximum number of tracked processes. Beyond it, the process with the oldest last event is evicted.
@@ -90,6 +90,15 @@ impl Enrich {
 
     /// Enriches one event. Returns `None` for a fork, and for a library that the program image has already loaded.
     pub fn enrich(&mut self, event: KernelEvent) -> Option<EnrichedEvent> {
+        self.enrich_with(event, &mut Buffers::default())
+    }
+
+    /// The same, with the memory of earlier events.
+    pub(crate) fn enrich_with(
+        &mut self,
+        event: KernelEvent,
+        buffers: &mut Buffers,
+    ) -> Option<EnrichedEvent> {
         let key = event.process;
         self.adopt(&event);
         if matches!(event.what, KernelWhat::Fork) {
@@ -117,12 +126,17 @@ impl Enrich {
                 let (path, inode) = (&file.path.bytes, (file.dev, file.inode));
                 let overlay_path = (file.sb_magic == OVERLAYFS).then_some(path.as_slice());
                 if !self.loads.is_first(key, event.exec_id, inode, overlay_path) {
+                    buffers.put_path(file.path.bytes);
                     return None;
                 }
-                let library_name = library_name(file.path.file_name()).to_vec();
-                EnrichedWhat::LibLoad { file, library_name }
+                let mut name = buffers.path();
+                name.extend_from_slice(library_name(file.path.file_name()));
+                EnrichedWhat::LibLoad { file, library_name: name }
             }
-            KernelWhat::Exec { arguments, .. } => EnrichedWhat::Exec { arguments },
+            KernelWhat::Exec { exe, arguments } => {
+                buffers.put_path(exe.path.bytes);
+                EnrichedWhat::Exec { arguments }
+            }
             KernelWhat::Exit { wait_status } => exit(wait_status),
             KernelWhat::Fork => return None,
         };
