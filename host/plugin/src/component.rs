@@ -26,7 +26,11 @@ use crypto_tracer_event::PluginKind;
 /// Prefix of the interfaces of the plugin contract.
 const CONTRACT: &str = "crypto-tracer:plugin/";
 /// Functions that read a file's content, which needs a grant.
-const READS_CONTENT: [&str; 2] = ["[method]file.head", "[method]file.visible"];
+const READS_CONTENT: [&str; 3] = ["[method]file.head", "[method]file.visible", READS_BLOCKS[0]];
+/// Function that lists the PEM blocks of a file.
+const READS_BLOCKS: [&str; 1] = ["[method]file.blocks"];
+/// Function that reads metadata, which comes with the head.
+const READS_STAT: [&str; 1] = ["[method]file.stat"];
 /// Maximum number of characters of a name.
 const MAX_NAME: usize = 64;
 
@@ -44,6 +48,10 @@ pub(super) struct CompiledPlugin {
     pub(super) contract: &'static dyn Contract,
     /// It imports a function that reads file heads.
     pub(super) asks_for_heads: bool,
+    /// It imports a function that reads file heads or what comes with them.
+    pub(super) asks_reader: bool,
+    /// It imports the function that lists the PEM blocks of a file.
+    pub(super) reads_blocks: bool,
     /// Size in bytes.
     pub(super) size: u64,
     exports: Vec<String>,
@@ -89,15 +97,9 @@ impl CompiledPlugin {
         metadata: Metadata,
     ) -> CompiledPlugin {
         let Metadata { sha256, size, built_for, exports } = metadata;
-        let asks_for_heads =
-            component.component_type().imports(engine).any(|(import, item)| match item.ty {
-                ComponentItem::ComponentInstance(instance) => {
-                    let mut functions = instance.exports(engine).map(|(function, _)| function);
-                    import.starts_with(CONTRACT)
-                        && functions.any(|name| READS_CONTENT.contains(&name))
-                }
-                _ => false,
-            });
+        let asks_for_heads = imports_any(engine, &component, &READS_CONTENT);
+        let asks_reader = asks_for_heads || imports_any(engine, &component, &READS_STAT);
+        let reads_blocks = imports_any(engine, &component, &READS_BLOCKS);
         // A component without any interface of the contract is rejected later, when its exports are checked.
         let built_for = built_for.unwrap_or(contract::latest().version());
         CompiledPlugin {
@@ -108,6 +110,8 @@ impl CompiledPlugin {
             built_for,
             contract: contract::of(built_for).unwrap_or(contract::latest()),
             asks_for_heads,
+            asks_reader,
+            reads_blocks,
             size,
             exports,
         }
@@ -141,6 +145,17 @@ impl CompiledPlugin {
     pub(super) fn check_export(&self, wanted: &'static str) -> Result<(), Problem> {
         check_export(&self.exports, wanted)
     }
+}
+
+/// Whether a component imports one of these functions of the contract.
+fn imports_any(engine: &Engine, component: &Component, wanted: &[&str]) -> bool {
+    component.component_type().imports(engine).any(|(import, item)| match item.ty {
+        ComponentItem::ComponentInstance(instance) => {
+            let mut functions = instance.exports(engine).map(|(function, _)| function);
+            import.starts_with(CONTRACT) && functions.any(|name| wanted.contains(&name))
+        }
+        _ => false,
+    })
 }
 
 /// The code of a file: from the cache on disk if the file is a site's plugin and in it, else from the compiler.

@@ -3,6 +3,7 @@
 mod answers;
 mod compiled;
 mod contract;
+mod files;
 mod hostile;
 mod inspectors;
 mod loading;
