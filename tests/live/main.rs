@@ -54,6 +54,7 @@ mod plugins {
     pub(crate) mod engine;
     pub(crate) mod events;
     pub(crate) mod examples;
+    pub(crate) mod files;
 }
 mod robustness {
     pub(crate) mod elevated;
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
             plugins::engine::TESTS,
             plugins::events::TESTS,
             plugins::examples::TESTS,
+            plugins::files::TESTS,
             robustness::elevated::TESTS,
             robustness::faults::TESTS,
             robustness::hostile::TESTS,

@@ -81,6 +81,8 @@ pub struct Verdict {
     pub classifier: Option<Arc<str>>,
     /// Outcome of reading the file's head.
     pub head: HeadOutcome,
+    /// The file is no classifier's to report: each one whose interest has it skipped it. The event is not shown.
+    pub skipped: bool,
 }
 
 /// A classified event before redaction.

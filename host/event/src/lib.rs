@@ -13,11 +13,13 @@ mod classified;
 pub mod counted;
 mod enriched;
 mod fast_hash;
+mod file_stat;
 mod flags;
 pub mod interest;
 mod kernel;
 mod notice;
 mod payload;
+mod pem_block;
 pub mod printable;
 mod redacted;
 pub mod schema;
@@ -31,6 +33,7 @@ pub use buffers::Buffers;
 pub use classified::{ClassifiedEvent, FileType, HeadOutcome, Label, Verdict};
 pub use enriched::{EnrichedEvent, EnrichedWhat, ProcessFacts, Timestamp};
 pub use fast_hash::{FastHash, fast_hash};
+pub use file_stat::FileStat;
 pub use flags::OpenFlags;
 pub use kernel::{
     Arguments, Comm, KernelEvent, KernelPath, KernelWhat, OpenedFile, PathState, ProcessKey,
@@ -41,6 +44,7 @@ pub use notice::{
     StatusRecording,
 };
 pub use payload::{EventKinds, Payload};
+pub use pem_block::{MAX_PEM_BLOCKS, PemBlock};
 pub use redacted::{
     FileVerdict, PathIdentity, ProcessSummary, RedactedEvent, RedactedFacts, RedactedFile,
     RedactedProcess, RedactedWhat,

@@ -85,8 +85,10 @@ pub struct Status {
     pub received: u64,
     /// Events written to the output.
     pub shown: u64,
-    /// Events that filters removed.
+    /// Events that filters removed or classifiers skipped.
     pub filtered: u64,
+    /// Opens of files that classifiers skipped. They are filtered too.
+    pub skipped: u64,
     /// Lost events that were counted exactly.
     pub lost: u64,
     /// All lost events, exact and estimated, by cause.

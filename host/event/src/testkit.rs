@@ -59,7 +59,8 @@ pub fn classified(event: EnrichedEvent, file_type: Option<FileType>) -> Classifi
 
 /// A verdict without labels and without a head.
 pub fn verdict(file_type: FileType) -> Verdict {
-    Verdict { file_type, labels: Vec::new(), classifier: None, head: HeadOutcome::NotNeeded }
+    let head = HeadOutcome::NotNeeded;
+    Verdict { file_type, labels: Vec::new(), classifier: None, head, skipped: false }
 }
 
 /// A redactor that hides nothing.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::{HeadReader, ProcessInspector, Reader};
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_event::is_settled;
+use crypto_tracer_event::{PemBlock, is_settled};
 use crypto_tracer_reader::{
     Found, HeadRefusal, HeadRequest, HeadResponse, ProcessDetails, Wanted, WantedCgroup,
 };
@@ -115,7 +115,7 @@ impl RecordingHeads {
 
 impl HeadReader for RecordingHeads {
     fn read(&mut self, files: &[Wanted], until: Instant) -> Vec<Option<HeadResponse>> {
-        let answers = self.inner.read(files, until);
+        let answers = self.inner.read(&with_blocks(files), until);
         files
             .iter()
             .zip(&answers)
@@ -153,7 +153,7 @@ impl HeadReader for RecordingHeads {
             if bytes >= MAX_OPENED_BYTES {
                 break;
             }
-            let answers = self.inner.read(chunk, until);
+            let answers = self.inner.read(&with_blocks(chunk), until);
             for (Wanted { file, .. }, answer) in chunk.iter().zip(&answers) {
                 self.note_recorded(file, answer.as_ref());
                 bytes += size(file, answer.as_ref());
@@ -162,6 +162,11 @@ impl HeadReader for RecordingHeads {
             self.log.borrow_mut().others.extend(exchanges);
         }
     }
+}
+
+/// The requests of a recording: the plugins of a replay may ask for the PEM blocks.
+fn with_blocks(files: &[Wanted]) -> Vec<Wanted> {
+    files.iter().map(|wanted| Wanted { blocks: true, ..wanted.clone() }).collect()
 }
 
 impl ProcessInspector for RecordingHeads {
@@ -384,7 +389,9 @@ fn file_version(file: &HeadRequest) -> FileVersion {
 /// Returns the size of a cached answer in bytes.
 fn size(file: &HeadRequest, answer: Option<&HeadResponse>) -> usize {
     let head = answer.and_then(|answer| answer.head.as_ref().ok()).map_or(0, Vec::len);
-    head + 2 * file.path.len() + ENTRY
+    let blocks = answer.into_iter().flat_map(|answer| &answer.blocks);
+    let blocks: usize = blocks.map(|block| size_of::<PemBlock>() + block.label.len()).sum();
+    head + blocks + 2 * file.path.len() + ENTRY
 }
 
 #[cfg(test)]

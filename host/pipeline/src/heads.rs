@@ -1,17 +1,19 @@
 //! Stage `read heads`: the heads of one drain are requested together, before classification.
 
+mod event_head;
+
+pub(super) use event_head::EventHead;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, HeadOutcome, OpenedFile, ProcessFacts};
-use crypto_tracer_plugin::{HeadSource, Plugins};
+use crypto_tracer_event::{EnrichedEvent, EnrichedWhat, OpenedFile, ProcessFacts};
+use crypto_tracer_plugin::Plugins;
 use crypto_tracer_reader::{
-    Currency, Fingerprint, Found, HeadRefusal, HeadRequest, HeadResponse, LibraryQuery,
-    MaybeReader, ProcessDetails, ReaderClient, ReaderEvent, StaleQuery, Wanted, WantedCgroup,
-    may_be_readers_open,
+    Currency, Fingerprint, HeadRequest, HeadResponse, LibraryQuery, MaybeReader, ProcessDetails,
+    ReaderClient, ReaderEvent, StaleQuery, Wanted, WantedCgroup, may_be_readers_open,
 };
 use crypto_tracer_system::fs_magic;
 use crypto_tracer_system::shutdown::Shutdown;
@@ -203,6 +205,7 @@ impl Prefetched {
         timeout: Duration,
     ) -> Prefetched {
         let mut requests = Requests::default();
+        let blocks = plugins.reads_blocks();
         with_heads.extend(events.drain(..).map(|event| {
             let request = match &event.what {
                 EnrichedWhat::FileOpen { file, .. } if plugins.wants_head(file) => {
@@ -211,7 +214,7 @@ impl Prefetched {
                 _ => None,
             };
             let prefetch = request.map_or(Prefetch::NotRequested, |request| {
-                Prefetch::Requested(None, requests.add(request))
+                Prefetch::Requested(None, requests.add(Wanted { blocks, ..request }))
             });
             EventWithHead { event, prefetch }
         }));
@@ -260,134 +263,12 @@ impl Requests {
         if !file.nameless {
             file.pid = 0;
         }
+        // All requests of a drain agree on whether blocks are requested.
         let Wanted { size, uid, maybe_reader, .. } = wanted;
         *self.numbers.entry(FileOfUser { file, size, uid, maybe_reader }).or_insert_with(|| {
             self.files.push(wanted);
             self.files.len() - 1
         })
-    }
-}
-
-/// The head of one file, as the source for classifiers.
-#[derive(Debug)]
-pub(super) struct EventHead<'a> {
-    reader: &'a mut dyn HeadReader,
-    until: Instant,
-    prefetch: Prefetch,
-    /// All that plugins may see, once it was requested.
-    visible: Prefetch,
-    process: &'a ProcessFacts,
-    file: &'a OpenedFile,
-    flags: u32,
-    /// The cache miss was reported: once for each event.
-    has_missed: bool,
-}
-
-impl<'a> EventHead<'a> {
-    pub(super) fn new(
-        (reader, until): (&'a mut dyn HeadReader, Instant),
-        prefetch: Prefetch,
-        process: &'a ProcessFacts,
-        file: &'a OpenedFile,
-        flags: u32,
-    ) -> EventHead<'a> {
-        EventHead {
-            reader,
-            until,
-            prefetch,
-            visible: Prefetch::NotRequested,
-            process,
-            file,
-            flags,
-            has_missed: false,
-        }
-    }
-
-    fn answer(&mut self) -> Option<&HeadResponse> {
-        if matches!(self.prefetch, Prefetch::NotRequested) {
-            let request = wanted(self.process, self.file, self.flags);
-            let answer = self.reader.read(&[request], self.until).pop().flatten();
-            self.prefetch = Prefetch::Requested(answer.map(Rc::new), RequestNumber::MAX);
-        }
-        let Prefetch::Requested(answer, _) = &self.prefetch else { return None };
-        if answer.is_none() && !std::mem::replace(&mut self.has_missed, true) {
-            self.reader.on_cache_miss(&wanted(self.process, self.file, self.flags).file);
-        }
-        answer.as_deref()
-    }
-}
-
-/// Why the content of a file is not requested.
-fn unread(file: &OpenedFile) -> Option<HeadOutcome> {
-    // The content of a new file depends on the time of the read, so it is never read.
-    let created = file.created.then_some(HeadOutcome::Created);
-    created.or_else(|| is_remote(file).then_some(HeadOutcome::Remote))
-}
-
-/// The content and the outcome of an answer.
-fn outcome(answer: Option<&HeadResponse>) -> (&[u8], HeadOutcome) {
-    let Some(HeadResponse { head, found, .. }) = answer else {
-        return (&[], HeadOutcome::Late);
-    };
-    match (head, found) {
-        (Ok(head), Found::Same | Found::Changed) => (head, HeadOutcome::Read),
-        (Ok(head), Found::Replaced) => (head, HeadOutcome::Replaced),
-        (Err(HeadRefusal::Gone), _) => (&[], HeadOutcome::Gone),
-        (Err(HeadRefusal::Denied), _) => (&[], HeadOutcome::Denied),
-        // The outcome is also `NotNeeded` if another tracer's reader process opened the file.
-        (Err(HeadRefusal::OtherTracer), _) => (&[], HeadOutcome::NotNeeded),
-    }
-}
-
-impl HeadSource for EventHead<'_> {
-    fn head(&mut self) -> (&[u8], HeadOutcome) {
-        match unread(self.file) {
-            Some(unread) => (&[], unread),
-            None => outcome(self.answer()),
-        }
-    }
-
-    fn visible(&mut self) -> (&[u8], HeadOutcome) {
-        if let Some(unread) = unread(self.file) {
-            return (&[], unread);
-        }
-        if matches!(self.visible, Prefetch::NotRequested) {
-            let request = wanted(self.process, self.file, self.flags);
-            let answer = self.reader.visible(&request, self.until).map(Rc::new);
-            self.visible = Prefetch::Requested(answer, RequestNumber::MAX);
-        }
-        match &self.visible {
-            Prefetch::Requested(answer, _) => outcome(answer.as_deref()),
-            Prefetch::NotRequested => (&[], HeadOutcome::Late),
-        }
-    }
-
-    fn size(&mut self) -> Option<u64> {
-        if self.file.created {
-            return Some(0);
-        }
-        if is_remote(self.file) {
-            return None;
-        }
-        let answer = self.answer()?;
-        // The reader did not open the file: the kernel's record has the size at the open.
-        let was_not_opened = answer.head == Err(HeadRefusal::OtherTracer);
-        let size = answer.size;
-        if was_not_opened { Some(self.file.size) } else { size }
-    }
-
-    fn holds(&self) -> bool {
-        [&self.prefetch, &self.visible].into_iter().all(|state| match state {
-            Prefetch::Requested(Some(answer), _) => answer.found == Found::Same,
-            Prefetch::Requested(None, _) | Prefetch::NotRequested => true,
-        })
-    }
-
-    fn number(&self) -> Option<usize> {
-        match self.prefetch {
-            Prefetch::Requested(_, number) => Some(number),
-            Prefetch::NotRequested => Some(RequestNumber::MAX),
-        }
     }
 }
 
@@ -425,5 +306,5 @@ pub(super) fn wanted(process: &ProcessFacts, file: &OpenedFile, flags: u32) -> W
         ctime_ns: file.ctime_ns,
         sb_magic: file.sb_magic,
     };
-    Wanted { file: request, uid: process.uid, size: file.size, maybe_reader }
+    Wanted { file: request, uid: process.uid, size: file.size, maybe_reader, blocks: false }
 }

@@ -118,6 +118,7 @@ impl Pipeline {
             let event = self.stages.classify(event, until);
             if let Some(verdict) = &event.verdict {
                 unfinished.stats.count_head(event.event.process.uid, verdict);
+                unfinished.stats.skipped += u64::from(verdict.skipped);
             }
             let event = self.stages.filter(event).map(|event| self.stages.redact(event, buffers));
             let event =

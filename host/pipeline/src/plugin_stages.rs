@@ -62,18 +62,28 @@ impl PluginStages {
         let (verdict, assets) = match &event.what {
             EnrichedWhat::FileOpen { file, flags } => {
                 let reader = (&mut *self.reader as &mut dyn HeadReader, until);
-                let mut head = EventHead::new(reader, prefetch, &event.process, file, *flags);
+                let blocks = self.plugins.reads_blocks();
+                let mut head =
+                    EventHead::new(reader, prefetch, &event.process, file, *flags, blocks);
                 let uid = event.process.uid;
                 let verdict = self.plugins.classify(uid, file, *flags, &mut head);
-                (Some(verdict), self.plugins.inspect(uid, file, *flags, &mut head))
+                let assets = if verdict.skipped {
+                    None
+                } else {
+                    self.plugins.inspect(uid, file, *flags, &mut head)
+                };
+                (Some(verdict), assets)
             }
             _ => (None, None),
         };
         ClassifiedEvent { event, verdict, labels: Vec::new(), assets }
     }
 
-    /// Stage `filter`: `None` if a filter drops the event. Filters may add labels.
+    /// Stage `filter`: `None` if the classifiers skipped the file or a filter drops the event. Filters may add labels.
     pub(super) fn filter(&mut self, mut event: ClassifiedEvent) -> Option<ClassifiedEvent> {
+        if event.verdict.as_ref().is_some_and(|verdict| verdict.skipped) {
+            return None;
+        }
         match self.plugins.decide(&event) {
             Decision::Keep => Some(event),
             Decision::Label(changes) => {

@@ -82,7 +82,13 @@ pub async fn replay<R: Read>(
                 }
             }
             // A second start is ignored. `Frames` converts the frames of older versions.
-            Ok(Frame::Start(_) | Frame::HeadsV3(_) | Frame::OtherHeadsV3(_)) => {}
+            Ok(
+                Frame::Start(_)
+                | Frame::HeadsV3(_)
+                | Frame::OtherHeadsV3(_)
+                | Frame::HeadsV4(_)
+                | Frame::OtherHeadsV4(_),
+            ) => {}
             Ok(Frame::End) => break Replayed::Complete,
             // The shutdown request interrupted the read.
             Err(Damage::Io(_)) if pipeline.shutdown.is_requested() => break Replayed::Complete,

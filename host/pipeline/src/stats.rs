@@ -26,8 +26,10 @@ pub struct Stats {
     pub received: u64,
     /// Events passed to the output.
     pub shown: u64,
-    /// Events that the host's or the plugins' filters removed, and repeated loads of a library.
+    /// Events that the host's or the plugins' filters removed or classifiers skipped, and repeated loads of a library.
     pub filtered: u64,
+    /// Opens of files that the classifiers skipped. They are filtered too.
+    pub skipped: u64,
     /// Losses by cause.
     pub lost: BTreeMap<Cow<'static, str>, LossCount>,
     /// Failed plugin calls by plugin, kind and cause.

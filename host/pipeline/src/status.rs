@@ -106,6 +106,7 @@ pub(super) fn status(
         received: stats.received,
         shown: stats.shown,
         filtered: stats.filtered,
+        skipped: stats.skipped,
         lost: stats.lost(),
         lost_by_cause: causes.collect(),
         plugin_failures: stats.plugin_failures.values().sum(),

@@ -67,10 +67,10 @@ pub(super) struct Classifiers {
 }
 
 impl Classifiers {
-    /// `cached`: whether verdicts are cached while the file is unchanged.
+    /// `asks_reader`: whether a classifier can read heads. `cached`: whether verdicts are cached while the file is unchanged.
     pub(super) fn new(
         slots: Vec<PluginSlot<Classifier>>,
-        may_read_heads: bool,
+        asks_reader: bool,
         cached: bool,
         clock: Clock,
     ) -> Classifiers {
@@ -81,7 +81,7 @@ impl Classifiers {
             recent: VecDeque::new(),
             batch: HashMap::new(),
             prediction: Prediction {
-                possible: may_read_heads,
+                possible: asks_reader,
                 seen: HashMap::with_hasher(fast_hash()),
             },
             clock,
@@ -155,22 +155,31 @@ impl Classifiers {
             labels: Vec::new(),
             classifier: None,
             head: HeadOutcome::NotNeeded,
+            skipped: false,
         };
         let mut complete = true;
+        let mut skipping = Vec::new();
         let in_scope = Scoped::File(file, RefCell::new(heads));
-        for slot in &mut self.slots {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
             let answer = slot.call(
                 uid,
                 &in_scope,
                 |guest, store| guest.classify(store),
-                |answer, state| Ok((answer.map(validated).transpose()?, state.head)),
+                |answer, state| {
+                    let answer = answer.map(validated).transpose()?;
+                    Ok((answer, state.head, state.skipped))
+                },
             );
-            let Some((answer, head)) = answer else {
+            let Some((answer, head, skipped)) = answer else {
                 complete = false;
                 continue;
             };
             head_outcome = head.or(head_outcome);
             verdict.head = head_outcome.unwrap_or_default();
+            if skipped {
+                skipping.push(at);
+                continue;
+            }
             let Some((file_type, labels)) = answer else { continue };
             // Label names are unique: the first plugin's label is kept.
             let known = verdict.labels.len();
@@ -186,7 +195,16 @@ impl Classifiers {
                 break;
             }
         }
+        verdict.skipped = verdict.classifier.is_none() && self.all_skip(file, &skipping);
         Answer { verdict, complete, head: head_outcome }
+    }
+
+    /// Whether every classifier whose interest has the file is among those that skip it, which are given by their positions.
+    fn all_skip(&self, file: &OpenedFile, skipping: &[usize]) -> bool {
+        let is_other = |(at, _): &(usize, &PluginSlot<Classifier>)| !skipping.contains(at);
+        let mut others = self.slots.iter().enumerate().filter(is_other);
+        let name = file.path.file_name();
+        !skipping.is_empty() && !others.any(|(_, slot)| slot.interest.wants_file(name))
     }
 
     fn key(&self, file: &OpenedFile) -> Key {
@@ -262,7 +280,7 @@ fn validated(verdict: RawVerdict) -> std::result::Result<Validated, String> {
 
 /// Whether classifiers have read the heads of files with this extension, or with this name if it has no extension.
 struct Prediction {
-    /// A classifier imports the function that reads heads.
+    /// A classifier imports a function that reads heads or what comes with them.
     possible: bool,
     /// Users choose the names, but the fast hash has a random seed, and with at most [`Prediction::MAX`] entries even
     /// collisions of all of them cost little.

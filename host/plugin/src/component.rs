@@ -25,10 +25,14 @@ use crypto_tracer_event::PluginKind;
 
 /// Prefix of the interfaces of the plugin contract.
 const CONTRACT: &str = "crypto-tracer:plugin/";
-/// Functions that read a file's content, which needs a grant.
-const READS_CONTENT: [&str; 2] = ["[method]file.head", "[method]file.visible"];
 /// The function for which the host keeps a table of processes.
 const READS_ANCESTORS: [&str; 1] = ["[method]event.ancestor"];
+/// Functions that read a file's content, which needs a grant.
+const READS_CONTENT: [&str; 3] = ["[method]file.head", "[method]file.visible", READS_BLOCKS[0]];
+/// Function that lists the PEM blocks of a file.
+const READS_BLOCKS: [&str; 1] = ["[method]file.blocks"];
+/// Function that reads metadata, which comes with the head.
+const READS_STAT: [&str; 1] = ["[method]file.stat"];
 /// Maximum number of characters of a name.
 const MAX_NAME: usize = 64;
 
@@ -48,6 +52,10 @@ pub(super) struct CompiledPlugin {
     pub(super) asks_for_heads: bool,
     /// It imports the function that returns facts of ancestors.
     pub(super) asks_for_ancestors: bool,
+    /// It imports a function that reads file heads or what comes with them.
+    pub(super) asks_reader: bool,
+    /// It imports the function that lists the PEM blocks of a file.
+    pub(super) reads_blocks: bool,
     /// Size in bytes.
     pub(super) size: u64,
     exports: Vec<String>,
@@ -93,18 +101,10 @@ impl CompiledPlugin {
         metadata: Metadata,
     ) -> CompiledPlugin {
         let Metadata { sha256, size, built_for, exports } = metadata;
-        let ty = component.component_type();
-        let asks_for = |wanted: &[&str]| {
-            ty.imports(engine).any(|(import, item)| match item.ty {
-                ComponentItem::ComponentInstance(instance) => {
-                    let mut functions = instance.exports(engine).map(|(function, _)| function);
-                    import.starts_with(CONTRACT) && functions.any(|name| wanted.contains(&name))
-                }
-                _ => false,
-            })
-        };
-        let asks_for_heads = asks_for(&READS_CONTENT);
-        let asks_for_ancestors = asks_for(&READS_ANCESTORS);
+        let asks_for_heads = imports_any(engine, &component, &READS_CONTENT);
+        let asks_reader = asks_for_heads || imports_any(engine, &component, &READS_STAT);
+        let reads_blocks = imports_any(engine, &component, &READS_BLOCKS);
+        let asks_for_ancestors = imports_any(engine, &component, &READS_ANCESTORS);
         // A component without any interface of the contract is rejected later, when its exports are checked.
         let built_for = built_for.unwrap_or(contract::latest().version());
         CompiledPlugin {
@@ -116,6 +116,8 @@ impl CompiledPlugin {
             contract: contract::of(built_for).unwrap_or(contract::latest()),
             asks_for_heads,
             asks_for_ancestors,
+            asks_reader,
+            reads_blocks,
             size,
             exports,
         }
@@ -149,6 +151,17 @@ impl CompiledPlugin {
     pub(super) fn check_export(&self, wanted: &'static str) -> Result<(), Problem> {
         check_export(&self.exports, wanted)
     }
+}
+
+/// Whether a component imports one of these functions of the contract.
+fn imports_any(engine: &Engine, component: &Component, wanted: &[&str]) -> bool {
+    component.component_type().imports(engine).any(|(import, item)| match item.ty {
+        ComponentItem::ComponentInstance(instance) => {
+            let mut functions = instance.exports(engine).map(|(function, _)| function);
+            import.starts_with(CONTRACT) && functions.any(|name| wanted.contains(&name))
+        }
+        _ => false,
+    })
 }
 
 /// The code of a file: from the cache on disk if the file is a site's plugin and in it, else from the compiler.

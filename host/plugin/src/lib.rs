@@ -72,6 +72,7 @@ pub struct Plugins {
     chains: Chains,
     interest: Interest,
     running: Vec<LoadedPlugin>,
+    reads_blocks: bool,
     limits: Limits,
     on_failure: OnFailure,
     compiled: CompiledPlugins,
@@ -102,6 +103,7 @@ impl Plugins {
             chains,
             interest,
             running: loader.running,
+            reads_blocks: loader.reads_blocks,
             limits: setup.limits.clone(),
             on_failure: setup.on_failure,
             compiled: setup.compiled.clone(),
@@ -131,6 +133,11 @@ impl Plugins {
     /// Whether the classifiers are expected to read the head of this file. False if its verdict is cached.
     pub fn wants_head(&self, file: &OpenedFile) -> bool {
         self.chains.classifiers.wants_head(file)
+    }
+
+    /// Whether a plugin may read the PEM blocks of files.
+    pub fn reads_blocks(&self) -> bool {
+        self.reads_blocks
     }
 
     /// Begins a batch of events, whose heads have new numbers.

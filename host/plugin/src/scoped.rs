@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-use crypto_tracer_event::{ClassifiedEvent, Field, HeadOutcome, OpenedFile};
+use crypto_tracer_event::{ClassifiedEvent, Field, FileStat, HeadOutcome, OpenedFile, PemBlock};
 
 /// Source of a file's head. The host uses it only if a plugin reads the head or the size.
 pub trait HeadSource {
@@ -17,6 +17,18 @@ pub trait HeadSource {
     }
     /// Size in bytes when the file was inspected. None: the file no longer exists, or another file has replaced it.
     fn size(&mut self) -> Option<u64>;
+    /// Metadata of the file when it was inspected, and the outcome of reading the head, with which it comes. None: the file
+    /// was not inspected, no longer exists, or another file has replaced it.
+    fn stat(&mut self) -> (Option<FileStat>, HeadOutcome) {
+        let (_, outcome) = self.head();
+        (None, outcome)
+    }
+    /// The PEM blocks that begin in the visible part, at most [`MAX_PEM_BLOCKS`](crypto_tracer_event::MAX_PEM_BLOCKS), and
+    /// the outcome of reading the head, with which they come.
+    fn blocks(&mut self) -> (&[PemBlock], HeadOutcome) {
+        let (_, outcome) = self.head();
+        (&[], outcome)
+    }
     /// Whether the results remain valid while the file is unchanged.
     fn holds(&self) -> bool {
         true

@@ -190,13 +190,15 @@ pub(super) struct Loader<'a> {
     runtime: &'a Arc<Runtime>,
     trust: &'a Trust,
     pub(super) running: Vec<LoadedPlugin>,
-    /// A classifier imports the function that reads file heads.
-    asks_for_heads: bool,
+    /// A classifier imports a function that reads file heads or what comes with them.
+    asks_reader: bool,
+    /// A plugin imports the function that lists the PEM blocks of a file.
+    pub(super) reads_blocks: bool,
 }
 
 impl<'a> Loader<'a> {
     pub(super) fn new(runtime: &'a Arc<Runtime>, trust: &'a Trust) -> Loader<'a> {
-        Loader { runtime, trust, running: Vec::new(), asks_for_heads: false }
+        Loader { runtime, trust, running: Vec::new(), asks_reader: false, reads_blocks: false }
     }
 
     pub(super) fn chains(&mut self, setup: &Setup) -> Result<Chains, LoadError> {
@@ -208,7 +210,7 @@ impl<'a> Loader<'a> {
         Ok(Chains {
             classifiers: Classifiers::new(
                 classifiers,
-                self.asks_for_heads,
+                self.asks_reader,
                 remember,
                 setup.clock.clone(),
             ),
@@ -250,7 +252,8 @@ impl<'a> Loader<'a> {
         }
         let config = configuration::<K>(spec);
         let slot = PluginSlot::start(self.runtime, &code, config.clone())?;
-        self.asks_for_heads |= code.asks_for_heads && K::KIND == PluginKind::Classifier;
+        self.reads_blocks |= code.reads_blocks;
+        self.asks_reader |= code.asks_reader && K::KIND == PluginKind::Classifier;
         self.running.push(LoadedPlugin {
             kind: K::KIND,
             order,

@@ -173,7 +173,7 @@ impl<K: GuestKind> PluginSlot<K> {
         let state = instance.store.data_mut();
         state.timer =
             CallTimer::start(limits.deadline * K::TIME_FACTOR, limits.wall * K::TIME_FACTOR);
-        state.head = None;
+        (state.head, state.skipped) = (None, false);
         state.log.set_now(self.factory.runtime.clock.replayed_instant());
         let scope = state.scope.clone();
         instance.store.set_epoch_deadline(FIRST_CHECK);

@@ -15,7 +15,10 @@ use super::limits::{Limits, MemoryMeter};
 use super::log::{Level, Log};
 use super::scoped::{HeadSource, Scoped, ScopedRef};
 use crypto_tracer_event::interest::{Interest, Refused};
-use crypto_tracer_event::{ClassifiedEvent, EnrichedWhat, Field, HeadOutcome, OpenFlags};
+use crypto_tracer_event::{
+    ClassifiedEvent, EnrichedWhat, Field, FileStat, HeadOutcome, OpenFlags, PemBlock,
+};
+use crypto_tracer_system::fs_magic;
 
 // Public, because bindgen's generated code requires it. The module is private.
 
@@ -59,6 +62,8 @@ pub(super) struct State {
     pub(super) interest: Interest,
     /// Outcome of reading the head, if the plugin read it.
     pub(super) head: Option<HeadOutcome>,
+    /// The plugin skipped the file.
+    pub(super) skipped: bool,
 }
 
 impl State {
@@ -70,6 +75,7 @@ impl State {
             log: Log::new(limits.log_lines),
             interest: Interest::default(),
             head: None,
+            skipped: false,
         }
     }
 
@@ -162,11 +168,48 @@ impl State {
         })
     }
 
-    /// Reads content of the file in scope.
-    fn read_file(
+    /// A fact about the file in scope by its documented name.
+    pub(super) fn file_stat(&mut self, name: &str) -> Result<Option<u64>> {
+        let reported = in_scope(self.scope.with(|in_scope| match in_scope {
+            Scoped::File(file, _) => Some(file.fact(name)),
+            _ => None,
+        }))?;
+        if reported.is_some() || FileStat::default().fact(name).is_none() {
+            return Ok(reported);
+        }
+        let stat = self.read_file(|heads| heads.stat())?;
+        Ok(stat.and_then(|stat| stat.fact(name)))
+    }
+
+    /// PEM blocks of the file in scope.
+    pub(super) fn file_blocks(&mut self) -> Result<Vec<PemBlock>> {
+        self.read_file(|heads| {
+            let (blocks, outcome) = heads.blocks();
+            (blocks.to_vec(), outcome)
+        })
+    }
+
+    /// Skips the file in scope.
+    pub(super) fn skip_file(&mut self) -> Result<()> {
+        in_scope(self.scope.with(|in_scope| matches!(in_scope, Scoped::File(..)).then_some(())))?;
+        self.skipped = true;
+        Ok(())
+    }
+
+    /// Type of the file system of the file in scope.
+    pub(super) fn file_system(&self) -> Result<Option<String>> {
+        let magic = in_scope(self.scope.with(|in_scope| match in_scope {
+            Scoped::File(file, _) => Some(file.sb_magic),
+            _ => None,
+        }))?;
+        Ok((magic != 0).then(|| fs_magic::name(magic).into_owned()))
+    }
+
+    /// Reads from the file in scope.
+    fn read_file<T>(
         &mut self,
-        read: impl FnOnce(&mut dyn HeadSource) -> (Vec<u8>, HeadOutcome),
-    ) -> Result<Vec<u8>> {
+        read: impl FnOnce(&mut dyn HeadSource) -> (T, HeadOutcome),
+    ) -> Result<T> {
         let start = Instant::now();
         let (content, outcome) = in_scope(self.scope.with(|in_scope| match in_scope {
             Scoped::File(_, heads) => {

@@ -123,7 +123,7 @@ mod tests {
             ctime_ns: i128::from(stat.ctime()) * 1_000_000_000 + i128::from(stat.ctime_nsec()),
             sb_magic,
         };
-        Wanted { file, uid: 0, size: 0, maybe_reader: None }
+        Wanted { file, uid: 0, size: 0, maybe_reader: None, blocks: false }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use super::inspect::parse_process;
 use super::mounts::Mounts;
 use super::other_tracer::is_status_of_reader;
 use super::protocol::{Request, Response, receive};
-use super::{pem, procfs, public_prefix};
+use super::{listing, pem, procfs, public_prefix};
+use crypto_tracer_event::MAX_PEM_BLOCKS;
 
 /// `/proc/PID/stat` and `/proc/PID/status`.
 pub fn process_facts(bytes: &[u8]) {
@@ -45,6 +46,7 @@ pub fn head(bytes: &[u8]) {
         // What is public stays public: a plugin that gets it learns nothing else from a second pass.
         assert!(public_prefix::public_prefix(&public, is_truncated).len() <= public.len() + 1);
     }
+    assert!(listing::list(bytes).len() <= MAX_PEM_BLOCKS, "too many blocks are listed");
     let blocks = pem::blocks(bytes);
     let _ = (pem::deciding(&blocks), pem::begins_early(&blocks), pem::needs_more(bytes));
 }

@@ -20,8 +20,9 @@ use super::proc_probe::ProbePool;
 use super::protocol::{
     Found, HEAD_BYTES, HeadRefusal, HeadRequest, HeadResponse, TimedHead, Wanted,
 };
-use super::statx::{cached, ctime_ns, dev, ns};
-use super::{cost, pem, public_prefix};
+use super::statx::{cached, ctime_ns, dev, file_stat, ns};
+use super::{cost, listing, pem, public_prefix, visible};
+use crypto_tracer_event::PemBlock;
 use crypto_tracer_system::fs_magic::{BCACHEFS, BTRFS, OVERLAYFS, without_device};
 
 /// Bytes read of every file, so that a BEGIN line that starts within the head is complete.
@@ -81,28 +82,44 @@ pub(super) fn read_timed(wanted: &Wanted, context: &HeadContext) -> TimedHead {
 
 /// Reads the head of one file.
 fn read(wanted: &Wanted, context: &HeadContext) -> HeadResponse {
-    read_part(wanted, context, read_head)
+    read_part(wanted, context, |file| read_head(file, wanted.blocks))
+}
+
+/// What is read of the content of a file.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) bytes: Vec<u8>,
+    pub(super) blocks: Vec<PemBlock>,
 }
 
 /// Reads a part of one file. `read` gets the file, open for reading.
 pub(super) fn read_part(
     wanted: &Wanted,
     context: &HeadContext,
-    read: impl FnOnce(&OwnedFd) -> Result<Vec<u8>, HeadRefusal>,
+    read: impl FnOnce(&OwnedFd) -> Result<Part, HeadRefusal>,
 ) -> HeadResponse {
     if context.is_other_tracers(wanted) {
         return HeadResponse::OTHER_TRACER;
     }
-    match find(wanted, context) {
-        // Content written after the open of an empty file must not be used.
-        Ok(File { found: found @ (Found::Same | Found::Changed), .. }) if wanted.size == 0 => {
-            HeadResponse { head: Ok(Vec::new()), size: Some(0), found }
-        }
-        Ok(File { fd, size, found }) => {
-            let size = (found != Found::Replaced).then_some(size);
-            HeadResponse { head: open_to_read(&fd).and_then(|file| read(&file)), size, found }
-        }
-        Err(refusal) => HeadResponse { head: Err(refusal), size: None, found: Found::Same },
+    let File { fd, stat, found } = match find(wanted, context) {
+        Ok(file) => file,
+        Err(refusal) => return HeadResponse::refused(refusal),
+    };
+    let is_opened = found != Found::Replaced;
+    // Content written after the open of an empty file must not be used.
+    let is_empty = is_opened && wanted.size == 0;
+    let part =
+        if is_empty { Ok(Part::default()) } else { open_to_read(&fd).and_then(|file| read(&file)) };
+    let (head, blocks) = match part {
+        Ok(Part { bytes, blocks }) => (Ok(bytes), blocks),
+        Err(refusal) => (Err(refusal), Vec::new()),
+    };
+    HeadResponse {
+        head,
+        size: is_opened.then_some(if is_empty { 0 } else { stat.stx_size }),
+        found,
+        stat: is_opened.then(|| file_stat(&stat)),
+        blocks,
     }
 }
 
@@ -110,7 +127,7 @@ pub(super) fn read_part(
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) fd: OwnedFd,
-    size: u64,
+    stat: Statx,
     pub(super) found: Found,
 }
 
@@ -155,8 +172,11 @@ pub(super) fn has_view_of_opener(pid: u32, request: &HeadRequest) -> bool {
 /// devices and files of the kernel, are not read.
 fn as_replacement(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Option<File> {
     let stat = cached(&fd, "").filter(is_regular)?;
-    let file = File { size: stat.stx_size, fd, found: Found::Replaced };
-    is_on_same_file_system(&file.fd, &stat, pid, wanted).then_some(file)
+    is_on_same_file_system(&fd, &stat, pid, wanted).then_some(File {
+        fd,
+        stat,
+        found: Found::Replaced,
+    })
 }
 
 /// Whether `fd` is on the file system of the requested file.
@@ -294,7 +314,7 @@ fn identify(fd: OwnedFd, pid: u32, wanted: &Wanted) -> Result<File, OwnedFd> {
     let found = stat.as_ref().and_then(|stat| compare(stat, wanted));
     match (stat, found) {
         (Some(stat), Some(found)) if is_on_same_file_system(&fd, &stat, pid, wanted) => {
-            Ok(File { fd, size: stat.stx_size, found })
+            Ok(File { fd, stat, found })
         }
         _ => Err(fd),
     }
@@ -342,14 +362,23 @@ fn open_to_read(file: &OwnedFd) -> Result<OwnedFd, HeadRefusal> {
     opened.map_err(|_ignored| HeadRefusal::Denied)
 }
 
-/// Reads the public part of the head.
-fn read_head(file: &OwnedFd) -> Result<Vec<u8>, HeadRefusal> {
+/// Reads the public part of the head and, if requested, the PEM blocks of the visible part.
+fn read_head(file: &OwnedFd, wants_blocks: bool) -> Result<Part, HeadRefusal> {
     let mut text = Vec::new();
     let mut is_truncated = read_up_to(file, FIRST_BYTES, &mut text)?;
     if is_truncated && pem::needs_more(&text) {
         is_truncated = read_up_to(file, MAX_BYTES, &mut text)?;
     }
-    Ok(public_prefix::public_prefix(&text, is_truncated))
+    // The head does not depend on whether more is read for the blocks.
+    let bytes = public_prefix::public_prefix(&text, is_truncated);
+    if !wants_blocks {
+        return Ok(Part { bytes, blocks: Vec::new() });
+    }
+    let is_pem = || pem::begins_early(&pem::blocks(&text));
+    if is_truncated && text.len() < visible::READ_BYTES && is_pem() {
+        read_up_to(file, visible::READ_BYTES, &mut text)?;
+    }
+    Ok(Part { bytes, blocks: listing::list(&text) })
 }
 
 /// Continues to read until `text` has `max` bytes. Returns whether the file may have more.

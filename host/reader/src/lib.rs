@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod head;
 mod inspect;
 mod links;
+mod listing;
 mod mount_namespaces;
 mod mounts;
 mod other_tracer;
@@ -41,6 +42,13 @@ pub use protocol::{
     Unobservable, UsedFile, Wanted, WantedCgroup,
 };
 pub use spawner::Spawner;
+
+use crypto_tracer_event::PemBlock;
+
+/// Returns the PEM blocks that begin in the visible part of a file with this content.
+pub fn pem_blocks(content: &[u8]) -> Vec<PemBlock> {
+    listing::list(content.get(..visible::READ_BYTES).unwrap_or(content))
+}
 
 /// Returns all of a file with this content that plugins may see.
 pub fn public_content(content: &[u8]) -> Vec<u8> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crypto_tracer_event::bounded::at_most;
 use crypto_tracer_event::interest::Interest;
+use crypto_tracer_event::{FileStat, MAX_PEM_BLOCKS, PemBlock};
 use crypto_tracer_system::usage::ResourceUsage;
 
 /// Maximum size of a head in bytes, part of the plugin contract.
@@ -54,6 +55,8 @@ pub struct Wanted {
     pub size: u64,
     /// The process that opened the file, if it may be another tracer's reader. The file is not read for another reader.
     pub maybe_reader: Option<MaybeReader>,
+    /// The PEM blocks of the file are requested too, which may take a longer read.
+    pub blocks: bool,
 }
 
 /// A cgroup whose path is requested.
@@ -85,6 +88,11 @@ pub struct HeadResponse {
     pub size: Option<u64>,
     /// Which file was read.
     pub found: Found,
+    /// Metadata of the opened file; `None` for another file than the opened one.
+    pub stat: Option<FileStat>,
+    /// PEM blocks that begin in the visible part, if they were requested.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_PEM_BLOCKS>")]
+    pub blocks: Vec<PemBlock>,
 }
 
 /// The response for one file, and what it cost.
@@ -110,8 +118,18 @@ pub enum Found {
 
 impl HeadResponse {
     /// Response for an open by another tracer's reader.
-    pub(super) const OTHER_TRACER: HeadResponse =
-        HeadResponse { head: Err(HeadRefusal::OtherTracer), size: None, found: Found::Same };
+    pub(super) const OTHER_TRACER: HeadResponse = HeadResponse::refused(HeadRefusal::OtherTracer);
+
+    /// Response without a file.
+    pub const fn refused(refusal: HeadRefusal) -> HeadResponse {
+        HeadResponse {
+            head: Err(refusal),
+            size: None,
+            found: Found::Same,
+            stat: None,
+            blocks: Vec::new(),
+        }
+    }
 }
 
 /// Why a response has no head.

@@ -94,8 +94,13 @@ fn compare_with(fd: &OwnedFd, query: &StaleQuery) -> Currency {
     if used.library {
         return if is_same_inode(&stat, used) { Currency::Current } else { replaced };
     }
-    let wanted =
-        Wanted { file: request(query), uid: query.uid, size: used.size, maybe_reader: None };
+    let wanted = Wanted {
+        file: request(query),
+        uid: query.uid,
+        size: used.size,
+        maybe_reader: None,
+        blocks: false,
+    };
     let modified = Currency::Modified { since_ns: ns(&stat.stx_mtime) };
     match head::compare(&stat, &wanted) {
         None => replaced,

@@ -4,11 +4,25 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, Statx, StatxFlags, StatxTimestamp, statx};
 
+use crypto_tracer_event::FileStat;
+
 /// Returns the cached metadata of a file. An empty `name` means `directory` itself.
 pub(super) fn cached(directory: impl AsFd, name: impl rustix::path::Arg) -> Option<Statx> {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::EMPTY_PATH;
     statx(directory, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | StatxFlags::BTIME)
         .ok()
+}
+
+/// The metadata that plugins may ask for.
+pub(super) fn file_stat(stat: &Statx) -> FileStat {
+    FileStat {
+        uid: stat.stx_uid,
+        gid: stat.stx_gid,
+        mode: stat.stx_mode.into(),
+        links: stat.stx_nlink,
+        modified_ns: ns(&stat.stx_mtime),
+        changed_ns: ctime_ns(stat),
+    }
 }
 
 /// Change time in nanoseconds since 1970.

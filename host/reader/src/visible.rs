@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::cost;
-use super::head::{self, HeadContext, read_up_to};
+use super::head::{self, HeadContext, Part, read_up_to};
 use super::pem::{self, BEGIN, Block, DASHES, END, End};
 use super::protocol::{TimedHead, Wanted};
 use super::public_prefix::{base64_lines, der_certificate, public_lines, public_prefix};
@@ -32,7 +32,7 @@ pub(super) fn read_timed(wanted: &Wanted, context: &HeadContext) -> TimedHead {
         head::read_part(wanted, context, |file| {
             let mut content = Vec::new();
             let is_truncated = read_up_to(file, READ_BYTES, &mut content)?;
-            Ok(visible(&content, is_truncated))
+            Ok(Part { bytes: visible(&content, is_truncated), ..Part::default() })
         })
     });
     TimedHead { response: Some(response), took }

@@ -1,6 +1,6 @@
 //! The resources of the contract outside of WebAssembly: values that `testing` makes, with the methods of the contract.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A file that a process opened. Tests make one with [`testing::File`](crate::testing::File).
@@ -9,6 +9,19 @@ pub struct File {
     pub(crate) path: Vec<u8>,
     pub(crate) size: Option<u64>,
     pub(crate) head: Vec<u8>,
+    pub(crate) stat: BTreeMap<String, u64>,
+    pub(crate) filesystem: Option<String>,
+    pub(crate) blocks: Vec<PemBlock>,
+    pub(crate) skipped: Cell<bool>,
+}
+
+/// A block of a PEM file, without its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PemBlock {
+    /// The label of its BEGIN line, for example `CERTIFICATE`.
+    pub label: String,
+    /// Whether it is an encrypted private key. None when it is not a private key, and when its form does not tell.
+    pub encrypted: Option<bool>,
 }
 
 impl File {
@@ -33,6 +46,29 @@ impl File {
     pub fn head(&self, max: u32) -> Vec<u8> {
         const MOST: u32 = 65_536;
         self.head.iter().take(max.min(MOST) as usize).copied().collect()
+    }
+
+    /// A fact about the file by its name: `inode`, `device`, `changed`, `size`, and those that the host learns when it inspects
+    /// the file: `uid`, `gid`, `mode`, `links`, `modified`. None for another name, and where the file cannot be inspected.
+    pub fn stat(&self, name: &str) -> Option<u64> {
+        self.stat.get(name).copied()
+    }
+
+    /// Type of the file system, for example `ext4`. None when it is not known.
+    pub fn filesystem(&self) -> Option<String> {
+        self.filesystem.clone()
+    }
+
+    /// The PEM blocks that begin in the first 1 MiB of the file, in its order, at most 256. A plugin that calls this needs the
+    /// grant `file-head`.
+    pub fn blocks(&self) -> Vec<PemBlock> {
+        self.blocks.clone()
+    }
+
+    /// This file is not this classifier's to report. The host ignores the answer of the call. It shows no event of the file if
+    /// every classifier whose interest has it skips it and none gives it a type.
+    pub fn skip(&self) {
+        self.skipped.set(true);
     }
 }
 

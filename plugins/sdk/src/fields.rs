@@ -1,6 +1,25 @@
-//! Fields of events by their documented names.
+//! Fields of events and facts about files by their documented names.
 
-use crate::Event;
+use crate::{Event, File};
+
+impl File {
+    /// User id of the owner. None as for [`File::stat`].
+    pub fn owner(&self) -> Option<u32> {
+        self.stat("uid")?.try_into().ok()
+    }
+
+    /// Group id. None as for [`File::stat`].
+    pub fn group(&self) -> Option<u32> {
+        self.stat("gid")?.try_into().ok()
+    }
+
+    /// Permissions, for example `0o640`, with the bits for setuid, setgid and sticky, without the type of the file. None as
+    /// for [`File::stat`].
+    pub fn permissions(&self) -> Option<u32> {
+        const TYPE: u64 = 0o170_000;
+        (self.stat("mode")? & !TYPE).try_into().ok()
+    }
+}
 
 /// An ancestor of the process of an event. Its methods return none when the fact is not known.
 #[derive(Clone, Copy, Debug)]

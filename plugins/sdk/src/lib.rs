@@ -94,10 +94,10 @@ pub use serde;
 pub use serde_json;
 
 #[cfg(not(target_family = "wasm"))]
-pub use fake::{Event, File, Interest, Text};
+pub use fake::{Event, File, Interest, PemBlock, Text};
 
 #[cfg(target_family = "wasm")]
-pub use bindings::imports::crypto_tracer::plugin::events::{Event, File, Interest, Text};
+pub use bindings::imports::crypto_tracer::plugin::events::{Event, File, Interest, PemBlock, Text};
 
 #[doc(hidden)]
 pub use log::write as __log;

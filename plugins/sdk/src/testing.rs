@@ -76,7 +76,15 @@ pub struct File(fake::File);
 impl File {
     /// An empty file.
     pub fn new(path: impl AsRef<[u8]>) -> File {
-        File(fake::File { path: path.as_ref().to_owned(), size: Some(0), head: Vec::new() })
+        File(fake::File {
+            path: path.as_ref().to_owned(),
+            size: Some(0),
+            head: Vec::new(),
+            stat: [("size".to_owned(), 0)].into(),
+            filesystem: None,
+            blocks: Vec::new(),
+            skipped: false.into(),
+        })
     }
 
     /// Sets the head, as the host gives it: without secrets. The size becomes that of the head.
@@ -90,13 +98,49 @@ impl File {
     #[must_use]
     pub fn with_size(mut self, size: u64) -> File {
         self.0.size = Some(size);
+        self.with_stat("size", size)
+    }
+
+    /// Sets a fact by its name in [`crate::File::stat`].
+    #[must_use]
+    pub fn with_stat(mut self, name: &str, value: u64) -> File {
+        self.0.stat.insert(name.to_owned(), value);
         self
     }
 
-    /// The file no longer exists: it has no size and no head.
+    /// Sets owner, group and mode, for example `0o640`.
+    #[must_use]
+    pub fn owned(self, uid: u32, gid: u32, mode: u32) -> File {
+        const REGULAR: u32 = 0o100_000;
+        let file = self.with_stat("uid", uid.into()).with_stat("gid", gid.into());
+        file.with_stat("mode", (mode | REGULAR).into())
+    }
+
+    /// Sets the type of the file system.
+    #[must_use]
+    pub fn on(mut self, filesystem: &str) -> File {
+        self.0.filesystem = Some(filesystem.to_owned());
+        self
+    }
+
+    /// Adds a PEM block. `encrypted`: as in [`crate::PemBlock`].
+    #[must_use]
+    pub fn with_block(mut self, label: &str, encrypted: Option<bool>) -> File {
+        self.0.blocks.push(fake::PemBlock { label: label.to_owned(), encrypted });
+        self
+    }
+
+    /// Whether the classifier skipped the file.
+    pub fn is_skipped(&self) -> bool {
+        self.0.skipped.get()
+    }
+
+    /// The file no longer exists: it has no size, no content and only the facts that the kernel reported with the open.
     #[must_use]
     pub fn gone(mut self) -> File {
-        (self.0.size, self.0.head) = (None, Vec::new());
+        (self.0.size, self.0.head, self.0.blocks) = (None, Vec::new(), Vec::new());
+        let reported = ["inode", "device", "changed", "size"];
+        self.0.stat.retain(|name, _| reported.contains(&name.as_str()));
         self
     }
 }
@@ -440,6 +484,26 @@ mod tests {
         assert_eq!(slots.classify(&File::new("/a.slot").gone()), None);
         assert_eq!(slots.classify(&File::new(b"/\xff").with_size(9)), None);
         assert_eq!(File::new(b"/\xff").path_bytes(), b"/\xff");
+    }
+
+    #[test]
+    fn files_have_their_facts() {
+        let file = File::new("/a").owned(33, 4, 0o640).with_stat("inode", 7).with_size(9).on("xfs");
+        assert_eq!(
+            (file.owner(), file.group(), file.permissions()),
+            (Some(33), Some(4), Some(0o640))
+        );
+        assert_eq!(
+            (file.stat("inode"), file.stat("size"), file.stat("mod")),
+            (Some(7), Some(9), None)
+        );
+        assert_eq!(file.filesystem().as_deref(), Some("xfs"));
+        let gone = file.gone();
+        assert_eq!((gone.owner(), gone.permissions(), gone.stat("inode")), (None, None, Some(7)));
+        assert_eq!(File::new("/a").filesystem(), None);
+        let file = File::new("/a").with_block("PRIVATE KEY", Some(false));
+        assert_eq!(file.blocks()[0].encrypted, Some(false));
+        assert!(file.gone().blocks().is_empty());
     }
 
     #[test]

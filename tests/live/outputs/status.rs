@@ -22,6 +22,7 @@ fn assert_status(event: &Event) -> Value {
         "received",
         "shown",
         "filtered",
+        "skipped",
         "lost",
         "lost_by_cause",
         "plugin_failures",

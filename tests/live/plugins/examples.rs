@@ -18,12 +18,13 @@ crypto_tracer_tests::tests![
     recording_has_heads_for_any_classifier,
 ];
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "certificate-expiry",
     "first-in-minute",
     "indicators",
     "key-hygiene",
     "only-listed",
+    "readable-keys",
     "site-rules",
     "unencrypted-keys",
     "user-pseudonyms",

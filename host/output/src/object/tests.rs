@@ -50,6 +50,7 @@ fn opened(path: &[u8]) -> ClassifiedEvent {
         labels: vec![label("of", "alice"), label("of", "bob")],
         classifier: Some("default@1".into()),
         head: HeadOutcome::NotNeeded,
+        skipped: false,
     };
     event(EnrichedWhat::FileOpen { file: file(path), flags: 0o102 }, Some(verdict))
 }

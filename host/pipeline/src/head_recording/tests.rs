@@ -15,16 +15,28 @@ fn file(pid: u32, path: &str) -> HeadRequest {
 }
 
 fn wanted(file: &HeadRequest) -> Wanted {
-    Wanted { file: file.clone(), uid: 0, size: 0, maybe_reader: None }
+    Wanted { file: file.clone(), uid: 0, size: 0, maybe_reader: None, blocks: false }
 }
 
 fn answer(head: &[u8]) -> Option<HeadResponse> {
     let size = Some(head.len() as u64);
-    Some(HeadResponse { head: Ok(head.to_vec()), size, found: Found::Same })
+    Some(HeadResponse {
+        head: Ok(head.to_vec()),
+        size,
+        found: Found::Same,
+        stat: None,
+        blocks: Vec::new(),
+    })
 }
 
 fn refused(refusal: HeadRefusal) -> Option<HeadResponse> {
-    Some(HeadResponse { size: None, head: Err(refusal), found: Found::Same })
+    Some(HeadResponse {
+        size: None,
+        head: Err(refusal),
+        found: Found::Same,
+        stat: None,
+        blocks: Vec::new(),
+    })
 }
 
 fn read(heads: &RecordedHeads, file: &HeadRequest) -> Option<HeadResponse> {

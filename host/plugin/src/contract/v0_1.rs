@@ -18,7 +18,7 @@ use bindings::inspector::exports::crypto_tracer::plugin::inspector as inspecting
 use bindings::inspector::{InspectorPlugin, InspectorPluginPre};
 use bindings::redactor::{RedactorPlugin, RedactorPluginPre};
 use bindings::{events, host};
-use crypto_tracer_event::FileType;
+use crypto_tracer_event::{FileType, PemBlock};
 
 /// The worlds share one set of imports.
 mod bindings {
@@ -211,6 +211,25 @@ impl events::HostFile for State {
 
     fn visible(&mut self, _this: Resource<FileResource>, offset: u64, max: u32) -> Result<Vec<u8>> {
         self.file_visible(offset, max)
+    }
+
+    fn stat(&mut self, _this: Resource<FileResource>, name: String) -> Result<Option<u64>> {
+        self.file_stat(&name)
+    }
+
+    fn filesystem(&mut self, _this: Resource<FileResource>) -> Result<Option<String>> {
+        self.file_system()
+    }
+
+    fn blocks(&mut self, _this: Resource<FileResource>) -> Result<Vec<events::PemBlock>> {
+        let blocks = self.file_blocks()?.into_iter();
+        Ok(blocks
+            .map(|PemBlock { label, encrypted }| events::PemBlock { label, encrypted })
+            .collect())
+    }
+
+    fn skip(&mut self, _this: Resource<FileResource>) -> Result<()> {
+        self.skip_file()
     }
 
     fn drop(&mut self, _this: Resource<FileResource>) -> Result<()> {

@@ -69,6 +69,7 @@ fn filters_can_read_the_documented_fields() {
         labels: vec![Label { name: "owner".into(), value: "me".into() }],
         classifier: None,
         head: HeadOutcome::NotNeeded,
+        skipped: false,
     });
     assert_eq!(
         call(&open),

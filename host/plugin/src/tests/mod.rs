@@ -4,6 +4,7 @@ mod answers;
 mod compiled;
 mod contract;
 mod event_facts;
+mod files;
 mod hostile;
 mod inspectors;
 mod loading;

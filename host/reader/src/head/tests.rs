@@ -23,7 +23,7 @@ fn file_and_request(sb_magic: u32) -> (tempfile::TempDir, Statx, Wanted) {
         ctime_ns: ctime_ns(&stat),
         sb_magic,
     };
-    let wanted = Wanted { file, uid: 0, size: stat.stx_size, maybe_reader: None };
+    let wanted = Wanted { file, uid: 0, size: stat.stx_size, maybe_reader: None, blocks: false };
     (dir, stat, wanted)
 }
 
@@ -189,7 +189,27 @@ fn changes_between_the_open_and_the_read_are_detected() {
         let response = read(&wanted, &HeadContext::new(ProbePool::default()));
         assert_eq!(response.head, head.map(content), "{case}");
         assert_eq!(response.found, found, "{case}");
+        let is_opened = response.head.is_ok() && found != Found::Replaced;
+        assert_eq!(response.stat.is_some(), is_opened, "{case}: only of the opened file");
     }
+}
+
+#[test]
+fn metadata_is_that_of_the_opened_file_now() {
+    let (dir, _, wanted) = file_and_request(EXT4);
+    let path = dir.path().join("a.pem");
+    let stat = || read(&wanted, &HeadContext::new(ProbePool::default())).stat.unwrap();
+    let before = stat();
+    assert_eq!(before.changed_ns, wanted.file.ctime_ns);
+    std::thread::sleep(Duration::from_millis(15));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o4640)).unwrap();
+    fs::hard_link(&path, other(&path)).unwrap();
+    let after = stat();
+    assert_eq!((after.mode, after.links), (0o104_640, 2));
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    assert_eq!((after.uid, after.gid), (uid, gid));
+    assert_eq!(after.modified_ns, before.modified_ns);
+    assert!(after.changed_ns > before.changed_ns, "a verdict for the open does not hold");
 }
 
 /// Content whose public part is the whole.
@@ -206,6 +226,7 @@ fn a_file_that_was_empty_at_the_open_has_an_empty_head() {
     fs::write(&path, content("later")).unwrap();
     let response = read(&wanted, &HeadContext::new(ProbePool::default()));
     assert_eq!(response.head, Ok(Vec::new()));
+    assert!(response.stat.is_some());
 }
 
 #[test]

@@ -31,8 +31,13 @@ fn opened(pid: u32, path: &Path) -> StaleQuery {
         ..UsedFile::default()
     };
     let mut query = StaleQuery { pid, start_ns, uid: 0, file, writes: false, fingerprint: None };
-    let wanted =
-        Wanted { file: request(&query), uid: 0, size: query.file.size, maybe_reader: None };
+    let wanted = Wanted {
+        file: request(&query),
+        uid: 0,
+        size: query.file.size,
+        maybe_reader: None,
+        blocks: false,
+    };
     query.fingerprint = fingerprint(&wanted, &context());
     assert_eq!(query.fingerprint.is_some(), query.file.size <= MAX_COMPARED);
     query

@@ -9,11 +9,13 @@ use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::file_facts::WrittenStat;
 use super::query::{FileQuery, Query, TextQuery};
 use crate::cli::plugin::Subject;
 use crate::error::{ExitStatus, Failure};
 use crypto_tracer_event::PluginKind;
 use crypto_tracer_plugin::{LoadError, LoadSubject, PluginSpec, Problem, Setup, inspect};
+use crypto_tracer_system::fs_magic;
 
 /// Maximum size of a file of cases, and of a `content_file`, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -54,6 +56,8 @@ pub(super) struct ExpectedAnswer {
 pub(super) enum Answer {
     /// Type of a file. None if the classifier has no opinion.
     FileType(Option<String>),
+    /// The classifier skips the file.
+    Skipped,
     /// Assets of an inspector: the kind and the facts of each.
     Assets(Vec<(String, BTreeMap<String, String>)>),
     /// Text of a redactor.
@@ -99,6 +103,8 @@ struct WrittenFile {
     content_file: Option<PathBuf>,
     #[serde(default, deserialize_with = "present")]
     size: Option<Option<u64>>,
+    stat: Option<WrittenStat>,
+    filesystem: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +123,7 @@ struct WrittenExpect {
     labels: Option<BTreeMap<String, String>>,
     labels_include: Option<BTreeMap<String, String>>,
     removed: Option<BTreeSet<String>>,
+    skipped: Option<bool>,
     assets: Option<Vec<WrittenAsset>>,
     text: Option<String>,
     decision: Option<String>,
@@ -277,7 +284,7 @@ fn call(step: WrittenStep) -> Result<CaseCall> {
 }
 
 fn file_query(file: WrittenFile, folder: &Path) -> Result<FileQuery> {
-    let WrittenFile { path, content, content_base64, content_file, size } = file;
+    let WrittenFile { path, content, content_base64, content_file, size, stat, filesystem } = file;
     let content = match (content, content_base64, content_file) {
         (None, None, None) => Vec::new(),
         (Some(text), None, None) => text.into_bytes(),
@@ -292,7 +299,16 @@ fn file_query(file: WrittenFile, folder: &Path) -> Result<FileQuery> {
         _ => bail!("expected only one of `content`, `content_base64`, `content_file`"),
     };
     let size = size.unwrap_or(Some(content.len() as u64));
-    Ok(FileQuery::new(path.into_bytes(), &content, size))
+    let query = FileQuery::new(path.into_bytes(), &content, size);
+    let query = match filesystem {
+        Some(name) => query.on(fs_magic::named(&name).with_context(|| {
+            format!("`filesystem`: no type {name:?}; expected a name such as \"ext4\", or \"0x\" and a number")
+        })?),
+        None => query,
+    };
+    let Some(stat) = stat else { return Ok(query) };
+    let (stat, reported) = stat.facts().context("`stat`")?;
+    Ok(query.with_facts(stat, reported))
 }
 
 fn text_query(text: WrittenText) -> Result<TextQuery> {
@@ -318,6 +334,7 @@ impl WrittenExpect {
             labels,
             labels_include,
             removed,
+            skipped,
             assets,
             text,
             decision,
@@ -327,7 +344,7 @@ impl WrittenExpect {
         let words = [text.is_some(), decision.is_some(), refused.is_some(), accepted.is_some()];
         let labels =
             labels.is_some() || labels_include.is_some() || removed.is_some() || assets.is_some();
-        !words.contains(&true) && !labels && file_type.is_none()
+        !words.contains(&true) && !labels && file_type.is_none() && skipped.is_none()
     }
 }
 
@@ -360,6 +377,20 @@ fn expected(written: WrittenExpect, query: &Query) -> Result<ExpectedAnswer> {
             removed: BTreeSet::new(),
         });
     }
+    if let (Some(skipped), Query::File(_)) = (written.skipped, query) {
+        ensure!(
+            skipped && WrittenExpect { skipped: None, ..written }.is_empty(),
+            "a case with `skipped` expects true and nothing else"
+        );
+        let (answer, labels) = (Answer::Skipped, BTreeMap::new());
+        return Ok(ExpectedAnswer {
+            answer,
+            labels,
+            other_labels: false,
+            removed: BTreeSet::new(),
+        });
+    }
+    ensure!(written.skipped.is_none(), "only a case for a classifier's file expects `skipped`");
     let WrittenExpect {
         file_type,
         labels,
@@ -380,7 +411,7 @@ fn expected(written: WrittenExpect, query: &Query) -> Result<ExpectedAnswer> {
     let answer = match (query, file_type, text, decision, refused.is_some() || accepted.is_some()) {
         (Query::File(_), Some(file_type), None, None, false) => Answer::FileType(file_type),
         (Query::File(_) | Query::Content(_), ..) => bail!(
-            "a case for a file expects `file_type` (a word, or null for no opinion) and `labels` or `labels_include`, or `assets`"
+            "a case for a file expects `file_type` (a word, or null for no opinion) and `labels` or `labels_include`, or `skipped`, or `assets`"
         ),
         (Query::Text(_), None, Some(text), None, false) if !has_labels => Answer::Text(text),
         (Query::Text(_), ..) => bail!("a case for a text expects only `text`"),
@@ -429,6 +460,28 @@ mod tests {
             (
                 &case("\"file\": {\"path\": \"/a\", \"sice\": 1}, \"expect\": {}"),
                 "unknown field `sice`",
+            ),
+            (
+                &case(
+                    "\"file\": {\"path\": \"/a\", \"stat\": {\"mode\": \"9\"}}, \"expect\": {\"file_type\": null}",
+                ),
+                "`stat`",
+            ),
+            (
+                &case("\"file\": {\"path\": \"/a\"}, \"expect\": {\"skipped\": false}"),
+                "expects true",
+            ),
+            (
+                &case(
+                    "\"text\": {\"field\": \"file\", \"value\": \"\"}, \"expect\": {\"skipped\": true}",
+                ),
+                "only a case for a classifier's file",
+            ),
+            (
+                &case(
+                    "\"file\": {\"path\": \"/a\", \"filesystem\": \"ext5\"}, \"expect\": {\"file_type\": null}",
+                ),
+                "no type \"ext5\"",
             ),
             (
                 &case("\"file\": {\"path\": \"/a\"}, \"expect\": {\"type\": 1}"),

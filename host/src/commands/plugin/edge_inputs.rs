@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::event::event;
 use super::query::{FileQuery, Query, TextQuery};
 use crypto_tracer_event::interest::Interest;
-use crypto_tracer_event::{EnrichedWhat, PluginKind};
+use crypto_tracer_event::{EnrichedWhat, FileStat, OpenedFile, PluginKind};
 
 /// Length of the longest path, head and text, in bytes.
 const LONG: usize = 64 << 10;
@@ -32,8 +32,9 @@ pub(super) fn queries(kinds: &[PluginKind], interest: &Interest) -> Vec<(String,
 
 fn files(interest: &Interest, query: fn(FileQuery) -> Query) -> Vec<(String, Query)> {
     let mut all = Vec::new();
+    let mut push = |name: String, file: FileQuery| all.push((name, query(file)));
     let mut add = |name: String, path: Vec<u8>, content: &[u8], size| {
-        all.push((name, query(FileQuery::new(path, content, size))));
+        push(name, FileQuery::new(path, content, size));
     };
     for (what, path) in names() {
         add(format!("a file, named {what}"), path, b"", Some(0));
@@ -43,6 +44,17 @@ fn files(interest: &Interest, query: fn(FileQuery) -> Query) -> Vec<(String, Que
     let prefixes = interest.prefixes.iter().map(|prefix| format!("/srv/{prefix}_a"));
     let mut paths: Vec<String> = suffixes.chain(names).chain(prefixes).collect();
     paths.push("/srv/other".to_owned());
+    for path in &paths {
+        for (what, stat) in facts() {
+            let file =
+                FileQuery::new(path.clone().into(), b"-----BEGIN PRIVATE KEY-----\n", Some(28));
+            let reported = OpenedFile { inode: u64::MAX, dev: u32::MAX, ..OpenedFile::default() };
+            push(format!("{path} with {what}"), file.on(u32::MAX).with_facts(stat, reported));
+        }
+    }
+    let mut add = |name: String, path: Vec<u8>, content: &[u8], size| {
+        push(name, FileQuery::new(path, content, size));
+    };
     for path in paths {
         for (what, content) in contents() {
             let size = Some(content.len() as u64);
@@ -93,6 +105,20 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
         ("DER of an impossible length", b"\x30\x84\xff\xff\xff\xff\x30\x80\xa0\x80".to_vec()),
         ("DER in DER", b"\x30\x80".repeat(LONG / 2)),
     ]
+}
+
+/// Metadata at its bounds.
+fn facts() -> [(&'static str, FileStat); 2] {
+    let most = FileStat {
+        uid: u32::MAX,
+        gid: u32::MAX,
+        mode: 0o107_777,
+        links: u32::MAX,
+        modified_ns: i128::MAX,
+        changed_ns: i128::MAX,
+    };
+    let least = FileStat { mode: 0o100_000, modified_ns: i128::MIN, ..FileStat::default() };
+    [("the largest metadata", most), ("no permissions, links or time", least)]
 }
 
 fn texts() -> Vec<(String, Query)> {

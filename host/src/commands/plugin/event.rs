@@ -178,7 +178,8 @@ fn verdict(word: Option<String>) -> Verdict {
         let found = known.into_iter().find(|known| known.as_str() == word);
         found.unwrap_or_else(|| FileType::Other(word.into()))
     });
-    Verdict { file_type, labels: Vec::new(), classifier: None, head: HeadOutcome::NotNeeded }
+    let head = HeadOutcome::NotNeeded;
+    Verdict { file_type, labels: Vec::new(), classifier: None, head, skipped: false }
 }
 
 /// A list of strings, or a string of words separated by spaces.

@@ -5,6 +5,7 @@ mod cases;
 mod check;
 mod edge_inputs;
 mod event;
+mod file_facts;
 mod head;
 mod list;
 mod new;

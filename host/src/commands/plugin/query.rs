@@ -1,11 +1,11 @@
 //! Queries: calls of a plugin, made as in a run.
 
 use crypto_tracer_event::{
-    Asset, ClassifiedEvent, Field, FileType, HeadOutcome, KernelPath, Label, OpenedFile,
-    PluginKind, Redact,
+    Asset, ClassifiedEvent, Field, FileStat, FileType, HeadOutcome, KernelPath, Label, OpenedFile,
+    PemBlock, PluginKind, Redact,
 };
 use crypto_tracer_plugin::{Decision, HeadSource, Plugins};
-use crypto_tracer_reader::{public_content, public_head};
+use crypto_tracer_reader::{pem_blocks, public_content, public_head};
 
 /// User id of each event.
 const UID: u32 = 1000;
@@ -39,6 +39,9 @@ impl Query {
         match self {
             Query::File(FileQuery { file, head }) => {
                 let verdict = plugins.classify(UID, file, 0, head);
+                if verdict.skipped {
+                    return QueryAnswer::Skipped;
+                }
                 let known = verdict.classifier.is_some();
                 let file_type = known.then_some(verdict.file_type);
                 QueryAnswer::Verdict { file_type, labels: verdict.labels }
@@ -62,6 +65,8 @@ impl Query {
 pub(super) enum QueryAnswer {
     /// `file_type` is None if the classifier has no opinion.
     Verdict { file_type: Option<FileType>, labels: Vec<Label> },
+    /// The file is not the classifier's to report.
+    Skipped,
     /// What the file contains.
     Assets(Vec<Asset>),
     /// The redacted text.
@@ -83,6 +88,8 @@ struct QueryHead {
     /// All that plugins may see.
     visible: Vec<u8>,
     size: Option<u64>,
+    stat: Option<FileStat>,
+    blocks: Vec<PemBlock>,
 }
 
 impl HeadSource for QueryHead {
@@ -99,6 +106,16 @@ impl HeadSource for QueryHead {
     fn size(&mut self) -> Option<u64> {
         self.size
     }
+
+    fn stat(&mut self) -> (Option<FileStat>, HeadOutcome) {
+        let (_, outcome) = self.head();
+        (self.stat, outcome)
+    }
+
+    fn blocks(&mut self) -> (&[PemBlock], HeadOutcome) {
+        let (_, outcome) = self.head();
+        (&self.blocks, outcome)
+    }
 }
 
 impl FileQuery {
@@ -108,7 +125,23 @@ impl FileQuery {
         let file = OpenedFile { path, size: size.unwrap_or(0), ..OpenedFile::default() };
         let content = if size.is_some() { content } else { &[] };
         let (public, visible) = (public_head(content), public_content(content));
-        FileQuery { file, head: QueryHead { public, visible, size } }
+        let head = QueryHead { public, visible, size, stat: None, blocks: pem_blocks(content) };
+        FileQuery { file, head }
+    }
+
+    /// Sets what the host would find when it inspects the file, unless the file no longer exists, and what the kernel
+    /// reports with the open.
+    pub(super) fn with_facts(mut self, stat: FileStat, reported: OpenedFile) -> FileQuery {
+        self.head.stat = self.head.size.map(|_| stat);
+        let OpenedFile { path, size, sb_magic, .. } = self.file;
+        self.file = OpenedFile { path, size, sb_magic, ..reported };
+        self
+    }
+
+    /// Sets the type of the file system.
+    pub(super) fn on(mut self, sb_magic: u32) -> FileQuery {
+        self.file.sb_magic = sb_magic;
+        self
     }
 }
 

@@ -218,6 +218,7 @@ fn as_expected(answer: QueryAnswer) -> ExpectedAnswer {
         QueryAnswer::Verdict { file_type, labels } => {
             (Answer::FileType(file_type.map(|word| word.as_str().to_owned())), labels)
         }
+        QueryAnswer::Skipped => (Answer::Skipped, Vec::new()),
         QueryAnswer::Assets(assets) => {
             let facts = |asset: &Asset| {
                 let facts = asset.facts.iter();
@@ -271,6 +272,7 @@ fn fields(answer: &ExpectedAnswer) -> BTreeMap<String, String> {
     let (name, value) = match answer {
         Answer::FileType(None) => ("file_type", "null".to_owned()),
         Answer::FileType(Some(word)) => ("file_type", quoted(word)),
+        Answer::Skipped => ("skipped", "true".to_owned()),
         Answer::Assets(assets) => {
             let rows = assets.iter().enumerate().flat_map(|(at, (kind, facts))| {
                 let facts =

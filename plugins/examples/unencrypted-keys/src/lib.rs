@@ -1,10 +1,8 @@
-//! Labels private keys by whether their file is encrypted. It returns no type, so the next classifier determines the type.
+//! Labels files with private keys by whether the keys are encrypted at rest. It returns no type, so the next classifier
+//! determines the type.
 
-use crypto_tracer_plugin::{Classifier, File, Interest, Verdict};
+use crypto_tracer_plugin::{Classifier, File, Interest, PemBlock, Verdict};
 use serde::Deserialize;
-
-/// Bytes of the head that are read: keys come first in their files, except for those after certificates.
-const HEAD: u32 = 64 * 1024;
 
 /// The plugin's own part of the configuration.
 #[derive(Deserialize)]
@@ -28,27 +26,25 @@ impl Classifier<Keys> for Keys {
 
     fn classify(&self, file: &File) -> Option<Verdict> {
         let path = file.path().to_ascii_lowercase();
-        // A head costs a read of the file.
+        // The blocks cost a read of the file.
         if !self.suffixes.iter().any(|suffix| path.ends_with(&suffix.to_ascii_lowercase())) {
             return None;
         }
-        let encrypted = encrypted(&file.head(HEAD))?;
+        let encrypted = encrypted(&file.blocks())?;
         Some(Verdict::no_type().label("key_encrypted", encrypted))
     }
 }
 
-/// Whether the first private key of a PEM file is encrypted. None: it has no private key.
-fn encrypted(head: &[u8]) -> Option<&'static str> {
-    let lines = head.split(|&byte| byte == b'\n');
-    let mut labels = lines
-        .filter_map(|line| line.trim_ascii().strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----"));
-    labels.find_map(|label| match label {
-        b"ENCRYPTED PRIVATE KEY" | b"ENCRYPTED SIGSTORE PRIVATE KEY" => Some("yes"),
-        b"PRIVATE KEY" => Some("no"),
-        // The older forms say it in the body, which the host does not show.
-        label if label.ends_with(b"PRIVATE KEY") => Some("unknown"),
-        _ => None,
-    })
+/// Whether the private keys of a PEM file are encrypted: the one that is protected least decides. None: it has no private
+/// key.
+fn encrypted(blocks: &[PemBlock]) -> Option<&'static str> {
+    let keys = blocks.iter().filter(|block| block.label.contains("PRIVATE KEY"));
+    let protection = |key: &PemBlock| match key.encrypted {
+        Some(false) => (0, "no"),
+        None => (1, "unknown"),
+        Some(true) => (2, "yes"),
+    };
+    keys.map(protection).min().map(|(_, word)| word)
 }
 
 crypto_tracer_plugin::classifier!(Keys);
@@ -59,20 +55,23 @@ mod tests {
     use crypto_tracer_plugin::testing;
 
     #[test]
-    fn the_first_private_key_decides() {
-        for (head, wanted) in [
-            ("-----BEGIN PRIVATE KEY-----\n", Some("no")),
-            ("-----BEGIN ENCRYPTED PRIVATE KEY-----\r\n", Some("yes")),
-            ("-----BEGIN RSA PRIVATE KEY-----\n", Some("unknown")),
-            (
-                "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----",
-                Some("no"),
-            ),
-            ("-----BEGIN PUBLIC KEY-----\n", None),
-            ("-----BEGIN PRIVATE KEY", None),
-            ("", None),
-        ] {
-            assert_eq!(encrypted(head.as_bytes()), wanted, "{head}");
+    fn the_key_that_is_protected_least_decides() {
+        let (keys, _) = testing::classifier::<Keys, _>("{}").unwrap();
+        let cases: [(&[_], _); 6] = [
+            (&[("PRIVATE KEY", Some(false))], Some("no")),
+            (&[("RSA PRIVATE KEY", Some(true))], Some("yes")),
+            (&[("PGP PRIVATE KEY BLOCK", None)], Some("unknown")),
+            (&[("EC PRIVATE KEY", Some(true)), ("EC PRIVATE KEY", Some(false))], Some("no")),
+            (&[("CERTIFICATE", None), ("ENCRYPTED PRIVATE KEY", Some(true))], Some("yes")),
+            (&[("CERTIFICATE", None)], None),
+        ];
+        for (blocks, word) in cases {
+            let file =
+                blocks.iter().fold(testing::File::new("/a.pem"), |file, (label, encrypted)| {
+                    file.with_block(label, *encrypted)
+                });
+            let expected = word.map(|word| Verdict::no_type().label("key_encrypted", word));
+            assert_eq!(keys.classify(&file), expected, "{blocks:?}");
         }
     }
 
@@ -80,8 +79,8 @@ mod tests {
     fn other_files_are_not_read() {
         let (keys, interest) = testing::classifier::<Keys, _>("{}").unwrap();
         assert_eq!(interest.file_suffixes(), [".key", ".pem"]);
-        let key = "-----BEGIN PRIVATE KEY-----\n";
-        let verdict = |path| keys.classify(&testing::File::new(path).with_head(key));
+        let verdict =
+            |path| keys.classify(&testing::File::new(path).with_block("PRIVATE KEY", Some(false)));
         assert_eq!(verdict("/a.KEY"), Some(Verdict::no_type().label("key_encrypted", "no")));
         assert_eq!(verdict("/a.p12"), None);
     }

@@ -12,6 +12,27 @@ pub mod crypto_tracer {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
+            /// A block of a PEM file, without its body. Since 0.1.1.
+            #[derive(Clone)]
+            pub struct PemBlock {
+                /// The label of its BEGIN line, for example `CERTIFICATE`: printable ASCII, at most 128 bytes.
+                pub label: _rt::String,
+                /// Whether it is an encrypted private key, by its label (`PRIVATE KEY` is not, `ENCRYPTED PRIVATE KEY` is), by its
+                /// header (`Proc-Type: 4,ENCRYPTED`), or by the cipher that an OpenSSH key names. None when it is not a private key, and
+                /// when none of them tells, as for PGP keys.
+                pub encrypted: ::core::option::Option<bool>,
+            }
+            impl ::core::fmt::Debug for PemBlock {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("PemBlock")
+                        .field("label", &self.label)
+                        .field("encrypted", &self.encrypted)
+                        .finish()
+                }
+            }
             /// A file that a process opened.
             #[derive(Debug)]
             #[repr(transparent)]
@@ -393,6 +414,227 @@ pub mod crypto_tracer {
                             _rt::Vec<_>,
                         >>::from(_rt::Vec::from_raw_parts(l2.cast(), len4, len4));
                         result5
+                    }
+                }
+            }
+            impl File {
+                #[allow(unused_unsafe, clippy::all)]
+                /// A fact about the file by its name. None for another name; later versions may add names.
+                /// As reported with the open, without a read of the file: `inode`; `device`, 1048576 times the major number plus the minor
+                /// number; `changed`, when the content, owner, mode, name or number of links last changed; `size` in bytes.
+                /// When the host inspected the file, which it does together with `head`: `uid` and `gid` of the owner; `mode`, the type
+                /// and permission bits of `st_mode` (the permissions are `mode & 0o777`); `links`, the number of hard links; `modified`,
+                /// when the content last changed. None when the open created the file, and when the file cannot be inspected, no longer
+                /// exists or was replaced.
+                /// Times are microseconds since 1970, UTC; 0 for earlier times. Since 0.1.1.
+                #[allow(async_fn_in_trait)]
+                pub fn stat(&self, name: &str) -> ::core::option::Option<u64> {
+                    unsafe {
+                        #[repr(align(8))]
+                        struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+                        let mut ret_area = RetArea(
+                            [::core::mem::MaybeUninit::uninit(); 16],
+                        );
+                        let vec0 = name;
+                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                        let len0 = vec0.len();
+                        let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "crypto-tracer:plugin/events@0.1.1")]
+                        unsafe extern "C" {
+                            #[link_name = "[method]file.stat"]
+                            fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn wit_import2(
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        ) {
+                            unreachable!()
+                        }
+                        wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
+                        let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                        let result5 = match l3 {
+                            0 => None,
+                            1 => {
+                                let e = {
+                                    let l4 = *ptr1.add(8).cast::<i64>();
+                                    l4 as u64
+                                };
+                                Some(e)
+                            }
+                            _ => _rt::invalid_enum_discriminant(),
+                        };
+                        result5
+                    }
+                }
+            }
+            impl File {
+                #[allow(unused_unsafe, clippy::all)]
+                /// Type of the file system, for example `ext4` (also for ext2 and ext3), `xfs`, `overlay`, `tmpfs`, `nfs`; `0x` and the
+                /// kernel's number in hexadecimal for a type that the host has no name for. None when it is not known. Since 0.1.1.
+                #[allow(async_fn_in_trait)]
+                pub fn filesystem(&self) -> ::core::option::Option<_rt::String> {
+                    unsafe {
+                        #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                        #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                        struct RetArea(
+                            [::core::mem::MaybeUninit<
+                                u8,
+                            >; 3 * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let mut ret_area = RetArea(
+                            [::core::mem::MaybeUninit::uninit(); 3
+                                * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "crypto-tracer:plugin/events@0.1.1")]
+                        unsafe extern "C" {
+                            #[link_name = "[method]file.filesystem"]
+                            fn wit_import1(_: i32, _: *mut u8);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                            unreachable!()
+                        }
+                        wit_import1((self).handle() as i32, ptr0);
+                        let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                        let result6 = match l2 {
+                            0 => None,
+                            1 => {
+                                let e = {
+                                    let l3 = *ptr0
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l4 = *ptr0
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len5 = l4;
+                                    let bytes5 = _rt::Vec::from_raw_parts(
+                                        l3.cast(),
+                                        len5,
+                                        len5,
+                                    );
+                                    _rt::string_lift(bytes5)
+                                };
+                                Some(e)
+                            }
+                            _ => _rt::invalid_enum_discriminant(),
+                        };
+                        result6
+                    }
+                }
+            }
+            impl File {
+                #[allow(unused_unsafe, clippy::all)]
+                /// The PEM blocks that begin in the first 1 MiB of the file, in its order, at most 256. The rules for what begins a block
+                /// are those of `head`. Empty for other files, and when the file cannot be read. A plugin that calls this needs the grant
+                /// `file-head`. Since 0.1.1.
+                #[allow(async_fn_in_trait)]
+                pub fn blocks(&self) -> _rt::Vec<PemBlock> {
+                    unsafe {
+                        #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                        #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                        struct RetArea(
+                            [::core::mem::MaybeUninit<
+                                u8,
+                            >; 2 * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let mut ret_area = RetArea(
+                            [::core::mem::MaybeUninit::uninit(); 2
+                                * ::core::mem::size_of::<*const u8>()],
+                        );
+                        let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "crypto-tracer:plugin/events@0.1.1")]
+                        unsafe extern "C" {
+                            #[link_name = "[method]file.blocks"]
+                            fn wit_import1(_: i32, _: *mut u8);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                            unreachable!()
+                        }
+                        wit_import1((self).handle() as i32, ptr0);
+                        let l2 = *ptr0.add(0).cast::<*mut u8>();
+                        let l3 = *ptr0
+                            .add(::core::mem::size_of::<*const u8>())
+                            .cast::<usize>();
+                        let base9 = l2;
+                        let len9 = l3;
+                        let mut result9 = _rt::Vec::with_capacity(len9);
+                        for i in 0..len9 {
+                            let base = base9
+                                .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                            let e9 = {
+                                let l4 = *base.add(0).cast::<*mut u8>();
+                                let l5 = *base
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                let l7 = i32::from(
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                PemBlock {
+                                    label: _rt::string_lift(bytes6),
+                                    encrypted: match l7 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l8 = i32::from(
+                                                    *base
+                                                        .add(1 + 2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>(),
+                                                );
+                                                _rt::bool_lift(l8 as u8)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                }
+                            };
+                            result9.push(e9);
+                        }
+                        _rt::cabi_dealloc(
+                            base9,
+                            len9 * (3 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        );
+                        let result10 = result9;
+                        result10
+                    }
+                }
+            }
+            impl File {
+                #[allow(unused_unsafe, clippy::all)]
+                /// This file is not this classifier's to report. The host ignores the answer of the call and calls the next classifier. It
+                /// shows no event of the file, and lists it in no document, if every classifier whose interest has the file skips it and
+                /// none gives it a type. Such an event counts as filtered. Without effect in an inspector. Since 0.1.1.
+                #[allow(async_fn_in_trait)]
+                pub fn skip(&self) -> () {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "crypto-tracer:plugin/events@0.1.1")]
+                        unsafe extern "C" {
+                            #[link_name = "[method]file.skip"]
+                            fn wit_import0(_: i32);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn wit_import0(_: i32) {
+                            unreachable!()
+                        }
+                        wit_import0((self).handle() as i32);
                     }
                 }
             }
@@ -1231,6 +1473,7 @@ pub mod crypto_tracer {
 #[rustfmt::skip]
 mod _rt {
     #![allow(dead_code, unused_imports, clippy::all)]
+    pub use alloc_crate::string::String;
     use core::fmt;
     use core::marker;
     use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -1305,7 +1548,6 @@ mod _rt {
             }
         }
     }
-    pub use alloc_crate::string::String;
     pub use alloc_crate::vec::Vec;
     pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
         if cfg!(debug_assertions) {
@@ -1403,6 +1645,17 @@ mod _rt {
             self as i64
         }
     }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
     pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
         if size == 0 {
             return;
@@ -1422,34 +1675,38 @@ mod _rt {
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1285] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x87\x09\x01A\x02\x01\
-A\x04\x01B7\x04\0\x04file\x03\x01\x04\0\x05event\x03\x01\x04\0\x04text\x03\x01\x04\
-\0\x08interest\x03\x01\x01h\0\x01@\x01\x04self\x04\0s\x04\0\x11[method]file.path\
-\x01\x05\x01p}\x01@\x01\x04self\x04\0\x06\x04\0\x17[method]file.path-bytes\x01\x07\
-\x01kw\x01@\x01\x04self\x04\0\x08\x04\0\x11[method]file.size\x01\x09\x01@\x02\x04\
-self\x04\x03maxy\0\x06\x04\0\x11[method]file.head\x01\x0a\x01@\x03\x04self\x04\x06\
-offsetw\x03maxy\0\x06\x04\0\x14[method]file.visible\x01\x0b\x01h\x01\x01@\x01\x04\
-self\x0c\0s\x04\0\x18[method]event.event-type\x01\x0d\x01@\x01\x04self\x0c\0w\x04\
-\0\x17[method]event.timestamp\x01\x0e\x01@\x01\x04self\x0c\0y\x04\0\x11[method]e\
-vent.pid\x01\x0f\x04\0\x11[method]event.uid\x01\x0f\x04\0\x15[method]event.proce\
-ss\x01\x0d\x01ks\x01@\x01\x04self\x0c\0\x10\x04\0\x11[method]event.exe\x01\x11\x04\
-\0\x17[method]event.container\x01\x11\x01@\x02\x04self\x0c\x04names\0\x10\x04\0\x13\
-[method]event.field\x01\x12\x01@\x03\x04self\x0c\x05levely\x04names\0\x10\x04\0\x16\
-[method]event.ancestor\x01\x13\x04\0\x19[method]event.process-key\x01\x0d\x01kx\x01\
-@\x02\x04self\x0c\x04names\0\x14\x04\0\x14[method]event.number\x01\x15\x01@\x02\x04\
-self\x0c\x04names\x01\0\x04\0\x1a[method]event.remove-label\x01\x16\x01h\x02\x01\
-@\x01\x04self\x17\0s\x04\0\x12[method]text.field\x01\x18\x04\0\x12[method]text.v\
-alue\x01\x18\x01ps\x01@\x01\x04self\x17\0\x19\x04\0\x16[method]text.arguments\x01\
-\x1a\x01h\x03\x01@\x02\x04self\x1b\x06suffixs\x01\0\x04\0\x1c[method]interest.fi\
-le-suffix\x01\x1c\x01@\x02\x04self\x1b\x04names\x01\0\x04\0\x1a[method]interest.\
-file-name\x01\x1d\x01@\x02\x04self\x1b\x06prefixs\x01\0\x04\0\x1c[method]interes\
-t.file-prefix\x01\x1e\x04\0\x18[method]interest.library\x01\x1d\x03\0!crypto-tra\
-cer:plugin/events@0.1.1\x05\0\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05debu\
-g\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\
-\x02\x03\0\x1fcrypto-tracer:plugin/host@0.1.1\x05\x01\x04\0\"crypto-tracer:plugi\
-n/imports@0.1.1\x04\0\x0b\x0d\x01\0\x07imports\x03\0\0\0G\x09producers\x01\x0cpr\
-ocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1473] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc3\x0a\x01A\x02\x01\
+A\x04\x01BC\x01k\x7f\x01r\x02\x05labels\x09encrypted\0\x04\0\x09pem-block\x03\0\x01\
+\x04\0\x04file\x03\x01\x04\0\x05event\x03\x01\x04\0\x04text\x03\x01\x04\0\x08int\
+erest\x03\x01\x01h\x03\x01@\x01\x04self\x07\0s\x04\0\x11[method]file.path\x01\x08\
+\x01p}\x01@\x01\x04self\x07\0\x09\x04\0\x17[method]file.path-bytes\x01\x0a\x01kw\
+\x01@\x01\x04self\x07\0\x0b\x04\0\x11[method]file.size\x01\x0c\x01@\x02\x04self\x07\
+\x03maxy\0\x09\x04\0\x11[method]file.head\x01\x0d\x01@\x03\x04self\x07\x06offset\
+w\x03maxy\0\x09\x04\0\x14[method]file.visible\x01\x0e\x01@\x02\x04self\x07\x04na\
+mes\0\x0b\x04\0\x11[method]file.stat\x01\x0f\x01ks\x01@\x01\x04self\x07\0\x10\x04\
+\0\x17[method]file.filesystem\x01\x11\x01p\x02\x01@\x01\x04self\x07\0\x12\x04\0\x13\
+[method]file.blocks\x01\x13\x01@\x01\x04self\x07\x01\0\x04\0\x11[method]file.ski\
+p\x01\x14\x01h\x04\x01@\x01\x04self\x15\0s\x04\0\x18[method]event.event-type\x01\
+\x16\x01@\x01\x04self\x15\0w\x04\0\x17[method]event.timestamp\x01\x17\x01@\x01\x04\
+self\x15\0y\x04\0\x11[method]event.pid\x01\x18\x04\0\x11[method]event.uid\x01\x18\
+\x04\0\x15[method]event.process\x01\x16\x01@\x01\x04self\x15\0\x10\x04\0\x11[met\
+hod]event.exe\x01\x19\x04\0\x17[method]event.container\x01\x19\x01@\x02\x04self\x15\
+\x04names\0\x10\x04\0\x13[method]event.field\x01\x1a\x01@\x03\x04self\x15\x05lev\
+ely\x04names\0\x10\x04\0\x16[method]event.ancestor\x01\x1b\x04\0\x19[method]even\
+t.process-key\x01\x16\x01kx\x01@\x02\x04self\x15\x04names\0\x1c\x04\0\x14[method\
+]event.number\x01\x1d\x01@\x02\x04self\x15\x04names\x01\0\x04\0\x1a[method]event\
+.remove-label\x01\x1e\x01h\x05\x01@\x01\x04self\x1f\0s\x04\0\x12[method]text.fie\
+ld\x01\x20\x04\0\x12[method]text.value\x01\x20\x01ps\x01@\x01\x04self\x1f\0!\x04\
+\0\x16[method]text.arguments\x01\"\x01h\x06\x01@\x02\x04self#\x06suffixs\x01\0\x04\
+\0\x1c[method]interest.file-suffix\x01$\x01@\x02\x04self#\x04names\x01\0\x04\0\x1a\
+[method]interest.file-name\x01%\x01@\x02\x04self#\x06prefixs\x01\0\x04\0\x1c[met\
+hod]interest.file-prefix\x01&\x04\0\x18[method]interest.library\x01%\x03\0!crypt\
+o-tracer:plugin/events@0.1.1\x05\0\x01B\x04\x01m\x04\x05error\x04warn\x04info\x05\
+debug\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03lo\
+g\x01\x02\x03\0\x1fcrypto-tracer:plugin/host@0.1.1\x05\x01\x04\0\"crypto-tracer:\
+plugin/imports@0.1.1\x04\0\x0b\x0d\x01\0\x07imports\x03\0\0\0G\x09producers\x01\x0c\
+processed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

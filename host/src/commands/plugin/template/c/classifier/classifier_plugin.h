@@ -21,6 +21,21 @@ typedef uint8_t crypto_tracer_plugin_host_level_t;
 #define CRYPTO_TRACER_PLUGIN_HOST_LEVEL_INFO 2
 #define CRYPTO_TRACER_PLUGIN_HOST_LEVEL_DEBUG 3
 
+typedef struct {
+  bool is_some;
+  bool val;
+} classifier_plugin_option_bool_t;
+
+// A block of a PEM file, without its body. Since 0.1.1.
+typedef struct crypto_tracer_plugin_events_pem_block_t {
+  // The label of its BEGIN line, for example `CERTIFICATE`: printable ASCII, at most 128 bytes.
+  classifier_plugin_string_t   label;
+  // Whether it is an encrypted private key, by its label (`PRIVATE KEY` is not, `ENCRYPTED PRIVATE KEY` is), by its
+  // header (`Proc-Type: 4,ENCRYPTED`), or by the cipher that an OpenSSH key names. None when it is not a private key, and
+  // when none of them tells, as for PGP keys.
+  classifier_plugin_option_bool_t   encrypted;
+} crypto_tracer_plugin_events_pem_block_t;
+
 typedef struct crypto_tracer_plugin_events_own_file_t {
   int32_t __handle;
 } crypto_tracer_plugin_events_own_file_t;
@@ -67,6 +82,11 @@ typedef struct {
   bool is_some;
   classifier_plugin_string_t val;
 } classifier_plugin_option_string_t;
+
+typedef struct {
+  crypto_tracer_plugin_events_pem_block_t *ptr;
+  size_t len;
+} crypto_tracer_plugin_events_list_pem_block_t;
 
 typedef struct {
   bool is_some;
@@ -155,6 +175,26 @@ extern void crypto_tracer_plugin_events_method_file_head(crypto_tracer_plugin_ev
 // in PEM, and of a Java keystore (JKS, JCEKS) the host returns the certificates, as DER, one after the other. A
 // plugin that calls this needs the grant `file-head`. Since 0.1.1.
 extern void crypto_tracer_plugin_events_method_file_visible(crypto_tracer_plugin_events_borrow_file_t self, uint64_t offset, uint32_t max, classifier_plugin_list_u8_t *ret);
+// A fact about the file by its name. None for another name; later versions may add names.
+// As reported with the open, without a read of the file: `inode`; `device`, 1048576 times the major number plus the minor
+// number; `changed`, when the content, owner, mode, name or number of links last changed; `size` in bytes.
+// When the host inspected the file, which it does together with `head`: `uid` and `gid` of the owner; `mode`, the type
+// and permission bits of `st_mode` (the permissions are `mode & 0o777`); `links`, the number of hard links; `modified`,
+// when the content last changed. None when the open created the file, and when the file cannot be inspected, no longer
+// exists or was replaced.
+// Times are microseconds since 1970, UTC; 0 for earlier times. Since 0.1.1.
+extern bool crypto_tracer_plugin_events_method_file_stat(crypto_tracer_plugin_events_borrow_file_t self, classifier_plugin_string_t *name, uint64_t *ret);
+// Type of the file system, for example `ext4` (also for ext2 and ext3), `xfs`, `overlay`, `tmpfs`, `nfs`; `0x` and the
+// kernel's number in hexadecimal for a type that the host has no name for. None when it is not known. Since 0.1.1.
+extern bool crypto_tracer_plugin_events_method_file_filesystem(crypto_tracer_plugin_events_borrow_file_t self, classifier_plugin_string_t *ret);
+// The PEM blocks that begin in the first 1 MiB of the file, in its order, at most 256. The rules for what begins a block
+// are those of `head`. Empty for other files, and when the file cannot be read. A plugin that calls this needs the grant
+// `file-head`. Since 0.1.1.
+extern void crypto_tracer_plugin_events_method_file_blocks(crypto_tracer_plugin_events_borrow_file_t self, crypto_tracer_plugin_events_list_pem_block_t *ret);
+// This file is not this classifier's to report. The host ignores the answer of the call and calls the next classifier. It
+// shows no event of the file, and lists it in no document, if every classifier whose interest has the file skips it and
+// none gives it a type. Such an event counts as filtered. Without effect in an inspector. Since 0.1.1.
+extern void crypto_tracer_plugin_events_method_file_skip(crypto_tracer_plugin_events_borrow_file_t self);
 // `file_open`, `lib_load`, `process_exec`, `process_exit`; later versions may add types.
 extern void crypto_tracer_plugin_events_method_event_event_type(crypto_tracer_plugin_events_borrow_event_t self, classifier_plugin_string_t *ret);
 // Microseconds since 1970, UTC.
@@ -218,6 +258,10 @@ bool exports_crypto_tracer_plugin_classifier_classify(exports_crypto_tracer_plug
 
 // Helper Functions
 
+void classifier_plugin_option_bool_free(classifier_plugin_option_bool_t *ptr);
+
+void crypto_tracer_plugin_events_pem_block_free(crypto_tracer_plugin_events_pem_block_t *ptr);
+
 extern void crypto_tracer_plugin_events_file_drop_own(crypto_tracer_plugin_events_own_file_t handle);
 
 extern crypto_tracer_plugin_events_borrow_file_t crypto_tracer_plugin_events_borrow_file(crypto_tracer_plugin_events_own_file_t handle);
@@ -239,6 +283,8 @@ void classifier_plugin_list_u8_free(classifier_plugin_list_u8_t *ptr);
 void classifier_plugin_option_u64_free(classifier_plugin_option_u64_t *ptr);
 
 void classifier_plugin_option_string_free(classifier_plugin_option_string_t *ptr);
+
+void crypto_tracer_plugin_events_list_pem_block_free(crypto_tracer_plugin_events_list_pem_block_t *ptr);
 
 void classifier_plugin_option_s64_free(classifier_plugin_option_s64_t *ptr);
 

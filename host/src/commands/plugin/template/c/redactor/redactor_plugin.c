@@ -25,6 +25,18 @@ extern void __wasm_import_crypto_tracer_plugin_events_method_file_head(int32_t, 
 __attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]file.visible")))
 extern void __wasm_import_crypto_tracer_plugin_events_method_file_visible(int32_t, int64_t, int32_t, uint8_t *);
 
+__attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]file.stat")))
+extern void __wasm_import_crypto_tracer_plugin_events_method_file_stat(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]file.filesystem")))
+extern void __wasm_import_crypto_tracer_plugin_events_method_file_filesystem(int32_t, uint8_t *);
+
+__attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]file.blocks")))
+extern void __wasm_import_crypto_tracer_plugin_events_method_file_blocks(int32_t, uint8_t *);
+
+__attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]file.skip")))
+extern void __wasm_import_crypto_tracer_plugin_events_method_file_skip(int32_t);
+
 __attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[method]event.event-type")))
 extern void __wasm_import_crypto_tracer_plugin_events_method_event_event_type(int32_t, uint8_t *);
 
@@ -130,6 +142,16 @@ static uint8_t RET_AREA[(3*sizeof(void*))];
 
 // Helper Functions
 
+void redactor_plugin_option_bool_free(redactor_plugin_option_bool_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void crypto_tracer_plugin_events_pem_block_free(crypto_tracer_plugin_events_pem_block_t *ptr) {
+  redactor_plugin_string_free(&ptr->label);
+  redactor_plugin_option_bool_free(&ptr->encrypted);
+}
+
 __attribute__((__import_module__("crypto-tracer:plugin/events@0.1.1"), __import_name__("[resource-drop]file")))
 extern void __wasm_import_crypto_tracer_plugin_events_file_drop(int32_t handle);
 
@@ -192,6 +214,17 @@ void redactor_plugin_option_u64_free(redactor_plugin_option_u64_t *ptr) {
 void redactor_plugin_option_string_free(redactor_plugin_option_string_t *ptr) {
   if (ptr->is_some) {
     redactor_plugin_string_free(&ptr->val);
+  }
+}
+
+void crypto_tracer_plugin_events_list_pem_block_free(crypto_tracer_plugin_events_list_pem_block_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    crypto_tracer_plugin_events_pem_block_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      crypto_tracer_plugin_events_pem_block_free(&list_ptr[i]);
+    }
+    free(list_ptr);
   }
 }
 
@@ -300,6 +333,60 @@ void crypto_tracer_plugin_events_method_file_visible(crypto_tracer_plugin_events
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_crypto_tracer_plugin_events_method_file_visible((self).__handle, (int64_t) (offset), (int32_t) (max), ptr);
   *ret = (redactor_plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool crypto_tracer_plugin_events_method_file_stat(crypto_tracer_plugin_events_borrow_file_t self, redactor_plugin_string_t *name, uint64_t *ret) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[16];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_crypto_tracer_plugin_events_method_file_stat((self).__handle, (uint8_t *) (*name).ptr, (*name).len, ptr);
+  redactor_plugin_option_u64_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (uint64_t) (*((int64_t*) (ptr + 8)));
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool crypto_tracer_plugin_events_method_file_filesystem(crypto_tracer_plugin_events_borrow_file_t self, redactor_plugin_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_crypto_tracer_plugin_events_method_file_filesystem((self).__handle, ptr);
+  redactor_plugin_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (redactor_plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+void crypto_tracer_plugin_events_method_file_blocks(crypto_tracer_plugin_events_borrow_file_t self, crypto_tracer_plugin_events_list_pem_block_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_crypto_tracer_plugin_events_method_file_blocks((self).__handle, ptr);
+  *ret = (crypto_tracer_plugin_events_list_pem_block_t) { (crypto_tracer_plugin_events_pem_block_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+void crypto_tracer_plugin_events_method_file_skip(crypto_tracer_plugin_events_borrow_file_t self) {
+  __wasm_import_crypto_tracer_plugin_events_method_file_skip((self).__handle);
 }
 
 void crypto_tracer_plugin_events_method_event_event_type(crypto_tracer_plugin_events_borrow_event_t self, redactor_plugin_string_t *ret) {
