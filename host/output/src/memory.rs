@@ -2,9 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
 
-use super::{Flush, Output, WriterReport};
+use super::Output;
 use crypto_tracer_event::{Notice, RedactedEvent};
 
 /// Keeps every event and every notice. Copies share them: one is the pipeline's output, one stays with the test.

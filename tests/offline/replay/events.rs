@@ -164,12 +164,12 @@ fn other_files_are_refused() {
     let dir = temp_dir();
     let mut newer = fs::read(recording("small.rec")).unwrap();
     if let Some(version) = newer.get_mut(MAGIC) {
-        *version = 5;
+        *version = 6;
     }
     for (at, (bytes, wanted)) in [
         (
             &newer[..],
-            "the recording has format version 5, but this program reads versions 2 to 4: replay it with the crypto-tracer that wrote it",
+            "the recording has format version 6, but this program reads versions 2 to 5: replay it with the crypto-tracer that wrote it",
         ),
         (b"", "not a crypto-tracer recording"),
         (b"CTREC", "not a crypto-tracer recording"),
