@@ -82,7 +82,9 @@ struct Certificates;
 impl HeadReader for Certificates {
     fn read(&mut self, files: &[Wanted], _: Instant) -> Vec<Option<HeadResponse>> {
         let size = Some(PEM.len() as u64);
-        let answer = HeadResponse { head: Ok(PEM.to_vec()), size, found: Found::Same };
+        let (stat, blocks) = (None, Vec::new());
+        let answer =
+            HeadResponse { head: Ok(PEM.to_vec()), size, found: Found::Same, stat, blocks };
         files.iter().map(|_| Some(answer.clone())).collect()
     }
 

@@ -38,7 +38,7 @@ impl Query {
     pub(super) fn run(&mut self, plugins: &mut Plugins) -> QueryAnswer {
         match self {
             Query::File(FileQuery { file, head }) => {
-                let verdict = plugins.classify(UID, file, 0, head);
+                let verdict = plugins.classify(UID, file, 0, &mut **head);
                 if verdict.skipped {
                     return QueryAnswer::Skipped;
                 }
@@ -47,7 +47,7 @@ impl Query {
                 QueryAnswer::Verdict { file_type, labels: verdict.labels }
             }
             Query::Content(FileQuery { file, head }) => {
-                let assets = plugins.inspect(UID, file, 0, head);
+                let assets = plugins.inspect(UID, file, 0, &mut **head);
                 QueryAnswer::Assets(assets.unwrap_or_default().to_vec())
             }
             Query::Text(text) => {
@@ -79,7 +79,7 @@ pub(super) enum QueryAnswer {
 #[derive(Clone, Debug)]
 pub(super) struct FileQuery {
     file: OpenedFile,
-    head: QueryHead,
+    head: Box<QueryHead>,
 }
 
 #[derive(Clone, Debug)]
@@ -126,7 +126,7 @@ impl FileQuery {
         let content = if size.is_some() { content } else { &[] };
         let (public, visible) = (public_head(content), public_content(content));
         let head = QueryHead { public, visible, size, stat: None, blocks: pem_blocks(content) };
-        FileQuery { file, head }
+        FileQuery { file, head: Box::new(head) }
     }
 
     /// Sets what the host would find when it inspects the file, unless the file no longer exists, and what the kernel
