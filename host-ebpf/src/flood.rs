@@ -4,13 +4,13 @@
 //! are free, and twice as many in all control groups together. A single flooder thus leaves a quarter free, and each
 //! further one leaves a part to those who follow.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::helpers::generated as helper;
 
 use crate::{
     fixed::{offset, setting},
-    kernel::{current, load, read, words},
+    kernel::{current, load, read},
     maps::{EVENTS, GROUPS, USERS, Usage},
 };
 
@@ -45,8 +45,10 @@ pub(crate) unsafe fn exceeds_share(bytes: u64) -> bool {
 pub(crate) unsafe extern "C" fn exceeds(bytes: u64, free: u64) -> u64 {
     unsafe {
         let (consumed, produced) = (query(CONSUMER_POSITION), query(PRODUCER_POSITION));
-        let [since, before, mark, end] = words([0, 0, produced, produced]);
-        let fresh = Usage { since, before, mark, end };
+        let mut fresh = MaybeUninit::<Usage>::uninit();
+        clear(fresh.as_mut_ptr(), produced);
+        (*fresh.as_mut_ptr()).end = produced;
+        let fresh = fresh.assume_init();
         let uid = owner();
         let key = [uid, helper::bpf_get_current_cgroup_id()];
         if GROUPS.get_ptr_mut(key).is_none() {
@@ -78,15 +80,23 @@ pub(crate) unsafe extern "C" fn exceeds(bytes: u64, free: u64) -> u64 {
 unsafe fn unread(usage: *mut Usage, consumed: u64, produced: u64) -> u64 {
     unsafe {
         if consumed >= (*usage).end {
-            (*usage).since = 0;
-            (*usage).before = 0;
-            (*usage).mark = produced;
+            clear(usage, produced);
         } else if consumed >= (*usage).mark {
             (*usage).before = (*usage).since;
             (*usage).since = 0;
             (*usage).mark = produced;
         }
         (*usage).since + (*usage).before
+    }
+}
+
+/// Forgets all bytes before this position. Volatile: otherwise LLVM clears both counts in a loop over bytes.
+#[inline(always)]
+unsafe fn clear(usage: *mut Usage, produced: u64) {
+    unsafe {
+        ptr::write_volatile(&raw mut (*usage).since, 0);
+        ptr::write_volatile(&raw mut (*usage).before, 0);
+        (*usage).mark = produced;
     }
 }
 

@@ -59,6 +59,19 @@ pub(super) struct SessionBuilder {
     start_times: StartTimes,
 }
 
+/// Checks whether the output and the recording can be opened later.
+fn check_targets(run: &RunRequest<'_>) -> Result<(), Failure> {
+    if let Some(path) = run.output {
+        setup::open_as_caller(|| Target::check(path)).map_err(failed)?;
+    }
+    if let Some(record) = &run.capture.record {
+        // As the caller: otherwise the messages would reveal whether a path exists.
+        setup::as_caller(|| output_conflict::check_record(record, run.output))??;
+        setup::open_as_caller(|| Target::check_new(record)).map_err(failed)?;
+    }
+    Ok(())
+}
+
 impl SessionBuilder {
     /// Reads the configuration, loads the plugins, starts the reader and attaches the kernel side. Returns `None` if a
     /// shutdown is requested.
@@ -94,14 +107,7 @@ impl SessionBuilder {
         let Some(plugins) = plugins else { return Ok(None) };
         start_times.end("plugins");
         let new_file = setup::new_file(&config)?;
-        if let Some(path) = run.output {
-            setup::open_as_caller(|| Target::check(path)).map_err(failed)?;
-        }
-        if let Some(record) = &run.capture.record {
-            // As the caller: otherwise the messages would reveal whether a path exists.
-            setup::as_caller(|| output_conflict::check_record(record, run.output))??;
-            setup::open_as_caller(|| Target::check_new(record)).map_err(failed)?;
-        }
+        check_targets(run)?;
         let mut client =
             ReaderClient::start(spawner).context("cannot start the reader").map_err(failed)?;
         if let Some(opener) = opener {
