@@ -33,6 +33,7 @@ pub(crate) fn at_most<const MOST: u64>(mut value: u64) -> u64 {
 
 /// The words in memory. Volatile: otherwise LLVM clears words in a loop over bytes.
 #[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "the loop ends at the length of the array")]
 pub(crate) fn words<const COUNT: usize>(words: [u64; COUNT]) -> [u64; COUNT] {
     let mut copy = MaybeUninit::<[u64; COUNT]>::uninit();
     let to = copy.as_mut_ptr().cast::<u64>();
