@@ -273,7 +273,7 @@ fn control_groups() {
         };
         (0..2).map(|_| start()).collect()
     };
-    check("cgroups", || under(&attack));
+    check("cgroups", || under(attack));
 }
 
 /// Four users have processes that open a file and then block in `execve`, so that every access to them blocks too.
@@ -291,5 +291,5 @@ fn processes_that_block_every_reader() {
         };
         (0..20).map(start).collect()
     };
-    check("in-exec", || under(&attack));
+    check("in-exec", || under(attack));
 }
