@@ -10,6 +10,6 @@ pub const MAX_PEM_BLOCKS: usize = 256;
 pub struct PemBlock {
     /// Label of its BEGIN line: printable ASCII, at most 128 bytes.
     pub label: String,
-    /// Whether it is an encrypted private key. `None`: it is not a private key, or its form does not tell.
+    /// Whether it is an encrypted private key. `None`: it is not a private key, or its form does not show that.
     pub encrypted: Option<bool>,
 }

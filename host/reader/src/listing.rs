@@ -31,7 +31,7 @@ fn listed(block: &Block<'_>) -> PemBlock {
     PemBlock { encrypted: is_encrypted(block), label }
 }
 
-/// Whether a private key is encrypted. `None`: this is not a private key, or neither its label nor its header tells.
+/// Whether a private key is encrypted. `None`: this is not a private key, or neither its label nor its header shows that.
 fn is_encrypted(block: &Block<'_>) -> Option<bool> {
     let label = block.label.strip_suffix(b"PRIVATE KEY")?;
     match label {

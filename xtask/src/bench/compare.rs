@@ -76,7 +76,7 @@ pub(super) fn run(bench: &Bench, base: &str, options: &BenchOptions) -> Result<(
     Ok(())
 }
 
-/// Measures a case with both programs. A row that one of them does not have is left out.
+/// Measures a case with both programs. Skips rows that only one of them has.
 fn in_turns(
     rounds: usize,
     base: &Bench,

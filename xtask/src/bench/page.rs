@@ -176,7 +176,7 @@ mod tests {
         assert!(expand("tabel noise", &results(Vec::new())).is_err());
     }
 
-    /// Each section of the cases is in a table, so no figure of a run is left out.
+    /// Each section of the cases is in a table, so the page shows every figure of a run.
     #[test]
     fn every_case_is_in_a_table() {
         let tables = TEMPLATE.split("{{table ").skip(1).filter_map(|rest| rest.split("}}").next());
